@@ -1,0 +1,22 @@
+"""Coordination for several coding agents on one milestone: registry, messages, state, checkpoints, sessions, recovery.
+
+    from milestone_persist import open_store
+    with open_store() as store:
+        store.save_agent_state("scope-1", "planning-scope", "…")
+"""
+from __future__ import annotations
+
+__version__ = "0.1.0"
+__all__ = ["MilestoneError", "MilestoneWarning", "Refused", "StorageError", "Store", "UsageError", "__version__",
+           "open_store"]
+
+_HOMES = {"open_store": "api", "Store": "api", "MilestoneError": "errors", "MilestoneWarning": "errors",
+          "Refused": "errors", "StorageError": "errors", "UsageError": "errors"}
+
+
+def __getattr__(name: str) -> object:
+    """Load the public names when they are first used: a shell call needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = __import__(f"{__name__}.{_HOMES[name]}", fromlist=[name])
+    return getattr(home, name)

@@ -1,0 +1,205 @@
+"""The command line: words in, one operation called, its text or JSON out."""
+from __future__ import annotations
+
+from . import __version__
+from .errors import MilestoneError, UsageError
+from .registry import find_nearest, find_operation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, BinaryIO
+
+    from .registry import Operation
+    from .storage.interface import Clock
+
+PROGRAM = "milestone_persist"
+# Operations of DESIGN's table that a later release brings; the shell functions exist already.
+PLANNED: tuple[str, ...] = ()
+
+
+class Call:
+    """What the words of a command line ask for."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.words: list[str] = []
+        self.directory = ""
+        self.json = self.help = self.version = False
+        self.from_shell = self.echo_safe = False
+
+
+class Console:
+    """The streams and surroundings of one command."""
+
+    def __init__(self, stdin: BinaryIO, stdout: BinaryIO, stderr: BinaryIO, environ: Mapping[str, str],
+                 clock: Clock | None = None) -> None:
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+        self.environ, self.clock = environ, clock
+
+    def complain(self, text: str) -> None:
+        """One line on standard error."""
+        line = f"{PROGRAM}: {text}".replace("\r", "\\r").replace("\n", "\\n")
+        self.stderr.write((line + "\n").encode("utf-8", "backslashreplace"))
+        self.stderr.flush()
+
+
+def main(argv: list[str], console: Console) -> int:
+    """Run one command line (without the program's name); returns the exit status."""
+    try:
+        return _dispatch(_read_call(argv, console.stdin), console)
+    except MilestoneError as error:
+        console.complain(str(error))
+        return error.status
+
+
+def _read_call(argv: list[str], stdin: BinaryIO) -> Call:
+    call, words = Call(), list(argv)
+    if words[:1] == ["--words-on-stdin"]:  # what the shell functions do with long arguments
+        words = [_decode(word) for word in stdin.read().split(b"\0")[:-1]]
+    while words and words[0].startswith("-"):
+        word = words.pop(0)
+        option, equals, value = word.partition("=")
+        if option == "--dir":
+            if not equals and not words:
+                raise UsageError("--dir needs a directory")
+            call.directory = value if equals else words.pop(0)
+        elif word in ("--json", "--help", "--version", "--from-shell", "--echo-safe"):
+            setattr(call, word[2:].replace("-", "_"), True)
+        elif word == "-h":
+            call.help = True
+        else:
+            raise UsageError(f"unknown option {word}: see --help")
+    call.name, call.words = (words[0] if words else ""), words[1:]
+    return call
+
+
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _dispatch(call: Call, console: Console) -> int:
+    if call.version:
+        return _print(console, f"{PROGRAM} {__version__}\n")
+    if not call.name or call.help or call.name == "help":
+        return _print_help(call, console)
+    found = find_operation(call.name)
+    if found is None:
+        raise _unknown(call.name)
+    if _asks_for_help(found, call):
+        call.help = True
+        return _print_help(call, console)
+    args, options = bind(found, call)
+    if found.stdin:
+        args = _read_value(found, args, console.stdin)
+    return _run(found, args, options, call, console)
+
+
+def _unknown(name: str) -> UsageError:
+    if name.replace("-", "_") in PLANNED:
+        return UsageError(f"{name} is not yet available in version {__version__}")
+    near = find_nearest(name)
+    return UsageError(f"unknown operation {name!r}: " + (f"did you mean {near[0]}?" if near else "see --help"))
+
+
+def _asks_for_help(op: Operation, call: Call) -> bool:
+    """From the shell, `--help` may be an id or a value: it asks for help only where it stands alone."""
+    words = call.words[:call.words.index("--")] if "--" in call.words else call.words
+    return words in (["--help"], ["-h"]) if call.from_shell else "--help" in words or "-h" in words
+
+
+def bind(op: Operation, call: Call) -> tuple[list[Any], dict[str, Any]]:
+    """Sort the words into positional arguments and options, each of its type.
+
+    The shell functions hand over values that may look like options: there, the required arguments are taken
+    as they come, and of what follows only this operation's own options are read as such.
+    """
+    positionals, options, given = op.positionals, {p.flag: p for p in op.options}, list(call.words)
+    args: list[Any] = []
+    chosen: dict[str, Any] = {}
+    literal = False
+    while given:
+        word = given.pop(0)
+        flag, equals, value = word.partition("=")
+        plain = literal or word == "-" or not word.startswith("-") or (call.from_shell and len(args) < op.required)
+        if not plain and word == "--":
+            literal = True
+        elif not plain and flag == "--json" and not equals:
+            call.json = True
+        elif not plain and flag in options:
+            parameter = options[flag]
+            if parameter.type == "bool" and not equals:
+                value = "true"
+            elif not equals:
+                if not given:
+                    raise UsageError(f"{flag} needs a value")
+                value = given.pop(0)
+            chosen[parameter.name] = parameter.convert(value)
+        elif not plain and not call.from_shell and not _is_number(word):
+            raise UsageError(f"unknown option {flag} of {op.command}: see {op.command} --help; "
+                             "put -- before a value that begins with a dash")
+        else:
+            args.append(word)
+    _check_count(op, args)
+    # A repeated parameter takes the rest.
+    return [positionals[min(i, len(positionals) - 1)].convert(word) for i, word in enumerate(args)], chosen
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_count(op: Operation, args: list[str]) -> None:
+    names = op.positionals
+    if len(args) < op.required:
+        raise UsageError(f"{names[len(args)].name.upper()} is missing: {op.name} {op.usage}")
+    if len(args) > len(names) and not (names and names[-1].repeated):
+        raise UsageError(f"too many arguments: {op.name} {op.usage}".rstrip())
+
+
+def _read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
+    """Replace `-` in the place of the operation's long value by what standard input holds."""
+    place = [p.name for p in op.positionals].index(op.stdin)
+    if len(args) > place and args[place] == "-":
+        args = [*args]
+        args[place] = _decode(stdin.read())
+    return args
+
+
+def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, console: Console) -> int:
+    from .opening import open_for
+
+    store = open_for(call.directory, console.environ, console.clock, create=op.creates)
+    try:
+        store.warn = lambda text: console.complain("warning: " + text)
+        data = op.run(store, args, options)
+    finally:
+        store.close()
+    from . import render
+
+    text = render.as_json(data) + "\n" if call.json else getattr(render, op.text)(data)
+    if call.echo_safe and (call.json or op.text == "json"):
+        text = render.echo_safe(text)
+    return _print(console, text)
+
+
+def _print(console: Console, text: str) -> int:
+    console.stdout.write(text.encode("utf-8", "backslashreplace"))
+    console.stdout.flush()
+    return 0
+
+
+def _print_help(call: Call, console: Console) -> int:
+    from . import manual
+
+    name = call.words[0] if call.name == "help" and call.words else "" if call.name == "help" else call.name
+    if not name:
+        return _print(console, manual.overview())
+    found = find_operation(name)
+    if found is None:
+        raise _unknown(name)
+    return _print(console, manual.page(found))

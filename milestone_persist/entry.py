@@ -1,0 +1,49 @@
+"""The process around one command line: its streams, its signals and its end."""
+from __future__ import annotations
+
+import os
+import sys
+
+from .cli import PROGRAM, Console, main
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+
+def run() -> None:
+    """Run the command line of this process and end it; nothing but one line ever tells of a failure."""
+    status = 3
+    try:
+        # Arguments are UTF-8 whatever the locale says; what is not comes through as surrogates and is refused later.
+        words = [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]
+        status = main(words, Console(_binary(0, "rb"), _binary(1, "wb"), _binary(2, "wb"), os.environ))
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:  # whoever read our output has gone
+        status = 141
+    except OSError as error:
+        _say(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+    except Exception as error:
+        if os.environ.get("MILESTONE_DEBUG"):
+            import traceback
+
+            traceback.print_exc()
+        _say(f"internal error: {type(error).__name__}: {error}; MILESTONE_DEBUG=1 shows where")
+    finally:
+        os._exit(status)  # everything is closed and flushed; the interpreter's own end costs a fifth of a call
+
+
+def _binary(descriptor: int, mode: str) -> BinaryIO:
+    """One of the standard streams as bytes; an empty one where the caller closed it."""
+    try:
+        return open(descriptor, mode, closefd=False)
+    except OSError:
+        return open(os.devnull, mode)
+
+
+def _say(text: str) -> None:
+    try:
+        os.write(2, f"{PROGRAM}: {text}\n".replace("\n", " ").rstrip().encode("utf-8", "backslashreplace") + b"\n")
+    except OSError:
+        pass

@@ -1,0 +1,41 @@
+"""From a directory (named or found) and an environment to an open storage."""
+from __future__ import annotations
+
+import os
+
+from .errors import StorageError
+from .location import find_data_directory
+from .storage import open_storage
+from .storage.interface import Clock
+from .times import parse_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .storage.interface import Storage
+
+
+class FixedClock(Clock):
+    """A clock that stands still at $MILESTONE_NOW, for tests of one's own agents."""
+
+    def __init__(self, text: str) -> None:
+        self.seconds = parse_time(text)
+
+    def time(self) -> float:
+        return self.seconds
+
+
+def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = None, create: bool = True) -> Storage:
+    """Open the storage of `directory`, or of the directory that is found from here.
+
+    create: whether it is made if it is not there; otherwise an empty one is read
+    """
+    if clock is None:
+        clock = FixedClock(environ["MILESTONE_NOW"]) if environ.get("MILESTONE_NOW") else Clock()
+    try:
+        cwd = os.getcwd()
+    except OSError:
+        raise StorageError("the current directory is gone: cd to one that is there") from None
+    path = os.path.abspath(directory) if directory else find_data_directory(cwd, environ)[0]
+    return open_storage(path, clock, environ, create)

@@ -1,0 +1,154 @@
+"""Agents: registering, status, heartbeat, and who is in a session."""
+from __future__ import annotations
+
+from ..errors import UsageError
+from ..registry import operation
+from ..times import minutes_between
+from ..values import json_strings
+from ..vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES, check_word, is_own, nearest
+from .membership import (
+    admit_agent,
+    ensure_session,
+    enter_agent,
+    find_agent,
+    find_session,
+    renew_heartbeat,
+    set_agent_status,
+)
+from .settings import is_strict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..storage.interface import Row, Storage
+
+GROUP = "Agents"
+
+
+@operation(text="registered")
+def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id: str, session_id: str,
+                   capabilities: str | Sequence[str] | None = None) -> Row:
+    """Register an agent, or revive it; its session and milestone are made if they are new.
+
+    agent_id: the agent's own id; registering it again keeps its state and spawn time
+    agent_type: a known type or x-YOURS; any other is stored as x-TYPE with a warning
+    milestone_id: the milestone it works on
+    session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
+    capabilities: JSON array of strings
+
+    Example: register_agent coord-1 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
+    """
+    given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES")
+    with store.transaction("session:" + session_id):
+        kind = _admissible_type(store, agent_type)
+        session = ensure_session(store, session_id, milestone_id)
+        enter_agent(store, agent_id, kind, session, given)
+        if kind.endswith("coordinator"):
+            store.execute("UPDATE coordination_sessions SET coordinator_id = coalesce(coordinator_id, :agent) "
+                          "WHERE session_id = :id", {"id": session_id, "agent": agent_id})
+        return find_agent(store, agent_id)
+
+
+def _admissible_type(store: Storage, agent_type: str) -> str:
+    if agent_type in AGENT_TYPES or is_own(agent_type):
+        return agent_type
+    if not agent_type.strip() or is_strict(store):
+        check_word(agent_type, AGENT_TYPES, "agent type", extensible=True)
+    near = nearest(agent_type, AGENT_TYPES)
+    store.warn(f"unknown agent type {agent_type!r}: stored as x-{agent_type}" +
+               (f"; did you mean {near[0]}?" if near else ""))
+    return "x-" + agent_type
+
+
+@operation(text="status")
+def update_agent_status(store: Storage, agent_id: str, status: str | None = None, *, error: str | None = None,
+                        task: str | None = None, phase: str | None = None) -> Row:
+    """Set an agent's status; without STATUS, print it.
+
+    agent_id: a registered agent
+    status: spawning, active, paused, completed, failed or terminated
+    error: what went wrong, kept as error_info
+    task: what it is working on, kept as current_task
+    phase: design, spec, task or execute, kept as current_phase
+
+    Completing acknowledges the messages it has taken; failing puts them back into its inbox.
+    Example: update_agent_status exec-1 completed
+    """
+    if status is None and (error, task, phase) == (None, None, None):
+        return find_agent(store, agent_id)
+    if status is not None:
+        check_word(status, AGENT_STATUSES, "agent status")
+    if phase is not None:
+        check_word(phase, PHASES, "phase")
+    with store.transaction("agent:" + agent_id):
+        before = find_agent(store, agent_id)
+        if status not in ("failed", "terminated"):  # these are said about an agent, not by it
+            renew_heartbeat(store, agent_id)
+        if status is not None:
+            set_agent_status(store, agent_id, status, error)
+        store.execute("UPDATE agent_registry SET current_task = :task, current_phase = :phase, error_info = :error "
+                      "WHERE agent_id = :id",
+                      {"id": agent_id, "task": before["current_task"] if task is None else task,
+                       "phase": phase or before["current_phase"],
+                       "error": error if error is not None or status is not None else before["error_info"]})
+        return {**find_agent(store, agent_id), "changed": True}
+
+
+@operation()
+def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *, cpu: float | None = None,
+                    memory: float | None = None, response_ms: float | None = None, errors: int | None = None,
+                    warnings: int | None = None) -> Row:
+    """Say that an agent is alive; every other operation by the agent says so too.
+
+    agent_id: the agent
+    health: healthy, degraded, failing or unresponsive; writes a row of the health log
+    cpu: processor use, percent
+    memory: memory use, megabytes
+    response_ms: response time, milliseconds
+    errors: errors since the last heartbeat
+    warnings: warnings since the last heartbeat
+
+    Example: agent_heartbeat exec-1 degraded --cpu 97
+    """
+    if health is not None:
+        check_word(health, HEALTH_STATUSES, "health status")
+    measured = {"cpu": cpu, "memory": memory, "response_ms": response_ms, "errors": errors, "warnings": warnings}
+    for name, number in measured.items():
+        if number is not None and number < 0:
+            raise UsageError(f"--{name.replace('_', '-')} cannot be below 0")
+    with store.transaction("agent:" + agent_id):
+        row = admit_agent(store, agent_id)
+        if health is not None or any(number is not None for number in measured.values()):
+            log_health(store, agent_id, health or "healthy", **measured)
+        return row
+
+
+def log_health(store: Storage, agent_id: str, health: str, cpu: float | None = None, memory: float | None = None,
+               response_ms: float | None = None, errors: float | None = None, warnings: float | None = None) -> None:
+    """Add a row to the health log, within the caller's transaction."""
+    store.execute(
+        "INSERT INTO agent_health_log (agent_id, health_status, cpu_usage, memory_usage, response_time, error_count, "
+        "warning_count, timestamp) VALUES (:id, :health, :cpu, :memory, :response, :errors, :warnings, :now)",
+        {"id": agent_id, "health": health, "cpu": cpu, "memory": memory, "response": response_ms,
+         "errors": errors or 0, "warnings": warnings or 0, "now": store.now()})
+
+
+@operation(text="agents", creates=False)
+def list_session_agents(store: Storage, session_id: str) -> list[Row]:
+    """List the agents of a session with their status and the minutes since their heartbeat.
+
+    session_id: the session
+
+    Example: list_session_agents planning-ms-123-1
+    """
+    with store.snapshot():
+        find_session(store, session_id)
+        rows = store.execute(
+            "SELECT agent_id, agent_type, status, current_task, current_phase, capabilities, spawn_time, "
+            "last_heartbeat, completion_time, error_info FROM agent_registry WHERE session_id = :id "
+            "ORDER BY spawn_time, agent_id", {"id": session_id})
+    now = store.now()
+    for row in rows:
+        row["minutes_since_heartbeat"] = round(minutes_between(row["last_heartbeat"], now), 1)
+    return rows

@@ -1,0 +1,38 @@
+"""The record of what happened: rows of the events table, and JSON lines under logs/."""
+from __future__ import annotations
+
+import os
+
+from ..errors import StorageError
+from ..values import dump_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Storage
+
+
+def record_event(store: Storage, event: str, session_id: str | None = None, agent_id: str | None = None,
+                 milestone_id: str | None = None, detail: str = "", backend: str | None = None) -> None:
+    """Add a row to the events table, within the caller's transaction."""
+    store.execute(
+        "INSERT INTO events (timestamp, event, session_id, agent_id, milestone_id, backend, detail) "
+        "VALUES (:now, :event, :session_id, :agent_id, :milestone_id, :backend, :detail)",
+        {"now": store.now(), "event": event, "session_id": session_id, "agent_id": agent_id,
+         "milestone_id": milestone_id, "backend": backend, "detail": detail})
+
+
+def append_line(store: Storage, name: str, entry: dict[str, object]) -> str:
+    """Append one JSON line to a file under logs/ in a single write; returns the path."""
+    folder = os.path.join(store.directory, "logs")
+    path = os.path.join(folder, name)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, (dump_json(entry) + "\n").encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageError(f"cannot write {path} ({error.strerror}): make it writable, "
+                           "or set MILESTONE_DIR to a directory that is") from None
+    return path

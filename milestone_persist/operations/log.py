@@ -1,0 +1,72 @@
+"""Log: what happened, as rows of the events table and as JSON lines under logs/."""
+from __future__ import annotations
+
+from ..errors import UsageError
+from ..registry import operation
+from ..values import json_object, parse_json
+from ..vocabulary import BACKENDS, check_word
+from .events import append_line, record_event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..storage.interface import Row, Storage
+
+GROUP = "Log"
+
+
+@operation(stdin="detail")
+def log_milestone_event(store: Storage, event: str, milestone_id: str = "", detail: str = "") -> Row:
+    """Log an event of a milestone in logs/milestone-events.jsonl and in the events table.
+
+    event: its name
+    milestone_id: the milestone; without it, $MILESTONE_ID
+    detail: any text; - reads standard input
+
+    Example: log_milestone_event phase_completed ms-123 'design: 3 documents'
+    """
+    _require_name(event)
+    milestone = milestone_id or store.environ.get("MILESTONE_ID", "")
+    entry = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "detail": detail}
+    with store.transaction("events"):
+        record_event(store, event, _session(store), _agent(store), milestone or None, detail)
+        append_line(store, "milestone-events.jsonl", entry)
+    return entry
+
+
+@operation(stdin="details")
+def log_storage_event(store: Storage, event: str, milestone: str, backend: str,
+                      details: str | Mapping[str, Any] = "{}") -> Row:
+    """Log an event of the storage in logs/storage-events.jsonl and in the events table.
+
+    event: its name
+    milestone: the milestone it is about; may be empty
+    backend: file, hybrid or database
+    details: a JSON object; - reads standard input
+
+    Example: log_storage_event record_created ms-123 hybrid '{"bytes": 512}'
+    """
+    _require_name(event)
+    check_word(backend, BACKENDS, "backend")
+    text = json_object(details, "DETAILS")
+    entry = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "backend": backend,
+             "details": parse_json(text)}
+    with store.transaction("events"):
+        record_event(store, event, _session(store), _agent(store), milestone or None, text, backend)
+        append_line(store, "storage-events.jsonl", entry)
+    return entry
+
+
+def _require_name(event: str) -> None:
+    if not event:
+        raise UsageError("EVENT is empty: give it a name")
+
+
+def _session(store: Storage) -> str | None:
+    return store.environ.get("SESSION_ID") or None
+
+
+def _agent(store: Storage) -> str | None:
+    return store.environ.get("AGENT_ID") or None

@@ -1,0 +1,171 @@
+"""Planning: the artifacts of a planning session, and the milestone that is made from them."""
+from __future__ import annotations
+
+from ..errors import Refused
+from ..registry import operation
+from ..values import dump_json, is_json, parse_json
+from ..yamltext import dump_yaml
+from .checkpoints import store_checkpoint
+from .events import record_event
+from .membership import complete_session, ensure_milestone, ensure_session, find_session
+from .records import record_path, write_record
+from .settings import read_setting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..storage.interface import Row, Storage
+
+GROUP = "Planning"
+PLAN = "milestone-plan"
+
+
+def expected_artifacts(store: Storage) -> list[str]:
+    """The state keys a planning session is expected to save."""
+    return read_setting(store, "planning_artifacts").split()
+
+
+def find_artifacts(store: Storage, session_id: str) -> list[Row]:
+    """Every planning artifact the agents of a session have saved, oldest first: the expected keys and all planning-*."""
+    rows = store.execute(
+        "SELECT s.agent_id, a.agent_type, s.state_key, s.state_value, s.is_json, s.version, s.updated_at "
+        "FROM agent_state s JOIN agent_registry a ON a.agent_id = s.agent_id WHERE a.session_id = :id "
+        "AND (s.expires_at IS NULL OR s.expires_at > :now) ORDER BY s.updated_at, s.agent_id, s.state_key",
+        {"id": session_id, "now": store.now()})
+    expected = {*expected_artifacts(store), PLAN}
+    return [row for row in rows if row["state_key"] in expected or row["state_key"].startswith("planning-")]
+
+
+def artifact_value(row: Row) -> Any:
+    """An artifact's value: parsed where it is JSON, else its text."""
+    return parse_json(row["state_value"]) if is_json(row["state_value"]) else row["state_value"]
+
+
+def _tell_artifacts(store: Storage, session_id: str) -> Row:
+    rows = find_artifacts(store, session_id)
+    present = sorted({row["state_key"] for row in rows})
+    return {"session_id": session_id, "present": present,
+            "missing": [key for key in expected_artifacts(store) if key not in present],
+            "artifacts": [{key: row[key] for key in ("state_key", "agent_id", "version", "updated_at")}
+                          for row in rows]}
+
+
+@operation(text="artifacts")
+def save_planning_artifacts(store: Storage, session_id: str) -> Row:
+    """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
+
+    session_id: the session
+
+    Status 1 if there is none yet. Example: save_planning_artifacts planning-ms-123-1
+    """
+    with store.transaction("session:" + session_id):
+        find_session(store, session_id)
+        told = _tell_artifacts(store, session_id)
+        if not told["artifacts"]:
+            raise Refused(f"session {session_id!r} has no planning artifact yet: save_agent_state AGENT "
+                          f"{told['missing'][0]} VALUE")
+        owners = sorted({item["agent_id"] for item in told["artifacts"]})
+        told["checkpoints"] = [store_checkpoint(store, agent, "phase_completion", [])["checkpoint_id"]
+                               for agent in owners]
+        return told
+
+
+@operation(text="json", creates=False)
+def list_planning_sessions(store: Storage) -> Row:
+    """Print the planning sessions as a JSON object: .sessions[] with id, description, status and more.
+
+    Example: list_planning_sessions | jq -r '.sessions[].id'
+    """
+    with store.snapshot():
+        rows = store.execute(
+            "SELECT s.session_id AS id, s.status, s.milestone_id, m.title, s.progress, s.agent_count, s.created_at, "
+            "s.last_activity FROM coordination_sessions s LEFT JOIN milestones m ON m.id = s.milestone_id "
+            "WHERE s.operation_type = 'planning' ORDER BY s.last_activity DESC, s.session_id")
+        for row in rows:
+            title = row.pop("title")
+            row["description"] = f"planning of {title or row['milestone_id'] or 'no milestone yet'}"
+            row["artifacts"] = sorted({item["state_key"] for item in find_artifacts(store, row["id"])})
+    return {"sessions": rows}
+
+
+@operation(text="artifacts")
+def resume_planning_session(store: Storage, session_id: str) -> Row:
+    """Make a planning session active again and tell which artifacts it has and lacks.
+
+    session_id: the session
+
+    Example: resume_planning_session planning-ms-123-1
+    """
+    with store.transaction("session:" + session_id):
+        session = find_session(store, session_id)
+        if session["operation_type"] != "planning":
+            raise Refused(f"session {session_id!r} is no planning session but one of {session['operation_type']}")
+        if session["status"] == "completed":
+            raise Refused(f"session {session_id!r} is completed: create_milestone_from_planning {session_id} MILESTONE")
+        if session["status"] != "active":
+            store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL "
+                          "WHERE session_id = :id", {"id": session_id})
+            record_event(store, "session_resumed", session_id, detail=session["status"])
+        ensure_session(store, session_id, None)
+        return _tell_artifacts(store, session_id)
+
+
+@operation(text="milestone")
+def create_milestone_from_planning(store: Storage, session_id: str, milestone_id: str) -> Row:
+    """Write the milestone record from a session's milestone-plan and complete the session.
+
+    session_id: the planning session
+    milestone_id: the milestone's id; making it again from the same session changes nothing
+
+    Example: create_milestone_from_planning planning-ms-123-1 ms-123
+    """
+    with store.transaction("session:" + session_id):
+        session = find_session(store, session_id)
+        configuration = parse_json(session["configuration"])
+        if configuration.get("milestone") == milestone_id:
+            return {"milestone_id": milestone_id, "session_id": session_id, "created": False,
+                    "path": record_path(store, milestone_id)}
+        rows = find_artifacts(store, session_id)
+        plans = [row for row in rows if row["state_key"] == PLAN]
+        if not plans:
+            raise Refused(f"session {session_id!r} has no {PLAN}: save_agent_state AGENT {PLAN} VALUE")
+        ensure_milestone(store, milestone_id)
+        _refuse_second_record(store, milestone_id)
+        plan = artifact_value(plans[-1])
+        title = _title_of(plan) or milestone_id
+        path = write_record(store, milestone_id, dump_yaml(_record(store, milestone_id, title, session, plan, rows)))
+        store.execute("UPDATE milestones SET title = :title, status = 'active', updated_at = :now WHERE id = :id",
+                      {"title": title, "now": store.now(), "id": milestone_id})
+        store.execute("UPDATE coordination_sessions SET milestone_id = :milestone, configuration = :configuration "
+                      "WHERE session_id = :id", {"milestone": milestone_id, "id": session_id,
+                                                 "configuration": dump_json({**configuration,
+                                                                             "milestone": milestone_id})})
+        complete_session(store, session_id)
+        record_event(store, "milestone_created", session_id, milestone_id=milestone_id, detail=title)
+    return {"milestone_id": milestone_id, "session_id": session_id, "created": True, "path": path}
+
+
+def _refuse_second_record(store: Storage, milestone_id: str) -> None:
+    rows = store.execute("SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})
+    if rows and rows[0]["file_path"]:
+        raise Refused(f"milestone {milestone_id!r} has a record already: choose another id")
+
+
+def _title_of(plan: Any) -> str:
+    """The plan's own title, if it has one."""
+    if isinstance(plan, dict):
+        for key in ("title", "name", "description", "goal"):
+            if isinstance(plan.get(key), str) and plan[key].strip():
+                return str(plan[key].strip().splitlines()[0])
+    return ""
+
+
+def _record(store: Storage, milestone_id: str, title: str, session: Row, plan: Any, rows: list[Row]) -> Row:
+    """The milestone record: its plan, and every other artifact with who saved it and when."""
+    return {
+        "id": milestone_id, "title": title, "status": "active", "priority": "medium", "created_at": store.now(),
+        "planning_session": session["session_id"], "coordinator": session["coordinator_id"], "plan": plan,
+        "artifacts": [{"key": row["state_key"], "saved_by": row["agent_id"], "agent_type": row["agent_type"],
+                       "saved_at": row["updated_at"], "value": artifact_value(row)} for row in rows],
+    }

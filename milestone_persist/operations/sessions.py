@@ -1,0 +1,97 @@
+"""Sessions: how far they are, who is in them, what lies in their inboxes."""
+from __future__ import annotations
+
+from ..errors import Refused
+from ..registry import operation
+from ..times import minutes_between
+from ..values import check_range, parse_json
+from ..vocabulary import PHASES, SESSION_STATUSES, check_word
+from .agents import list_session_agents
+from .events import record_event
+from .membership import ENDED, find_session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+GROUP = "Sessions"
+
+
+@operation(text="session_status", creates=False)
+def get_session_status(store: Storage, session_id: str) -> Row:
+    """Show a session: progress, agents, messages and dead letters.
+
+    session_id: the session
+
+    Example: get_session_status planning-ms-123-1
+    """
+    with store.snapshot():
+        session = find_session(store, session_id)
+        agents = list_session_agents(store, session_id)
+        messages = count_messages(store, session_id)
+        letters = list_dead_letters(store, session_id)
+    minutes = round(minutes_between(session["last_activity"], store.now()), 1)
+    return {**session, "configuration": parse_json(session["configuration"]), "minutes_inactive": minutes,
+            "agents": agents, "messages": messages, "dead_letters": letters}
+
+
+def count_messages(store: Storage, session_id: str) -> Row:
+    """How many messages of a session are pending, taken, acknowledged and dead letters."""
+    return store.execute(
+        "SELECT coalesce(sum(CASE WHEN delivered_at IS NULL AND dead_lettered_at IS NULL THEN 1 ELSE 0 END), 0) "
+        "AS pending, coalesce(sum(CASE WHEN delivered_at IS NOT NULL AND acknowledged_at IS NULL "
+        "AND dead_lettered_at IS NULL THEN 1 ELSE 0 END), 0) AS taken, "
+        "coalesce(sum(CASE WHEN acknowledged_at IS NOT NULL THEN 1 ELSE 0 END), 0) AS acknowledged, "
+        "coalesce(sum(CASE WHEN dead_lettered_at IS NOT NULL THEN 1 ELSE 0 END), 0) AS dead "
+        "FROM agent_messages WHERE session_id = :id", {"id": session_id})[0]
+
+
+def list_dead_letters(store: Storage, session_id: str) -> list[Row]:
+    """The messages of a session that were put back too often."""
+    rows = store.execute(
+        "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
+        "FROM agent_messages WHERE session_id = :id AND dead_lettered_at IS NOT NULL ORDER BY id", {"id": session_id})
+    return [{**row, "payload": parse_json(row["payload"])} for row in rows]
+
+
+@operation()
+def update_session_progress(store: Storage, session_id: str, percent: float, phase: str | None = None) -> Row:
+    """Set how far a session is.
+
+    session_id: the session
+    percent: 0 to 100
+    phase: design, spec, task or execute
+
+    Example: update_session_progress execution-ms-123-1 40 task
+    """
+    check_range(percent, 0, 100, "PERCENT")
+    if phase is not None:
+        check_word(phase, PHASES, "phase")
+    with store.transaction("session:" + session_id):
+        session = find_session(store, session_id)
+        if session["status"] in ENDED:
+            raise Refused(f"session {session_id!r} is {session['status']}: its progress stays {session['progress']:g} %")
+        record_event(store, "session_progress", session_id, milestone_id=session["milestone_id"],
+                     detail=f"{percent:g} % {phase or ''}".strip())
+        return store.execute(
+            "UPDATE coordination_sessions SET progress = :percent, phase = coalesce(:phase, phase), "
+            "last_activity = CASE WHEN last_activity > :now THEN last_activity ELSE :now END "
+            "WHERE session_id = :id RETURNING session_id, progress, phase",
+            {"id": session_id, "percent": int(percent) if percent == int(percent) else percent, "phase": phase,
+             "now": store.now()})[0]
+
+
+@operation(text="sessions", creates=False)
+def list_coordination_sessions(store: Storage, status: str | None = None) -> list[Row]:
+    """List sessions, the one with the latest activity first.
+
+    status: only those that are active, paused, completed, failed or abandoned
+
+    Example: list_coordination_sessions active
+    """
+    if status is not None:
+        check_word(status, SESSION_STATUSES, "session status")
+    return store.execute(
+        "SELECT session_id, milestone_id, operation_type, phase, status, progress, agent_count, coordinator_id, "
+        "created_at, last_activity, completed_at FROM coordination_sessions "
+        "WHERE :status IS NULL OR status = :status ORDER BY last_activity DESC, session_id", {"status": status})

@@ -1,0 +1,81 @@
+"""The settings kept in agent_coordination_config: their kinds, defaults and checks."""
+from __future__ import annotations
+
+from ..errors import UsageError
+from ..vocabulary import nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Storage
+
+# key: (kind, default). Descriptions are in the schema, which also makes the rows.
+SETTINGS = {
+    "heartbeat_interval": ("count", "30"),
+    "message_retry_limit": ("count", "3"),
+    "interrupted_after": ("count", "300"),
+    "session_timeout": ("count", "1800"),
+    "checkpoint_interval": ("count", "300"),
+    "health_check_interval": ("count", "60"),
+    "cleanup_retention_days": ("count", "7"),
+    "strict_agents": ("flag", "false"),
+    "planning_artifacts": ("words", "planning-scope planning-estimates planning-risks planning-kiro milestone-plan"),
+    "agent_spawn_command": ("text", ""),
+    "synchronous": ("full or normal", "full"),
+    "hybrid_from": ("count", "25"),
+    "database_from": ("count", "100"),
+}
+_FLAGS = {"true": "true", "1": "true", "yes": "true", "on": "true",
+          "false": "false", "0": "false", "no": "false", "off": "false"}
+
+
+def check_setting(key: str, value: str) -> str:
+    """The value as it is to be stored; UsageError for an unknown key or a value not of its kind."""
+    if key not in SETTINGS:
+        near = nearest(key, tuple(SETTINGS))
+        raise UsageError(f"unknown setting {key!r}: " + (f"did you mean {near[0]}?" if near else
+                                                         "get_storage_config lists them"))
+    kind, word = SETTINGS[key][0], value.strip()
+    if kind == "count" and not (word.isascii() and word.isdigit() and len(word) < 10):
+        raise UsageError(f"{key} must be a whole number from 0, not {value!r}")
+    if kind == "flag" and word.lower() not in _FLAGS:
+        raise UsageError(f"{key} must be true or false, not {value!r}")
+    if kind == "full or normal" and word.lower() not in ("full", "normal"):
+        raise UsageError(f"{key} must be full or normal, not {value!r}")
+    if kind == "words" and not word:
+        raise UsageError(f"{key} must name at least one word")
+    return _FLAGS[word.lower()] if kind == "flag" else word
+
+
+def read_settings(store: Storage) -> dict[str, str]:
+    """Every setting in force."""
+    stored = {row["key"]: row["value"] for row in
+              store.execute("SELECT key, value FROM agent_coordination_config ORDER BY key")}
+    return {key: stored.get(key, default) for key, (_, default) in SETTINGS.items()}
+
+
+def read_setting(store: Storage, key: str) -> str:
+    """One setting in force; the default where the stored one is missing or was spoilt by hand."""
+    rows = store.execute("SELECT value FROM agent_coordination_config WHERE key = :key", {"key": key})
+    try:
+        return check_setting(key, rows[0]["value"]) if rows else SETTINGS[key][1]
+    except UsageError as error:
+        store.warn(f"setting ignored: {error}")
+        return SETTINGS[key][1]
+
+
+def read_count(store: Storage, key: str) -> int:
+    """One setting that is a number."""
+    return int(read_setting(store, key))
+
+
+def is_strict(store: Storage) -> bool:
+    """Whether unknown agents and agent types are refused."""
+    return read_setting(store, "strict_agents") == "true"
+
+
+def store_setting(store: Storage, key: str, value: str) -> None:
+    """Keep a checked value."""
+    store.execute(
+        "INSERT INTO agent_coordination_config (key, value, updated_at) VALUES (:key, :value, :now) "
+        "ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+        {"key": key, "value": value, "now": store.now()})

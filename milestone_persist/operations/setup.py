@@ -1,0 +1,85 @@
+"""Set-up: making the storage ready, and its settings."""
+from __future__ import annotations
+
+import os
+
+from ..registry import operation
+from .events import record_event
+from .settings import check_setting, read_count, read_setting, read_settings, store_setting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+GROUP = "Set-up"
+
+
+@operation(text="ready")
+def initialize_agent_coordination(store: Storage) -> Row:
+    """Make the coordination database ready; every agent may run it, it changes nothing that is there.
+
+    Example: initialize_agent_coordination
+    """
+    return store.describe()
+
+
+@operation(text="ready")
+def initialize_storage_system(store: Storage) -> Row:
+    """Make the whole data directory ready: the database and the folders for records, logs and backups.
+
+    Example: initialize_storage_system
+    """
+    for name in ("active", "completed", "config", "logs", "backups"):
+        os.makedirs(os.path.join(store.directory, name), mode=0o700, exist_ok=True)
+    return store.describe()
+
+
+@operation(text="line", creates=False)
+def get_current_storage_backend(store: Storage) -> str:
+    """Print the backend in use: file, hybrid or database.
+
+    Example: get_current_storage_backend
+    """
+    return store.backend
+
+
+@operation(text="line", creates=False)
+def get_optimal_storage_backend(store: Storage) -> str:
+    """Print the backend that suits the number of milestones: file, from 25 on hybrid, from 100 on database.
+
+    Example: get_optimal_storage_backend
+    """
+    count = store.execute("SELECT count(*) AS milestones FROM milestones")[0]["milestones"]
+    if count >= read_count(store, "database_from"):
+        return "database"
+    return "hybrid" if count >= read_count(store, "hybrid_from") else "file"
+
+
+@operation(text="settings", creates=False)
+def get_storage_config(store: Storage, key: str | None = None) -> str | dict[str, str]:
+    """Print one setting, or all of them as KEY=VALUE lines.
+
+    key: a setting's name
+
+    Example: get_storage_config message_retry_limit
+    """
+    if key is None:
+        return read_settings(store)
+    check_setting(key, read_settings(store).get(key, ""))
+    return read_setting(store, key)
+
+
+@operation()
+def set_storage_config(store: Storage, key: str, value: str) -> dict[str, str]:
+    """Change a setting; initialising again does not reset it.
+
+    key: a setting's name, as get_storage_config lists them
+    value: its new value
+
+    Example: set_storage_config message_retry_limit 5
+    """
+    word = check_setting(key, value)
+    with store.transaction("config"):
+        store_setting(store, key, word)
+        record_event(store, "setting_changed", detail=f"{key}={word}")
+    return {key: word}

@@ -1,0 +1,122 @@
+"""State: keys and values that outlive the agent that saved them, readable by every other."""
+from __future__ import annotations
+
+from ..errors import Refused
+from ..registry import operation
+from ..times import shift_time
+from ..values import check_range, is_json
+from ..vocabulary import STATE_TYPES, check_word
+from .membership import admit_agent, renew_heartbeat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+GROUP = "State"
+LONGEST_TTL = 3_000_000_000  # seconds: times stay within four digits of a year
+
+LIVE = "(expires_at IS NULL OR expires_at > :now)"
+
+
+@operation(stdin="value")
+def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, state_type: str = "user_data",
+                     ttl_seconds: int | None = None, *, if_version: int | None = None) -> Row:
+    """Save a value under a key of an agent, byte for byte.
+
+    agent_id: the agent; one nobody registered is taken in
+    state_key: the key
+    value: any text, JSON or not; - reads standard input
+    state_type: checkpoint, progress, user_data, system_data or temp_data
+    ttl_seconds: seconds after which the key is gone; without it, it stays
+    if_version: save only if the key still has this version (0: only if it is not there), else status 1
+
+    Example: save_agent_state scope-1 planning-scope '{"files": 12}'
+    """
+    check_word(state_type, STATE_TYPES, "state type")
+    if ttl_seconds is not None:
+        check_range(ttl_seconds, 1, LONGEST_TTL, "TTL_SECONDS")
+    given = {"agent": agent_id, "key": state_key, "value": value, "type": state_type, "now": store.now(),
+             "json": int(is_json(value)),
+             "expires": None if ttl_seconds is None else shift_time(store.now(), ttl_seconds)}
+    with store.transaction("agent:" + agent_id):
+        admit_agent(store, agent_id)
+        store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND expires_at <= :now",
+                      given)
+        if if_version is not None:
+            _require_version(store, agent_id, state_key, if_version)
+        return store.execute(
+            "INSERT INTO agent_state (agent_id, state_key, state_value, state_type, created_at, updated_at, "
+            "expires_at, is_json) VALUES (:agent, :key, :value, :type, :now, :now, :expires, :json) "
+            "ON CONFLICT (agent_id, state_key) DO UPDATE SET state_value = excluded.state_value, "
+            "state_type = excluded.state_type, updated_at = excluded.updated_at, expires_at = excluded.expires_at, "
+            "is_json = excluded.is_json, version = agent_state.version + 1 "
+            "RETURNING agent_id, state_key, state_type, version, expires_at", given)[0]
+
+
+def _require_version(store: Storage, agent_id: str, state_key: str, wanted: int) -> None:
+    rows = store.execute("SELECT version FROM agent_state WHERE agent_id = :agent AND state_key = :key",
+                         {"agent": agent_id, "key": state_key})
+    found = rows[0]["version"] if rows else 0
+    if found != wanted:
+        raise Refused(f"{state_key!r} of {agent_id!r} has version {found}, not {wanted}: another writer was first; "
+                      "load it again and decide anew")
+
+
+@operation(text="state", creates=False)
+def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str | None = None, *,
+                     full: bool = False) -> str | Row:
+    """Print a saved value exactly as it was saved.
+
+    agent_id: the agent that saved it
+    state_key: the key
+    default: printed when there is no such key; without it that is status 1
+    full: print a JSON object with value, version, type and times instead
+
+    Example: load_agent_state scope-1 planning-scope '{}'
+    """
+    rows = store.execute(
+        "SELECT agent_id, state_key, state_value AS value, state_type, version, created_at, updated_at, expires_at "
+        "FROM agent_state WHERE agent_id = :agent AND state_key = :key AND " + LIVE,
+        {"agent": agent_id, "key": state_key, "now": store.now()})
+    if rows:
+        return rows[0] if full else str(rows[0]["value"])
+    if default is not None:
+        return default
+    keys = [row["state_key"] for row in _list_keys(store, agent_id)]
+    raise Refused(f"no state {state_key!r} of agent {agent_id!r}; it has: " + (", ".join(keys[:20]) or "none"))
+
+
+def _list_keys(store: Storage, agent_id: str) -> list[Row]:
+    return store.execute(
+        "SELECT state_key, state_type, version, length(state_value) AS characters, is_json, created_at, updated_at, "
+        "expires_at FROM agent_state WHERE agent_id = :agent AND " + LIVE + " ORDER BY state_key",
+        {"agent": agent_id, "now": store.now()})
+
+
+@operation(text="state_keys", creates=False)
+def list_agent_state(store: Storage, agent_id: str) -> list[Row]:
+    """List the keys an agent has saved, with type, version and size; the values are not printed.
+
+    agent_id: the agent
+
+    Example: list_agent_state scope-1
+    """
+    return _list_keys(store, agent_id)
+
+
+@operation()
+def delete_agent_state(store: Storage, agent_id: str, state_key: str) -> Row:
+    """Delete a key; status 1 if there is none.
+
+    agent_id: the agent that saved it
+    state_key: the key
+
+    Example: delete_agent_state scope-1 planning-scope
+    """
+    with store.transaction("agent:" + agent_id):
+        rows = store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key "
+                             "RETURNING agent_id, state_key, expires_at", {"agent": agent_id, "key": state_key})
+        renew_heartbeat(store, agent_id)
+        if not rows or (rows[0]["expires_at"] or "9") <= store.now():
+            raise Refused(f"no state {state_key!r} of agent {agent_id!r}: nothing was deleted")
+        return rows[0]

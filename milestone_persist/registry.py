@@ -1,0 +1,204 @@
+"""The table of operations: what a declared function says about itself, read by every surface (CLI, shell, API, docs)."""
+from __future__ import annotations
+
+from .errors import UsageError
+from .values import check_id, check_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from .storage.interface import Storage
+
+# Modules under operations/, in the order help and documents show them.
+MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "log", "inspection")
+
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
+
+
+class Parameter:
+    """One parameter of an operation, as its function declares it."""
+
+    __slots__ = ("name", "type", "default", "required", "option", "repeated")
+
+    def __init__(self, name: str, type: str, default: Any, required: bool, option: bool, repeated: bool) -> None:
+        self.name, self.type, self.default = name, type, default
+        self.required, self.option, self.repeated = required, option, repeated
+
+    @property
+    def flag(self) -> str:
+        """The option's spelling on a command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def label(self) -> str:
+        """The parameter as a usage line shows it."""
+        word = self.name.upper()
+        if self.option:
+            return f"[{self.flag}]" if self.type == "bool" else f"[{self.flag} {_unit(self)}]"
+        if self.repeated:
+            return f"[{word.rstrip('S')}…]"
+        return word if self.required else f"[{word}]"
+
+    def convert(self, word: str) -> Any:
+        """A command-line word as this parameter's type; UsageError says what was expected."""
+        what = self.flag if self.option else self.name.upper()
+        if self.type == "bool":
+            if word.lower() not in _TRUE + _FALSE:
+                raise UsageError(f"{what} must be true or false, not {word!r}")
+            return word.lower() in _TRUE
+        if self.type not in ("int", "float"):
+            return word
+        try:
+            number = int(word) if self.type == "int" else float(word)
+        except ValueError:
+            number = float("nan")
+        if number != number or number in (float("inf"), float("-inf")):
+            raise UsageError(f"{what} must be a {'whole ' if self.type == 'int' else ''}number, not {word!r}")
+        return number
+
+
+def _unit(parameter: Parameter) -> str:
+    return {"int": "N", "float": "NUMBER"}.get(parameter.type, "TEXT")
+
+
+class Operation:
+    """One operation: a function and what its declaration says."""
+
+    __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "parameters")
+
+    def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, shell: bool,
+                 creates: bool) -> None:
+        self.function, self.name, self.group = function, function.__name__, group
+        self.text, self.stdin, self.shell, self.creates = text, stdin, shell, creates
+        self.parameters = tuple(_read_parameters(function))
+
+    @property
+    def command(self) -> str:
+        """The name of the subcommand."""
+        return self.name.replace("_", "-")
+
+    @property
+    def positionals(self) -> list[Parameter]:
+        return [p for p in self.parameters if not p.option]
+
+    @property
+    def options(self) -> list[Parameter]:
+        return [p for p in self.parameters if p.option]
+
+    @property
+    def required(self) -> int:
+        """How many positional arguments must be there."""
+        return sum(p.required for p in self.parameters)
+
+    @property
+    def usage(self) -> str:
+        """The parameters as a usage line shows them."""
+        return " ".join(p.label for p in self.parameters)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the documentation."""
+        return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+    def run(self, store: Storage, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Call the function after checking every text it is given; raises what the operation raises."""
+        names = self.positionals
+        for place, value in enumerate(args):
+            parameter = names[min(place, len(names) - 1)] if names else None
+            if parameter is not None and isinstance(value, str):
+                is_id = parameter.required and parameter.name.endswith(("_id", "_key"))
+                (check_id if is_id else check_text)(value, parameter.name.upper())
+        for name, value in options.items():
+            if isinstance(value, str):
+                check_text(value, name)
+        return self.function(store, *args, **options)
+
+
+def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
+    code, types = function.__code__, function.__annotations__
+    defaults = function.__defaults__ or ()
+    names = code.co_varnames[1:code.co_argcount]
+    for place, name in enumerate(names):
+        missing = len(names) - len(defaults)
+        default = defaults[place - missing] if place >= missing else None
+        yield Parameter(name, _plain_type(types.get(name, "str")), default, place < missing, False, False)
+    keywords = code.co_varnames[code.co_argcount:code.co_argcount + code.co_kwonlyargcount]
+    if code.co_flags & 0x04:  # *names
+        name = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+        yield Parameter(name, _plain_type(types.get(name, "str")), None, False, False, True)
+    for name in keywords:
+        yield Parameter(name, _plain_type(types.get(name, "str")), (function.__kwdefaults__ or {}).get(name),
+                        False, True, False)
+
+
+def _plain_type(annotation: str) -> str:
+    return annotation.replace(" | None", "").partition(" | ")[0]
+
+
+def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
+              creates: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a function as an operation; the function itself is left as it is.
+
+    text: name of the renderer (in render.py) that makes what is printed
+    stdin: name of the parameter that may be `-` and is then read from standard input
+    shell: whether the generated shell file defines a function for it
+    creates: whether the data directory is made if it is not there; otherwise an empty store is read
+    """
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        module = _import(function.__module__)
+        module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
+            function, module.GROUP, text, stdin, shell, creates)
+        return function
+    return declare
+
+
+def _import(name: str) -> Any:
+    __import__(name)
+    import sys
+
+    return sys.modules[name]
+
+
+def operations_of(module: str) -> dict[str, Operation]:
+    """The operations that one module under operations/ declares, by name."""
+    table: dict[str, Operation] = _import(f"{__package__}.operations.{module}").OPERATIONS
+    return table
+
+
+def find_operation(name: str) -> Operation | None:
+    """The operation of that name (`-` or `_` between the words), loading no more modules than needed."""
+    name = name.replace("-", "_")
+    for module in MODULES:
+        found = operations_of(module).get(name)
+        if found:
+            return found
+    return None
+
+
+def all_operations() -> list[Operation]:
+    """Every operation, in the order of the documents."""
+    return [op for module in MODULES for op in operations_of(module).values()]
+
+
+def find_nearest(name: str) -> list[str]:
+    """Names of operations most like `name`, for an error message."""
+    from .vocabulary import nearest
+
+    return nearest(name.replace("-", "_"), [op.name for op in all_operations()])
+
+
+def parameter_help(op: Operation) -> dict[str, str]:
+    """The help line of each parameter, read from the lines `name: text` of the function's documentation."""
+    found = {}
+    for line in (op.function.__doc__ or "").splitlines()[1:]:
+        name, colon, text = line.strip().partition(": ")
+        if colon and name.isidentifier() and name.islower():
+            found[name] = text
+    return found
+
+
+def example_of(op: Operation) -> str:
+    """The example call in the function's documentation."""
+    return (op.function.__doc__ or "").partition("Example: ")[2].partition("\n")[0].strip()

@@ -1,0 +1,153 @@
+"""What the operations' data looks like as text: one small function for each form."""
+from __future__ import annotations
+
+from .values import dump_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from .storage.interface import Row
+
+
+def as_json(data: Any) -> str:
+    """Any operation's data as one line of JSON."""
+    return dump_json(data)
+
+
+def echo_safe(text: str) -> str:
+    """JSON in which no backslash means anything to a shell's echo: only \\uXXXX is left, which dash passes on."""
+    out, place = [], 0
+    codes = {"n": "000a", "r": "000d", "t": "0009", "b": "0008", "f": "000c", '"': "0022", "\\": "005c", "/": "002f"}
+    while True:
+        found = text.find("\\", place)
+        if found < 0:
+            return "".join(out) + text[place:]
+        out.append(text[place:found] + "\\u")
+        after = text[found + 1]
+        out.append("" if after == "u" else codes[after])
+        place = found + 2
+
+
+def plain(value: object) -> str:
+    """A value inside a line: control characters are shown, so that it stays one line."""
+    text = "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Aligned columns under their heads, two spaces apart."""
+    lines = [list(heads)] + [[plain(cell) for cell in row] for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    return "".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() + "\n"
+                   for line in lines)
+
+
+def columns(rows: list[Row], names: str, empty: str) -> str:
+    """A table of some columns of rows, or a line that says there is none."""
+    heads = names.split()
+    return table(heads, [[row[name] for name in heads] for row in rows]) if rows else empty + "\n"
+
+
+def nothing(data: Any) -> str:
+    return ""
+
+
+def json(data: Any) -> str:
+    return as_json(data) + "\n"
+
+
+def line(data: Any) -> str:
+    return f"{data}\n"
+
+
+def ready(data: Row) -> str:
+    return f"ready: {plain(data['database'])} (backend {data['backend']})\n"
+
+
+def registered(data: Row) -> str:
+    return f"registered {plain(data['agent_id'])} ({plain(data['agent_type'])}) in session {plain(data['session_id'])}\n"
+
+
+def status(data: Row) -> str:
+    return "" if data.get("changed") else f"{data['status']}\n"
+
+
+def agents(data: list[Row]) -> str:
+    return columns(data, "agent_id agent_type status minutes_since_heartbeat current_task", "no agents")
+
+
+def state(data: str | Row) -> str:
+    return data if isinstance(data, str) else json(data)
+
+
+def state_keys(data: list[Row]) -> str:
+    return columns(data, "state_key state_type version characters updated_at expires_at", "no state")
+
+
+def message_id(data: Row) -> str:
+    return f"{data['id']}\n" if "id" in data else broadcast(data)
+
+
+def broadcast(data: Row) -> str:
+    return " ".join(str(number) for number in data["ids"]) + "\n"
+
+
+def checkpoint_id(data: Row) -> str:
+    return f"{data['checkpoint_id']}\n"
+
+
+def checkpoints(data: list[Row]) -> str:
+    return columns(data, "checkpoint_id checkpoint_type created_at retention_until", "no checkpoints")
+
+
+def restored(data: Row) -> str:
+    lines = [f"restored {len(data['keys'])} keys of {plain(data['agent_id'])}; what it had is kept as {data['kept_as']}"]
+    lines += [f"{file['status']}: {plain(file['path'])}" for file in data["files"] if file["status"] != "same"]
+    return "\n".join(lines) + "\n"
+
+
+def sessions(data: list[Row]) -> str:
+    return columns(data, "session_id milestone_id operation_type phase status progress agent_count last_activity",
+                   "no sessions")
+
+
+def session_status(data: Row) -> str:
+    counts = data["messages"]
+    lines = [
+        f"session {plain(data['session_id'])}: {data['operation_type']} of {plain(data['milestone_id'])}, "
+        f"{data['status']}, {data['progress']:g} %" + (f", phase {data['phase']}" if data["phase"] else ""),
+        f"coordinator {plain(data['coordinator_id'])}; inactive for {data['minutes_inactive']:g} min",
+        f"messages: {counts['pending']} pending, {counts['taken']} taken, {counts['acknowledged']} acknowledged, "
+        f"{counts['dead']} dead letters",
+    ]
+    lines += [f"dead letter {letter['id']}: {plain(letter['message_type'])} from {plain(letter['from_agent'])} "
+              f"to {plain(letter['to_agent'])}, put back {letter['retry_count']} times"
+              for letter in data["dead_letters"]]
+    return "\n".join(lines) + "\n" + agents(data["agents"])
+
+
+def artifacts(data: Row) -> str:
+    rows = columns(data["artifacts"], "state_key agent_id version updated_at", "no artifacts yet")
+    return rows + (f"missing: {' '.join(data['missing'])}\n" if data["missing"] else "nothing is missing\n")
+
+
+def milestone(data: Row) -> str:
+    how = "created" if data["created"] else "is there already"
+    return f"milestone {plain(data['milestone_id'])} {how}: {plain(data['path'])}\n"
+
+
+def settings(data: str | dict[str, str]) -> str:
+    if isinstance(data, str):
+        return data + "\n"
+    return "".join(f"{key}={plain(value)}\n" for key, value in data.items())
+
+
+def where(data: Row) -> str:
+    made = "" if data["exists"] else " (not made yet)"
+    return f"{plain(data['directory'])}{made}\nwhy: {data['reason']}\n{data['backend']}: {plain(data['database'])}\n"
+
+
+def doctor(data: Row) -> str:
+    return f"sound: {plain(data['database'])} ({data['engine']}, journal {data['journal_mode']})\n"

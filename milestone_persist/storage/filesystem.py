@@ -1,0 +1,45 @@
+"""Which file system a path lies on: some cannot carry SQLite's shared memory or its locks."""
+from __future__ import annotations
+
+import os
+
+NETWORK = ("nfs", "smb", "cifs", "9p", "virtiofs", "drvfs", "fuse.sshfs", "afpfs", "webdav", "vboxsf", "afs", "ceph")
+
+
+def filesystem_of(path: str) -> str:
+    """The type of the file system that holds `path`; "" where the system does not tell."""
+    here, best, kind = os.path.realpath(path), "", ""
+    for point, name in _mounts():
+        inside = here == point or here.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, name
+    return kind
+
+
+def is_network(path: str) -> bool:
+    """Whether `path` lies on a file system shared with other machines (NFS, SMB, 9p, virtiofs, drvfs …)."""
+    return filesystem_of(path).startswith(NETWORK)
+
+
+def _mounts() -> list[tuple[str, str]]:
+    """Mount points and their types, from /proc or, where there is none, from mount(8)."""
+    try:
+        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
+            rows = [line.split() for line in file]
+        return [(row[1].replace("\\040", " "), row[2]) for row in rows if len(row) > 2]
+    except OSError:
+        return _mounts_by_command()
+
+
+def _mounts_by_command() -> list[tuple[str, str]]:
+    import subprocess
+
+    try:
+        text = subprocess.run(["/sbin/mount"], capture_output=True, text=True, timeout=5, check=False).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    found = []
+    for line in text.splitlines():  # "//host/share on /Volumes/share (smbfs, nodev)"
+        head, _, kinds = line.rpartition(" (")
+        found.append((head.partition(" on ")[2], kinds.partition(",")[0].rstrip(")")))
+    return found

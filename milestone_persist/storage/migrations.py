@@ -1,0 +1,82 @@
+"""Bringing a database to the present schema: an ordered list of small steps, run in one transaction after a backup."""
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from ..errors import StorageError
+from ..packaged import read_packaged
+from .filesystem import is_network
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SCHEMA_FILE = "milestone-coordination.sql"
+APPLICATION_ID = 1297305677
+
+
+def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> None:
+    """Run the steps the database lacks; StorageError, and nothing changed, if it is newer than this program."""
+    if _pragma(connection, "user_version") == 0 and not _tables(connection):
+        _prefer_wal(connection, path)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _pragma(connection, "user_version")  # again: another process may have been first
+        _refuse_foreign(connection, path, version, newest)
+        for step in STEPS[version:]:
+            step(connection)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: str, version: int, newest: int) -> None:
+    if _pragma(connection, "application_id") not in (0, APPLICATION_ID):
+        raise StorageError(f"{path} belongs to another program; it was left as it is: "
+                           "move it away, or set MILESTONE_DIR to another directory")
+    if version > newest:
+        raise StorageError(f"{path} has schema version {version}, newer than this program's {newest}: "
+                           "use a newer milestone_persist")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute("PRAGMA " + name).fetchone()[name]
+    return value
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' "
+                              "ESCAPE '!'")
+    return {row["name"] for row in rows}
+
+
+def _prefer_wal(connection: sqlite3.Connection, path: str) -> None:
+    """WAL for a new database, where it is safe: a local file system and a SQLite without the WAL-reset bug."""
+    if os.path.exists(path) and has_safe_wal(sqlite3.sqlite_version_info) and not is_network(path):
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def has_safe_wal(version: tuple[int, ...]) -> bool:
+    """Whether this SQLite has the fix of the WAL-reset bug (3.51.3, and 3.50.7 and 3.44.6 of the older lines)."""
+    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of an SQL script, one by one, so that they can run inside a transaction."""
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
+
+
+def _apply_schema(connection: sqlite3.Connection) -> None:
+    """Version 1: the canonical schema."""
+    for statement in statements(read_packaged("sql", SCHEMA_FILE)):
+        connection.execute(statement)
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_apply_schema,)

@@ -1,0 +1,111 @@
+"""Checks of the values that come from outside: text, ids, numbers and JSON."""
+from __future__ import annotations
+
+from .errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+DEEPEST_JSON = 500  # SQLite's own parser stops at 1000 levels
+
+
+def check_text(value: str, what: str) -> str:
+    """Return `value` if a database can hold it as text: no NUL, no lone surrogates."""
+    if "\0" in value:
+        raise UsageError(f"{what} holds a NUL byte, which no shell can carry: encode it first, e.g. with base64")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} is not UTF-8 text: encode it first, e.g. with base64") from None
+    return value
+
+
+def check_id(value: str, what: str) -> str:
+    """Return `value` if it can name something: any text but the empty one."""
+    if not value:
+        raise UsageError(f"{what} is empty: give it a name")
+    return check_text(value, what)
+
+
+def check_range(value: float, least: float, most: float, what: str) -> None:
+    """UsageError unless least <= value <= most."""
+    if not least <= value <= most:
+        raise UsageError(f"{what} must be from {least:g} to {most:g}, not {value:g}")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text} is out of range")
+    return number
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [inner for outer in level if isinstance(outer, (dict, list))
+                 for inner in (outer.values() if isinstance(outer, dict) else outer)]
+    return depth
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text, strictly: no NaN, no number out of range, no absurd depth. ValueError says why not."""
+    import json
+
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if _depth(value) > DEEPEST_JSON:
+        raise ValueError("nested too deeply")
+    return value
+
+
+def dump_json(value: Any, **options: Any) -> str:
+    """A value as compact JSON text that keeps every character readable."""
+    import json
+
+    options.setdefault("separators", (",", ":"))
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON, by the strict reading of `parse_json`."""
+    if text.lstrip(" \t\r\n")[:1] not in tuple('{["-0123456789tfn'):
+        return False
+    try:
+        parse_json(text)
+    except ValueError:
+        return False
+    return True
+
+
+def json_text(value: Any, what: str, kind: type, shape: str) -> str:
+    """A JSON argument as text: `value` is JSON text or a Python value and must be of `kind`, called `shape` in errors."""
+    try:
+        text = value if isinstance(value, str) else dump_json(value)
+        parsed = parse_json(text)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{what} is not JSON ({error}): give {shape}") from None
+    if not isinstance(parsed, kind):
+        raise UsageError(f"{what} must be {shape}")
+    return check_text(text, what)
+
+
+def json_object(value: Any, what: str) -> str:
+    """A JSON object as text, from text or a dict."""
+    return json_text(value, what, dict, """an object such as '{"phase": "design"}'""")
+
+
+def json_strings(value: Any, what: str) -> str:
+    """A JSON array of strings as text, from text or a list."""
+    text = json_text(value, what, list, """an array of strings such as '["planning"]'""")
+    if not all(isinstance(item, str) for item in parse_json(text)):
+        raise UsageError(f"""{what} must be an array of strings such as '["planning"]'""")
+    return text

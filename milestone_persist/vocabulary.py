@@ -1,0 +1,45 @@
+"""The words the system knows, and how a word from outside is checked against them."""
+from __future__ import annotations
+
+from .errors import UsageError
+
+AGENT_TYPES = (
+    "milestone-coordinator", "milestone-executor", "milestone-planner", "scope-analyzer", "estimation-agent",
+    "risk-assessor", "kiro-strategy", "planning-aggregator", "design-phase", "spec-phase", "task-phase",
+    "execute-phase", "git-operations", "progress-tracker", "validation", "feature-implementation",
+    "retry-handler", "unregistered",
+)
+MESSAGE_TYPES = (
+    "task_assignment", "progress_update", "coordination_request", "validation_result", "error_report",
+    "completion_notification", "resource_request", "phase_transition", "checkpoint_created",
+)
+AGENT_STATUSES = ("spawning", "active", "paused", "completed", "failed", "terminated")
+STATE_TYPES = ("checkpoint", "progress", "user_data", "system_data", "temp_data")
+OPERATION_TYPES = ("planning", "execution", "validation", "recovery", "cleanup")
+SESSION_STATUSES = ("active", "paused", "completed", "failed", "abandoned")
+PHASES = ("design", "spec", "task", "execute")
+CHECKPOINT_TYPES = ("automatic", "manual", "phase_completion", "error_recovery")
+HEALTH_STATUSES = ("healthy", "degraded", "failing", "unresponsive")
+BACKENDS = ("file", "hybrid", "database")
+
+
+def nearest(word: str, known: "list[str] | tuple[str, ...]", count: int = 1) -> list[str]:
+    """The known words most like `word`, best first; empty when none is near."""
+    import difflib
+
+    return difflib.get_close_matches(word, known, count, 0.5)
+
+
+def is_own(word: str) -> bool:
+    """Whether a word is one of the caller's own making (`x-…`)."""
+    return word.startswith("x-") and len(word) > 2
+
+
+def check_word(word: str, known: tuple[str, ...], what: str, extensible: bool = False) -> str:
+    """Return `word` if it is one of `known` (or `x-…` where `extensible`); UsageError names the nearest."""
+    if word in known or (extensible and is_own(word)):
+        return word
+    near = nearest(word, known)
+    hint = f"did you mean {near[0]}?" if near else "use one of: " + ", ".join(known)
+    own = " (or x-YOURS)" if extensible else ""
+    raise UsageError(f"unknown {what} {word!r}: {hint}{own}")
