@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from . import __version__
 from .errors import MilestoneError, UsageError
-from .registry import find_nearest, find_operation
+from .registry import PLANNED, find_nearest, find_operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from .storage.interface import Clock
 
 PROGRAM = "milestone_persist"
-# Operations of DESIGN's table that a later release brings; the shell functions exist already.
-PLANNED: tuple[str, ...] = ()
 
 
 class Call:

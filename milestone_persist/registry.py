@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 # Modules under operations/, in the order help and documents show them.
 MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "log", "inspection")
 
+# Operations that a later version brings: the shell functions exist already and say so.
+PLANNED: tuple[str, ...] = (
+    "migrate_storage_backend", "detect_interrupted_sessions", "recover_milestone_session",
+    "recover_planning_session", "recover_execution_session", "resume_planning_agents",
+    "complete_planning_session", "create_milestone_from_recovered_planning", "restart_planning_with_artifacts",
+    "abandon_session", "resume_execution_from_phase", "restart_incomplete_phases", "restart_milestone_execution",
+    "validate_planning_artifacts", "finalize_milestone_execution", "generate_milestone_report",
+    "cleanup_stale_coordination", "cleanup_failed_sessions", "get_session_recovery_status",
+    "start_session_monitor", "stop_session_monitor", "show_recovery_help", "create_milestone_record",
+    "read_milestone_record", "update_milestone_record", "delete_milestone_record", "list_milestones",
+    "search_milestones", "get_milestone_analytics", "acquire_milestone_lock", "release_milestone_lock",
+)
+
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
 
 

@@ -151,3 +151,7 @@ def where(data: Row) -> str:
 
 def doctor(data: Row) -> str:
     return f"sound: {plain(data['database'])} ({data['engine']}, journal {data['journal_mode']})\n"
+
+
+def generated(data: list[Row]) -> str:
+    return "".join(f"{'made' if row['stale'] else 'current'}: {row['file']}\n" for row in data)

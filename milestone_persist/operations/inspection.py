@@ -36,3 +36,16 @@ def doctor(store: Storage) -> Row:
     if wrong:
         raise StorageError(f"{store.directory} is damaged: " + "; ".join(wrong[:5]))
     return store.describe()
+
+
+@operation(text="generated", shell=False, creates=False)
+def generate(store: Storage, *files: str) -> list[Row]:
+    """Make the generated files of this project again, or only tell which are stale; for its developers.
+
+    files: some of them; without any, all
+
+    Example: generate
+    """
+    from ..generated import write_generated
+
+    return write_generated(files)

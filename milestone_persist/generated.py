@@ -1,0 +1,39 @@
+"""The files of the project that are made from the table of operations; each says so in its head."""
+from __future__ import annotations
+
+import os
+
+from .adapter import make_adapter
+from .errors import UsageError
+from .packaged import PACKAGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .storage.interface import Row
+
+FILES: dict[str, Callable[[], str]] = {"shell/storage-adapter.sh": make_adapter}
+
+
+def write_generated(names: Sequence[str] = ()) -> list[Row]:
+    """Make the generated files of a checkout again; each file's name and whether it had been stale."""
+    unknown = [name for name in names if name not in FILES]
+    if unknown:
+        raise UsageError(f"{unknown[0]} is not a generated file; these are: {', '.join(FILES)}")
+    root = os.path.dirname(PACKAGE)
+    if not os.path.exists(os.path.join(root, "pyproject.toml")):
+        raise UsageError("generated files are made in a checkout of the project only")
+    return [{"file": name, "stale": _write(os.path.join(root, name), FILES[name]())} for name in names or FILES]
+
+
+def _write(path: str, text: str) -> bool:
+    try:
+        with open(path, encoding="utf-8") as file:
+            if file.read() == text:
+                return False
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return True
