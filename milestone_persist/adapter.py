@@ -66,7 +66,7 @@ eval "$(
         IFS='
 '
         for file in $(open_files); do
-          case $program$file in *.sh | *.md) find_program "$file" ;; esac
+          case ${program:+found}$file in found*) ;; *.sh | *.md) find_program "$file" ;; esac
         done
         ;;
       *) eval 'find_program "${.sh.file}"' ;;
