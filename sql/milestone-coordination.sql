@@ -27,7 +27,17 @@ CREATE TABLE IF NOT EXISTS milestones (
   data       TEXT NOT NULL DEFAULT '',          -- the record, where it is not kept as a file
   created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
-  file_path  TEXT                               -- the record's file, relative to the data directory
+  file_path  TEXT,                              -- the record's file, relative to the data directory
+  file_stamp TEXT                               -- its time and size when it was last indexed
+);
+CREATE INDEX IF NOT EXISTS milestones_by_status ON milestones (status);
+
+-- A lease on a milestone: its owner's until expires_at, then anybody's.
+CREATE TABLE IF NOT EXISTS milestone_locks (
+  milestone_id TEXT PRIMARY KEY NOT NULL CHECK (milestone_id <> ''),
+  owner        TEXT NOT NULL CHECK (owner <> ''),
+  acquired_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+  expires_at   TEXT NOT NULL
 );
 
 CREATE TABLE IF NOT EXISTS coordination_sessions (
