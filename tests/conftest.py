@@ -1,0 +1,162 @@
+"""What the tests share: a store on each backend, a clock moved by hand, and ways to run the command line."""
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from milestone_persist import open_store
+from milestone_persist.cli import Console, main
+from milestone_persist.opening import open_for
+from milestone_persist.storage.interface import Clock
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLES = ("milestones", "coordination_sessions", "agent_registry", "agent_messages", "agent_state",
+          "agent_checkpoints", "agent_health_log", "agent_coordination_config", "events")
+
+# For each backend the environment variables that choose it, made new for every test;
+# an entry may ask `request` for a fixture that starts what the backend needs.
+BACKENDS = {
+    "hybrid": lambda request: {"MILESTONE_BACKEND": "hybrid"},
+}
+
+
+class FakeClock(Clock):
+    """Time moves only by hand, or by sleeping; `during_sleep` is called once, in the next sleep."""
+
+    def __init__(self) -> None:
+        self.seconds = 1767225600.0  # 2026-01-01 00:00:00 UTC
+        self.during_sleep = None
+
+    def time(self):
+        return self.seconds
+
+    def monotonic(self):
+        return self.seconds
+
+    def sleep(self, seconds):
+        self.seconds += seconds
+        action, self.during_sleep = self.during_sleep, None
+        if action:
+            action()
+
+    def advance(self, seconds):
+        self.seconds += seconds
+
+
+class Result:
+    """How a command ended: status, out (bytes), text (out as text), err (text)."""
+
+    def __init__(self, status, out, err):
+        self.status, self.out, self.err = status, out, err.decode()
+
+    @property
+    def text(self):
+        return self.out.decode()
+
+    def __repr__(self):
+        return f"status {self.status}\nout: {self.out[:2000]!r}\nerr: {self.err[:2000]!r}"
+
+
+@pytest.fixture(params=list(BACKENDS))
+def backend(request):
+    """The name of the backend a test runs on; a test that asks for it, or for `store` or `cli`, runs on each."""
+    return request.param
+
+
+@pytest.fixture
+def environ(request, backend, tmp_path):
+    """The environment of store and command line; a test may add to it before it opens them."""
+    return {"HOME": str(tmp_path), "PATH": os.environ["PATH"], **BACKENDS[backend](request)}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """The data directory, not made yet."""
+    return tmp_path / ".milestones"
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def connect(directory, clock, environ):
+    """Opens the test's store once more, as another process would; all are closed at the end."""
+    opened = []
+
+    def connect():
+        opened.append(open_store(directory, clock=clock, environ=environ))
+        return opened[-1]
+
+    yield connect
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(connect):
+    return connect()
+
+
+@pytest.fixture
+def cli(directory, clock, environ):
+    """Runs a command line in this process, on the test's store: cli("load-agent-state", "a", "k", stdin=b"")."""
+    def cli(*words, stdin=b"", **variables):
+        out, err = io.BytesIO(), io.BytesIO()
+        surroundings = {**environ, "MILESTONE_DIR": str(directory), **variables}
+        status = main([str(word) for word in words], Console(io.BytesIO(stdin), out, err, surroundings, clock))
+        return Result(status, out.getvalue(), err.getvalue())
+
+    return cli
+
+
+@pytest.fixture
+def dump(directory, environ):
+    """Reads every row of every table: what a call that is refused must leave as it was."""
+    def dump():
+        storage = open_for(str(directory), environ, create=False)
+        try:
+            return {table: sorted(map(repr, storage.execute(f"SELECT * FROM {table}"))) for table in TABLES}
+        finally:
+            storage.close()
+
+    return dump
+
+
+@pytest.fixture
+def run(tmp_path, environ):
+    """Runs a real process in the test's directory: run(["zsh", "-c", text], stdin=b"", cwd=…, NAME="value")."""
+    def run(command, stdin=b"", cwd=tmp_path, **variables):
+        done = subprocess.run([str(word) for word in command], input=stdin, capture_output=True, cwd=cwd,
+                              env={**environ, **variables}, timeout=300, check=False)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def program(run):
+    """Runs `python milestone_persist/__main__.py` as the shell functions do, in a process of its own."""
+    def program(*words, **options):
+        return run([sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py", *words], **options)
+
+    return program
+
+
+@pytest.fixture(scope="session")
+def need():
+    """Skips the test where a program is missing: need("zsh"); with CI=true that is a failure. Returns its path."""
+    def need(name):
+        found = shutil.which(name)
+        if not found and os.environ.get("CI") == "true":
+            pytest.fail(f"{name} is missing, and CI=true wants every part")
+        return found or pytest.skip(f"{name} is not installed")
+
+    return need
