@@ -21,7 +21,7 @@ _HEAD = r"""#!/bin/sh
 # Everything happens in $( ): no variable, option or directory of the caller is touched. What it prints defines the
 # helper, with the paths of the interpreter and of the program written into it, so that a shell that keeps only
 # the functions (as the snapshots of coding agents do) still finds both.
-_LOCATE = r"""# shellcheck disable=SC1003,SC2016,SC3028 # one shell's own words, only read there; text of a function to be made
+_LOCATE = r"""# shellcheck disable=SC1003,SC2016,SC3028 # one shell's own words, only read there; text of a function
 eval "$(
   program=@PROGRAM@
   set +eu

@@ -8,7 +8,7 @@ from .cli import PROGRAM, Console, main
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from typing import BinaryIO, Literal
 
 
 def run() -> None:
@@ -34,7 +34,7 @@ def run() -> None:
         os._exit(status)  # everything is closed and flushed; the interpreter's own end costs a fifth of a call
 
 
-def _binary(descriptor: int, mode: str) -> BinaryIO:
+def _binary(descriptor: int, mode: Literal["rb", "wb"]) -> BinaryIO:
     """One of the standard streams as bytes; an empty one where the caller closed it."""
     try:
         return open(descriptor, mode, closefd=False)

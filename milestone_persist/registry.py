@@ -1,4 +1,4 @@
-"""The table of operations: what a declared function says about itself, read by every surface (CLI, shell, API, docs)."""
+"""The table of operations: what a declared function says about itself, for every surface (CLI, shell, API, docs)."""
 from __future__ import annotations
 
 from .errors import UsageError
@@ -7,9 +7,11 @@ from .values import check_id, check_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import Any
+    from typing import Any, TypeVar
 
     from .storage.interface import Storage
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Modules under operations/, in the order help and documents show them.
 MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "log", "inspection")
@@ -151,7 +153,7 @@ def _plain_type(annotation: str) -> str:
 
 
 def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
-              creates: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+              creates: bool = True) -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
@@ -159,7 +161,7 @@ def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
     shell: whether the generated shell file defines a function for it
     creates: whether the data directory is made if it is not there; otherwise an empty store is read
     """
-    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+    def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
             function, module.GROUP, text, stdin, shell, creates)

@@ -18,7 +18,8 @@ def as_json(data: Any) -> str:
 
 def echo_safe(text: str) -> str:
     """JSON in which no backslash means anything to a shell's echo: only \\uXXXX is left, which dash passes on."""
-    out, place = [], 0
+    out: list[str] = []
+    place = 0
     codes = {"n": "000a", "r": "000d", "t": "0009", "b": "0008", "f": "000c", '"': "0022", "\\": "005c", "/": "002f"}
     while True:
         found = text.find("\\", place)
@@ -67,7 +68,8 @@ def ready(data: Row) -> str:
 
 
 def registered(data: Row) -> str:
-    return f"registered {plain(data['agent_id'])} ({plain(data['agent_type'])}) in session {plain(data['session_id'])}\n"
+    agent, kind = plain(data["agent_id"]), plain(data["agent_type"])
+    return f"registered {agent} ({kind}) in session {plain(data['session_id'])}\n"
 
 
 def status(data: Row) -> str:
@@ -103,7 +105,8 @@ def checkpoints(data: list[Row]) -> str:
 
 
 def restored(data: Row) -> str:
-    lines = [f"restored {len(data['keys'])} keys of {plain(data['agent_id'])}; what it had is kept as {data['kept_as']}"]
+    lines = [f"restored {len(data['keys'])} keys of {plain(data['agent_id'])}; "
+             f"what it had is kept as {data['kept_as']}"]
     lines += [f"{file['status']}: {plain(file['path'])}" for file in data["files"] if file["status"] != "same"]
     return "\n".join(lines) + "\n"
 

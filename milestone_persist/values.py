@@ -87,7 +87,7 @@ def is_json(text: str) -> bool:
 
 
 def json_text(value: Any, what: str, kind: type, shape: str) -> str:
-    """A JSON argument as text: `value` is JSON text or a Python value and must be of `kind`, called `shape` in errors."""
+    """A JSON argument as text: `value`, JSON text or a Python value, must be of `kind`, called `shape` in errors."""
     try:
         text = value if isinstance(value, str) else dump_json(value)
         parsed = parse_json(text)

@@ -23,7 +23,7 @@ HEALTH_STATUSES = ("healthy", "degraded", "failing", "unresponsive")
 BACKENDS = ("file", "hybrid", "database")
 
 
-def nearest(word: str, known: "list[str] | tuple[str, ...]", count: int = 1) -> list[str]:
+def nearest(word: str, known: list[str] | tuple[str, ...], count: int = 1) -> list[str]:
     """The known words most like `word`, best first; empty when none is near."""
     import difflib
 

@@ -9,7 +9,7 @@
 # `echo "$messages" | jq` breaks the \n inside JSON). MILESTONE_DIR names the data directory to use,
 # MILESTONE_PYTHON the Python, MILESTONE_PROGRAM the program (milestone_persist/__main__.py).
 
-# shellcheck disable=SC1003,SC2016,SC3028 # one shell's own words, only read there; text of a function to be made
+# shellcheck disable=SC1003,SC2016,SC3028 # one shell's own words, only read there; text of a function
 eval "$(
   program=
   set +eu

@@ -29,7 +29,7 @@ def log_milestone_event(store: Storage, event: str, milestone_id: str = "", deta
     """
     _require_name(event)
     milestone = milestone_id or store.environ.get("MILESTONE_ID", "")
-    entry = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "detail": detail}
+    entry: Row = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "detail": detail}
     with store.transaction("events"):
         record_event(store, event, _session(store), _agent(store), milestone or None, detail)
         append_line(store, "milestone-events.jsonl", entry)

@@ -95,7 +95,7 @@ def renew_heartbeat(store: Storage, agent_id: str) -> Row | None:
 
 
 def admit_agent(store: Storage, agent_id: str) -> Row:
-    """The row of the agent that acts, its heartbeat renewed; one nobody registered is taken in, or refused if strict."""
+    """The row of the agent that acts, its heartbeat renewed; an unregistered one is taken in, or refused if strict."""
     row = renew_heartbeat(store, agent_id)
     if row:
         return row
@@ -144,7 +144,7 @@ def settle_messages(store: Storage, agent_id: str) -> int:
 
 
 def return_messages(store: Storage, agent_id: str) -> tuple[int, int]:
-    """Put back what an agent took and did not acknowledge: (back in the inbox, dead letters because tried too often)."""
+    """Put back what an agent took and did not acknowledge: (back in the inbox, dead letters: tried too often)."""
     given = {"id": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")}
     taken = ("WHERE to_agent = :id AND delivered_at IS NOT NULL AND acknowledged_at IS NULL "
              "AND dead_lettered_at IS NULL ")
@@ -158,7 +158,7 @@ def return_messages(store: Storage, agent_id: str) -> tuple[int, int]:
 
 
 def set_agent_status(store: Storage, agent_id: str, status: str, error: str | None = None) -> tuple[int, int]:
-    """Set a status with what follows from it for the messages taken: (put back, dead letters), both 0 unless it failed."""
+    """Set a status, and what follows for the messages taken: (put back, dead letters), both 0 unless it failed."""
     row = store.execute(
         "UPDATE agent_registry SET status = :status, error_info = :error, "
         "completion_time = CASE WHEN :ended = 1 THEN coalesce(completion_time, :now) END "

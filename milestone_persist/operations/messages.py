@@ -93,8 +93,8 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
     message = _check_message(message_type, payload, priority)
     with store.transaction("broadcast"):
         sender = admit_agent(store, _sender(from_agent))
-        others = store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :session AND agent_id <> :sender "
-                               "ORDER BY spawn_time, agent_id",
+        others = store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :session "
+                               "AND agent_id <> :sender ORDER BY spawn_time, agent_id",
                                {"session": sender["session_id"], "sender": from_agent})
         if not others:
             raise Refused(f"{from_agent!r} is alone in session {sender['session_id']!r}: nothing was sent")

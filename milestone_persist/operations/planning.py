@@ -27,7 +27,7 @@ def expected_artifacts(store: Storage) -> list[str]:
 
 
 def find_artifacts(store: Storage, session_id: str) -> list[Row]:
-    """Every planning artifact the agents of a session have saved, oldest first: the expected keys and all planning-*."""
+    """Every planning artifact the agents of a session saved, oldest first: the expected keys and all planning-*."""
     rows = store.execute(
         "SELECT s.agent_id, a.agent_type, s.state_key, s.state_value, s.is_json, s.version, s.updated_at "
         "FROM agent_state s JOIN agent_registry a ON a.agent_id = s.agent_id WHERE a.session_id = :id "

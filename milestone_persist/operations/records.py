@@ -14,7 +14,7 @@ _LONGEST = 200  # of the 255 bytes a file name may have
 
 
 def file_name_of(name: str) -> str:
-    """A file name for any id: itself where that is safe, else encoded so that no two ids share one, whatever the case."""
+    """A file name for any id: itself where that is safe, else encoded; no two ids share one, whatever the case."""
     plain = "".join(c if c in _SAFE else "".join("%%%02x" % byte for byte in c.encode()) for c in name)
     if plain.startswith("."):
         plain = "%2e" + plain[1:]

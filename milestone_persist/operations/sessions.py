@@ -70,7 +70,8 @@ def update_session_progress(store: Storage, session_id: str, percent: float, pha
     with store.transaction("session:" + session_id):
         session = find_session(store, session_id)
         if session["status"] in ENDED:
-            raise Refused(f"session {session_id!r} is {session['status']}: its progress stays {session['progress']:g} %")
+            raise Refused(f"session {session_id!r} is {session['status']}: "
+                          f"its progress stays {session['progress']:g} %")
         record_event(store, "session_progress", session_id, milestone_id=session["milestone_id"],
                      detail=f"{percent:g} % {phase or ''}".strip())
         return store.execute(
