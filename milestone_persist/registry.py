@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Modules under operations/, in the order help and documents show them.
-MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "log", "inspection")
+MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "milestones", "log",
+           "inspection")
 
 # Operations that a later version brings: the shell functions exist already and say so.
 PLANNED: tuple[str, ...] = (
@@ -24,22 +25,33 @@ PLANNED: tuple[str, ...] = (
     "abandon_session", "resume_execution_from_phase", "restart_incomplete_phases", "restart_milestone_execution",
     "validate_planning_artifacts", "finalize_milestone_execution", "generate_milestone_report",
     "cleanup_stale_coordination", "cleanup_failed_sessions", "get_session_recovery_status",
-    "start_session_monitor", "stop_session_monitor", "show_recovery_help", "create_milestone_record",
-    "read_milestone_record", "update_milestone_record", "delete_milestone_record", "list_milestones",
-    "search_milestones", "get_milestone_analytics", "acquire_milestone_lock", "release_milestone_lock",
+    "start_session_monitor", "stop_session_monitor", "show_recovery_help",
 )
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
+_PLAIN = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "None": (type(None),)}
+_CALLED = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+_LARGEST = 2 ** 63  # what the databases' integers hold
 
 
 class Parameter:
     """One parameter of an operation, as its function declares it."""
 
-    __slots__ = ("name", "type", "default", "required", "option", "repeated")
+    __slots__ = ("name", "annotation", "default", "required", "option", "repeated")
 
-    def __init__(self, name: str, type: str, default: Any, required: bool, option: bool, repeated: bool) -> None:
-        self.name, self.type, self.default = name, type, default
+    def __init__(self, name: str, annotation: str, default: Any, required: bool, option: bool, repeated: bool) -> None:
+        self.name, self.annotation, self.default = name, annotation, default
         self.required, self.option, self.repeated = required, option, repeated
+
+    @property
+    def types(self) -> list[str]:
+        """The types it may have, that of a command-line word first."""
+        return self.annotation.split(" | ")
+
+    @property
+    def type(self) -> str:
+        """The type a command-line word is turned into."""
+        return self.types[0]
 
     @property
     def flag(self) -> str:
@@ -58,20 +70,35 @@ class Parameter:
 
     def convert(self, word: str) -> Any:
         """A command-line word as this parameter's type; UsageError says what was expected."""
-        what = self.flag if self.option else self.name.upper()
         if self.type == "bool":
             if word.lower() not in _TRUE + _FALSE:
-                raise UsageError(f"{what} must be true or false, not {word!r}")
+                raise self._expected(repr(word))
             return word.lower() in _TRUE
         if self.type not in ("int", "float"):
             return word
         try:
-            number = int(word) if self.type == "int" else float(word)
+            return int(word) if self.type == "int" else float(word)
         except ValueError:
-            number = float("nan")
-        if number != number or number in (float("inf"), float("-inf")):
-            raise UsageError(f"{what} must be a {'whole ' if self.type == 'int' else ''}number, not {word!r}")
-        return number
+            raise self._expected(repr(word)) from None
+
+    def check(self, value: Any) -> None:
+        """UsageError unless a value has this parameter's type and a database can hold it."""
+        if isinstance(value, str) and "str" in self.types:
+            is_id = self.required and self.name.endswith(("_id", "_key"))
+            (check_id if is_id else check_text)(value, self._spelling)
+        elif all(name in _PLAIN for name in self.types):  # what else a type may be is for the operation to check
+            fitting = [kind for name in self.types for kind in _PLAIN[name]]
+            if not isinstance(value, tuple(fitting)) or isinstance(value, bool) and bool not in fitting:
+                raise self._expected(type(value).__name__ if value is not None else "None")
+            if isinstance(value, (int, float)) and not -_LARGEST <= value < _LARGEST:
+                raise self._expected(f"{value}"[:40])
+
+    @property
+    def _spelling(self) -> str:
+        return self.flag if self.option else self.name.upper()
+
+    def _expected(self, found: str) -> UsageError:
+        return UsageError(f"{self._spelling} must be {_CALLED[self.type]}, not {found}")
 
 
 def _unit(parameter: Parameter) -> str:
@@ -118,17 +145,30 @@ class Operation:
         return (self.function.__doc__ or "").strip().partition("\n")[0]
 
     def run(self, store: Storage, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """Call the function after checking every text it is given; raises what the operation raises."""
+        """Call the function after checking every value it is given; raises what the operation raises.
+
+        options: by name; may name positional parameters too, a repeated one with a list
+        TypeError if arguments and parameters do not fit together.
+        """
         names = self.positionals
-        for place, value in enumerate(args):
-            parameter = names[min(place, len(names) - 1)] if names else None
-            if parameter is not None and isinstance(value, str):
-                is_id = parameter.required and parameter.name.endswith(("_id", "_key"))
-                (check_id if is_id else check_text)(value, parameter.name.upper())
-        for name, value in options.items():
-            if isinstance(value, str):
-                check_text(value, name)
+        if names and names[-1].repeated:
+            args, options = self._spread(args, options)
+            names += names[-1:] * (len(args) - len(names))
+        given = [*zip(names, args), *((p, options[p.name]) for p in self.parameters if p.name in options)]
+        for parameter, value in given:
+            parameter.check(value)
         return self.function(store, *args, **options)
+
+    def _spread(self, args: Sequence[Any], options: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Arguments in which the list given by name for the repeated parameter stands in its place."""
+        *names, last = self.positionals
+        if last.name not in options:
+            return args, options
+        options = {**options}
+        rest = options.pop(last.name)
+        if not isinstance(rest, (list, tuple)):
+            raise UsageError(f"{last.name.upper()} must be a list, not {type(rest).__name__}")
+        return [*args, *(options.pop(p.name, p.default) for p in names[len(args):]), *rest], options
 
 
 def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
@@ -138,18 +178,14 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
     for place, name in enumerate(names):
         missing = len(names) - len(defaults)
         default = defaults[place - missing] if place >= missing else None
-        yield Parameter(name, _plain_type(types.get(name, "str")), default, place < missing, False, False)
+        yield Parameter(name, types.get(name, "str"), default, place < missing, False, False)
     keywords = code.co_varnames[code.co_argcount:code.co_argcount + code.co_kwonlyargcount]
     if code.co_flags & 0x04:  # *names
         name = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
-        yield Parameter(name, _plain_type(types.get(name, "str")), None, False, False, True)
+        yield Parameter(name, types.get(name, "str"), None, False, False, True)
     for name in keywords:
-        yield Parameter(name, _plain_type(types.get(name, "str")), (function.__kwdefaults__ or {}).get(name),
+        yield Parameter(name, types.get(name, "str"), (function.__kwdefaults__ or {}).get(name),
                         False, True, False)
-
-
-def _plain_type(annotation: str) -> str:
-    return annotation.replace(" | None", "").partition(" | ")[0]
 
 
 def operation(text: str = "nothing", stdin: str = "", shell: bool = True,

@@ -138,7 +138,7 @@ def artifacts(data: Row) -> str:
 
 def milestone(data: Row) -> str:
     how = "created" if data["created"] else "is there already"
-    return f"milestone {plain(data['milestone_id'])} {how}: {plain(data['path'])}\n"
+    return f"milestone {plain(data['milestone_id'])} {how}: read_milestone_record {plain(data['milestone_id'])}\n"
 
 
 def settings(data: str | dict[str, str]) -> str:
@@ -158,3 +158,29 @@ def doctor(data: Row) -> str:
 
 def generated(data: list[Row]) -> str:
     return "".join(f"{'made' if row['stale'] else 'current'}: {row['file']}\n" for row in data)
+
+
+def record(data: str) -> str:
+    return data
+
+
+def record_written(data: Row) -> str:
+    return f"milestone {plain(data['milestone_id'])}: {plain(data['path'] or 'in the database')}\n"
+
+
+def milestones(data: list[Row]) -> str:
+    return columns(data, "id status priority title", "no milestones")
+
+
+def found(data: list[Row]) -> str:
+    lines = [f"{plain(row['id'])}: {plain(line)}" for row in data for line in row["lines"] or [row["title"]]]
+    return "\n".join(lines or ["nothing found"]) + "\n"
+
+
+def analytics(data: Row) -> str:
+    return "".join(f"{group}: " + ", ".join(f"{plain(word)} {n}" for word, n in counts.items()) + "\n"
+                   for group, counts in data.items())
+
+
+def lock(data: Row) -> str:
+    return f"locked {plain(data['milestone_id'])} for {plain(data['owner'])} until {data['expires_at']}\n"

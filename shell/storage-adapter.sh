@@ -193,6 +193,33 @@ resume_planning_session() { milestone_persist resume_planning_session "$@"; }
 # Usage: create_milestone_from_planning SESSION_ID MILESTONE_ID
 create_milestone_from_planning() { milestone_persist create_milestone_from_planning "$@"; }
 
+# Usage: create_milestone_record MILESTONE_ID TEXT
+create_milestone_record() { milestone_persist create_milestone_record "$@"; }
+
+# Usage: read_milestone_record MILESTONE_ID
+read_milestone_record() { milestone_persist read_milestone_record "$@"; }
+
+# Usage: update_milestone_record MILESTONE_ID TEXT
+update_milestone_record() { milestone_persist update_milestone_record "$@"; }
+
+# Usage: delete_milestone_record MILESTONE_ID
+delete_milestone_record() { milestone_persist delete_milestone_record "$@"; }
+
+# Usage: list_milestones [STATUS]
+list_milestones() { milestone_persist list_milestones "$@"; }
+
+# Usage: search_milestones TERM
+search_milestones() { milestone_persist search_milestones "$@"; }
+
+# Usage: get_milestone_analytics
+get_milestone_analytics() { milestone_persist get_milestone_analytics "$@"; }
+
+# Usage: acquire_milestone_lock MILESTONE_ID [--owner TEXT] [--ttl N] [--wait NUMBER]
+acquire_milestone_lock() { milestone_persist acquire_milestone_lock "$@"; }
+
+# Usage: release_milestone_lock MILESTONE_ID [--owner TEXT]
+release_milestone_lock() { milestone_persist release_milestone_lock "$@"; }
+
 # Usage: log_milestone_event EVENT [MILESTONE_ID] [DETAIL]
 log_milestone_event() { milestone_persist log_milestone_event "$@"; }
 
@@ -264,30 +291,3 @@ stop_session_monitor() { milestone_persist stop_session_monitor "$@"; }
 
 # Not yet available.
 show_recovery_help() { milestone_persist show_recovery_help "$@"; }
-
-# Not yet available.
-create_milestone_record() { milestone_persist create_milestone_record "$@"; }
-
-# Not yet available.
-read_milestone_record() { milestone_persist read_milestone_record "$@"; }
-
-# Not yet available.
-update_milestone_record() { milestone_persist update_milestone_record "$@"; }
-
-# Not yet available.
-delete_milestone_record() { milestone_persist delete_milestone_record "$@"; }
-
-# Not yet available.
-list_milestones() { milestone_persist list_milestones "$@"; }
-
-# Not yet available.
-search_milestones() { milestone_persist search_milestones "$@"; }
-
-# Not yet available.
-get_milestone_analytics() { milestone_persist get_milestone_analytics "$@"; }
-
-# Not yet available.
-acquire_milestone_lock() { milestone_persist acquire_milestone_lock "$@"; }
-
-# Not yet available.
-release_milestone_lock() { milestone_persist release_milestone_lock "$@"; }

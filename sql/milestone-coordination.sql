@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS milestones (
   created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   file_path  TEXT,                              -- the record's file, relative to the data directory
-  file_stamp TEXT                               -- its time and size when it was last indexed
+  file_stamp TEXT,                              -- its time and size when it was last indexed
+  archived_at TEXT                              -- when the record was taken out of the active ones
 );
 CREATE INDEX IF NOT EXISTS milestones_by_status ON milestones (status);
 

@@ -8,7 +8,7 @@ from ..yamltext import dump_yaml
 from .checkpoints import store_checkpoint
 from .events import record_event
 from .membership import complete_session, ensure_milestone, ensure_session, find_session
-from .records import record_path, write_record
+from .records import find_record, index_records, write_record
 from .settings import read_setting
 
 TYPE_CHECKING = False
@@ -124,8 +124,7 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
         session = find_session(store, session_id)
         configuration = parse_json(session["configuration"])
         if configuration.get("milestone") == milestone_id:
-            return {"milestone_id": milestone_id, "session_id": session_id, "created": False,
-                    "path": record_path(store, milestone_id)}
+            return {"milestone_id": milestone_id, "session_id": session_id, "created": False}
         rows = find_artifacts(store, session_id)
         plans = [row for row in rows if row["state_key"] == PLAN]
         if not plans:
@@ -134,21 +133,19 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
         _refuse_second_record(store, milestone_id)
         plan = artifact_value(plans[-1])
         title = _title_of(plan) or milestone_id
-        path = write_record(store, milestone_id, dump_yaml(_record(store, milestone_id, title, session, plan, rows)))
-        store.execute("UPDATE milestones SET title = :title, status = 'active', updated_at = :now WHERE id = :id",
-                      {"title": title, "now": store.now(), "id": milestone_id})
+        write_record(store, milestone_id, dump_yaml(_record(store, milestone_id, title, session, plan, rows)))
         store.execute("UPDATE coordination_sessions SET milestone_id = :milestone, configuration = :configuration "
                       "WHERE session_id = :id", {"milestone": milestone_id, "id": session_id,
                                                  "configuration": dump_json({**configuration,
                                                                              "milestone": milestone_id})})
         complete_session(store, session_id)
         record_event(store, "milestone_created", session_id, milestone_id=milestone_id, detail=title)
-    return {"milestone_id": milestone_id, "session_id": session_id, "created": True, "path": path}
+    return {"milestone_id": milestone_id, "session_id": session_id, "created": True}
 
 
 def _refuse_second_record(store: Storage, milestone_id: str) -> None:
-    rows = store.execute("SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})
-    if rows and rows[0]["file_path"]:
+    index_records(store)
+    if find_record(store, milestone_id) is not None:
         raise Refused(f"milestone {milestone_id!r} has a record already: choose another id")
 
 

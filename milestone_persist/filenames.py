@@ -1,0 +1,39 @@
+"""File names for ids: whatever an id holds, its name stays inside the directory, is short enough, and is its own."""
+from __future__ import annotations
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+_CAPITALS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_LONGEST = 200  # of the 255 bytes a file name may have
+_MARK = "~"  # ends the part of the id that a cut name keeps
+
+
+def file_name_of(name: str, keep_case: bool = False) -> str:
+    """The file name of an id: itself where that is safe, else with %xx for each byte that is not.
+
+    keep_case: leave capitals as they are, for names that people write; else no two ids share a name even where
+    the file system does not tell `A` from `a`
+    """
+    safe = _PLAIN | _CAPITALS if keep_case else _PLAIN
+    plain = "".join(c if c in safe else "".join("%%%02x" % byte for byte in c.encode()) for c in name)
+    if plain.startswith("."):
+        plain = "%2e" + plain[1:]
+    if len(plain) <= _LONGEST:
+        return plain
+    import hashlib
+
+    return plain[:_LONGEST - 65] + _MARK + hashlib.sha256(name.encode()).hexdigest()
+
+
+def name_of_file(file_name: str) -> str | None:
+    """The id a file name stands for; None where the name was cut, or is no such name."""
+    if _MARK in file_name:
+        return None
+    try:
+        data, rest = b"", file_name
+        while rest:
+            head, percent, tail = rest.partition("%")
+            data += head.encode() + (bytes([int(tail[:2], 16)]) if percent else b"")
+            rest = tail[2:]
+        return data.decode()
+    except ValueError:
+        return None

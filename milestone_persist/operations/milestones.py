@@ -1,0 +1,220 @@
+"""Milestones: their records, what is known of them, and leases on them."""
+from __future__ import annotations
+
+from ..errors import Refused, UsageError
+from ..registry import operation
+from ..times import shift_time
+from ..values import check_range
+from .events import record_event
+from .membership import ensure_milestone
+from .records import archive_record, find_record, index_records, list_records, record_path, require_record, write_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+GROUP = "Milestones"
+ANONYMOUS = "anonymous"
+POLL_SECONDS = 0.2
+
+
+@operation(text="record_written", stdin="text")
+def create_milestone_record(store: Storage, milestone_id: str, text: str) -> Row:
+    """Keep the record of a new milestone, byte for byte; status 1 if it has one already.
+
+    milestone_id: the milestone
+    text: the record, usually YAML with title:, status: and priority: at the top level; - reads standard input
+
+    Example: create_milestone_record ms-124 'title: Faster start'
+    """
+    _require_text(text)
+    with store.transaction("milestones"):
+        index_records(store)
+        if find_record(store, milestone_id) is not None:
+            raise Refused(f"milestone {milestone_id!r} has a record already: update_milestone_record changes it")
+        ensure_milestone(store, milestone_id)
+        return _store_record(store, milestone_id, text, "milestone_created")
+
+
+@operation(text="record", creates=False)
+def read_milestone_record(store: Storage, milestone_id: str) -> str:
+    """Print the record of a milestone exactly as it was written; completed ones too.
+
+    milestone_id: the milestone
+
+    Example: read_milestone_record ms-123
+    """
+    return require_record(store, milestone_id)
+
+
+@operation(text="record_written", stdin="text")
+def update_milestone_record(store: Storage, milestone_id: str, text: str) -> Row:
+    """Replace the record of a milestone.
+
+    milestone_id: a milestone that has a record
+    text: the whole new record; - reads standard input
+
+    Example: update_milestone_record ms-123 'status: paused'
+    """
+    _require_text(text)
+    with store.transaction("milestones"):
+        index_records(store)
+        require_record(store, milestone_id)
+        _refuse_archived(store, milestone_id)
+        return _store_record(store, milestone_id, text, "milestone_updated")
+
+
+def _require_text(text: str) -> None:
+    if not text:
+        raise UsageError("TEXT is empty: give the record's text")
+
+
+def _store_record(store: Storage, milestone_id: str, text: str, event: str) -> Row:
+    write_record(store, milestone_id, text)
+    record_event(store, event, milestone_id=milestone_id)
+    return {"milestone_id": milestone_id, "path": store.execute(
+        "SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})[0]["file_path"]}
+
+
+def _refuse_archived(store: Storage, milestone_id: str) -> None:
+    rows = store.execute("SELECT archived_at FROM milestones WHERE id = :id", {"id": milestone_id})
+    if rows and rows[0]["archived_at"]:
+        raise Refused(f"milestone {milestone_id!r} was deleted (its record is kept as completed): nothing was changed")
+
+
+@operation(text="record_written")
+def delete_milestone_record(store: Storage, milestone_id: str) -> Row:
+    """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
+
+    milestone_id: a milestone that has a record
+
+    Example: delete_milestone_record ms-123
+    """
+    with store.transaction("milestones"):
+        index_records(store)
+        require_record(store, milestone_id)
+        _refuse_archived(store, milestone_id)
+        archive_record(store, milestone_id)
+        record_event(store, "milestone_deleted", milestone_id=milestone_id)
+        return {"milestone_id": milestone_id, "path": store.execute(
+            "SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})[0]["file_path"]}
+
+
+@operation(text="milestones", creates=False)
+def list_milestones(store: Storage, status: str = "all") -> list[Row]:
+    """List milestones with status, priority and title.
+
+    status: only those of this status, as their records say it; all lists every one
+
+    Example: list_milestones active
+    """
+    index_records(store)
+    return list_records(store, None if status == "all" else status)
+
+
+@operation(text="found", creates=False)
+def search_milestones(store: Storage, term: str) -> list[Row]:
+    """Find a text in the records, ids and titles of milestones, whatever the case; prints the lines that hold it.
+
+    term: the text
+
+    Example: search_milestones login
+    """
+    if not term:
+        raise UsageError("TERM is empty: give a text to look for")
+    index_records(store)
+    wanted, found = term.casefold(), []
+    for row in list_records(store):
+        text = find_record(store, row["id"]) or ""
+        lines = [line.strip() for line in text.splitlines() if wanted in line.casefold()]
+        if lines or wanted in row["id"].casefold() or wanted in row["title"].casefold():
+            found.append({"id": row["id"], "title": row["title"], "status": row["status"], "lines": lines})
+    return found
+
+
+@operation(text="analytics", creates=False)
+def get_milestone_analytics(store: Storage) -> Row:
+    """Count milestones by status and priority, sessions, agents and messages.
+
+    Example: get_milestone_analytics
+    """
+    index_records(store)
+    with store.snapshot():
+        return {
+            "milestones": _count(store, "milestones", "status"),
+            "priorities": _count(store, "milestones", "priority"),
+            "sessions": _count(store, "coordination_sessions", "status"),
+            "operations": _count(store, "coordination_sessions", "operation_type"),
+            "agents": _count(store, "agent_registry", "status"),
+            "messages": {"total": store.execute("SELECT count(*) AS n FROM agent_messages")[0]["n"]},
+        }
+
+
+def _count(store: Storage, table: str, column: str) -> Row:
+    rows = store.execute(f"SELECT {column} AS word, count(*) AS n FROM {table} GROUP BY {column} ORDER BY {column}")
+    return {"total": sum(row["n"] for row in rows), **{row["word"]: row["n"] for row in rows}}
+
+
+@operation(text="lock")
+def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "", ttl: int = 300,
+                           wait: float = 30) -> Row:
+    """Take or renew the lease on a milestone; status 1 if another owner keeps it.
+
+    milestone_id: the milestone
+    owner: who holds it; without it $AGENT_ID; without that it is anonymous and cannot be renewed
+    ttl: seconds after which the lease is anybody's
+    wait: seconds to wait for another owner
+
+    Example: acquire_milestone_lock ms-123 --owner exec-1
+    """
+    check_range(ttl, 1, 86400, "--ttl")
+    check_range(wait, 0, 86400, "--wait")
+    name = owner or store.environ.get("AGENT_ID") or ANONYMOUS
+    until = store.clock.monotonic() + wait
+    while True:
+        lease = _take_lease(store, milestone_id, name, ttl)
+        if lease["owner"] == name and lease["taken"]:
+            return lease
+        if store.clock.monotonic() >= until:
+            raise Refused(f"milestone {milestone_id!r} is locked by {lease['owner']!r} until {lease['expires_at']}: "
+                          "try again later")
+        store.clock.sleep(min(POLL_SECONDS, max(0.0, until - store.clock.monotonic())))
+
+
+def _take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Row:
+    """Take the lease if it is free, run out, or the owner's own; else the lease as it is."""
+    given = {"id": milestone_id, "owner": owner, "now": store.now(), "until": shift_time(store.now(), ttl),
+             "anonymous": ANONYMOUS}
+    with store.transaction("milestone:" + milestone_id):
+        rows = store.execute(
+            "INSERT INTO milestone_locks (milestone_id, owner, acquired_at, expires_at) "
+            "VALUES (:id, :owner, :now, :until) ON CONFLICT (milestone_id) DO UPDATE SET owner = excluded.owner, "
+            "acquired_at = excluded.acquired_at, expires_at = excluded.expires_at "
+            "WHERE milestone_locks.expires_at <= excluded.acquired_at "
+            "OR (milestone_locks.owner = excluded.owner AND milestone_locks.owner <> :anonymous) "
+            "RETURNING milestone_id, owner, acquired_at, expires_at", given)
+        kept = rows or store.execute("SELECT milestone_id, owner, acquired_at, expires_at FROM milestone_locks "
+                                     "WHERE milestone_id = :id", given)
+        return {**kept[0], "taken": bool(rows)}
+
+
+@operation(text="nothing")
+def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "") -> Row:
+    """Give back the lease on a milestone; status 1 if it is not the owner's.
+
+    milestone_id: the milestone
+    owner: who holds it; without it $AGENT_ID, else the anonymous one
+
+    Example: release_milestone_lock ms-123 --owner exec-1
+    """
+    name = owner or store.environ.get("AGENT_ID") or ANONYMOUS
+    with store.transaction("milestone:" + milestone_id):
+        rows = store.execute("SELECT owner, expires_at FROM milestone_locks WHERE milestone_id = :id",
+                             {"id": milestone_id})
+        if not rows:
+            raise Refused(f"milestone {milestone_id!r} is not locked: nothing was released")
+        if rows[0]["owner"] != name:
+            raise Refused(f"the lock on milestone {milestone_id!r} is {rows[0]['owner']!r}'s, not {name!r}'s: "
+                          "nothing was released")
+        store.execute("DELETE FROM milestone_locks WHERE milestone_id = :id", {"id": milestone_id})
+    return {"milestone_id": milestone_id, "owner": name}
