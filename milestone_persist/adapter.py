@@ -1,9 +1,7 @@
 """Generator of the shell functions: one shared helper that runs the program, and a function for each operation."""
 from __future__ import annotations
 
-from .registry import PLANNED, all_operations
-
-COMMAND = "python -m milestone_persist generate"
+from .registry import GENERATE, PLANNED, all_operations
 
 _HEAD = r"""#!/bin/sh
 # Shell functions of milestone_persist: coordination of coding agents that work on one milestone.
@@ -136,7 +134,7 @@ def make_adapter(program: str = "") -> str:
     helper = _HELPER.replace("@VARIABLES@", " ".join(VARIABLES))
     lines = " \\\n    ".join(_quote(line) for line in helper.splitlines())
     locate = _LOCATE.replace("@PROGRAM@", _quote(program) if program else "").replace("@HELPER@", lines)
-    return _HEAD.replace("@COMMAND@", COMMAND) + locate + "".join(_functions())
+    return _HEAD.replace("@COMMAND@", GENERATE) + locate + "".join(_functions())
 
 
 def _quote(text: str) -> str:

@@ -2,18 +2,23 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
 
 from .errors import MilestoneWarning, StorageError
 from .opening import open_for
-from .registry import Operation, find_operation
+from .registry import Operation, all_operations, find_operation
 from .storage.interface import Clock, Storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
+
+    from .methods import Operations  # methods.pyi is made from the table of operations
+else:
+    Operations = object
 
 
 def open_store(directory: str | os.PathLike[str] | None = None, *, clock: Clock | None = None,
@@ -28,33 +33,46 @@ def open_store(directory: str | os.PathLike[str] | None = None, *, clock: Clock 
     return Store("" if directory is None else os.fspath(directory), clock, os.environ if environ is None else environ)
 
 
-class Store:
-    """An open store. Its methods are the operations; it may be used by several threads, and after a fork."""
+class Store(Operations):
+    """An open store; its methods are the operations. Threads may share it, and processes after a fork.
+
+    directory: the data directory, absolute
+    A method raises Refused (not found, nothing to do), UsageError (bad value; nothing was changed) or StorageError
+    (the storage cannot be used), all of them MilestoneError; what the command line says as a warning is issued as
+    MilestoneWarning.
+    """
 
     def __init__(self, directory: str, clock: Clock | None, environ: Mapping[str, str]) -> None:
         self._clock, self._environ = clock, environ
-        self._lock = threading.Lock()
         self._open: dict[tuple[int, int], Storage] = {}  # one connection for each process and thread
         self._closed = False
         self.directory = directory
         self.directory = self._storage().directory
 
     def _storage(self) -> Storage:
+        """The connection of this thread. There is no lock to take: one held by another thread would outlive a fork."""
         key = (os.getpid(), threading.get_ident())
         found = self._open.get(key)
         if found is None:
-            with self._lock:
-                if self._closed:
-                    raise StorageError("the store is closed: open it again with open_store()")
-                found = self._open[key] = open_for(self.directory, self._environ, self._clock)
-                found.warn = _warn
+            self._refuse_closed()
+            self._close_connections(lambda thread: thread not in sys._current_frames())
+            found = self._open[key] = open_for(self.directory, self._environ, self._clock)
+            found.warn = _warn
+            if self._closed:  # meanwhile, by another thread
+                self.close()
+                self._refuse_closed()
         return found
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        found = None if name.startswith("_") else find_operation(name)
-        if found is None or found.name != name:
-            raise AttributeError(f"a store has no operation {name!r}")
-        return _method(self, found)
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StorageError("the store is closed: open it again with open_store()")
+
+    def _close_connections(self, is_done: Callable[[int], bool]) -> None:
+        for process, thread in list(self._open):
+            if process == os.getpid() and is_done(thread):  # those of a parent process are not ours to close
+                storage = self._open.pop((process, thread), None)
+                if storage is not None:  # else another thread was first
+                    storage.close()
 
     def __enter__(self) -> Store:
         return self
@@ -64,27 +82,33 @@ class Store:
 
     def close(self) -> None:
         """Close the connections of every thread; closing again does nothing."""
-        with self._lock:
-            self._closed = True
-            for (process, _), storage in self._open.items():
-                if process == os.getpid():  # those of a parent process are not ours to close
-                    storage.close()
-            self._open = {key: kept for key, kept in self._open.items() if key[0] != os.getpid()}
+        self._closed = True
+        self._close_connections(lambda thread: True)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(op.name for op in all_operations())]
+
+    if not TYPE_CHECKING:  # a checker of types knows the methods from methods.pyi, and no others
+
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            found = None if name.startswith("_") else find_operation(name)
+            if found is None or found.name != name:
+                raise AttributeError(f"a store has no operation {name!r}")
+            return _method(self, found)
 
 
 def _method(store: Store, op: Operation) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
-        positionals = [p.name for p in op.positionals if not p.repeated]
-        values = list(args)
-        for name in positionals[len(values):]:
-            if name not in options:
-                break
-            values.append(options.pop(name))
-        return op.run(store._storage(), values, options)
+        return op.run(store._storage(), args, options)
 
-    call.__name__, call.__doc__ = op.name, op.function.__doc__
+    call.__name__ = call.__qualname__ = op.name
+    call.__doc__ = op.function.__doc__
     return call
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, MilestoneWarning, stacklevel=5)
+    """Issue a warning that points at the caller of this package."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, MilestoneWarning, stacklevel=level)

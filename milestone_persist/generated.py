@@ -6,6 +6,7 @@ import os
 from .adapter import make_adapter
 from .errors import UsageError
 from .packaged import PACKAGE
+from .stub import make_stub
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
     from .storage.interface import Row
 
-FILES: dict[str, Callable[[], str]] = {"shell/storage-adapter.sh": make_adapter}
+FILES: dict[str, Callable[[], str]] = {
+    "shell/storage-adapter.sh": make_adapter,
+    "milestone_persist/methods.pyi": make_stub,
+}
 
 
 def write_generated(names: Sequence[str] = ()) -> list[Row]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "milestones", "log",
            "inspection")
 
+GENERATE = "python -m milestone_persist generate"  # makes the files that are made from the table
+
 # Operations that a later version brings: the shell functions exist already and say so.
 PLANNED: tuple[str, ...] = (
     "migrate_storage_backend", "detect_interrupted_sessions", "recover_milestone_session",
