@@ -1,0 +1,40 @@
+"""The data directory: made private to its owner and ignored by git."""
+from __future__ import annotations
+
+import os
+
+from ..errors import StorageError
+
+
+def create_directory(directory: str) -> None:
+    """Make the data directory, private to its owner and ignored by git, if it is not there."""
+    try:
+        if not os.path.isdir(directory):
+            os.makedirs(os.path.dirname(directory), exist_ok=True)
+            try:
+                os.mkdir(directory, 0o700)
+            except FileExistsError:  # another process was first, or it is no directory: the next line tells
+                os.listdir(directory)
+        ignore = os.path.join(directory, ".gitignore")
+        if not os.path.exists(ignore):
+            write_private(ignore, b"*\n")
+    except OSError as error:
+        raise StorageError(f"cannot make the data directory {directory} ({error.strerror}): "
+                           "set MILESTONE_DIR to a directory you can write") from None
+
+
+def write_private(path: str, data: bytes) -> None:
+    """Write a file that only its owner can read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+
+
+def cannot_write(path: str, error: OSError) -> StorageError:
+    """The error to raise where the system refuses to write `path`."""
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(f"cannot write {path} ({error.strerror}): free some space, then try again")
+    return StorageError(f"cannot write {path} ({error.strerror}): make it writable, or set MILESTONE_DIR to a "
+                        "directory that is")

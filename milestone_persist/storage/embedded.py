@@ -1,0 +1,103 @@
+"""What every storage that runs SQLite in this process shares: the connection, the statements, the errors."""
+from __future__ import annotations
+
+import sqlite3
+
+from ..errors import StorageError, UsageError
+from .interface import Clock, Storage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .interface import Params, Row
+
+BUSY_SECONDS = 30.0
+OLDEST_SQLITE = (3, 35, 0)
+SCHEMA_VERSION = 1
+
+
+class EmbeddedStorage(Storage):
+    """Base of the storages on SQLite; `path` is what errors name."""
+
+    connection: sqlite3.Connection
+
+    def __init__(self, directory: str, path: str, clock: Clock, environ: Mapping[str, str]) -> None:
+        super().__init__(directory, clock, environ)
+        self.path = path
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 is needed: "
+                               "set MILESTONE_PYTHON to a newer Python")
+
+    def connect(self, database: str) -> None:
+        """Open `database` (a path or `:memory:`) with the present schema."""
+        try:
+            self.connection = sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None,
+                                              check_same_thread=False)
+            self.connection.row_factory = _as_dict
+            # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
+            for pragma in ("foreign_keys = ON", "temp_store = MEMORY", "journal_size_limit = 4194304"):
+                self.connection.execute("PRAGMA " + pragma)
+            if self.connection.execute("PRAGMA user_version").fetchone()["user_version"] != SCHEMA_VERSION:
+                from .migrations import bring_up_to_date
+
+                bring_up_to_date(self.connection, self.path, SCHEMA_VERSION)
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
+
+    def commit(self) -> None:
+        try:
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.rollback()
+            raise self.explain(error) from None
+
+    def rollback(self) -> None:
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+        try:
+            return self.connection.execute(sql, params).fetchall()
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
+
+    def begin(self, sql: str = "BEGIN") -> None:
+        self.execute(sql)
+
+    def check(self) -> list[str]:
+        wrong = [row["integrity_check"] for row in self.execute("PRAGMA integrity_check")]
+        wrong = [] if wrong == ["ok"] else wrong
+        for row in self.execute("PRAGMA foreign_key_check"):
+            wrong.append(f"table {row['table']}, row {row['rowid']}: refers to a row of {row['parent']} that is gone")
+        return wrong
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def explain(self, error: sqlite3.Error) -> Exception:
+        """The driver's error as one of ours, with the path and what to do."""
+        text, path = str(error), self.path
+        if isinstance(error, sqlite3.IntegrityError):
+            return UsageError(f"refused by the database: {text}")
+        if "locked" in text or "busy" in text:
+            return busy(path)
+        if "unable to open" in text or "readonly" in text:
+            return StorageError(f"cannot write {path} ({text}): make it writable, or set MILESTONE_DIR to a "
+                                "directory that is")
+        if "not a database" in text or "malformed" in text or "encrypted" in text:
+            return StorageError(f"{path} is not a readable database ({text}); it was left as it is: "
+                                "move it away or put a backup in its place")
+        if "full" in text or "I/O" in text:
+            return StorageError(f"cannot write {path} ({text}): free some space, then try again")
+        return StorageError(f"{path}: {text}")
+
+
+def busy(path: str) -> StorageError:
+    """The error of having waited for another writer in vain."""
+    return StorageError(f"{path} is busy: another process has been writing for {BUSY_SECONDS:.0f} s; try again")
+
+
+def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
+    return {column[0]: value for column, value in zip(cursor.description, row)}
