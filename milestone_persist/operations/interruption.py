@@ -1,7 +1,8 @@
-"""Agents that fell silent and sessions that came to a halt: finding them, and putting back what they held."""
+"""Interruption: which agents have fallen silent and which sessions need recovery; liveness is by heartbeat alone."""
 from __future__ import annotations
 
 from ..times import minutes_between, shift_time
+from .events import record_event
 from .membership import set_agent_status
 from .settings import read_count
 
@@ -9,33 +10,79 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
+SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 
-def mark_stale_agents(store: Storage, silent_seconds: float | None = None) -> list[Row]:
-    """Mark as failed every active agent without heartbeat for `silent_seconds` (None: the setting session_timeout).
 
-    What they had taken goes back. Gives, for each: agent_id, session_id, minutes_silent, returned, dead_lettered.
+def heard_before(store: Storage, seconds: float) -> str:
+    """The time `seconds` ago: who was last heard of then or earlier has been silent for so long."""
+    return shift_time(store.now(), -seconds)
+
+
+def is_stale(agent: Row, limit: str) -> bool:
+    """Whether an agent should be at work and was last heard of at `limit` or earlier."""
+    return agent["status"] in ("spawning", "active") and agent["last_heartbeat"] <= limit
+
+
+def has_returned(agent: Row) -> bool:
+    """Whether an agent marked failed for its silence has been heard of since."""
+    return bool(agent["status"] == "failed" and (agent["error_info"] or "").startswith(SILENT)
+                and agent["last_heartbeat"] > (agent["completion_time"] or agent["last_heartbeat"]))
+
+
+def mark_stale_agents(store: Storage, seconds: float, session_id: str | None = None) -> list[Row]:
+    """Mark agents that were silent for `seconds` failed, of one session or of all, in one transaction.
+
+    Returns a row for each: agent_id, session_id, minutes_silent, messages_returned, dead_letters.
     """
-    with store.transaction("stale-agents"):
-        now = store.now()
-        seconds = read_count(store, "session_timeout") if silent_seconds is None else silent_seconds
-        stale = store.execute(
+    with store.transaction("agents"):
+        rows = store.execute(
             "SELECT agent_id, session_id, last_heartbeat FROM agent_registry WHERE status IN ('spawning', 'active') "
-            "AND last_heartbeat < :limit ORDER BY last_heartbeat, agent_id", {"limit": shift_time(now, -seconds)})
-        return [_mark(store, row, now) for row in stale]
+            "AND last_heartbeat <= :limit AND (:session IS NULL OR session_id = :session) "
+            "ORDER BY last_heartbeat, agent_id", {"limit": heard_before(store, seconds), "session": session_id})
+        return [_mark_failed(store, row) for row in rows]
 
 
-def _mark(store: Storage, row: Row, now: str) -> Row:
-    minutes = round(minutes_between(row["last_heartbeat"], now), 1)
-    returned, dead = set_agent_status(store, row["agent_id"], "failed", f"no heartbeat for {minutes:g} min")
-    return {"agent_id": row["agent_id"], "session_id": row["session_id"], "minutes_silent": minutes,
-            "returned": returned, "dead_lettered": dead}
+def _mark_failed(store: Storage, agent: Row) -> Row:
+    minutes = minutes_between(agent["last_heartbeat"], store.now())
+    returned, dead = set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{minutes:.0f} min")
+    return {"agent_id": agent["agent_id"], "session_id": agent["session_id"], "minutes_silent": round(minutes, 1),
+            "messages_returned": returned, "dead_letters": dead}
 
 
-def interrupted_sessions(store: Storage) -> list[str]:
-    """The ids of the active sessions that have been idle for `interrupted_after` seconds or have a failed agent."""
+def revive_returned_agents(store: Storage, session_id: str | None = None) -> list[str]:
+    """Make agents active again that were marked failed for their silence and have been heard of since; their ids."""
+    with store.transaction("agents"):
+        rows = store.execute(
+            "UPDATE agent_registry SET status = 'active', error_info = NULL, completion_time = NULL "
+            "WHERE status = 'failed' AND error_info LIKE :silent AND last_heartbeat > completion_time "
+            "AND (:session IS NULL OR session_id = :session) AND session_id IN "
+            "(SELECT session_id FROM coordination_sessions WHERE status = 'active') "
+            "RETURNING agent_id, session_id, milestone_id", {"silent": SILENT + "%", "session": session_id})
+        for row in rows:
+            record_event(store, "agent_revived", row["session_id"], row["agent_id"], row["milestone_id"],
+                         "heard of again")
+        return sorted(row["agent_id"] for row in rows)
+
+
+def find_interrupted_sessions(store: Storage) -> list[Row]:
+    """Active sessions with no activity for `interrupted_after`, or with failed or stale agents; latest activity first.
+
+    Each with its counts of agents: agents, active (heard of within session_timeout), failed, stale; and minutes_inactive.
+    """
+    now = store.now()
     rows = store.execute(
-        "SELECT session_id FROM coordination_sessions s WHERE status = 'active' AND (last_activity < :limit OR EXISTS "
-        "(SELECT 1 FROM agent_registry a WHERE a.session_id = s.session_id AND a.status = 'failed')) "
-        "ORDER BY last_activity, session_id",
-        {"limit": shift_time(store.now(), -read_count(store, "interrupted_after"))})
-    return [row["session_id"] for row in rows]
+        "SELECT * FROM (SELECT s.session_id, s.milestone_id, s.operation_type, s.phase, s.progress, s.last_activity, "
+        "count(a.agent_id) AS agents, "
+        "coalesce(sum(CASE WHEN a.status IN ('spawning', 'active') AND a.last_heartbeat > :stale THEN 1 ELSE 0 END), 0) "
+        "AS active, "
+        "coalesce(sum(CASE WHEN a.status = 'failed' THEN 1 ELSE 0 END), 0) AS failed, "
+        "coalesce(sum(CASE WHEN a.status IN ('spawning', 'active') AND a.last_heartbeat <= :stale THEN 1 ELSE 0 END), "
+        "0) AS stale "
+        "FROM coordination_sessions s LEFT JOIN agent_registry a ON a.session_id = s.session_id "
+        "WHERE s.status = 'active' GROUP BY s.session_id) AS counted "
+        "WHERE last_activity <= :quiet OR failed > 0 OR stale > 0 ORDER BY last_activity DESC, session_id",
+        {"stale": heard_before(store, read_count(store, "session_timeout")),
+         "quiet": heard_before(store, read_count(store, "interrupted_after"))})
+    for row in rows:
+        row["minutes_inactive"] = round(minutes_between(row["last_activity"], now), 1)
+    return rows
