@@ -29,12 +29,15 @@ def has_returned(agent: Row) -> bool:
                 and agent["last_heartbeat"] > (agent["completion_time"] or agent["last_heartbeat"]))
 
 
-def mark_stale_agents(store: Storage, seconds: float, session_id: str | None = None) -> list[Row]:
-    """Mark agents that were silent for `seconds` failed, of one session or of all, in one transaction.
+def mark_stale_agents(store: Storage, silent_seconds: float | None = None, session_id: str | None = None) -> list[Row]:
+    """Mark agents without heartbeat for `silent_seconds` failed; what they had taken goes back. In one transaction.
 
-    Returns a row for each: agent_id, session_id, minutes_silent, messages_returned, dead_letters.
+    silent_seconds: None is the setting session_timeout
+    session_id: only those of this session
+    Returns a row for each: agent_id, session_id, minutes_silent, returned, dead_lettered.
     """
     with store.transaction("agents"):
+        seconds = read_count(store, "session_timeout") if silent_seconds is None else silent_seconds
         rows = store.execute(
             "SELECT agent_id, session_id, last_heartbeat FROM agent_registry WHERE status IN ('spawning', 'active') "
             "AND last_heartbeat <= :limit AND (:session IS NULL OR session_id = :session) "
@@ -46,7 +49,7 @@ def _mark_failed(store: Storage, agent: Row) -> Row:
     minutes = minutes_between(agent["last_heartbeat"], store.now())
     returned, dead = set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{minutes:.0f} min")
     return {"agent_id": agent["agent_id"], "session_id": agent["session_id"], "minutes_silent": round(minutes, 1),
-            "messages_returned": returned, "dead_letters": dead}
+            "returned": returned, "dead_lettered": dead}
 
 
 def revive_returned_agents(store: Storage, session_id: str | None = None) -> list[str]:
@@ -86,3 +89,8 @@ def find_interrupted_sessions(store: Storage) -> list[Row]:
     for row in rows:
         row["minutes_inactive"] = round(minutes_between(row["last_activity"], now), 1)
     return rows
+
+
+def interrupted_sessions(store: Storage) -> list[str]:
+    """The ids of the interrupted sessions."""
+    return [row["session_id"] for row in find_interrupted_sessions(store)]
