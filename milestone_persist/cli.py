@@ -169,9 +169,10 @@ def _read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
 
 
 def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, console: Console) -> int:
-    from .opening import open_for
+    from .opening import Place, open_for
 
-    store = open_for(call.directory, console.environ, console.clock, create=op.creates)
+    store = (open_for(call.directory, console.environ, console.clock, create=op.creates) if op.opens else
+             Place(call.directory, console.environ, console.clock))
     try:
         store.warn = lambda text: console.complain("warning: " + text)
         data = op.run(store, args, options)

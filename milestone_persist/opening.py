@@ -6,14 +6,12 @@ import os
 from .errors import StorageError
 from .location import find_data_directory
 from .storage import open_storage
-from .storage.interface import Clock
+from .storage.interface import Clock, Storage
 from .times import parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from .storage.interface import Storage
 
 
 class FixedClock(Clock):
@@ -26,16 +24,27 @@ class FixedClock(Clock):
         return self.seconds
 
 
+class Place(Storage):
+    """A storage that is not open: where it is (named, or found from here), its clock and its environment."""
+
+    def __init__(self, directory: str, environ: Mapping[str, str], clock: Clock | None = None) -> None:
+        if clock is None:
+            clock = FixedClock(environ["MILESTONE_NOW"]) if environ.get("MILESTONE_NOW") else Clock()
+        try:
+            cwd = os.getcwd()
+        except OSError:
+            raise StorageError("the current directory is gone: cd to one that is there") from None
+        path = os.path.abspath(directory) if directory else find_data_directory(cwd, environ)[0]
+        super().__init__(path, clock, environ)
+
+    def close(self) -> None:
+        pass
+
+
 def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = None, create: bool = True) -> Storage:
     """Open the storage of `directory`, or of the directory that is found from here.
 
     create: whether it is made if it is not there; otherwise an empty one is read
     """
-    if clock is None:
-        clock = FixedClock(environ["MILESTONE_NOW"]) if environ.get("MILESTONE_NOW") else Clock()
-    try:
-        cwd = os.getcwd()
-    except OSError:
-        raise StorageError("the current directory is gone: cd to one that is there") from None
-    path = os.path.abspath(directory) if directory else find_data_directory(cwd, environ)[0]
-    return open_storage(path, clock, environ, create)
+    place = Place(directory, environ, clock)
+    return open_storage(place.directory, place.clock, environ, create)

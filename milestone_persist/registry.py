@@ -110,12 +110,12 @@ def _unit(parameter: Parameter) -> str:
 class Operation:
     """One operation: a function and what its declaration says."""
 
-    __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "parameters")
+    __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "opens", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, shell: bool,
-                 creates: bool) -> None:
+                 creates: bool, opens: bool) -> None:
         self.function, self.name, self.group = function, function.__name__, group
-        self.text, self.stdin, self.shell, self.creates = text, stdin, shell, creates
+        self.text, self.stdin, self.shell, self.creates, self.opens = text, stdin, shell, creates, opens
         self.parameters = tuple(_read_parameters(function))
 
     @property
@@ -191,18 +191,19 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 
 def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
-              creates: bool = True) -> Callable[[Function], Function]:
+              creates: bool = True, opens: bool = True) -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
     stdin: name of the parameter that may be `-` and is then read from standard input
     shell: whether the generated shell file defines a function for it
     creates: whether the data directory is made if it is not there; otherwise an empty store is read
+    opens: whether the storage is open when the function is called; otherwise only its place is known
     """
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, shell, creates)
+            function, module.GROUP, text, stdin, shell, creates, opens)
         return function
     return declare
 
