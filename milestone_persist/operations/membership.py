@@ -126,7 +126,9 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, ca
         "ON CONFLICT (agent_id) DO UPDATE SET agent_type = excluded.agent_type, "
         "milestone_id = excluded.milestone_id, session_id = excluded.session_id, status = 'active', "
         "capabilities = coalesce(:capabilities, agent_registry.capabilities), "
-        "last_heartbeat = excluded.last_heartbeat, completion_time = NULL, error_info = NULL",
+        "last_heartbeat = CASE WHEN agent_registry.last_heartbeat > excluded.last_heartbeat "
+        "THEN agent_registry.last_heartbeat ELSE excluded.last_heartbeat END, "
+        "completion_time = NULL, error_info = NULL",
         {"id": agent_id, "type": agent_type, "milestone": session["milestone_id"], "session": session["session_id"],
          "capabilities": capabilities, "given": capabilities or "[]", "now": store.now()})
     for session_id in {row["session_id"] for row in before} | {session["session_id"]}:

@@ -1,0 +1,244 @@
+"""Registering, implicit registration, status, heartbeat."""
+from __future__ import annotations
+
+import pytest
+
+from milestone_persist import MilestoneWarning, Refused, UsageError
+from milestone_persist.times import format_time
+
+
+def register(store, agent="exec-1", type="milestone-executor", milestone="ms-1", session="execution-ms-1-1", *more):
+    return store.register_agent(agent, type, milestone, session, *more)
+
+
+def agent(store, agent_id):
+    return store.update_agent_status(agent_id)
+
+
+def session(store, session_id="execution-ms-1-1"):
+    return store.get_session_status(session_id)
+
+
+def test_registering_makes_agent_session_and_milestone(store, clock):
+    row = register(store, "coord-1", "milestone-coordinator", "ms-1", "planning-ms-1-1", '["planning"]')
+    assert (row["status"], row["capabilities"], row["milestone_id"]) == ("active", '["planning"]', "ms-1")
+    assert row["spawn_time"] == row["last_heartbeat"] == format_time(clock.time())
+    told = session(store, "planning-ms-1-1")
+    assert (told["operation_type"], told["status"], told["agent_count"]) == ("planning", "active", 1)
+    assert (told["coordinator_id"], told["milestone_id"]) == ("coord-1", "ms-1")
+
+
+@pytest.mark.parametrize("session_id, kind", [
+    ("planning-1", "planning"), ("execution-1", "execution"), ("validation-1", "validation"),
+    ("recovery-1", "recovery"), ("cleanup-1", "cleanup"), ("sprint-7", "execution"), ("planning", "planning"),
+])
+def test_operation_type_is_the_first_word_of_the_session(store, session_id, kind):
+    register(store, session=session_id)
+    assert session(store, session_id)["operation_type"] == kind
+
+
+def test_registering_again_revives_and_keeps_state_and_spawn_time(store, clock):
+    first = register(store)
+    store.save_agent_state("exec-1", "key", "value")
+    store.update_agent_status("exec-1", "failed", error="lost")
+    clock.advance(60)
+    again = register(store, "exec-1", "milestone-planner")
+    assert again["spawn_time"] == first["spawn_time"]
+    assert (again["status"], again["agent_type"], again["completion_time"], again["error_info"]) == \
+        ("active", "milestone-planner", None, None)
+    assert again["last_heartbeat"] == format_time(clock.time())
+    assert store.load_agent_state("exec-1", "key") == "value"
+    assert session(store)["agent_count"] == 1
+
+
+def test_registering_again_without_capabilities_keeps_them(store):
+    register(store, "a", "validation", "m", "s", ["one"])
+    assert register(store, "a", "validation", "m", "s")["capabilities"] == '["one"]'
+    assert register(store, "a", "validation", "m", "s", [])["capabilities"] == "[]"
+
+
+def test_registering_in_another_session_moves_the_agent(store):
+    register(store, session="s-1")
+    register(store, session="s-2")
+    assert session(store, "s-1")["agent_count"] == 0
+    assert [row["agent_id"] for row in store.list_session_agents("s-2")] == ["exec-1"]
+
+
+def test_first_coordinator_stays(store):
+    register(store, "a", "validation")
+    assert session(store)["coordinator_id"] is None
+    register(store, "b", "milestone-coordinator")
+    register(store, "c", "x-my-coordinator")
+    assert session(store)["coordinator_id"] == "b"
+
+
+def test_ended_session_is_opened_again(store):
+    register(store)
+    store.save_agent_state("exec-1", "milestone-plan", "{}")
+    store.create_milestone_from_planning("execution-ms-1-1", "ms-1")
+    assert session(store)["status"] == "completed"
+    with pytest.warns(MilestoneWarning, match="was completed; it is active again"):
+        register(store)
+    assert (session(store)["status"], session(store)["completed_at"]) == ("active", None)
+
+
+def test_unknown_type_becomes_one_of_the_callers_own(store):
+    with pytest.warns(MilestoneWarning, match="stored as x-scope-analyser; did you mean scope-analyzer"):
+        assert register(store, type="scope-analyser")["agent_type"] == "x-scope-analyser"
+    assert register(store, type="x-quality-enforcer")["agent_type"] == "x-quality-enforcer"
+
+
+def test_strict_agents_refuses_unknown_types_and_unregistered_agents(store, dump):
+    register(store)
+    store.set_storage_config("strict_agents", "yes")
+    before = dump()
+    with pytest.raises(UsageError, match="did you mean scope-analyzer"):
+        register(store, "new", "scope-analyser")
+    with pytest.raises(Refused, match="register_agent it first, or did you mean exec-1"):
+        store.save_agent_state("exec-2", "k", "v")
+    with pytest.raises(Refused, match="did you mean exec-1"):
+        store.send_agent_message("exec-1", "exec-2", "error_report", {})
+    assert dump() == before
+    assert register(store, "own", "x-mine")["agent_type"] == "x-mine"
+
+
+@pytest.mark.parametrize("bad", ['{"a": 1}', "[1]", "[", "planning", '["a", null]', ["a", 1], {"a": 1}])
+def test_capabilities_are_an_array_of_strings(store, dump, bad):
+    store.initialize_agent_coordination()
+    before = dump()
+    with pytest.raises(UsageError, match="CAPABILITIES"):
+        register(store, "a", "validation", "m", "s", bad)
+    assert dump() == before
+
+
+def test_unregistered_agent_joins_the_session_of_the_environment(store, environ):
+    register(store, session="planning-1")
+    environ["SESSION_ID"], environ["MILESTONE_ID"] = "execution-named", "ms-9"
+    store.save_agent_state("stranger", "k", "v")
+    row = agent(store, "stranger")
+    assert (row["agent_type"], row["session_id"], row["milestone_id"]) == ("unregistered", "execution-named", "ms-9")
+
+
+def test_unregistered_agent_joins_the_active_session_with_the_latest_activity(store, clock):
+    for number in (1, 2, 3):
+        register(store, f"a-{number}", session=f"planning-{number}")
+        clock.advance(1)
+    store.agent_heartbeat("a-2")
+    store.save_agent_state("stranger", "k", "v")
+    assert agent(store, "stranger")["session_id"] == "planning-2"
+
+
+def test_unregistered_agent_does_not_join_an_ended_session(store):
+    register(store, session="planning-1")
+    store.save_agent_state("exec-1", "milestone-plan", "{}")
+    store.create_milestone_from_planning("planning-1", "ms-1")
+    store.save_agent_state("stranger", "k", "v")
+    assert agent(store, "stranger")["session_id"].startswith("execution-unregistered-")
+
+
+def test_unregistered_agents_without_any_session_share_a_new_one(store):
+    store.save_agent_state("one", "k", "v")
+    store.agent_heartbeat("two")
+    assert agent(store, "one")["session_id"] == agent(store, "two")["session_id"] == "execution-unregistered-1767225600"
+
+
+OPERATIONS_BY_AN_AGENT = {
+    "register": lambda s: register(s),
+    "status": lambda s: s.update_agent_status("exec-1", "paused"),
+    "heartbeat": lambda s: s.agent_heartbeat("exec-1"),
+    "save": lambda s: s.save_agent_state("exec-1", "k", "v"),
+    "delete": lambda s: s.delete_agent_state("exec-1", "saved"),
+    "send": lambda s: s.send_agent_message("exec-1", "other", "error_report", {}),
+    "broadcast": lambda s: s.broadcast_agent_message("exec-1", "error_report", {}),
+    "look": lambda s: s.get_agent_messages("exec-1"),
+    "take": lambda s: s.get_agent_messages("exec-1", True),
+    "acknowledge": lambda s: s.acknowledge_agent_message("exec-1", 1),
+    "checkpoint": lambda s: s.create_agent_checkpoint("exec-1"),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS_BY_AN_AGENT)
+def test_any_operation_by_an_agent_renews_its_heartbeat_and_the_sessions_activity(store, clock, name):
+    register(store), register(store, "other")
+    store.save_agent_state("exec-1", "saved", "v")
+    store.send_agent_message("other", "exec-1", "error_report", {})
+    clock.advance(100)
+    OPERATIONS_BY_AN_AGENT[name](store)
+    assert agent(store, "exec-1")["last_heartbeat"] == format_time(clock.time())
+    assert session(store)["last_activity"] == format_time(clock.time())
+
+
+def test_a_clock_set_back_does_not_move_the_heartbeat_back(store, clock):
+    register(store)
+    before = agent(store, "exec-1")["last_heartbeat"]
+    clock.advance(-3600)
+    store.agent_heartbeat("exec-1")
+    register(store)
+    assert agent(store, "exec-1")["last_heartbeat"] == session(store)["last_activity"] == before
+
+
+@pytest.mark.parametrize("status", ["spawning", "active", "paused", "completed", "failed", "terminated"])
+def test_status_is_set_and_told(store, clock, status):
+    register(store)
+    store.update_agent_status("exec-1", status, task="write tests", phase="task", error="why")
+    row = agent(store, "exec-1")
+    assert (row["status"], row["current_task"], row["current_phase"], row["error_info"]) == \
+        (status, "write tests", "task", "why")
+    ended = status in ("completed", "failed", "terminated")
+    assert row["completion_time"] == (format_time(clock.time()) if ended else None)
+
+
+def test_saying_that_an_agent_failed_is_no_sign_of_its_life(store, clock):
+    before = register(store)["last_heartbeat"]
+    clock.advance(600)
+    store.update_agent_status("exec-1", "failed")
+    assert agent(store, "exec-1")["last_heartbeat"] == before
+
+
+@pytest.mark.parametrize("arguments, options, match", [
+    (("exec-1", "done"), {}, "unknown agent status 'done'"), (("exec-1", "complete"), {}, "did you mean completed"),
+    (("exec-1", "active"), {"phase": "coding"}, "unknown phase"), (("", "active"), {}, "AGENT_ID is empty"),
+])
+def test_bad_status_changes_nothing(store, dump, arguments, options, match):
+    register(store)
+    before = dump()
+    with pytest.raises(UsageError, match=match):
+        store.update_agent_status(*arguments, **options)
+    assert dump() == before
+
+
+def test_status_of_an_unknown_agent_is_refused_with_the_nearest(store):
+    register(store)
+    for arguments in (["exec-2"], ["exec-2", "failed"]):
+        with pytest.raises(Refused, match="no agent 'exec-2': did you mean exec-1"):
+            store.update_agent_status(*arguments)
+
+
+def test_health_is_logged_with_its_numbers(store, dump):
+    register(store)
+    store.agent_heartbeat("exec-1")
+    assert dump()["agent_health_log"] == []
+    store.agent_heartbeat("exec-1", "degraded", cpu=97.5, memory=512, response_ms=20, errors=1, warnings=2)
+    [row] = dump()["agent_health_log"]
+    for part in ("'degraded'", "97.5", "512", "20", "'error_count': 1", "'warning_count': 2"):
+        assert part in row
+
+
+def test_bad_health_changes_nothing(store, dump):
+    store.initialize_agent_coordination()
+    before = dump()
+    with pytest.raises(UsageError, match="unknown health status"):
+        store.agent_heartbeat("exec-1", "fine")
+    with pytest.raises(UsageError, match="--cpu"):
+        store.agent_heartbeat("exec-1", cpu=-1)
+    assert dump() == before
+
+
+def test_agents_of_a_session_are_listed_with_the_age_of_their_heartbeat(store, clock):
+    register(store, "b"), register(store, "a"), register(store, "elsewhere", session="s-2")
+    clock.advance(90)
+    store.agent_heartbeat("a")
+    rows = store.list_session_agents("execution-ms-1-1")
+    assert [(row["agent_id"], row["minutes_since_heartbeat"]) for row in rows] == [("a", 0.0), ("b", 1.5)]
+    with pytest.raises(Refused, match="no session 'execution-ms-1-2': did you mean execution-ms-1-1"):
+        store.list_session_agents("execution-ms-1-2")

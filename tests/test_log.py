@@ -1,0 +1,77 @@
+"""Log: rows of the events table and JSON lines, correct whatever the text holds."""
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from milestone_persist import UsageError
+
+NASTY = ["", 'a "quoted" \\ text', "line\nbreaks\r\n", "👩‍💻\u2028", "'; DROP TABLE events; --", "\x01\x1b",
+         "x" * 100_000]
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def events(dump, name):
+    return [row for row in map(eval, dump()["events"]) if row["event"] == name]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_milestone_events(store, dump, directory, text):
+    entry = store.log_milestone_event("phase " + text, "ms " + text, text)
+    assert lines(directory / "logs" / "milestone-events.jsonl") == [entry]
+    assert entry == {"timestamp": "2026-01-01 00:00:00.000", "event": "phase " + text, "milestone_id": "ms " + text,
+                     "detail": text}
+    [row] = events(dump, "phase " + text)
+    assert (row["milestone_id"], row["detail"]) == ("ms " + text, text)
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_storage_events(store, dump, directory, text):
+    entry = store.log_storage_event("created", text, "hybrid", {"path": text})
+    assert lines(directory / "logs" / "storage-events.jsonl") == [entry]
+    assert entry == {"timestamp": "2026-01-01 00:00:00.000", "event": "created", "milestone_id": text,
+                     "backend": "hybrid", "details": {"path": text}}
+    [row] = events(dump, "created")
+    assert (row["milestone_id"], row["backend"], json.loads(row["detail"])) == (text or None, "hybrid", {"path": text})
+
+
+def test_the_environment_gives_what_is_not_said(store, dump, environ):
+    environ.update(SESSION_ID="s", AGENT_ID="a", MILESTONE_ID="m")
+    assert store.log_milestone_event("begun")["milestone_id"] == "m"
+    [row] = events(dump, "begun")
+    assert (row["session_id"], row["agent_id"], row["milestone_id"]) == ("s", "a", "m")
+
+
+def test_each_event_is_one_line_after_the_others(store, directory):
+    for number in range(3):
+        store.log_milestone_event(f"e-{number}")
+    assert [entry["event"] for entry in lines(directory / "logs" / "milestone-events.jsonl")] == ["e-0", "e-1", "e-2"]
+
+
+@pytest.mark.parametrize("call, match", [
+    (lambda s: s.log_milestone_event(""), "EVENT is empty"),
+    (lambda s: s.log_storage_event("", "m", "file"), "EVENT is empty"),
+    (lambda s: s.log_storage_event("e", "m", "sqlite"), "unknown backend"),
+    (lambda s: s.log_storage_event("e", "m", "file", "[]"), "DETAILS must be an object"),
+    (lambda s: s.log_storage_event("e", "m", "file", "{"), "DETAILS is not JSON"),
+])
+def test_a_bad_event_changes_nothing(store, dump, directory, call, match):
+    before = dump()
+    with pytest.raises(UsageError, match=match):
+        call(store)
+    assert dump() == before and not (directory / "logs").exists()
+
+
+def test_what_happens_is_recorded_by_itself(store, dump):
+    store.register_agent("a", "validation", "m", "s")
+    store.update_agent_status("a", "failed", error="lost its way")
+    store.restore_agent_checkpoint(store.create_agent_checkpoint("a")["checkpoint_id"])
+    store.set_storage_config("strict_agents", "on")
+    for name in ("session_created", "agent_registered", "agent_failed", "checkpoint_created", "checkpoint_restored",
+                 "setting_changed"):
+        assert events(dump, name), name
+    assert events(dump, "agent_failed")[0]["detail"] == "lost its way"

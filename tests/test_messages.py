@@ -1,0 +1,279 @@
+"""Messages: order, exactly-one delivery, acknowledgement, putting back, dead letters, broadcast, waiting."""
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from milestone_persist import MilestoneWarning, Refused, UsageError
+
+
+@pytest.fixture
+def team(store):
+    """A store with the agents coord and exec in session planning-1."""
+    store.register_agent("coord", "milestone-coordinator", "ms-1", "planning-1")
+    store.register_agent("exec", "milestone-executor", "ms-1", "planning-1")
+    return store
+
+
+def send(store, text="", priority=5, to="exec"):
+    return store.send_agent_message("coord", to, "task_assignment", {"text": text}, priority)["id"]
+
+
+def ids(messages):
+    return [message["id"] for message in messages]
+
+
+def look(store, agent="exec"):
+    return ids(store.get_agent_messages(agent))
+
+
+def take(store, agent="exec", *limit):
+    return ids(store.get_agent_messages(agent, True, *limit))
+
+
+def counts(store):
+    return store.get_session_status("planning-1")["messages"]
+
+
+def test_a_message_has_the_documented_keys(team, clock):
+    number = team.send_agent_message("coord", "exec", "task_assignment", '{"phase": "design", "n": [1, null]}')["id"]
+    [message] = team.get_agent_messages("exec")
+    assert list(message) == ["id", "session_id", "from_agent", "to_agent", "message_type", "payload", "priority",
+                             "created_at", "delivered_at", "retry_count"]
+    assert message == {"id": number, "session_id": "planning-1", "from_agent": "coord", "to_agent": "exec",
+                       "message_type": "task_assignment", "payload": {"phase": "design", "n": [1, None]},
+                       "priority": 5, "created_at": "2026-01-01 00:00:00.000", "delivered_at": None, "retry_count": 0}
+
+
+def test_an_empty_inbox_is_an_empty_list(team):
+    assert team.get_agent_messages("exec") == team.get_agent_messages("exec", True) == []
+
+
+def test_looking_changes_nothing(team):
+    number = send(team)
+    assert look(team) == look(team) == [number]
+    assert counts(team) == {"pending": 1, "taken": 0, "acknowledged": 0, "dead": 0}
+
+
+def test_order_is_priority_then_age_then_id(team, clock):
+    clock.advance(10)
+    low, plain, same = send(team, priority=1), send(team), send(team)
+    clock.advance(-5)
+    older = send(team)
+    urgent = send(team, priority=10)
+    expected = [urgent, older, plain, same, low]
+    assert look(team) == expected
+    assert take(team) == expected
+
+
+def test_limit_takes_the_first_ones(team):
+    first, second, third = send(team), send(team), send(team)
+    assert ids(team.get_agent_messages("exec", False, 2)) == [first, second]
+    assert take(team, "exec", 2) == [first, second]
+    assert take(team) == [third]
+
+
+def test_taking_again_acknowledges_what_was_taken_before(team):
+    send(team)
+    assert len(take(team)) == 1
+    assert counts(team) == {"pending": 0, "taken": 1, "acknowledged": 0, "dead": 0}
+    assert take(team) == []
+    assert counts(team) == {"pending": 0, "taken": 0, "acknowledged": 1, "dead": 0}
+
+
+def test_completing_acknowledges_what_was_taken_only(team):
+    taken = send(team)
+    take(team)
+    waiting = send(team)
+    team.update_agent_status("exec", "completed")
+    assert counts(team)["acknowledged"] == 1
+    team.update_agent_status("exec", "failed")
+    assert look(team) == [waiting] != [taken]
+
+
+def test_acknowledging_by_hand(team):
+    number, other = send(team), send(team)
+    take(team)
+    first = team.acknowledge_agent_message("exec", number)
+    assert team.acknowledge_agent_message("exec", number) == first
+    team.update_agent_status("exec", "failed")
+    assert look(team) == [other]
+
+
+def test_a_message_nobody_took_can_be_acknowledged(team):
+    team.acknowledge_agent_message("exec", send(team))
+    assert look(team) == []
+
+
+@pytest.mark.parametrize("agent, number", [("exec", 99), ("coord", 1), ("nobody", 1)])
+def test_only_ones_own_messages_can_be_acknowledged(team, dump, agent, number):
+    send(team)
+    before = dump()
+    with pytest.raises(Refused, match="has no message"):
+        team.acknowledge_agent_message(agent, number)
+    assert dump() == before
+
+
+def test_two_takers_never_get_the_same_message(team, connect):
+    sent = [send(team) for _ in range(10)]
+    stores, got = [team, connect()], []
+    for turn in range(10):
+        got += take(stores[turn % 2], "exec", 1)
+    assert got == sent
+
+
+def test_threads_share_an_inbox_without_loss_or_double(team):
+    sent, got = [send(team) for _ in range(40)], []
+
+    def work():
+        while True:
+            taken = take(team, "exec", 1)
+            if not taken:
+                return
+            got.extend(taken)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == sent
+
+
+@pytest.mark.parametrize("end", ["failed", "terminated"])
+def test_failing_puts_back_what_was_taken_until_the_limit(team, end):
+    team.set_storage_config("message_retry_limit", "2")
+    number, done = send(team, "poison"), send(team)
+    take(team)
+    team.acknowledge_agent_message("exec", done)
+    for tries in (1, 2):
+        team.update_agent_status("exec", end)
+        [message] = team.get_agent_messages("exec", True)
+        assert (message["id"], message["retry_count"]) == (number, tries)
+    team.update_agent_status("exec", end)
+    assert look(team) == take(team) == []
+    [letter] = team.get_session_status("planning-1")["dead_letters"]
+    assert (letter["id"], letter["retry_count"], letter["payload"]) == (number, 2, {"text": "poison"})
+    assert counts(team)["dead"] == 1
+
+
+def test_failing_twice_counts_once(team):
+    send(team)
+    take(team)
+    team.update_agent_status("exec", "failed")
+    team.update_agent_status("exec", "failed")
+    assert team.get_agent_messages("exec")[0]["retry_count"] == 1
+
+
+def test_a_dead_letter_is_not_raised_by_completing_but_can_be_acknowledged(team):
+    team.set_storage_config("message_retry_limit", "0")
+    number = send(team)
+    take(team)
+    team.update_agent_status("exec", "failed")
+    team.update_agent_status("exec", "completed")
+    assert counts(team) == {"pending": 0, "taken": 0, "acknowledged": 0, "dead": 1}
+    team.acknowledge_agent_message("exec", number)
+    assert counts(team) == {"pending": 0, "taken": 0, "acknowledged": 1, "dead": 0}
+
+
+def test_broadcast_is_a_row_for_every_other_agent_of_the_session(team):
+    team.register_agent("third", "validation", "ms-1", "planning-1")
+    team.register_agent("elsewhere", "validation", "ms-1", "planning-2")
+    sent = team.broadcast_agent_message("coord", "phase_transition", {"to": "spec"}, 9)
+    assert sent["to_agents"] == ["exec", "third"]
+    assert [take(team, agent) for agent in ("exec", "third", "coord", "elsewhere")] == \
+        [sent["ids"][:1], sent["ids"][1:], [], []]
+    assert take(team) == []
+
+
+def test_an_empty_recipient_broadcasts(team):
+    assert team.send_agent_message("coord", "", "phase_transition", {})["to_agents"] == ["exec"]
+
+
+def test_broadcasting_alone_is_refused_and_changes_nothing(store, dump):
+    store.initialize_agent_coordination()
+    before = dump()
+    with pytest.raises(Refused, match="is alone in session"):
+        store.broadcast_agent_message("lonely", "phase_transition", {})
+    assert dump() == before
+
+
+def test_a_message_to_an_unknown_agent_is_kept_with_a_warning(team):
+    with pytest.warns(MilestoneWarning, match="no agent 'exce' is registered; the message is kept .* mean exec"):
+        number = send(team, to="exce")
+    assert take(team, "exce") == [number]
+
+
+def test_an_unregistered_sender_is_taken_in(team):
+    team.send_agent_message("stranger", "exec", "x-question", {})
+    assert team.update_agent_status("stranger")["agent_type"] == "unregistered"
+
+
+@pytest.mark.parametrize("arguments, match", [
+    (("coord", "exec", "task_asignment", {}), "did you mean task_assignment"),
+    (("coord", "exec", "x-", {}), "unknown message type"), (("coord", "exec", "", {}), "unknown message type"),
+    (("coord", "exec", "error_report", "[]"), "PAYLOAD must be an object"),
+    (("coord", "exec", "error_report", "text"), "PAYLOAD is not JSON"),
+    (("coord", "exec", "error_report", ""), "PAYLOAD is not JSON"),
+    (("coord", "exec", "error_report", '{"a": NaN}'), "PAYLOAD is not JSON"),
+    (("coord", "exec", "error_report", {"a": float("inf")}), "PAYLOAD is not JSON"),
+    (("coord", "exec", "error_report", {"a": {1}}), "PAYLOAD is not JSON"),
+    (("coord", "exec", "error_report", '{"a": ' * 600 + "1" + "}" * 600), "nested too deeply"),
+    (("coord", "exec", "error_report", {"a": "\ud800"}), "PAYLOAD is not UTF-8"),
+    (("coord", "exec", "error_report", {}, 0), "PRIORITY"), (("coord", "exec", "error_report", {}, 11), "PRIORITY"),
+    (("", "exec", "error_report", {}), "FROM_AGENT is empty"),
+])
+def test_a_bad_message_changes_nothing(team, dump, arguments, match):
+    before = dump()
+    with pytest.raises(UsageError, match=match):
+        team.send_agent_message(*arguments)
+    assert dump() == before
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": -1}, {"wait": -1}, {"wait": 10 ** 6}])
+def test_bad_limits_change_nothing(team, dump, options):
+    send(team)
+    before = dump()
+    with pytest.raises(UsageError):
+        team.get_agent_messages("exec", True, **options)
+    assert dump() == before
+
+
+def test_waiting_ends_when_a_message_comes(team, connect, clock):
+    other = connect()
+    clock.during_sleep = lambda: send(other)
+    begin = clock.time()
+    assert len(team.get_agent_messages("exec", True, wait=60)) == 1
+    assert clock.time() - begin < 1
+
+
+def test_waiting_ends_when_the_time_is_over_and_keeps_the_agent_alive(team, clock):
+    begin = clock.time()
+    assert team.get_agent_messages("exec", wait=90) == []
+    assert clock.time() - begin == pytest.approx(90)
+    assert team.list_session_agents("planning-1")[1]["minutes_since_heartbeat"] <= 0.5
+
+
+def test_a_waiter_who_comes_second_waits_on(team, connect, clock):
+    other = connect()
+
+    def another_is_faster():
+        send(other)
+        assert len(take(other)) == 1
+
+    clock.during_sleep = another_is_faster
+    assert team.get_agent_messages("exec", True, wait=5) == []
+
+
+def test_waiting_does_not_wait_for_what_is_there(team, clock):
+    send(team)
+    begin = clock.time()
+    assert len(team.get_agent_messages("exec", True, wait=60)) == 1
+    assert clock.time() == begin
+
+
+def test_payload_text_comes_back_as_it_was_sent(team):
+    for text in ("it's \"both\"", "$(touch pwned)", "a\nb\r\n\t", "👩‍💻", "\\", "'; DROP TABLE t; --", "\x00"):
+        send(team, text)
+        assert team.get_agent_messages("exec", True)[0]["payload"] == {"text": text}

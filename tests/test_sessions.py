@@ -1,0 +1,81 @@
+"""Sessions: status, progress, lists."""
+from __future__ import annotations
+
+import pytest
+
+from milestone_persist import Refused, UsageError
+
+
+@pytest.fixture
+def team(store):
+    store.register_agent("coord", "milestone-coordinator", "ms-1", "execution-1")
+    store.register_agent("exec", "milestone-executor", "ms-1", "execution-1")
+    return store
+
+
+def test_status_tells_everything_about_a_session(team, clock):
+    for priority in (1, 2, 3):
+        team.send_agent_message("coord", "exec", "task_assignment", {}, priority)
+    team.get_agent_messages("exec", True, 1)
+    team.get_agent_messages("exec", True, 1)
+    clock.advance(90)
+    told = team.get_session_status("execution-1")
+    assert told["messages"] == {"pending": 1, "taken": 1, "acknowledged": 1, "dead": 0}
+    assert (told["minutes_inactive"], told["agent_count"], told["dead_letters"]) == (1.5, 2, [])
+    assert [agent["agent_id"] for agent in told["agents"]] == ["coord", "exec"]
+    assert told["configuration"] == {}
+
+
+def test_looking_at_a_session_is_no_activity(team, clock):
+    clock.advance(600)
+    team.get_session_status("execution-1"), team.list_coordination_sessions(), team.list_session_agents("execution-1")
+    assert team.get_session_status("execution-1")["minutes_inactive"] == 10
+
+
+@pytest.mark.parametrize("percent", [0, 40, 33.3, 100])
+def test_progress_is_kept_and_counts_as_activity(team, clock, percent):
+    clock.advance(600)
+    team.update_session_progress("execution-1", percent, "spec")
+    told = team.get_session_status("execution-1")
+    assert (told["progress"], told["phase"], told["minutes_inactive"]) == (percent, "spec", 0)
+    team.update_session_progress("execution-1", percent)
+    assert team.get_session_status("execution-1")["phase"] == "spec"
+
+
+@pytest.mark.parametrize("arguments, match", [
+    ((101,), "PERCENT"), ((-1,), "PERCENT"), ((float("nan"),), "PERCENT"), ((float("inf"),), "PERCENT"),
+    ((50, "coding"), "unknown phase"),
+])
+def test_bad_progress_changes_nothing(team, dump, arguments, match):
+    before = dump()
+    with pytest.raises(UsageError, match=match):
+        team.update_session_progress("execution-1", *arguments)
+    assert dump() == before
+
+
+def test_progress_of_an_ended_session_stays(team, dump):
+    team.save_agent_state("exec", "milestone-plan", "{}")
+    team.create_milestone_from_planning("execution-1", "ms-1")
+    before = dump()
+    with pytest.raises(Refused, match="is completed: its progress stays 100 %"):
+        team.update_session_progress("execution-1", 50)
+    assert dump() == before
+
+
+def test_sessions_are_listed_by_latest_activity(team, clock):
+    clock.advance(1)
+    team.register_agent("other", "validation", "ms-2", "planning-2")
+    assert [row["session_id"] for row in team.list_coordination_sessions()] == ["planning-2", "execution-1"]
+    clock.advance(1)
+    team.agent_heartbeat("exec")
+    rows = team.list_coordination_sessions("active")
+    assert [(row["session_id"], row["agent_count"]) for row in rows] == [("execution-1", 2), ("planning-2", 1)]
+    assert team.list_coordination_sessions("failed") == []
+    with pytest.raises(UsageError, match="did you mean abandoned"):
+        team.list_coordination_sessions("abandonned")
+
+
+def test_unknown_sessions_are_refused_with_the_nearest(team):
+    for call in (team.get_session_status, team.list_session_agents, lambda name: team.update_session_progress(name, 1)):
+        with pytest.raises(Refused, match="no session 'execution-2': did you mean execution-1"):
+            call("execution-2")
