@@ -8,106 +8,149 @@
 # Sourcing prints nothing and changes nothing but the functions (in zsh, also the option BSD_ECHO, without which
 # `echo "$messages" | jq` breaks the \n inside JSON). MILESTONE_DIR names the data directory to use,
 # MILESTONE_PYTHON the Python, MILESTONE_PROGRAM the program (milestone_persist/__main__.py).
+# shellcheck disable=SC2016,SC3028,SC3047 # text of a function to be made; names of bash, used in bash only
 
-# shellcheck disable=SC1003,SC2016,SC3028 # one shell's own words, only read there; text of a function
-eval "$(
+# The functions down to `unset` find the program and a Python, and write both paths into the one helper that all
+# others call: a shell that keeps only functions (as the snapshots of coding agents do) still finds them.
+# They run in $( ), so that no variable, option, trap or directory of the caller is touched.
+
+milestone_make_helper() { # print its definition
+  if [ -n "${BASH_VERSION-}${ZSH_VERSION-}" ]; then trap - ERR DEBUG; fi
   program=
-  set +eu
-  find_program() { # beside the file $1, which may be a link
-    case $1 in */*) ;; *) set -- "./$1" ;; esac
-    case $1 in /*) ;; *) set -- "$PWD/$1" ;; esac
-    while [ -L "$1" ]; do
-      link=$(command readlink "$1")
-      case $link in /*) set -- "$link" ;; *) set -- "${1%/*}/$link" ;; esac
-    done
-    for found in "${1%/*}/../milestone_persist/__main__.py" "${1%/*}/../__main__.py"; do
-      if [ -f "$found" ]; then program=$found; fi
-    done
-  }
-  open_files() { # of this shell and its parents, nearest first: one of them is the file being sourced
-    sh -c 'pid=$PPID
-      for _ in 1 2 3 4; do
-        if [ -d "/proc/$pid/fd" ]; then
-          ls -lr "/proc/$pid/fd" | sed "s/.* -> //"
-          read -r stat <"/proc/$pid/stat"
-          set -- ${stat##*) }
-          pid=$2
-        else
-          lsof -a -p "$pid" -Fn | sed -n "s/^n//p"
-          pid=$(ps -o ppid= -p "$pid")
-        fi
-      done' 2>/dev/null
-  }
-  quote() {
-    case $1 in
-      *\'*) printf '%s' "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/'/" ;;
-      *) printf "'%s'" "$1" ;;
+  python=
+  if [ -z "$program" ]; then milestone_find_program; fi
+  if [ -n "${ZSH_VERSION-}" ]; then emulate -R sh; fi
+  set +euxC
+  set -f
+  milestone_find_python
+  # shellcheck disable=SC2028,SC2116 # An echo that rewrites \n but not \u can be given JSON that survives it.
+  case $(echo '\t\u0041') in
+    '\t'*) echo= ;;
+    *'\u0041') echo=--echo-safe ;;
+    *) echo= ;;
+  esac
+  printf '%s' 'milestone_persist() (
+  program=${MILESTONE_PROGRAM:-'
+  milestone_quote "$program"
+  printf '%s' '}
+  python=${MILESTONE_PYTHON:-'
+  milestone_quote "$python"
+  printf '%s\n' "}
+  set -- --from-shell $echo \"\$@\""
+  printf '%s\n' '  export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_BACKEND MILESTONE_NOW MILESTONE_DEBUG \
+    MILESTONE_DATABASE_URL DATABASE_URL DATABASE_TYPE
+  if ! command -v "$python" >/dev/null 2>&1; then
+    printf "%s\n" "milestone_persist: no Python found${python:+ at $python}: set MILESTONE_PYTHON to one" >&2
+    exit 3
+  fi
+  if [ ! -e "$program" ]; then
+    printf "%s %s\n" "milestone_persist: no program found${program:+ at $program}:" \
+      "set MILESTONE_PROGRAM to milestone_persist/__main__.py" >&2
+    exit 3
+  fi
+  for word in "$@"; do
+    if [ "$word" = - ]; then exec "$python" -I -S "$program" "$@"; fi
+  done
+  all="$*"
+  if [ "${#all}" -lt 30000 ]; then exec "$python" -I -S "$program" "$@" </dev/null; fi
+  printf=$(command -v printf)
+  for word in "$@"; do
+    case $printf in
+      /*) print -rn -- "$word" ;;
+      *) printf %s "$word" ;;
     esac
-  }
-  if [ -n "$program" ]; then :
-  elif [ -n "${BASH_VERSION-}" ]; then find_program "${BASH_SOURCE-}"
-  elif [ -n "${ZSH_VERSION-}" ]; then eval 'find_program "${(%):-%x}"'
+    printf "\0"
+  done 2>/dev/null | "$python" -I -S "$program" --words-on-stdin || exit "$?"
+)'
+}
+
+milestone_find_program() { # each kind of shell has its own name for the file being sourced
+  if [ -n "${BASH_VERSION-}" ]; then
+    milestone_look_beside "${BASH_SOURCE-}"
+  elif [ -n "${ZSH_VERSION-}" ]; then
+    eval 'milestone_look_beside "${(%):-%x}"'
   else
     case ${KSH_VERSION-} in
-      '' | *MIRBSD* | *'PD KSH'*)
-        set -f
-        IFS='
-'
-        for file in $(open_files); do
-          case ${program:+found}$file in found*) ;; *.sh | *.md) find_program "$file" ;; esac
-        done
-        ;;
-      *) eval 'find_program "${.sh.file}"' ;;
+      Version*) eval 'milestone_look_beside "${.sh.file}"' ;;
+      *) milestone_search_open_files ;;
     esac
   fi
-  if [ -n "${ZSH_VERSION-}" ]; then emulate sh; fi
+}
+
+milestone_look_beside() { # the file $1, which may be a link; set program if it is there
+  case $1 in
+    /*) ;;
+    *) set -- "$PWD/$1" ;;
+  esac
+  while [ -L "$1" ]; do
+    link=$(command readlink "$1")
+    case $link in
+      /*) set -- "$link" ;;
+      *) set -- "${1%/*}/$link" ;;
+    esac
+  done
+  for found in "${1%/*}/../milestone_persist/__main__.py" "${1%/*}/../__main__.py"; do
+    if [ -f "$found" ]; then program=$found; fi
+  done
+}
+
+milestone_search_open_files() { # of this shell and those above it: one of them is the file being sourced
   set -f
-  IFS=:
-  python=
+  IFS='
+'
+  pid=self
+  while read -r stat 2>/dev/null <"/proc/$pid/stat" && [ -z "$program" ]; do
+    for file in $(command ls -l "/proc/${stat%% *}/fd" 2>/dev/null); do
+      case ${file##* -> } in
+        /*.sh | /*.md) milestone_look_beside "${file##* -> }" ;;
+      esac
+    done
+    stat=${stat##*) ? } # what follows the name of the command and the state begins with the parent's id
+    pid=${stat%% *}
+  done
+}
+
+milestone_find_python() { # the first on PATH; a shim of pyenv, asdf or mise costs as much as a whole call
   shim=
+  IFS=:
   for folder in $PATH; do
-    if [ -x "$folder/python3" ]; then
+    if [ -f "$folder/python3" ] && [ -x "$folder/python3" ]; then
       case $folder in
-        */shims) shim=${shim:-$folder/python3} ;; # of pyenv, asdf or mise: one costs as much as a whole call
-        *) python=${python:-$folder/python3} ;;
+        */shims) shim=${shim:-$folder/python3} ;;
+        /*) python=${python:-$folder/python3} ;;
       esac
     fi
   done
-  if [ -z "$python" ] && [ -n "$shim" ]; then # ask it once where it leads, and remember that
-    cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
-    if [ -n "$cache" ] && [ -r "$cache/milestone_persist/python" ]; then
-      read -r python <"$cache/milestone_persist/python"
-    fi
-    if [ ! -x "${python:-/nowhere}" ]; then
-      python=$("$shim" -I -S -c 'import sys; print(sys.executable)' 2>/dev/null)
-      if [ -n "$cache" ] && command mkdir -p "$cache/milestone_persist" 2>/dev/null; then
-        printf '%s\n' "$python" 2>/dev/null >"$cache/milestone_persist/python"
-      fi
-    fi
+  if [ -z "$python" ] && [ -n "$shim" ]; then milestone_ask_shim; fi
+}
+
+milestone_ask_shim() { # once, where it leads, and remember that
+  memory=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}/milestone_persist/python
+  if [ -r "$memory" ]; then read -r python <"$memory"; fi
+  if [ -f "$python" ] && [ -x "$python" ]; then return; fi
+  python=$("$shim" -I -S -c 'import sys; print(sys.executable * (sys.version_info >= (3, 9)))' 2>/dev/null)
+  if [ -z "$python" ]; then
+    python=$shim
+  elif command mkdir -p "${memory%/*}" 2>/dev/null; then
+    printf '%s\n' "$python" 2>/dev/null >"$memory"
   fi
-  # shellcheck disable=SC2028,SC2116 # does this shell's echo rewrite \n, but not \u? then JSON can be made safe
-  case $(echo '\t\u0041') in '\t'*) echo= ;; *'\u0041') echo=--echo-safe ;; *) echo= ;; esac
-  printf 'milestone_persist() (\n  program=${MILESTONE_PROGRAM:-%s}\n' "$(quote "$program")"
-  printf '  python=${MILESTONE_PYTHON:-%s}\n  set -- --from-shell %s "$@"\n' "$(quote "$python")" "$echo"
-  printf '%s\n' '  if ! command -v "$python" >/dev/null 2>&1; then' \
-    '    echo "milestone_persist: no Python found: set MILESTONE_PYTHON to a Python 3.9 or later" >&2' \
-    '    exit 3' \
-    '  fi' \
-    '  if [ ! -e "$program" ]; then' \
-    '    echo "milestone_persist: the program is not beside the sourced file:" \' \
-    '      "set MILESTONE_PROGRAM to milestone_persist/__main__.py" >&2' \
-    '    exit 3' \
-    '  fi' \
-    '  export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_BACKEND MILESTONE_NOW MILESTONE_DATABASE_URL DATABASE_URL DATABASE_TYPE MILESTONE_DEBUG' \
-    '  for word in "$@"; do' \
-    '    if [ "$word" = - ]; then exec "$python" -I -S "$program" "$@"; fi' \
-    '  done' \
-    '  all="$*"' \
-    '  if [ "${#all}" -lt 30000 ]; then exec "$python" -I -S "$program" "$@" </dev/null; fi' \
-    '  printf '\''%s\0'\'' "$@" | "$python" -I -S "$program" --words-on-stdin' \
-    ')'
-)"
+}
+
+milestone_quote() { # print $1 as one word of shell
+  apostrophe="'"
+  set -- "$1" ''
+  while [ "${1#*"$apostrophe"}" != "$1" ]; do
+    set -- "${1#*"$apostrophe"}" "$2${1%%"$apostrophe"*}'\\''"
+  done
+  printf '%s' "'$2$1'"
+}
+
+eval "$(milestone_make_helper)"
+unset -f milestone_make_helper milestone_find_program milestone_look_beside milestone_search_open_files \
+  milestone_find_python milestone_ask_shim milestone_quote
 if [ -n "${ZSH_VERSION-}" ]; then setopt BSD_ECHO; fi
+
+# Set-up
 
 # Usage: initialize_agent_coordination
 initialize_agent_coordination() { milestone_persist initialize_agent_coordination "$@"; }
@@ -127,6 +170,8 @@ get_storage_config() { milestone_persist get_storage_config "$@"; }
 # Usage: set_storage_config KEY VALUE
 set_storage_config() { milestone_persist set_storage_config "$@"; }
 
+# Agents
+
 # Usage: register_agent AGENT_ID AGENT_TYPE MILESTONE_ID SESSION_ID [CAPABILITIES]
 register_agent() { milestone_persist register_agent "$@"; }
 
@@ -138,6 +183,8 @@ agent_heartbeat() { milestone_persist agent_heartbeat "$@"; }
 
 # Usage: list_session_agents SESSION_ID
 list_session_agents() { milestone_persist list_session_agents "$@"; }
+
+# State
 
 # Usage: save_agent_state AGENT_ID STATE_KEY VALUE [STATE_TYPE] [TTL_SECONDS] [--if-version N]
 save_agent_state() { milestone_persist save_agent_state "$@"; }
@@ -151,6 +198,8 @@ list_agent_state() { milestone_persist list_agent_state "$@"; }
 # Usage: delete_agent_state AGENT_ID STATE_KEY
 delete_agent_state() { milestone_persist delete_agent_state "$@"; }
 
+# Messages
+
 # Usage: send_agent_message FROM_AGENT TO_AGENT MESSAGE_TYPE PAYLOAD [PRIORITY]
 send_agent_message() { milestone_persist send_agent_message "$@"; }
 
@@ -163,6 +212,8 @@ get_agent_messages() { milestone_persist get_agent_messages "$@"; }
 # Usage: acknowledge_agent_message AGENT_ID MESSAGE_ID
 acknowledge_agent_message() { milestone_persist acknowledge_agent_message "$@"; }
 
+# Checkpoints
+
 # Usage: create_agent_checkpoint AGENT_ID [CHECKPOINT_TYPE] [FILE…]
 create_agent_checkpoint() { milestone_persist create_agent_checkpoint "$@"; }
 
@@ -172,6 +223,8 @@ list_agent_checkpoints() { milestone_persist list_agent_checkpoints "$@"; }
 # Usage: restore_agent_checkpoint CHECKPOINT_ID
 restore_agent_checkpoint() { milestone_persist restore_agent_checkpoint "$@"; }
 
+# Sessions
+
 # Usage: get_session_status SESSION_ID
 get_session_status() { milestone_persist get_session_status "$@"; }
 
@@ -180,6 +233,8 @@ update_session_progress() { milestone_persist update_session_progress "$@"; }
 
 # Usage: list_coordination_sessions [STATUS]
 list_coordination_sessions() { milestone_persist list_coordination_sessions "$@"; }
+
+# Planning
 
 # Usage: save_planning_artifacts SESSION_ID
 save_planning_artifacts() { milestone_persist save_planning_artifacts "$@"; }
@@ -192,6 +247,8 @@ resume_planning_session() { milestone_persist resume_planning_session "$@"; }
 
 # Usage: create_milestone_from_planning SESSION_ID MILESTONE_ID
 create_milestone_from_planning() { milestone_persist create_milestone_from_planning "$@"; }
+
+# Milestones
 
 # Usage: create_milestone_record MILESTONE_ID TEXT
 create_milestone_record() { milestone_persist create_milestone_record "$@"; }
@@ -220,74 +277,35 @@ acquire_milestone_lock() { milestone_persist acquire_milestone_lock "$@"; }
 # Usage: release_milestone_lock MILESTONE_ID [--owner TEXT]
 release_milestone_lock() { milestone_persist release_milestone_lock "$@"; }
 
+# Log
+
 # Usage: log_milestone_event EVENT [MILESTONE_ID] [DETAIL]
 log_milestone_event() { milestone_persist log_milestone_event "$@"; }
 
 # Usage: log_storage_event EVENT MILESTONE BACKEND [DETAILS]
 log_storage_event() { milestone_persist log_storage_event "$@"; }
 
-# Not yet available.
+# Not yet available
+
 migrate_storage_backend() { milestone_persist migrate_storage_backend "$@"; }
-
-# Not yet available.
 detect_interrupted_sessions() { milestone_persist detect_interrupted_sessions "$@"; }
-
-# Not yet available.
 recover_milestone_session() { milestone_persist recover_milestone_session "$@"; }
-
-# Not yet available.
 recover_planning_session() { milestone_persist recover_planning_session "$@"; }
-
-# Not yet available.
 recover_execution_session() { milestone_persist recover_execution_session "$@"; }
-
-# Not yet available.
 resume_planning_agents() { milestone_persist resume_planning_agents "$@"; }
-
-# Not yet available.
 complete_planning_session() { milestone_persist complete_planning_session "$@"; }
-
-# Not yet available.
 create_milestone_from_recovered_planning() { milestone_persist create_milestone_from_recovered_planning "$@"; }
-
-# Not yet available.
 restart_planning_with_artifacts() { milestone_persist restart_planning_with_artifacts "$@"; }
-
-# Not yet available.
 abandon_session() { milestone_persist abandon_session "$@"; }
-
-# Not yet available.
 resume_execution_from_phase() { milestone_persist resume_execution_from_phase "$@"; }
-
-# Not yet available.
 restart_incomplete_phases() { milestone_persist restart_incomplete_phases "$@"; }
-
-# Not yet available.
 restart_milestone_execution() { milestone_persist restart_milestone_execution "$@"; }
-
-# Not yet available.
 validate_planning_artifacts() { milestone_persist validate_planning_artifacts "$@"; }
-
-# Not yet available.
 finalize_milestone_execution() { milestone_persist finalize_milestone_execution "$@"; }
-
-# Not yet available.
 generate_milestone_report() { milestone_persist generate_milestone_report "$@"; }
-
-# Not yet available.
 cleanup_stale_coordination() { milestone_persist cleanup_stale_coordination "$@"; }
-
-# Not yet available.
 cleanup_failed_sessions() { milestone_persist cleanup_failed_sessions "$@"; }
-
-# Not yet available.
 get_session_recovery_status() { milestone_persist get_session_recovery_status "$@"; }
-
-# Not yet available.
 start_session_monitor() { milestone_persist start_session_monitor "$@"; }
-
-# Not yet available.
 stop_session_monitor() { milestone_persist stop_session_monitor "$@"; }
-
-# Not yet available.
 show_recovery_help() { milestone_persist show_recovery_help "$@"; }
