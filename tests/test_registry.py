@@ -1,0 +1,101 @@
+"""The table of operations: every declaration is complete, and every example runs."""
+from __future__ import annotations
+
+import ast
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from milestone_persist import render
+from milestone_persist.manual import overview, page
+from milestone_persist.registry import MODULES, PLANNED, all_operations, example_of, operations_of, parameter_help
+
+OPERATIONS = {op.name: op for op in all_operations()}
+FIXED = """
+initialize_agent_coordination initialize_storage_system get_current_storage_backend get_optimal_storage_backend
+migrate_storage_backend get_storage_config set_storage_config register_agent update_agent_status agent_heartbeat
+list_session_agents save_agent_state load_agent_state list_agent_state delete_agent_state send_agent_message
+get_agent_messages acknowledge_agent_message broadcast_agent_message create_agent_checkpoint list_agent_checkpoints
+restore_agent_checkpoint get_session_status update_session_progress list_coordination_sessions save_planning_artifacts
+list_planning_sessions resume_planning_session create_milestone_from_planning detect_interrupted_sessions
+recover_milestone_session recover_planning_session recover_execution_session resume_planning_agents
+complete_planning_session create_milestone_from_recovered_planning restart_planning_with_artifacts abandon_session
+resume_execution_from_phase restart_incomplete_phases restart_milestone_execution validate_planning_artifacts
+finalize_milestone_execution generate_milestone_report cleanup_stale_coordination cleanup_failed_sessions
+get_session_recovery_status start_session_monitor stop_session_monitor show_recovery_help create_milestone_record
+read_milestone_record update_milestone_record delete_milestone_record list_milestones search_milestones
+get_milestone_analytics acquire_milestone_lock release_milestone_lock log_milestone_event log_storage_event
+""".split()
+
+
+def test_every_documented_operation_is_there_or_planned():
+    assert set(FIXED) <= {*OPERATIONS, *PLANNED}
+    assert not set(PLANNED) & set(OPERATIONS)
+
+
+def test_no_two_modules_declare_the_same_operation():
+    assert len(OPERATIONS) == sum(len(operations_of(module)) for module in MODULES)
+
+
+def test_every_operation_module_is_in_the_table():
+    folder = Path(render.__file__).parent / "operations"
+    declaring = {path.stem for path in folder.glob("*.py")
+                 for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)
+                 for mark in node.decorator_list if getattr(getattr(mark, "func", None), "id", "") == "operation"}
+    assert declaring == set(MODULES)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_declaration_is_complete(name):
+    op = OPERATIONS[name]
+    assert set(parameter_help(op)) == {parameter.name for parameter in op.parameters}
+    assert op.summary.endswith(".") and len(op.summary) < 120
+    assert callable(getattr(render, op.text))
+    assert not op.stdin or op.stdin in [parameter.name for parameter in op.positionals]
+    assert example_of(op).split()[0] == name
+    for parameter in op.parameters:
+        assert parameter.flag in page(op) if parameter.option else parameter.name.upper() in page(op)
+    assert f"  {op.command} " in overview() or f"  {op.command}\n" in overview()
+
+
+@pytest.fixture
+def scene(store, clock, tmp_path, monkeypatch):
+    """What the examples speak of: their agents, sessions, messages, files and checkpoint."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    store.register_agent("exec-1", "milestone-executor", "ms-123", "execution-ms-123-1")
+    for agent, kind in (("coord-1", "milestone-coordinator"), ("scope-1", "scope-analyzer")):
+        store.register_agent(agent, kind, "ms-123", "planning-ms-123-1")
+    for _ in range(17):
+        store.send_agent_message("coord-1", "exec-1", "task_assignment", {})
+    store.save_agent_state("scope-1", "planning-scope", "{}")
+    store.save_agent_state("coord-1", "milestone-plan", '{"title": "Faster login"}')
+    clock.seconds = 1769851800  # 2026-01-31 09:30:00
+    monkeypatch.setattr(os, "urandom", lambda count: bytes.fromhex("1a2b3c4d"))
+    store.create_agent_checkpoint("exec-1")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    return store
+
+
+def write_record(store):
+    store.create_milestone_record("ms-123", "title: Login")
+
+
+BEFORE = {  # what an example needs beside the scene
+    "read_milestone_record": write_record, "update_milestone_record": write_record,
+    "delete_milestone_record": write_record, "search_milestones": write_record,
+    "release_milestone_lock": lambda store: store.acquire_milestone_lock("ms-123", owner="exec-1"),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_example_runs(scene, cli, name):
+    BEFORE.get(name, lambda store: None)(scene)
+    words = shlex.split(example_of(OPERATIONS[name]).partition(" | ")[0])
+    done = cli(*words)
+    assert (done.status, done.err) == (0, "")
+    assert cli("--json", *words).status in (0, 1)  # 1: done already
