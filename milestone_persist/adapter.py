@@ -93,7 +93,7 @@ milestone_search_open_files() { # of this shell and those above it: one of them 
         /*.sh | /*.md) milestone_look_beside "${file##* -> }" ;;
       esac
     done
-    stat=${stat##*) ? } # what follows the name of the command and the state begins with the parent's id
+    stat=${stat##*\) ? } # what follows the name of the command and the state begins with the parent's id
     pid=${stat%% *}
   done
 }
@@ -159,14 +159,12 @@ _HELPER = r"""  export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_
   done
   all="$*"
   if [ "${#all}" -lt 30000 ]; then exec "$python" -I -S "$program" "$@" </dev/null; fi
-  printf=$(command -v printf)
   for word in "$@"; do
-    case $printf in
-      /*) print -rn -- "$word" ;;
+    case ${KSH_VERSION-} in
+      "@"*) print -rn -- "$word" ;;
       *) printf %s "$word" ;;
-    esac
-    printf "\0"
-  done 2>/dev/null | "$python" -I -S "$program" --words-on-stdin || exit "$?"
+    esac && printf "\0" || exit
+  done | "$python" -I -S "$program" --words-on-stdin "$#" || exit "$?"
 )"""
 
 

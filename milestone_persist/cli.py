@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     from .registry import Operation
-    from .storage.interface import Clock
+    from .storage.interface import Clock, Storage
 
 PROGRAM = "milestone_persist"
 
@@ -55,6 +55,8 @@ def _read_call(argv: list[str], stdin: BinaryIO) -> Call:
     call, words = Call(), list(argv)
     if words[:1] == ["--words-on-stdin"]:  # what the shell functions do with long arguments
         words = [_decode(word) for word in stdin.read().split(b"\0")[:-1]]
+        if argv[1:] != [str(len(words))]:
+            raise UsageError("the shell could not hand over its arguments: nothing was done")
     while words and words[0].startswith("-"):
         word = words.pop(0)
         option, equals, value = word.partition("=")
@@ -169,21 +171,38 @@ def _read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
 
 
 def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, console: Console) -> int:
-    from .opening import Place, open_for
+    from .running import run_operation
 
-    store = (open_for(call.directory, console.environ, console.clock, create=op.creates) if op.opens else
-             Place(call.directory, console.environ, console.clock))
+    stores: list[Storage] = []
+
+    def opened() -> Storage:
+        if not stores:
+            stores.append(_open(op, call, console))
+        return stores[0]
+
+    def release() -> None:
+        if stores:
+            stores.pop().close()
+
     try:
-        store.warn = lambda text: console.complain("warning: " + text)
-        data = op.run(store, args, options)
+        data = run_operation(op, args, options, opened, release)
     finally:
-        store.close()
+        release()
     from . import render
 
     text = render.as_json(data) + "\n" if call.json else getattr(render, op.text)(data)
     if call.echo_safe and (call.json or op.text == "json"):
         text = render.echo_safe(text)
     return _print(console, text)
+
+
+def _open(op: Operation, call: Call, console: Console) -> Storage:
+    from .opening import Place, open_for
+
+    store = (open_for(call.directory, console.environ, console.clock, op.creates, op.backend) if op.opens else
+             Place(call.directory, console.environ, console.clock))
+    store.warn = lambda text: console.complain("warning: " + text)
+    return store
 
 
 def _print(console: Console, text: str) -> int:
