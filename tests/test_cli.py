@@ -231,6 +231,7 @@ def test_the_clock_can_be_set_for_tests_of_ones_own_agents(program, environ):
 
 @pytest.mark.parametrize("streams", [">&-", "2>&-", "<&-", "<&- >&- 2>&-", "| true"])
 def test_closed_streams_are_no_reason_to_complain(run, streams):
-    command = [sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py", "save-agent-state", "a", "k", "-"]
+    program = ROOT / "milestone_persist" / "__main__.py"
+    command = [sys.executable, "-I", "-S", program, "save-agent-state", "a", "k", "-"]
     done = run(["sh", "-c", f'"$@" {streams}', "sh", *command], stdin=b"v")
     assert (done.status, done.out, done.err) == (0, b"", "")
