@@ -7,21 +7,22 @@ _LONGEST = 200  # of the 255 bytes a file name may have
 _MARK = "~"  # ends the part of the id that a cut name keeps
 
 
-def file_name_of(name: str, keep_case: bool = False) -> str:
+def file_name_of(name: str, keep_case: bool = False, longest: int = _LONGEST) -> str:
     """The file name of an id: itself where that is safe, else with %xx for each byte that is not.
 
     keep_case: leave capitals as they are, for names that people write; else no two ids share a name even where
     the file system does not tell `A` from `a`
+    longest: bytes the name may have, at least 80
     """
     safe = _PLAIN | _CAPITALS if keep_case else _PLAIN
     plain = "".join(c if c in safe else "".join("%%%02x" % byte for byte in c.encode()) for c in name)
     if plain.startswith("."):
         plain = "%2e" + plain[1:]
-    if len(plain) <= _LONGEST:
+    if len(plain) <= longest:
         return plain
     import hashlib
 
-    return plain[:_LONGEST - 65] + _MARK + hashlib.sha256(name.encode()).hexdigest()
+    return plain[:longest - 65] + _MARK + hashlib.sha256(name.encode()).hexdigest()
 
 
 def name_of_file(file_name: str) -> str | None:

@@ -42,7 +42,7 @@ class EmbeddedStorage(Storage):
             if self.connection.execute("PRAGMA user_version").fetchone()["user_version"] != SCHEMA_VERSION:
                 from .migrations import bring_up_to_date
 
-                bring_up_to_date(self.connection, self.path, SCHEMA_VERSION)
+                bring_up_to_date(self.connection, database, SCHEMA_VERSION)
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
@@ -58,13 +58,14 @@ class EmbeddedStorage(Storage):
             self.connection.execute("ROLLBACK")
 
     def execute(self, sql: str, params: Params = {}) -> list[Row]:
+        return self.run(sql, params)
+
+    def run(self, sql: str, params: Params = {}) -> list[Row]:
+        """Run one statement on the connection as it is."""
         try:
             return self.connection.execute(sql, params).fetchall()
         except sqlite3.Error as error:
             raise self.explain(error) from None
-
-    def begin(self, sql: str = "BEGIN") -> None:
-        self.execute(sql)
 
     def check(self) -> list[str]:
         wrong = [row["integrity_check"] for row in self.execute("PRAGMA integrity_check")]

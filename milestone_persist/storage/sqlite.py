@@ -19,10 +19,13 @@ FILE = "coordination.db"
 
 
 class SqliteStorage(EmbeddedStorage):
-    """A store in `DIRECTORY/coordination.db`, or in memory where nothing is to be made."""
+    """A store in `DIRECTORY/coordination.db` (or another `file`), or in memory where nothing is to be made."""
 
-    def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True) -> None:
-        super().__init__(directory, os.path.join(directory, FILE), clock, environ)
+    FILES = (FILE, FILE + "-journal", FILE + "-wal", FILE + "-shm")
+
+    def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
+                 file: str = "") -> None:
+        super().__init__(directory, os.path.join(directory, file or FILE), clock, environ)
         exists = os.path.exists(self.path)
         self.in_memory = not exists and not create
         if not exists and create:
@@ -35,15 +38,18 @@ class SqliteStorage(EmbeddedStorage):
         return Transaction(self, self._begin_write)
 
     def snapshot(self) -> Transaction:
-        return Transaction(self, self.begin)
+        return Transaction(self, lambda: self._begin("BEGIN"))
 
     def _begin_write(self) -> None:
         if not self._synchronous_known:
             self._synchronous_known = True
             for row in self.execute("SELECT value FROM agent_coordination_config WHERE key = 'synchronous'"):
                 if row["value"].lower() == "normal":
-                    self.execute("PRAGMA synchronous = NORMAL")
-        self.begin("BEGIN IMMEDIATE")
+                    self.run("PRAGMA synchronous = NORMAL")
+        self._begin("BEGIN IMMEDIATE")
+
+    def _begin(self, sql: str) -> None:
+        self.run(sql)
 
     def describe(self) -> Row:
         mode = self.execute("PRAGMA journal_mode")[0]["journal_mode"]
