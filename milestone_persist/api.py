@@ -9,7 +9,9 @@ import warnings
 from .errors import MilestoneWarning, StorageError
 from .opening import open_for
 from .registry import Operation, all_operations, find_operation
+from .running import run_operation
 from .storage.interface import Clock, Storage
+from .storage.selection import mark_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,16 +54,24 @@ class Store(Operations):
     def _storage(self) -> Storage:
         """The connection of this thread. There is no lock to take: one held by another thread would outlive a fork."""
         key = (os.getpid(), threading.get_ident())
-        found = self._open.get(key)
+        found, mark = self._open.get(key), mark_of(self.directory)
+        if found is not None and found.mark != mark:  # the rows have been moved to another backend
+            self._release()
+            found = None
         if found is None:
             self._refuse_closed()
             self._close_connections(lambda thread: thread not in sys._current_frames())
             found = self._open[key] = open_for(self.directory, self._environ, self._clock)
             found.warn = _warn
+            found.mark = mark_of(found.directory)
             if self._closed:  # meanwhile, by another thread
                 self.close()
                 self._refuse_closed()
         return found
+
+    def _release(self) -> None:
+        """Close the connection of this thread; the next call opens another."""
+        self._close_connections(lambda thread: thread == threading.get_ident())
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -99,7 +109,7 @@ class Store(Operations):
 
 def _method(store: Store, op: Operation) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
-        return op.run(store._storage(), args, options)
+        return run_operation(op, args, options, store._storage, store._release)
 
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = op.function.__doc__

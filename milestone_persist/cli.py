@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from . import __version__
-from .errors import MilestoneError, UsageError
+from .errors import Incomplete, MilestoneError, UsageError
 from .registry import PLANNED, find_nearest, find_operation
 
 TYPE_CHECKING = False

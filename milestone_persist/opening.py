@@ -41,10 +41,12 @@ class Place(Storage):
         pass
 
 
-def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = None, create: bool = True) -> Storage:
+def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = None, create: bool = True,
+             backend: str = "hybrid") -> Storage:
     """Open the storage of `directory`, or of the directory that is found from here.
 
     create: whether it is made if it is not there; otherwise an empty one is read
+    backend: what a new one uses if nothing is set; `in use`: what is there, whatever is set
     """
     place = Place(directory, environ, clock)
-    return open_storage(place.directory, place.clock, environ, create)
+    return open_storage(place.directory, place.clock, environ, create, backend)

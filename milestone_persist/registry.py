@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Modules under operations/, in the order help and documents show them.
-MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "milestones", "log",
+MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "milestones", "backups", "log",
            "inspection")
 
 GENERATE = "python -m milestone_persist generate"  # makes the files that are made from the table
 
 # Operations that a later version brings: the shell functions exist already and say so.
 PLANNED: tuple[str, ...] = (
-    "migrate_storage_backend", "detect_interrupted_sessions", "recover_milestone_session",
+    "detect_interrupted_sessions", "recover_milestone_session",
     "recover_planning_session", "recover_execution_session", "resume_planning_agents",
     "complete_planning_session", "create_milestone_from_recovered_planning", "restart_planning_with_artifacts",
     "abandon_session", "resume_execution_from_phase", "restart_incomplete_phases", "restart_milestone_execution",
@@ -110,12 +110,13 @@ def _unit(parameter: Parameter) -> str:
 class Operation:
     """One operation: a function and what its declaration says."""
 
-    __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "opens", "parameters")
+    __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "opens", "backend", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, shell: bool,
-                 creates: bool, opens: bool) -> None:
+                 creates: bool, opens: bool, backend: str) -> None:
         self.function, self.name, self.group = function, function.__name__, group
-        self.text, self.stdin, self.shell, self.creates, self.opens = text, stdin, shell, creates, opens
+        self.text, self.stdin, self.shell = text, stdin, shell
+        self.creates, self.opens, self.backend = creates, opens, backend
         self.parameters = tuple(_read_parameters(function))
 
     @property
@@ -191,7 +192,7 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 
 def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
-              creates: bool = True, opens: bool = True) -> Callable[[Function], Function]:
+              creates: bool = True, opens: bool = True, backend: str = "hybrid") -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
@@ -199,11 +200,12 @@ def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
     shell: whether the generated shell file defines a function for it
     creates: whether the data directory is made if it is not there; otherwise an empty store is read
     opens: whether the storage is open when the function is called; otherwise only its place is known
+    backend: what a new data directory uses if nothing is set; `in use`: what is there, whatever is set
     """
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, shell, creates, opens)
+            function, module.GROUP, text, stdin, shell, creates, opens, backend)
         return function
     return declare
 

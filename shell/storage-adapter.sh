@@ -162,6 +162,9 @@ get_current_storage_backend() { milestone_persist get_current_storage_backend "$
 # Usage: get_optimal_storage_backend
 get_optimal_storage_backend() { milestone_persist get_optimal_storage_backend "$@"; }
 
+# Usage: migrate_storage_backend BACKEND [--dry-run]
+migrate_storage_backend() { milestone_persist migrate_storage_backend "$@"; }
+
 # Usage: get_storage_config [KEY]
 get_storage_config() { milestone_persist get_storage_config "$@"; }
 
@@ -275,6 +278,20 @@ acquire_milestone_lock() { milestone_persist acquire_milestone_lock "$@"; }
 # Usage: release_milestone_lock MILESTONE_ID [--owner TEXT]
 release_milestone_lock() { milestone_persist release_milestone_lock "$@"; }
 
+# Backup
+
+# Usage: backup_coordination [FILE]
+backup_coordination() { milestone_persist backup_coordination "$@"; }
+
+# Usage: restore_coordination FILE
+restore_coordination() { milestone_persist restore_coordination "$@"; }
+
+# Usage: export_coordination [FILE]
+export_coordination() { milestone_persist export_coordination "$@"; }
+
+# Usage: import_coordination FILE [--replace]
+import_coordination() { milestone_persist import_coordination "$@"; }
+
 # Log
 
 # Usage: log_milestone_event EVENT [MILESTONE_ID] [DETAIL]
@@ -285,7 +302,6 @@ log_storage_event() { milestone_persist log_storage_event "$@"; }
 
 # Not yet available
 
-migrate_storage_backend() { milestone_persist migrate_storage_backend "$@"; }
 detect_interrupted_sessions() { milestone_persist detect_interrupted_sessions "$@"; }
 recover_milestone_session() { milestone_persist recover_milestone_session "$@"; }
 recover_planning_session() { milestone_persist recover_planning_session "$@"; }

@@ -45,9 +45,10 @@ def find_session(store: Storage, session_id: str) -> Row:
 def ensure_milestone(store: Storage, milestone_id: str | None) -> None:
     """Make the milestone's row if it is new."""
     if milestone_id:
-        store.execute(
+        added = store.execute(
             "INSERT INTO milestones (id, title, created_at, updated_at) VALUES (:id, :id, :now, :now) "
-            "ON CONFLICT (id) DO NOTHING", {"id": milestone_id, "now": store.now()})
+            "ON CONFLICT (id) DO NOTHING RETURNING id", {"id": milestone_id, "now": store.now()})
+        store.milestones_added = store.milestones_added or bool(added)
 
 
 def ensure_session(store: Storage, session_id: str, milestone_id: str | None) -> Row:
@@ -186,3 +187,13 @@ def complete_session(store: Storage, session_id: str) -> Row:
     record_event(store, "session_completed", session_id, milestone_id=session["milestone_id"])
     return store.execute("UPDATE coordination_sessions SET status = 'completed', progress = 100, completed_at = :now "
                          "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]
+
+
+def reopen_session(store: Storage, session_id: str) -> None:
+    """Make a session active, whatever it was; counts as activity."""
+    before = find_session(store, session_id)["status"]
+    if before != "active":
+        record_event(store, "session_resumed", session_id, detail=before)
+    store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL, last_activity = "
+                  "CASE WHEN last_activity > :now THEN last_activity ELSE :now END WHERE session_id = :id",
+                  {"id": session_id, "now": store.now()})

@@ -1,4 +1,4 @@
-"""Milestone records: one text (YAML, but opaque here) a milestone, as a file or, on the database backend, in its row."""
+"""Milestone records: one text a milestone (YAML, but opaque here), as a file or, on the database backend, a row."""
 from __future__ import annotations
 
 import os
@@ -24,7 +24,7 @@ def read_headings(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in text.splitlines():
         key, colon, value = line.partition(":")
-        if colon and key in HEADINGS and key not in found and value.strip() not in ("", "|", ">", "|-", ">-"):
+        if colon and key in HEADINGS and key not in found and value.strip()[:1] not in ("", "|", ">"):
             found[key] = _unquote(value.strip())
     return found
 
@@ -81,13 +81,23 @@ def write_record(store: Storage, milestone_id: str, text: str, folder: str = "ac
 
 def _note_record(store: Storage, milestone_id: str, text: str, folder: str, path: str | None,
                  stamp: str | None) -> None:
-    headings = read_headings(text)
+    headings, archived = read_headings(text), folder == "completed"
     store.execute(
         "UPDATE milestones SET title = :title, status = :status, priority = :priority, data = :data, "
         "file_path = :path, file_stamp = :stamp, archived_at = :archived, updated_at = :now WHERE id = :id",
-        {"id": milestone_id, "archived": store.now() if folder == "completed" else None, "title": headings.get("title", milestone_id), "now": store.now(),
-         "status": "completed" if folder == "completed" else headings.get("status", "active"),
-         "priority": headings.get("priority", "medium"), "data": "" if path else text, "path": path, "stamp": stamp})
+        {"id": milestone_id, "title": headings.get("title", milestone_id), "now": store.now(),
+         "status": "completed" if archived else headings.get("status", "active"),
+         "priority": headings.get("priority", "medium"), "data": "" if path else text, "path": path, "stamp": stamp,
+         "archived": store.now() if archived else None})
+
+
+def place_record(store: Storage, row: Row) -> None:
+    """Give a milestones row that brings its record's text (`data`) the file of it; its other columns stay."""
+    path = record_path(store, row["id"], "completed" if row["archived_at"] else "active")
+    if _read_file(path) != row["data"]:
+        _write_file(path, row["data"])
+    store.execute("UPDATE milestones SET data = '', file_path = :path, file_stamp = :stamp WHERE id = :id",
+                  {"id": row["id"], "path": os.path.relpath(path, store.directory), "stamp": stamp_of(path)})
 
 
 def _write_file(path: str, text: str) -> None:
@@ -140,7 +150,7 @@ def index_records(store: Storage) -> None:
             for name in changed:
                 _index_file(store, name, *there[name])
             for name in gone:
-                store.execute("UPDATE milestones SET file_path = NULL, file_stamp = NULL WHERE id = :id", {"id": name})
+                _forget_file(store, name)
 
 
 def _scan_files(store: Storage) -> dict[str, tuple[str, str]]:
@@ -171,6 +181,16 @@ def _index_file(store: Storage, milestone_id: str, path: str, stamp: str) -> Non
     store.execute("INSERT INTO milestones (id, title, created_at, updated_at) VALUES (:id, :id, :now, :now) "
                   "ON CONFLICT (id) DO NOTHING", {"id": milestone_id, "now": store.now()})
     _note_record(store, milestone_id, text, os.path.dirname(path), path, stamp)
+
+
+def _forget_file(store: Storage, milestone_id: str) -> None:
+    """A record was removed by hand: the milestone goes too, unless a session or an agent still refers to it."""
+    given = {"id": milestone_id}
+    store.execute("UPDATE milestones SET file_path = NULL, file_stamp = NULL WHERE id = :id", given)
+    store.execute(
+        "DELETE FROM milestones WHERE id = :id "
+        "AND NOT EXISTS (SELECT 1 FROM coordination_sessions s WHERE s.milestone_id = milestones.id) "
+        "AND NOT EXISTS (SELECT 1 FROM agent_registry a WHERE a.milestone_id = milestones.id)", given)
 
 
 def require_record(store: Storage, milestone_id: str) -> str:

@@ -79,3 +79,11 @@ def store_setting(store: Storage, key: str, value: str) -> None:
         "INSERT INTO agent_coordination_config (key, value, updated_at) VALUES (:key, :value, :now) "
         "ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
         {"key": key, "value": value, "now": store.now()})
+
+
+def optimal_backend(store: Storage) -> str:
+    """The backend that suits the number of milestones."""
+    count = store.execute("SELECT count(*) AS milestones FROM milestones")[0]["milestones"]
+    if count >= read_count(store, "database_from"):
+        return "database"
+    return "hybrid" if count >= read_count(store, "hybrid_from") else "file"

@@ -5,7 +5,7 @@ import os
 
 from ..registry import operation
 from .events import record_event
-from .settings import check_setting, read_count, read_setting, read_settings, store_setting
+from .settings import check_setting, optimal_backend, read_setting, read_settings, store_setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 GROUP = "Set-up"
 
 
-@operation(text="ready")
+@operation(text="ready", backend="hybrid")
 def initialize_agent_coordination(store: Storage) -> Row:
     """Make the coordination database ready; every agent may run it, it changes nothing that is there.
 
@@ -49,10 +49,21 @@ def get_optimal_storage_backend(store: Storage) -> str:
 
     Example: get_optimal_storage_backend
     """
-    count = store.execute("SELECT count(*) AS milestones FROM milestones")[0]["milestones"]
-    if count >= read_count(store, "database_from"):
-        return "database"
-    return "hybrid" if count >= read_count(store, "hybrid_from") else "file"
+    return optimal_backend(store)
+
+
+@operation(text="migrated", backend="in use")
+def migrate_storage_backend(store: Storage, backend: str, *, dry_run: bool = False) -> Row:
+    """Move everything to another backend, after a backup; the backend is fixed from then on.
+
+    backend: file, hybrid or database (PostgreSQL where MILESTONE_DATABASE_URL is set); auto: as many as milestones ask
+    dry_run: only tell what would be moved
+
+    Example: migrate_storage_backend database --dry-run
+    """
+    from .migration import choose_backend
+
+    return choose_backend(store, backend, dry_run)
 
 
 @operation(text="settings", creates=False)

@@ -1,15 +1,64 @@
 """Opening the storage of a data directory."""
 from __future__ import annotations
 
+from .directory import create_directory, move_files
 from .interface import Clock, Storage
+from .selection import choose_engine, claim_engine, database_url, engine_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 
-def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True) -> Storage:
-    """The storage of `directory`; where there is none and `create` is false, an empty one that leaves no trace."""
+def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
+                 backend: str = "hybrid") -> Storage:
+    """The storage of `directory`; where there is none and `create` is false, an empty one that leaves no trace.
+
+    backend: what to use for a new directory if nothing is set; `in use`: open what is there whatever the settings say
+    """
+    if backend == "in use":
+        engine = engine_in_use(directory) or choose_engine(directory, environ, "file")
+    else:
+        engine = choose_engine(directory, environ, backend)
+    if create and not engine_in_use(directory):
+        create_directory(directory)
+        engine = claim_engine(directory, engine)
+    return open_engine(engine, directory, clock, environ, create)
+
+
+def open_engine(engine: str, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
+                file: str = "", aside: str = "") -> Storage:
+    """The storage of that kind, whatever is in use.
+
+    file: another file than coordination.db
+    aside: folder to which files of that kind that are there already are moved first
+    """
+    kind = _find_kind(engine)
+    if aside:
+        move_files(directory, kind.FILES, aside)
+    given: tuple[Any, ...] = (directory, clock, environ, create)
+    if engine == "postgresql":
+        given += (database_url(environ),)
+    elif engine != "file":
+        given += (file,)
+    storage: Storage = kind(*given)
+    storage.engine = engine
+    storage.open_other = lambda engine, file="", aside="": open_engine(engine, directory, clock, environ, True, file,
+                                                                       aside)
+    return storage
+
+
+def _find_kind(engine: str) -> Any:
+    """The class of a kind of storage, loaded only when it is wanted."""
+    if engine == "file":
+        from .files import FileStorage
+
+        return FileStorage
+    if engine == "postgresql":
+        from .postgresql import PostgresqlStorage
+
+        return PostgresqlStorage
     from .sqlite import SqliteStorage
 
-    return SqliteStorage(directory, clock, environ, create)
+    return SqliteStorage

@@ -38,3 +38,12 @@ def cannot_write(path: str, error: OSError) -> StorageError:
         return StorageError(f"cannot write {path} ({error.strerror}): free some space, then try again")
     return StorageError(f"cannot write {path} ({error.strerror}): make it writable, or set MILESTONE_DIR to a "
                         "directory that is")
+
+
+def move_files(directory: str, names: tuple[str, ...], place: str) -> None:
+    """Move some files and folders of the data directory to another folder of it; those not there are passed over."""
+    for name in names:
+        old, new = os.path.join(directory, name), os.path.join(place, name)
+        if os.path.lexists(old):
+            os.makedirs(os.path.dirname(new), mode=0o700, exist_ok=True)
+            os.replace(old, new)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import time
 
+from ..errors import StorageError
 from ..times import format_time
 
 TYPE_CHECKING = False
@@ -30,6 +31,15 @@ class Clock:
         time.sleep(seconds)
 
 
+class StorageMoved(StorageError):
+    """The rows have been moved to another backend: open the storage again. `place`: engine and data directory."""
+
+    def __init__(self, place: str) -> None:
+        engine, _, directory = place.partition(" ")
+        super().__init__(f"the data was moved to the {engine} backend in {directory}: use it there")
+        self.engine, self.directory = engine, directory
+
+
 class Transaction:
     """Scope of one transaction; nested scopes join the outermost, an exception undoes it whole."""
 
@@ -41,7 +51,15 @@ class Transaction:
     def __enter__(self) -> None:
         if self.storage.depth == 0:
             self.begin()
+            self._refuse_retired()
         self.storage.depth += 1
+
+    def _refuse_retired(self) -> None:
+        """Another process may have moved the rows elsewhere while this one waited for the lock."""
+        rows = self.storage.execute("SELECT value FROM agent_coordination_config WHERE key = 'moved_to'")
+        if rows and not rows[0]["value"].startswith(self.storage.engine + " "):
+            self.storage.rollback()
+            raise StorageMoved(rows[0]["value"])
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.storage.depth -= 1
@@ -58,14 +76,28 @@ class Storage:
     directory: the data directory, absolute
     environ: the environment variables that give defaults (SESSION_ID, AGENT_ID, MILESTONE_ID)
     backend: `file`, `hybrid` or `database`
+    engine: what keeps the rows; PostgreSQL and SQLite are both the backend `database`
+    milestones_added: whether this call made a milestone, so that another backend may suit better now
+    FILES: names below the data directory that hold this backend's rows
+    warn, report: called with a warning, and with how far a long piece of work is (what, done, total)
+    open_other: opens another storage of the same data directory by its engine, or a SQLite file by its path
     """
 
-    backend = "hybrid"
+    FILES: tuple[str, ...] = ()
+    engine = "hybrid"
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
         self.directory, self.clock, self.environ = directory, clock, environ
         self.warn: Callable[[str], None] = lambda text: None
         self.depth = 0
+        self.report: Callable[[str, int, int], None] = lambda what, done, total: None
+        self.milestones_added = False
+        self.mark = 0  # of the note of what is in use, when this was opened
+        self.open_other: Callable[..., Storage]
+
+    @property
+    def backend(self) -> str:
+        return "database" if self.engine == "postgresql" else self.engine
 
     def now(self) -> str:
         """The present, as stored times are written."""
@@ -88,6 +120,9 @@ class Storage:
 
     def rollback(self) -> None:
         raise NotImplementedError
+
+    def settle_counters(self) -> None:
+        """After rows were inserted with ids of their own: let the ids of new rows come after them."""
 
     def describe(self) -> Row:
         """Where the rows live and how, for `where` and `doctor`."""

@@ -1,0 +1,107 @@
+"""Rows on their way from one storage to another: read in portions, written in order, compared by digest."""
+from __future__ import annotations
+
+from ..tables import TABLES
+from ..values import dump_json
+from .records import find_record, index_records, keeps_files, place_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..storage.interface import Row, Storage
+
+PORTION = 500
+RETIRED = "moved_to"  # the setting that tells late writers where the rows have gone
+
+
+def read_rows(store: Storage, table: str) -> Iterator[Row]:
+    """Every row of a table in the order of its key; milestones with their record, wherever that is kept."""
+    keys = TABLES[table]
+    order, after = ", ".join(keys), ""
+    last: Row = {}
+    while True:
+        rows = store.execute(f"SELECT * FROM {_rows_of(table)} {after} ORDER BY {order} LIMIT {PORTION}", last)
+        yield from (_plain_row(store, table, row) for row in rows)
+        if len(rows) < PORTION:
+            return
+        after = f"WHERE ({order}) > ({', '.join(':' + key for key in keys)})"
+        last = {key: rows[-1][key] for key in keys}
+
+
+def _rows_of(table: str) -> str:
+    """The table without the mark of a retired store, which is no row to be moved."""
+    return f"(SELECT * FROM {table} WHERE key <> '{RETIRED}') kept" if table == "agent_coordination_config" else table
+
+
+def _plain_row(store: Storage, table: str, row: Row) -> Row:
+    """A row as every backend gives it: the record's text in place of the path of its file."""
+    if table != "milestones":
+        return row
+    text = (find_record(store, row["id"]) if keeps_files(store) else row["data"]) or ""
+    return {**row, "data": text, "file_path": None, "file_stamp": None}
+
+
+def prepare_source(store: Storage) -> None:
+    """Bring the index of the records up to date and drop what has expired, within the caller's transaction."""
+    index_records(store)
+    store.execute("DELETE FROM agent_state WHERE expires_at <= :now OR expires_at <= "
+                  "(SELECT max(updated_at) FROM agent_state)", {"now": store.now()})
+
+
+def count_rows(store: Storage) -> dict[str, int]:
+    """How many rows each table has."""
+    return {table: int(store.execute(f"SELECT count(*) AS n FROM {_rows_of(table)}")[0]["n"]) for table in TABLES}
+
+
+def insert_rows(store: Storage, table: str, rows: Iterable[Row]) -> int:
+    """Insert rows with the ids they have, within the caller's transaction; how many."""
+    keys, number = TABLES[table], 0
+    for number, row in enumerate(rows, 1):  # noqa: B007
+        names = list(row)
+        store.execute(
+            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)}) "
+            f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET " +
+            ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys), row)
+        if table == "milestones" and row["data"] and keeps_files(store):
+            place_record(store, row)
+    return number
+
+
+def clear_rows(store: Storage) -> None:
+    """Delete every row but the settings, within the caller's transaction."""
+    for table in reversed(TABLES):
+        if table != "agent_coordination_config":
+            store.execute(f"DELETE FROM {table}")
+
+
+def copy_rows(source: Storage, target: Storage) -> dict[str, int]:
+    """Copy every row, within transactions on both; how many of each table."""
+    totals, copied = count_rows(source), {}
+    for table in TABLES:
+        rows = _report(source, table, totals[table], read_rows(source, table))
+        copied[table] = insert_rows(target, table, rows)
+    target.settle_counters()
+    return copied
+
+
+def _report(store: Storage, table: str, total: int, rows: Iterable[Row]) -> Iterator[Row]:
+    for number, row in enumerate(rows):
+        if number % PORTION == 0:
+            store.report(table, number, total)
+        yield row
+    store.report(table, total, total)
+
+
+def digest_rows(store: Storage) -> dict[str, tuple[int, str]]:
+    """For each table the number of rows and a digest of them that does not depend on their order."""
+    import hashlib
+
+    digests = {}
+    for table in TABLES:
+        number = total = 0
+        for row in read_rows(store, table):
+            digest = hashlib.sha256(dump_json(row, sort_keys=True).encode()).digest()
+            number, total = number + 1, total + int.from_bytes(digest, "big")
+        digests[table] = (number, f"{total % (1 << 256):064x}")
+    return digests

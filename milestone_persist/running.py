@@ -1,0 +1,52 @@
+"""Running one operation: on an open storage, following it where the rows were moved, and moving up when it is time."""
+from __future__ import annotations
+
+from .storage.interface import StorageMoved
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from .registry import Operation
+    from .storage.interface import Storage
+
+
+def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], opened: Callable[[], Storage],
+                  release: Callable[[], None]) -> Any:
+    """Call an operation; raises what it raises.
+
+    opened: gives the open storage
+    release: closes it, so that `opened` opens it anew
+    """
+    store = opened()
+    try:
+        data = op.run(store, args, options)
+    except StorageMoved as moved:  # by another process; nothing was done
+        release()
+        _follow(store, moved)
+        store = opened()
+        data = op.run(store, args, options)
+    if store.milestones_added:
+        store.milestones_added = False
+        _grow(store, release)
+    return data
+
+
+def _follow(store: Storage, moved: StorageMoved) -> None:
+    """Finish the switch that another process may have been killed in; elsewhere than in its directory there is none."""
+    import os
+
+    from .storage.selection import IN_USE, engine_in_use, write_word
+
+    if os.path.realpath(store.directory) != moved.directory:
+        raise moved
+    if engine_in_use(store.directory) != moved.engine:
+        write_word(store.directory, IN_USE, moved.engine)
+
+
+def _grow(store: Storage, release: Callable[[], None]) -> None:
+    from .operations.migration import grow
+
+    if grow(store):
+        release()

@@ -1,0 +1,112 @@
+"""Which backend keeps the rows of a data directory: what was fixed by hand, else what is in use, else the default."""
+from __future__ import annotations
+
+import os
+
+from ..errors import StorageError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENGINES = ("file", "hybrid", "database", "postgresql")
+FIXED = os.path.join("config", "storage-backend.txt")  # written by people, and by migrate_storage_backend
+IN_USE = os.path.join("config", "backend-in-use.txt")  # where the rows are
+
+
+def database_url(environ: Mapping[str, str]) -> str:
+    """The URL of a PostgreSQL database, if one is set."""
+    if environ.get("MILESTONE_DATABASE_URL"):
+        return environ["MILESTONE_DATABASE_URL"]
+    return environ.get("DATABASE_URL", "") if environ.get("DATABASE_TYPE", "").lower() == "postgresql" else ""
+
+
+def fixed_backend(directory: str, environ: Mapping[str, str]) -> str:
+    """The backend that MILESTONE_BACKEND or config/storage-backend.txt names; "" if neither does."""
+    for source, word in (("MILESTONE_BACKEND", environ.get("MILESTONE_BACKEND", "")),
+                         (FIXED, read_word(directory, FIXED))):
+        if word and word not in ENGINES[:3]:
+            raise UsageError(f"{source} names no backend ({word!r}): make it file, hybrid or database")
+        if word:
+            return word
+    return ""
+
+
+def engine_in_use(directory: str) -> str:
+    """What keeps the rows that are there; "" for a directory that holds none yet."""
+    word = read_word(directory, IN_USE)
+    if word in ENGINES:
+        return word
+    if not os.path.exists(os.path.join(directory, "coordination.db")):
+        return ""
+    return "database" if read_word(directory, FIXED) == "database" else "hybrid"  # made by an earlier tool
+
+
+def mark_of(directory: str) -> int:
+    """What changes when the rows of a directory are moved to another backend."""
+    try:
+        return os.stat(os.path.join(directory, IN_USE)).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def wanted_engine(directory: str, environ: Mapping[str, str]) -> str:
+    """What the settings ask for; "" if they leave it open."""
+    fixed = fixed_backend(directory, environ)
+    if fixed in ("", "database") and database_url(environ):
+        return "postgresql"
+    return fixed
+
+
+def choose_engine(directory: str, environ: Mapping[str, str], default: str) -> str:
+    """What is to be opened; StorageError if the rows are elsewhere than the settings say."""
+    wanted, used = wanted_engine(directory, environ), engine_in_use(directory)
+    if used == "postgresql" and not database_url(environ):
+        raise StorageError(f"the data of {directory} is in PostgreSQL: set MILESTONE_DATABASE_URL")
+    if used and wanted and wanted != used:
+        backend = "database" if wanted == "postgresql" else wanted
+        raise StorageError(f"the data of {directory} is in the {used} backend, but {wanted} is set: "
+                           f"migrate_storage_backend {backend} moves it")
+    return used or wanted or default
+
+
+def claim_engine(directory: str, engine: str) -> str:
+    """Note what keeps the rows of a new directory; of several processes one is first, and its word counts."""
+    try:
+        write_word(directory, IN_USE, engine, replace=False)
+    except FileExistsError:
+        return engine_in_use(directory) or engine
+    return engine
+
+
+def read_word(directory: str, name: str) -> str:
+    """The first word of a small file; "" if it is not there."""
+    try:
+        with open(os.path.join(directory, name), encoding="utf-8", errors="replace") as file:
+            return (file.read(1000).split() or [""])[0]
+    except OSError:
+        return ""
+
+
+def write_word(directory: str, name: str, word: str, replace: bool = True) -> None:
+    """Write a small file whole or not at all; FileExistsError if it is there and is not to be replaced."""
+    path = os.path.join(directory, name)
+    part = f"{path}.{os.getpid()}.part"
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(word + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            os.replace(part, path)
+        else:
+            try:
+                os.link(part, path)
+            finally:
+                os.unlink(part)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot write {path} ({error.strerror}): make it writable, "
+                           "or set MILESTONE_DIR to a directory that is") from None

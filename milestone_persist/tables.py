@@ -1,0 +1,15 @@
+"""The tables, each with its primary key, in an order in which rows can be inserted."""
+from __future__ import annotations
+
+TABLES = {
+    "milestones": ("id",),
+    "milestone_locks": ("milestone_id",),
+    "coordination_sessions": ("session_id",),
+    "agent_registry": ("agent_id",),
+    "agent_messages": ("id",),
+    "agent_state": ("agent_id", "state_key"),
+    "agent_checkpoints": ("checkpoint_id",),
+    "agent_health_log": ("id",),
+    "agent_coordination_config": ("key",),
+    "events": ("id",),
+}
