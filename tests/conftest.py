@@ -22,6 +22,7 @@ TABLES = ("milestones", "coordination_sessions", "agent_registry", "agent_messag
 # For each backend the environment variables that choose it, made new for every test;
 # an entry may ask `request` for a fixture that starts what the backend needs.
 BACKENDS = {
+    "file": lambda request: {"MILESTONE_BACKEND": "file"},
     "hybrid": lambda request: {"MILESTONE_BACKEND": "hybrid"},
 }
 
