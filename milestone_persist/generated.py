@@ -25,6 +25,8 @@ def write_generated(names: Sequence[str] = ()) -> list[Row]:
     unknown = [name for name in names if name not in FILES]
     if unknown:
         raise UsageError(f"{unknown[0]} is not a generated file; these are: {', '.join(FILES)}")
+    if __doc__ is None:
+        raise UsageError("the files are made from docstrings: run Python without -OO")
     root = os.path.dirname(PACKAGE)
     if not os.path.exists(os.path.join(root, "pyproject.toml")):
         raise UsageError("generated files are made in a checkout of the project only")
