@@ -17,6 +17,13 @@ class Operations:
     def get_optimal_storage_backend(self) -> str:
         """Print the backend that suits the number of milestones: file, from 25 on hybrid, from 100 on database."""
 
+    def migrate_storage_backend(self, backend: str, *, dry_run: bool = False) -> Row:
+        """Move everything to another backend, after a backup; the backend is fixed from then on.
+
+        backend: file, hybrid or database (PostgreSQL where MILESTONE_DATABASE_URL is set); auto: as many as milestones ask
+        dry_run: only tell what would be moved
+        """
+
     @overload
     def get_storage_config(self, key: str) -> str:
         """Print one setting, or all of them as KEY=VALUE lines.
@@ -288,6 +295,31 @@ class Operations:
 
         milestone_id: the milestone
         owner: who holds it; without it $AGENT_ID, else the anonymous one
+        """
+
+    def backup_coordination(self, file: str | None = None) -> Row:
+        """Write a consistent backup, records included, as a SQLite file, while others go on writing.
+
+        file: a new file; without it, one below backups/
+        """
+
+    def restore_coordination(self, file: str) -> Row:
+        """Replace everything in the store by a backup; what was there is backed up first.
+
+        file: a file that backup_coordination wrote
+        """
+
+    def export_coordination(self, file: str | None = None) -> Row:
+        """Write everything as JSON lines, the same from every backend.
+
+        file: a new file; without it, one below backups/
+        """
+
+    def import_coordination(self, file: str, *, replace: bool = False) -> Row:
+        """Read what export_coordination wrote into an empty store.
+
+        file: a file that export_coordination wrote
+        replace: replace everything there is; it is backed up first
         """
 
     def log_milestone_event(self, event: str, milestone_id: str = '', detail: str = '') -> Row:
