@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 GROUP = "Checkpoints"
 
+_INBOX = ("SELECT id, from_agent, message_type, payload, priority, created_at, delivered_at, retry_count "
+          "FROM agent_messages WHERE to_agent = :agent AND dead_lettered_at IS NULL AND ")
+# Two halves, because each has an index that leaves the acknowledged ones aside.
+UNACKNOWLEDGED = (f"{_INBOX} delivered_at IS NULL UNION ALL "
+                  f"{_INBOX} delivered_at IS NOT NULL AND acknowledged_at IS NULL ORDER BY id")
+
 
 @operation(text="checkpoint_id")
 def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str = "manual", *files: str) -> Row:
@@ -47,9 +53,7 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
         "state": store.execute("SELECT state_key, state_value, state_type, version, is_json, created_at, updated_at, "
                                "expires_at FROM agent_state WHERE agent_id = :agent AND " + LIVE +
                                " ORDER BY state_key", given),
-        "messages": store.execute("SELECT id, from_agent, message_type, payload, priority, created_at, delivered_at, "
-                                  "retry_count FROM agent_messages WHERE to_agent = :agent "
-                                  "AND acknowledged_at IS NULL AND dead_lettered_at IS NULL ORDER BY id", given),
+        "messages": store.execute(UNACKNOWLEDGED, given),
     }
     checkpoint_id = "cp-{}-{}".format(now.translate({ord(c): None for c in "-: ."}), os.urandom(4).hex())
     store.execute(

@@ -1,0 +1,114 @@
+"""The cost of a call does not grow with the history: counted in SQLite's own steps, not in time."""
+from __future__ import annotations
+
+import pytest
+
+from milestone_persist.opening import open_for
+from milestone_persist.operations import agents, checkpoints, interruption, membership, messages, state
+
+FEW, MANY = 100, 100_000
+HISTORY = """
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
+INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, created_at, delivered_at,
+                            processed_at, acknowledged_at)
+SELECT 's', 'a', 'b', 'x-n', '{}', '2025-01-01', '2025-01-01', '2025-01-01', '2025-01-01' FROM n"""
+ENDED_AGENTS = """
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows / 10)
+INSERT INTO agent_registry (agent_id, agent_type, session_id, status, last_heartbeat)
+SELECT 'old-' || i, 'validation', 'old', 'completed', '2025-01-01' FROM n"""
+STATE = """
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows / 10)
+INSERT INTO agent_state (agent_id, state_key, state_value) SELECT 'old-0', 'key-' || i, 'v' FROM n"""
+EVENTS = """
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
+INSERT INTO events (event, session_id, agent_id) SELECT 'x', 's', 'a' FROM n"""
+
+CALLS = {
+    "take": lambda s: messages.get_agent_messages(s, "b", True, 2),
+    "look": lambda s: messages.get_agent_messages(s, "b"),
+    "send": lambda s: messages.send_agent_message(s, "a", "b", "error_report", "{}"),
+    "acknowledge": lambda s: messages.acknowledge_agent_message(s, "b", 1),
+    "register": lambda s: agents.register_agent(s, "c", "validation", "m", "s"),
+    "heartbeat": lambda s: agents.agent_heartbeat(s, "a", "healthy"),
+    "fail": lambda s: agents.update_agent_status(s, "b", "failed"),
+    "complete": lambda s: agents.update_agent_status(s, "b", "completed"),
+    "take in": lambda s: membership.admit_agent(s, "stranger"),
+    "save": lambda s: state.save_agent_state(s, "a", "k", "v", "temp_data", 60),
+    "load": lambda s: state.load_agent_state(s, "a", "k", ""),
+    "checkpoint": lambda s: checkpoints.create_agent_checkpoint(s, "b"),
+    "mark stale": lambda s: interruption.mark_stale_agents(s, 3600),
+}
+
+
+@pytest.fixture(scope="module")
+def histories(tmp_path_factory):
+    """Two databases that differ only in how much has been done with."""
+    made = {}
+    for rows in (FEW, MANY):
+        folder = tmp_path_factory.mktemp("history")
+        storage = open_for(str(folder), {"MILESTONE_BACKEND": "hybrid"})
+        for agent in ("a", "b"):
+            agents.register_agent(storage, agent, "validation", "m", "s")
+        agents.register_agent(storage, "old-0", "validation", "m", "old")
+        with storage.transaction():
+            for script in (HISTORY, ENDED_AGENTS, STATE, EVENTS):
+                storage.execute(script, {"rows": rows})
+            for _ in range(5):
+                messages.send_agent_message(storage, "a", "b", "error_report", "{}")
+        storage.close()
+        made[rows] = folder / "coordination.db"
+    return made
+
+
+def steps(path, call, tmp_path):
+    """How many virtual-machine steps a call takes on a copy of a database, by tens."""
+    counted = [0]
+
+    def count():
+        counted[0] += 1
+
+    (tmp_path / "coordination.db").write_bytes(path.read_bytes())
+    storage = open_for(str(tmp_path), {"MILESTONE_BACKEND": "hybrid"})
+    try:
+        with storage.snapshot():
+            storage.execute("SELECT 1 FROM events LIMIT 1")  # the schema is read
+        storage.connection.set_progress_handler(count, 10)
+        call(storage)
+        return counted[0]
+    finally:
+        storage.close()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_costs_the_same_after_a_long_history(histories, tmp_path, name):
+    few, many = (steps(histories[rows], CALLS[name], tmp_path) for rows in (FEW, MANY))
+    assert 0 < many <= few * 1.2 + 5
+
+
+def test_a_call_that_reads_its_history_would_be_noticed(histories, tmp_path):
+    def scan(storage):
+        storage.execute("SELECT count(*) FROM agent_messages WHERE acknowledged_at > '2024'")
+
+    few, many = (steps(histories[rows], scan, tmp_path) for rows in (FEW, MANY))
+    assert many > few * 100
+
+
+@pytest.mark.parametrize("index, call", [
+    ("agent_messages_pending", CALLS["take"]), ("agent_messages_pending", CALLS["look"]),
+    ("agent_messages_taken", CALLS["complete"]), ("agent_messages_taken", CALLS["fail"]),
+    ("agent_registry_alive", CALLS["mark stale"]),
+])
+def test_the_partial_indexes_are_used(histories, tmp_path, index, call):
+    statements = []
+    (tmp_path / "coordination.db").write_bytes(histories[FEW].read_bytes())
+    storage = open_for(str(tmp_path), {"MILESTONE_BACKEND": "hybrid"})
+    storage.connection.set_trace_callback(statements.append)
+    call(storage)
+    storage.connection.set_trace_callback(None)
+    plans = []
+    for statement in statements:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
+            plans += [row["detail"] for row in storage.execute("EXPLAIN QUERY PLAN " + statement)]
+    storage.close()
+    assert any(f"INDEX {index} " in plan for plan in plans), plans
+    assert not [plan for plan in plans if plan.startswith("SCAN agent_") and "INDEX" not in plan]
