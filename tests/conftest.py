@@ -16,6 +16,7 @@ from milestone_persist.opening import open_for
 from milestone_persist.storage.interface import Clock
 
 ROOT = Path(__file__).resolve().parent.parent
+ADAPTER = ROOT / "shell" / "storage-adapter.sh"
 TABLES = ("milestones", "coordination_sessions", "agent_registry", "agent_messages", "agent_state",
           "agent_checkpoints", "agent_health_log", "agent_coordination_config", "events")
 
@@ -161,3 +162,36 @@ def need():
         return found or pytest.skip(f"{name} is not installed")
 
     return need
+
+
+# How each shell is called; those after the first three are less common where agents run.
+SHELLS = {
+    "bash": ["bash", "--norc"], "zsh": ["zsh", "-f"], "dash": ["dash"], "bash-posix": ["bash", "--posix", "--norc"],
+    "ksh": ["ksh"], "mksh": ["mksh"], "busybox": ["busybox", "ash"],
+}
+
+
+@pytest.fixture
+def run_shell(tmp_path, need):
+    """Runs a text in a shell under `set -eu`, with the functions sourced: run_shell("zsh", text, "$1", NAME="value")."""
+    def run_shell(shell, text, *words, stdin=b"", cwd=tmp_path, source=True, **variables):
+        need(SHELLS[shell][0])
+        surroundings = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILESTONE_BACKEND": "hybrid",
+                        "MILESTONE_PYTHON": sys.executable, "ADAPTER": str(ADAPTER), **variables}
+        text = 'set -eu\n. "$ADAPTER"\n' + text if source else text
+        done = subprocess.run([*SHELLS[shell], "-c", text, "shell", *words], input=stdin, capture_output=True, cwd=cwd,
+                              env={name: value for name, value in surroundings.items() if value is not None},
+                              timeout=300, check=False)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run_shell
+
+
+@pytest.fixture(params=list(SHELLS))
+def sh(request, run_shell):
+    """`run_shell` in each shell; parametrize("sh", ["bash", "zsh"], indirect=True) chooses some."""
+    def sh(text, *words, **options):
+        return run_shell(request.param, text, *words, **options)
+
+    sh.name = request.param
+    return sh
