@@ -184,16 +184,24 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, co
         if stores:
             stores.pop().close()
 
+    failure = None
     try:
         data = run_operation(op, args, options, opened, release)
+    except Incomplete as error:
+        data, failure = error.data, error
     finally:
         release()
+    _print(console, _text_of(op, data, call))
+    if failure:
+        raise failure
+    return 0
+
+
+def _text_of(op: Operation, data: Any, call: Call) -> str:
     from . import render
 
-    text = render.as_json(data) + "\n" if call.json else getattr(render, op.text)(data)
-    if call.echo_safe and (call.json or op.text == "json"):
-        text = render.echo_safe(text)
-    return _print(console, text)
+    text = render.as_json(data) + "\n" if call.json else render.find_renderer(op.text)(data)
+    return render.echo_safe(text) if call.echo_safe and (call.json or op.text == "json") else text
 
 
 def _open(op: Operation, call: Call, console: Console) -> Storage:

@@ -1,6 +1,10 @@
 """What can go wrong, each with the exit status a shell sees. The text of an error is one line that says what to do."""
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class MilestoneError(Exception):
     """Base of every error of this package; `status` is the exit status of the command line."""
@@ -12,6 +16,14 @@ class Refused(MilestoneError):
     """The answer is no: not found, or nothing to do that was asked for by name."""
 
     status = 1
+
+
+class Incomplete(Refused):
+    """The answer is no, or not all of what was asked for could be done; `data` is what an operation has to tell."""
+
+    def __init__(self, text: str, data: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.data = data
 
 
 class UsageError(MilestoneError):

@@ -239,6 +239,174 @@ class Operations:
         milestone_id: the milestone's id; making it again from the same session changes nothing
         """
 
+    def detect_interrupted_sessions(self) -> list[Row]:
+        """List the active sessions that were silent for 5 minutes or have failed or stale agents, and what to run next.
+
+        Active counts the agents heard of within session_timeout. The 5 minutes are the setting interrupted_after.
+        """
+
+    def recover_milestone_session(self, session_id: str) -> Row:
+        """Show the state of a session and the commands that can sensibly be run on it; changes nothing.
+
+        session_id: the session
+        """
+
+    def recover_planning_session(self, session_id: str | None = None) -> Row:
+        """Do recover_milestone_session for a planning session.
+
+        session_id: the session; without it, the interrupted planning session with the latest activity
+
+        Status 1 if none is interrupted.
+        """
+
+    def recover_execution_session(self, session_id: str | None = None) -> Row:
+        """Do recover_milestone_session for an execution session.
+
+        session_id: the session; without it, the interrupted execution session with the latest activity
+
+        Status 1 if none is interrupted.
+        """
+
+    def get_session_recovery_status(self) -> Row:
+        """Count sessions, agents and messages by what recovery cares for."""
+
+    def show_recovery_help(self) -> list[Row]:
+        """Show what there is for recovery, a line for each function."""
+
+    def resume_planning_agents(self, session_id: str) -> Row:
+        """Make a planning session active, put back what dead agents had taken, and print which agents are to be started.
+
+        session_id: the planning session
+
+        Agents silent for session_timeout (in a session silent as a whole: interrupted_after) are marked failed.
+        With agent_spawn_command set, that command is run for each; status 1 if one fails.
+        """
+
+    def resume_execution_from_phase(self, session_id: str, phase: str | None = None) -> Row:
+        """Make an execution session active at a phase, put back what dead agents had taken, and print whom to start.
+
+        session_id: the execution session
+        phase: design, spec, task or execute; without it, the first that has no results
+
+        Agents are marked and started as by resume_planning_agents; results that are there stay.
+        """
+
+    def resume_session_agents(self, session_id: str) -> Row:
+        """Make a session of any type active, put back what dead agents had taken, and print which agents are to be started.
+
+        session_id: the session
+
+        Agents are marked and started as by resume_planning_agents.
+        """
+
+    def restart_planning_with_artifacts(self, session_id: str) -> Row:
+        """End the agents of a planning session and print whom to start afresh for what is missing; artifacts stay.
+
+        session_id: the planning session
+
+        Living agents are ended too.
+        """
+
+    def restart_incomplete_phases(self, session_id: str) -> Row:
+        """End the agents of the phases without results and print whom to start afresh; other agents and results stay.
+
+        session_id: the execution session
+
+        Status 1 if every phase has results.
+        """
+
+    def restart_milestone_execution(self, session_id: str) -> Row:
+        """End all agents of an execution session and print whom to start afresh; phases that have results are kept.
+
+        session_id: the execution session
+
+        Status 1 if every phase has results.
+        """
+
+    def validate_planning_artifacts(self, session_id: str) -> Row:
+        """Check that every expected planning artifact is there and not empty; status 1 if not.
+
+        session_id: the planning session
+        """
+
+    def complete_planning_session(self, session_id: str) -> Row:
+        """Complete a planning session; a missing milestone-plan is assembled from the planning artifacts there are.
+
+        session_id: the planning session
+
+        Status 1 if there is no artifact at all.
+        """
+
+    def create_milestone_from_recovered_planning(self, session_id: str, milestone_id: str | None =
+                                                 None) -> Row:
+        """Write the milestone record from the artifacts a planning session has, and complete the session.
+
+        session_id: the planning session
+        milestone_id: the milestone's id; without it, the session's
+
+        A missing milestone-plan is assembled first.
+        """
+
+    def finalize_milestone_execution(self, session_id: str) -> Row:
+        """Complete an execution session and its milestone; status 1, and which, while a phase is missing.
+
+        session_id: the execution session
+
+        The record of the milestone moves to completed/.
+        """
+
+    def complete_coordination_session(self, session_id: str) -> Row:
+        """Complete a session that has to yield neither artifacts nor phases: one of validation, recovery or cleanup.
+
+        session_id: the session; an execution session only as long as no phase has results
+        """
+
+    def abandon_session(self, session_id: str) -> Row:
+        """Give a session up: its agents are ended, what they had taken goes back; all they saved stays.
+
+        session_id: the session; a completed one is refused
+        """
+
+    def generate_milestone_report(self, session_id: str) -> str:
+        """Write a Markdown report of a session: agents, results, messages, what was recovered; prints its path.
+
+        session_id: the session
+        """
+
+    def cleanup_stale_coordination(self, minutes: float = 30) -> Row:
+        """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
+
+        minutes: how long without a heartbeat
+
+        After cleanup_retention_days go: ended sessions, old checkpoints (not an agent's last), health log and events.
+        """
+
+    def cleanup_failed_sessions(self, hours: float = 24) -> Row:
+        """Remove failed and abandoned sessions that ended so many hours ago, with their agents, state and messages.
+
+        hours: how long ago
+
+        One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
+        other sessions stay.
+        """
+
+    def start_session_monitor(self, seconds: int = 300, *, once: bool = False, foreground: bool =
+                              False) -> Row:
+        """Watch the sessions in the background: mark silent agents failed, put back what they held, log each check.
+
+        seconds: from one check to the next, 1 to 86400
+        once: do a single check now, print what it did and end; for cron and hooks
+        foreground: stay in the foreground until a signal or stop_session_monitor; for systemd, launchd and containers
+
+        Starting it again changes nothing: each data directory has one. Agents are silent after session_timeout seconds.
+        """
+
+    def stop_session_monitor(self) -> Row:
+        """Ask the session monitor to end and wait until it has; status 1 if none is running."""
+
+    def get_session_monitor_status(self) -> Row:
+        """Tell whether the session monitor is running, since when, and what its log says last."""
+
     def create_milestone_record(self, milestone_id: str, text: str) -> Row:
         """Keep the record of a new milestone, byte for byte; status 1 if it has one already.
 

@@ -14,21 +14,13 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Modules under operations/, in the order help and documents show them.
-MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "milestones", "backups", "log",
-           "inspection")
+MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "recovery", "resuming",
+           "finishing", "reports", "cleanup", "monitoring", "milestones", "backups", "log", "inspection")
 
 GENERATE = "python -m milestone_persist generate"  # makes the files that are made from the table
 
 # Operations that a later version brings: the shell functions exist already and say so.
-PLANNED: tuple[str, ...] = (
-    "detect_interrupted_sessions", "recover_milestone_session",
-    "recover_planning_session", "recover_execution_session", "resume_planning_agents",
-    "complete_planning_session", "create_milestone_from_recovered_planning", "restart_planning_with_artifacts",
-    "abandon_session", "resume_execution_from_phase", "restart_incomplete_phases", "restart_milestone_execution",
-    "validate_planning_artifacts", "finalize_milestone_execution", "generate_milestone_report",
-    "cleanup_stale_coordination", "cleanup_failed_sessions", "get_session_recovery_status",
-    "start_session_monitor", "stop_session_monitor", "show_recovery_help",
-)
+PLANNED: tuple[str, ...] = ()
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
 _PLAIN = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "None": (type(None),)}

@@ -249,6 +249,80 @@ resume_planning_session() { milestone_persist resume_planning_session "$@"; }
 # Usage: create_milestone_from_planning SESSION_ID MILESTONE_ID
 create_milestone_from_planning() { milestone_persist create_milestone_from_planning "$@"; }
 
+# Recovery
+
+# Usage: detect_interrupted_sessions
+detect_interrupted_sessions() { milestone_persist detect_interrupted_sessions "$@"; }
+
+# Usage: recover_milestone_session SESSION_ID
+recover_milestone_session() { milestone_persist recover_milestone_session "$@"; }
+
+# Usage: recover_planning_session [SESSION_ID]
+recover_planning_session() { milestone_persist recover_planning_session "$@"; }
+
+# Usage: recover_execution_session [SESSION_ID]
+recover_execution_session() { milestone_persist recover_execution_session "$@"; }
+
+# Usage: get_session_recovery_status
+get_session_recovery_status() { milestone_persist get_session_recovery_status "$@"; }
+
+# Usage: show_recovery_help
+show_recovery_help() { milestone_persist show_recovery_help "$@"; }
+
+# Usage: resume_planning_agents SESSION_ID
+resume_planning_agents() { milestone_persist resume_planning_agents "$@"; }
+
+# Usage: resume_execution_from_phase SESSION_ID [PHASE]
+resume_execution_from_phase() { milestone_persist resume_execution_from_phase "$@"; }
+
+# Usage: resume_session_agents SESSION_ID
+resume_session_agents() { milestone_persist resume_session_agents "$@"; }
+
+# Usage: restart_planning_with_artifacts SESSION_ID
+restart_planning_with_artifacts() { milestone_persist restart_planning_with_artifacts "$@"; }
+
+# Usage: restart_incomplete_phases SESSION_ID
+restart_incomplete_phases() { milestone_persist restart_incomplete_phases "$@"; }
+
+# Usage: restart_milestone_execution SESSION_ID
+restart_milestone_execution() { milestone_persist restart_milestone_execution "$@"; }
+
+# Usage: validate_planning_artifacts SESSION_ID
+validate_planning_artifacts() { milestone_persist validate_planning_artifacts "$@"; }
+
+# Usage: complete_planning_session SESSION_ID
+complete_planning_session() { milestone_persist complete_planning_session "$@"; }
+
+# Usage: create_milestone_from_recovered_planning SESSION_ID [MILESTONE_ID]
+create_milestone_from_recovered_planning() { milestone_persist create_milestone_from_recovered_planning "$@"; }
+
+# Usage: finalize_milestone_execution SESSION_ID
+finalize_milestone_execution() { milestone_persist finalize_milestone_execution "$@"; }
+
+# Usage: complete_coordination_session SESSION_ID
+complete_coordination_session() { milestone_persist complete_coordination_session "$@"; }
+
+# Usage: abandon_session SESSION_ID
+abandon_session() { milestone_persist abandon_session "$@"; }
+
+# Usage: generate_milestone_report SESSION_ID
+generate_milestone_report() { milestone_persist generate_milestone_report "$@"; }
+
+# Usage: cleanup_stale_coordination [MINUTES]
+cleanup_stale_coordination() { milestone_persist cleanup_stale_coordination "$@"; }
+
+# Usage: cleanup_failed_sessions [HOURS]
+cleanup_failed_sessions() { milestone_persist cleanup_failed_sessions "$@"; }
+
+# Usage: start_session_monitor [SECONDS] [--once] [--foreground]
+start_session_monitor() { milestone_persist start_session_monitor "$@"; }
+
+# Usage: stop_session_monitor
+stop_session_monitor() { milestone_persist stop_session_monitor "$@"; }
+
+# Usage: get_session_monitor_status
+get_session_monitor_status() { milestone_persist get_session_monitor_status "$@"; }
+
 # Milestones
 
 # Usage: create_milestone_record MILESTONE_ID TEXT
@@ -299,27 +373,3 @@ log_milestone_event() { milestone_persist log_milestone_event "$@"; }
 
 # Usage: log_storage_event EVENT MILESTONE BACKEND [DETAILS]
 log_storage_event() { milestone_persist log_storage_event "$@"; }
-
-# Not yet available
-
-detect_interrupted_sessions() { milestone_persist detect_interrupted_sessions "$@"; }
-recover_milestone_session() { milestone_persist recover_milestone_session "$@"; }
-recover_planning_session() { milestone_persist recover_planning_session "$@"; }
-recover_execution_session() { milestone_persist recover_execution_session "$@"; }
-resume_planning_agents() { milestone_persist resume_planning_agents "$@"; }
-complete_planning_session() { milestone_persist complete_planning_session "$@"; }
-create_milestone_from_recovered_planning() { milestone_persist create_milestone_from_recovered_planning "$@"; }
-restart_planning_with_artifacts() { milestone_persist restart_planning_with_artifacts "$@"; }
-abandon_session() { milestone_persist abandon_session "$@"; }
-resume_execution_from_phase() { milestone_persist resume_execution_from_phase "$@"; }
-restart_incomplete_phases() { milestone_persist restart_incomplete_phases "$@"; }
-restart_milestone_execution() { milestone_persist restart_milestone_execution "$@"; }
-validate_planning_artifacts() { milestone_persist validate_planning_artifacts "$@"; }
-finalize_milestone_execution() { milestone_persist finalize_milestone_execution "$@"; }
-generate_milestone_report() { milestone_persist generate_milestone_report "$@"; }
-cleanup_stale_coordination() { milestone_persist cleanup_stale_coordination "$@"; }
-cleanup_failed_sessions() { milestone_persist cleanup_failed_sessions "$@"; }
-get_session_recovery_status() { milestone_persist get_session_recovery_status "$@"; }
-start_session_monitor() { milestone_persist start_session_monitor "$@"; }
-stop_session_monitor() { milestone_persist stop_session_monitor "$@"; }
-show_recovery_help() { milestone_persist show_recovery_help "$@"; }

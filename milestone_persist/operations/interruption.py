@@ -68,19 +68,17 @@ def revive_returned_agents(store: Storage, session_id: str | None = None) -> lis
 
 
 def find_interrupted_sessions(store: Storage) -> list[Row]:
-    """Active sessions with no activity for `interrupted_after`, or with failed or stale agents; latest activity first.
+    """Active sessions silent for `interrupted_after`, or with failed or stale agents; latest activity first.
 
-    Each with its counts of agents: agents, active (heard of within session_timeout), failed, stale; and minutes_inactive.
+    Each with minutes_inactive and its counts of agents, active (heard of within session_timeout), failed, stale.
     """
     now = store.now()
     rows = store.execute(
         "SELECT * FROM (SELECT s.session_id, s.milestone_id, s.operation_type, s.phase, s.progress, s.last_activity, "
         "count(a.agent_id) AS agents, "
-        "coalesce(sum(CASE WHEN a.status IN ('spawning', 'active') AND a.last_heartbeat > :stale THEN 1 ELSE 0 END), 0) "
-        "AS active, "
-        "coalesce(sum(CASE WHEN a.status = 'failed' THEN 1 ELSE 0 END), 0) AS failed, "
-        "coalesce(sum(CASE WHEN a.status IN ('spawning', 'active') AND a.last_heartbeat <= :stale THEN 1 ELSE 0 END), "
-        "0) AS stale "
+        "count(CASE WHEN a.status IN ('spawning', 'active') AND a.last_heartbeat > :stale THEN 1 END) AS active, "
+        "count(CASE WHEN a.status = 'failed' THEN 1 END) AS failed, "
+        "count(CASE WHEN a.status IN ('spawning', 'active') AND a.last_heartbeat <= :stale THEN 1 END) AS stale "
         "FROM coordination_sessions s LEFT JOIN agent_registry a ON a.session_id = s.session_id "
         "WHERE s.status = 'active' GROUP BY s.session_id) AS counted "
         "WHERE last_activity <= :quiet OR failed > 0 OR stale > 0 ORDER BY last_activity DESC, session_id",

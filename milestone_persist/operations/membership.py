@@ -98,6 +98,9 @@ def renew_heartbeat(store: Storage, agent_id: str) -> Row | None:
 def admit_agent(store: Storage, agent_id: str) -> Row:
     """The row of the agent that acts, its heartbeat renewed; an unregistered one is taken in, or refused if strict."""
     row = renew_heartbeat(store, agent_id)
+    if not row:
+        store.widen()
+        row = renew_heartbeat(store, agent_id)
     if row:
         return row
     if is_strict(store):

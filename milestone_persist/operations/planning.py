@@ -7,7 +7,7 @@ from ..values import dump_json, is_json, parse_json
 from ..yamltext import dump_yaml
 from .checkpoints import store_checkpoint
 from .events import record_event
-from .membership import complete_session, ensure_milestone, ensure_session, find_session
+from .membership import complete_session, ensure_milestone, find_session, reopen_session
 from .records import find_record, index_records, write_record
 from .settings import read_setting
 
@@ -103,11 +103,7 @@ def resume_planning_session(store: Storage, session_id: str) -> Row:
             raise Refused(f"session {session_id!r} is no planning session but one of {session['operation_type']}")
         if session["status"] == "completed":
             raise Refused(f"session {session_id!r} is completed: create_milestone_from_planning {session_id} MILESTONE")
-        if session["status"] != "active":
-            store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL "
-                          "WHERE session_id = :id", {"id": session_id})
-            record_event(store, "session_resumed", session_id, detail=session["status"])
-        ensure_session(store, session_id, None)
+        reopen_session(store, session_id)
         return _tell_artifacts(store, session_id)
 
 
@@ -130,7 +126,9 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
         if not plans:
             raise Refused(f"session {session_id!r} has no {PLAN}: save_agent_state AGENT {PLAN} VALUE")
         ensure_milestone(store, milestone_id)
-        _refuse_second_record(store, milestone_id)
+        index_records(store)
+        if has_other_record(store, milestone_id, session_id):
+            raise Refused(f"milestone {milestone_id!r} has a record already: choose another id")
         plan = artifact_value(plans[-1])
         title = _title_of(plan) or milestone_id
         write_record(store, milestone_id, dump_yaml(_record(store, milestone_id, title, session, plan, rows)))
@@ -143,10 +141,10 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
     return {"milestone_id": milestone_id, "session_id": session_id, "created": True}
 
 
-def _refuse_second_record(store: Storage, milestone_id: str) -> None:
-    index_records(store)
-    if find_record(store, milestone_id) is not None:
-        raise Refused(f"milestone {milestone_id!r} has a record already: choose another id")
+def has_other_record(store: Storage, milestone_id: str, session_id: str) -> bool:
+    """Whether a milestone has a record other than one that a run for this session, killed half-way, has left."""
+    text = find_record(store, milestone_id)
+    return text is not None and "\n" + dump_yaml({"planning_session": session_id}) not in text
 
 
 def _title_of(plan: Any) -> str:

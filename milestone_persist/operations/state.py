@@ -44,13 +44,18 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
                       given)
         if if_version is not None:
             _require_version(store, agent_id, state_key, if_version)
-        return store.execute(
-            "INSERT INTO agent_state (agent_id, state_key, state_value, state_type, created_at, updated_at, "
-            "expires_at, is_json) VALUES (:agent, :key, :value, :type, :now, :now, :expires, :json) "
-            "ON CONFLICT (agent_id, state_key) DO UPDATE SET state_value = excluded.state_value, "
-            "state_type = excluded.state_type, updated_at = excluded.updated_at, expires_at = excluded.expires_at, "
-            "is_json = excluded.is_json, version = agent_state.version + 1 "
-            "RETURNING agent_id, state_key, state_type, version, expires_at", given)[0]
+        return write_state(store, given)
+
+
+def write_state(store: Storage, given: Row) -> Row:
+    """Write a value of a registered agent (agent, key, value, type, json, expires, now) in the caller's transaction."""
+    return store.execute(
+        "INSERT INTO agent_state (agent_id, state_key, state_value, state_type, created_at, updated_at, "
+        "expires_at, is_json) VALUES (:agent, :key, :value, :type, :now, :now, :expires, :json) "
+        "ON CONFLICT (agent_id, state_key) DO UPDATE SET state_value = excluded.state_value, "
+        "state_type = excluded.state_type, updated_at = excluded.updated_at, expires_at = excluded.expires_at, "
+        "is_json = excluded.is_json, version = agent_state.version + 1 "
+        "RETURNING agent_id, state_key, state_type, version, expires_at", given)[0]
 
 
 def _require_version(store: Storage, agent_id: str, state_key: str, wanted: int) -> None:

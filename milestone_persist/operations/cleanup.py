@@ -1,0 +1,112 @@
+"""Cleaning up: stale agents, and rows that nobody needs any more; never an active session, never finished work."""
+from __future__ import annotations
+
+from ..registry import operation
+from ..times import shift_time
+from ..values import check_range, parse_json
+from .deliverables import list_deliverables
+from .events import record_event
+from .interruption import mark_stale_agents, revive_returned_agents
+from .planning import find_artifacts
+from .settings import read_count
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+GROUP = "Recovery"
+OPEN = "(SELECT session_id FROM coordination_sessions WHERE status IN ('active', 'paused'))"
+
+
+@operation(text="cleaned_stale")
+def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> Row:
+    """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
+
+    minutes: how long without a heartbeat
+
+    After cleanup_retention_days go: ended sessions, old checkpoints (not an agent's last), health log and events.
+    Example: cleanup_stale_coordination 30
+    """
+    check_range(minutes, 0, 1_000_000, "MINUTES")
+    with store.transaction("cleanup"):
+        revived = revive_returned_agents(store)
+        marked = mark_stale_agents(store, minutes * 60)
+        return {"marked_failed": [row["agent_id"] for row in marked], "revived": revived,
+                "returned": sum(row["returned"] for row in marked),
+                "dead_lettered": sum(row["dead_lettered"] for row in marked), "removed": apply_retention(store)}
+
+
+def apply_retention(store: Storage) -> Row:
+    """Remove what is older than its keeping time, within the caller's transaction; how many rows of each kind."""
+    given = {"now": store.now(), "old": shift_time(store.now(), -86400 * read_count(store, "cleanup_retention_days"))}
+    ended = store.execute("SELECT * FROM coordination_sessions WHERE status IN ('completed', 'failed', 'abandoned') "
+                          "AND coalesce(completed_at, last_activity) <= :old AND last_activity <= :old "
+                          "ORDER BY session_id", given)
+    sessions = [row for row in ended if not _holds_unmade_plan(store, row)]
+    removed = {"sessions": len(sessions), "messages_lost": sum(_remove_session(store, row) for row in sessions)}
+    for name, sql in (
+        ("expired_state", "DELETE FROM agent_state WHERE expires_at <= :now RETURNING agent_id"),
+        ("checkpoints", "DELETE FROM agent_checkpoints WHERE retention_until <= :now AND EXISTS (SELECT 1 FROM "
+         "agent_checkpoints newer WHERE newer.agent_id = agent_checkpoints.agent_id "
+         "AND newer.created_at > agent_checkpoints.created_at) RETURNING checkpoint_id"),
+        ("health_log", "DELETE FROM agent_health_log WHERE timestamp <= :old RETURNING id"),
+        ("events", "DELETE FROM events WHERE timestamp <= :old AND (session_id IS NULL OR session_id NOT IN "
+         + OPEN + ") RETURNING id"),
+    ):
+        removed[name] = len(store.execute(sql, given))
+    return removed
+
+
+def _holds_unmade_plan(store: Storage, session: Row) -> bool:
+    """Whether a completed planning session has artifacts of which no milestone has been made yet."""
+    return bool(session["status"] == "completed" and session["operation_type"] == "planning"
+                and not parse_json(session["configuration"]).get("milestone")
+                and find_artifacts(store, session["session_id"]))
+
+
+@operation(text="cleaned_failed")
+def cleanup_failed_sessions(store: Storage, hours: float = 24) -> Row:
+    """Remove failed and abandoned sessions that ended so many hours ago, with their agents, state and messages.
+
+    hours: how long ago
+
+    One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
+    other sessions stay.
+    Example: cleanup_failed_sessions 24
+    """
+    check_range(hours, 0, 1_000_000, "HOURS")
+    with store.transaction("cleanup"):
+        ended = store.execute(
+            "SELECT * FROM coordination_sessions WHERE status IN ('failed', 'abandoned') "
+            "AND coalesce(completed_at, last_activity) <= :old AND last_activity <= :old ORDER BY session_id",
+            {"old": shift_time(store.now(), -3600 * hours)})
+        kept = [row["session_id"] for row in ended if _holds_work(store, row)]
+        gone = [row for row in ended if row["session_id"] not in kept]
+        lost = sum(_remove_session(store, row) for row in gone)
+        return {"removed": [row["session_id"] for row in gone], "kept": kept, "messages_lost": lost}
+
+
+def _holds_work(store: Storage, session: Row) -> bool:
+    """Whether anything a session was to yield is there."""
+    return (any(item["saved"] for item in list_deliverables(store, session))
+            or session["operation_type"] == "planning" and bool(find_artifacts(store, session["session_id"])))
+
+
+def _remove_session(store: Storage, session: Row) -> int:
+    """Remove a session with all that hangs on it; how many pending messages went with it, for nobody could read them.
+
+    What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints.
+    """
+    given = {"id": session["session_id"]}
+    elsewhere = "(SELECT a.session_id FROM agent_registry a WHERE a.agent_id = {} AND a.session_id <> :id)"
+    for table, agent, which in (("agent_messages", "to_agent", "acknowledged_at IS NULL AND "),
+                                ("agent_checkpoints", "agent_id", "")):
+        home = elsewhere.format(f"{table}.{agent}")
+        store.execute(f"UPDATE {table} SET session_id = {home} WHERE session_id = :id AND {which}{home} IS NOT NULL",
+                      given)
+    lost = store.execute("SELECT count(*) AS n FROM agent_messages WHERE session_id = :id AND acknowledged_at IS NULL "
+                         "AND dead_lettered_at IS NULL", given)[0]["n"]
+    store.execute("DELETE FROM coordination_sessions WHERE session_id = :id", given)
+    record_event(store, "session_removed", session["session_id"], milestone_id=session["milestone_id"],
+                 detail=f"{session['status']}; {lost} messages that nobody had read")
+    return int(lost)

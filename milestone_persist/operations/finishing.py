@@ -1,0 +1,205 @@
+"""Finishing sessions: completing, making the milestone, finalizing, abandoning."""
+from __future__ import annotations
+
+from ..errors import Incomplete, Refused
+from ..registry import operation
+from ..values import dump_json
+from .deliverables import list_deliverables, missing_names
+from .events import record_event
+from .interruption import mark_stale_agents, revive_returned_agents
+from .membership import complete_session, ensure_milestone, find_session, set_agent_status
+from .planning import PLAN, artifact_value, create_milestone_from_planning, expected_artifacts, find_artifacts
+from .records import archive_record, find_record, index_records
+from .state import write_state
+from .survey import milestone_id_for, patience
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+GROUP = "Recovery"
+EMPTY = ("", "{}", "[]", '""', "null")
+
+
+@operation(text="validated", creates=False)
+def validate_planning_artifacts(store: Storage, session_id: str) -> Row:
+    """Check that every expected planning artifact is there and not empty; status 1 if not.
+
+    session_id: the planning session
+
+    Example: validate_planning_artifacts planning-ms-123-1
+    """
+    with store.snapshot():
+        find_session(store, session_id)
+        rows = {row["state_key"]: row for row in find_artifacts(store, session_id)}
+        expected = expected_artifacts(store)
+    missing = [key for key in expected if key not in rows]
+    empty = [key for key, row in rows.items() if row["state_value"].strip() in EMPTY]
+    found = {"session_id": session_id, "present": sorted(rows), "missing": missing, "empty": empty,
+             "valid": not missing and not empty, "can_be_completed": bool(rows)}
+    if missing or empty:
+        raise Incomplete(f"session {session_id!r} lacks artifacts: resume_planning_agents goes on with it", found)
+    return found
+
+
+@operation(text="finished")
+def complete_planning_session(store: Storage, session_id: str) -> Row:
+    """Complete a planning session; a missing milestone-plan is assembled from the planning artifacts there are.
+
+    session_id: the planning session
+
+    Status 1 if there is no artifact at all. Example: complete_planning_session planning-ms-123-1
+    """
+    with store.transaction("session:" + session_id):
+        session = _require_type(store, session_id, "planning")
+        if session["status"] == "completed":
+            return {**_tell(session), "changed": False, "assembled_from": []}
+        assembled = _assemble_plan(store, session)
+        return {**_complete(store, session), "assembled_from": assembled}
+
+
+@operation(text="milestone_recovered")
+def create_milestone_from_recovered_planning(store: Storage, session_id: str, milestone_id: str | None = None) -> Row:
+    """Write the milestone record from the artifacts a planning session has, and complete the session.
+
+    session_id: the planning session
+    milestone_id: the milestone's id; without it, the session's
+
+    A missing milestone-plan is assembled first. Example: create_milestone_from_recovered_planning planning-ms-123-1
+    """
+    with store.transaction("session:" + session_id):
+        session = _require_type(store, session_id, "planning")
+        assembled = _assemble_plan(store, session)
+        _put_agents_straight(store, session)
+        made = create_milestone_from_planning(store, session_id, milestone_id or milestone_id_for(session))
+        return {**made, "assembled_from": assembled}
+
+
+def _assemble_plan(store: Storage, session: Row) -> list[str]:
+    """Save a milestone-plan made of the artifacts where there is none, marked as assembled; the keys it was made of."""
+    rows = find_artifacts(store, session["session_id"])
+    if not rows:
+        raise Refused(f"session {session['session_id']!r} has no planning artifact: nothing can be completed; "
+                      "resume_planning_agents or abandon_session")
+    if any(row["state_key"] == PLAN for row in rows):
+        return []
+    plan = {"assembled": True, "from": [{"state_key": row["state_key"], "agent_id": row["agent_id"]} for row in rows],
+            "missing": [key for key in expected_artifacts(store) if key not in [row["state_key"] for row in rows]
+                        and key != PLAN],
+            **{row["state_key"]: artifact_value(row) for row in rows}}
+    owner = _owner_of_plan(store, session, rows)
+    # Not save_agent_state: that would renew the heartbeat of an agent that may be dead.
+    write_state(store, {"agent": owner, "key": PLAN, "value": dump_json(plan), "type": "user_data", "json": 1,
+                        "now": store.now(), "expires": None})
+    record_event(store, "plan_assembled", session["session_id"], owner, session["milestone_id"],
+                 " ".join(row["state_key"] for row in rows))
+    return [row["state_key"] for row in rows]
+
+
+def _owner_of_plan(store: Storage, session: Row, artifacts: list[Row]) -> str:
+    """The session's coordinator if it is registered there, else whoever saved the last artifact."""
+    known = store.execute("SELECT agent_id FROM agent_registry WHERE agent_id = :id AND session_id = :session",
+                          {"id": session["coordinator_id"], "session": session["session_id"]})
+    return str(known[0]["agent_id"] if known else artifacts[-1]["agent_id"])
+
+
+@operation(text="finished")
+def finalize_milestone_execution(store: Storage, session_id: str) -> Row:
+    """Complete an execution session and its milestone; status 1, and which, while a phase is missing.
+
+    session_id: the execution session
+
+    The record of the milestone moves to completed/. Example: finalize_milestone_execution execution-ms-123-1
+    """
+    with store.transaction("session:" + session_id):
+        session = _require_type(store, session_id, "execution")
+        missing = missing_names(list_deliverables(store, session))
+        if session["status"] == "completed":
+            return {**_tell(session), "changed": False}
+        if missing:
+            raise Refused(f"session {session_id!r} has no results of: {', '.join(missing)}; "
+                          f"resume_execution_from_phase SESSION {missing[0]} goes on there")
+        done = _complete(store, session)
+        _complete_milestone(store, session)
+        return done
+
+
+def _complete_milestone(store: Storage, session: Row) -> None:
+    milestone_id = session["milestone_id"]
+    if not milestone_id:
+        return
+    ensure_milestone(store, milestone_id)
+    index_records(store)
+    row = store.execute("SELECT archived_at FROM milestones WHERE id = :id", {"id": milestone_id})[0]
+    if not row["archived_at"] and find_record(store, milestone_id) is not None:
+        archive_record(store, milestone_id)
+    store.execute("UPDATE milestones SET status = 'completed', updated_at = :now WHERE id = :id",
+                  {"id": milestone_id, "now": store.now()})
+    record_event(store, "milestone_completed", session["session_id"], milestone_id=milestone_id)
+
+
+@operation(text="finished")
+def complete_coordination_session(store: Storage, session_id: str) -> Row:
+    """Complete a session that has to yield neither artifacts nor phases: one of validation, recovery or cleanup.
+
+    session_id: the session; an execution session only as long as no phase has results
+
+    Example: complete_coordination_session validation-ms-123-1
+    """
+    with store.transaction("session:" + session_id):
+        session = find_session(store, session_id)
+        if session["status"] == "completed":
+            return {**_tell(session), "changed": False}
+        if session["operation_type"] == "planning":
+            raise Refused(f"session {session_id!r} is one of planning: complete_planning_session completes it")
+        if any(item["saved"] for item in list_deliverables(store, session)):
+            raise Refused(f"session {session_id!r} is one of execution: finalize_milestone_execution completes it")
+        return _complete(store, session)
+
+
+@operation(text="finished")
+def abandon_session(store: Storage, session_id: str) -> Row:
+    """Give a session up: its agents are ended, what they had taken goes back; all they saved stays.
+
+    session_id: the session; a completed one is refused
+
+    Example: abandon_session planning-ms-123-1
+    """
+    with store.transaction("session:" + session_id):
+        session = find_session(store, session_id)
+        if session["status"] == "completed":
+            raise Refused(f"session {session_id!r} is completed: its work stays")
+        if session["status"] == "abandoned":
+            return {**_tell(session), "changed": False}
+        rows = store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :id AND status IN "
+                             "('spawning', 'active', 'paused', 'failed') ORDER BY agent_id", {"id": session_id})
+        for row in rows:
+            set_agent_status(store, row["agent_id"], "terminated", "abandoned")
+        record_event(store, "session_abandoned", session_id, milestone_id=session["milestone_id"])
+        ended = store.execute("UPDATE coordination_sessions SET status = 'abandoned', completed_at = :now "
+                              "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]
+        return {**_tell(ended), "changed": True}
+
+
+def _require_type(store: Storage, session_id: str, wanted: str) -> Row:
+    session = find_session(store, session_id)
+    if session["operation_type"] != wanted:
+        raise Refused(f"session {session_id!r} is of type {session['operation_type']}, not {wanted}: "
+                      "recover_milestone_session shows what can be done")
+    return session
+
+
+def _put_agents_straight(store: Storage, session: Row) -> None:
+    """Before a session ends: the dead are marked failed, so that what they had taken does not count as done."""
+    revive_returned_agents(store, session["session_id"])
+    mark_stale_agents(store, patience(store, session), session["session_id"])
+
+
+def _complete(store: Storage, session: Row) -> Row:
+    _put_agents_straight(store, session)
+    return {**_tell(complete_session(store, session["session_id"])), "changed": True}
+
+
+def _tell(session: Row) -> Row:
+    return {key: session[key] for key in ("session_id", "operation_type", "milestone_id", "status", "progress",
+                                          "completed_at")}

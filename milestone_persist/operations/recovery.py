@@ -1,0 +1,119 @@
+"""Recovery: which sessions were interrupted, and what can be done about each; looking changes nothing."""
+from __future__ import annotations
+
+from ..errors import Refused
+from ..registry import operation
+from .interruption import find_interrupted_sessions, heard_before
+from .membership import find_session
+from .options import list_options, verdict
+from .settings import read_count
+from .survey import survey_session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+GROUP = "Recovery"
+
+
+@operation(text="interrupted", creates=False)
+def detect_interrupted_sessions(store: Storage) -> list[Row]:
+    """List the active sessions that were silent for 5 minutes or have failed or stale agents, and what to run next.
+
+    Active counts the agents heard of within session_timeout. The 5 minutes are the setting interrupted_after.
+    Example: detect_interrupted_sessions
+    """
+    with store.snapshot():
+        return find_interrupted_sessions(store)
+
+
+@operation(text="recovery", creates=False)
+def recover_milestone_session(store: Storage, session_id: str) -> Row:
+    """Show the state of a session and the commands that can sensibly be run on it; changes nothing.
+
+    session_id: the session
+
+    Example: recover_milestone_session planning-ms-123-1
+    """
+    with store.snapshot():
+        view = survey_session(store, session_id)
+    return {**view, "verdict": verdict(view), "options": list_options(view)}
+
+
+@operation(text="recovery", creates=False)
+def recover_planning_session(store: Storage, session_id: str | None = None) -> Row:
+    """Do recover_milestone_session for a planning session.
+
+    session_id: the session; without it, the interrupted planning session with the latest activity
+
+    Status 1 if none is interrupted. Example: recover_planning_session
+    """
+    return _recover_type(store, session_id, "planning")
+
+
+@operation(text="recovery", creates=False)
+def recover_execution_session(store: Storage, session_id: str | None = None) -> Row:
+    """Do recover_milestone_session for an execution session.
+
+    session_id: the session; without it, the interrupted execution session with the latest activity
+
+    Status 1 if none is interrupted. Example: recover_execution_session
+    """
+    return _recover_type(store, session_id, "execution")
+
+
+def _recover_type(store: Storage, session_id: str | None, kind: str) -> Row:
+    with store.snapshot():
+        if session_id:
+            others = []
+            found = find_session(store, session_id)["operation_type"]
+            if found != kind:
+                raise Refused(f"session {session_id!r} is of type {found}: recover_milestone_session shows it")
+        else:
+            ids = [row["session_id"] for row in find_interrupted_sessions(store) if row["operation_type"] == kind]
+            if not ids:
+                raise Refused(f"no {kind} session is interrupted: list_coordination_sessions shows every session")
+            session_id, others = ids[0], ids[1:]
+        return {**recover_milestone_session(store, session_id), "other_interrupted": others}
+
+
+@operation(text="recovery_status", creates=False)
+def get_session_recovery_status(store: Storage) -> Row:
+    """Count sessions, agents and messages by what recovery cares for.
+
+    Example: get_session_recovery_status
+    """
+    with store.snapshot():
+        interrupted = find_interrupted_sessions(store)
+        stale = store.execute("SELECT count(*) AS n FROM agent_registry WHERE status IN ('spawning', 'active') "
+                              "AND last_heartbeat <= :limit",
+                              {"limit": heard_before(store, read_count(store, "session_timeout"))})[0]["n"]
+        return {
+            "sessions": _count_statuses(store, "coordination_sessions"),
+            "interrupted": [row["session_id"] for row in interrupted],
+            "agents": {**_count_statuses(store, "agent_registry"), "stale": stale},
+            "messages": store.execute(
+                "SELECT count(*) AS total, "
+                "count(CASE WHEN delivered_at IS NULL AND dead_lettered_at IS NULL THEN 1 END) AS pending, "
+                "count(CASE WHEN delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL "
+                "THEN 1 END) AS taken, count(acknowledged_at) AS acknowledged, count(dead_lettered_at) AS dead "
+                "FROM agent_messages")[0],
+            "checkpoints": store.execute("SELECT count(*) AS n FROM agent_checkpoints")[0]["n"],
+        }
+
+
+def _count_statuses(store: Storage, table: str) -> Row:
+    rows = store.execute(f"SELECT status, count(*) AS n FROM {table} GROUP BY status ORDER BY status")
+    return {"total": sum(row["n"] for row in rows), **{row["status"]: row["n"] for row in rows}}
+
+
+@operation(text="recovery_help", creates=False, opens=False)
+def show_recovery_help(store: Storage) -> list[Row]:
+    """Show what there is for recovery, a line for each function.
+
+    Example: show_recovery_help
+    """
+    from ..registry import all_operations
+
+    return [{"name": op.name, "usage": op.usage, "summary": op.summary}
+            for op in all_operations() if op.group == GROUP]

@@ -1,0 +1,174 @@
+"""Resuming and restarting sessions: dead agents are marked, their messages put back, and work orders made."""
+from __future__ import annotations
+
+from ..errors import Incomplete, Refused
+from ..registry import operation
+from ..vocabulary import PHASES, check_word
+from .deliverables import estimate_progress, list_deliverables, made_by, missing_names
+from .events import record_event
+from .interruption import mark_stale_agents, revive_returned_agents
+from .membership import find_session, reopen_session, set_agent_status
+from .survey import patience
+from .workorders import claim_orders, make_orders, run_orders
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+GROUP = "Recovery"
+
+
+@operation(text="work_orders")
+def resume_planning_agents(store: Storage, session_id: str) -> Row:
+    """Make a planning session active, put back what dead agents had taken, and print which agents are to be started.
+
+    session_id: the planning session
+
+    Agents silent for session_timeout (in a session silent as a whole: interrupted_after) are marked failed.
+    With agent_spawn_command set, that command is run for each; status 1 if one fails.
+    Example: resume_planning_agents planning-ms-123-1
+    """
+    _require_type(store, session_id, "planning")
+    return _resume(store, session_id)
+
+
+@operation(text="work_orders")
+def resume_execution_from_phase(store: Storage, session_id: str, phase: str | None = None) -> Row:
+    """Make an execution session active at a phase, put back what dead agents had taken, and print whom to start.
+
+    session_id: the execution session
+    phase: design, spec, task or execute; without it, the first that has no results
+
+    Agents are marked and started as by resume_planning_agents; results that are there stay.
+    Example: resume_execution_from_phase execution-ms-123-1 task
+    """
+    if phase is not None:
+        check_word(phase, PHASES, "phase")
+    _require_type(store, session_id, "execution")
+    return _resume(store, session_id, phase=phase)
+
+
+@operation(text="work_orders")
+def resume_session_agents(store: Storage, session_id: str) -> Row:
+    """Make a session of any type active, put back what dead agents had taken, and print which agents are to be started.
+
+    session_id: the session
+
+    Agents are marked and started as by resume_planning_agents.
+    Example: resume_session_agents validation-ms-123-1
+    """
+    return _resume(store, session_id)
+
+
+@operation(text="work_orders")
+def restart_planning_with_artifacts(store: Storage, session_id: str) -> Row:
+    """End the agents of a planning session and print whom to start afresh for what is missing; artifacts stay.
+
+    session_id: the planning session
+
+    Living agents are ended too. Example: restart_planning_with_artifacts planning-ms-123-1
+    """
+    _require_type(store, session_id, "planning")
+    return _resume(store, session_id, ends="all")
+
+
+@operation(text="work_orders")
+def restart_incomplete_phases(store: Storage, session_id: str) -> Row:
+    """End the agents of the phases without results and print whom to start afresh; other agents and results stay.
+
+    session_id: the execution session
+
+    Status 1 if every phase has results. Example: restart_incomplete_phases execution-ms-123-1
+    """
+    _require_type(store, session_id, "execution")
+    return _resume(store, session_id, ends="incomplete")
+
+
+@operation(text="work_orders")
+def restart_milestone_execution(store: Storage, session_id: str) -> Row:
+    """End all agents of an execution session and print whom to start afresh; phases that have results are kept.
+
+    session_id: the execution session
+
+    Status 1 if every phase has results. Example: restart_milestone_execution execution-ms-123-1
+    """
+    _require_type(store, session_id, "execution")
+    return _resume(store, session_id, ends="all")
+
+
+def _require_type(store: Storage, session_id: str, wanted: str) -> None:
+    kind = find_session(store, session_id)["operation_type"]
+    if kind != wanted:
+        raise Refused(f"session {session_id!r} is of type {kind}, not {wanted}: recover_milestone_session shows "
+                      "what can be done")
+
+
+def _resume(store: Storage, session_id: str, phase: str | None = None, ends: str = "") -> Row:
+    """Reopen a session and order what is to be done next.
+
+    ends: which agents are ended first: "all", those of "incomplete" deliverables, or (as "") only the dead
+    """
+    with store.transaction("session:" + session_id):
+        session = find_session(store, session_id)
+        if session["status"] == "completed":
+            raise Refused(f"session {session_id!r} is completed: there is nothing to resume")
+        deliverables = list_deliverables(store, session)
+        if ends and not missing_names(deliverables):
+            raise Refused(f"nothing is missing in session {session_id!r}: there is nothing to restart")
+        told = _quieten(store, session, deliverables, ends)
+        reopen_session(store, session_id)
+        told["orders"] = make_orders(store, session_id, [phase] if phase else None)
+        _set_stage(store, session, deliverables, phase, bool(ends))
+        command = claim_orders(store, told["orders"])
+    if command:
+        run_orders(store, told["orders"], command)
+    return _report_failures({**told, "session_id": session_id, "status": "active", "spawn_command": command})
+
+
+def _quieten(store: Storage, session: Row, deliverables: list[Row], ends: str) -> Row:
+    """Put the session's agents straight: those heard of again, those that are dead, those to be ended."""
+    session_id = session["session_id"]
+    revived = revive_returned_agents(store, session_id)
+    marked = mark_stale_agents(store, patience(store, session), session_id)
+    ended = _end_agents(store, session_id, deliverables, ends) if ends else []
+    return {"revived": revived, "marked_failed": [row["agent_id"] for row in marked],
+            "ended": [row["agent_id"] for row in ended],
+            "returned": sum(row["returned"] for row in [*marked, *ended]),
+            "dead_lettered": sum(row["dead_lettered"] for row in [*marked, *ended])}
+
+
+def _end_agents(store: Storage, session_id: str, deliverables: list[Row], which: str) -> list[Row]:
+    rows = store.execute(
+        "SELECT agent_id, agent_type, session_id FROM agent_registry WHERE session_id = :id "
+        "AND status IN ('spawning', 'active', 'paused', 'failed') ORDER BY spawn_time, agent_id", {"id": session_id})
+    missing = missing_names(deliverables)
+    ended = []
+    for row in rows:
+        if which == "all" or made_by(row, deliverables) in missing:
+            returned, dead = set_agent_status(store, row["agent_id"], "terminated", "restarted")
+            ended.append({"agent_id": row["agent_id"], "returned": returned, "dead_lettered": dead})
+    return ended
+
+
+def _set_stage(store: Storage, session: Row, deliverables: list[Row], phase: str | None, restarted: bool) -> None:
+    """Set phase and progress to what is really there; a progress reported beyond that stays unless it is a restart."""
+    if session["operation_type"] not in ("planning", "execution"):
+        return
+    estimate = estimate_progress(deliverables)
+    missing = missing_names(deliverables)
+    at = phase or (missing[0] if session["operation_type"] == "execution" and missing else None)
+    store.execute(
+        "UPDATE coordination_sessions SET phase = coalesce(:phase, phase), progress = :progress WHERE session_id = :id",
+        {"id": session["session_id"], "phase": at,
+         "progress": estimate if restarted else max(estimate, session["progress"])})
+    if restarted:
+        record_event(store, "session_restarted", session["session_id"], milestone_id=session["milestone_id"],
+                     detail=at or "")
+
+
+def _report_failures(told: Row) -> Row:
+    failed = [order["agent_id"] for order in told["orders"] if order.get("failed")]
+    if failed:
+        raise Incomplete(f"agent_spawn_command failed for {', '.join(failed)}: mend it with set_storage_config "
+                         "agent_spawn_command COMMAND, or start them yourself", told)
+    return told
