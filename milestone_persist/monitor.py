@@ -70,7 +70,9 @@ class Monitor:
             self.descriptor = try_lock(self.directory)
             if self.descriptor is not None:
                 self._announce(self.descriptor)
-                append_log(self.directory, self._line(f"started: pid {self.about['pid']}, every {self.seconds} s"))
+                line = self._line(f"started: pid {self.about['pid']}, every {self.seconds} s")
+                append_log(self.directory, line)
+                self.echo(line)
                 return True
             time.sleep(0.02)
         return False
@@ -249,6 +251,7 @@ def _answer(told: Row) -> bool:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (1, 2):
         os.dup2(null, descriptor)
+    os.close(null)
     return True
 
 

@@ -1,4 +1,4 @@
-"""The session monitor's files in the data directory: the lock that makes it the only one, what it says of itself, its log.
+"""The session monitor's files in the data directory: its lock, what it says of itself, its log.
 
 The one instance is whoever holds the lock on session-monitor.lock. It is asked to end by a file that names it, which
 works across containers as well; session-monitor.pid is for people to read and nothing here acts on it.

@@ -102,13 +102,14 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
     """Say that an agent is alive; every other operation by the agent says so too.
 
     agent_id: the agent
-    health: healthy, degraded, failing or unresponsive; writes a row of the health log
+    health: healthy, degraded or failing; writes a row of the health log, as do measures alone (healthy)
     cpu: processor use, percent
     memory: memory use, megabytes
     response_ms: response time, milliseconds
     errors: errors since the last heartbeat
     warnings: warnings since the last heartbeat
 
+    unresponsive is said about an agent, as the session monitor does: it is logged and renews no heartbeat.
     Example: agent_heartbeat exec-1 degraded --cpu 97
     """
     if health is not None:
@@ -118,7 +119,7 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
         if number is not None and number < 0:
             raise UsageError(f"--{name.replace('_', '-')} cannot be below 0")
     with store.transaction("agent:" + agent_id):
-        row = admit_agent(store, agent_id)
+        row = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id)
         if health is not None or any(number is not None for number in measured.values()):
             log_health(store, agent_id, health or "healthy", **measured)
         return row

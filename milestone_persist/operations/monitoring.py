@@ -34,17 +34,17 @@ def start_session_monitor(store: Storage, seconds: int = 300, *, once: bool = Fa
         raise UsageError("--once and --foreground exclude each other: use one of them")
     if once:
         return _check_now(store)
-    from .. import monitor
+    from ..monitor import Monitor, run_in_foreground, start_in_background
+    from ..monitor_files import find_monitor
 
-    if foreground:
-        _make_ready(store)
-        watcher = monitor.Monitor(store.directory, seconds, store.clock, lambda: _check_for_log(store), _tell)
-        return {"ended": monitor.run_in_foreground(watcher)}
-    found = monitor.find_monitor(store.directory)
+    found = None if foreground else find_monitor(store.directory)
     if found is not None:
         return _shown(store, {"started": False, **found})
-    _make_ready(store)
-    return _shown(store, monitor.start_in_background(store.directory, seconds, store.environ))
+    open_for(store.directory, store.environ, store.clock).close()  # made if it is not there, and known to be usable
+    if foreground:
+        monitor = Monitor(store.directory, seconds, store.clock, lambda: _check_for_log(store), _tell)
+        return {"ended": run_in_foreground(monitor)}
+    return _shown(store, start_in_background(store.directory, seconds, store.environ))
 
 
 @operation(text="monitor_stopped", opens=False)
@@ -76,11 +76,6 @@ def _shown(store: Storage, about: Row) -> Row:
 
     return {**{key: value for key, value in about.items() if key != "token"},
             "log": os.path.join(store.directory, LOG)}
-
-
-def _make_ready(store: Storage) -> None:
-    """Make the storage if it is not there, and find out now whether it can be used."""
-    open_for(store.directory, store.environ, store.clock).close()
 
 
 def _tell(line: str) -> None:
@@ -134,16 +129,16 @@ def _note_unresponsive(store: Storage, failed: list[str]) -> list[str]:
     """Write into the health log, once for each silence: agents that just failed, and agents that used to report their
     health and have been silent for `health_check_interval` seconds."""
     silent = store.execute(
-        "SELECT a.agent_id FROM agent_registry a WHERE a.status IN ('spawning', 'active') AND a.last_heartbeat <= :limit "
-        "AND EXISTS (SELECT 1 FROM agent_health_log h WHERE h.agent_id = a.agent_id "
+        "SELECT a.agent_id FROM agent_registry a WHERE a.status IN ('spawning', 'active') AND "
+        "a.last_heartbeat <= :limit AND EXISTS (SELECT 1 FROM agent_health_log h WHERE h.agent_id = a.agent_id "
         "AND h.health_status <> 'unresponsive') ORDER BY a.agent_id",
         {"limit": heard_before(store, read_count(store, "health_check_interval"))})
     noted = []
     for agent_id in [*failed, *(row["agent_id"] for row in silent)]:
         if not store.execute(
                 "SELECT 1 AS noted FROM agent_health_log h JOIN agent_registry a ON a.agent_id = h.agent_id "
-                "WHERE h.agent_id = :id AND h.health_status = 'unresponsive' AND h.timestamp > a.last_heartbeat LIMIT 1",
-                {"id": agent_id}):
+                "WHERE h.agent_id = :id AND h.health_status = 'unresponsive' AND h.timestamp > a.last_heartbeat "
+                "LIMIT 1", {"id": agent_id}):
             log_health(store, agent_id, "unresponsive")
             noted.append(agent_id)
     return noted
