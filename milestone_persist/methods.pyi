@@ -75,12 +75,14 @@ class Operations:
         """Say that an agent is alive; every other operation by the agent says so too.
 
         agent_id: the agent
-        health: healthy, degraded, failing or unresponsive; writes a row of the health log
+        health: healthy, degraded or failing; writes a row of the health log, as do measures alone (healthy)
         cpu: processor use, percent
         memory: memory use, megabytes
         response_ms: response time, milliseconds
         errors: errors since the last heartbeat
         warnings: warnings since the last heartbeat
+
+        unresponsive is said about an agent, as the session monitor does: it is logged and renews no heartbeat.
         """
 
     def list_session_agents(self, session_id: str) -> list[Row]:
