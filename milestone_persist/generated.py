@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from .adapter import make_adapter
+from .documents import make_readme, make_reference
 from .errors import UsageError
 from .packaged import PACKAGE
 from .stub import make_stub
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 FILES: dict[str, Callable[[], str]] = {
     "shell/storage-adapter.sh": make_adapter,
     "milestone_persist/methods.pyi": make_stub,
+    "README.md": make_readme,
+    "docs/functions.md": make_reference,
 }
 
 

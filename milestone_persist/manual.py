@@ -6,7 +6,7 @@ from .registry import all_operations, example_of, parameter_help
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .registry import Operation
+    from .registry import Operation, Parameter
 
 STATUSES = "Exit status: 0 done; 1 no (not found, nothing to do); 2 bad usage or value; 3 the storage cannot be used."
 
@@ -40,18 +40,20 @@ def page(op: Operation) -> str:
         width = max(len(p.flag if p.option else p.name.upper()) for p in op.parameters)
         for p in op.parameters:
             name = p.flag if p.option else p.name.upper()
-            lines.append(f"  {name.ljust(width)}  {helps.get(p.name, '')}{_default(p.default)}")
-    remarks = _remarks(op)
+            lines.append(f"  {name.ljust(width)}  {helps.get(p.name, '')}{default_of(p)}")
+    remarks = remarks_of(op)
     lines += ["", *remarks] if remarks else []
     lines += ["", f"Example: python -m milestone_persist {example_of(op).replace(op.name, op.command, 1)}", STATUSES]
     return "\n".join(lines) + "\n"
 
 
-def _default(default: object) -> str:
+def default_of(parameter: Parameter) -> str:
+    """A parameter's default, as it stands behind its help; "" if it says nothing."""
+    default = parameter.default
     return "" if default in (None, False, "", 0) else f" (default {default})"
 
 
-def _remarks(op: Operation) -> list[str]:
+def remarks_of(op: Operation) -> list[str]:
     """The sentences of the documentation that are neither summary, parameters nor example."""
     helps = parameter_help(op)
     lines = [line.strip().partition("Example: ")[0].strip() for line in (op.function.__doc__ or "").splitlines()[1:]]

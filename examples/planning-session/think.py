@@ -101,13 +101,14 @@ def show(database, session):
     queries = {
         "coordination_sessions": "SELECT session_id, milestone_id, progress, status, agent_count "
                                  "FROM coordination_sessions WHERE session_id = ?",
-        "agent_registry": "SELECT agent_id, agent_type, status FROM agent_registry WHERE session_id = ?",
+        "agent_registry": "SELECT agent_id, agent_type, status FROM agent_registry WHERE session_id = ? "
+                          "ORDER BY spawn_time",
         "agent_messages": "SELECT id, from_agent, to_agent, message_type, priority, acknowledged_at "
-                          "FROM agent_messages WHERE session_id = ?",
+                          "FROM agent_messages WHERE session_id = ? ORDER BY id",
         "agent_state": "SELECT agent_id, state_key, version, length(state_value) AS characters FROM agent_state "
-                       "JOIN agent_registry USING (agent_id) WHERE session_id = ?",
+                       "JOIN agent_registry USING (agent_id) WHERE session_id = ? ORDER BY created_at",
         "agent_checkpoints": "SELECT checkpoint_id, agent_id, checkpoint_type FROM agent_checkpoints "
-                             "WHERE session_id = ?",
+                             "WHERE session_id = ? ORDER BY created_at",
         "milestones": "SELECT m.id, m.title, m.status, m.file_path FROM milestones m "
                       "JOIN coordination_sessions s ON s.milestone_id = m.id WHERE s.session_id = ?",
     }
