@@ -61,7 +61,7 @@ def finish_pending(directory: str) -> None:
 
 def _is_ours(name: str) -> bool:
     parts = name.split("/")
-    return len(parts) <= 2 and not any(part.startswith(".") or not part for part in parts)
+    return len(parts) <= 3 and not any(part.startswith(".") or not part for part in parts)
 
 
 def _carry_out(directory: str, contents: Contents) -> None:

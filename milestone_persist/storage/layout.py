@@ -3,6 +3,7 @@
 A row is one JSON object whose keys are the columns; texts are kept as the texts they are, JSON columns too. A table
 has the folder of its name, `agent_registry` the folder `agent-registry`, with a `.json` file for each row, named
 after its key. Rows that the database numbers lie, a line each, in `.jsonl` files of a hundred numbers; settings in one.
+Acknowledged messages lie apart, in `agent-messages/acknowledged`, so that an inbox is read without all of history.
 """
 from __future__ import annotations
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     Key = tuple[Any, ...]
 
 ONE_FILE = {"agent_coordination_config": "config/settings.jsonl"}
+# table: column that tells that a row is settled, folder of the settled rows, indexes that hold none of them
+SETTLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "agent_messages": ("acknowledged_at", "acknowledged", ("agent_messages_pending", "agent_messages_taken"))}
 ROWS_A_FILE = 100
 LONGEST = 230  # bytes of a file name, without its ending
 
@@ -38,6 +42,7 @@ class Table:
         self.numbered = "AUTOINCREMENT" in sql
         self.words = {name}
         self.folder = place_of(name)
+        self.settled_by, self.settled_in, self.open_indexes = SETTLED.get(name, ("", "", ()))
 
     def is_append(self, sql: str) -> bool:
         """Whether a statement only adds a row that the database numbers: it needs no row there is."""
@@ -45,25 +50,34 @@ class Table:
         return (self.numbered and sql.startswith(start) and sql.count(self.name) == 1
                 and "id" not in sql[len(start):sql.index(")")].split(", "))
 
-    def file_of(self, key: Key) -> str:
+    def file_of(self, key: Key, settled: bool = False) -> str:
         """The file, relative to the data directory, that holds the row with this key."""
         if self.name in ONE_FILE:
             return self.folder
         if self.numbered:
-            return f"{self.folder}/{(key[0] - 1) // ROWS_A_FILE * ROWS_A_FILE + 1:08d}.jsonl"
+            folder = f"{self.folder}/{self.settled_in}" if settled else self.folder
+            return f"{folder}/{(key[0] - 1) // ROWS_A_FILE * ROWS_A_FILE + 1:08d}.jsonl"
         names = [file_name_of(part, longest=LONGEST // len(key)) for part in key]
         return f"{self.folder}/{'='.join(names)}.json"
 
-    def files(self, directory: str) -> list[str]:
-        """The files there are, relative to the data directory."""
+    def places_of(self, key: Key, row: Row | None) -> dict[str, Row | None]:
+        """What each file that may hold this key must hold of it: the row, or nothing."""
+        if not self.settled_by:
+            return {self.file_of(key): row}
+        settled = row is not None and row[self.settled_by] is not None
+        return {self.file_of(key, settled): row, self.file_of(key, not settled): None}
+
+    def files(self, directory: str, settled: bool = False) -> list[str]:
+        """The files there are, relative to the data directory, of the rows that are settled or of the others."""
         if self.name in ONE_FILE:
             return [self.folder] if os.path.exists(os.path.join(directory, self.folder)) else []
         ending = ".jsonl" if self.numbered else ".json"
+        folder = f"{self.folder}/{self.settled_in}" if settled else self.folder
         try:
-            names = sorted(os.listdir(os.path.join(directory, self.folder)))
+            names = sorted(os.listdir(os.path.join(directory, folder)))
         except FileNotFoundError:
             return []
-        return [f"{self.folder}/{name}" for name in names if name.endswith(ending) and name[0] != "."]
+        return [f"{folder}/{name}" for name in names if name.endswith(ending) and name[0] != "."]
 
     def read_file(self, directory: str, file: str) -> list[Row]:
         """The rows of a file; StorageError names it where it does not hold what belongs there."""
@@ -71,12 +85,14 @@ class Table:
         try:
             with open(path, "rb") as opened:
                 data = opened.read()
-            texts = data.split(b"\n") if file.endswith(".jsonl") else [data]
-            rows = [json.loads(text) for text in texts if text.strip()]
+            if file.endswith(".jsonl"):
+                data = b"[" + b",".join(line for line in data.split(b"\n") if line.strip()) + b"]"
+            rows = json.loads(data)
         except OSError as error:
             raise damaged(path, error.strerror or "it cannot be read") from None
         except (ValueError, RecursionError) as error:
             raise damaged(path, f"not JSON: {error}") from None
+        rows = rows if file.endswith(".jsonl") else [rows]
         for row in rows:
             wrong = self._find_fault(row, file)
             if wrong:
@@ -91,27 +107,32 @@ class Table:
         for name in self.key:
             if not isinstance(row.get(name), int if self.numbered else str):
                 return f"{name} is missing or of the wrong kind"
-        belongs = self.file_of(self.key_of(row))
-        return "" if belongs == file else f"{self.key_of(row)[0]!r} belongs in {belongs}"
+        key = self.key_of(row)
+        settled = bool(self.settled_by) and row.get(self.settled_by) is not None
+        home = self.file_of(key)
+        if file == home or (settled and file == self.file_of(key, settled)):
+            return ""
+        return f"{key[0]!r} belongs in {home}"
 
     def key_of(self, row: Row) -> Key:
         return tuple(row[name] for name in self.key)
 
-    def text_with(self, directory: str, file: str, changes: dict[Key, Row | None], may_exist: bool) -> str | None:
-        """What a file must hold once these rows have changed (None: are gone); None if no row is left.
+    def change_file(self, directory: str, file: str, changes: dict[Key, Row | None],
+                    may_exist: bool) -> dict[str, str | None]:
+        """{file: its new text} with these rows changed (None: gone); its text is None if no row is left; {} if none changed.
 
         may_exist: whether the rows may be there already; StorageError if they are and may not
         """
-        if not self.numbered and self.name not in ONE_FILE:
+        if file.endswith(".json"):
             row = changes.popitem()[1]
-            return None if row is None else json.dumps(row, ensure_ascii=False, indent=1) + "\n"
+            return {file: None if row is None else json.dumps(row, ensure_ascii=False, indent=1) + "\n"}
         there = os.path.exists(os.path.join(directory, file))
-        rows = {self.key_of(row): row for row in self.read_file(directory, file)} if there else {}
-        if not may_exist and not rows.keys().isdisjoint(changes):
+        before = {self.key_of(row): row for row in self.read_file(directory, file)} if there else {}
+        if not may_exist and not before.keys().isdisjoint(changes):
             raise damaged(os.path.join(directory, file), "it has rows whose numbers were not given out yet")
-        merged = {**rows, **changes}
-        kept = [row for _, row in sorted(merged.items()) if row is not None]
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept) or None
+        after = {key: row for key, row in sorted({**before, **changes}.items()) if row is not None}
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in after.values())
+        return {} if before == after else {file: text or None}
 
 
 def read_layout(connection: sqlite3.Connection) -> list[Table]:
@@ -124,18 +145,13 @@ def read_layout(connection: sqlite3.Connection) -> list[Table]:
             for table in tables:
                 if table.name in row["sql"]:
                     table.words.add(row["tbl_name"])
-    parents = parents_of(tables)
+    parents = {name for table in tables for name in table.parents}
     return sorted(tables, key=lambda table: table.name not in parents)
 
 
 def place_of(table: str) -> str:
     """Where the rows of a table lie: its folder, or its one file."""
     return ONE_FILE.get(table, table.replace("_", "-"))
-
-
-def parents_of(tables: list[Table]) -> set[str]:
-    """The tables that others refer to: their rows must be there before those of the others."""
-    return {name for table in tables for name in table.parents}
 
 
 def damaged(path: str, why: str) -> StorageError:
