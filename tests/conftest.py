@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster import Cluster, find_program
 from milestone_persist import open_store
 from milestone_persist.cli import Console, main
 from milestone_persist.opening import open_for
@@ -25,7 +26,28 @@ TABLES = ("milestones", "coordination_sessions", "agent_registry", "agent_messag
 BACKENDS = {
     "file": lambda request: {"MILESTONE_BACKEND": "file"},
     "hybrid": lambda request: {"MILESTONE_BACKEND": "hybrid"},
+    "database": lambda request: {"MILESTONE_BACKEND": "database"},
+    "postgresql": lambda request: request.getfixturevalue("postgresql_environ"),
 }
+
+
+@pytest.fixture(scope="session")
+def postgresql(need):
+    """A throwaway PostgreSQL server (see cluster.py)."""
+    need("psql")
+    if not find_program("initdb"):
+        need("initdb")
+    server = Cluster()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgresql_environ(postgresql):
+    """The environment that puts a store into a schema of its own on the server."""
+    schema = f"test_{os.urandom(6).hex()}"
+    yield {"MILESTONE_DATABASE_URL": postgresql.url, "MILESTONE_DATABASE_SCHEMA": schema}
+    postgresql.query(f"SET client_min_messages = error; DROP SCHEMA IF EXISTS {schema} CASCADE")
 
 
 class FakeClock(Clock):

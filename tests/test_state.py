@@ -24,8 +24,8 @@ def test_a_value_comes_back_as_it_was_saved(store, connect, name):
 
 
 @pytest.mark.parametrize("name", [name for name in NASTY if NASTY[name]])
-def test_ids_and_keys_may_be_any_text(store, name):
-    text = NASTY[name]
+def test_ids_and_keys_may_be_any_text(store, backend, name):
+    text = NASTY[name][:700 if backend == "postgresql" else None]  # its indexes hold 2,700 bytes
     store.register_agent(text, "validation", text, text)
     store.save_agent_state(text, text, "value")
     assert store.load_agent_state(text, text) == "value"

@@ -1,10 +1,12 @@
 """What an operation may ask of a storage: a place where portable SQL runs, and what surrounds one call."""
 from __future__ import annotations
 
+import os
 import time
 
 from ..errors import StorageError
 from ..times import format_time
+from .selection import engine_in_use, mark_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,11 +57,15 @@ class Transaction:
         self.storage.depth += 1
 
     def _refuse_retired(self) -> None:
-        """Another process may have moved the rows elsewhere while this one waited for the lock."""
-        rows = self.storage.execute("SELECT value FROM agent_coordination_config WHERE key = 'moved_to'")
-        if rows and not rows[0]["value"].startswith(self.storage.engine + " "):
-            self.storage.rollback()
-            raise StorageMoved(rows[0]["value"])
+        """Another process may have moved the rows elsewhere while this one waited for the lock, or before that."""
+        storage = self.storage
+        rows = storage.execute("SELECT value FROM agent_coordination_config WHERE key = 'moved_to'")
+        place = rows[0]["value"] if rows else ""
+        if mark_of(storage.directory) != storage.mark:
+            place = f"{engine_in_use(storage.directory)} {os.path.realpath(storage.directory)}"
+        if place and place.partition(" ")[0] != storage.engine:
+            storage.rollback()
+            raise StorageMoved(place)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.storage.depth -= 1
@@ -92,7 +98,7 @@ class Storage:
         self.depth = 0
         self.report: Callable[[str, int, int], None] = lambda what, done, total: None
         self.milestones_added = False
-        self.mark = 0  # of the note of what is in use, when this was opened
+        self.mark = mark_of(directory)  # the note of what is in use, as it was when this was opened
         self.open_other: Callable[..., Storage]
 
     @property
@@ -104,8 +110,18 @@ class Storage:
         return format_time(self.clock.time())
 
     def transaction(self, lock: str = "") -> Transaction:
-        """A write transaction under the narrowest lock the backend has for the key `lock`."""
+        """A write transaction under the narrowest lock the backend has for the key `lock`.
+
+        The keys `agent:ID` and `inbox:ID` (one and the same), `milestone:ID` and `events` are for what changes only
+        rows of that agent or lease, and adds messages, events and heartbeats. Any other key locks the whole store.
+        """
         raise NotImplementedError
+
+    def widen(self) -> None:
+        """Within a transaction on a narrow key: keep out every other that widens, before it adds an agent or session.
+
+        Ask again afterwards what was asked before. A backend where one writes at a time has nothing to do.
+        """
 
     def snapshot(self) -> Transaction:
         """A read transaction: all its queries see one instant."""
