@@ -53,11 +53,14 @@ def run_script(clone, tmp_path):
         script = clone / ".claude" / "agents" / "agent.sh"
         script.parent.mkdir(parents=True)
         (tmp_path / "tmp").mkdir()
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "date").write_text("#!/bin/sh\necho 1640995200\n")  # the time in the documents' ids
+        (tmp_path / "bin" / "date").chmod(0o755)
         parts = [f"printf '\\001{place}\\n'\n{text}" for place, text in enumerate(texts)]
         # The documents write to /tmp where they show how it was done before.
         script.write_text("set -e\n" + "\n".join(parts).replace('"/tmp/', f'"{tmp_path}/tmp/'), encoding="utf-8")
-        environ = {"PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
-                   "HOME": str(tmp_path), "TMPDIR": str(tmp_path / "tmp"), "LC_ALL": "C.UTF-8"}
+        path = os.pathsep.join((str(tmp_path / "bin"), os.path.dirname(sys.executable), os.environ["PATH"]))
+        environ = {"PATH": path, "HOME": str(tmp_path), "TMPDIR": str(tmp_path / "tmp"), "LC_ALL": "C.UTF-8"}
         done = subprocess.run([*command, str(script)], cwd=clone, env=environ, capture_output=True, encoding="utf-8",
                               stdin=subprocess.DEVNULL, timeout=300, check=False)
         outputs = [part.partition("\n")[2] for part in done.stdout.split("\001")[1:]]
