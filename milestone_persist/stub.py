@@ -64,6 +64,8 @@ def _typed(parameter: Parameter) -> str:
 
 def _documentation(op: Operation) -> str:
     """The documentation without its example, which is one of the command line."""
-    lines = (op.function.__doc__ or "").partition("Example: ")[0].rstrip().splitlines()
-    text = "\n".join("    " + line if line and place else line for place, line in enumerate(lines))
-    return f'        """{text}' + ("\n        " if len(lines) > 1 else "") + '"""\n'
+    import inspect
+    import textwrap
+
+    text = inspect.cleandoc(op.function.__doc__ or "").partition("Example: ")[0].rstrip()
+    return textwrap.indent(f'"""{text}' + ("\n" if "\n" in text else "") + '"""\n', " " * 8)
