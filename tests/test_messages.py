@@ -277,3 +277,9 @@ def test_payload_text_comes_back_as_it_was_sent(team):
     for text in ("it's \"both\"", "$(touch pwned)", "a\nb\r\n\t", "👩‍💻", "\\", "'; DROP TABLE t; --", "\x00"):
         send(team, text)
         assert team.get_agent_messages("exec", True)[0]["payload"] == {"text": text}
+
+
+def test_a_warning_of_an_unknown_recipient_does_not_suggest_the_sender(store):
+    store.register_agent("coordinator-001", "milestone-coordinator", "ms-1", "planning-ms-1-1")
+    with pytest.warns(MilestoneWarning, match="the message is kept for it$"):
+        store.send_agent_message("coordinator-001", "executor-001", "task_assignment", {})

@@ -143,7 +143,7 @@ def test_without_a_plan_no_milestone_is_made(team, dump):
     with pytest.raises(Refused, match="has no milestone-plan: save_agent_state AGENT milestone-plan VALUE"):
         team.create_milestone_from_planning(SESSION, "ms-1")
     assert dump() == before
-    with pytest.raises(Refused, match="no record of milestone 'ms-1'"):
+    with pytest.raises(Refused, match="has no record yet: create_milestone_record ms-1 TEXT"):
         team.read_milestone_record("ms-1")
 
 

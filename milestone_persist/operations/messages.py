@@ -42,7 +42,7 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     message = _check_message(message_type, payload, priority)
     with store.transaction("inbox:" + to_agent):
         sender = admit_agent(store, _sender(from_agent))
-        _heed_unknown(store, to_agent)
+        _heed_unknown(store, to_agent, from_agent)
         return {"id": _deliver(store, sender, to_agent, message), "to_agent": to_agent}
 
 
@@ -58,13 +58,13 @@ def _check_message(message_type: str, payload: str | Mapping[str, Any], priority
     return {"type": message_type, "payload": json_object(payload, "PAYLOAD"), "priority": priority}
 
 
-def _heed_unknown(store: Storage, to_agent: str) -> None:
+def _heed_unknown(store: Storage, to_agent: str, from_agent: str) -> None:
     """Warn of (or, if strict, refuse) a recipient nobody registered, naming the nearest known id."""
     if store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": to_agent}):
         return
     if is_strict(store):
         find_agent(store, to_agent)
-    near = nearest(to_agent, known_agents(store))
+    near = nearest(to_agent, [known for known in known_agents(store) if known != from_agent])
     store.warn(f"no agent {to_agent!r} is registered; the message is kept for it" +
                (f"; did you mean {near[0]}?" if near else ""))
 

@@ -200,7 +200,10 @@ def require_record(store: Storage, milestone_id: str) -> str:
         from .membership import suggest
 
         rows = store.execute("SELECT id FROM milestones ORDER BY updated_at DESC LIMIT 1000")
-        raise Refused(f"no record of milestone {milestone_id!r}: {suggest(milestone_id, [r['id'] for r in rows])}")
+        known = [row["id"] for row in rows]
+        if milestone_id in known:
+            raise Refused(f"milestone {milestone_id!r} has no record yet: create_milestone_record {milestone_id} TEXT")
+        raise Refused(f"no record of milestone {milestone_id!r}: {suggest(milestone_id, known)}")
     return text
 
 
