@@ -53,6 +53,7 @@ class Monitor:
         self.check, self.echo, self.begin = check, echo, begin
         self.descriptor: int | None = None
         self.signal = ""
+        self.is_missed = False  # whether the last look found the lock file gone
         self.lead = self._lead()
         self.about: Row = {"token": os.urandom(8).hex(), "pid": os.getpid(), "host": os.uname().nodename,
                            "seconds": seconds, "started_at": format_time(clock.time())}
@@ -122,6 +123,10 @@ class Monitor:
     def _still_holds(self) -> bool:
         """Whether the lock is still ours; a lock file that somebody removed is made and locked again."""
         if self.descriptor is not None and is_same_file(self.descriptor, self._path(LOCK)):
+            self.is_missed = False
+            return True
+        if not self.is_missed:  # the whole directory may be on its way out: put nothing into it for a moment
+            self.is_missed = True
             return True
         fresh = try_lock(self.directory)
         if fresh is None:

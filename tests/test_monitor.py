@@ -11,13 +11,12 @@ import threading
 import time
 
 import pytest
+from conftest import ROOT
 
 from milestone_persist import Refused, StorageError, UsageError
 from milestone_persist.monitor import Monitor
 from milestone_persist.monitor_files import LOCK, LOG, PID, STOP, append_log, find_monitor, try_lock
 from milestone_persist.storage.interface import Clock
-
-from conftest import ROOT
 
 SHELLS = ("sh", "bash", "zsh")
 ADAPTER = ROOT / "shell" / "storage-adapter.sh"
@@ -288,6 +287,18 @@ def test_the_loop_ends_when_another_monitor_took_over(monitor, directory):
     assert (directory / PID).exists()  # it is the other one's
 
 
+def test_a_directory_that_is_being_deleted_gets_no_new_lock_file(directory, clock):
+    directory.mkdir()
+    monitor = Monitor(str(directory), 300, clock, str, begin=at_once)
+    assert monitor.enter()
+    (directory / LOCK).unlink()
+    left = []
+    clock.during_sleep = lambda: (left.extend(os.listdir(directory)), shutil.rmtree(directory))
+    assert monitor.run() == "the data directory is gone"
+    assert LOCK not in left
+    monitor.leave("the data directory is gone")
+
+
 def test_the_log_keeps_one_old_copy(directory):
     directory.mkdir()
     for number in range(1, 8):
@@ -437,6 +448,7 @@ def test_it_survives_a_spoilt_database_and_stops_nevertheless(background, progra
 @on_one_backend
 def test_it_ends_with_its_data_directory(background, program, directory, tmp_path):
     program("start-session-monitor")
+    wait_until(lambda: "checked: nothing to do" in log_of(directory), "a check")
     pid = find_monitor(str(directory))["pid"]
     shutil.rmtree(directory)
     wait_until(lambda: not is_alive(pid), "the process to end")
