@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,13 @@ def environ(request, backend, tmp_path):
 def directory(tmp_path):
     """The data directory, not made yet."""
     return tmp_path / ".milestones"
+
+
+@pytest.fixture
+def memory(tmp_path):
+    """A directory in memory, where the system has such a place: for tests of thousands of commits."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """The state machine of recovery: every kind of session, with every combination of results, with agents in every
 condition. The options that are printed are the sensible ones, and each works as printed."""
 import itertools
-import os
 import shlex
 import sqlite3
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -18,11 +15,8 @@ ENDS = {"complete_planning_session", "create_milestone_from_recovered_planning",
 
 
 @pytest.fixture
-def directory(tmp_path):
-    """In memory where there is such a place: thousands of commits are made here, and none is to outlive anything."""
-    memory = "/dev/shm"
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as folder:
-        yield Path(folder) / ".milestones"
+def directory(memory):
+    return memory / ".milestones"
 
 
 def combinations(keys):
