@@ -54,8 +54,8 @@ class Store(Operations):
     def _storage(self) -> Storage:
         """The connection of this thread. There is no lock to take: one held by another thread would outlive a fork."""
         key = (os.getpid(), threading.get_ident())
-        found, mark = self._open.get(key), mark_of(self.directory)
-        if found is not None and found.mark != mark:  # the rows have been moved to another backend
+        found = self._open.get(key)
+        if found is not None and found.mark != mark_of(found.directory):  # the rows have been moved to another backend
             self._release()
             found = None
         if found is None:
@@ -63,7 +63,6 @@ class Store(Operations):
             self._close_connections(lambda thread: thread not in sys._current_frames())
             found = self._open[key] = open_for(self.directory, self._environ, self._clock)
             found.warn = _warn
-            found.mark = mark_of(found.directory)
             if self._closed:  # meanwhile, by another thread
                 self.close()
                 self._refuse_closed()

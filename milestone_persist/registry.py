@@ -184,7 +184,7 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 
 def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
-              creates: bool = True, opens: bool = True, backend: str = "hybrid") -> Callable[[Function], Function]:
+              creates: bool = True, opens: bool = True, backend: str = "file") -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed

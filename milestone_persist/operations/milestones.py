@@ -7,7 +7,7 @@ from ..times import shift_time
 from ..values import check_range
 from .events import record_event
 from .membership import ensure_milestone
-from .records import archive_record, find_record, index_records, list_records, record_path, require_record, write_record
+from .records import archive_record, find_record, index_records, list_records, require_record, write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

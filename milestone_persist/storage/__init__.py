@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from .directory import create_directory, move_files
 from .interface import Clock, Storage
-from .selection import choose_engine, claim_engine, database_url, engine_in_use
+from .selection import choose_engine, claim_engine, database_url, engine_in_use, mark_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
 
     backend: what to use for a new directory if nothing is set; `in use`: open what is there whatever the settings say
     """
+    mark = mark_of(directory)
     if backend == "in use":
         engine = engine_in_use(directory) or choose_engine(directory, environ, "file")
     else:
@@ -24,7 +25,10 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     if create and not engine_in_use(directory):
         create_directory(directory)
         engine = claim_engine(directory, engine)
-    return open_engine(engine, directory, clock, environ, create)
+        mark = mark_of(directory)
+    storage = open_engine(engine, directory, clock, environ, create)
+    storage.mark = mark  # as it was before the choice: whoever changed it since is noticed
+    return storage
 
 
 def open_engine(engine: str, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,

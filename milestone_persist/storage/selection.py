@@ -42,12 +42,13 @@ def engine_in_use(directory: str) -> str:
     return "database" if read_word(directory, FIXED) == "database" else "hybrid"  # made by an earlier tool
 
 
-def mark_of(directory: str) -> int:
+def mark_of(directory: str) -> tuple[int, int]:
     """What changes when the rows of a directory are moved to another backend."""
     try:
-        return os.stat(os.path.join(directory, IN_USE)).st_mtime_ns
+        status = os.stat(os.path.join(directory, IN_USE))
     except OSError:
-        return 0
+        return 0, 0
+    return status.st_mtime_ns, status.st_ino
 
 
 def wanted_engine(directory: str, environ: Mapping[str, str]) -> str:

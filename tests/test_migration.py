@@ -1,0 +1,217 @@
+"""Moving between backends: everything arrives, failures change nothing, late writers follow."""
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
+from milestone_persist.operations import migration, transfer
+
+LOCAL = ("file", "hybrid", "database")
+
+
+@pytest.fixture(autouse=True)
+def small_portions(monkeypatch):
+    monkeypatch.setattr(transfer, "PORTION", 3)
+
+
+@pytest.fixture
+def open_on(tmp_path, clock):
+    """Opens the store of this test's directory with the given environment."""
+    opened = []
+
+    def open_on(**environ):
+        opened.append(open_store(tmp_path / ".milestones", clock=clock, environ=environ))
+        return opened[-1]
+
+    yield open_on
+    for store in opened:
+        store.close()
+
+
+def fill(store, clock):
+    for number in range(3):
+        store.create_milestone_record(f"MS-{number}", f"title: 'It''s {number}'\npriority: high\n\ttab")
+    store.delete_milestone_record("MS-2")
+    store.register_agent("scope/1", "scope-analyzer", "MS-0", "planning-1", ["read"])
+    store.register_agent("exec", "execute-phase", "MS-1", "execution-1")
+    store.save_agent_state("scope/1", "planning-scope", "emoji 🎉\n$(x)\\")
+    store.save_agent_state("exec", "short", "gone", "temp_data", 10)
+    for number in range(20):
+        store.send_agent_message("scope/1", "exec", "progress_update", {"n": number})
+    store.get_agent_messages("exec", True, 5)
+    store.create_agent_checkpoint("scope/1")
+    store.agent_heartbeat("exec", "degraded", cpu=12.5)
+    store.set_storage_config("message_retry_limit", "7")
+    store.acquire_milestone_lock("MS-1", owner="exec")
+    clock.advance(60)
+
+
+def export(store, tmp_path, name):
+    return (tmp_path / store.export_coordination(str(tmp_path / name))["file"]).read_text()
+
+
+@pytest.mark.parametrize("start, end", list(itertools.permutations(LOCAL, 2)))
+def test_everything_arrives_on_the_other_backend(open_on, tmp_path, clock, start, end):
+    store = open_on(MILESTONE_BACKEND=start)
+    fill(store, clock)
+    store.close()
+    store = open_on()
+    before = export(store, tmp_path, "before.jsonl")
+    told = store.migrate_storage_backend(end)
+    assert (told["from"], told["to"]) == (start, end)
+    assert store.get_current_storage_backend() == end
+    assert export(store, tmp_path, "after.jsonl") == before
+    assert Path(told["backup"]).read_text() == before
+    assert store.read_milestone_record("MS-0") == "title: 'It''s 0'\npriority: high\n\ttab"
+    assert store.read_milestone_record("MS-2").startswith("title")
+    assert [m["payload"]["n"] for m in store.get_agent_messages("exec", True, 2)] == [5, 6]
+    new = store.send_agent_message("exec", "scope/1", "progress_update", {})
+    assert new["id"] > 20
+    assert open_on().doctor()["backend"] == end
+
+
+def test_a_long_lived_store_follows(open_on, clock):
+    long_lived = open_on(MILESTONE_BACKEND="file")
+    long_lived.save_agent_state("a", "k", "before")
+    open_on().migrate_storage_backend("hybrid")
+    long_lived._environ = {}  # what fixed it before would contradict now
+    long_lived.save_agent_state("a", "k2", "after")
+    assert open_on().load_agent_state("a", "k2") == "after"
+    open_on().migrate_storage_backend("database")
+    assert long_lived.load_agent_state("a", "k") == "before"
+
+
+def test_a_writer_that_waited_for_the_migration_follows_it(open_on, clock, monkeypatch):
+    """The mark lies in the old store before anybody can lock it again: fixed here by switching in between."""
+    writer = open_on()
+    writer.save_agent_state("a", "k", "before")
+    storage = writer._storage()
+    monkeypatch.setattr("milestone_persist.api.mark_of", lambda directory: storage.mark)  # it chose before the switch
+    open_on().migrate_storage_backend("file")
+    writer.save_agent_state("a", "k2", "after")
+    assert open_on().load_agent_state("a", "k2") == "after"
+
+
+def test_a_failure_in_the_middle_leaves_the_old_backend_working(open_on, clock, monkeypatch, tmp_path):
+    store = open_on(MILESTONE_BACKEND="hybrid")
+    fill(store, clock)
+    store = open_on()
+    before = export(store, tmp_path, "before.jsonl")
+
+    def fail(*_):
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(migration, "digest_rows", fail)
+    with pytest.raises(StorageError, match="the disk is full"):
+        store.migrate_storage_backend("file")
+    monkeypatch.undo()
+    assert store.get_current_storage_backend() == "hybrid"
+    assert export(store, tmp_path, "after.jsonl") == before
+    store.migrate_storage_backend("file")  # what the failed attempt left is in nobody's way
+    assert export(store, tmp_path, "moved.jsonl") == before
+
+
+@pytest.mark.parametrize("moment", ["copy_rows", "digest_rows", "_retire", "write_word", "_set_old_store_aside"])
+@pytest.mark.parametrize("start, end", [("hybrid", "file"), ("file", "database"), ("hybrid", "database")])
+def test_killed_at_any_point_it_can_be_run_again(open_on, clock, tmp_path, monkeypatch, moment, start, end):
+    store = open_on(MILESTONE_BACKEND=start)
+    fill(store, clock)
+    store.close()
+    store = open_on()
+    before = export(store, tmp_path, "before.jsonl")
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(migration, moment, lambda *_: os._exit(9))
+        try:
+            open_on().migrate_storage_backend(end)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    store = open_on()
+    assert export(store, tmp_path, "between.jsonl") == before
+    try:
+        store.migrate_storage_backend(end)
+    except Refused as told:
+        assert "in use already" in str(told)
+    assert store.get_current_storage_backend() == end
+    assert export(store, tmp_path, "after.jsonl") == before
+
+
+def test_dry_run_moves_nothing(open_on):
+    store = open_on()
+    store.save_agent_state("a", "k", "v")
+    told = store.migrate_storage_backend("file", dry_run=True)
+    assert told["rows"]["agent_state"] == 1
+    assert store.get_current_storage_backend() == "hybrid"
+
+
+def test_the_same_or_an_unknown_backend_is_refused(open_on):
+    store = open_on()
+    assert store.migrate_storage_backend("hybrid")["from"] == "hybrid"
+    with pytest.raises(UsageError, match="unknown backend 'hibrid': did you mean hybrid"):
+        store.migrate_storage_backend("hibrid")
+    with pytest.raises(UsageError, match="MILESTONE_BACKEND is hybrid"):
+        open_on(MILESTONE_BACKEND="hybrid").migrate_storage_backend("file")
+
+
+def add_milestones(store, first, last):
+    for number in range(first, last + 1):
+        store.create_milestone_record(f"ms-{number}", f"title: {number}")
+
+
+@pytest.mark.parametrize("backend", ["file"], indirect=True)
+def test_the_25th_and_the_100th_milestone_move_it_up(cli):
+    def backend():
+        return cli("get-current-storage-backend", MILESTONE_BACKEND="").text.strip()
+
+    def add(number):
+        return cli("create-milestone-record", f"ms-{number}", f"title: {number}", MILESTONE_BACKEND="")
+
+    cli("save-agent-state", "a", "k", "v", MILESTONE_BACKEND="")
+    for number in range(1, 25):
+        add(number)
+    assert backend() == "file"
+    assert "moved to the hybrid backend" in add(25).err
+    assert backend() == "hybrid"
+    for number in range(26, 100):
+        add(number)
+    assert backend() == "hybrid"
+    assert "moved to the database backend" in add(100).err
+    assert backend() == "database"
+    listed = json.loads(cli("--json", "list-milestones", MILESTONE_BACKEND="").text)
+    assert len(listed) == 100
+    assert cli("read-milestone-record", "ms-7", MILESTONE_BACKEND="").text == "title: 7"
+
+
+def test_a_failed_move_up_says_so_and_the_milestone_is_there(open_on, monkeypatch):
+    store = open_on()
+    store.set_storage_config("database_from", "3")
+    add_milestones(store, 1, 2)
+    monkeypatch.setattr(migration, "_move_records", lambda *_: (_ for _ in ()).throw(StorageError("no room")))
+    with pytest.warns(MilestoneWarning, match="could not move to the database backend, hybrid goes on: no room"):
+        add_milestones(store, 3, 3)
+    assert store.get_current_storage_backend() == "hybrid"
+    assert len(store.list_milestones()) == 3
+
+
+def test_a_fixed_backend_stays(open_on):
+    store = open_on()
+    store.migrate_storage_backend("hybrid")
+    store.set_storage_config("database_from", "1")
+    add_milestones(store, 1, 2)
+    assert store.get_current_storage_backend() == "hybrid"
+    store.migrate_storage_backend("auto")
+    assert store.get_current_storage_backend() == "database"
+
+
+def test_data_elsewhere_than_the_settings_say_is_refused(open_on):
+    open_on().save_agent_state("a", "k", "v")
+    with pytest.raises(StorageError, match="is in the hybrid backend, but file is set: migrate_storage_backend file"):
+        open_on(MILESTONE_BACKEND="file")
+    with pytest.raises(UsageError, match="MILESTONE_BACKEND names no backend"):
+        open_on(MILESTONE_BACKEND="sqlite")
