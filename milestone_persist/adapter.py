@@ -27,13 +27,14 @@ _LOCATE = r"""
 # They run in $( ), so that no variable, option, trap or directory of the caller is touched.
 
 milestone_make_helper() { # print its definition
-  if [ -n "${BASH_VERSION-}${ZSH_VERSION-}" ]; then trap - ERR DEBUG; fi
-  program=@PROGRAM@
-  python=
-  if [ -z "$program" ]; then milestone_find_program; fi
   if [ -n "${ZSH_VERSION-}" ]; then emulate -R sh; fi
+  if [ -n "${BASH_VERSION-}${ZSH_VERSION-}" ]; then trap - ERR DEBUG; fi
   set +euxC
   set -f
+  program=@PROGRAM@
+  folders=$PATH
+  PATH=$PATH:/usr/bin:/bin
+  if [ -z "$program" ]; then milestone_find_program; fi
   milestone_find_python
   # shellcheck disable=SC2028,SC2116 # An echo that rewrites \n but not \u can be given JSON that survives it.
   case $(echo '\t\u0041') in
@@ -83,7 +84,6 @@ milestone_look_beside() { # the file $1, which may be a link; set program if it 
 }
 
 milestone_search_open_files() { # of this shell and those above it: one of them is the file being sourced
-  set -f
   IFS='
 '
   pid=self
@@ -99,9 +99,10 @@ milestone_search_open_files() { # of this shell and those above it: one of them 
 }
 
 milestone_find_python() { # the first on PATH; a shim of pyenv, asdf or mise costs as much as a whole call
+  python=
   shim=
   IFS=:
-  for folder in $PATH; do
+  for folder in $folders; do
     if [ -f "$folder/python3" ] && [ -x "$folder/python3" ]; then
       case $folder in
         */shims) shim=${shim:-$folder/python3} ;;
