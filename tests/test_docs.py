@@ -122,3 +122,10 @@ def test_generated_tables_are_current(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     assert text == generated.FILES[name](), "run: python -m milestone_persist generate"
     assert [op.name for op in all_operations() if f"`{op.name}" not in text and op.command not in text] == []
+
+
+def test_the_shell_document_names_every_variable_of_the_shell_file():
+    document = (ROOT / "docs" / "shell.md").read_text(encoding="utf-8")
+    used = set(re.findall(r"\b(?:MILESTONE|DATABASE)_[A-Z]+\b", (ROOT / "shell" / "storage-adapter.sh").read_text()))
+    assert {"MILESTONE_DIR", "DATABASE_URL"} <= used
+    assert [name for name in sorted(used) if name not in document] == []
