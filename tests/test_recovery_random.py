@@ -13,21 +13,23 @@ AGENT_TYPES = ("milestone-coordinator", "scope-analyzer", "estimation-agent", "d
 KEYS = ("planning-scope", "planning-estimates", "milestone-plan", "design-phase-results", "spec-x", "task-x",
         "execute-phase-results", "notes")
 IMPOSSIBLE = {  # what must never be found: a query for each
-    "acknowledged and pending": "SELECT id FROM agent_messages WHERE acknowledged_at IS NOT NULL "
-                                "AND (delivered_at IS NULL OR dead_lettered_at IS NOT NULL)",
-    "a dead letter before the retry limit": "SELECT id FROM agent_messages WHERE dead_lettered_at IS NOT NULL "
-                                            "AND retry_count < 3",
-    "a count that is not that of the rows": "SELECT session_id FROM coordination_sessions s WHERE agent_count <> "
-                                            "(SELECT count(*) FROM agent_registry a WHERE a.session_id = s.session_id)",
-    "an agent at work in an ended session": "SELECT agent_id FROM agent_registry a JOIN coordination_sessions s "
-                                            "ON s.session_id = a.session_id WHERE s.status IN ('completed', 'abandoned') "
-                                            "AND a.status IN ('spawning', 'active', 'paused')",
-    "a message taken by an agent that failed": "SELECT m.id FROM agent_messages m JOIN agent_registry a ON "
-                                               "a.agent_id = m.to_agent WHERE a.status = 'failed' AND "
-                                               "m.delivered_at IS NOT NULL AND m.acknowledged_at IS NULL "
-                                               "AND m.dead_lettered_at IS NULL AND a.last_heartbeat <= a.completion_time",
-    "a completed session that is not at 100 %": "SELECT session_id FROM coordination_sessions "
-                                                "WHERE status = 'completed' AND progress <> 100",
+    "acknowledged and pending": """
+        SELECT id FROM agent_messages
+        WHERE acknowledged_at IS NOT NULL AND (delivered_at IS NULL OR dead_lettered_at IS NOT NULL)""",
+    "a dead letter before the retry limit": """
+        SELECT id FROM agent_messages WHERE dead_lettered_at IS NOT NULL AND retry_count < 3""",
+    "a count that is not that of the rows": """
+        SELECT session_id FROM coordination_sessions s WHERE agent_count <>
+        (SELECT count(*) FROM agent_registry a WHERE a.session_id = s.session_id)""",
+    "an agent at work in an ended session": """
+        SELECT agent_id FROM agent_registry a JOIN coordination_sessions s ON s.session_id = a.session_id
+        WHERE s.status IN ('completed', 'abandoned') AND a.status IN ('spawning', 'active', 'paused')""",
+    "a message held by an agent that failed": """
+        SELECT m.id FROM agent_messages m JOIN agent_registry a ON a.agent_id = m.to_agent
+        WHERE a.status = 'failed' AND a.last_heartbeat <= a.completion_time AND m.delivered_at IS NOT NULL
+        AND m.acknowledged_at IS NULL AND m.dead_lettered_at IS NULL""",
+    "a completed session that is not at 100 %": """
+        SELECT session_id FROM coordination_sessions WHERE status = 'completed' AND progress <> 100""",
 }
 
 
