@@ -13,3 +13,16 @@ TABLES = {
     "agent_coordination_config": ("key",),
     "events": ("id",),
 }
+
+
+def read_columns() -> dict[str, set[str]]:
+    """The columns of each table, from the canonical schema."""
+    import sqlite3
+
+    from .packaged import read_packaged
+
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(read_packaged("sql", "milestone-coordination.sql"))
+    found = {table: {row[1] for row in connection.execute(f"PRAGMA table_info({table})")} for table in TABLES}
+    connection.close()
+    return found

@@ -5,7 +5,7 @@ import os
 
 from ..errors import Refused, StorageError, UsageError
 from ..registry import operation
-from ..tables import TABLES
+from ..tables import TABLES, read_columns
 from ..values import dump_json, parse_json
 from .events import record_event
 from .transfer import clear_rows, copy_rows, count_rows, insert_rows, prepare_source, read_rows
@@ -13,7 +13,7 @@ from .transfer import clear_rows, copy_rows, count_rows, insert_rows, prepare_so
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from ..storage.interface import Row, Storage
 
@@ -151,7 +151,7 @@ def import_coordination(store: Storage, file: str, *, replace: bool = False) -> 
         kept = backup_coordination(store)["file"]
     with store.transaction():
         clear_rows(store)
-        counts = {table: insert_rows(store, table, rows.get(table, [])) for table in TABLES}
+        counts = {table: insert_rows(store, table, rows[table]) for table in TABLES}
         store.settle_counters()
         record_event(store, "store_imported", detail=os.path.abspath(file))
     return {"file": file, "rows": counts, "kept": kept}
@@ -159,17 +159,27 @@ def import_coordination(store: Storage, file: str, *, replace: bool = False) -> 
 
 def _read_export(file: str) -> dict[str, list[Row]]:
     """The rows of an export by table; UsageError names the line that is none."""
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[Row]] = {table: [] for table in TABLES}
+    columns, number = read_columns(), 0
     try:
         with open(file, encoding="utf-8", newline="\n") as lines:
-            for number, line in enumerate(lines):
+            for number, line in enumerate(lines, 1):
                 item = parse_json(line)
-                if number == 0 and item != HEAD or number and item.get("table") not in TABLES:
-                    raise ValueError("no line of an export")
-                if number:
-                    rows.setdefault(item["table"], []).append(item["row"])
+                if number == 1 and item != HEAD or number > 1 and not _is_row(item, columns):
+                    raise ValueError("not what export_coordination writes")
+                if number > 1:
+                    rows[item["table"]].append(item["row"])
     except OSError as error:
         raise Refused(f"cannot read {file!r} ({error.strerror})") from None
-    except (ValueError, AttributeError, KeyError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file!r} is no export of export_coordination: {error}") from None
+    except ValueError as error:
+        raise UsageError(f"{file!r} is no export of export_coordination: line {number}: {error}") from None
+    if not number:
+        raise UsageError(f"{file!r} is no export of export_coordination: it is empty")
     return rows
+
+
+def _is_row(item: Any, columns: dict[str, set[str]]) -> bool:
+    """Whether a parsed line is a row of a table, with columns that it has and values that fit into one."""
+    return (isinstance(item, dict) and item.get("table") in columns and isinstance(item.get("row"), dict)
+            and 0 < len(item["row"]) and set(item["row"]) <= columns[item["table"]]
+            and not any(isinstance(value, (list, dict, bool)) for value in item["row"].values()))

@@ -1,0 +1,99 @@
+"""Backup, restore, export and import, on and between backends."""
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import pytest
+
+from milestone_persist import Refused, UsageError, open_store
+
+
+@pytest.fixture
+def filled(store, clock):
+    store.register_agent("a", "scope-analyzer", "ms-1", "planning-1")
+    store.register_agent("b", "validation", "ms-1", "planning-1")
+    store.create_milestone_record("ms-1", "title: 'one'\n\n")
+    store.save_agent_state("a", "k", "it's\n🎉")
+    store.send_agent_message("a", "b", "x-note", {"n": 1})
+    return store
+
+
+def exported(store, tmp_path, name):
+    return (tmp_path / store.export_coordination(str(tmp_path / name))["file"]).read_text()
+
+
+def test_a_backup_is_a_database_with_everything_in_it(filled, tmp_path):
+    path = filled.backup_coordination(str(tmp_path / "b.db"))["file"]
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT data FROM milestones").fetchall() == [("title: 'one'\n\n",)]
+    assert connection.execute("SELECT state_value FROM agent_state").fetchall() == [("it's\n🎉",)]
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+    with pytest.raises(UsageError, match="is there already"):
+        filled.backup_coordination(path)
+
+
+def test_restoring_puts_everything_back_and_keeps_what_was_there(filled, tmp_path):
+    before = exported(filled, tmp_path, "before.jsonl")
+    backup = filled.backup_coordination()["file"]
+    filled.save_agent_state("a", "k", "changed")
+    filled.update_milestone_record("ms-1", "title: changed")
+    told = filled.restore_coordination(backup)
+    after = exported(filled, tmp_path, "after.jsonl").splitlines()
+    assert [line for line in after if '"store_restored"' not in line] == before.splitlines()
+    filled.restore_coordination(told["kept"])
+    assert filled.load_agent_state("a", "k") == "changed"
+    assert filled.read_milestone_record("ms-1") == "title: changed"
+    assert filled.send_agent_message("a", "b", "x-note", {})["id"] > 1
+
+
+def test_what_is_no_backup_changes_nothing(filled, tmp_path, dump):
+    before = dump()
+    (tmp_path / "text").write_text("no database")
+    with pytest.raises(UsageError, match="is no backup"):
+        filled.restore_coordination(str(tmp_path / "text"))
+    with pytest.raises(Refused, match="cannot read the backup"):
+        filled.restore_coordination(str(tmp_path / "missing"))
+    assert dump() == before
+
+
+def test_an_export_is_json_lines_that_any_backend_reads(filled, tmp_path, clock):
+    text = exported(filled, tmp_path, "e.jsonl")
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert lines[0] == {"format": "milestone_persist", "version": 1}
+    assert {line["table"] for line in lines[1:]} >= {"milestones", "agent_registry", "agent_state", "agent_messages"}
+    for backend in ("file", "hybrid", "database"):
+        with open_store(tmp_path / backend, clock=clock, environ={"MILESTONE_BACKEND": backend}) as other:
+            other.import_coordination(str(tmp_path / "e.jsonl"))
+            again = exported(other, tmp_path, f"{backend}.jsonl").splitlines()
+            assert [line for line in again if '"store_imported"' not in line] == text.splitlines()
+            assert other.read_milestone_record("ms-1") == "title: 'one'\n\n"
+            assert other.send_agent_message("a", "b", "x-note", {})["id"] > 1
+
+
+def test_importing_into_a_store_that_is_not_empty(filled, tmp_path):
+    exported(filled, tmp_path, "e.jsonl")
+    filled.save_agent_state("a", "k2", "later")
+    with pytest.raises(Refused, match="--replace replaces all of it"):
+        filled.import_coordination(str(tmp_path / "e.jsonl"))
+    assert filled.load_agent_state("a", "k2") == "later"
+    told = filled.import_coordination(str(tmp_path / "e.jsonl"), replace=True)
+    assert filled.load_agent_state("a", "k2", "gone") == "gone"
+    filled.restore_coordination(told["kept"])
+    assert filled.load_agent_state("a", "k2") == "later"
+
+
+@pytest.mark.parametrize("text", [
+    "", "{}", "no json", '{"format":"milestone_persist","version":1}\n{"table":"sqlite_master","row":{}}',
+    '{"format":"milestone_persist","version":1}\n{"table":"events"}',
+    '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"id) VALUES (1); --":1}}',
+    '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"nonsense":1}}',
+    '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"id":1,"event":[]}}',
+])
+def test_a_file_that_is_no_export_is_refused_and_changes_nothing(store, tmp_path, dump, text):
+    before = dump()
+    (tmp_path / "e.jsonl").write_text(text)
+    with pytest.raises(UsageError, match="is no export"):
+        store.import_coordination(str(tmp_path / "e.jsonl"))
+    assert dump() == before

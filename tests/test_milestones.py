@@ -1,0 +1,149 @@
+"""Milestones: records kept byte for byte, edits by hand noticed, leases."""
+from __future__ import annotations
+
+import pytest
+
+from milestone_persist import Refused, UsageError
+
+RECORD = "id: ms-1\r\ntitle: \"A: 'quoted' \\u00e9\"  # remark\nstatus: in_progress\npriority: high\nsteps:\n  title: no\n\n"
+
+
+def keeps_files(store):
+    return store.get_current_storage_backend() in ("file", "hybrid")
+
+
+def test_a_record_comes_back_byte_for_byte(store):
+    for number, text in enumerate([RECORD, "x", "\n\n", "tab\tend", "emoji 🎉", "'; DROP TABLE milestones; --"]):
+        store.create_milestone_record(f"ms-{number}", text)
+        assert store.read_milestone_record(f"ms-{number}") == text
+
+
+def test_its_headings_are_indexed(store):
+    store.create_milestone_record("ms-1", RECORD)
+    row, = store.list_milestones()
+    assert (row["id"], row["title"], row["status"], row["priority"]) == (
+        "ms-1", "A: 'quoted' é", "in_progress", "high")
+    store.update_milestone_record("ms-1", "title: 'it''s'\nstatus: done")
+    row, = store.list_milestones("done")
+    assert (row["title"], row["priority"]) == ("it's", "medium")
+    assert store.list_milestones("active") == []
+
+
+def test_it_can_be_made_only_once_and_changed_only_where_it_is(store):
+    store.create_milestone_record("ms-1", "one")
+    with pytest.raises(Refused, match="has a record already: update_milestone_record"):
+        store.create_milestone_record("ms-1", "two")
+    with pytest.raises(Refused, match="no record of milestone 'ms-2': did you mean ms-1"):
+        store.update_milestone_record("ms-2", "two")
+    with pytest.raises(Refused, match="no record of milestone 'ms-2'"):
+        store.read_milestone_record("ms-2")
+    with pytest.raises(UsageError, match="TEXT is empty"):
+        store.create_milestone_record("ms-2", "")
+    assert store.read_milestone_record("ms-1") == "one"
+    assert [row["id"] for row in store.list_milestones()] == ["ms-1"]
+
+
+def test_deleting_moves_it_to_completed(store, directory):
+    store.create_milestone_record("ms-1", RECORD)
+    store.delete_milestone_record("ms-1")
+    assert store.read_milestone_record("ms-1") == RECORD
+    assert [row["id"] for row in store.list_milestones("completed")] == ["ms-1"]
+    assert (directory / "completed" / "ms-1.yaml").exists() == keeps_files(store)
+    assert not (directory / "active" / "ms-1.yaml").exists()
+    for change in (lambda: store.delete_milestone_record("ms-1"), lambda: store.update_milestone_record("ms-1", "x")):
+        with pytest.raises(Refused, match="was deleted"):
+            change()
+    with pytest.raises(Refused, match="has a record already"):
+        store.create_milestone_record("ms-1", "again")
+
+
+def test_a_milestone_somebody_registered_for_gets_its_record(store):
+    store.register_agent("a", "scope-analyzer", "ms-1", "planning-1")
+    assert [row["title"] for row in store.list_milestones()] == ["ms-1"]
+    store.create_milestone_record("ms-1", "title: Real")
+    assert [row["title"] for row in store.list_milestones()] == ["Real"]
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+def test_files_edited_by_hand_are_noticed(store, directory):
+    store.create_milestone_record("MS-1", "title: one")
+    active = directory / "active"
+    (active / "MS-1.yaml").write_text("title: changed by hand\nstatus: paused")
+    (active / "by hand.yaml").write_text("title: |\n  new\npriority: low")
+    (active / "notes.txt").write_text("no record")
+    assert [(row["id"], row["title"], row["status"]) for row in store.list_milestones()] == [
+        ("MS-1", "changed by hand", "paused"), ("by hand", "by hand", "active")]
+    (directory / "completed").mkdir(exist_ok=True)
+    (active / "MS-1.yaml").rename(directory / "completed" / "MS-1.yaml")
+    (active / "by hand.yaml").unlink()
+    assert [(row["id"], row["status"]) for row in store.list_milestones()] == [("MS-1", "completed")]
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+def test_no_id_leaves_the_folder(store, directory):
+    ids = ["../../escape", "a/b", "..", ".hidden", "x" * 300, "y" * 299 + "é", "nul?*:|<>", "Ünï"]
+    for name in ids:
+        store.create_milestone_record(name, f"id: {name}\ntitle: t")
+        assert store.read_milestone_record(name) == f"id: {name}\ntitle: t"
+    assert {row["id"] for row in store.list_milestones()} == set(ids)
+    assert len(list((directory / "active").iterdir())) == len(ids)
+    assert all(len(path.name.encode()) <= 255 for path in (directory / "active").iterdir())
+
+
+def test_search_finds_text_whatever_the_case(store):
+    store.create_milestone_record("ms-1", "title: Log in\nnote: LOGIN page\nother: x")
+    store.create_milestone_record("login-2", "title: Other")
+    found = store.search_milestones("login")
+    assert [(row["id"], row["lines"]) for row in found] == [("login-2", []), ("ms-1", ["note: LOGIN page"])]
+    assert store.search_milestones("100%_") == []
+    with pytest.raises(UsageError, match="TERM is empty"):
+        store.search_milestones("")
+
+
+def test_analytics_count(store):
+    store.create_milestone_record("ms-1", "status: active\npriority: high")
+    store.create_milestone_record("ms-2", "status: paused\npriority: high")
+    store.register_agent("a", "scope-analyzer", "ms-1", "planning-1")
+    counted = store.get_milestone_analytics()
+    assert counted["milestones"] == {"total": 2, "active": 1, "paused": 1}
+    assert counted["priorities"] == {"total": 2, "high": 2}
+    assert counted["operations"] == {"total": 1, "planning": 1}
+    assert counted["agents"] == {"total": 1, "active": 1}
+
+
+def test_a_lease_is_its_owners_until_it_expires(store, connect, clock):
+    other = connect()
+    lease = store.acquire_milestone_lock("ms-1", owner="a", ttl=60)
+    assert lease["expires_at"] == "2026-01-01 00:01:00.000"
+    with pytest.raises(Refused, match="locked by 'a' until 2026-01-01 00:01:00.000"):
+        other.acquire_milestone_lock("ms-1", owner="b", wait=30)
+    assert clock.seconds >= 1767225600 + 30  # it waited, by the clock
+    assert store.acquire_milestone_lock("ms-1", owner="a", ttl=60)["expires_at"] > lease["expires_at"]
+    clock.advance(61)
+    assert other.acquire_milestone_lock("ms-1", owner="b", wait=0)["owner"] == "b"
+    with pytest.raises(Refused, match="is 'b''s, not 'a''s"):
+        store.release_milestone_lock("ms-1", owner="a")
+    other.release_milestone_lock("ms-1", owner="b")
+    with pytest.raises(Refused, match="is not locked"):
+        other.release_milestone_lock("ms-1", owner="b")
+
+
+def test_waiting_ends_when_the_lease_is_given_back(store, connect, clock):
+    store.acquire_milestone_lock("ms-1", owner="a")
+    clock.during_sleep = lambda: store.release_milestone_lock("ms-1", owner="a")
+    assert connect().acquire_milestone_lock("ms-1", owner="b")["owner"] == "b"
+
+
+def test_a_lease_without_a_name_cannot_be_taken_twice(store):
+    store.acquire_milestone_lock("ms-1", wait=0)
+    with pytest.raises(Refused, match="locked by 'anonymous'"):
+        store.acquire_milestone_lock("ms-1", wait=0)
+    store.release_milestone_lock("ms-1")
+    store.acquire_milestone_lock("ms-1", wait=0)
+
+
+def test_the_agent_of_the_environment_owns_it(environ, connect):
+    environ["AGENT_ID"] = "exec-1"
+    store = connect()
+    assert store.acquire_milestone_lock("ms-1")["owner"] == "exec-1"
+    assert store.acquire_milestone_lock("ms-1", wait=0)["owner"] == "exec-1"
