@@ -5,7 +5,7 @@
 #
 # The agents plan the review of DIRECTORY (this project, if none is named). Each is a process of its own, in another
 # shell where there is one, and all they share is the coordination store: MILESTONE_DIR if that is set, else a fresh
-# directory under ${TMPDIR:-/tmp}, which stays for you to look at.
+# directory under ${TMPDIR:-/tmp} (or here, if nothing can be written there), which stays for you to look at.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,7 +15,8 @@ if [ -n "${MILESTONE_DIR:-}" ]; then
   run=$(date +%s)-$$
 else
   run=1
-  MILESTONE_DIR=$(mktemp -d "${TMPDIR:-/tmp}/planning-session.XXXXXX")/.milestones
+  place=$(mktemp -d "${TMPDIR:-/tmp}/planning-session.XXXXXX" 2>/dev/null || mktemp -d "$PWD/planning-session.XXXXXX")
+  MILESTONE_DIR=$place/.milestones
 fi
 MILESTONE_BACKEND=hybrid
 AGENTS=$here/planning-session
