@@ -42,6 +42,14 @@ class Console:
         self.stderr.flush()
 
 
+    def draw_progress(self, what: str, done: int, total: int) -> None:
+        """A bar on the terminal's last line, gone when the work is done."""
+        filled = 30 * done // max(total, 1)
+        bar = f"\r{what:<26} [{'#' * filled}{' ' * (30 - filled)}] {done}/{total}"
+        self.stderr.write((bar if done < total else "\r" + " " * len(bar) + "\r").encode())
+        self.stderr.flush()
+
+
 def main(argv: list[str], console: Console) -> int:
     """Run one command line (without the program's name); returns the exit status."""
     try:
@@ -210,6 +218,8 @@ def _open(op: Operation, call: Call, console: Console) -> Storage:
     store = (open_for(call.directory, console.environ, console.clock, op.creates, op.backend) if op.opens else
              Place(call.directory, console.environ, console.clock))
     store.warn = lambda text: console.complain("warning: " + text)
+    if console.stderr.isatty():
+        store.report = console.draw_progress
     return store
 
 

@@ -162,7 +162,9 @@ def where(data: Row) -> str:
 
 
 def doctor(data: Row) -> str:
-    return f"sound: {plain(data['database'])} ({data['engine']}, journal {data['journal_mode']})\n"
+    journal = f", journal {data['journal_mode']}" if data.get("journal_mode") else ""
+    place = f", on {data['filesystem']}" if data["filesystem"] else ""
+    return f"sound: {plain(data['database'])} ({data['engine']}{journal}{place})\n"
 
 
 def generated(data: list[Row]) -> str:

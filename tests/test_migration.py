@@ -1,6 +1,7 @@
 """Moving between backends: everything arrives, failures change nothing, late writers follow."""
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
+from milestone_persist.cli import Console, main
 from milestone_persist.operations import migration, transfer
 
 LOCAL = ("file", "hybrid", "database")
@@ -215,3 +217,21 @@ def test_data_elsewhere_than_the_settings_say_is_refused(open_on):
         open_on(MILESTONE_BACKEND="file")
     with pytest.raises(UsageError, match="MILESTONE_BACKEND names no backend"):
         open_on(MILESTONE_BACKEND="sqlite")
+
+
+def test_a_terminal_shows_how_far_it_is_and_a_pipe_does_not(tmp_path, clock):
+    class Terminal(io.BytesIO):
+        def isatty(self):
+            return True
+
+    def run(stderr, *words):
+        environ = {"MILESTONE_DIR": str(tmp_path / "d")}
+        return main([*words], Console(io.BytesIO(), io.BytesIO(), stderr, environ, clock))
+
+    run(io.BytesIO(), "save-agent-state", "a", "k", "v")
+    terminal, pipe = Terminal(), io.BytesIO()
+    assert run(terminal, "migrate-storage-backend", "hybrid") == 0
+    assert b"agent_state" in terminal.getvalue() and b"[#" not in pipe.getvalue()
+    assert terminal.getvalue().rstrip(b" ").endswith(b"\r")
+    assert run(pipe, "migrate-storage-backend", "file") == 0
+    assert pipe.getvalue() == b""

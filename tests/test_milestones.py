@@ -5,7 +5,8 @@ import pytest
 
 from milestone_persist import Refused, UsageError
 
-RECORD = "id: ms-1\r\ntitle: \"A: 'quoted' \\u00e9\"  # remark\nstatus: in_progress\npriority: high\nsteps:\n  title: no\n\n"
+RECORD = ("id: ms-1\r\ntitle: \"A: 'quoted' \\u00e9\"  # remark\nstatus: in_progress\npriority: high\n"
+          "steps:\n  title: no\n\n")
 
 
 def keeps_files(store):

@@ -180,6 +180,6 @@ def _read_export(file: str) -> dict[str, list[Row]]:
 
 def _is_row(item: Any, columns: dict[str, set[str]]) -> bool:
     """Whether a parsed line is a row of a table, with columns that it has and values that fit into one."""
-    return (isinstance(item, dict) and item.get("table") in columns and isinstance(item.get("row"), dict)
-            and 0 < len(item["row"]) and set(item["row"]) <= columns[item["table"]]
+    return bool(isinstance(item, dict) and str(item.get("table")) in columns and isinstance(item.get("row"), dict)
+            and item["row"] and set(item["row"]) <= columns[item["table"]]
             and not any(isinstance(value, (list, dict, bool)) for value in item["row"].values()))

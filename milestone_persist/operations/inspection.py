@@ -6,6 +6,7 @@ import os
 from ..errors import StorageError
 from ..location import find_data_directory
 from ..registry import operation
+from ..storage.filesystem import filesystem_of, is_network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ def doctor(store: Storage) -> Row:
     wrong = store.check()
     if wrong:
         raise StorageError(f"{store.directory} is damaged: " + "; ".join(wrong[:5]))
-    return store.describe()
+    if is_network(store.directory):
+        store.warn(f"{store.directory} lies on {filesystem_of(store.directory)}, whose locks cannot be trusted between "
+                   "machines: use it from one machine only, or PostgreSQL (MILESTONE_DATABASE_URL)")
+    return {**store.describe(), "filesystem": filesystem_of(store.directory)}
 
 
 @operation(text="generated", shell=False, creates=False)
