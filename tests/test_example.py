@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
 
 import pytest
 from conftest import ROOT
@@ -10,20 +12,27 @@ from conftest import ROOT
 EXAMPLE = ROOT / "examples" / "planning-session.sh"
 
 
+def run_example(shell, directory, cwd, **variables):
+    """Run it without HOME in `cwd`; what it prints."""
+    done = subprocess.run([shell, EXAMPLE, directory], env={"PATH": os.environ["PATH"], **variables}, cwd=cwd,
+                          stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 @pytest.mark.parametrize("shell", ["sh", "dash", "bash", "zsh"])
-def test_example_session_makes_the_rows_it_shows(shell, need, run, tmp_path):
+def test_example_session_makes_the_rows_it_shows(shell, need, tmp_path):
     tree, temporary = tmp_path / "a tree", tmp_path / "it's a place"
     for path, text in {"src/a.py": "1\n" * 300, "src/b.md": "1\n" * 600, "top.sh": "1\n2"}.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_text(text)
     temporary.mkdir()
 
-    done = run(["env", "-u", "HOME", need(shell), EXAMPLE, tree], cwd=temporary, TMPDIR=str(temporary),
-               MILESTONE_DATABASE_URL="postgresql://nowhere")
+    text = run_example(need(shell), tree, temporary, TMPDIR=str(temporary),
+                       MILESTONE_DATABASE_URL="postgresql://nowhere")
 
-    assert (done.status, done.err) == (0, "")
     [database] = temporary.glob("planning-session.*/.milestones/coordination.db")
-    assert str(database) in done.text
+    assert str(database) in text
     rows = sqlite3.connect(database).execute
     session, milestone, status, progress = rows(
         "SELECT session_id, milestone_id, status, progress FROM coordination_sessions").fetchone()
@@ -40,14 +49,13 @@ def test_example_session_makes_the_rows_it_shows(shell, need, run, tmp_path):
     record = (database.parent / "active" / f"{milestone}.yaml").read_text()
     assert f'planning_session: "{session}"' in record and "review src" in record
     for shown in (session, milestone, "completion_notification", "planning-estimates"):
-        assert shown in done.text
+        assert shown in text
 
 
-def test_example_session_uses_the_directory_it_is_given(run, tmp_path):
+def test_example_session_uses_the_directory_it_is_given(tmp_path):
     (tmp_path / "empty").mkdir()
     for _ in range(2):
-        done = run(["sh", EXAMPLE, "empty"], MILESTONE_DIR="here/.milestones")
-        assert (done.status, done.err) == (0, "")
+        run_example("sh", "empty", tmp_path, MILESTONE_DIR="here/.milestones")
     rows = sqlite3.connect(tmp_path / "here" / ".milestones" / "coordination.db").execute(
         "SELECT status FROM coordination_sessions").fetchall()
     assert rows == [("completed",), ("completed",)]
