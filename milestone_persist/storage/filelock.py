@@ -1,4 +1,8 @@
-"""A lock between processes and threads, on a file of its own: shared for readers, exclusive for a writer."""
+"""A lock between processes and threads, on files of its own: shared for readers, exclusive for a writer.
+
+Who wants it passes a queue of one place first, and waits there for the lock. So whoever has just given it back cannot
+take it again before the one that waits, and readers that come and go cannot keep a writer out.
+"""
 from __future__ import annotations
 
 import fcntl
@@ -8,43 +12,60 @@ import time
 from . import embedded
 from .directory import cannot_write
 
-LONGEST_NAP = 0.02  # seconds between two tries
-
 
 class FileLock:
-    """Not reentrant; each holder has a FileLock of its own. The file is never removed."""
+    """Not reentrant; each holder has one of its own. `path`.lock and `path`.queue are never removed."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor: int | None = None
 
     def acquire(self, exclusive: bool) -> None:
-        """Wait for the lock; StorageError when another process keeps it too long."""
-        self._descriptor = self._open()
-        until, nap = time.monotonic() + embedded.BUSY_SECONDS, 0.0005
-        while True:
-            try:
-                fcntl.flock(self._descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-                return
-            except OSError as error:
-                if not isinstance(error, BlockingIOError) or time.monotonic() >= until:
-                    self.release()
-                    busy = isinstance(error, BlockingIOError)
-                    raise (embedded.busy(self.path) if busy else cannot_write(self.path, error)) from None
-            time.sleep(nap)
-            nap = min(nap * 2, LONGEST_NAP)
-
-    def _open(self) -> int:
+        """Wait for the lock; StorageError when others keep it too long."""
+        until = time.monotonic() + embedded.BUSY_SECONDS
+        place = _wait(self.path + ".queue", fcntl.LOCK_EX, until)
         try:
-            try:
-                return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-            except PermissionError:  # who may only read may still lock
-                return os.open(self.path, os.O_RDONLY)
-        except OSError as error:
-            raise cannot_write(self.path, error) from None
+            self._descriptor = _wait(self.path + ".lock", fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, until)
+        finally:
+            os.close(place)
 
     def release(self) -> None:
         """Give the lock back; doing so again does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _wait(path: str, kind: int, until: float) -> int:
+    """The descriptor that holds the lock on a file."""
+    descriptor = _open(path)
+    try:
+        while not _try(descriptor, kind):
+            if time.monotonic() >= until:
+                raise embedded.busy(path)
+            time.sleep(0.001 + time.monotonic_ns() % 1009 / 250_000)  # 1 to 5 ms, each time another
+    except OSError as error:
+        os.close(descriptor)
+        raise cannot_write(path, error) from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _try(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+
+
+def _open(path: str) -> int:
+    try:
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:  # who may only read may still lock
+            return os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise cannot_write(path, error) from None

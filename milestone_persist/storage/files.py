@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .interface import Params, Row
 
 HEAD = "file-store.json"  # there is a store; how often it was written; the last number given out in each numbered table
-LOCK = "file-store.lock"
+LOCK = "file-store"  # .lock and .queue
 
 
 class FileStorage(EmbeddedStorage):
@@ -38,14 +38,13 @@ class FileStorage(EmbeddedStorage):
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True) -> None:
         super().__init__(directory, os.path.join(directory, HEAD), clock, environ)
         self._lock = FileLock(os.path.join(directory, LOCK))
-        self._head = ""  # the head that belongs to the rows in memory
+        self._head: str | None = None  # the head that belongs to the rows in memory
         self._inside = False
         exists = os.path.exists(self.path) or is_pending(directory)
         self.in_memory = not exists and not create
-        self._memory: Memory
-        self.connection = sqlite3.connect(":memory:", check_same_thread=False)
+        self.connect(":memory:")
+        self._memory = Memory(self.connection, directory)
         if self.in_memory:
-            self._start_empty()
             self._memory.load_nothing()
         elif not exists:
             create_directory(directory)
@@ -56,13 +55,13 @@ class FileStorage(EmbeddedStorage):
         self._acquire(exclusive=True)
         try:
             if not os.path.exists(self.path):
-                self._start_empty()
                 settings = [(table, table.key_of(row)) for table in self._memory.tables if table.name in ONE_FILE
                             for row in self.run(f"SELECT * FROM {table.name}")]
                 self._save(self._memory.files_of(settings), {
                     "schema_version": SCHEMA_VERSION, "store": os.urandom(8).hex(), "generation": 0})
         finally:
-            self._lock.release()
+            self._leave()
+        self._head = None  # from now on, what the files hold
 
     # Transactions
 
@@ -112,7 +111,7 @@ class FileStorage(EmbeddedStorage):
 
     def rollback(self) -> None:
         super().rollback()
-        self._head = ""  # what was loaded meanwhile is undone too
+        self._head = None  # what was loaded meanwhile is undone too
         self._leave()
 
     def _leave(self) -> None:
@@ -146,8 +145,7 @@ class FileStorage(EmbeddedStorage):
         if version > SCHEMA_VERSION:
             raise StorageError(f"{self.path} has schema version {version}, newer than this program's {SCHEMA_VERSION}: "
                                "use a newer milestone_persist")
-        self._start_empty()
-        self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", sequences.items())
+        self._memory.clear(sequences)
         self._head = text
 
     def _read_head(self) -> str:
@@ -159,15 +157,10 @@ class FileStorage(EmbeddedStorage):
         except (OSError, UnicodeDecodeError) as error:
             raise damaged(self.path, f"it cannot be read: {error}") from None
 
-    def _start_empty(self) -> None:
-        self.connection.close()
-        self.connect(":memory:")
-        self._memory = Memory(self.connection, self.directory)
-
     # Memory to files
 
     def _write_changes(self) -> None:
-        head = json.loads(self._head)
+        head = json.loads(self._head or "")
         files = self._memory.changed_files()
         if files or head["sequences"] != self._memory.last_numbers():
             self._save(files, head)
@@ -189,13 +182,13 @@ class FileStorage(EmbeddedStorage):
 
     def check(self) -> list[str]:
         wrong: list[str] = []
-        self._head = ""  # read every file anew
+        self._head = None  # read every file anew
         try:
             with self.snapshot():
                 self._memory.load_all(wrong)
-                wrong += super().check() + self._check_numbers(json.loads(self._head)["sequences"])
+                wrong += super().check() + self._check_numbers(json.loads(self._head or "")["sequences"])
             if wrong:
-                self._head = ""
+                self._head = None
         except StorageError as error:
             wrong.append(str(error))
         return wrong

@@ -46,11 +46,11 @@ def finish_pending(directory: str) -> None:
     try:
         with open(path, "rb") as file:
             contents = json.loads(file.read())
-        if not all(_is_ours(name) for name in contents):
+        if not isinstance(contents, dict) or not all(_is_ours(name) for name in contents):
             raise ValueError
     except FileNotFoundError:
         return
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError):
         raise StorageError(f"{path} cannot be read; everything was left as it is: put a backup in the directory's "
                            "place, or remove this file to lose the one change it holds") from None
     try:

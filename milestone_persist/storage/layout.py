@@ -60,12 +60,13 @@ class Table:
         names = [file_name_of(part, longest=LONGEST // len(key)) for part in key]
         return f"{self.folder}/{'='.join(names)}.json"
 
-    def places_of(self, key: Key, row: Row | None) -> dict[str, Row | None]:
-        """What each file that may hold this key must hold of it: the row, or nothing."""
-        if not self.settled_by:
-            return {self.file_of(key): row}
-        settled = row is not None and row[self.settled_by] is not None
-        return {self.file_of(key, settled): row, self.file_of(key, not settled): None}
+    def places_of(self, key: Key, row: Row | None, was_settled: bool) -> dict[str, Row | None]:
+        """What each file must hold of this key, the row or nothing; `was_settled`: whether it may have been before."""
+        settled = bool(self.settled_by) and row is not None and row[self.settled_by] is not None
+        places = {self.file_of(key, settled): row}
+        if self.settled_by and (settled or was_settled):
+            places[self.file_of(key, not settled)] = None
+        return places
 
     def files(self, directory: str, settled: bool = False) -> list[str]:
         """The files there are, relative to the data directory, of the rows that are settled or of the others."""
@@ -119,8 +120,9 @@ class Table:
 
     def change_file(self, directory: str, file: str, changes: dict[Key, Row | None],
                     may_exist: bool) -> dict[str, str | None]:
-        """{file: its new text} with these rows changed (None: gone); its text is None if no row is left; {} if none changed.
+        """The new text of a file in which these rows have changed (None: are gone), as {file: text}.
 
+        The text is None where no row is left; {} where nothing has changed.
         may_exist: whether the rows may be there already; StorageError if they are and may not
         """
         if file.endswith(".json"):

@@ -6,7 +6,7 @@ import os
 import sqlite3
 
 from ..errors import StorageError
-from .layout import ONE_FILE, Table, damaged, read_layout
+from .layout import Table, damaged, read_layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,18 @@ class Memory:
         self.tracked: set[Table] = set()
         self.writing = False
         self.connection.execute("CREATE TEMP TABLE changed (name, key)")
+
+    def clear(self, last_numbers: dict[str, int]) -> None:
+        """Forget every row; new ones are numbered from there on."""
+        for table in list(self.tracked):
+            self._untrack(table)
+        self.connection.execute("PRAGMA foreign_keys = OFF")
+        for name in ("changed", "sqlite_sequence", *(table.name for table in self.tables)):
+            self.connection.execute(f"DELETE FROM {name}")
+        self.connection.execute("PRAGMA foreign_keys = ON")
+        self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", last_numbers.items())
+        self.unloaded = set(self.tables)
+        self.unsettled = {table for table in self.tables if table.settled_by}
 
     def start(self, writing: bool) -> None:
         """Make ready for a transaction that has begun."""
@@ -99,8 +111,6 @@ class Memory:
                     raise
                 wrong.append(str(error))
         self._untrack(table)
-        if table.name in ONE_FILE and files:  # instead of what the schema put there
-            self.connection.execute(f"DELETE FROM {table.name}")
         self.connection.execute("SAVEPOINT loading")
         try:
             self._insert(table, [row for _, rows in files for row in rows])
@@ -148,7 +158,7 @@ class Memory:
         if table in self.tracked:
             self.tracked.remove(table)
             for event in EVENTS:
-                self.connection.execute(f"DROP TRIGGER temp.{table.name}_{event}")
+                self.connection.execute(f"DROP TRIGGER IF EXISTS temp.{table.name}_{event}")
 
     def changed_files(self) -> dict[str, str | None]:
         """The new text of each file that a changed row lies in or has left; None where no row is left."""
@@ -160,7 +170,7 @@ class Memory:
         """The same for the rows with these keys."""
         by_file: dict[tuple[str, Table], dict[Key, Row | None]] = {}
         for table, key in keys:
-            for file, row in table.places_of(key, self._read_row(table, key)).items():
+            for file, row in table.places_of(key, self._read_row(table, key), table not in self.unsettled).items():
                 by_file.setdefault((file, table), {})[key] = row
         contents: dict[str, str | None] = {}
         for (file, table), rows in by_file.items():
