@@ -164,14 +164,14 @@ class Monitor:
     def _line(self, text: str) -> str:
         return f"{format_time(self.clock.time())} {plain(text)}"
 
-    def heed_signals(self, *names: str) -> list[tuple[int, Any]]:
-        """End in good order on these signals; returns what was done on them before."""
+    def heed_signals(self) -> list[tuple[int, Any]]:
+        """End in good order on SIGTERM, SIGINT and SIGHUP; returns what was done on them before."""
         import signal
 
         def note(number: int, frame: object) -> None:
             self.signal = signal.Signals(number).name
 
-        return [(number, signal.signal(number, note)) for number in (getattr(signal, name) for name in names)]
+        return [(number, signal.signal(number, note)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
 
 
 def run_in_foreground(monitor: Monitor) -> str:
@@ -185,7 +185,7 @@ def run_in_foreground(monitor: Monitor) -> str:
     except OSError as error:
         raise _refusal(monitor.directory, error) from None
     is_main = threading.current_thread() is threading.main_thread()
-    before = monitor.heed_signals("SIGTERM", "SIGINT", "SIGHUP") if is_main else []
+    before = monitor.heed_signals() if is_main else []
     try:
         reason = monitor.run()
     finally:
@@ -195,6 +195,11 @@ def run_in_foreground(monitor: Monitor) -> str:
     return reason
 
 
+def background_command(directory: str, seconds: int) -> list[str]:
+    """The command line of the process in the background."""
+    return [sys.executable, "-I", "-S", "-c", _START, os.path.dirname(PACKAGE), directory, str(seconds)]
+
+
 def start_in_background(directory: str, seconds: int, environ: Mapping[str, str]) -> Row:
     """Start a monitor that outlives the caller; its answer, once it holds the lock: what it says of itself, and
     whether it was `started` or had been running."""
@@ -202,9 +207,9 @@ def start_in_background(directory: str, seconds: int, environ: Mapping[str, str]
 
     if not sys.executable:
         raise StorageError("this Python does not know its own path: run start_session_monitor from a shell")
-    command = [sys.executable, "-I", "-S", "-c", _START, os.path.dirname(PACKAGE), directory, str(seconds)]
-    child = subprocess.Popen(command, env=dict(environ), cwd="/", start_new_session=True, stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    child = subprocess.Popen(background_command(directory, seconds), env=dict(environ), cwd="/",
+                             start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
     try:
         answer = child.communicate(timeout=PATIENCE_SECONDS)[0].decode("utf-8", "replace")
     except subprocess.TimeoutExpired:
@@ -228,14 +233,11 @@ def _read_answer(answer: str) -> Row:
 
 def serve_in_background(monitor: Monitor) -> None:
     """The life of the process that start_in_background started: one answer to the one who waits, then the loop."""
-    import signal
-
     if os.fork():  # the caller's child ends at once; the monitor belongs to nobody
         os._exit(0)
     os.umask(0o077)
     monitor.about["pid"] = os.getpid()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    monitor.heed_signals("SIGTERM", "SIGINT")
+    monitor.heed_signals()
     try:
         entered = monitor.enter()
         told = {"started": entered, **(monitor.about if entered else find_monitor(monitor.directory) or {})}

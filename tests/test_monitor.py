@@ -1,6 +1,7 @@
 """The session monitor: what a check does, the loop with a clock moved by hand, and the process with real shells."""
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import pytest
 from conftest import ROOT
 
 from milestone_persist import Refused, StorageError, UsageError
-from milestone_persist.monitor import Monitor
+from milestone_persist.monitor import Monitor, background_command
 from milestone_persist.monitor_files import LOCK, LOG, PID, STOP, append_log, find_monitor, try_lock
 from milestone_persist.storage.interface import Clock
 
@@ -307,6 +308,20 @@ def test_the_log_keeps_one_old_copy(directory):
     assert (directory / (LOG + ".1")).read_text() == "line 5\nline 6\n"
 
 
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_a_file_system_without_locks_is_told(cli, monkeypatch):
+    import fcntl
+
+    def no_locks(file, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    for words in (["start-session-monitor", "--foreground"], ["get-session-monitor-status"]):
+        done = cli(*words)
+        assert (done.status, done.text, done.err.count("\n")) == (3, "", 1)
+        assert LOCK in done.err and os.strerror(errno.ENOLCK) in done.err
+
+
 # The storage in trouble during a check.
 
 @pytest.fixture
@@ -491,16 +506,19 @@ def open_files(pid):
 
 
 @on_one_backend
-def test_it_outlives_the_terminal_of_its_caller(background, run, directory):
+def test_it_outlives_the_terminal_of_its_caller(background, run, directory, tmp_path):
     terminal = ("import os, pty, sys\n"
                 "pid, screen = pty.fork()\n"
                 "if pid == 0: os.execvp('sh', ['sh', '-c', sys.argv[1]])\n"
                 "said = b''\n"
-                "while b'log:' not in said: said += os.read(screen, 1000)\n"
+                "while b'done' not in said: said += os.read(screen, 1000)\n"
                 "os.close(screen)\n"
                 "os.waitpid(pid, 0)\n")
-    done = run([sys.executable, "-c", terminal, f'. "{ADAPTER}"; start_session_monitor; while :; do sleep 1; done'])
+    script = (f'. "{ADAPTER}"; start_session_monitor >said; '
+              'ps -o tty= -p "$(cat .milestones/session-monitor.pid)" >tty; echo done; while :; do sleep 1; done')
+    done = run([sys.executable, "-c", terminal, script])
     assert done.status == 0, done
+    assert (tmp_path / "tty").read_text().strip("? \n") == ""
     assert run(["sh", "-c", f'. "{ADAPTER}"; get_session_monitor_status']).text.startswith("running")
 
 
@@ -534,6 +552,17 @@ def test_a_start_that_fails_says_so(program, directory):
     done = program("start-session-monitor")
     assert (done.status, done.text, done.err.count("\n")) == (3, "", 1)
     assert LOCK in done.err
+
+
+@on_one_backend
+def test_it_does_not_stay_when_whoever_started_it_has_gone(program, directory, environ):
+    program("initialize-agent-coordination")
+    reader, writer = os.pipe()
+    os.close(reader)
+    subprocess.run(background_command(str(directory), 300), env=environ, stdout=writer, check=False)
+    os.close(writer)
+    wait_until(lambda: log_of(directory)[-1:] == ["ended: nobody waited for it to start"], "the end")
+    assert not is_running(directory)
 
 
 @on_one_backend
