@@ -403,3 +403,17 @@ def test_an_execution_killed_after_spec_is_carried_on(environ, directory, later)
     assert later(f"finalize_milestone_execution {EXECUTION}").status == 1
     assert later(f"save_agent_state t task-1 x; save_agent_state t execute-phase-results y; "
                  f"finalize_milestone_execution {EXECUTION}").status == 0
+
+
+def test_a_finalizing_that_was_killed_after_moving_the_record_can_be_run_again(store):
+    store.register_agent("all", "milestone-executor", "ms-123", EXECUTION)
+    store.create_milestone_record("ms-123", "title: it")
+    for key in ("design-phase-results", "spec-a", "task-a", "execute-phase-results"):
+        store.save_agent_state("all", key, "x")
+    storage = store._storage()
+    with pytest.raises(KeyboardInterrupt), storage.transaction():
+        store.finalize_milestone_execution(EXECUTION)
+        raise KeyboardInterrupt
+    assert store.finalize_milestone_execution(EXECUTION)["changed"] is True
+    assert store.read_milestone_record("ms-123") == "title: it"
+    assert [row["status"] for row in store.list_milestones()] == ["completed"]
