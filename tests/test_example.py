@@ -20,7 +20,7 @@ def run_example(shell, directory, cwd, **variables):
     return done.stdout
 
 
-@pytest.mark.parametrize("shell", ["sh", "dash", "bash", "zsh"])
+@pytest.mark.parametrize("shell", ["sh", "bash", "zsh"])
 def test_example_session_makes_the_rows_it_shows(shell, need, tmp_path):
     tree, temporary = tmp_path / "a tree", tmp_path / "it's a place"
     for path, text in {"src/a.py": "1\n" * 300, "src/b.md": "1\n" * 600, "top.sh": "1\n2"}.items():
