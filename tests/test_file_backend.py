@@ -8,6 +8,8 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +33,14 @@ def backend():
 @pytest.fixture
 def environ(tmp_path):
     return {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "MILESTONE_BACKEND": "file"}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """In memory where that can be: these tests write many files, and none asks what a power cut does."""
+    memory = "/dev/shm"
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as home:
+        yield Path(home) / ".milestones"
 
 
 @pytest.fixture
@@ -99,7 +109,7 @@ def test_values_come_back_byte_for_byte(connect, value):
     assert connect().load_agent_state("a", "k") == value
 
 
-def test_any_id_has_a_file_of_its_own_inside_the_directory(connect, directory, tmp_path):
+def test_any_id_has_a_file_of_its_own_inside_the_directory(connect, directory):
     store = connect()
     for name in NASTY:
         store.register_agent(name, "validation", name, "s-" + name)
@@ -108,16 +118,19 @@ def test_any_id_has_a_file_of_its_own_inside_the_directory(connect, directory, t
     assert {name: again.load_agent_state(name, name) for name in NASTY} == {name: name for name in NASTY}
     names = [path.name for path in (directory / "agent-registry").iterdir()]
     assert len({name.lower() for name in names}) == len(NASTY)
-    assert os.listdir(tmp_path) == [directory.name]
+    assert os.listdir(directory.parent) == [directory.name]
     longest = max(len(path.name) for path in directory.rglob("*"))
     assert longest < 255 - len(".part")
 
 
-def test_a_taken_message_rewrites_a_small_file_only(store, directory):
-    for name in ("a", "b", "c"):
-        store.register_agent(name, "validation", "ms", "s")
-    for number in range(250):
-        store.send_agent_message("a", "b" if number == 120 else "c", "progress_update", {"n": number})
+def test_a_taken_message_rewrites_a_small_file_only(store, opened, directory):
+    store.register_agent("b", "validation", "ms", "s")
+    storage = opened()
+    with storage.transaction():
+        for number in range(250):
+            storage.execute("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload) "
+                            "VALUES ('s', 'a', :to, 'progress_update', :payload)",
+                            {"to": "b" if number == 120 else "c", "payload": json.dumps({"n": number})})
     before = files_below(directory)
     assert store.get_agent_messages("b", True)[0]["payload"] == {"n": 120}
     changed = {name for name, data in files_below(directory).items() if before.get(name) != data}
@@ -230,7 +243,6 @@ def test_a_store_that_was_moved_away_is_not_made_anew(opened, directory):
 
 
 def _send_and_take(directory, number, results):
-    os.fsync = lambda descriptor: None  # what a power cut does is not asked here
     with open_store(directory, environ={"MILESTONE_BACKEND": "file"}) as store:
         sent, taken = [], []
         for _ in range(100):
@@ -302,14 +314,14 @@ def _change_much(directory):
         storage.execute("UPDATE agent_messages SET delivered_at = 'x', acknowledged_at = 'x' WHERE id = 1")
 
 
-def test_killed_at_any_call_the_rows_are_as_before_or_as_after(opened, directory, tmp_path):
+def test_killed_at_any_call_the_rows_are_as_before_or_as_after(opened, directory):
     storage = opened()
     insert_agent(storage, "a")
     storage.execute("INSERT INTO agent_state (agent_id, state_key, state_value) VALUES ('a', 'old', 'v')")
     for _ in range(2):
         storage.execute("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload) "
                         "VALUES ('s', 'a', 'b', 'progress_update', '{}')")
-    before, aside = rows_of(storage), tmp_path / "aside"
+    before, aside = rows_of(storage), directory.parent / "aside"
     os.rename(directory, aside)
     seen, number, through = [], 0, False
     while not through:
@@ -329,7 +341,7 @@ def test_killed_at_any_call_the_rows_are_as_before_or_as_after(opened, directory
     assert number > 20 and seen == sorted(seen, reverse=True) and {*seen} == {True, False}
 
 
-def test_killed_while_it_is_made_it_can_be_made_again(directory, tmp_path):
+def test_killed_while_it_is_made_it_can_be_made_again(directory):
     number, through = 0, False
     while not through:
         number += 1
@@ -339,6 +351,21 @@ def test_killed_while_it_is_made_it_can_be_made_again(directory, tmp_path):
         storage.close()
         subprocess.run(["rm", "-r", directory], check=True)
     assert number > 10
+
+
+def test_each_step_is_on_the_disk_before_the_next(opened, monkeypatch):
+    storage, steps = opened(), []
+    for name in ("fsync", "replace", "unlink"):
+        def note(*args, name=name, real=getattr(os, name)):
+            steps.append(name if name == "fsync" else f"{name} {os.path.basename(args[-1])}")
+            return real(*args)
+        monkeypatch.setattr(os, name, note)
+    insert_agent(storage, "a")
+    del steps[:]
+    storage.execute("UPDATE agent_registry SET status = 'paused'")
+    folders = ["fsync"] * 2
+    assert steps == ["fsync", f"replace {JOURNAL}", "fsync", "fsync", "replace a.json", "fsync", f"replace {HEAD}",
+                     *folders, f"unlink {JOURNAL}"]
 
 
 def _leave_journal(directory, contents):
@@ -357,14 +384,14 @@ def test_a_reader_carries_out_what_a_crash_left(opened, directory):
 
 
 @pytest.mark.parametrize("contents", ["{", "[]", '{"../outside": "x"}', '{"/etc/x": "x"}', '{"a/../../x": "x"}', "3"])
-def test_a_journal_that_is_none_is_not_carried_out(opened, directory, tmp_path, contents):
+def test_a_journal_that_is_none_is_not_carried_out(opened, directory, contents):
     storage = opened()
     _leave_journal(directory, contents)
-    files = files_below(tmp_path)
+    files = files_below(directory.parent)
     for sql in ("SELECT 1", "DELETE FROM events"):
         with pytest.raises(StorageError, match=JOURNAL):
             storage.execute(sql)
-    assert files_below(tmp_path) == files
+    assert files_below(directory.parent) == files
 
 
 def test_a_full_disk_changes_nothing(opened, directory, monkeypatch):
