@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
 from cluster import Cluster, find_program
+
 from milestone_persist import open_store
 from milestone_persist.cli import Console, main
 from milestone_persist.opening import open_for

@@ -206,11 +206,12 @@ def test_help(cli):
     assert cli("help", "nothing-such").status == 2
 
 
-def test_the_directory_may_be_named(cli, tmp_path):
+def test_the_directory_may_be_named(cli, tmp_path, backend):
     for words in (["--dir", tmp_path / "one"], [f"--dir={tmp_path / 'one'}"]):
         assert cli(*words, "save-agent-state", "a", "k", "v").status == 0
     assert cli("--dir", tmp_path / "one", "load-agent-state", "a", "k").text == "v"
-    assert cli("load-agent-state", "a", "k").status == 1
+    if backend != "postgresql":  # there, directories share the database
+        assert cli("load-agent-state", "a", "k").status == 1
 
 
 def test_json_that_is_safe_for_echo_has_only_unicode_escapes(cli):

@@ -23,7 +23,8 @@ _NARROW = ("agent:", "inbox:", "milestone:", "events")
 
 _LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\; SET client_min_messages = error\\; "
            f"SET lock_timeout = '{BUSY_SECONDS}s'\\; SET statement_timeout = '{2 * BUSY_SECONDS}s'\\; "
-           f"SET idle_in_transaction_session_timeout = '{10 * BUSY_SECONDS}s';")
+           f"SET idle_in_transaction_session_timeout = '{10 * BUSY_SECONDS}s'\\; "
+           "SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval';")
 
 
 class PostgresqlStorage(Storage):
@@ -146,8 +147,11 @@ class PostgresqlStorage(Storage):
 
     def _settle(self, loss: Lost) -> None:
         """The connection was lost in a commit: return if it was done all the same, else raise."""
-        number = read_row(loss.rows[0])["id"] if loss.rows else None
-        outcome = self._find_outcome(number) if number else "unknown"
+        if loss.rows:
+            number = read_row(loss.rows[0])["id"]
+            outcome = self._find_outcome(number) if number else "committed"  # it had changed nothing
+        else:
+            outcome = "aborted" if self._psql.ended_by_itself else "unknown"  # psql did not come to the commit
         if outcome == "aborted":
             raise self._lost(loss)
         if outcome != "committed":

@@ -39,6 +39,7 @@ class Psql:
     def __init__(self, url: str, variables: Mapping[str, str]) -> None:
         """Start psql on `url`, which holds no password, with the environment `variables`; nothing is asked yet."""
         self.pid, self.owner, self.busy = 0, os.getpid(), False
+        self.ended_by_itself = False  # then all that it received was printed
         self.mark = os.urandom(12).hex().encode()
         command = [PROGRAM, "-XqAtw", "-v", "VERBOSITY=terse", "-d", url]
         (its_input, self.input), (self.output, its_output) = _pipe(), _pipe()
@@ -130,7 +131,7 @@ class Psql:
             if not self._has_ended():
                 _send(pid, signal.SIGKILL)
             try:
-                os.waitpid(pid, 0)
+                self.ended_by_itself = os.WIFEXITED(os.waitpid(pid, 0)[1])
             except ChildProcessError:
                 pass
         self._close_pipes()

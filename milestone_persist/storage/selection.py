@@ -92,7 +92,7 @@ def read_word(directory: str, name: str) -> str:
 def write_word(directory: str, name: str, word: str, replace: bool = True) -> None:
     """Write a small file whole or not at all; FileExistsError if it is there and is not to be replaced."""
     path = os.path.join(directory, name)
-    part = f"{path}.{os.getpid()}.part"
+    part = f"{path}.{os.urandom(6).hex()}.part"
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
