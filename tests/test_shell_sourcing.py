@@ -9,14 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ADAPTER, ROOT, SHELLS
+from conftest import ADAPTER, ROOT
 
 WORKS = "\nsave_agent_state a k v; load_agent_state a k"
 
 
 def old_python(version):
     """An interpreter older than 3.9, where pyenv keeps one."""
-    found = sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions").glob(version + ".*/bin/python3"))
+    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = sorted(home.glob(f"versions/{version}.*/bin/python3"))
     return found[0] if found else pytest.skip(f"no Python {version} in pyenv")
 
 
@@ -93,18 +94,20 @@ def test_tracing_shows_nothing_on_standard_output(sh):
     assert sh("set -x" + WORKS).text == "v"
 
 
-@pytest.mark.parametrize("how", ["function", "subshell", "link", "link to a link", "relative", "path", "twice", "CDPATH"])
+@pytest.mark.parametrize("how", ["function", "subshell", "link", "link to a link", "relative", "path",
+                                 "twice", "CDPATH"])
 def test_it_is_found_however_it_is_sourced(sh, tmp_path, how):
     place = tmp_path / "it's \"quoted\" $HOME"
-    shutil.copytree(ROOT / "milestone_persist", place / "milestone_persist", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "sql", place / "sql")
+    for folder in ("milestone_persist", "sql"):
+        shutil.copytree(ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (place / "shell").mkdir()
     adapter = Path(shutil.copy(ADAPTER, place / "shell"))
     first, second = tmp_path / "first link.sh", tmp_path / "second link.sh"
     first.symlink_to(adapter)
     second.symlink_to(first.name)
     text = {
-        "function": 'load() { . "$ADAPTER"; }; load', "subshell": '( . "$ADAPTER"\nload_agent_state a k d ); . "$ADAPTER"',
+        "function": 'load() { . "$ADAPTER"; }; load',
+        "subshell": '( . "$ADAPTER"\nload_agent_state a k d ); . "$ADAPTER"',
         "relative": "cd \"it's \\\"quoted\\\" \\$HOME/shell\"; . ./storage-adapter.sh; cd /; MILESTONE_DIR=$HOME/m",
         "twice": '. "$ADAPTER"; . "$ADAPTER"', "CDPATH": 'CDPATH=/tmp:/; export CDPATH; . "$ADAPTER"',
     }.get(how, '. "$ADAPTER"')
@@ -179,7 +182,7 @@ def test_an_old_python_hands_over_to_a_newer_one(run_shell, tmp_path, version):
         assert done.err.startswith(f"milestone_persist: Python 3.9 or later is needed, this is {version}")
         assert done.err.count("\n") == 2 if len(value) == 1 else done.err
         (tmp_path / "new").mkdir(exist_ok=True)
-        named = tmp_path / "new" / "python3.{}".format(sys.version_info[1])
+        named = tmp_path / "new" / f"python3.{sys.version_info[1]}"
         if not named.exists():
             make_executable(named, f"#!/bin/sh\nexec {sys.executable} \"$@\"\n")
         done = run_shell("dash", text, source=False, MILESTONE_PYTHON=None, ONLY=f"{alone}:{named.parent}")
@@ -208,7 +211,6 @@ def test_functions_alone_work_in_another_shell(need, run_shell, tmp_path, shell,
     """The snapshot a coding agent takes of its user's shell holds functions, but not the file they came from."""
     snapshot = run_shell(shell, print_functions)
     (tmp_path / "snapshot.sh").write_bytes(snapshot.out)
-    text = "set -eu; . ./snapshot.sh" + WORKS + "; v=$(head -c 300000 /dev/zero | tr '\\0' a); save_agent_state a k \"$v\""
-    done = run_shell(shell, text + "; load_agent_state a k | wc -c", source=False, MILESTONE_PYTHON=sys.executable)
+    text = "set -eu; . ./snapshot.sh" + WORKS + "; save_agent_state a k \"$(head -c 300000 /dev/zero | tr '\\0' a)\""
+    done = run_shell(shell, text + "; load_agent_state a k | wc -c", source=False)
     assert done.status == 0 and done.text.split() == ["v300000"], done
-    assert SHELLS[shell]
