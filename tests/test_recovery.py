@@ -220,7 +220,7 @@ def test_a_run_that_was_killed_after_writing_the_record_can_be_run_again(plannin
 
 
 def test_validating_says_what_is_missing_and_what_is_empty(planning, cli):
-    planning.save_agent_state("scope-analyzer", "planning-scope", "{}")
+    planning.save_agent_state("scope-analyzer", "planning-scope", " \n")
     with pytest.raises(Incomplete) as raised:
         planning.validate_planning_artifacts(SESSION)
     assert (raised.value.data["empty"], raised.value.data["missing"][0]) == (["planning-scope"], "planning-estimates")

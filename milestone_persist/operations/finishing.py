@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Recovery"
-EMPTY = ("", "{}", "[]", '""', "null")
+EMPTY = ("", '""', "null")
 
 
 @operation(text="validated", creates=False)
