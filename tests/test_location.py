@@ -1,0 +1,196 @@
+"""Which data directory is used, from wherever a call is made."""
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from milestone_persist.location import find_data_directory
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A git repository with one commit, below a home."""
+    place = tmp_path / "home" / "project"
+    (place / "src" / "deep").mkdir(parents=True)
+    git(place, "init", "-q")
+    git(place, "commit", "-q", "--allow-empty", "-m", "first")
+    return place
+
+
+def git(place, *words):
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    given = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "protocol.file.allow=always"]
+    subprocess.run(["git", *given, *words], cwd=place, check=True, capture_output=True,
+                   env={"PATH": os.environ["PATH"], "HOME": str(place), "GIT_CONFIG_NOSYSTEM": "1"})
+
+
+def find(cwd, home="", **variables):
+    path, reason = find_data_directory(str(cwd), {"HOME": str(home), **variables})
+    return Path(path), reason
+
+
+def make(folder):
+    (folder / ".milestones").mkdir()
+    return folder / ".milestones"
+
+
+def test_without_any_it_is_made_in_the_current_directory(tmp_path):
+    assert find(tmp_path, tmp_path) == (tmp_path / ".milestones",
+                                        "none upward from the current directory: this is where it will be made")
+
+
+def test_the_nearest_upward(project):
+    outer = make(project)
+    assert find(project / "src" / "deep") == (outer, "nearest one upward from the current directory")
+    inner = make(project / "src")
+    assert find(project / "src" / "deep")[0] == inner
+    assert find(project)[0] == outer
+
+
+def test_a_file_of_that_name_is_passed_over(project):
+    outer = make(project)
+    (project / "src" / ".milestones").touch()
+    assert find(project / "src" / "deep")[0] == outer
+
+
+@pytest.mark.parametrize("given", ["elsewhere", "./elsewhere/", "deep/../elsewhere"])
+def test_MILESTONE_DIR_comes_first_and_may_be_relative(project, given):
+    make(project)
+    assert find(project / "src", MILESTONE_DIR=given) == (project / "src" / "elsewhere", "MILESTONE_DIR is set")
+    assert find(project / "src", MILESTONE_DIR=str(project / "x"))[0] == project / "x"
+    assert find(project / "src", MILESTONE_DIR="")[0] == project / ".milestones"
+
+
+def test_not_past_the_top_of_the_repository(project):
+    make(project.parent)
+    assert find(project / "src")[0] == project / "src" / ".milestones"
+
+
+def test_not_past_home(tmp_path):
+    make(tmp_path)
+    home = tmp_path / "home"
+    (home / "a" / "b").mkdir(parents=True)
+    assert find(home / "a" / "b", home)[0] == home / "a" / "b" / ".milestones"
+    link = tmp_path / "link to home"
+    link.symlink_to(home)
+    assert find(home / "a" / "b", link)[0] == home / "a" / "b" / ".milestones"
+    mine = make(home)
+    assert find(home / "a" / "b", home)[0] == mine
+    assert find(home / "a" / "b")[0] == mine
+
+
+def test_a_linked_worktree_uses_that_of_the_main_one(project):
+    inside, beside = project / ".worktrees" / "one", project.parent / "two"
+    git(project, "worktree", "add", "-q", inside)
+    git(project, "worktree", "add", "-q", beside)
+    (beside / "src").mkdir()
+    for cwd, top in ((inside, inside), (beside, beside), (beside / "src", beside)):
+        assert find(cwd) == (project / ".milestones", f"main worktree of the linked git worktree {top}")
+    make(project)
+    assert find(beside / "src")[0] == project / ".milestones"
+    own = make(beside)
+    assert find(beside / "src")[0] == own
+
+
+def test_a_submodule_is_a_repository_of_its_own(project, tmp_path):
+    make(project)
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    git(other, "commit", "-q", "--allow-empty", "-m", "first")
+    git(project, "submodule", "add", "-q", str(other), "sub")
+    assert find(project / "sub")[0] == project / "sub" / ".milestones"
+
+
+@pytest.mark.parametrize("text", ["", "gitdir: /nowhere\n", "gitdir: \n", "\xff", "nonsense"])
+def test_a_spoilt_git_file_is_no_linked_worktree(tmp_path, text):
+    (tmp_path / ".git").write_text(text, encoding="latin-1")
+    assert find(tmp_path)[0] == tmp_path / ".milestones"
+
+
+def test_a_project_reached_through_a_link_is_the_same(project, tmp_path, program):
+    link = tmp_path / "link"
+    link.symlink_to(project)
+    assert program("save-agent-state", "a", "k", "v", cwd=link).status == 0
+    assert program("load-agent-state", "a", "k", cwd=project).text == "v"
+
+
+def test_all_places_of_a_project_reach_one_store(project, program):
+    git(project, "worktree", "add", "-q", project.parent / "two")
+    assert program("save-agent-state", "a", "k", "v", cwd=project.parent / "two").status == 0
+    for cwd in (project, project / "src", project / "src" / "deep", project.parent / "two"):
+        assert program("load-agent-state", "a", "k", cwd=cwd).text == "v"
+    git(project, "check-ignore", ".milestones/coordination.db")  # never committed
+
+
+def test_where_says_which_and_why(project, program):
+    git(project, "worktree", "add", "-q", project.parent / "two")
+    two = project.parent / "two"
+    lines = program("where", cwd=two).text.splitlines()
+    assert lines[0].startswith(f"{project}/.milestones")
+    assert lines[1] == f"why: main worktree of the linked git worktree {two}"
+    assert not (project / ".milestones").exists(), "looking made it"
+    assert program("where", cwd=two, MILESTONE_DIR="x").text.splitlines()[1] == "why: MILESTONE_DIR is set"
+    assert program("--dir", "x", "where", cwd=two).text.splitlines()[:1] == [f"{two}/x (not made yet)"]
+
+
+@pytest.fixture
+def public():
+    """A directory that every user can reach."""
+    path = Path(tempfile.mkdtemp()).resolve()
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def ordinary_user():
+    """As a user for whom rights count; root becomes nobody."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_that_of_another_user_above_is_not_trusted(public):
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a directory of another user")
+    theirs, work = make(public), public / "work"
+    work.mkdir()
+    theirs.chmod(0o777)
+    with ordinary_user():
+        assert find(work)[0] == work / ".milestones"
+    os.chown(theirs, NOBODY, NOBODY)
+    with ordinary_user():
+        assert find(work)[0] == theirs
+
+
+def test_a_place_that_cannot_be_written(public, cli):
+    assert cli("save-agent-state", "a", "k", "v").status == 0  # every module is loaded while all can be read
+    locked = public / "locked"
+    locked.mkdir(mode=0o555)
+    with ordinary_user():
+        done = cli("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(locked / "m"))
+    assert (done.status, done.out) == (3, b"")
+    assert str(locked / "m") in done.err and "MILESTONE_DIR" in done.err and done.err.count("\n") == 1
+
+
+def test_a_current_directory_that_is_gone(run):
+    program = [sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py", "where"]
+    done = run(["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh", *program])
+    assert (done.status, done.out, done.err.count("\n")) == (3, b"", 1)
