@@ -15,8 +15,9 @@ import pytest
 from conftest import ROOT
 
 from milestone_persist import Refused, StorageError, UsageError
-from milestone_persist.monitor import Monitor, background_command
+from milestone_persist.monitor import Monitor
 from milestone_persist.monitor_files import LOCK, LOG, PID, STOP, append_log, find_monitor, try_lock
+from milestone_persist.monitor_process import background_command
 from milestone_persist.storage.interface import Clock
 
 SHELLS = ("sh", "bash", "zsh")

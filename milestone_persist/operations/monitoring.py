@@ -34,8 +34,9 @@ def start_session_monitor(store: Storage, seconds: int = 300, *, once: bool = Fa
         raise UsageError("--once and --foreground exclude each other: use one of them")
     if once:
         return _check_now(store)
-    from ..monitor import Monitor, run_in_foreground, start_in_background
+    from ..monitor import Monitor
     from ..monitor_files import find_monitor
+    from ..monitor_process import run_in_foreground, start_in_background
 
     found = None if foreground else find_monitor(store.directory)
     if found is not None:
@@ -53,7 +54,7 @@ def stop_session_monitor(store: Storage) -> Row:
 
     Example: stop_session_monitor
     """
-    from ..monitor import stop_monitor
+    from ..monitor_process import stop_monitor
 
     return _shown(store, stop_monitor(store.directory))
 
@@ -146,7 +147,8 @@ def _note_unresponsive(store: Storage, failed: list[str]) -> list[str]:
 
 def run_in_background(directory: str, seconds: str) -> None:
     """The life of the process that start_session_monitor starts."""
-    from ..monitor import Monitor, serve_in_background
+    from ..monitor import Monitor
+    from ..monitor_process import serve_in_background
     from ..opening import Place
 
     place = Place(directory, os.environ)
