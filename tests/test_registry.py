@@ -77,7 +77,7 @@ def scene(store, clock, tmp_path, monkeypatch):
         store.register_agent(agent, kind, "ms-123", "planning-ms-123-1")
     for _ in range(17):
         store.send_agent_message("coord-1", "exec-1", "task_assignment", {})
-    store.save_agent_state("scope-1", "planning-scope", "{}")
+    store.save_agent_state("scope-1", "planning-scope", "{\"files\": 12}")
     store.save_agent_state("coord-1", "milestone-plan", '{"title": "Faster login"}')
     clock.seconds = 1769851800  # 2026-01-31 09:30:00
     monkeypatch.setattr(os, "urandom", lambda count: bytes.fromhex("1a2b3c4d"))
@@ -93,7 +93,7 @@ def write_record(store):
 
 def save_all(store):
     for key in ("planning-estimates", "planning-risks", "planning-kiro"):
-        store.save_agent_state("coord-1", key, "{}")
+        store.save_agent_state("coord-1", key, "some")
     for key in ("design-phase-results", "spec-1", "task-1", "execute-phase-results"):
         store.save_agent_state("exec-1", key, "{}")
 
