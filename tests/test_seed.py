@@ -1,0 +1,95 @@
+"""The code blocks of the document this project implements run verbatim, in bash and in zsh."""
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+DOCUMENT = Path(__file__).parent / "data" / "milestone-persistence.md"
+
+# Headings whose blocks need recovery; each is tested where recovery is.
+RECOVERY = ("Detect Interrupted Sessions", "Recover Specific Sessions", "Automatic Session Monitoring",
+            "Automatic Maintenance", "Planning Session with Recovery")
+BLOCKS = ("Initialize Agent Coordination", "Use Persistent State Instead of /tmp Files", "Inter-Agent Communication",
+          "Before (Fragile)", "After (Robust)", "Inter-Agent Coordination")
+
+# What the document's blocks take for granted.
+VARIABLES = {
+    "MILESTONE_ID": "ms-123", "SESSION_ID": "planning-ms-123-1640995200", "AGENT_ID": "scope-agent-001",
+    "SCOPE_AGENT_ID": "scope-agent-001", "COORDINATOR_ID": "coordinator-001", "EXECUTOR_ID": "executor-001",
+    "scope_data": '{"files": 12, "text": "it\'s \\"quoted\\"\\n"}', "data": "plain text", "scope_analysis": "{}",
+    "estimates": "{}", "MILESTONE_BACKEND": None,
+}
+
+
+def blocks():
+    """The bash blocks of the document by the heading they stand under."""
+    found, heading = {}, ""
+    document = DOCUMENT.read_text(encoding="utf-8")
+    for kind, text in re.findall(r"^#+ ([^\n]+)$|^```bash\n(.*?)^```", document, re.M | re.S):
+        if kind:
+            heading = kind.strip("🚀🔄📈🛠🔧📋📊 ")
+        else:
+            found[heading] = text
+    return found
+
+
+@pytest.fixture(params=["bash", "zsh"])
+def shell(request, need, run_shell):
+    """Runs the blocks under some headings one after the other, then `more`, with the functions sourced."""
+    need("jq")
+    before = set(Path("/tmp").glob("milestone-planning-scope-*.json"))
+
+    def shell(*headings, more=""):
+        text = 'set +eu\n' + "\n".join(blocks()[heading] for heading in headings) + "\n" + more
+        return run_shell(request.param, text, **VARIABLES)
+
+    yield shell
+    for path in set(Path("/tmp").glob("milestone-planning-scope-*.json")) - before:  # the old way, shown too
+        path.unlink()
+
+
+def test_every_block_is_on_a_list():
+    assert set(blocks()) == set(RECOVERY) | set(BLOCKS)
+
+
+@pytest.mark.parametrize("heading", BLOCKS)
+def test_a_block_runs_alone(shell, heading):
+    done = shell(heading, more='printf "\\nstatus %s\\n" $?')
+    assert done.text.splitlines()[-1] == "status 0"
+    complaints = [line for line in done.err.splitlines() if line.startswith("milestone_persist:")]
+    assert all("warning: no agent" in line for line in complaints), done.err
+    assert "Traceback" not in done.err
+
+
+def test_the_quick_start(shell):
+    done = shell("Initialize Agent Coordination", more='list_session_agents "$SESSION_ID"; get_current_storage_backend')
+    assert re.search(r"^coordinator-\d+ +milestone-coordinator +active", done.text, re.M)
+    assert done.text.endswith("hybrid\n")
+
+
+def test_state_instead_of_files(shell):
+    done = shell("Use Persistent State Instead of /tmp Files", more='printf "%s" "$scope_data"')
+    assert done.text == VARIABLES["scope_data"]
+
+
+def test_persistent_across_restarts(shell):
+    assert shell("After (Robust)").text == "plain text"
+
+
+def test_messages(shell):
+    done = shell("Inter-Agent Communication", more='EXECUTOR_ID=$AGENT_ID\n' + blocks()["Inter-Agent Communication"])
+    message = json.loads(done.text[done.text.index("{"):done.text.rindex("}") + 1])
+    assert message["payload"] == {"phase": "design", "requirements": ["analyze", "document"]}
+    assert (message["from_agent"], message["message_type"]) == ("coordinator-001", "task_assignment")
+
+
+def test_coordination_of_two_agents(shell):
+    done = shell("Inter-Agent Coordination", more='printf "%s\\n" "$task"; get_agent_messages coordinator-001 true')
+    lines = done.text.splitlines()
+    answer = json.loads(lines.pop())
+    task = json.loads("\n".join(lines[lines.index("{"):lines.index("}") + 1]))
+    assert task == {"phase": "design", "weight": 15, "requirements": ["analyze_patterns", "document_decisions"]}
+    assert answer[0]["payload"] == {"phase": "design", "progress": 75, "status": "in_progress"}
