@@ -468,10 +468,21 @@ def test_a_database_in_another_encoding_is_refused(cli, postgresql):
     assert result.status == 3 and "encoding is LATIN1, and UTF8 is needed" in result.err
 
 
-def test_without_psql_it_is_told_what_to_install(cli, environ, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    result = cli("register-agent", "a", "validation", "m", "s")
+@pytest.mark.parametrize("content", [None, b"", b"no program"])
+def test_without_psql_it_is_told_what_to_install(cli, tmp_path, content):
+    if content is not None:
+        (tmp_path / "psql").write_bytes(content)
+        (tmp_path / "psql").chmod(0o755)
+    result = cli("register-agent", "a", "validation", "m", "s", PATH=str(tmp_path))
     assert result.status == 3 and "install postgresql-client" in result.err
+
+
+@pytest.mark.parametrize("script", ["exit 0", "echo 'psql: error: out of order' >&2; exit 1", "cat >&2"])
+def test_a_psql_that_does_not_work_is_told(cli, tmp_path, script):
+    (tmp_path / "psql").write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
+    (tmp_path / "psql").chmod(0o755)
+    result = cli("register-agent", "a", "validation", "m", "s", PATH=str(tmp_path))
+    assert (result.status, result.err.count("\n")) == (3, 1)
 
 
 # The child
