@@ -243,11 +243,13 @@ def test_a_store_that_was_moved_away_is_not_made_anew(opened, directory):
 
 
 def _send_and_take(directory, number, results):
-    with open_store(directory, environ={"MILESTONE_BACKEND": "file"}) as store:
-        sent, taken = [], []
-        for _ in range(100):
-            sent.append(store.send_agent_message(f"w{number}", "inbox", "progress_update", {})["id"])
-            taken += [message["id"] for message in store.get_agent_messages("inbox", True, 1)]
+    sent, taken = [], []
+    try:
+        with open_store(directory, environ={"MILESTONE_BACKEND": "file"}) as store:
+            for _ in range(100):
+                sent.append(store.send_agent_message(f"w{number}", "inbox", "progress_update", {})["id"])
+                taken += [message["id"] for message in store.get_agent_messages("inbox", True, 1)]
+    finally:
         results.put((sent, taken))
 
 
@@ -355,11 +357,15 @@ def test_killed_while_it_is_made_it_can_be_made_again(directory):
 
 def test_each_step_is_on_the_disk_before_the_next(opened, monkeypatch):
     storage, steps = opened(), []
-    for name in ("fsync", "replace", "unlink"):
-        def note(*args, name=name, real=getattr(os, name)):
+
+    def note(name, real):
+        def call(*args):
             steps.append(name if name == "fsync" else f"{name} {os.path.basename(args[-1])}")
             return real(*args)
-        monkeypatch.setattr(os, name, note)
+        return call
+
+    for name in ("fsync", "replace", "unlink"):
+        monkeypatch.setattr(os, name, note(name, getattr(os, name)))
     insert_agent(storage, "a")
     del steps[:]
     storage.execute("UPDATE agent_registry SET status = 'paused'")
