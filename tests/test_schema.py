@@ -157,7 +157,8 @@ def test_triggers_serve_those_who_write_with_sqlite3(database):
     assert database.execute("SELECT state_key FROM agent_state").fetchall() == [("new",)]
     for name, made in (("c-1", "2020-01-02"), ("c-2", "2020-01-10")):
         database.execute("INSERT INTO agent_checkpoints (checkpoint_id, agent_id, session_id, state_snapshot, "
-                         "created_at, retention_until) VALUES (?, 'a', 's', '{}', ?, date(?, '+7 days'))", [name, made, made])
+                         "created_at, retention_until) VALUES (?, 'a', 's', '{}', ?, date(?, '+7 days'))",
+                         [name, made, made])
     assert database.execute("SELECT checkpoint_id FROM agent_checkpoints").fetchall() == [("c-2",)]
 
 
