@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -45,6 +46,20 @@ def test_a_store_that_cannot_be_opened_is_a_storage_error(tmp_path, environ):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="file"):
         open_store(tmp_path / "file", environ=environ)
+
+
+def test_a_store_that_cannot_be_opened_leaves_no_connection(directory, environ, monkeypatch):
+    made = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: made.append(connect(*args, **options)) or made[-1])
+    directory.mkdir()
+    (directory / "coordination.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(StorageError, match="not a readable database"):
+        open_store(directory, environ={**environ, "MILESTONE_BACKEND": "hybrid"})
+    assert made
+    for connection in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
 
 
 def test_every_operation_is_a_method_that_knows_its_name(store):

@@ -35,16 +35,23 @@ class EmbeddedStorage(Storage):
         try:
             self.connection = sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None,
                                               check_same_thread=False)
-            self.connection.row_factory = _as_dict
-            # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
-            for pragma in ("foreign_keys = ON", "temp_store = MEMORY", "journal_size_limit = 4194304"):
-                self.connection.execute("PRAGMA " + pragma)
-            if self.connection.execute("PRAGMA user_version").fetchone()["user_version"] != SCHEMA_VERSION:
-                from .migrations import bring_up_to_date
-
-                bring_up_to_date(self.connection, database, SCHEMA_VERSION)
+            try:
+                self._prepare(database)
+            except BaseException:
+                self.connection.close()
+                raise
         except sqlite3.Error as error:
             raise self.explain(error) from None
+
+    def _prepare(self, database: str) -> None:
+        self.connection.row_factory = _as_dict
+        # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
+        for pragma in ("foreign_keys = ON", "temp_store = MEMORY", "journal_size_limit = 4194304"):
+            self.connection.execute("PRAGMA " + pragma)
+        if self.connection.execute("PRAGMA user_version").fetchone()["user_version"] != SCHEMA_VERSION:
+            from .migrations import bring_up_to_date
+
+            bring_up_to_date(self.connection, database, SCHEMA_VERSION)
 
     def commit(self) -> None:
         try:
