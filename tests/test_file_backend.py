@@ -415,6 +415,23 @@ def test_a_full_disk_changes_nothing(opened, directory, monkeypatch):
     assert rows_of(storage) == before and files_below(directory) == files
 
 
+def test_what_is_in_the_journal_is_decided_even_if_the_disk_fails_then(opened, directory, monkeypatch):
+    storage, real = opened(), os.replace
+
+    def fail_after_journal(part, path):
+        if not path.endswith(JOURNAL):
+            raise OSError(5, "Input/output error")
+        return real(part, path)
+
+    monkeypatch.setattr(os, "replace", fail_after_journal)
+    insert_agent(storage, "a")
+    with pytest.raises(StorageError, match="cannot write"):
+        storage.execute("SELECT * FROM agent_registry")
+    monkeypatch.undo()
+    for one in (storage, opened()):
+        assert [row["agent_id"] for row in one.execute("SELECT * FROM agent_registry")] == ["a"]
+
+
 # Edits by hand
 
 
