@@ -93,7 +93,7 @@ def _note_record(store: Storage, milestone_id: str, text: str, folder: str, path
 
 def place_record(store: Storage, row: Row) -> None:
     """Give a milestones row that brings its record's text (`data`) the file of it; its other columns stay."""
-    path = record_path(store, row["id"], "completed" if row["archived_at"] else "active")
+    path = record_path(store, row["id"], "completed" if row.get("archived_at") else "active")
     if _read_file(path) != row["data"]:
         _write_file(path, row["data"])
     store.execute("UPDATE milestones SET data = '', file_path = :path, file_stamp = :stamp WHERE id = :id",

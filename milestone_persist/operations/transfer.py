@@ -63,7 +63,7 @@ def insert_rows(store: Storage, table: str, rows: Iterable[Row]) -> int:
             f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)}) "
             f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET " +
             ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys), row)
-        if table == "milestones" and row["data"] and keeps_files(store):
+        if table == "milestones" and row.get("data") and keeps_files(store):
             place_record(store, row)
     return number
 
