@@ -424,7 +424,8 @@ def test_what_is_in_the_journal_is_decided_even_if_the_disk_fails_then(opened, d
         return real(part, path)
 
     monkeypatch.setattr(os, "replace", fail_after_journal)
-    insert_agent(storage, "a")
+    with storage.transaction():
+        insert_agent(storage, "a")
     with pytest.raises(StorageError, match="cannot write"):
         storage.execute("SELECT * FROM agent_registry")
     monkeypatch.undo()
