@@ -20,10 +20,11 @@ milestone_make_helper() { # print its definition
   set +euxC
   set -f
   program=
+  python=
   folders=$PATH
   PATH=$PATH:/usr/bin:/bin
   if [ -z "$program" ]; then milestone_find_program; fi
-  milestone_find_python
+  if [ -z "$python" ]; then milestone_find_python; fi
   # shellcheck disable=SC2028,SC2116 # An echo that rewrites \n but not \u can be given JSON that survives it.
   case $(echo '\t\u0041') in
     '\t'*) echo= ;;
@@ -88,14 +89,14 @@ milestone_look_beside() { # the file $1, which may be a link; set program if it 
       *) set -- "${1%/*}/$link" ;;
     esac
   done
-  for found in "${1%/*}/../milestone_persist/__main__.py" "${1%/*}/../__main__.py"; do
+  for found in "${1%/*}"/../milestone_persist/__main__.py "${1%/*}"/../__main__.py; do
     if [ -f "$found" ]; then program=$found; fi
   done
 }
 
 milestone_search_open_files() { # of this shell and those above it: one of them is the file being sourced
-  IFS='
-'
+  IFS=$(printf '\nx')
+  IFS=${IFS%x}
   pid=self
   while read -r stat 2>/dev/null <"/proc/$pid/stat" && [ -z "$program" ]; do
     for file in $(command ls -l "/proc/${stat%% *}/fd" 2>/dev/null); do
@@ -109,7 +110,6 @@ milestone_search_open_files() { # of this shell and those above it: one of them 
 }
 
 milestone_find_python() { # the first on PATH; a shim of pyenv, asdf or mise costs as much as a whole call
-  python=
   shim=
   IFS=:
   for folder in $folders; do
