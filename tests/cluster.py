@@ -35,11 +35,18 @@ class Cluster:
         self._run("initdb", "-D", self.data, "-U", "tester", "-E", "UTF8", "--locale=C", "--no-sync", "-A",
                   "scram-sha-256", "--auth-local=trust", "--pwfile", secret)
         self.start()
+        # Ends the server and its files when its input ends: at close(), or however else the tests come to their end.
+        self.guard = subprocess.Popen(["sh", "-c", 'trap "" INT TERM; read line; "$0" -D "$1" -m immediate stop; '
+                                       'cd /; rm -rf "$2"', find_program("pg_ctl"), self.data, self.home],
+                                      stdin=subprocess.PIPE, start_new_session=True, **self._options())
+
+    def _options(self):
+        account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        return {"cwd": self.home, "stdout": subprocess.DEVNULL, **account}
 
     def _run(self, program, *words):
-        account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-        subprocess.run([find_program(program), *words], check=True, stdin=subprocess.DEVNULL, cwd=self.home,
-                       stdout=subprocess.DEVNULL, timeout=120, **account)
+        subprocess.run([find_program(program), *words], check=True, stdin=subprocess.DEVNULL, timeout=120,
+                       **self._options())
 
     def start(self):
         self._run("pg_ctl", "-D", self.data, "-w", "-l", os.path.join(self.home, "log"), "start", "-o",
@@ -57,8 +64,7 @@ class Cluster:
         return done.stdout.decode().strip()
 
     def close(self):
-        self.stop()
-        shutil.rmtree(self.home)
+        self.guard.communicate()
 
 
 def _free_port():
