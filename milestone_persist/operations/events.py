@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import StorageError
+from ..storage.directory import cannot_write
 from ..values import dump_json
 
 TYPE_CHECKING = False
@@ -33,6 +33,5 @@ def append_line(store: Storage, name: str, entry: dict[str, object]) -> str:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise StorageError(f"cannot write {path} ({error.strerror}): make it writable, "
-                           "or set MILESTONE_DIR to a directory that is") from None
+        raise cannot_write(path, error) from None
     return path

@@ -5,6 +5,7 @@ import os
 
 from ..errors import Refused, StorageError
 from ..filenames import file_name_of, name_of_file
+from ..storage.directory import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def write_record(store: Storage, milestone_id: str, text: str, folder: str = "ac
     path = stamp = None
     if keeps_files(store):
         full = record_path(store, milestone_id, folder)
-        _write_file(full, text)
+        write_whole(full, text.encode())
         path, stamp = os.path.relpath(full, store.directory), stamp_of(full)
     _note_record(store, milestone_id, text, folder, path, stamp)
 
@@ -95,24 +96,9 @@ def place_record(store: Storage, row: Row) -> None:
     """Give a milestones row that brings its record's text (`data`) the file of it; its other columns stay."""
     path = record_path(store, row["id"], "completed" if row.get("archived_at") else "active")
     if _read_file(path) != row["data"]:
-        _write_file(path, row["data"])
+        write_whole(path, row["data"].encode())
     store.execute("UPDATE milestones SET data = '', file_path = :path, file_stamp = :stamp WHERE id = :id",
                   {"id": row["id"], "path": os.path.relpath(path, store.directory), "stamp": stamp_of(path)})
-
-
-def _write_file(path: str, text: str) -> None:
-    part = f"{path}.{os.getpid()}.part"
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise StorageError(f"cannot write {path} ({error.strerror}): make it writable, "
-                           "or set MILESTONE_DIR to a directory that is") from None
 
 
 def archive_record(store: Storage, milestone_id: str) -> str | None:

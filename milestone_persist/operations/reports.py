@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import os
 
-from ..errors import StorageError
 from ..filenames import file_name_of
 from ..registry import operation
+from ..storage.directory import write_whole
 from .survey import survey_session
 
 TYPE_CHECKING = False
@@ -35,20 +35,8 @@ def generate_milestone_report(store: Storage, session_id: str) -> str:
         kinds = store.execute("SELECT message_type, count(*) AS n FROM agent_messages WHERE session_id = :id "
                               "GROUP BY message_type ORDER BY message_type", {"id": session_id})
     text = "\n".join(_lines(view, events, kinds)) + "\n"
-    return _write(os.path.join(store.directory, "reports"), file_name_of(session_id) + ".md", text)
-
-
-def _write(folder: str, name: str, text: str) -> str:
-    path = os.path.join(folder, name)
-    part = f"{path}.{os.getpid()}.part"
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(text.encode())
-        os.replace(part, path)
-    except OSError as error:
-        raise StorageError(f"cannot write {path} ({error.strerror}): make it writable, "
-                           "or set MILESTONE_DIR to a directory that is") from None
+    path = os.path.join(store.directory, "reports", file_name_of(session_id) + ".md")
+    write_whole(path, text.encode())
     return path
 
 

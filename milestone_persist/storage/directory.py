@@ -30,6 +30,42 @@ def write_private(path: str, data: bytes) -> None:
         file.write(data)
 
 
+def write_whole(path: str, data: bytes, replace: bool = True) -> None:
+    """Write a private file whole, durably, or not at all; its folder is made if need be.
+
+    replace: whether it may take the place of one that is there; else FileExistsError
+    Raises StorageError where the system refuses.
+    """
+    part = f"{path}.{os.urandom(6).hex()}.part"
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        try:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            (os.replace if replace else _put_new)(part, path)
+        finally:
+            if os.path.lexists(part):
+                os.unlink(part)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def _put_new(part: str, path: str) -> None:
+    """Give a file its name, of several at once to one; FileExistsError if it is taken."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        os.replace(part, path)
+
+
 def cannot_write(path: str, error: OSError) -> StorageError:
     """The error to raise where the system refuses to write `path`."""
     import errno

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from ..errors import StorageError, UsageError
+from .directory import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,23 +92,4 @@ def read_word(directory: str, name: str) -> str:
 
 def write_word(directory: str, name: str, word: str, replace: bool = True) -> None:
     """Write a small file whole or not at all; FileExistsError if it is there and is not to be replaced."""
-    path = os.path.join(directory, name)
-    part = f"{path}.{os.urandom(6).hex()}.part"
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(word + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            os.replace(part, path)
-        else:
-            try:
-                os.link(part, path)
-            finally:
-                os.unlink(part)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise StorageError(f"cannot write {path} ({error.strerror}): make it writable, "
-                           "or set MILESTONE_DIR to a directory that is") from None
+    write_whole(os.path.join(directory, name), f"{word}\n".encode(), replace)
