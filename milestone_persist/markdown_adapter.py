@@ -11,7 +11,8 @@ _RECOVERY_GUIDE: dict[str, tuple[str, ...]] = {
     "At the start of work, and when an agent is silent": ("detect_interrupted_sessions", "recover_milestone_session"),
     "A planning session": ("resume_planning_agents", "restart_planning_with_artifacts", "complete_planning_session",
                            "create_milestone_from_recovered_planning"),
-    "An execution session": ("resume_execution_from_phase", "restart_incomplete_phases", "finalize_milestone_execution"),
+    "An execution session": ("resume_execution_from_phase", "restart_incomplete_phases",
+                             "finalize_milestone_execution"),
     "Giving up and cleaning up": ("abandon_session", "cleanup_stale_coordination", "cleanup_failed_sessions"),
     "Watching": ("start_session_monitor", "stop_session_monitor", "get_session_recovery_status"),
 }

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def find_renderer(name: str) -> Callable[[Any], str]:
-    """The function that makes an operation's text, here or in render_recovery."""
-    if name not in globals():
-        from . import render_recovery
+    """The function that makes an operation's text, here, in render_recovery or in render_install."""
+    if name in globals():
+        return globals()[name]  # type: ignore[no-any-return]
+    from . import render_install, render_recovery
 
-        return getattr(render_recovery, name)  # type: ignore[no-any-return]
-    return globals()[name]  # type: ignore[no-any-return]
+    return getattr(render_recovery, name, None) or getattr(render_install, name)  # type: ignore[no-any-return]
 
 
 def as_json(data: Any) -> str:

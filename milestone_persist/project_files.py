@@ -1,0 +1,66 @@
+"""What is installed: the files that agents source, the executables, and how all of them find the program."""
+from __future__ import annotations
+
+import os
+
+from .adapter import make_adapter, make_executable
+from .manifest import Item
+from .markdown_adapter import make_markdown_adapter, make_recovery_document
+from .packaged import find_program
+from .registry import all_operations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMAND = "python -m milestone_persist install"
+SHARED = ".claude/shared/milestone"  # here is the manifest, too
+# Scripts in .claude/agents/ look in ../../skills. Those under templates/ are for projects that have such a folder.
+_PLACES = (".claude/skills/milestone/_shared", ".claude/commands/milestone/_shared", SHARED, "skills/milestone/_shared")
+_TEMPLATE_PLACES = ("templates/skills/milestone/_shared", "templates/commands/milestone/_shared",
+                    "templates/shared/milestone")
+
+
+def beside(root: str, place: str = ".") -> str:
+    """Where the program lies as seen from a place in the folder `root`, if both are in the same repository or the
+    program is in `root`; else ""."""
+    top, program, start = (os.path.realpath(path) for path in (root, find_program(), os.path.join(root, place)))
+    top = _repository_of(top) or top
+    inside = [os.path.commonpath((top, path)) == top for path in (program, start)]
+    return os.path.relpath(program, start) if all(inside) else ""
+
+
+def _repository_of(folder: str) -> str:
+    """The nearest folder from here upward that is the top of a git repository; "" if there is none."""
+    while not os.path.lexists(os.path.join(folder, ".git")):
+        folder, below = os.path.dirname(folder), folder
+        if folder == below:
+            return ""
+    return folder
+
+
+def project_files(root: str) -> dict[str, Item]:
+    """The files of a project, by their paths in it."""
+    places = _PLACES + (_TEMPLATE_PLACES if os.path.isdir(os.path.join(root, "templates")) else ())
+    return {f"{place}/{name}": Item(text.encode()) for place in places
+            for name, text in _sourced_files(root, place)}
+
+
+def _sourced_files(root: str, place: str) -> Iterator[tuple[str, str]]:
+    found = beside(root, place)
+    program = "" if found else find_program()
+
+    def adapter(name: str) -> str:
+        return make_adapter(program, "", found, COMMAND, f". {place}/{name}")
+
+    yield "storage-adapter.sh", adapter("storage-adapter.sh")
+    yield "storage-adapter.md", make_markdown_adapter(adapter("storage-adapter.md"))
+    yield "milestone-recovery.md", make_recovery_document(adapter("milestone-recovery.md"))
+
+
+def executables(folder: str) -> dict[str, Item]:
+    """A program for /bin/sh, and a link to it for each function: it does what its name says."""
+    found = beside(folder)
+    text = make_executable(f"{COMMAND} --bin", "" if found else find_program(), found)
+    links = {op.name: Item(target="milestone_persist") for op in all_operations() if op.shell}
+    return {"milestone_persist": Item(text.encode(), 0o755), **links}
