@@ -17,7 +17,9 @@ def run() -> None:
     try:
         # Arguments are UTF-8 whatever the locale says; what is not comes through as surrogates and is refused later.
         words = [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]
-        status = main(words, Console(_binary(0, "rb"), _binary(1, "wb"), _binary(2, "wb"), os.environ))
+        # Held by a name to the end: a stream that is let go tries once more to write what could not be written.
+        console = Console(_binary(0, "rb"), _binary(1, "wb"), _binary(2, "wb"), os.environ)
+        status = main(words, console)
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:  # whoever read our output has gone
