@@ -86,7 +86,8 @@ def test_an_empty_inbox_is_no_failure(sh):
 
 def test_variables_need_not_be_exported(sh):
     done = sh("SESSION_ID=planning-7 MILESTONE_DIR=$HOME/elsewhere\nsave_agent_state a k v; "
-              "list_session_agents planning-7 | grep -c unregistered; test -f elsewhere/coordination.db; env | grep -c '^SESSION_ID' || :")
+              "list_session_agents planning-7 | grep -c unregistered; test -f elsewhere/coordination.db; "
+              "env | grep -c '^SESSION_ID' || :")
     assert (done.status, done.text) == (0, "1\n0\n")
 
 
