@@ -236,6 +236,7 @@ def _print_help(call: Call, console: Console) -> int:
     if not name:
         return _print(console, manual.overview())
     found = find_operation(name)
-    if found is None:
+    text = manual.page(found) if found else manual.topic(name)
+    if not text:
         raise _unknown(name)
-    return _print(console, manual.page(found))
+    return _print(console, text)

@@ -1,4 +1,4 @@
-"""Help made from the table of operations: the overview and a page for each operation."""
+"""Help made from the table of operations: the overview, a page for each topic and for each operation."""
 from __future__ import annotations
 
 from . import __version__
@@ -9,31 +9,55 @@ if TYPE_CHECKING:
     from .registry import Operation, Parameter
 
 STATUSES = "Exit status: 0 done; 1 no (not found, nothing to do); 2 bad usage or value; 3 the storage cannot be used."
+PROGRAM = "python3 -m milestone_persist"
 
 
 def overview() -> str:
-    """What `--help` prints: every operation under its group."""
+    """What `--help` prints: how every operation is called, under its group; what it does is a topic's to say."""
     lines = [f"milestone_persist {__version__}: coordination of coding agents that work on one milestone.", "",
-             "Usage: python -m milestone_persist [--dir DIR] [--json] OPERATION [ARGUMENT…]",
-             "       python -m milestone_persist help OPERATION"]
-    group = ""
-    for op in all_operations():
-        if op.group != group:
-            group = op.group
-            lines += ["", group]
-        lines.append(f"  {op.command} {op.usage}".rstrip())
-        lines.append(f"      {op.summary}")
+             f"Usage: {PROGRAM} [--dir DIR] [--json] OPERATION [ARGUMENT…]",
+             f"       {PROGRAM} help OPERATION   all about one",
+             f"       {PROGRAM} help TOPIC       what those under a heading below do, e.g. help messages", "",
+             "Names with _ are also shell functions."]
+    for group, operations in _groups().items():
+        lines += ["", group, *(f"  {_called(op)} {' '.join(p.label for p in op.positionals)}".rstrip()
+                               for op in operations)]
     lines += ["", "--dir DIR   the data directory; else MILESTONE_DIR, else the nearest .milestones/ upward",
               "--json      print an operation's data as JSON", "--version   print the version", "", STATUSES]
     return "\n".join(lines) + "\n"
 
 
+def topics() -> list[str]:
+    """The words that `help` takes beside the names of operations: the groups."""
+    return [group.lower() for group in _groups()]
+
+
+def topic(word: str) -> str:
+    """What `help TOPIC` prints: the operations of a group and what they do; "" if there is no such group."""
+    found = [(group, operations) for group, operations in _groups().items() if group.lower() == word.lower()]
+    if not found:
+        return ""
+    group, operations = found[0]
+    lines = [group, *(f"  {_called(op)} {op.usage}".rstrip() + f"\n      {op.summary}" for op in operations)]
+    return "\n".join([*lines, "", STATUSES]) + "\n"
+
+
+def _groups() -> dict[str, list[Operation]]:
+    found: dict[str, list[Operation]] = {}
+    for op in all_operations():
+        found.setdefault(op.group, []).append(op)
+    return found
+
+
+def _called(op: Operation) -> str:
+    """An operation's name: that of the shell function if there is one."""
+    return op.name if op.shell else op.command
+
+
 def page(op: Operation) -> str:
-    """What `OPERATION --help` prints."""
-    lines = [f"Usage: python -m milestone_persist {op.command} {op.usage}".rstrip()]
-    if op.shell:
-        lines.append(f"Shell: {op.name} {op.usage}".rstrip())
-    lines += ["", op.summary]
+    """What `OPERATION --help` prints: its call as a shell function if it is one, else as a command."""
+    call = op.name if op.shell else f"{PROGRAM} {op.command}"
+    lines = [f"Usage: {call} {op.usage}".rstrip(), "", op.summary, *remarks_of(op)]
     helps = parameter_help(op)
     if op.parameters:
         lines.append("")
@@ -41,10 +65,10 @@ def page(op: Operation) -> str:
         for p in op.parameters:
             name = p.flag if p.option else p.name.upper()
             lines.append(f"  {name.ljust(width)}  {helps.get(p.name, '')}{default_of(p)}")
-    remarks = remarks_of(op)
-    lines += ["", *remarks] if remarks else []
-    lines += ["", f"Example: python -m milestone_persist {example_of(op).replace(op.name, op.command, 1)}", STATUSES]
-    return "\n".join(lines) + "\n"
+    lines += ["", f"Example: {example_of(op).replace(op.name, call, 1)}", STATUSES]
+    lines.append(f"As a command: {PROGRAM} {op.command} …; --json prints its data" if op.shell
+                 else "--json prints its data")
+    return "\n".join([*lines, f"See also: {PROGRAM} help {op.group.lower()}"]) + "\n"
 
 
 def default_of(parameter: Parameter) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from milestone_persist import render
-from milestone_persist.manual import overview, page
+from milestone_persist.manual import overview, page, topic, topics
 from milestone_persist.registry import MODULES, PLANNED, all_operations, example_of, operations_of, parameter_help
 
 OPERATIONS = {op.name: op for op in all_operations()}
@@ -57,7 +57,19 @@ def test_a_declaration_is_complete(name):
     assert example_of(op).split()[0] == name
     for parameter in op.parameters:
         assert parameter.flag in page(op) if parameter.option else parameter.name.upper() in page(op)
-    assert f"  {op.command} " in overview() or f"  {op.command}\n" in overview()
+    shown = name if op.shell else op.command
+    assert f"\n  {shown} " in overview() or f"\n  {shown}\n" in overview()
+    assert f"\n  {shown} {op.usage}".rstrip() + f"\n      {op.summary}\n" in topic(op.group.lower())
+
+
+def test_the_list_of_operations_is_short_for_a_reader_who_pays_per_token():
+    assert len(overview()) < 60 * len(OPERATIONS)
+
+
+def test_a_topic_is_a_group_and_never_hides_an_operation():
+    assert {name.lower() for name in topics()} == {op.group.lower() for op in OPERATIONS.values()}
+    assert not {*topics()} & {name.replace("_", "-") for name in OPERATIONS}
+    assert topic("no such") == ""
 
 
 @pytest.fixture
