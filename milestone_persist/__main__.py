@@ -10,7 +10,7 @@ def hand_over():  # type: () -> None
             path = os.path.join(folder, "python3.%d" % minor)
             if folder and not folder.endswith("shims") and os.access(path, os.X_OK):  # a shim may lead to nothing
                 os.environ["MILESTONE_HANDED_OVER"] = "1"
-                os.execv(path, [path, "-I", "-S", os.path.abspath(__file__)] + sys.argv[1:])
+                os.execv(path, [path, "-I", "-S", os.path.abspath(sys.argv[0])] + sys.argv[1:])
 
 
 if sys.version_info < (3, 9):
@@ -24,6 +24,8 @@ os.environ.pop("MILESTONE_HANDED_OVER", None)
 if __package__:  # python -m: the current directory comes first, where a json.py of the user's may lie
     if sys.path and sys.path[0] in ("", os.getcwd()):
         sys.path.append(sys.path.pop(0))
+elif getattr(globals()["__loader__"], "prefix", None) == "":  # a zipapp, of which this file is also the start
+    sys.path.append(sys.path.pop(0))
 else:  # run by path: the package's home comes last, so that nothing beside it hides the standard library
     sys.path.append(__file__.rpartition("milestone_persist")[0] or ".")
 

@@ -17,6 +17,7 @@ from milestone_persist.cli import Console, main
 from milestone_persist.opening import open_for
 from milestone_persist.storage.interface import Clock
 
+pytest_plugins = ["building"]
 ROOT = Path(__file__).resolve().parent.parent
 ADAPTER = ROOT / "shell" / "storage-adapter.sh"
 TABLES = ("milestones", "coordination_sessions", "agent_registry", "agent_messages", "agent_state",
@@ -203,7 +204,7 @@ SHELLS = {
 
 @pytest.fixture
 def run_shell(tmp_path, need):
-    """Runs a text in a shell under `set -eu`, with the functions sourced: run_shell("zsh", text, "$1", NAME="value")."""
+    """Runs a text in a shell under `set -eu`, the functions sourced: run_shell("zsh", text, "$1", NAME="value")."""
     def run_shell(shell, text, *words, stdin=b"", cwd=tmp_path, source=True, **variables):
         need(SHELLS[shell][0])
         surroundings = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILESTONE_BACKEND": "hybrid",

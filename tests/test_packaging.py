@@ -10,11 +10,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from building import run
+from conftest import ROOT
 
 from milestone_persist import __version__
 from milestone_persist.generated import FILES
 
-ROOT = Path(__file__).resolve().parent.parent
 NASTY = """it's "both" $(touch pwned) `touch pwned` %s \\n \\ 👩💻\n\t'; DROP TABLE agent_state; --\n"""
 PLACE = "it's a \"place\" with $HOME, é and 日本"
 CLIENT = '''
@@ -52,15 +53,6 @@ with open_store() as opened:
 '''
 
 
-def run(command, cwd, stdin=None, **variables):
-    """What a command prints, as bytes; it must succeed and complain of nothing."""
-    environ = {"PATH": os.environ["PATH"], "HOME": str(cwd), "PYTHONWARNINGS": "error", **variables}
-    done = subprocess.run([str(word) for word in command], cwd=cwd, env=environ, input=stdin, capture_output=True,
-                          timeout=300, check=False)
-    assert (done.returncode, done.stderr) == (0, b""), f"{command}\n{done.stdout.decode()}\n{done.stderr.decode()}"
-    return done.stdout
-
-
 def check_command(command, cwd, **variables):
     """The command line works from the directory `cwd`: make a store there, save and load."""
     assert run([*command, "--version"], cwd, **variables) == f"milestone_persist {__version__}\n".encode()
@@ -79,59 +71,12 @@ def check_adapter(path, cwd):
         shutil.rmtree(cwd / ".milestones")
 
 
-@pytest.fixture(scope="session")
-def work(tmp_path_factory):
-    return tmp_path_factory.mktemp("packaging")
-
-
 @pytest.fixture
 def project(tmp_path):
     """A user's project to work in."""
     made = tmp_path / "project"
     made.mkdir()
     return made
-
-
-@pytest.fixture(scope="session")
-def source(work):
-    """The source tree without what was made in it, so that building leaves nothing behind in the real one."""
-    made = ("*.egg-info", "__pycache__", ".git", ".milestones", ".venv*", "build", "dist", ".*_cache")
-    return Path(shutil.copytree(ROOT, work / "source", ignore=shutil.ignore_patterns(*made)))
-
-
-@pytest.fixture(scope="session")
-def python(work):
-    """The interpreter of a virtual environment that can build and install; it needs setuptools from PyPI."""
-    run([sys.executable, "-m", "venv", work / "venv"], work, PYTHONWARNINGS="")
-    made = work / "venv" / "bin" / "python"
-    pip = [made, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "setuptools>=77"]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
-    if done.returncode and os.environ.get("CI") != "true":
-        pytest.skip("setuptools 77 or later cannot be had from PyPI")
-    assert done.returncode == 0, done.stderr
-    return made
-
-
-@pytest.fixture(scope="session")
-def sdist(python, source, work):
-    return _build(python, "sdist", source, work)
-
-
-@pytest.fixture(scope="session")
-def wheel(python, sdist, work):
-    """The wheel as it is made from the sdist alone."""
-    with tarfile.open(sdist) as archive:
-        if sys.version_info >= (3, 12):
-            archive.extractall(work / "unpacked", filter="data")
-        else:
-            archive.extractall(work / "unpacked")
-    return _build(python, "wheel", next((work / "unpacked").iterdir()), work)
-
-
-def _build(python, kind, tree, work):
-    code = f"import sys; from setuptools import build_meta; print(build_meta.build_{kind}(sys.argv[1]))"
-    out = subprocess.run([python, "-c", code, work], cwd=tree, capture_output=True, text=True, check=True).stdout
-    return work / out.splitlines()[-1]
 
 
 @pytest.fixture
