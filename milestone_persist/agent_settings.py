@@ -127,13 +127,13 @@ def _remove_hook(groups: list[Any], command: str) -> None:
 
 def _dump(data: dict[str, Any], like: str | None) -> str:
     """Settings as text, in the form in which `like` was written if it is one of the usual ones."""
+    import itertools
     import json
 
     if like and like.strip():
         old, end = json.loads(like), like[len(like.rstrip()):]
-        for indent in (2, 4, "\t", None, 3, 8):
-            for options in ({}, {"ensure_ascii": False}, {"separators": (",", ":")}):
-                style: dict[str, Any] = {"indent": indent, **options}
-                if json.dumps(old, **style) + end == like:
-                    return json.dumps(data, **{"ensure_ascii": False, **style}) + end
+        for indent, ascii, separators in itertools.product((2, 4, "\t", None, 3, 8), (False, True), (None, (",", ":"))):
+            style: dict[str, Any] = {"indent": indent, "ensure_ascii": ascii, "separators": separators}
+            if json.dumps(old, **style) + end == like:
+                return json.dumps(data, **style) + end
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"

@@ -510,6 +510,52 @@ class Operations:
         details: a JSON object; - reads standard input
         """
 
+    def install(self, directory: str | None = None, *, claude_code: bool = False, codex: bool =
+                False, gemini: bool = False, bin: str | None = None, check: bool = False, dry_run:
+                bool = False) -> Row:
+        """Put into a project what its agents source; doing it again changes only what is missing or stale.
+
+        directory: the project; the current directory, if neither it nor --bin is given
+        claude_code: also give every shell command of Claude Code the functions, and leave to call them, in settings.json
+        codex: also tell Codex in AGENTS.md how to have the functions
+        gemini: also tell the Gemini CLI in GEMINI.md how to have the functions
+        bin: write programs named as the functions into this folder, for shells that nothing can be sourced into
+        check: only tell what is missing or stale; status 1 if anything is
+        dry_run: only tell what would be done
+
+        Files of other origin are kept as NAME.orig.
+        """
+
+    def uninstall(self, directory: str | None = None, *, bin: str | None = None, dry_run: bool =
+                  False) -> Row:
+        """Take out of a project all that install put there, and bring back what was in its place.
+
+        directory: the project; the current directory, if neither it nor --bin is given
+        bin: a folder of programs that install --bin made
+        dry_run: only tell what would be done
+
+        What was edited since stays, and so does the data directory.
+        """
+
+    def init(self, shell: str = 'sh', *, env_file: str | None = None) -> str:
+        """Print the functions for eval, with the paths of this program and this Python written into them.
+
+        shell: bash, zsh or sh; one text serves all of them
+        env_file: write them into this file instead, replacing what an earlier call wrote there; for hooks
+
+        In a shell's start-up file: eval "$(python3 -m milestone_persist init bash)"
+        """
+
+    def vendor(self, directory: str = '', *, check: bool = False, zipapp: str = '') -> Row:
+        """Copy this program into a folder that needs no installation and can be moved; the same again changes nothing.
+
+        It replaces an earlier copy in one step, and nothing else.
+
+        directory: the folder; with --check, it may be a zipapp
+        check: only tell what in the copy was changed, is missing or extra, or is another version; status 1 if anything
+        zipapp: write one executable file instead, with byte code for the Python that runs now
+        """
+
     def where(self) -> Row:
         """Print which data directory is used, and why."""
 

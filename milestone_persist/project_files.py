@@ -42,7 +42,8 @@ def _repository_of(folder: str) -> str:
 def project_files(root: str) -> dict[str, Item]:
     """The files of a project, by their paths in it."""
     places = _PLACES + (_TEMPLATE_PLACES if os.path.isdir(os.path.join(root, "templates")) else ())
-    return {f"{place}/{name}": Item(text.encode()) for place in places
+    real = {os.path.realpath(os.path.join(root, place)): place for place in reversed(places)}  # one may link to another
+    return {f"{place}/{name}": Item(text.encode()) for place in places if place in real.values()
             for name, text in _sourced_files(root, place)}
 
 

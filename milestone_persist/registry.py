@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 # Modules under operations/, in the order help and documents show them.
 MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "recovery", "resuming",
-           "finishing", "reports", "cleanup", "monitoring", "milestones", "backups", "log", "inspection")
+           "finishing", "reports", "cleanup", "monitoring", "milestones", "backups", "log", "installing",
+           "vendoring", "inspection")
 
 GENERATE = "python -m milestone_persist generate"  # makes the files that are made from the table
 

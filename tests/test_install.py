@@ -1,0 +1,466 @@
+"""Installing into a project: what its agents source is there, what was there is kept, and all of it goes again."""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, SHELLS
+
+from milestone_persist import install as install_module
+from milestone_persist.errors import StorageError
+from milestone_persist.file_changes import FileChanges
+
+PROGRAM = ROOT / "milestone_persist" / "__main__.py"
+PLACES = [".claude/skills/milestone/_shared", ".claude/commands/milestone/_shared", ".claude/shared/milestone",
+          "skills/milestone/_shared"]
+TEMPLATES = ["templates/skills/milestone/_shared", "templates/commands/milestone/_shared",
+             "templates/shared/milestone"]
+NAMES = ["storage-adapter.md", "storage-adapter.sh", "milestone-recovery.md"]
+ADAPTER = f"{PLACES[0]}/storage-adapter.md"
+USE = "\nsave_agent_state a k 'it''s'\nload_agent_state a k"
+
+
+class Done:
+    def __init__(self, done):
+        self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def __repr__(self):
+        return f"status {self.status}\nout: {self.out}\nerr: {self.err}"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A git repository with a hostile name and some files of its own."""
+    project = tmp_path / "it's \"quoted\" $HOME"
+    (project / "src").mkdir(parents=True)
+    (project / "src" / "main.c").write_text("int main;\n")
+    git(project, "init", "--quiet")
+    git(project, "add", ".")
+    git(project, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "first")
+    return project
+
+
+def git(project, *words):
+    return subprocess.run(["git", *words], cwd=project, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def call(tmp_path, project):
+    """Runs any command in the project, without what the tests themselves have in their environment."""
+    def call(*command, cwd=project, **variables):
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILESTONE_PYTHON": sys.executable, **variables}
+        environ = {name: value for name, value in environ.items() if value is not None}
+        return Done(subprocess.run([str(word) for word in command], cwd=cwd, env=environ, text=True, check=False,
+                                   capture_output=True, stdin=subprocess.DEVNULL, timeout=300))
+
+    return call
+
+
+@pytest.fixture
+def milestone(call):
+    """Runs the program in the project: milestone("install", "--check")."""
+    return lambda *words, program=PROGRAM, **options: call(sys.executable, "-I", "-S", program, *words, **options)
+
+
+@pytest.fixture
+def shell(call, need):
+    def shell(name, text, **options):
+        need(SHELLS[name][0])
+        return call(*SHELLS[name], "-c", text, **options)
+
+    return shell
+
+
+def tree(folder):
+    """Every path below a folder with what it is: mode, content and time of the last change."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name, state = str(path.relative_to(folder)), path.lstat()
+        if name.split("/")[0] not in (".git", ".milestones") and "__pycache__" not in name:
+            content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+            found[name] = (state.st_mode, content, None if path.is_dir() else state.st_mtime_ns)
+    return found
+
+
+@pytest.fixture
+def vendored(project):
+    """The package inside of the project."""
+    for folder in ("milestone_persist", "sql"):
+        shutil.copytree(ROOT / folder, project / "tools" / "it's" / folder,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    return project / "tools" / "it's" / "milestone_persist" / "__main__.py"
+
+
+def test_install_puts_the_files_into_their_places(milestone, project):
+    (project / "templates").mkdir()
+    done = milestone("install")
+    assert (done.status, done.err) == (0, "")
+    made = {path for path, (_, content, _) in tree(project).items() if content is not None} - {"src/main.c"}
+    assert made == {f"{place}/{name}" for place in PLACES + TEMPLATES for name in NAMES} | {
+        f"{PLACES[2]}/installed.json"}
+    assert str(PROGRAM) in done.out and "in clones elsewhere, run install again" in done.out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_functions_work_in_every_shell(milestone, shell, project, name):
+    milestone("install")
+    for sh in SHELLS:
+        done = shell(sh, f"set -eu\n. ./{PLACES[0]}/{name}{USE}")
+        assert (done.status, done.out, done.err) == (0, "its", ""), f"{sh}: {done}"
+
+
+@pytest.mark.parametrize("name", ["storage-adapter.md", "milestone-recovery.md"])
+def test_markdown_is_headings_and_code(milestone, project, name):
+    milestone("install")
+    lines = (project / PLACES[0] / name).read_text().splitlines()
+    assert [line for line in lines if line and not line.startswith(("# ", "## ", "    "))] == []
+    assert lines[0].startswith("# ") and "## Messages" in lines
+
+
+def test_a_vendored_program_is_found_from_a_moved_clone(milestone, shell, project, vendored, tmp_path):
+    done = milestone("install", program=vendored)
+    assert "in every clone" in done.out
+    contents = [content for _, content, _ in tree(project).values() if isinstance(content, bytes)]
+    assert not [content for content in contents if str(tmp_path).encode() in content]
+    clone = project.rename(tmp_path / "another clone")
+    (tmp_path / "link").symlink_to(clone)
+    for sh in SHELLS:
+        for place in PLACES:
+            done = shell(sh, f"set -eu\n. ./{place}/storage-adapter.md{USE}", cwd=tmp_path / "link", HOME=None)
+            assert (done.status, done.out, done.err) == (0, "its", ""), f"{sh}: {done}"
+
+
+def test_again_changes_nothing(milestone, project, tmp_path):
+    words = ("install", "--claude-code", "--codex", "--gemini", "--bin", str(tmp_path / "bin"))
+    milestone(*words)
+    before = tree(tmp_path)
+    done = milestone(*words)
+    assert done.out.startswith("nothing is missing or stale\n")
+    assert tree(tmp_path) == before
+    (tmp_path / "link").symlink_to(project)
+    milestone("install", tmp_path / "link")
+    (tmp_path / "link").unlink()
+    assert tree(tmp_path) == before
+
+
+def test_uninstall_leaves_the_project_as_it_was(milestone, project):
+    (project / "AGENTS.md").write_text("# Ours\nwithout a newline at the end")
+    (project / ADAPTER).parent.mkdir(parents=True)
+    (project / ADAPTER).write_text("a file of other origin\n")
+    (project / ADAPTER).chmod(0o640)
+    (project / PLACES[1]).parent.mkdir(parents=True)
+    (project / PLACES[1]).symlink_to(f"../../../{PLACES[0]}")
+    (project / PLACES[2]).mkdir(parents=True)
+    (project / PLACES[2] / "storage-adapter.sh").symlink_to("nowhere")
+    before, status = tree(project), git(project, "status", "--porcelain")
+    done = milestone("install", "--claude-code", "--codex", "--gemini")
+    assert f"kept: {ADAPTER} is now {ADAPTER}.orig" in done.out
+    assert (project / f"{ADAPTER}.orig").read_text() == "a file of other origin\n"
+    assert milestone("install", "--check").status == 0
+    done = milestone("uninstall")
+    assert (done.status, done.err) == (0, "")
+    after = tree(project)
+    assert after.pop("AGENTS.md")[:2] == before.pop("AGENTS.md")[:2]
+    assert after == before
+    assert git(project, "status", "--porcelain") == status
+
+
+def test_uninstall_keeps_what_was_edited_or_added(milestone, project):
+    milestone("install")
+    (project / ADAPTER).write_text("edited\n")
+    (project / PLACES[2] / "notes.md").write_text("added\n")
+    done = milestone("uninstall")
+    assert "left, for it was edited in" in done.out
+    assert {path for path, (_, content, _) in tree(project).items() if content is not None} == {
+        ADAPTER, f"{PLACES[2]}/notes.md", "src/main.c"}
+    assert milestone("uninstall").status == 1
+
+
+def test_an_edited_file_is_kept_when_it_is_replaced(milestone, project):
+    milestone("install")
+    wanted = (project / ADAPTER).read_text()
+    (project / ADAPTER).write_text("edited\n")
+    (project / f"{ADAPTER}.orig").write_text("in the way\n")
+    milestone("install")
+    assert (project / ADAPTER).read_text() == wanted
+    assert (project / f"{ADAPTER}.orig").read_text() == "in the way\n"
+    assert (project / f"{ADAPTER}.orig.1").read_text() == "edited\n"
+
+
+def test_upgrade_over_an_older_version(milestone, project, vendored):
+    (project / ADAPTER).parent.mkdir(parents=True)
+    (project / ADAPTER).write_text("a file of other origin\n")
+    before = tree(project)
+    adapter, files = vendored.parent / "adapter.py", vendored.parent / "project_files.py"
+    new = adapter.read_text(), files.read_text()
+    adapter.write_text(new[0].replace("# Shell functions of", "# Older shell functions of"))
+    files.write_text(new[1].replace('"milestone-recovery.md"', '"old-name.md"'))
+    assert milestone("install", "--claude-code", program=vendored).status == 0
+    assert (project / PLACES[0] / "old-name.md").exists()
+    adapter.write_text(new[0])
+    files.write_text(new[1])
+    done = milestone("install", "--check", program=vendored)
+    assert done.status == 1 and f"stale in {project}/{PLACES[0]}: storage-adapter.sh, storage-adapter.md" in done.out
+    milestone("install", program=vendored)
+    assert milestone("install", "--check", program=vendored).status == 0
+    assert not list(project.rglob("*old-name*")) and len(list(project.rglob("*.orig"))) == 1
+    milestone("uninstall", program=vendored)
+    assert set(tree(project)) == set(before) and tree(project)[ADAPTER] == before[ADAPTER]
+
+
+def test_check_and_dry_run_tell_and_change_nothing(milestone, project):
+    before = tree(project)
+    done = milestone("install", "--check", "--codex", "--bin", "bin")
+    assert done.status == 1 and done.err.count("\n") == 1
+    assert f"missing in {project}: AGENTS.md" in done.out
+    done = milestone("install", "--dry-run", "--codex", "--bin", "bin")
+    assert done.status == 0 and f"missing in {project}: AGENTS.md" in done.out
+    assert tree(project) == before
+    milestone("install")
+    (project / ADAPTER).unlink()
+    (project / PLACES[0] / "storage-adapter.sh").write_text("other\n")
+    before = tree(project)
+    done, place = milestone("install", "--check"), project / PLACES[0]
+    assert (done.status, done.out.splitlines()[:2]) == (1, [
+        f"foreign in {place}: storage-adapter.sh", f"missing in {place}: storage-adapter.md"])
+    assert milestone("uninstall", "--dry-run").status == 0
+    assert tree(project) == before
+
+
+LINE = 'source "$(dirname "$0")/../../skills/milestone/_shared/storage-adapter.md"'
+
+
+@pytest.mark.parametrize("sh", ["bash", "zsh"])
+def test_the_usual_line_in_a_script_of_an_agent(milestone, shell, call, need, project, sh):
+    milestone("install")
+    for folder in (".claude/agents", ".claude/agents/milestone"):
+        script = project / folder / "agent.sh"
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text(f"set -eu\n{LINE}{USE}")
+        for cwd, path in ((project, f"{folder}/agent.sh"), (script.parent, "./agent.sh"), (project / "src", script)):
+            done = call(need(sh), path, cwd=cwd)
+            assert (done.status, done.out, done.err) == (0, "its", "")
+
+
+@pytest.mark.parametrize("sh", ["bash", "zsh"])
+@pytest.mark.parametrize("how", ["init", "hook"])
+def test_the_usual_line_where_its_path_cannot_exist(milestone, shell, call, project, tmp_path, sh, how):
+    milestone("install", "--claude-code")
+    if how == "init":
+        given = f'eval "$({sys.executable} -m milestone_persist init {sh})"'
+    else:
+        run_hook(project, call, tmp_path / "env")
+        given = f'. "{tmp_path}/env"'
+    done = shell(sh, f"{given}\n{LINE}{USE}", PYTHONPATH=str(ROOT))
+    assert (done.status, done.out) == (0, "its")
+    assert "no such file" in done.err.lower() and done.err.count("\n") == 1
+    assert shell(sh, f"{given}\n{LINE} 2>/dev/null || true{USE}", PYTHONPATH=str(ROOT)).err == ""
+
+
+def run_hook(project, call, env_file):
+    """What Claude Code does when a session begins."""
+    import json
+
+    settings = json.loads((project / ".claude" / "settings.json").read_text())
+    (group,) = settings["hooks"]["SessionStart"]
+    (hook,) = group["hooks"]
+    done = call("sh", "-c", hook["command"], cwd=project / "src", CLAUDE_PROJECT_DIR=str(project),
+                CLAUDE_ENV_FILE=str(env_file))
+    assert (done.status, done.out, done.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("sh", SHELLS)
+def test_init_gives_the_functions_without_a_file(milestone, shell, project, vendored, sh):
+    text = milestone("init", "sh", program=vendored).out
+    (project / ".zshrc").write_text('eval "$TEXT"\n')
+    done = shell(sh, 'set -eu; eval "$TEXT"\nunset MILESTONE_PYTHON' + USE, TEXT=text, HOME=None)
+    assert (done.status, done.out, done.err) == (0, "its", "")
+    assert sys.executable in text and str(project) not in text or vendored.exists()
+
+
+def test_init_in_the_start_up_file_of_an_interactive_zsh(call, need, project):
+    (project / ".zshrc").write_text(f'eval "$({sys.executable} -m milestone_persist init zsh)"\n')
+    done = call(need("zsh"), "-i", "-c", USE, ZDOTDIR=str(project), PYTHONPATH=str(ROOT))
+    assert (done.status, done.out, done.err) == (0, "its", "")
+
+
+def test_init_from_a_zipapp(call, shell, project, tmp_path):
+    made = tmp_path / "it's $one.pyz"
+    call(sys.executable, "-m", "zipapp", ROOT, "-m", "milestone_persist.entry:run", "-o", made)
+    done = shell("dash", f'set -eu; eval "$({sys.executable} "$PYZ" init sh)"{USE}', PYZ=str(made))
+    assert (done.status, done.out, done.err) == (0, "its", "")
+    done = call(sys.executable, "-c", f"import sys; sys.path.insert(0, {str(made)!r}); "
+                "import milestone_persist.packaged as p; print(p.find_program())")
+    assert done.out == f"{made}\n"
+
+
+def test_init_of_another_shell_is_refused(milestone):
+    done = milestone("init", "fish")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "install --bin" in done.err
+
+
+def test_an_env_file_is_written_once_and_keeps_what_others_wrote(milestone, shell, tmp_path):
+    env = tmp_path / "env"
+    env.write_text("export OTHER=1")
+    for _ in range(2):
+        assert (milestone("init", "sh", "--env-file", env).out) == ""
+        assert env.read_text().count("save_agent_state()") == 1
+        with env.open("a") as file:
+            file.write("export AFTER=2\n")
+    assert not env.read_text().splitlines()[-3].startswith("#")
+    done = shell("bash", f'source "{env}" && echo "$OTHER$AFTER" && {USE.strip()}')
+    assert (done.status, done.out, done.err) == (0, "12\nits", "")
+    assert env.read_text().count("AFTER") == 2
+    assert milestone("init", "sh", "--env-file", "").status == 2
+
+
+def test_executables_do_what_the_functions_do(milestone, call, project, tmp_path):
+    done = milestone("install", "--bin", "a bin")
+    assert (done.status, done.err) == (0, "")
+    assert not (project / ".claude").exists()
+    path = f"{project}/a bin:{os.environ['PATH']}"
+    text = """set -eu
+      printf '%s' "$VALUE" | save_agent_state a piped -
+      save_agent_state a given "$VALUE"
+      printf 'one\\ntwo\\n' | while read -r word; do save_agent_state a "$word" v; done
+      list_agent_state a | grep -c ""; load_agent_state a piped; load_agent_state a given"""
+    value = "--help 'it' \"$(x)\" \\n 🙂\n\nend"
+    done = call("sh", "-c", text, PATH=path, VALUE=value)
+    assert (done.status, done.out, done.err) == (0, f"5\n{value}{value}", "")
+    assert call(sys.executable, "-c", "import subprocess as s; s.run(['load_agent_state', 'a', 'none'])",
+                PATH=path).err.count("\n") == 1
+    assert call(project / "a bin" / "load_agent_state", "a", "none").status == 1
+    assert call("sh", "load_agent_state", "a", "one", cwd=project / "a bin", MILESTONE_DIR=f"{project}/.milestones"
+                ).out == "v"
+    (tmp_path / "elsewhere").symlink_to(project / "a bin" / "load_agent_state")
+    assert call("milestone_persist", "load_agent_state", "a", "one", PATH=path).out == "v"
+    assert milestone("install", "--check", "--bin", "a bin").status == 0
+    assert milestone("uninstall", "--bin", "a bin").status == 0
+    assert not (project / "a bin").exists()
+
+
+def test_executables_beside_a_vendored_program_move_with_it(milestone, call, project, vendored, tmp_path):
+    milestone("install", "--bin", "bin", program=vendored)
+    moved = project.rename(tmp_path / "moved")
+    assert call("bin/save_agent_state", "a", "k", "v", cwd=moved).status == 0
+    done = call("../bin/load_agent_state", "a", "k", cwd=moved / "src")
+    assert (done.status, done.out, done.err) == (0, "v", "")
+
+
+@pytest.mark.parametrize("umask, mode", [(0o000, 0o644), (0o077, 0o600)])
+def test_modes_follow_the_umask_but_let_nobody_else_write(milestone, call, project, umask, mode):
+    code = f"import os, subprocess, sys; os.umask({umask}); sys.exit(subprocess.call(sys.argv[1:]))"
+    assert call(sys.executable, "-c", code, sys.executable, PROGRAM, "install", ".", "--bin", "bin").status == 0
+    assert (project / ADAPTER).stat().st_mode & 0o777 == mode
+    assert (project / "bin" / "milestone_persist").stat().st_mode & 0o777 == mode | (0o111 & ~umask)
+    assert milestone("uninstall", ".", "--bin", "bin").status == 0
+
+
+def as_user(need):
+    """Words before a command that make it obey permissions even if the tests run as root."""
+    return [] if os.geteuid() else [need("setpriv"), "--inh-caps=-all", "--bounding-set=-dac_override"]
+
+
+def test_a_read_only_home_and_none_at_all(milestone, call, need, tmp_path, project):
+    home = tmp_path / "home"
+    home.mkdir(0o500)
+    for value in (str(home), None):
+        done = call(*as_user(need), sys.executable, PROGRAM, "install", "--claude-code", HOME=value)
+        assert (done.status, done.err) == (0, "")
+
+
+def test_a_place_that_cannot_be_written_leaves_nothing_half_done(call, need, project):
+    (project / PLACES[3]).mkdir(parents=True)
+    (project / PLACES[3]).chmod(0o500)
+    (project / ADAPTER).parent.mkdir(parents=True)
+    (project / ADAPTER).write_text("a file of other origin\n")
+    before = tree(project)
+    done = call(*as_user(need), sys.executable, PROGRAM, "install", "--claude-code", "--codex")
+    assert (done.status, done.out, done.err.count("\n")) == (3, "", 1)
+    assert PLACES[3] in done.err and "nothing was changed" in done.err
+    assert tree(project) == before
+    (project / PLACES[3]).chmod(0o700)
+
+
+@pytest.mark.parametrize("words, status", [
+    (["install", "nowhere"], 2), (["install", "src/main.c"], 2), (["install", ""], 2), (["install", "a\nb"], 2),
+    (["install", "--bin", ""], 2), (["install", "--bin", "src/main.c"], 3), (["uninstall"], 1),
+    (["uninstall", "nowhere"], 2), (["uninstall", "--bin", "nowhere"], 1), (["install", ".", "more"], 2)])
+def test_bad_input_changes_nothing(milestone, project, words, status):
+    before = tree(project)
+    done = milestone(*words)
+    assert (done.status, done.out, done.err.count("\n")) == (status, "", 1)
+    assert tree(project) == before
+
+
+@pytest.mark.parametrize("path, text", [(f"{PLACES[2]}/installed.json", "{"), (f"{PLACES[2]}/installed.json", "[]"),
+                                        (ADAPTER, None), (".claude", "a file")])
+def test_what_is_in_the_way_is_left_alone(milestone, project, path, text):
+    if text is None:
+        (project / path).mkdir(parents=True)
+    else:
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).write_text(text)
+    before = tree(project)
+    done = milestone("install")
+    assert done.status in (2, 3) and done.err.count("\n") == 1 and str(project) in done.err
+    assert tree(project) == before
+
+
+def test_a_manifest_that_leads_out_of_the_project_is_refused(milestone, project, tmp_path):
+    milestone("install")
+    manifest = project / PLACES[2] / "installed.json"
+    manifest.write_text(manifest.read_text().replace(f'"{ADAPTER}"', '"../outside.md"'))
+    (tmp_path / "outside.md").write_text("mine")
+    assert milestone("uninstall").status == 2
+    assert (tmp_path / "outside.md").exists()
+
+
+class Killed(BaseException):
+    """Not an error that anything catches: as if the process were killed."""
+
+
+@pytest.mark.parametrize("kind", [OSError(28, "No space left on device", "x"), Killed()], ids=["full", "killed"])
+def test_an_installation_that_ends_at_any_write(project, monkeypatch, kind):
+    """A failure takes everything back; after a kill, the next installation and its end leave nothing behind."""
+    from milestone_persist.manifest import Item
+
+    (project / "b").mkdir()
+    (project / "b" / "two").write_text("mine\n")
+    before = tree(project)
+    wanted = {"a/one": Item(b"1"), "b/two": Item(b"2"), "link": Item(target="a/one")}
+    real, count, times = os.replace, 0, 0
+
+    def replace(old, new):
+        nonlocal count
+        count -= 1
+        if count < 0:
+            raise kind
+        real(old, new)
+
+    while True:
+        count, times = times, times + 1
+        monkeypatch.setattr(os, "replace", replace)
+        if isinstance(kind, Killed):
+            monkeypatch.setattr(FileChanges, "_take_back", lambda self: [])
+        try:
+            install_module.Installation(str(project), "m.json").install(wanted, ["codex"])
+            break
+        except (StorageError, Killed):
+            monkeypatch.setattr(os, "replace", real)
+            if not isinstance(kind, Killed):
+                assert {path: what[:2] for path, what in tree(project).items()} == {
+                    path: what[:2] for path, what in before.items()}
+                continue
+            if (project / "m.json").exists():
+                install_module.Installation(str(project), "m.json").install(wanted, ["codex"])
+                assert (project / "b" / "two").read_text() == "2"
+                install_module.Installation(str(project), "m.json").uninstall()
+            assert [path for path in tree(project) if "milestone-new" not in path] == list(before)
+    assert times > 4
+    assert Path(project / "b" / "two").read_text() == "2"

@@ -1,0 +1,180 @@
+"""What installing adds to the settings and documents of coding agents, and takes out again."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from milestone_persist import agent_sections, agent_settings
+from milestone_persist.errors import UsageError
+
+SETTINGS = ".claude/settings.json"
+
+
+@pytest.fixture
+def milestone(tmp_path):
+    """Runs the program in the test's directory; gives the status and what it printed."""
+    def milestone(*words, **variables):
+        done = subprocess.run([sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py", *words],
+                              cwd=tmp_path, env={"PATH": os.environ["PATH"], **variables}, text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL, timeout=300, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    return milestone
+
+
+@pytest.fixture
+def settings(tmp_path):
+    path = tmp_path / SETTINGS
+    path.parent.mkdir()
+    return path
+
+
+FOREIGN = {
+    "model": "x", "permissions": {"deny": ["Read(.env)"], "allow": ["Bash(ls:*)", "Bash(register_agent:*)"]},
+    "hooks": {"SessionStart": [{"matcher": "startup", "hooks": [{"type": "command", "command": "true"}]}], "Stop": []},
+    "env": {"é": "ü \u2028", "n": 1.5, "big": 12345678901234567890},
+}
+FORMS = {
+    "claude": json.dumps(FOREIGN, indent=2, ensure_ascii=False), "four": json.dumps(FOREIGN, indent=4) + "\n",
+    "tabs": json.dumps(FOREIGN, indent="\t", ensure_ascii=False) + "\n", "compact": json.dumps(FOREIGN),
+    "tight": json.dumps(FOREIGN, separators=(",", ":")) + "\n\n", "empty object": "{}", "empty lists":
+    '{\n  "permissions": {\n    "allow": []\n  },\n  "hooks": {}\n}\n',
+    "by hand": '{"permissions":\n   {"allow": [ "Bash(ls:*)" ]},\n\n "env": {"a": 1e3}}\n',
+    "crlf": '{\r\n  "a": 1\r\n}\r\n', "empty": "",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_settings_are_merged_and_come_back_byte_for_byte(milestone, settings, form):
+    before = FORMS[form].encode()
+    settings.write_bytes(before)
+    settings.chmod(0o600)
+    assert milestone("install", "--claude-code")[0] == 0
+    merged = json.loads(settings.read_text(encoding="utf-8"))
+    assert agent_settings.HOOK in str(merged["hooks"]["SessionStart"][-1]["hooks"][0]["command"])
+    assert merged["permissions"]["allow"].count("Bash(register_agent:*)") == 1
+    assert "Bash(set_storage_config:*)" not in merged["permissions"]["allow"]
+    old = json.loads(FORMS[form] or "{}")
+    assert {key: merged[key] for key in old if key not in ("hooks", "permissions")} == {
+        key: value for key, value in old.items() if key not in ("hooks", "permissions")}
+    kept = settings.with_suffix(".json.orig")
+    assert kept.exists() == (form in ("by hand", "crlf", "empty"))
+    assert not kept.exists() or kept.read_bytes() == before
+    text = settings.read_bytes()
+    assert milestone("install")[1].startswith("nothing is missing")
+    assert settings.read_bytes() == text
+    assert milestone("uninstall")[0] == 0
+    assert settings.read_bytes() == before and settings.stat().st_mode & 0o777 == 0o600
+    assert not kept.exists()
+
+
+def test_what_was_added_meanwhile_stays(milestone, settings):
+    settings.write_text(FORMS["by hand"])
+    milestone("install", "--claude-code")
+    data = json.loads(settings.read_text())
+    data["permissions"]["allow"].insert(0, "Bash(make:*)")
+    data["hooks"]["SessionStart"][0]["hooks"].append({"type": "command", "command": "mine"})
+    settings.write_text(json.dumps(data, indent=1))
+    before = settings.read_text()
+    assert milestone("install", "--claude-code")[1].startswith("nothing is missing")
+    assert settings.read_text() == before
+    milestone("uninstall")
+    assert json.loads(settings.read_text()) == {
+        "permissions": {"allow": ["Bash(make:*)", "Bash(ls:*)"]}, "env": {"a": 1000.0},
+        "hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": "mine"}]}]}}
+
+
+def test_settings_behind_a_link_are_written_where_they_are(milestone, settings, tmp_path):
+    (tmp_path / "dotfiles.json").write_text("{}")
+    settings.symlink_to("../dotfiles.json")
+    milestone("install", "--claude-code")
+    assert settings.is_symlink() and "SessionStart" in (tmp_path / "dotfiles.json").read_text()
+    milestone("uninstall")
+    assert settings.is_symlink() and settings.read_text() == "{}"
+
+
+BROKEN = {"comment": b"{} // no", "half": b'{"a": ', "list": b"[]", "twice": b'{"a": 1, "a": 2}',
+          "bom": b"\xef\xbb\xbf{}",
+          "bytes": b'{"a": "\xff"}', "surrogate": b'{"a": "\\ud800"}', "hooks": b'{"hooks": []}',
+          "allow": b'{"permissions": {"allow": "Bash"}}', "deep": b"[" * 100000}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_settings_that_cannot_be_read_are_left_alone(milestone, settings, tmp_path, kind):
+    settings.write_bytes(BROKEN[kind])
+    status, out, err = milestone("install", "--claude-code")
+    assert (status, out, err.count("\n")) == (2, "", 1) and str(settings) in err
+    assert settings.read_bytes() == BROKEN[kind]
+    assert os.listdir(tmp_path) == [".claude"] and os.listdir(settings.parent) == ["settings.json"]
+
+
+def test_hooks_of_unknown_forms_are_left_alone(milestone, settings):
+    groups = ["x", {"hooks": "y"}, {"hooks": ["z", {"command": 1}]}, None]
+    text = json.dumps({"hooks": {"SessionStart": groups}}, indent=2)
+    settings.write_text(text)
+    milestone("install", "--claude-code")
+    milestone("uninstall")
+    assert settings.read_text() == text
+
+
+def test_an_older_hook_and_permission_are_replaced():
+    text, recorded = agent_settings.put_in("{}", {}, "f")
+    older = {**recorded, "hook": "older", "allow": [*recorded["allow"], "Bash(gone:*)"]}
+    data = json.loads(text.replace(json.dumps(agent_settings.HOOK), '"older"'))
+    data["permissions"]["allow"].append("Bash(gone:*)")
+    new, again = agent_settings.put_in(json.dumps(data), older, "f")
+    assert json.loads(new) == json.loads(text) and again == recorded
+    assert json.loads(agent_settings.take_out(new, again, "f")) == {}
+
+
+@pytest.mark.parametrize("text", ["", "# A", "# A\n", "# A\n\n\n", "# A\r\nb\r\n", None])
+def test_a_section_goes_without_a_trace(text):
+    edited, recorded = agent_sections.put_in(text, {}, "AGENTS.md")
+    assert edited.startswith(text or "<!--") and "storage-adapter.sh" in edited
+    assert ("\r\n" in edited) == ("\r" in (text or "")) and edited.count("\r") in (0, edited.count("\n"))
+    assert agent_sections.put_in(edited, recorded, "AGENTS.md") == (edited, recorded)
+    assert agent_sections.take_out(edited, recorded, "AGENTS.md") == text
+    more = edited + "more\n"
+    assert agent_sections.take_out(more, recorded, "AGENTS.md") == (text or "") + "more\n"
+
+
+def test_half_a_section_is_refused():
+    edited, recorded = agent_sections.put_in("# A\n", {}, "AGENTS.md")
+    for text in (edited.replace("<!-- milestone_persist: end -->", ""), edited.partition("-->")[2]):
+        for act in (agent_sections.put_in, agent_sections.take_out):
+            with pytest.raises(UsageError, match="AGENTS.md has lost"):
+                act(text, recorded, "AGENTS.md")
+
+
+def test_two_documents_that_are_one_file_get_one_section(milestone, tmp_path):
+    (tmp_path / "AGENTS.md").write_text("# Ours\n")
+    (tmp_path / "GEMINI.md").symlink_to("AGENTS.md")
+    milestone("install", "--codex", "--gemini")
+    assert (tmp_path / "AGENTS.md").read_text().count("storage-adapter.sh") == 1
+    milestone("uninstall")
+    assert (tmp_path / "AGENTS.md").read_text() == "# Ours\n" and (tmp_path / "GEMINI.md").is_symlink()
+
+
+def test_the_commands_in_the_section_work(milestone, tmp_path, need):
+    milestone("install", "--codex")
+    line = next(line for line in (tmp_path / "AGENTS.md").read_text().splitlines() if line.startswith("`. "))
+    done = subprocess.run([need("dash"), "-c", line.split("`")[1] + "; save_agent_state a k v; load_agent_state a k"],
+                          cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "v", "")
+
+
+def test_sandboxes_are_told_of_data_outside_the_project(milestone, tmp_path):
+    outside = str(tmp_path.parent / "it's data")
+    out = milestone("install", ".", "--codex", "--claude-code", "--dry-run", MILESTONE_DIR=outside)[1]
+    assert f'writable_roots = ["{outside}"]' in out and f'"allowWrite": ["{outside}"]' in out
+    assert "writable_roots" not in milestone("install", ".", "--codex", "--dry-run")[1]
+
+
+def test_the_hook_is_quiet_without_an_env_file(tmp_path):
+    done = subprocess.run(["sh", "-c", agent_settings.HOOK], cwd=tmp_path, env={}, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
