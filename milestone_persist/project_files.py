@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMAND = "python -m milestone_persist install"
+COMMAND = "python3 -m milestone_persist install"
 SHARED = ".claude/shared/milestone"  # here is the manifest, too
 # Scripts in .claude/agents/ look in ../../skills. Those under templates/ are for projects that have such a folder.
 _PLACES = (".claude/skills/milestone/_shared", ".claude/commands/milestone/_shared", SHARED, "skills/milestone/_shared")
@@ -61,7 +61,7 @@ def _sourced_files(root: str, place: str) -> Iterator[tuple[str, str]]:
 
 def executables(folder: str) -> dict[str, Item]:
     """A program for /bin/sh, and a link to it for each function: it does what its name says."""
-    found = beside(folder)
+    found = beside(*os.path.split(folder))
     text = make_executable(f"{COMMAND} --bin", "" if found else find_program(), found)
     links = {op.name: Item(target="milestone_persist") for op in all_operations() if op.shell}
     return {"milestone_persist": Item(text.encode(), 0o755), **links}

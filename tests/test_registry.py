@@ -118,6 +118,7 @@ BEFORE = {  # what an example needs beside the scene
     "restore_coordination": lambda store: store.backup_coordination("backup.db"),
     "import_coordination": lambda store: store.export_coordination("export.jsonl"),
     "stop_session_monitor": lambda store: store.start_session_monitor(300),
+    "uninstall": lambda store: store.install("."),
 }
 AFTER_A_SILENCE = ("recover_planning_session", "recover_execution_session")
 

@@ -40,7 +40,7 @@ def install(store: Storage, directory: str | None = None, *, claude_code: bool =
     changes, found = [], []
     for folder, is_bin in _folders(directory, bin, bool(tools)):
         changes += _install(folder, is_bin, tools, check or dry_run)
-        found.append(beside(folder))
+        found.append(beside(*os.path.split(folder)) if is_bin else beside(folder))
     data = {"changes": changes, "program": find_program(), "relative": all(found), "dry_run": dry_run or check,
             "notes": _notes(store, directory, tools)}
     if check and changes:
@@ -90,7 +90,7 @@ def init(store: Storage, shell: str = "sh", *, env_file: str | None = None) -> s
     if shell not in _SHELLS:
         raise UsageError(f"no functions for {shell!r}: use one of {', '.join(_SHELLS)}; "
                          "install --bin DIR makes programs for any other")
-    text = make_adapter(find_program(), sys.executable, "", f"python -m milestone_persist init {shell}",
+    text = make_adapter(find_program(), sys.executable, "", f"python3 -m milestone_persist init {shell}",
                         f'eval "$(python3 -m milestone_persist init {shell})"')
     if env_file is None:
         return text
