@@ -197,6 +197,14 @@ def test_a_fresh_database_equals_a_migrated_one(version):
     old.close(), new.close()
 
 
+def test_a_fresh_database_equals_one_taken_over():
+    old, new = in_memory((ROOT / "tests" / "data" / "earlier-tool.sql").read_text(encoding="utf-8")), in_memory(SCHEMA)
+    theirs = {name for _, name, _ in shape(old)} - {name for _, name, _ in shape(new)} | {"events_before_takeover"}
+    bring_up_to_date(old, ":memory:", SCHEMA_VERSION)
+    assert [entry for entry in shape(old) if entry[1] not in theirs] == shape(new)
+    old.close(), new.close()
+
+
 def test_the_schema_can_be_applied_again(database):
     before = list(database.iterdump())
     database.executescript(SCHEMA)

@@ -156,8 +156,9 @@ def _replace_state(store: Storage, agent_id: str, state: list[Row]) -> list[str]
 
 
 def _compare_file(store: Storage, reference: Row) -> Row:
-    """A file reference with what has become of the file: same, changed or missing."""
+    """A file reference with what has become of the file: same, changed, missing; unknown if it has no digest."""
     path = os.path.join(os.path.dirname(store.directory), reference["path"])
     _, digest = _measure_file(path)
-    status = "missing" if digest is None else "same" if digest == reference["sha256"] else "changed"
+    known = reference["sha256"]
+    status = "missing" if digest is None else "unknown" if not known else "same" if digest == known else "changed"
     return {**reference, "status": status}

@@ -4,6 +4,7 @@ from __future__ import annotations
 import sqlite3
 
 from ..errors import StorageError, UsageError
+from ..tables import TABLES
 from .interface import Clock, Storage
 
 TYPE_CHECKING = False
@@ -77,12 +78,14 @@ class EmbeddedStorage(Storage):
     def check(self) -> list[str]:
         wrong = [row["integrity_check"] for row in self.execute("PRAGMA integrity_check")]
         wrong = [] if wrong == ["ok"] else wrong
-        for row in self.execute("PRAGMA foreign_key_check"):
-            wrong.append(f"table {row['table']}, row {row['rowid']}: refers to a row of {row['parent']} that is gone")
+        for table in TABLES:  # not those of others that may lie beside them
+            wrong += [f"table {table}, row {row['rowid']}: refers to a row of {row['parent']} that is gone"
+                      for row in self.execute(f"PRAGMA foreign_key_check({table})")]
         return wrong
 
     def close(self) -> None:
-        self.connection.close()
+        if hasattr(self, "connection"):
+            self.connection.close()
 
     def explain(self, error: sqlite3.Error) -> Exception:
         """The driver's error as one of ours, with the path and what to do."""

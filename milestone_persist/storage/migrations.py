@@ -20,16 +20,22 @@ def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> 
     """Run the steps the database lacks; StorageError, and nothing changed, if it is newer than this program."""
     if _pragma(connection, "user_version") == 0 and not _tables(connection):
         _prefer_wal(connection, path)
+    connection.execute("PRAGMA foreign_keys = OFF")  # while tables are replaced; not to be changed in a transaction
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _pragma(connection, "user_version")  # again: another process may have been first
         _refuse_foreign(connection, path, version, newest)
+        if version < newest and _tables(connection) and os.path.exists(path):
+            from .safe_copy import back_up
+
+            back_up(path, f"before-version-{newest}")
         for step in STEPS[version:]:
             step(connection)
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: str, version: int, newest: int) -> None:
@@ -74,8 +80,14 @@ def statements(script: str) -> Iterator[str]:
 
 
 def _apply_schema(connection: sqlite3.Connection) -> None:
-    """Version 1: the canonical schema."""
-    for statement in statements(read_packaged("sql", SCHEMA_FILE)):
+    """Version 1: the canonical schema; what an earlier tool has made is taken over."""
+    script = [*statements(read_packaged("sql", SCHEMA_FILE))]
+    if _tables(connection):
+        from .legacy import adopt
+
+        adopt(connection, script)
+        return
+    for statement in script:
         connection.execute(statement)
 
 

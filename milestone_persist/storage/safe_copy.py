@@ -1,0 +1,42 @@
+"""A copy of a database file, kept before its schema is changed."""
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+
+from ..errors import StorageError
+
+
+def back_up(path: str, label: str) -> None:
+    """Copy the database to backups/LABEL-TIME.db, whole or not at all, while the caller keeps every writer out."""
+    folder = os.path.join(os.path.dirname(path), "backups")
+    # The file's own time: a run that was killed and its successor make the same copy.
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(os.stat(path).st_mtime))
+    kept = os.path.join(folder, f"{label}-{stamp}.db")
+    part = f"{kept}.{os.getpid()}.part"
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        _copy(path, part)
+        os.replace(part, kept)
+    except OSError as error:
+        raise StorageError(f"cannot write the backup {kept} ({error.strerror}); {path} was left as it is: "
+                           "make the folder writable") from None
+
+
+def _copy(path: str, target: str) -> None:
+    source, copy = sqlite3.connect(path, isolation_level=None), sqlite3.connect(target, isolation_level=None)
+    try:
+        wrong = source.execute("PRAGMA quick_check").fetchone()[0]
+        if wrong != "ok":
+            raise StorageError(f"{path} is damaged ({wrong.splitlines()[0]}); it was left as it is: "
+                               "put a backup in its place")
+        source.backup(copy)
+        copy.close()
+    except BaseException:
+        copy.close()
+        os.unlink(target)
+        raise
+    finally:
+        source.close()
