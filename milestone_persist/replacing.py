@@ -35,6 +35,12 @@ def replace_file(path: str, write: Callable[[str], None]) -> None:
         os.replace(new, path)
 
 
+def remove_leftovers(path: str) -> None:
+    """Remove what somebody who was killed while replacing `path` has left beside it."""
+    with _staging(path):
+        pass
+
+
 @contextlib.contextmanager
 def _staging(path: str) -> Iterator[tuple[str, str]]:
     """Two free names beside `path`, for what will be and what was there; what lies there in the end is removed."""
@@ -79,7 +85,11 @@ def _swap(new: str, path: str, old: str) -> None:
     """Put one folder into the place of another: in one step where the system can, else in two."""
     if not _exchange(new, path):
         os.rename(path, old)
-        os.rename(new, path)
+        try:
+            os.rename(new, path)
+        except OSError:
+            os.rename(old, path)
+            raise
 
 
 def _exchange(one: str, other: str) -> bool:

@@ -10,7 +10,7 @@ import zipfile
 from . import __version__
 from .contents import NAME, read, read_own_files, walk
 from .errors import Refused, UsageError
-from .replacing import replace_file, replace_folder
+from .replacing import remove_leftovers, replace_file, replace_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def write_folder(path: str) -> Row:
         raise UsageError(f"{path} is no folder: name another, or use --zipapp for a file")
     files = _with_digests(_folder_files())
     old = _find_replaceable(path) if os.path.isdir(path) and os.listdir(path) else {}
-    if old != files:
+    if old == files:
+        remove_leftovers(path)
+    else:
         code = {importlib.util.cache_from_source(name): data for name, data in _compile(files, _CHECKED).items()}
         replace_folder(path, {**files, **code})
     return {"path": path, "form": "folder", "version": __version__, "written": old != files}
@@ -43,7 +45,9 @@ def write_zipapp(path: str) -> Row:
     code = {name + "c": data for name, data in _compile(files, _UNCHECKED).items()}
     files = _with_digests({**files, **code})
     old = _find_replaceable(path) if os.path.exists(path) else {}
-    if old != files:
+    if old == files:
+        remove_leftovers(path)
+    else:
         replace_file(path, lambda temporary: _pack(temporary, files))
     return {"path": path, "form": "zipapp", "version": __version__, "written": old != files}
 
