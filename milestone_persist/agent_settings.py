@@ -1,6 +1,8 @@
 """Claude Code's settings.json: a hook that gives every shell command the functions, and leave to call them."""
 from __future__ import annotations
 
+import os
+
 from .errors import UsageError
 from .registry import all_operations
 
@@ -12,8 +14,8 @@ if TYPE_CHECKING:
     from .storage.interface import Row
 
 # Run by `sh` when a session begins. $CLAUDE_ENV_FILE is what Claude Code runs before each shell command.
-HOOK = ('if [ -n "$CLAUDE_ENV_FILE" ]; then . "$CLAUDE_PROJECT_DIR/.claude/shared/milestone/storage-adapter.sh"; '
-        'milestone_persist init sh --env-file "$CLAUDE_ENV_FILE"; fi')
+_HOOK = ('if [ -n "$CLAUDE_ENV_FILE" ]; then . "@TOP@/.claude/shared/milestone/storage-adapter.sh"; '
+         'milestone_persist init sh --env-file "$CLAUDE_ENV_FILE"; fi')
 
 # What no agent should do unasked: change settings (one of them is a command to run), move or replace everything,
 # write files where it likes.
@@ -36,14 +38,21 @@ def put_in(text: str | None, recorded: Row, file: str) -> tuple[str, Row]:
     allowed[:] = [rule for rule in allowed if rule not in ours or rule in wanted]
     added = [rule for rule in wanted if rule not in allowed]
     allowed += added
-    hook = recorded.get("hook", "")
-    if hook and hook != HOOK:
+    hook, wanted_hook = recorded.get("hook", ""), make_hook(file)
+    if hook and hook != wanted_hook:
         _remove_hook(groups, hook)
-    if not any(HOOK in _commands(group) for group in groups):
-        groups.append({"hooks": [{"type": "command", "command": HOOK}]})
-        hook = HOOK
+    if not any(wanted_hook in _commands(group) for group in groups):
+        groups.append({"hooks": [{"type": "command", "command": wanted_hook}]})
+        hook = wanted_hook
     new = {"made": made, "allow": [rule for rule in wanted if rule in added or rule in ours], "hook": hook}
     return (text if text is not None and parse(text, file) == data else _dump(data, text)), new
+
+
+def make_hook(file: str) -> str:
+    """The command for the settings in `file`: those of a project, or of the user for all projects."""
+    top, home = os.path.dirname(os.path.dirname(os.path.abspath(file))), os.path.expanduser("~")
+    is_home = os.path.realpath(top) == os.path.realpath(home)
+    return _HOOK.replace("@TOP@", "$HOME" if is_home else "$CLAUDE_PROJECT_DIR")
 
 
 def take_out(text: str, recorded: Row, file: str) -> str | None:

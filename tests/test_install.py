@@ -128,10 +128,9 @@ def test_a_vendored_program_is_found_from_a_moved_clone(milestone, shell, projec
     assert not [content for content in contents if str(tmp_path).encode() in content]
     clone = project.rename(tmp_path / "another clone")
     (tmp_path / "link").symlink_to(clone)
-    for sh in SHELLS:
-        for place in PLACES:
-            done = shell(sh, f"set -eu\n. ./{place}/storage-adapter.md{USE}", cwd=tmp_path / "link", HOME=None)
-            assert (done.status, done.out, done.err) == (0, "its", ""), f"{sh}: {done}"
+    for sh, place in [*((sh, PLACES[0]) for sh in SHELLS), *(("dash", place) for place in PLACES[1:])]:
+        done = shell(sh, f"set -eu\n. ./{place}/storage-adapter.md{USE}", cwd=tmp_path / "link", HOME=None)
+        assert (done.status, done.out, done.err) == (0, "its", ""), f"{sh}: {done}"
 
 
 def test_again_changes_nothing(milestone, project, tmp_path):
@@ -161,12 +160,32 @@ def test_uninstall_leaves_the_project_as_it_was(milestone, project):
     assert f"kept: {ADAPTER} is now {ADAPTER}.orig" in done.out
     assert (project / f"{ADAPTER}.orig").read_text() == "a file of other origin\n"
     assert milestone("install", "--check").status == 0
+    assert milestone("save-agent-state", "a", "k", "v").status == 0
     done = milestone("uninstall")
     assert (done.status, done.err) == (0, "")
     after = tree(project)
     assert after.pop("AGENTS.md")[:2] == before.pop("AGENTS.md")[:2]
     assert after == before
     assert git(project, "status", "--porcelain") == status
+
+
+def test_two_installations_at_once(project):
+    (project / ADAPTER).parent.mkdir(parents=True)
+    (project / ADAPTER).write_text("a file of other origin\n")
+    before = tree(project)
+    started = [subprocess.Popen([sys.executable, PROGRAM, "install", "--codex"], cwd=project,
+                                stdout=subprocess.DEVNULL) for _ in range(4)]
+    assert [process.wait(300) for process in started] == [0] * 4
+    assert (project / f"{ADAPTER}.orig").read_text() == "a file of other origin\n"
+    subprocess.run([sys.executable, PROGRAM, "uninstall"], cwd=project, check=True, stdout=subprocess.DEVNULL)
+    assert tree(project) == before
+
+
+def test_shellcheck_finds_nothing(milestone, call, need, project):
+    milestone("install", ".", "--bin", "bin")
+    for dialect in ("dash", "bash"):
+        done = call(need("shellcheck"), "-s", dialect, f"{PLACES[0]}/storage-adapter.sh", "bin/milestone_persist")
+        assert (done.status, done.out) == (0, "")
 
 
 def test_uninstall_keeps_what_was_edited_or_added(milestone, project):
@@ -261,6 +280,14 @@ def test_the_usual_line_where_its_path_cannot_exist(milestone, shell, call, proj
     assert shell(sh, f"{given}\n{LINE} 2>/dev/null || true{USE}", PYTHONPATH=str(ROOT)).err == ""
 
 
+def test_the_hook_finds_a_vendored_program(milestone, shell, call, need, project, vendored, tmp_path):
+    need("dash")
+    milestone("install", "--claude-code", program=vendored)
+    run_hook(project.rename(tmp_path / "moved"), call, tmp_path / "env")
+    done = shell("bash", f'. "{tmp_path}/env"{USE}', cwd=tmp_path)
+    assert (done.status, done.out, done.err) == (0, "its", "")
+
+
 def run_hook(project, call, env_file):
     """What Claude Code does when a session begins."""
     import json
@@ -296,6 +323,15 @@ def test_init_from_a_zipapp(call, shell, project, tmp_path):
     done = call(sys.executable, "-c", f"import sys; sys.path.insert(0, {str(made)!r}); "
                 "import milestone_persist.packaged as p; print(p.find_program())")
     assert done.out == f"{made}\n"
+
+
+def test_what_cannot_be_run_by_a_path_is_refused(call, project, tmp_path):
+    made = tmp_path / "package.whl"
+    shutil.make_archive(str(tmp_path / "package"), "zip", ROOT, "milestone_persist")
+    (tmp_path / "package.zip").rename(made)
+    done = call(sys.executable, "-m", "milestone_persist", "install", PYTHONPATH=str(made))
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "zipapp" in done.err and not (project / ".claude").exists()
 
 
 def test_init_of_another_shell_is_refused(milestone):
@@ -457,10 +493,9 @@ def test_an_installation_that_ends_at_any_write(project, monkeypatch, kind):
                 assert {path: what[:2] for path, what in tree(project).items()} == {
                     path: what[:2] for path, what in before.items()}
                 continue
-            if (project / "m.json").exists():
-                install_module.Installation(str(project), "m.json").install(wanted, ["codex"])
-                assert (project / "b" / "two").read_text() == "2"
-                install_module.Installation(str(project), "m.json").uninstall()
-            assert [path for path in tree(project) if "milestone-new" not in path] == list(before)
+            install_module.Installation(str(project), "m.json").install(wanted, ["codex"])
+            assert (project / "b" / "two").read_text() == "2"
+            install_module.Installation(str(project), "m.json").uninstall()
+            assert tree(project) == before
     assert times > 4
     assert Path(project / "b" / "two").read_text() == "2"

@@ -56,7 +56,7 @@ def test_settings_are_merged_and_come_back_byte_for_byte(milestone, settings, fo
     settings.chmod(0o600)
     assert milestone("install", "--claude-code")[0] == 0
     merged = json.loads(settings.read_text(encoding="utf-8"))
-    assert agent_settings.HOOK in str(merged["hooks"]["SessionStart"][-1]["hooks"][0]["command"])
+    assert agent_settings.make_hook(str(settings)) in str(merged["hooks"]["SessionStart"][-1]["hooks"][0]["command"])
     assert merged["permissions"]["allow"].count("Bash(register_agent:*)") == 1
     assert "Bash(set_storage_config:*)" not in merged["permissions"]["allow"]
     old = json.loads(FORMS[form] or "{}")
@@ -123,11 +123,11 @@ def test_hooks_of_unknown_forms_are_left_alone(milestone, settings):
 
 
 def test_an_older_hook_and_permission_are_replaced():
-    text, recorded = agent_settings.put_in("{}", {}, "f")
+    text, recorded = agent_settings.put_in("{}", {}, "/p/.claude/f")
     older = {**recorded, "hook": "older", "allow": [*recorded["allow"], "Bash(gone:*)"]}
-    data = json.loads(text.replace(json.dumps(agent_settings.HOOK), '"older"'))
+    data = json.loads(text.replace(json.dumps(recorded["hook"]), '"older"'))
     data["permissions"]["allow"].append("Bash(gone:*)")
-    new, again = agent_settings.put_in(json.dumps(data), older, "f")
+    new, again = agent_settings.put_in(json.dumps(data), older, "/p/.claude/f")
     assert json.loads(new) == json.loads(text) and again == recorded
     assert json.loads(agent_settings.take_out(new, again, "f")) == {}
 
@@ -176,5 +176,17 @@ def test_sandboxes_are_told_of_data_outside_the_project(milestone, tmp_path):
 
 
 def test_the_hook_is_quiet_without_an_env_file(tmp_path):
-    done = subprocess.run(["sh", "-c", agent_settings.HOOK], cwd=tmp_path, env={}, capture_output=True, check=False)
+    hook = agent_settings.make_hook("f")
+    done = subprocess.run(["sh", "-c", hook], cwd=tmp_path, env={}, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_the_hook_of_a_user_serves_every_project(milestone, settings, tmp_path):
+    (tmp_path / "project").mkdir()
+    milestone("install", "--claude-code", HOME=str(tmp_path))
+    hook = json.loads(settings.read_text())["hooks"]["SessionStart"][0]["hooks"][0]["command"]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CLAUDE_PROJECT_DIR": str(tmp_path / "project"),
+               "CLAUDE_ENV_FILE": str(tmp_path / "env")}
+    done = subprocess.run(["sh", "-c", hook], cwd="/", env=environ, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert "save_agent_state()" in (tmp_path / "env").read_text()
