@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 # Modules under operations/, in the order help and documents show them.
 MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "recovery", "resuming",
            "finishing", "reports", "cleanup", "monitoring", "milestones", "backups", "log", "installing",
-           "vendoring", "inspection")
+           "vendoring", "inspection", "completing")
 
-GENERATE = "python -m milestone_persist generate"  # makes the files that are made from the table
+GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
 
 # Operations that a later version brings: the shell functions exist already and say so.
 PLANNED: tuple[str, ...] = ()

@@ -175,6 +175,10 @@ def record(data: str) -> str:
     return data
 
 
+def words(data: list[str]) -> str:
+    return "".join(f"{word}\n" for word in data)
+
+
 def record_written(data: Row) -> str:
     return f"milestone {plain(data['milestone_id'])}: {plain(data['path'] or 'in the database')}\n"
 

@@ -120,7 +120,7 @@ def test_links_lead_to_files(document):
 @pytest.mark.parametrize("name", ["README.md", "docs/functions.md"])
 def test_generated_tables_are_current(name):
     text = (ROOT / name).read_text(encoding="utf-8")
-    assert text == generated.FILES[name](), "run: python -m milestone_persist generate"
+    assert text == generated.FILES[name](), "run: python3 -m milestone_persist generate"
     assert [op.name for op in all_operations() if f"`{op.name}" not in text and op.command not in text] == []
 
 

@@ -228,7 +228,7 @@ def test_generating_without_docstrings_is_refused(project):
 
 @pytest.mark.parametrize("name", FILES)
 def test_generated_files_are_current(name):
-    assert (ROOT / name).read_text(encoding="utf-8") == FILES[name](), "run: python -m milestone_persist generate"
+    assert (ROOT / name).read_text(encoding="utf-8") == FILES[name](), "run: python3 -m milestone_persist generate"
 
 
 def test_types_of_an_installed_package(install, python, wheel, project, need):

@@ -32,7 +32,7 @@ log_milestone_event log_storage_event
 
 
 def test_the_file_is_what_the_table_of_operations_makes():
-    assert ADAPTER.read_text() == make_adapter(), "run: python -m milestone_persist generate"
+    assert ADAPTER.read_text() == make_adapter(), "run: python3 -m milestone_persist generate"
 
 
 @pytest.mark.parametrize("dialect", ["sh", "dash", "bash", "ksh"])

@@ -1,0 +1,138 @@
+"""Completing: what may stand in the place of a command line's last word, for the shells' completion."""
+from __future__ import annotations
+
+import os
+
+from .. import vocabulary
+from ..errors import UsageError
+from ..registry import all_operations, find_operation, operation
+from .state import LIVE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ..registry import Operation, Parameter
+    from ..storage.interface import Storage
+
+GROUP = "Looking"
+
+# The words a parameter takes, by its name, or by the operation's and its name where that means different things.
+WORDS: dict[str, Sequence[str]] = {
+    "agent_type": vocabulary.AGENT_TYPES, "message_type": vocabulary.MESSAGE_TYPES, "phase": vocabulary.PHASES,
+    "state_type": vocabulary.STATE_TYPES, "checkpoint_type": vocabulary.CHECKPOINT_TYPES,
+    "health": vocabulary.HEALTH_STATUSES, "backend": vocabulary.BACKENDS, "take": ("true", "false"),
+    "shell": ("bash", "zsh"), "update_agent_status status": vocabulary.AGENT_STATUSES,
+    "list_coordination_sessions status": vocabulary.SESSION_STATUSES,
+}
+_AGENTS = "SELECT agent_id AS word FROM agent_registry ORDER BY last_heartbeat DESC LIMIT 500"
+_MILESTONES = "SELECT id AS word FROM milestones ORDER BY updated_at DESC LIMIT 500"
+# Queries for what is known under the other names; :agent is the first argument.
+IDS = {
+    "session_id": "SELECT session_id AS word FROM coordination_sessions ORDER BY last_activity DESC LIMIT 500",
+    "agent_id": _AGENTS, "from_agent": _AGENTS, "to_agent": _AGENTS, "milestone_id": _MILESTONES,
+    "milestone": _MILESTONES, "key": "SELECT key AS word FROM agent_coordination_config",
+    "checkpoint_id": "SELECT checkpoint_id AS word FROM agent_checkpoints ORDER BY created_at DESC LIMIT 500",
+    "state_key": f"SELECT state_key AS word FROM agent_state WHERE agent_id = :agent AND {LIVE}",
+    "message_id": "SELECT id AS word FROM agent_messages WHERE to_agent = :agent AND acknowledged_at IS NULL LIMIT 500",
+}
+
+
+@operation(text="record", shell=False, opens=False)
+def completion(store: Storage, shell: str) -> str:
+    """Print the completion of operations, options, words and ids for a shell, to be evaluated when it starts.
+
+    shell: bash or zsh
+
+    Example: completion bash
+    """
+    from ..completion import SCRIPTS, make_script
+
+    if shell not in SCRIPTS:
+        raise UsageError(f"no completion for {shell!r}: use one of {', '.join(SCRIPTS)}")
+    return make_script(shell)
+
+
+@operation(text="words", shell=False, opens=False)
+def complete(store: Storage, *words: str) -> list[str]:
+    """Print what the last word of a command line can become, a line each; the completion of shells asks this.
+
+    words: the command line, from the program's or function's name on
+
+    Example: complete get_session_status planning-
+    """
+    if len(words) < 2:
+        return []
+    *before, word = words
+    found = _find_candidates(store, os.path.basename(before[0]), before[1:], word)
+    return sorted({name for name in found if name.startswith(word) and name.isprintable()})
+
+
+def _find_candidates(store: Storage, program: str, given: list[str], word: str) -> Iterable[str]:
+    op = find_operation(program)
+    if op and op.shell:
+        return _complete_operation(store, op, given, word, op.required)
+    while given and given[0].startswith("-"):
+        if given.pop(0) == "--dir" and given:
+            store.directory = os.path.abspath(given.pop(0))
+    if not given:
+        return ("--dir", "--help", "--json", "--version") if word.startswith("-") else ["help", *_names(word)]
+    if given[0] == "help":
+        from ..manual import topics
+
+        return [*topics(), *_names(word)] if given == ["help"] else ()
+    op = find_operation(given[0])
+    return _complete_operation(store, op, given[1:], word, 0) if op else ()
+
+
+def _names(word: str) -> list[str]:
+    return [op.name if "_" in word else op.command for op in all_operations()]
+
+
+def _complete_operation(store: Storage, op: Operation, given: list[str], word: str, least: int) -> Iterable[str]:
+    """What may follow an operation's words.
+
+    least: how many arguments come before the first option
+    """
+    args, awaited = _sort_words(op, given)
+    if word.startswith("-") and not awaited:
+        options = [p.flag for p in op.options] + ["--json"] if len(args) >= least else []
+        return [*options, *([] if args else ["--help"])]
+    parameter = awaited or _next_parameter(op, len(args))
+    return _words_for(store, op, parameter, args) if parameter else ()
+
+
+def _sort_words(op: Operation, given: list[str]) -> tuple[list[str], Parameter | None]:
+    """The arguments among the words, and the option whose value comes next."""
+    options = {p.flag: p for p in op.options if p.type != "bool"}
+    args: list[str] = []
+    awaited = None
+    for word in given:
+        if awaited:
+            awaited = None
+        elif word in options:
+            awaited = options[word]
+        elif not word.startswith("-"):
+            args.append(word)
+    return args, awaited
+
+
+def _next_parameter(op: Operation, count: int) -> Parameter | None:
+    names = op.positionals
+    if names and names[-1].repeated:
+        count = min(count, len(names) - 1)
+    return names[count] if count < len(names) else None
+
+
+def _words_for(store: Storage, op: Operation, parameter: Parameter, args: list[str]) -> Iterable[str]:
+    words = WORDS.get(f"{op.name} {parameter.name}") or WORDS.get(parameter.name)
+    if words or parameter.name not in IDS:
+        return words or ()
+    from ..opening import open_for
+
+    opened = open_for(store.directory, store.environ, store.clock, create=False)
+    try:
+        rows = opened.execute(IDS[parameter.name], {"agent": args[0] if args else "", "now": opened.now()})
+        return [str(row["word"]) for row in rows]
+    finally:
+        opened.close()
