@@ -97,7 +97,7 @@ def _dispatch(call: Call, console: Console) -> int:
     if _asks_for_help(found, call):
         call.help = True
         return _print_help(call, console)
-    args, options = bind(found, call)
+    args, options = bind(found, call, console.environ)
     if found.stdin:
         args = _read_value(found, args, console.stdin)
     return _run(found, args, options, call, console)
@@ -116,8 +116,10 @@ def _asks_for_help(op: Operation, call: Call) -> bool:
     return words in (["--help"], ["-h"]) if call.from_shell else "--help" in words or "-h" in words
 
 
-def bind(op: Operation, call: Call) -> tuple[list[Any], dict[str, Any]]:
+def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[Any], dict[str, Any]]:
     """Sort the words into positional arguments and options, each of its type.
+
+    Without any positional argument, an id that is all an operation requires may come from the environment.
 
     The shell functions hand over values that may look like options: there, the required arguments are taken
     as they come, and of what follows only this operation's own options are read as such.
@@ -148,6 +150,8 @@ def bind(op: Operation, call: Call) -> tuple[list[Any], dict[str, Any]]:
                              "put -- before a value that begins with a dash")
         else:
             args.append(word)
+    if not args and positionals and environ.get(positionals[0].variable):
+        args.append(environ[positionals[0].variable])
     _check_count(op, args)
     # A repeated parameter takes the rest.
     return [positionals[min(i, len(positionals) - 1)].convert(word) for i, word in enumerate(args)], chosen
@@ -164,7 +168,9 @@ def _is_number(word: str) -> bool:
 def _check_count(op: Operation, args: list[str]) -> None:
     names = op.positionals
     if len(args) < op.required:
-        raise UsageError(f"{names[len(args)].name.upper()} is missing: {op.name} {op.usage}")
+        missing = names[len(args)]
+        unset = f", and ${missing.variable} is not set" if missing.variable else ""
+        raise UsageError(f"{missing.name.upper()} is missing{unset}: {op.name} {op.usage}")
     if len(args) > len(names) and not (names and names[-1].repeated):
         raise UsageError(f"too many arguments: {op.name} {op.usage}".rstrip())
 

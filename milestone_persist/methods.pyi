@@ -559,6 +559,9 @@ class Operations:
     def where(self) -> Row:
         """Print which data directory is used, and why."""
 
+    def whoami(self) -> Row:
+        """Print what is known of the caller: agent, session, milestone and data directory, and where each comes from."""
+
     def doctor(self) -> Row:
         """Check that the storage is sound; status 3 and what is wrong if it is not."""
 

@@ -24,6 +24,8 @@ GENERATE = "python3 -m milestone_persist generate"  # makes the files that are m
 PLANNED: tuple[str, ...] = ()
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
+# Where the id comes from when it is the only required argument and no argument is given.
+_VARIABLES = {"agent_id": "AGENT_ID", "session_id": "SESSION_ID", "milestone_id": "MILESTONE_ID"}
 _PLAIN = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "None": (type(None),)}
 _CALLED = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
 _LARGEST = 2 ** 63  # what the databases' integers hold
@@ -32,11 +34,12 @@ _LARGEST = 2 ** 63  # what the databases' integers hold
 class Parameter:
     """One parameter of an operation, as its function declares it."""
 
-    __slots__ = ("name", "annotation", "default", "required", "option", "repeated")
+    __slots__ = ("name", "annotation", "default", "required", "option", "repeated", "variable")
 
     def __init__(self, name: str, annotation: str, default: Any, required: bool, option: bool, repeated: bool) -> None:
         self.name, self.annotation, self.default = name, annotation, default
         self.required, self.option, self.repeated = required, option, repeated
+        self.variable = ""  # of the environment, in which its value may be
 
     @property
     def types(self) -> list[str]:
@@ -111,6 +114,14 @@ class Operation:
         self.text, self.stdin, self.shell = text, stdin, shell
         self.creates, self.opens, self.backend = creates, opens, backend
         self.parameters = tuple(_read_parameters(function))
+        self._let_environment_name()
+
+    def _let_environment_name(self) -> None:
+        """Who one is may come from the environment; what is to be changed otherwise must be named in the call."""
+        if self.required == 1:
+            first = self.parameters[0]
+            if first.name == "agent_id" or not self.creates:
+                first.variable = _VARIABLES.get(first.name, "")
 
     @property
     def command(self) -> str:

@@ -161,6 +161,23 @@ def where(data: Row) -> str:
     return f"{plain(data['directory'])}{made}\nwhy: {data['reason']}\n{data['backend']}: {plain(data['database'])}\n"
 
 
+def whoami(data: Row) -> str:
+    agent, session, session_id = data["agent"], data["session"], data["session_id"]
+    name = plain(data["agent_id"])
+    who = ("unknown: set AGENT_ID" if data["agent_id"] is None else
+           f"{name} ({plain(agent['agent_type'])}, {agent['status']}), from AGENT_ID" if agent else
+           f"{name}, from AGENT_ID; not registered: register_agent {name} TYPE MILESTONE SESSION")
+    where = "unknown: set SESSION_ID" if session_id is None else (
+        f"{plain(session_id)} ({session['operation_type']}, {session['status']})" if session else
+        f"{plain(session_id)} (there is none yet)") + f", from {data['session_from']}"
+    if agent and session_id != agent["session_id"]:
+        where += f"; but the agent is registered in {plain(agent['session_id'])}"
+    what = "unknown: set MILESTONE_ID" if data["milestone_id"] is None else (
+        f"{plain(data['milestone_id'])}, from {data['milestone_from']}")
+    return (f"agent: {who}\nsession: {where}\nmilestone: {what}\n"
+            f"data: {plain(data['directory'])}, {data['reason']}\n")
+
+
 def doctor(data: Row) -> str:
     journal = f", journal {data['journal_mode']}" if data.get("journal_mode") else ""
     place = f", on {data['filesystem']}" if data["filesystem"] else ""

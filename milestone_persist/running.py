@@ -1,6 +1,7 @@
 """Running one operation: on an open storage, following it where the rows were moved, and moving up when it is time."""
 from __future__ import annotations
 
+from .errors import MilestoneError
 from .storage.interface import StorageMoved
 
 TYPE_CHECKING = False
@@ -21,6 +22,8 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     """
     store = opened()
     try:
+        if op.opens and store.environ.get("AGENT_ID"):
+            _note_caller(store)
         data = op.run(store, args, options)
     except StorageMoved as moved:  # by another process; nothing was done
         release()
@@ -31,6 +34,17 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
         store.milestones_added = False
         _grow(store, release)
     return data
+
+
+def _note_caller(store: Storage) -> None:
+    from .operations.membership import note_caller
+
+    try:
+        note_caller(store)
+    except StorageMoved:
+        raise
+    except MilestoneError:  # the operation itself will tell, if it needs what could not be written
+        pass
 
 
 def _follow(store: Storage, moved: StorageMoved) -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..errors import Refused
+from ..times import format_time
 from ..vocabulary import OPERATION_TYPES, nearest
 from .events import record_event
 from .settings import is_strict, read_count
@@ -93,6 +94,18 @@ def renew_heartbeat(store: Storage, agent_id: str) -> Row | None:
         "UPDATE agent_registry SET last_heartbeat = CASE WHEN last_heartbeat > :now THEN last_heartbeat "
         "ELSE :now END WHERE agent_id = :id RETURNING *", {"id": agent_id, "now": store.now()})
     return rows[0] if rows else None
+
+
+def note_caller(store: Storage) -> None:
+    """Renew the heartbeat of the agent that $AGENT_ID names, if it is registered and its interval is over.
+
+    So a call that only looks writes at most once in an interval; where it cannot, it looks all the same.
+    """
+    given = {"id": store.environ["AGENT_ID"]}
+    for row in store.execute("SELECT last_heartbeat FROM agent_registry WHERE agent_id = :id", given):
+        if row["last_heartbeat"] <= format_time(store.clock.time() - read_count(store, "heartbeat_interval")):
+            with store.transaction("agent:" + given["id"]):
+                renew_heartbeat(store, given["id"])
 
 
 def admit_agent(store: Storage, agent_id: str) -> Row:
