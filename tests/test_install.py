@@ -1,6 +1,7 @@
 """Installing into a project: what its agents source is there, what was there is kept, and all of it goes again."""
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from conftest import ROOT, SHELLS
 from milestone_persist import install as install_module
 from milestone_persist.errors import StorageError
 from milestone_persist.file_changes import FileChanges
+from milestone_persist.manifest import Item
 
 PROGRAM = ROOT / "milestone_persist" / "__main__.py"
 PLACES = [".claude/skills/milestone/_shared", ".claude/commands/milestone/_shared", ".claude/shared/milestone",
@@ -169,16 +171,20 @@ def test_uninstall_leaves_the_project_as_it_was(milestone, project):
     assert git(project, "status", "--porcelain") == status
 
 
-def test_two_installations_at_once(project):
-    (project / ADAPTER).parent.mkdir(parents=True)
-    (project / ADAPTER).write_text("a file of other origin\n")
-    before = tree(project)
-    started = [subprocess.Popen([sys.executable, PROGRAM, "install", "--codex"], cwd=project,
-                                stdout=subprocess.DEVNULL) for _ in range(4)]
-    assert [process.wait(300) for process in started] == [0] * 4
-    assert (project / f"{ADAPTER}.orig").read_text() == "a file of other origin\n"
-    subprocess.run([sys.executable, PROGRAM, "uninstall"], cwd=project, check=True, stdout=subprocess.DEVNULL)
-    assert tree(project) == before
+def test_no_two_installations_run_at_once(project, monkeypatch):
+    seen, write = [], FileChanges.write
+
+    def look_and_write(changes, path, *rest):
+        descriptor = os.open(project, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+        seen.append(path)
+        write(changes, path, *rest)
+
+    monkeypatch.setattr(FileChanges, "write", look_and_write)
+    install_module.Installation(str(project), "m.json").install({"a": Item(b"1")}, [])
+    assert len(seen) == 2
 
 
 def test_shellcheck_finds_nothing(milestone, call, need, project):
@@ -464,8 +470,6 @@ class Killed(BaseException):
 @pytest.mark.parametrize("kind", [OSError(28, "No space left on device", "x"), Killed()], ids=["full", "killed"])
 def test_an_installation_that_ends_at_any_write(project, monkeypatch, kind):
     """A failure takes everything back; after a kill, the next installation and its end leave nothing behind."""
-    from milestone_persist.manifest import Item
-
     (project / "b").mkdir()
     (project / "b" / "two").write_text("mine\n")
     before = tree(project)
