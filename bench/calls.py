@@ -26,7 +26,8 @@ def cases(folder):
     for backend in ("hybrid", "file"):
         here = {"MILESTONE_DIR": os.path.join(folder, backend), "MILESTONE_BACKEND": backend}
         fill(here)
-        for name, words in (("save", ["save_agent_state", "a", "k", '{"n": 1}']), ("load", ["load_agent_state", "a", "k"]),
+        for name, words in (("save", ["save_agent_state", "a", "k", '{"n": 1}']),
+                            ("load", ["load_agent_state", "a", "k"]),
                             ("send", ["send_agent_message", "a", "b", "x-note", '{"n": 1}']),
                             ("take", ["get_agent_messages", "b", "true", "1"])):
             yield f"{backend}: {name}", [*PYTHON, PROGRAM, "--from-shell", *words], here
