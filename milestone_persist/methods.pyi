@@ -220,7 +220,7 @@ class Operations:
     def save_planning_artifacts(self, session_id: str) -> Row:
         """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
 
-        session_id: the session
+        session_id: the session; files in /tmp whose names hold its id or its milestone's are taken in first
 
         Status 1 if there is none yet.
         """
@@ -490,6 +490,18 @@ class Operations:
 
         file: a file that export_coordination wrote
         replace: replace everything there is; it is backed up first
+        """
+
+    def import_tmp_files(self, dir: str = '/tmp', *, session: str = '', remove: bool = False,
+                         dry_run: bool = False) -> Row:
+        """Take milestone-*.json, planning-*.json and the like from a directory into the state of agents and sessions.
+
+        dir: where to look; not in folders below it
+        session: the session they belong to; else one that a file's name holds, $SESSION_ID, or the active one
+        remove: delete each file whose content was read back from the store
+        dry_run: only tell what would be done
+
+        The newest file of a key is kept under it, others under older-KEY-TIME. Links and files of others are left alone.
         """
 
     def log_milestone_event(self, event: str, milestone_id: str = '', detail: str = '') -> Row:

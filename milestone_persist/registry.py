@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Modules under operations/, in the order help and documents show them.
 MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "planning", "recovery", "resuming",
-           "finishing", "reports", "cleanup", "monitoring", "milestones", "backups", "log", "installing",
+           "finishing", "reports", "cleanup", "monitoring", "milestones", "backups", "tmpfiles", "log", "installing",
            "vendoring", "inspection", "completing")
 
 GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table

@@ -161,6 +161,17 @@ def where(data: Row) -> str:
     return f"{plain(data['directory'])}{made}\nwhy: {data['reason']}\n{data['backend']}: {plain(data['database'])}\n"
 
 
+def imported_files(data: Row) -> str:
+    lines = [f"{'would be ' if data['dry_run'] and file['what'] != 'unchanged' else ''}{file['what']}: "
+             f"{plain(file['file'])} as {plain(file['state_key'])} of {plain(file['agent_id'])} in session "
+             f"{plain(file['session_id'])}" + ("" if file["is_json"] else "; no JSON, kept as text")
+             + ("; file removed" if file["removed"] else "") for file in data["files"]]
+    lines += [f"left alone: {plain(file['file'])}: {file['why']}" for file in data["skipped"]]
+    if data["files"] and not data["removed"] and not data["dry_run"]:
+        lines.append("the files are still there: the same with --remove deletes them")
+    return "\n".join(lines or [f"nothing to import in {plain(data['directory'])}"]) + "\n"
+
+
 def whoami(data: Row) -> str:
     agent, session, session_id = data["agent"], data["session"], data["session_id"]
     name = plain(data["agent_id"])

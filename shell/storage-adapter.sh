@@ -89,6 +89,7 @@ milestone_look_beside() { # the file $1, which may be a link; set program if it 
       *) set -- "${1%/*}/$link" ;;
     esac
   done
+  # shellcheck disable=SC2043 # there may be one place only
   for found in "${1%/*}"/../milestone_persist/__main__.py "${1%/*}"/../__main__.py; do
     if [ -f "$found" ]; then program=$found; fi
   done
@@ -366,6 +367,11 @@ export_coordination() { milestone_persist export_coordination "$@"; }
 
 # Usage: import_coordination FILE [--replace]
 import_coordination() { milestone_persist import_coordination "$@"; }
+
+# Moving in from /tmp
+
+# Usage: import_tmp_files [DIR] [--session TEXT] [--remove] [--dry-run]
+import_tmp_files() { milestone_persist import_tmp_files "$@"; }
 
 # Log
 

@@ -119,13 +119,13 @@ def admit_agent(store: Storage, agent_id: str) -> Row:
     if is_strict(store):
         raise Refused(f"no agent {agent_id!r} is registered and strict_agents is on: register_agent it first, or "
                       f"{suggest(agent_id, known_agents(store))}")
-    session_id = _session_for_newcomers(store)
+    session_id = session_for_newcomers(store)
     session = ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None)
     enter_agent(store, agent_id, "unregistered", session, None)
     return find_agent(store, agent_id)
 
 
-def _session_for_newcomers(store: Storage) -> str:
+def session_for_newcomers(store: Storage) -> str:
     """$SESSION_ID, else the active session with the latest activity, else a new one."""
     if store.environ.get("SESSION_ID"):
         return store.environ["SESSION_ID"]

@@ -55,12 +55,13 @@ def _tell_artifacts(store: Storage, session_id: str) -> Row:
 def save_planning_artifacts(store: Storage, session_id: str) -> Row:
     """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
 
-    session_id: the session
+    session_id: the session; files in /tmp whose names hold its id or its milestone's are taken in first
 
     Status 1 if there is none yet. Example: save_planning_artifacts planning-ms-123-1
     """
     with store.transaction("session:" + session_id):
         find_session(store, session_id)
+        _take_in_files(store, session_id)
         told = _tell_artifacts(store, session_id)
         if not told["artifacts"]:
             raise Refused(f"session {session_id!r} has no planning artifact yet: save_agent_state AGENT "
@@ -69,6 +70,12 @@ def save_planning_artifacts(store: Storage, session_id: str) -> Row:
         told["checkpoints"] = [store_checkpoint(store, agent, "phase_completion", [])["checkpoint_id"]
                                for agent in owners]
         return told
+
+
+def _take_in_files(store: Storage, session_id: str) -> None:
+    from .tmpfiles import keep_session_files
+
+    keep_session_files(store, session_id)
 
 
 @operation(text="json", creates=False)

@@ -1,0 +1,209 @@
+"""Files that agents left in /tmp: which are taken, as what, and that none is lost."""
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from milestone_persist import Refused
+from milestone_persist.errors import Incomplete
+from milestone_persist.operations import tmpfiles
+from milestone_persist.operations.leftovers import key_of
+
+SESSION = "planning-ms-123-1"
+BEGUN = 1767225600  # as the clock of the tests begins
+
+
+@pytest.fixture
+def backend(request):
+    return getattr(request, "param", "hybrid")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A directory in the place of /tmp."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tmpfiles, "TMP", str(folder))
+    return folder
+
+
+@pytest.fixture
+def leave(folder):
+    """Leaves a file, by default written before the tests' time begins: leave(name, value or bytes, seconds)."""
+    def leave(name, value, seconds=-60):
+        path = folder / name
+        path.write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())
+        os.utime(path, (BEGUN + seconds, BEGUN + seconds))
+        return path
+
+    return leave
+
+
+@pytest.fixture
+def session(store):
+    store.register_agent("coord-1", "milestone-coordinator", "ms-123", SESSION)
+    store.register_agent("scope-1", "scope-analyzer", "ms-123", SESSION)
+    return store
+
+
+def whats(told):
+    return {file["file"]: (file["what"], file["agent_id"], file["state_key"]) for file in told["files"]}
+
+
+@pytest.mark.parametrize("name, key", [
+    ("milestone-planning-scope-1640995200.json", "planning-scope"), ("planning-estimates.json", "planning-estimates"),
+    ("milestone-estimation-7.json", "planning-estimates"), ("planning-risk-assessment.json", "planning-risks"),
+    ("milestone_kiro_strategy.json", "planning-kiro"), ("milestone-plan-17.json", "milestone-plan"),
+    ("milestone-design-results-3.json", "design-phase-results"), ("spec-phase-results.json", "spec-phase-results"),
+    ("milestone-tasks-9.json", "task-phase-results"), ("execution-results.json", "execute-phase-results"),
+    ("planning-research-5.json", "planning-research"), ("milestone-config.json", "milestone-config"),
+])
+def test_the_key_is_read_from_the_name(name, key):
+    assert key_of(name) == key
+
+
+def test_files_become_state_of_the_agents_that_make_it(session, folder, leave):
+    leave("milestone-planning-scope-1640995200.json", {"files": 12})
+    leave("planning-estimates-1640995200.json", b' {"days": 3}\n')
+    told = whats(session.import_tmp_files(str(folder), session=SESSION))
+    assert told == {
+        "milestone-planning-scope-1640995200.json": ("saved", "scope-1", "planning-scope"),
+        "planning-estimates-1640995200.json": ("saved", f"estimation-agent-{SESSION}", "planning-estimates")}
+    assert session.load_agent_state(f"estimation-agent-{SESSION}", "planning-estimates") == ' {"days": 3}\n'
+    agents = {row["agent_id"]: row for row in session.list_session_agents(SESSION)}
+    made = agents[f"estimation-agent-{SESSION}"]
+    assert (made["agent_type"], made["status"]) == ("estimation-agent", "completed")
+    assert session.recover_milestone_session(SESSION)["session_id"] == SESSION
+
+
+def test_a_second_run_changes_nothing(session, folder, leave, dump):
+    for number in range(3):
+        leave(f"planning-scope-{number}.json", {"n": number}, -60 + number)
+    session.import_tmp_files(str(folder), session=SESSION)
+    before = dump()
+    told = session.import_tmp_files(str(folder), session=SESSION)
+    assert {file["what"] for file in told["files"]} == {"unchanged"}
+    assert dump() == before
+
+
+def test_the_newest_of_a_key_wins_and_the_others_are_kept(session, folder, leave, clock):
+    session.save_agent_state("scope-1", "planning-scope", "by hand")
+    clock.advance(3600)
+    for number, seconds in ((1, -60), (2, 120), (3, 60)):
+        leave(f"planning-scope-{number}.json", {"n": number}, seconds)
+    told = whats(session.import_tmp_files(str(folder), session=SESSION))
+    assert told["planning-scope-2.json"] == ("saved", "scope-1", "planning-scope")
+    assert session.load_agent_state("scope-1", "planning-scope") == '{"n": 2}'
+    keys = [row["state_key"] for row in session.list_agent_state("scope-1") if row["state_key"].startswith("older-")]
+    assert {session.load_agent_state("scope-1", key) for key in keys} == {"by hand", '{"n": 1}', '{"n": 3}'}
+    assert keys[0].startswith("older-planning-scope-20251231-235900-")
+    assert session.save_planning_artifacts(SESSION)["present"] == ["planning-scope"]  # they do not count
+
+
+def test_what_was_saved_later_than_the_file_stays(session, folder, leave):
+    session.save_agent_state("scope-1", "planning-scope", "by hand")
+    leave("planning-scope.json", {"old": 1})
+    assert whats(session.import_tmp_files(str(folder)))["planning-scope.json"][0] == "older"
+    assert session.load_agent_state("scope-1", "planning-scope") == "by hand"
+
+
+def test_the_session_is_the_one_given_named_set_or_active(session, folder, leave, environ, connect):
+    session.register_agent("x", "validation", "ms-9", "validation-9")
+    leave(f"milestone-scope-{SESSION}.json", {})
+    leave("milestone-risks-ms-123-17.json", {})
+    leave("milestone-estimates-17.json", {})
+    environ["SESSION_ID"] = "validation-9"
+    store = connect()
+    told = store.import_tmp_files(str(folder), dry_run=True)
+    assert [file["session_id"] for file in sorted(told["files"], key=lambda file: file["file"])] == [
+        "validation-9", SESSION, SESSION]
+    told = store.import_tmp_files(str(folder), session="planning-new", dry_run=True)
+    assert {file["session_id"] for file in told["files"]} == {"planning-new"}
+
+
+def test_a_dry_run_changes_nothing(session, folder, leave, dump):
+    path = leave("planning-scope.json", {})
+    before = dump()
+    told = session.import_tmp_files(str(folder), remove=True, dry_run=True)
+    assert (told["files"][0]["what"], path.exists(), dump() == before) == ("saved", True, True)
+
+
+def test_what_is_no_json_is_text_and_what_is_no_text_is_told(session, folder, leave):
+    leave("planning-scope.json", b"just {text")
+    kept = leave("planning-risks.json", b"\xff\x00")
+    leave("planning-kiro.json", b"")
+    with pytest.raises(Incomplete, match="1 of 2 files could not be taken, 'planning-risks.json' first") as failure:
+        session.import_tmp_files(str(folder), remove=True)
+    [told] = failure.value.data["files"]
+    assert (told["is_json"], told["removed"]) == (False, True)
+    assert {file["file"]: file["why"] for file in failure.value.data["skipped"]} == {
+        "planning-risks.json": "not UTF-8 text", "planning-kiro.json": "empty"}
+    assert session.load_agent_state("scope-1", "planning-scope") == "just {text" and kept.exists()
+
+
+def test_links_pipes_folders_and_files_of_others_are_left_alone(session, folder, leave, tmp_path, monkeypatch):
+    (tmp_path / "secret").write_text("{}")
+    (folder / "planning-link.json").symlink_to(tmp_path / "secret")
+    os.mkfifo(folder / "planning-pipe.json")
+    (folder / "planning-folder.json").mkdir()
+    leave("planning-theirs.json", {})
+    leave("unrelated.json", {}), leave("planning-notes.txt", {}), leave("milestones.json", {})
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    told = session.import_tmp_files(str(folder), remove=True)
+    assert told["files"] == []
+    assert {file["file"]: file["why"] for file in told["skipped"]} == {
+        "planning-link.json": "a link", "planning-pipe.json": "no regular file",
+        "planning-folder.json": "no regular file", "planning-theirs.json": "of another user"}
+    assert len([*folder.iterdir()]) == 7
+
+
+def test_only_what_was_read_back_is_removed(session, folder, leave, monkeypatch):
+    for number in range(3):
+        leave(f"planning-scope-{number}.json", {"n": number}, number - 60)
+    spoilt = leave("planning-risks.json", {})
+    keep = tmpfiles.keep_files
+
+    def keep_and_spoil(store, found):
+        keep(store, found)
+        spoilt.write_text('{"changed": "meanwhile"}')
+
+    monkeypatch.setattr(tmpfiles, "keep_files", keep_and_spoil)
+    with pytest.warns(Warning, match="planning-risks.json was not removed"):
+        told = session.import_tmp_files(str(folder), remove=True)
+    assert [path.name for path in folder.iterdir()] == ["planning-risks.json"]
+    assert sum(file["removed"] for file in told["files"]) == 3
+
+
+def test_saving_planning_artifacts_takes_its_own_files_first(session, folder, leave):
+    leave(f"milestone-planning-scope-{SESSION}.json", {"files": 1})
+    leave("milestone-plan-ms-123.json", {"title": "Login"})
+    leave("milestone-planning-risks-1640995200.json", {})
+    assert session.save_planning_artifacts(SESSION)["present"] == ["milestone-plan", "planning-scope"]
+    assert len([*folder.iterdir()]) == 3
+
+
+@pytest.mark.parametrize("backend", ["file", "postgresql"], indirect=True)
+def test_on_other_backends(session, folder, leave):
+    leave("planning-scope.json", {"files": 1})
+    session.import_tmp_files(str(folder), session=SESSION, remove=True)
+    assert session.get_current_storage_backend() != "hybrid"
+    assert session.load_agent_state("scope-1", "planning-scope") == '{"files": 1}'
+    assert [*folder.iterdir()] == []
+
+
+def test_the_text_says_what_became_of_each(session, folder, leave, cli):
+    leave("planning-scope.json", b"text")
+    assert cli("import-tmp-files", folder, "--session", SESSION).text == (
+        f"saved: planning-scope.json as planning-scope of scope-1 in session {SESSION}; no JSON, kept as text\n"
+        "the files are still there: the same with --remove deletes them\n")
+    assert cli("import-tmp-files", folder, "--session", SESSION, "--remove").text == (
+        f"unchanged: planning-scope.json as planning-scope of scope-1 in session {SESSION}; no JSON, kept as text; "
+        "file removed\n")
+    assert cli("import-tmp-files", folder).text == f"nothing to import in {folder}\n"
+
+
+def test_a_directory_that_cannot_be_read_is_refused(session, folder):
+    with pytest.raises(Refused, match="cannot read the directory"):
+        session.import_tmp_files(str(folder / "nowhere"))
