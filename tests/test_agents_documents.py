@@ -1,0 +1,125 @@
+"""The prompts and the skill in agents/: each shell block runs as an agent runs it, in a shell of its own."""
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import ADAPTER, ROOT
+
+from milestone_persist.operations.deliverables import PLANNERS, WEIGHTS, results_of
+from milestone_persist.registry import all_operations
+from milestone_persist.vocabulary import MESSAGE_TYPES
+
+DOCUMENTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "agents").glob("*.md"))}
+PLACE = ".claude/skills/milestone/_shared/storage-adapter.md"  # what the documents source
+OTHERS_RESULTS = """
+for phase in spec task execute; do save_agent_state executor-1 "$phase-phase-results" '{}'; done
+"""
+
+
+def blocks_of(name):
+    """The bash blocks of a document by section (its number, or title); under "" the lines each command begins with."""
+    found, section = {}, ""
+    for heading, text in re.findall(r"^## (\d+|[^\n:]+)|^```bash\n(.*?)^```$", DOCUMENTS[name], re.M | re.S):
+        section = heading or section
+        if text:
+            found.setdefault(section, []).append(text)
+    return found
+
+
+@pytest.fixture(params=["bash", "zsh"])
+def play(request, run_shell, tmp_path):
+    """Runs the blocks of sections of a document, each in a new shell that begins as the document says; what it says.
+
+    with_functions: the shell has the functions already, as a hook or an rc file gives them
+    """
+    (tmp_path / PLACE).parent.mkdir(parents=True)
+    (tmp_path / PLACE).symlink_to(ADAPTER)
+    (tmp_path / "README.md").write_text("# A project\n")
+    played = []
+
+    def play(name, *sections, with_functions=False):
+        said = []
+        for section in sections:
+            played.append((name, section))
+            head, = blocks_of(name)[""]
+            for text in blocks_of(name)[section]:
+                done = run_shell(request.param, f"set -e\n{head}{text}", source=with_functions, MILESTONE_BACKEND=None)
+                complaints = [line for line in done.err.splitlines() if "the message is kept for it" not in line]
+                assert (done.status, complaints) == (0, []), f"{text}\n{done}"
+                said.append(done.text)
+        return "".join(said)
+
+    play.shell = lambda text: run_shell(request.param, text, MILESTONE_BACKEND=None)
+    play.played = played
+    return play
+
+
+def test_a_milestone_from_beginning_to_end(play):
+    """Coordinator, planner and executor do all that their prompts say, in the order in which it would happen."""
+    assert "no interrupted sessions" in play("milestone-coordinator", "1")
+    assert "none yet" in play("milestone-coordinator", "2", "3")
+    assert '"artifacts"' in play("milestone-planner", "1", "2", "3", "4", with_functions=True)
+    play("milestone-planner", "5")
+    assert '"artifacts"' in play("milestone-planner", "1", "2")  # given back when it failed
+    play("milestone-planner", "6")
+    said = play("milestone-coordinator", "4", "5")
+    assert said.count('"message_type":"completion_notification"') == 1
+    assert "nothing is missing" in said and "milestone ms-123 created" in said
+
+    play("milestone-coordinator", "6")
+    assert '"phase":"design"' in play("milestone-executor", "1", "2", "3", "4")
+    play("milestone-executor", "5")
+    assert "Work orders" in play("milestone-coordinator", "8")
+    assert '"phase":"design"' in play("milestone-executor", "1", "2")
+    play.shell(OTHERS_RESULTS)
+    play("milestone-executor", "6")
+    assert "session execution-ms-123-1 is completed" in play("milestone-coordinator", "7")
+    assert {*play.played} == {(name, section) for name in DOCUMENTS if name != "SKILL"
+                              for section in blocks_of(name) if section}
+    done = play.shell("update_agent_status coordinator-1; update_agent_status executor-1; read_milestone_record ms-123")
+    assert done.text.startswith("completed\ncompleted\n") and "planning-risks" in done.text
+
+
+def test_the_skill(play):
+    play.shell("register_agent coordinator-1 milestone-coordinator ms-123 execution-ms-123-1;"
+               "send_agent_message coordinator-1 executor-1 task_assignment '{}'")
+    said = play("SKILL", *[section for section in blocks_of("SKILL") if section])
+    assert "registered executor-1 (milestone-executor) in session execution-ms-123-1" in said
+    assert '{"summary": "any size, byte for byte"}' in said and "present: design (15 %)" in said
+
+
+def count_tokens(text):
+    """More than any tokenizer makes of such a text: none is allowed here. That of Claude 2 makes 3.5 bytes a token
+    of these documents; here it is 3, or at most seven letters, three digits or one other character."""
+    pieces = re.findall(r"[A-Za-z]{1,7}|\d{1,3}|[^\sA-Za-z\d]|\n", text)
+    return max(len(pieces), len(text.encode()) / 3)
+
+
+def test_the_skill_is_cheap_to_read():
+    assert count_tokens(DOCUMENTS["SKILL"]) < 1500
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_has_its_front_matter(name):
+    _, front, text = DOCUMENTS[name].split("---\n", 2)
+    fields = dict(line.split(": ") for line in front.splitlines())
+    assert fields["name"] == ("milestone" if name == "SKILL" else name)
+    assert fields["description"].endswith(".") and len(fields["description"]) < 1024
+    assert text.startswith("\n# ") and ("tools" in fields) == (name != "SKILL")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_names_nothing_that_is_not_there(name):
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)", DOCUMENTS[name]))
+    assert named - {op.name for op in all_operations() if op.shell} - {*MESSAGE_TYPES, "milestone_persist"} == set()
+
+
+def test_phases_and_keys_are_those_of_recovery():
+    for name in ("milestone-executor", "SKILL"):
+        rows = re.findall(r"^\| (\w+) \| `(\S+)` \| (\d+) \| (\d+) \|$", DOCUMENTS[name], re.M)
+        done = [sum([*WEIGHTS.values()][:place]) for place in range(1, 5)]
+        assert rows == [(phase, results_of(phase), str(weight), str(after))
+                        for (phase, weight), after in zip(WEIGHTS.items(), done)]
+    rows = re.findall(r"^\| (\S+) \| `(\S+)` \|", DOCUMENTS["milestone-planner"], re.M)
+    assert {key: kind for kind, key in rows} == PLANNERS
