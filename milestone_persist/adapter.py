@@ -79,6 +79,7 @@ milestone_look_beside() { # the file $1, which may be a link; set program if it 
       *) set -- "${1%/*}/$link" ;;
     esac
   done
+  # shellcheck disable=SC2043 # there may be one place only
   for found in @BESIDE@; do
     if [ -f "$found" ]; then program=$found; fi
   done

@@ -41,7 +41,7 @@ def clone(tmp_path):
     clone = tmp_path / "a clone"
     for name in ("milestone_persist", "shell", "sql", "examples"):
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("README.md", "pyproject.toml"):
+    for name in ("README.md", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, clone)
     return clone
 
