@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from .errors import StorageError
+from .storage.directory import open_private
 from .values import parse_json
 
 TYPE_CHECKING = False
@@ -25,7 +26,7 @@ def try_lock(directory: str) -> int | None:
 
     path = os.path.join(directory, LOCK)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = open_private(path, os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -84,7 +85,7 @@ def append_log(directory: str, line: str, limit: int = LOG_BYTES) -> None:
             os.replace(path, path + ".1")
     except FileNotFoundError:
         pass
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
     try:
         os.write(descriptor, data)
     finally:

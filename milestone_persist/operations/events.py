@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from ..storage.directory import cannot_write
+from ..storage.directory import cannot_write, open_private
 from ..values import dump_json
 
 TYPE_CHECKING = False
@@ -27,11 +27,20 @@ def append_line(store: Storage, name: str, entry: dict[str, object]) -> str:
     path = os.path.join(folder, name)
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(descriptor, (dump_json(entry) + "\n").encode())
-        finally:
-            os.close(descriptor)
+        _append(path, (dump_json(entry) + "\n").encode())
     except OSError as error:
         raise cannot_write(path, error) from None
     return path
+
+
+def _append(path: str, data: bytes) -> None:
+    """Append a whole line or, on a full disk, none of it."""
+    descriptor, written = open_private(path, os.O_WRONLY | os.O_APPEND), 0
+    try:
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
+    except OSError:
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+        raise
+    finally:
+        os.close(descriptor)

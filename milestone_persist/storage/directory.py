@@ -23,10 +23,17 @@ def create_directory(directory: str) -> None:
                            "set MILESTONE_DIR to a directory you can write") from None
 
 
+def open_private(path: str, flags: int) -> int:
+    """A descriptor of a file that only its owner can read, made if it is not there.
+
+    Never through a symbolic link: one that came with a cloned repository may lead anywhere.
+    """
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+
 def write_private(path: str, data: bytes) -> None:
     """Write a file that only its owner can read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with os.fdopen(open_private(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
         file.write(data)
 
 
@@ -72,6 +79,8 @@ def cannot_write(path: str, error: OSError) -> StorageError:
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"cannot write {path} ({error.strerror}): free some space, then try again")
+    if error.errno == errno.ELOOP:
+        return StorageError(f"cannot write {path}: it is a symbolic link, which may lead anywhere; remove it")
     return StorageError(f"cannot write {path} ({error.strerror}): make it writable, or set MILESTONE_DIR to a "
                         "directory that is")
 

@@ -10,7 +10,7 @@ import os
 import time
 
 from . import embedded
-from .directory import cannot_write
+from .directory import cannot_write, open_private
 
 
 class FileLock:
@@ -64,7 +64,7 @@ def _try(descriptor: int, kind: int) -> bool:
 def _open(path: str) -> int:
     try:
         try:
-            return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            return open_private(path, os.O_RDWR)
         except OSError:  # who may only read may still lock
             return os.open(path, os.O_RDONLY)
     except OSError as error:

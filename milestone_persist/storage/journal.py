@@ -9,7 +9,7 @@ import json
 import os
 
 from ..errors import StorageError
-from .directory import cannot_write
+from .directory import cannot_write, open_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ def replace_files(directory: str, contents: Contents) -> None:
         _write_file(directory, JOURNAL, json.dumps(contents, ensure_ascii=False))
         _sync_directory(directory)
     except OSError as error:
-        _remove(os.path.join(directory, PART))
-        raise cannot_write(directory, error) from None
+        raise cannot_write(os.path.join(directory, JOURNAL), error) from None
     try:
         _carry_out(directory, contents)
     except OSError:  # it is decided and kept: whoever opens the store next carries it out, or says why not
@@ -46,7 +45,7 @@ def finish_pending(directory: str) -> None:
     try:
         with open(path, "rb") as file:
             contents = json.loads(file.read())
-        if not isinstance(contents, dict) or not all(_is_ours(name) for name in contents):
+        if not isinstance(contents, dict) or not all(_is_ours(directory, name) for name in contents):
             raise ValueError
     except FileNotFoundError:
         return
@@ -59,9 +58,11 @@ def finish_pending(directory: str) -> None:
         raise cannot_write(directory, error) from None
 
 
-def _is_ours(name: str) -> bool:
-    parts = name.split("/")
-    return len(parts) <= 3 and not any(part.startswith(".") or not part for part in parts)
+def _is_ours(directory: str, name: str) -> bool:
+    """Whether a journal, which may have come with a cloned repository, names a file inside the directory."""
+    parts, home = name.split("/"), os.path.realpath(directory)
+    return (len(parts) <= 3 and not any(part.startswith(".") or not part for part in parts)
+            and os.path.realpath(os.path.join(home, *parts[:-1])) == os.path.join(home, *parts[:-1]))
 
 
 def _carry_out(directory: str, contents: Contents) -> None:
@@ -79,12 +80,15 @@ def _write_file(directory: str, name: str, text: str) -> None:
     """Put a whole file, durable, in the place of what was there."""
     part, path = os.path.join(directory, PART), os.path.join(directory, name)
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = open_private(part, os.O_WRONLY | os.O_TRUNC)
     try:
         data = memoryview(text.encode())
         while data:
             data = data[os.write(descriptor, data):]
         os.fsync(descriptor)
+    except OSError:
+        os.unlink(part)  # a full disk needs its room
+        raise
     finally:
         os.close(descriptor)
     os.replace(part, path)
