@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __loader__: Any
 NAME = "milestone_persist"
-FOLDERS = ("shell", "sql")  # beside the package in a checkout, inside it in a wheel
+FOLDERS = ("agents", "shell", "sql")  # beside the package in a checkout, inside it in a wheel
 LICENSE = "LICENSE"
 _LICENSES = (f"{NAME}-{__version__}.dist-info/licenses/{LICENSE}", LICENSE)  # of an installation; of a checkout
 

@@ -32,11 +32,16 @@ class Installation:
         self._rows: list[Row] = []
         self._texts: dict[str, str | None] = {}  # of shared files, by their real paths
 
-    def install(self, wanted: dict[str, Item], tools: list[str]) -> list[Row]:
+    def install(self, wanted: dict[str, Item], tools: list[str], renewed: dict[str, Item] = {}) -> list[Row]:
         """Put the wanted files in their places, and our entries into what the tools read (and those of earlier
-        calls); files of an earlier version that are not wanted any more go."""
+        calls); files of an earlier version that are not wanted any more go.
+
+        renewed: files that are brought up to date where an earlier call has put them and nobody edited them
+        """
         with FileChanges(self._dry_run) as changes, locked(self.root):
             old = Manifest.load(self._place) or Manifest()
+            wanted = {**wanted, **{path: item for path, item in renewed.items()
+                                   if digest_of(self._full(path)) in old.files.get(path, [])}}
             new, steps = self._plan(wanted, old)
             edits = self._plan_entries({TOOLS[tool] for tool in tools} | _shared(old), old, new)
             self._write_manifest(changes, new)  # first: whoever goes on after we were killed knows what is ours

@@ -281,7 +281,8 @@ class Operations:
         session_id: the planning session
 
         Agents silent for session_timeout (in a session silent as a whole: interrupted_after) are marked failed.
-        With agent_spawn_command set, that command is run for each; status 1 if one fails.
+        With agent_spawn_command set, and MILESTONE_SPAWN_DIRS naming the data directory, that command is run for each;
+        status 1 if one fails.
         """
 
     def resume_execution_from_phase(self, session_id: str, phase: str | None = None) -> Row:
@@ -523,14 +524,15 @@ class Operations:
         """
 
     def install(self, directory: str | None = None, *, claude_code: bool = False, codex: bool =
-                False, gemini: bool = False, bin: str | None = None, check: bool = False, dry_run:
-                bool = False) -> Row:
+                False, gemini: bool = False, prompts: bool = False, bin: str | None = None, check:
+                bool = False, dry_run: bool = False) -> Row:
         """Put into a project what its agents source; doing it again changes only what is missing or stale.
 
         directory: the project; the current directory, if neither it nor --bin is given
         claude_code: also give every shell command of Claude Code the functions, and leave to call them, in settings.json
         codex: also tell Codex in AGENTS.md how to have the functions
         gemini: also tell the Gemini CLI in GEMINI.md how to have the functions
+        prompts: also put prompts of a coordinator, an executor and a planner, and a skill, where Claude Code finds them
         bin: write programs named as the functions into this folder, for shells that nothing can be sourced into
         check: only tell what is missing or stale; status 1 if anything is
         dry_run: only tell what would be done

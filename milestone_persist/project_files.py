@@ -6,12 +6,12 @@ import os
 from .adapter import make_adapter, make_executable
 from .manifest import Item
 from .markdown_adapter import make_markdown_adapter, make_recovery_document
-from .packaged import find_program
+from .packaged import find_program, read_packaged
 from .registry import all_operations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 COMMAND = "python3 -m milestone_persist install"
 SHARED = ".claude/shared/milestone"  # here is the manifest, too
@@ -19,6 +19,10 @@ SHARED = ".claude/shared/milestone"  # here is the manifest, too
 _PLACES = (".claude/skills/milestone/_shared", ".claude/commands/milestone/_shared", SHARED, "skills/milestone/_shared")
 _TEMPLATE_PLACES = ("templates/skills/milestone/_shared", "templates/commands/milestone/_shared",
                     "templates/shared/milestone")
+# Where Claude Code looks for what lies in the folder agents/ here.
+PROMPTS = {".claude/skills/milestone/SKILL.md": "SKILL.md",
+           **{f".claude/agents/milestone-{part}.md": f"milestone-{part}.md"
+              for part in ("coordinator", "executor", "planner")}}
 
 
 def beside(root: str, place: str = ".") -> str:
@@ -57,6 +61,11 @@ def _sourced_files(root: str, place: str) -> Iterator[tuple[str, str]]:
     yield "storage-adapter.sh", adapter("storage-adapter.sh")
     yield "storage-adapter.md", make_markdown_adapter(adapter("storage-adapter.md"))
     yield "milestone-recovery.md", make_recovery_document(adapter("milestone-recovery.md"))
+
+
+def prompts(places: Iterable[str] = PROMPTS) -> dict[str, Item]:
+    """The agents' prompts and the skill that teaches the functions, by their places in a project."""
+    return {place: Item(read_packaged("agents", PROMPTS[place]).encode()) for place in places}
 
 
 def executables(folder: str) -> dict[str, Item]:

@@ -6,6 +6,7 @@ import re
 import pytest
 from conftest import ADAPTER, ROOT
 
+from milestone_persist import open_store, project_files
 from milestone_persist.operations.deliverables import PLANNERS, WEIGHTS, results_of
 from milestone_persist.registry import all_operations
 from milestone_persist.vocabulary import MESSAGE_TYPES
@@ -98,6 +99,37 @@ def count_tokens(text):
 
 def test_the_skill_is_cheap_to_read():
     assert count_tokens(DOCUMENTS["SKILL"]) < 1500
+
+
+def test_installing_puts_them_where_they_look_for_the_functions(tmp_path):
+    with open_store(tmp_path / ".milestones") as store:
+        store.install(str(tmp_path), prompts=True)
+        assert (tmp_path / PLACE).exists()
+        for name, text in DOCUMENTS.items():
+            place = ".claude/skills/milestone/SKILL.md" if name == "SKILL" else f".claude/agents/{name}.md"
+            assert (tmp_path / place).read_text(encoding="utf-8") == text and f". {PLACE}\n" in text
+        planner = tmp_path / ".claude" / "agents" / "milestone-planner.md"
+        planner.write_text("a prompt of my own")
+        told = store.install(str(tmp_path))["changes"]
+        assert [(row["file"], row["change"]) for row in told] == [(".claude/agents/milestone-planner.md", "edited")]
+        assert store.install(str(tmp_path))["changes"] == []
+        store.uninstall(str(tmp_path))
+        assert sorted(path.name for path in tmp_path.rglob("*.md")) == ["milestone-planner.md"]
+        assert planner.read_text() == "a prompt of my own"
+
+
+def test_without_being_asked_installing_brings_no_prompts_but_renews_its_own(tmp_path, monkeypatch):
+    own = tmp_path / ".claude" / "agents" / "milestone-planner.md"
+    own.parent.mkdir(parents=True)
+    own.write_text("a prompt of my own")
+    with open_store(tmp_path / ".milestones") as store:
+        store.install(str(tmp_path))
+        assert [path.name for path in own.parent.iterdir()] == [own.name] and own.read_text() == "a prompt of my own"
+        store.install(str(tmp_path), prompts=True)
+        assert own.with_name(own.name + ".orig").read_text() == "a prompt of my own"
+        monkeypatch.setattr(project_files, "read_packaged", lambda folder, name: "of a later version")
+        store.install(str(tmp_path))
+        assert own.read_text() == "of a later version"
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

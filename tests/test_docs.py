@@ -39,7 +39,7 @@ def is_shown(expected, output):
 def clone(tmp_path):
     """What a clone of the project holds, in a directory with a space in its name."""
     clone = tmp_path / "a clone"
-    for name in ("milestone_persist", "shell", "sql", "examples"):
+    for name in ("milestone_persist", "shell", "sql", "agents", "examples"):
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("README.md", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, clone)

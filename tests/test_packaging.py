@@ -196,8 +196,8 @@ def test_every_module_can_be_imported_without_a_warning(project):
 def test_wheel_holds_the_package_and_nothing_else(wheel, source):
     wanted = {str(path.relative_to(source)) for path in (source / "milestone_persist").rglob("*")
               if path.is_file() and path.suffix != ".pyc"}
-    wanted |= {f"milestone_persist/{path.relative_to(source)}" for folder, kind in (("sql", "*.sql"), ("shell", "*.sh"))
-               for path in (source / folder).glob(kind)}
+    wanted |= {f"milestone_persist/{path.relative_to(source)}" for files in ("sql/*.sql", "shell/*.sh", "agents/*.md")
+               for path in source.glob(files)}
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         metadata = archive.read(next(name for name in names if name.endswith("/METADATA"))).decode()

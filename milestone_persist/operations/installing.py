@@ -18,13 +18,15 @@ _SHELLS = ("bash", "zsh", "sh", "dash", "ksh", "mksh", "ash", "busybox")
 
 @operation(text="installed", shell=False, opens=False)
 def install(store: Storage, directory: str | None = None, *, claude_code: bool = False, codex: bool = False,
-            gemini: bool = False, bin: str | None = None, check: bool = False, dry_run: bool = False) -> Row:
+            gemini: bool = False, prompts: bool = False, bin: str | None = None, check: bool = False,
+            dry_run: bool = False) -> Row:
     """Put into a project what its agents source; doing it again changes only what is missing or stale.
 
     directory: the project; the current directory, if neither it nor --bin is given
     claude_code: also give every shell command of Claude Code the functions, and leave to call them, in settings.json
     codex: also tell Codex in AGENTS.md how to have the functions
     gemini: also tell the Gemini CLI in GEMINI.md how to have the functions
+    prompts: also put prompts of a coordinator, an executor and a planner, and a skill, where Claude Code finds them
     bin: write programs named as the functions into this folder, for shells that nothing can be sourced into
     check: only tell what is missing or stale; status 1 if anything is
     dry_run: only tell what would be done
@@ -38,8 +40,10 @@ def install(store: Storage, directory: str | None = None, *, claude_code: bool =
     tools = [name for name, asked in (("claude_code", claude_code), ("codex", codex), ("gemini", gemini)) if asked]
     _refuse_without_docstrings()
     changes, found = [], []
-    for folder, is_bin in _folders(directory, bin, bool(tools)):
-        changes += _install(folder, is_bin, tools, check or dry_run)
+    for folder, is_bin in _folders(directory, bin, prompts or bool(tools)):
+        installation = _installation(folder, is_bin, check or dry_run)
+        changes += _named(folder, _install_programs(installation, folder) if is_bin else
+                          _install_project(installation, folder, tools, prompts))
         found.append(beside(*os.path.split(folder)) if is_bin else beside(folder))
     data = {"changes": changes, "program": find_program(), "relative": all(found), "dry_run": dry_run or check,
             "notes": _notes(store, directory, tools)}
@@ -48,11 +52,18 @@ def install(store: Storage, directory: str | None = None, *, claude_code: bool =
     return data
 
 
-def _install(folder: str, is_bin: bool, tools: list[str], dry_run: bool) -> list[Row]:
-    from ..project_files import executables, project_files
+def _install_programs(installation: Installation, folder: str) -> list[Row]:
+    from ..project_files import executables
 
-    wanted = executables(folder) if is_bin else project_files(folder)
-    return _named(folder, _installation(folder, is_bin, dry_run).install(wanted, [] if is_bin else tools))
+    return installation.install(executables(folder), [])
+
+
+def _install_project(installation: Installation, folder: str, tools: list[str], prompts_asked: bool) -> list[Row]:
+    from ..project_files import PROMPTS, project_files, prompts
+
+    wanted = {**project_files(folder), **(prompts() if prompts_asked else {})}
+    there = [place for place in PROMPTS if os.path.isfile(os.path.join(folder, place))]
+    return installation.install(wanted, tools, renewed=prompts(there))
 
 
 @operation(text="installed", shell=False, opens=False)
