@@ -8,6 +8,10 @@ import socket
 import subprocess
 import tempfile
 
+from memory import find_memory
+
+from milestone_persist.storage.psql import find_psql
+
 PASSWORD = "p@ss/w:rd %"
 ENCODED = "p%40ss%2Fw%3Ard%20%25"
 
@@ -22,7 +26,7 @@ class Cluster:
     """The server. Its Unix socket trusts everybody; its TCP port wants PASSWORD of the user `tester`."""
 
     def __init__(self):
-        self.home = tempfile.mkdtemp(prefix="pg", dir="/tmp")
+        self.home = tempfile.mkdtemp(prefix="pg", dir=find_memory() or "/tmp")  # a socket's path must be short
         self.data, self.port = os.path.join(self.home, "data"), _free_port()
         self.url = f"postgresql://tester@/postgres?host={self.home}&port={self.port}"
         self.tcp_url = f"postgresql://tester:{ENCODED}@127.0.0.1:{self.port}/postgres"
@@ -59,8 +63,8 @@ class Cluster:
 
     def query(self, sql):
         """What psql prints for one statement, as the server's owner."""
-        done = subprocess.run(["psql", "-XqAtd", self.url, "-v", "ON_ERROR_STOP=1", "-c", sql], check=True,
-                              stdout=subprocess.PIPE, timeout=60)
+        done = subprocess.run([find_psql(os.environ), "-XqAtd", self.url, "-v", "ON_ERROR_STOP=1", "-c", sql],
+                              check=True, stdout=subprocess.PIPE, timeout=60)
         return done.stdout.decode().strip()
 
     def close(self):

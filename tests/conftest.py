@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, find_program
+from memory import find_memory
+from shared_schema import SharedSchema
 
 from milestone_persist import open_store
 from milestone_persist.cli import Console, main
@@ -29,8 +31,15 @@ BACKENDS = {
     "file": lambda request: {"MILESTONE_BACKEND": "file"},
     "hybrid": lambda request: {"MILESTONE_BACKEND": "hybrid"},
     "database": lambda request: {"MILESTONE_BACKEND": "database"},
-    "postgresql": lambda request: request.getfixturevalue("postgresql_environ"),
+    "postgresql": lambda request: request.getfixturevalue("shared_environ"),
 }
+
+
+def pytest_configure(config):
+    """Give every run a directory of its own for temporary files, in memory if it can be, and take it away again."""
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="tests-", dir=find_memory())
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +55,22 @@ def postgresql(need):
 
 @pytest.fixture
 def postgresql_environ(postgresql):
-    """The environment that puts a store into a schema of its own on the server."""
-    schema = f"test_{os.urandom(6).hex()}"
-    yield {"MILESTONE_DATABASE_URL": postgresql.url, "MILESTONE_DATABASE_SCHEMA": schema}
-    postgresql.query(f"SET client_min_messages = error; DROP SCHEMA IF EXISTS {schema} CASCADE")
+    """The environment that puts a store into a schema of its own on the server, which is not made yet."""
+    return {"MILESTONE_DATABASE_URL": postgresql.url, "MILESTONE_DATABASE_SCHEMA": f"test_{os.urandom(6).hex()}"}
+
+
+@pytest.fixture(scope="session")
+def shared_schema(postgresql, tmp_path_factory):
+    shared = SharedSchema(postgresql, tmp_path_factory.mktemp("shared"))
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def shared_environ(postgresql, shared_schema):
+    """The environment of a store on the server that is made and empty."""
+    yield {"MILESTONE_DATABASE_URL": postgresql.url, "MILESTONE_DATABASE_SCHEMA": shared_schema.lend()}
+    shared_schema.take_back()
 
 
 class FakeClock(Clock):
@@ -99,6 +120,14 @@ def backend(request):
 def environ(request, backend, tmp_path):
     """The environment of store and command line; a test may add to it before it opens them."""
     return {"HOME": str(tmp_path), "PATH": os.environ["PATH"], **BACKENDS[backend](request)}
+
+
+@pytest.fixture
+def unmade(request, backend, environ):
+    """For tests of a store that is not made yet: on PostgreSQL the others find one. Returns the schema's name there."""
+    if backend == "postgresql":
+        environ.update(request.getfixturevalue("postgresql_environ"))
+    return environ.get("MILESTONE_DATABASE_SCHEMA")
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_a_bad_call_says_why_in_one_line_and_changes_nothing(store, cli, dump, s
     assert dump() == before
 
 
-def test_a_bad_call_does_not_even_make_the_directory_unless_it_was_to_write(cli, directory):
+def test_a_bad_call_does_not_even_make_the_directory_unless_it_was_to_write(unmade, cli, directory):
     for words in (["save-agent-state", "a"], ["no-such-thing"], ["load-agent-state", "a", "k"], ["where"], ["--help"],
                   ["list-coordination-sessions"], ["list-agent-state", "a"], ["get-storage-config"]):
         cli(*words)

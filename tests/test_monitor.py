@@ -130,7 +130,7 @@ def test_once_counts_dead_letters(cli, store, clock):
     assert "dead letters: 1; " in cli("start-session-monitor", "--once").text
 
 
-def test_once_without_a_data_directory_leaves_no_trace(cli, directory):
+def test_once_without_a_data_directory_leaves_no_trace(unmade, cli, directory):
     done = cli("start-session-monitor", "--once")
     assert (done.status, done.text) == (0, "checked: there is no storage to check\n")
     assert not directory.exists()

@@ -141,7 +141,7 @@ def test_a_newer_schema_is_refused_and_an_older_one_brought_up_to_date(store, st
         connect()
 
 
-def test_processes_that_open_a_new_store_at_once_make_it_once(directory, environ):
+def test_processes_that_open_a_new_store_at_once_make_it_once(unmade, directory, environ):
     errors = []
 
     def open_it():
@@ -158,19 +158,19 @@ def test_processes_that_open_a_new_store_at_once_make_it_once(directory, environ
     assert errors == []
 
 
-def test_reading_a_store_that_is_not_there_leaves_no_trace(cli, postgresql, schema, directory):
+def test_reading_a_store_that_is_not_there_leaves_no_trace(cli, postgresql, unmade, directory):
     result = cli("list-coordination-sessions")
     assert (result.status, result.err) == (0, "")
-    assert postgresql.query("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'milestone_persist_empty|^" + schema +
+    assert postgresql.query("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'milestone_persist_empty|^" + unmade +
                             "'") == "0"
     assert not directory.exists()
 
 
-def test_a_schema_that_belongs_to_something_else_is_left_alone(connect, postgresql, schema):
-    postgresql.query(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.events (other integer)")
+def test_a_schema_that_belongs_to_something_else_is_left_alone(connect, postgresql, unmade):
+    postgresql.query(f"CREATE SCHEMA {unmade}; CREATE TABLE {unmade}.events (other integer)")
     with pytest.raises(StorageError, match='"events" already exists'):
         connect()
-    assert postgresql.query(f"SELECT count(*) FROM pg_class WHERE relnamespace = '{schema}'::regnamespace") == "1"
+    assert postgresql.query(f"SELECT count(*) FROM pg_class WHERE relnamespace = '{unmade}'::regnamespace") == "1"
 
 
 def test_doctor_tells_what_was_switched_off(store, cli, postgresql, schema):
@@ -404,6 +404,15 @@ def test_a_killed_server_is_told_and_its_store_found_again(store, cli, postgresq
     assert cli("load-agent-state", "a", "k").text == "w"
 
 
+def test_a_server_that_broke_off_and_is_up_again_is_no_failure(storage, store, postgresql):
+    store.save_agent_state("a", "k", "v")
+    postgresql.stop("immediate")
+    postgresql.start()
+    assert storage.execute("SELECT count(*) AS n FROM agent_state") == [{"n": 1}]
+    store.save_agent_state("a", "k", "w")
+    assert store.load_agent_state("a", "k") == "w"
+
+
 # The URL, the password and what may be wrong with either
 
 def test_the_password_shows_nowhere(directory, environ, postgresql, need):
@@ -453,7 +462,7 @@ def test_a_schema_name_must_be_plain(cli):
     assert result.status == 3 and "use letters, digits and _" in result.err
 
 
-def test_a_user_without_the_right_to_make_a_schema_is_told_so(cli, postgresql):
+def test_a_user_without_the_right_to_make_a_schema_is_told_so(cli, postgresql, unmade):
     postgresql.query("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN")
     result = cli("register-agent", "a", "validation", "m", "s",
                  MILESTONE_DATABASE_URL=postgresql.url.replace("tester@", "guest@"))
