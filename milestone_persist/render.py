@@ -1,6 +1,7 @@
 """What the operations' data looks like as text: one small function for each form."""
 from __future__ import annotations
 
+from .shellwords import command
 from .values import dump_json
 
 TYPE_CHECKING = False
@@ -147,7 +148,8 @@ def artifacts(data: Row) -> str:
 
 def milestone(data: Row) -> str:
     how = "created" if data["created"] else "is there already"
-    return f"milestone {plain(data['milestone_id'])} {how}: read_milestone_record {plain(data['milestone_id'])}\n"
+    read = command(["read_milestone_record", data["milestone_id"]])
+    return f"milestone {plain(data['milestone_id'])} {how}: {read}\n"
 
 
 def settings(data: str | dict[str, str]) -> str:
@@ -256,7 +258,7 @@ def monitor_started(data: Row) -> str:
     if "found" in data:
         lines = [check_line(data)]
         if data["interrupted"]:
-            lines.append(f"next: recover_milestone_session {plain(data['interrupted'][0])}")
+            lines.append("next: " + command(["recover_milestone_session", data["interrupted"][0]]))
         return "\n".join(lines) + "\n"
     if "ended" in data:
         return ""
@@ -288,7 +290,8 @@ def migrated(data: Row) -> str:
 
 
 def backup(data: Row) -> str:
-    return f"{sum(data['rows'].values())} rows in {plain(data['file'])}; restore_coordination brings them back\n"
+    back = command(["restore_coordination", data["file"]])
+    return f"{sum(data['rows'].values())} rows; what brings them back: {back}\n"
 
 
 def exported(data: Row) -> str:

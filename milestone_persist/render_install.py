@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .render import plain
-from .render_recovery import command
+from .shellwords import command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

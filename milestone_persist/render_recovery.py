@@ -2,20 +2,13 @@
 from __future__ import annotations
 
 from .render import plain, table
+from .shellwords import command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .storage.interface import Row
 
 HEADS = ("Session ID", "Milestone", "Operation", "Inactive (min)", "Agents", "Active", "Failed")
-_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/@%+,=")
-
-
-def command(words: Sequence[str]) -> str:
-    """A shell command line of these words, quoted where that is needed."""
-    return " ".join(word if word and set(word) <= _SAFE else "'" + word.replace("'", "'\\''") + "'" for word in words)
 
 
 def interrupted(data: list[Row]) -> str:

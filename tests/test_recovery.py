@@ -286,16 +286,28 @@ def test_the_spawn_command_gets_each_order_and_its_failures_are_told(planning, c
         cat > {tmp_path}/$AGENT_TYPE.json; echo "$AGENT_ID $SESSION_ID" >> {tmp_path}/ran
         case $AGENT_TYPE in risk-*) echo no model >&2; exit 7;; esac""")
     clock.advance(3600)
-    done = cli("resume_planning_agents", SESSION)
+    allowed = {"MILESTONE_SPAWN_DIRS": f"/elsewhere:{planning.directory}"}
+    done = cli("resume_planning_agents", SESSION, **allowed)
     assert done.status == 1 and "agent_spawn_command failed for risk-assessor" in done.err
     assert "agent_spawn_command: exit status 7: no model" in done.text
     order = json.loads((tmp_path / "kiro-strategy.json").read_text())
     assert (order["agent_id"], order["makes"]) == ("kiro-strategy", "planning-kiro")
     assert statuses(planning)["risk-assessor"] == "failed" and statuses(planning)["kiro-strategy"] == "spawning"
-    cli("resume_planning_agents", SESSION)
+    cli("resume_planning_agents", SESSION, **allowed)
     ran = (tmp_path / "ran").read_text().splitlines()
     assert ran.count(f"risk-assessor {SESSION}") == 2, "what failed is tried again"
     assert ran.count(f"kiro-strategy {SESSION}") == 1, "what runs is not started twice"
+
+
+@pytest.mark.parametrize("allowed", ["", "/elsewhere", "/"])
+def test_a_spawn_command_is_run_only_where_the_environment_names_the_directory(planning, clock, cli, tmp_path, allowed):
+    """It may have come with a cloned repository."""
+    planning.set_storage_config("agent_spawn_command", f"touch {tmp_path}/ran")
+    clock.advance(3600)
+    done = cli("resume_planning_agents", SESSION, MILESTONE_SPAWN_DIRS=allowed)
+    assert done.status == 0 and "Nothing was started: start these agents yourself." in done.text
+    assert f"export MILESTONE_SPAWN_DIRS={planning.directory}" in done.err and done.err.count("\n") == 1
+    assert not (tmp_path / "ran").exists() and "spawning" not in statuses(planning).values()
 
 
 def test_cleaning_up_counts_what_it_did_and_spares_the_living(planning, clock):

@@ -136,3 +136,11 @@ def test_an_interrupt_ends_a_waiting_call_at_once_and_in_silence(tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.communicate() == (b"", b"")
     assert process.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("odd", ["it's $(touch pwned)", "=ls", "~", "a b", "-x", "*"])
+@pytest.mark.parametrize("sh", ["bash", "zsh", "dash"], indirect=True)
+def test_a_printed_command_works_as_it_stands(sh, odd):
+    done = sh("""SESSION_ID=planning-1; save_agent_state a milestone-plan '{"title": "The plan"}'
+      told=$(create_milestone_from_planning planning-1 "$1"); eval "${told#* created: }" """, odd)
+    assert (done.status, done.err) == (0, "") and 'title: "The plan"' in done.text

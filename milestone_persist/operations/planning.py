@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ..errors import Refused
 from ..registry import operation
+from ..shellwords import quote
 from ..values import dump_json, is_json, parse_json
 from ..yamltext import dump_yaml
 from .checkpoints import store_checkpoint
@@ -109,7 +110,8 @@ def resume_planning_session(store: Storage, session_id: str) -> Row:
         if session["operation_type"] != "planning":
             raise Refused(f"session {session_id!r} is no planning session but one of {session['operation_type']}")
         if session["status"] == "completed":
-            raise Refused(f"session {session_id!r} is completed: create_milestone_from_planning {session_id} MILESTONE")
+            raise Refused(f"session {session_id!r} is completed: create_milestone_from_planning {quote(session_id)} "
+                          "MILESTONE")
         reopen_session(store, session_id)
         return _tell_artifacts(store, session_id)
 

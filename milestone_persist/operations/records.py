@@ -5,6 +5,7 @@ import os
 
 from ..errors import Refused, StorageError
 from ..filenames import file_name_of, name_of_file
+from ..shellwords import quote
 from ..storage.directory import write_whole
 
 TYPE_CHECKING = False
@@ -188,7 +189,8 @@ def require_record(store: Storage, milestone_id: str) -> str:
         rows = store.execute("SELECT id FROM milestones ORDER BY updated_at DESC LIMIT 1000")
         known = [row["id"] for row in rows]
         if milestone_id in known:
-            raise Refused(f"milestone {milestone_id!r} has no record yet: create_milestone_record {milestone_id} TEXT")
+            raise Refused(f"milestone {milestone_id!r} has no record yet: "
+                          f"create_milestone_record {quote(milestone_id)} TEXT")
         raise Refused(f"no record of milestone {milestone_id!r}: {suggest(milestone_id, known)}")
     return text
 

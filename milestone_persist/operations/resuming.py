@@ -25,7 +25,8 @@ def resume_planning_agents(store: Storage, session_id: str) -> Row:
     session_id: the planning session
 
     Agents silent for session_timeout (in a session silent as a whole: interrupted_after) are marked failed.
-    With agent_spawn_command set, that command is run for each; status 1 if one fails.
+    With agent_spawn_command set, and MILESTONE_SPAWN_DIRS naming the data directory, that command is run for each;
+    status 1 if one fails.
     Example: resume_planning_agents planning-ms-123-1
     """
     _require_type(store, session_id, "planning")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 
+from ..shellwords import quote
 from ..values import dump_json
 from .deliverables import WEIGHTS, made_by, maker_id, results_of
 from .events import record_event
@@ -86,12 +87,26 @@ def _why(agent: Row, piece: str | None) -> str:
 
 
 def claim_orders(store: Storage, orders: list[Row]) -> str:
-    """Where agent_spawn_command is set, enter the agents as spawning, so that nobody else starts them; the command."""
-    command = read_setting(store, "agent_spawn_command")
+    """Where a command is to start them, enter the agents as spawning, so that nobody else does; the command."""
+    command = _spawn_command(store) if orders else ""
     for order in orders if command else ():
         session = {**find_session(store, order["session_id"]), "milestone_id": order["milestone_id"]}
         enter_agent(store, order["agent_id"], order["agent_type"], session, None)
         set_agent_status(store, order["agent_id"], "spawning")
+    return command
+
+
+def _spawn_command(store: Storage) -> str:
+    """The setting agent_spawn_command, where $MILESTONE_SPAWN_DIRS names the data directory; else "".
+
+    The setting alone is not enough: it may have come with a cloned repository, or from whoever shares the database.
+    """
+    command = read_setting(store, "agent_spawn_command")
+    allowed = store.environ.get("MILESTONE_SPAWN_DIRS", "").split(os.pathsep)
+    if command and os.path.realpath(store.directory) not in (os.path.realpath(path) for path in allowed if path):
+        store.warn("agent_spawn_command is set, but not run: read it (get_storage_config agent_spawn_command), then "
+                   f"export MILESTONE_SPAWN_DIRS={quote(store.directory)}")
+        return ""
     return command
 
 
