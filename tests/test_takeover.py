@@ -1,8 +1,10 @@
 """Taking over a database that the shell tool before this one made (tests/data/earlier-tool.sql)."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import sqlite3
 import sys
@@ -11,10 +13,11 @@ import threading
 import pytest
 from conftest import ROOT
 
-from milestone_persist import StorageError, open_store
+from milestone_persist import Refused, StorageError, open_store
 from milestone_persist.storage.embedded import SCHEMA_VERSION
 from milestone_persist.storage.legacy_values import fit_time
 from milestone_persist.storage.migrations import bring_up_to_date
+from milestone_persist.tables import TABLES
 
 EARLIER = (ROOT / "tests" / "data" / "earlier-tool.sql").read_text(encoding="utf-8")
 PLANNING = "planning-ms-123-1640995200"
@@ -231,6 +234,7 @@ def test_killed_anywhere_it_is_as_before_or_after(memory):
 
     def end_at(number):
         path.write_bytes(image.read_bytes())
+        os.utime(path, (0, 0))
         status, count = take_over_and_die(path, number)
         state = [read(path, sql)[0][0] for sql in ("PRAGMA user_version", "SELECT count(*) FROM agent_registry",
                                                    "PRAGMA integrity_check")]
@@ -244,6 +248,8 @@ def test_killed_anywhere_it_is_as_before_or_after(memory):
         status, _, state = end_at(number)
         assert status == -signal.SIGKILL
         assert state == (after if number == count else [0, 3, "ok"])
+    end_at(0)
+    assert [*(memory / "backups").glob("*.part*")] == []
 
 
 def test_a_damaged_one_is_left_as_it_is(old, directory):
@@ -264,16 +270,18 @@ def test_without_room_for_a_backup_nothing_is_changed(old, directory):
     assert old.read_bytes() == before
 
 
-def test_rows_without_a_key_or_with_the_same_one_are_noted_whole(directory):
+def test_a_row_without_an_agent_is_kept_and_one_of_two_with_the_same_key_noted_whole(directory):
     directory.mkdir()
     connection = sqlite3.connect(directory / "coordination.db")
     connection.executescript(
         "CREATE TABLE agent_state (agent_id TEXT, state_key TEXT, state_value TEXT, extra TEXT);"
-        "INSERT INTO agent_state VALUES ('a', 'k', 'first', NULL), ('a', 'k', 'second', 'more'), (NULL, 'k', 'v', '')")
+        "INSERT INTO agent_state VALUES ('a', 'k', 'first', NULL), ('a', 'k', 'second', 'more');"
+        "INSERT INTO agent_state VALUES (NULL, 'k', 'v', NULL)")
     connection.close()
     with open_store(directory, environ={}) as store:
         assert store.load_agent_state("a", "k") == "second"
-        assert [note["row"]["state_value"] for note in notes(store, "row_left_out")] == ["v", "first"]
+        assert store.load_agent_state("unknown", "k") == "v"
+        assert [note["row"]["state_value"] for note in notes(store, "row_left_out")] == ["first"]
         assert [note["was"] for note in notes(store, "row_changed")] == [{"extra": "more"}]
 
 
@@ -297,3 +305,38 @@ def test_other_tables_alone_are_kept(directory):
 ])
 def test_times_of_every_kind_are_read(given, time):
     assert fit_time(given) == time
+
+
+ODD = [None, "", "x", 7, -3, 2 ** 62, 1.5, float("inf"), b"\xff\x00", "a\0b", "[]", "{}", '{"a": 1}', "[1, null]",
+       '"s"', "NaN", "1e999", '{"state": {"k": [1]}}', '[{"state_key": "k", "state_value": 2}, 3]', '["\\ud800"]',
+       '[{"path": "p"}, {"path": 3}]', "é", "active", "2022-01-01", "0000-00-00 00:00:00",
+       "9999-12-31T23:59:59.9999-1200"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_value_is_too_odd(directory, seed):
+    chance = random.Random(seed)
+    directory.mkdir()
+    connection = sqlite3.connect(directory / "coordination.db")
+    connection.executescript(EARLIER)
+    tables = [table for table in TABLES if table not in ("milestones", "milestone_locks", "events")]
+    connection.execute("DROP TRIGGER useless")
+    for table in tables:
+        names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        for number in range(60):
+            values = [chance.choice(ODD) for _ in names]
+            if names[0] == "id" or number % 5:
+                values[0] = None if names[0] == "id" else f"{table}-{number}"
+            connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(names))})", values)
+    counts = {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+    connection.commit(), connection.close()
+    with open_store(directory, environ={}) as store:
+        assert store._storage().check() == []
+        left_out = [note["table"] for note in notes(store, "row_left_out")]
+        for table in tables:
+            assert rows(store, f"SELECT count(*) FROM {table}")[0][0] + left_out.count(table) >= counts[table]
+        for session in store.list_coordination_sessions():
+            store.get_session_status(session["session_id"]), store.recover_milestone_session(session["session_id"])
+        for (checkpoint,) in rows(store, "SELECT checkpoint_id FROM agent_checkpoints"):
+            with contextlib.suppress(Refused):  # it was over its time, and a newer one made it go
+                store.restore_agent_checkpoint(checkpoint)

@@ -14,9 +14,12 @@ def back_up(path: str, label: str) -> None:
     # The file's own time: a run that was killed and its successor make the same copy.
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(os.stat(path).st_mtime))
     kept = os.path.join(folder, f"{label}-{stamp}.db")
-    part = f"{kept}.{os.getpid()}.part"
+    part = kept + ".part"
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
+        for rest in (part, part + "-wal", part + "-shm", part + "-journal"):  # of a run that was killed
+            if os.path.lexists(rest):
+                os.unlink(rest)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         _copy(path, part)
         os.replace(part, kept)
