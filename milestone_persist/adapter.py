@@ -1,7 +1,7 @@
 """Generator of the shell functions: one shared helper that runs the program, and a function for each operation."""
 from __future__ import annotations
 
-from .registry import GENERATE, PLANNED, all_operations
+from .registry import GENERATE, all_operations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -224,8 +224,6 @@ def _functions() -> Iterator[str]:
             yield f"\n# {group}\n"
         if op.shell:
             yield f"\n# Usage: {op.name} {op.usage}".rstrip() + f"\n{_function(op.name)}"
-    if PLANNED:
-        yield "\n# Not yet available\n\n" + "".join(map(_function, PLANNED))
 
 
 def _function(name: str) -> str:

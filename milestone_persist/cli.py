@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from . import __version__
 from .errors import Incomplete, MilestoneError, UsageError
-from .registry import PLANNED, find_nearest, find_operation
+from .registry import find_nearest, find_operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Console:
                  clock: Clock | None = None) -> None:
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.environ, self.clock = environ, clock
+        self.warned: set[str] = set()
 
     def complain(self, text: str) -> None:
         """One line on standard error."""
@@ -41,6 +42,11 @@ class Console:
         self.stderr.write((line + "\n").encode("utf-8", "backslashreplace"))
         self.stderr.flush()
 
+    def warn(self, text: str) -> None:
+        """A warning, once."""
+        if text not in self.warned:
+            self.warned.add(text)
+            self.complain("warning: " + text)
 
     def draw_progress(self, what: str, done: int, total: int) -> None:
         """A bar on the terminal's last line, gone when the work is done."""
@@ -69,9 +75,9 @@ def _read_call(argv: list[str], stdin: BinaryIO) -> Call:
         word = words.pop(0)
         option, equals, value = word.partition("=")
         if option == "--dir":
-            if not equals and not words:
+            call.directory = value if equals else words.pop(0) if words else ""
+            if not call.directory:
                 raise UsageError("--dir needs a directory")
-            call.directory = value if equals else words.pop(0)
         elif word in ("--json", "--help", "--version", "--from-shell", "--echo-safe"):
             setattr(call, word[2:].replace("-", "_"), True)
         elif word == "-h":
@@ -104,8 +110,6 @@ def _dispatch(call: Call, console: Console) -> int:
 
 
 def _unknown(name: str) -> UsageError:
-    if name.replace("-", "_") in PLANNED:
-        return UsageError(f"{name} is not yet available in version {__version__}")
     near = find_nearest(name)
     return UsageError(f"unknown operation {name!r}: " + (f"did you mean {near[0]}?" if near else "see --help"))
 
@@ -200,12 +204,18 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, co
 
     failure = None
     try:
-        data = run_operation(op, args, options, opened, release)
-    except Incomplete as error:
-        data, failure = error.data, error
+        try:
+            data = run_operation(op, args, options, opened, release)
+        except Incomplete as error:
+            data, failure = error.data, error
+        try:
+            _print(console, _text_of(op, data, call))
+        except OSError:
+            if op.unheard:
+                op.unheard(opened(), data)
+            raise
     finally:
         release()
-    _print(console, _text_of(op, data, call))
     if failure:
         raise failure
     return 0
@@ -223,15 +233,16 @@ def _open(op: Operation, call: Call, console: Console) -> Storage:
 
     store = (open_for(call.directory, console.environ, console.clock, op.creates, op.backend) if op.opens else
              Place(call.directory, console.environ, console.clock))
-    store.warn = lambda text: console.complain("warning: " + text)
+    store.warn = console.warn
     if console.stderr.isatty():
         store.report = console.draw_progress
     return store
 
 
 def _print(console: Console, text: str) -> int:
-    console.stdout.write(text.encode("utf-8", "backslashreplace"))
-    console.stdout.flush()
+    if text:
+        console.stdout.write(text.encode("utf-8", "backslashreplace"))
+        console.stdout.flush()
     return 0
 
 

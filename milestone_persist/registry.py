@@ -20,9 +20,6 @@ MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "p
 
 GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
 
-# Operations that a later version brings: the shell functions exist already and say so.
-PLANNED: tuple[str, ...] = ()
-
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
 # Where the id comes from when it is the only required argument and no argument is given.
 _VARIABLES = {"agent_id": "AGENT_ID", "session_id": "SESSION_ID", "milestone_id": "MILESTONE_ID"}
@@ -106,13 +103,14 @@ def _unit(parameter: Parameter) -> str:
 class Operation:
     """One operation: a function and what its declaration says."""
 
-    __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "opens", "backend", "parameters")
+    __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "opens", "backend", "unheard",
+                 "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, shell: bool,
-                 creates: bool, opens: bool, backend: str) -> None:
+                 creates: bool, opens: bool, backend: str, unheard: Callable[[Storage, Any], None] | None) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.shell = text, stdin, shell
-        self.creates, self.opens, self.backend = creates, opens, backend
+        self.creates, self.opens, self.backend, self.unheard = creates, opens, backend, unheard
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
 
@@ -196,7 +194,8 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 
 def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
-              creates: bool = True, opens: bool = True, backend: str = "file") -> Callable[[Function], Function]:
+              creates: bool = True, opens: bool = True, backend: str = "file",
+              unheard: Callable[[Storage, Any], None] | None = None) -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
@@ -205,11 +204,12 @@ def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
     creates: whether the data directory is made if it is not there; otherwise an empty store is read
     opens: whether the storage is open when the function is called; otherwise only its place is known
     backend: what a new data directory uses if nothing is set; `in use`: what is there, whatever is set
+    unheard: called with the storage and the data where nobody could be given the answer
     """
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, shell, creates, opens, backend)
+            function, module.GROUP, text, stdin, shell, creates, opens, backend, unheard)
         return function
     return declare
 
