@@ -141,13 +141,15 @@ unset -f milestone_make_helper milestone_find_program milestone_look_beside mile
 if [ -n "${ZSH_VERSION-}" ]; then setopt BSD_ECHO; fi
 """
 
+# What a caller may have set without exporting it; the helper exports it.
+EXPORT = r"""export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_BACKEND MILESTONE_NOW MILESTONE_DEBUG \
+    MILESTONE_SPAWN_DIRS MILESTONE_DATABASE_URL MILESTONE_DATABASE_SCHEMA DATABASE_URL DATABASE_TYPE"""
+
 # The rest of the helper. It is a subshell, so that its variables are its own. It holds no apostrophe, being inside
-# them above, and no comment, which an interactive zsh does not know in eval. What a caller may have set without
-# exporting it, it exports. Standard input is left to the caller, but for the word `-`. An argument of a program is
-# limited to 128 KB: long words go in on standard input, each ended by a NUL; in mksh printf is a program, too.
-_HELPER = r"""  export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_BACKEND MILESTONE_NOW MILESTONE_DEBUG \
-    MILESTONE_DATABASE_URL DATABASE_URL DATABASE_TYPE
-  if ! command -v "$python" >/dev/null 2>&1; then
+# them above, and no comment, which an interactive zsh does not know in eval. Standard input is left to the caller,
+# but for the word `-`. An argument of a program is limited to 128 KB: long words go in on standard input, each ended
+# by a NUL; in mksh printf is a program, too.
+_HELPER = f"  {EXPORT}\n" + r"""  if ! command -v "$python" >/dev/null 2>&1; then
     printf "%s\n" "milestone_persist: no Python found${python:+ at $python}: set MILESTONE_PYTHON to one" >&2
     exit 3
   fi

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import sys
 
+from .adapter import EXPORT
 from .packaged import find_program
 from .registry import all_operations
 
@@ -33,7 +34,6 @@ if (( ${+functions[compdef]} )); then compdef _milestone_persist @NAMES@; fi
 """
 
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH}
-_EXPORT = "export MILESTONE_DIR MILESTONE_BACKEND MILESTONE_DATABASE_URL DATABASE_URL DATABASE_TYPE"
 
 
 def make_script(shell: str) -> str:
@@ -42,5 +42,5 @@ def make_script(shell: str) -> str:
 
     names = ["milestone_persist", "milestone-persist", *(op.name for op in all_operations() if op.shell)]
     call = f"{quote(sys.executable)} -I -S {quote(find_program())}"
-    return (SCRIPTS[shell].replace("@EXPORT@", _EXPORT).replace("@NAMES@", " ".join(names))
+    return (SCRIPTS[shell].replace("@EXPORT@", EXPORT).replace("@NAMES@", " ".join(names))
             .replace("@CALL@", call))

@@ -40,7 +40,7 @@ milestone_make_helper() { # print its definition
   printf '%s\n' "}
   set -- --from-shell $echo \"\$@\""
   printf '%s\n' '  export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_BACKEND MILESTONE_NOW MILESTONE_DEBUG \
-    MILESTONE_DATABASE_URL DATABASE_URL DATABASE_TYPE
+    MILESTONE_SPAWN_DIRS MILESTONE_DATABASE_URL MILESTONE_DATABASE_SCHEMA DATABASE_URL DATABASE_TYPE
   if ! command -v "$python" >/dev/null 2>&1; then
     printf "%s\n" "milestone_persist: no Python found${python:+ at $python}: set MILESTONE_PYTHON to one" >&2
     exit 3
