@@ -25,6 +25,20 @@ ADAPTER = ROOT / "shell" / "storage-adapter.sh"
 TABLES = ("milestones", "coordination_sessions", "agent_registry", "agent_messages", "agent_state",
           "agent_checkpoints", "agent_health_log", "agent_coordination_config", "events")
 
+# Tests of load and of many combinations are small unless FULL_SIZE=1 is set; .ci/run does that on one Python.
+FULL_SIZE = os.environ.get("FULL_SIZE") == "1"
+
+
+def size(small, full):
+    """How large a test is: the same test with another number."""
+    return full if FULL_SIZE else small
+
+
+def share(items, place, places):
+    """The items that fall to one of some places, so that all are tried somewhere; at full size all of them."""
+    return list(items) if FULL_SIZE else list(items)[place % places::places]
+
+
 # For each backend the environment variables that choose it, made new for every test;
 # an entry may ask `request` for a fixture that starts what the backend needs.
 BACKENDS = {

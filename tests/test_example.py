@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -14,7 +15,8 @@ EXAMPLE = ROOT / "examples" / "planning-session.sh"
 
 def run_example(shell, directory, cwd, **variables):
     """Run it without HOME in `cwd`; what it prints."""
-    done = subprocess.run([shell, EXAMPLE, directory], env={"PATH": os.environ["PATH"], **variables}, cwd=cwd,
+    path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
+    done = subprocess.run([shell, EXAMPLE, directory], env={"PATH": path, **variables}, cwd=cwd,
                           stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from conftest import size
 
 from milestone_persist import StorageError, open_store
 from milestone_persist.storage import embedded
@@ -21,6 +22,7 @@ from milestone_persist.storage.interface import Clock
 from milestone_persist.storage.journal import JOURNAL
 from milestone_persist.tables import TABLES
 
+SENT_BY_EACH = size(20, 100)
 NASTY = ["../../x", "a/b", ".", "..", "CON", "con", "A", "a", "x" * 300, "X" * 300, "%41", "~", "=", "a=b", "-rf",
          "a\nb", "…" * 90, "'; DROP TABLE agent_state; --", " ", "é", "e\u0301"]
 
@@ -246,7 +248,7 @@ def _send_and_take(directory, number, results):
     sent, taken = [], []
     try:
         with open_store(directory, environ={"MILESTONE_BACKEND": "file"}) as store:
-            for _ in range(100):
+            for _ in range(SENT_BY_EACH):
                 sent.append(store.send_agent_message(f"w{number}", "inbox", "progress_update", {})["id"])
                 taken += [message["id"] for message in store.get_agent_messages("inbox", True, 1)]
     finally:
@@ -268,7 +270,7 @@ def test_eight_processes_lose_and_double_nothing(store, directory, opened):
     sent = [number for numbers, _ in ended for number in numbers]
     taken = [number for _, numbers in ended for number in numbers]
     taken += [message["id"] for message in store.get_agent_messages("inbox", True)]
-    assert sorted(sent) == sorted(taken) == list(range(1, 801))
+    assert sorted(sent) == sorted(taken) == list(range(1, 8 * SENT_BY_EACH + 1))
     assert opened().check() == []
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cluster import ENCODED, PASSWORD
+from conftest import size
 
 from milestone_persist import StorageError, UsageError, open_store
 from milestone_persist.opening import open_for
@@ -553,10 +554,10 @@ SENDER = """
 import sys
 from milestone_persist import open_store
 with open_store(sys.argv[1]) as store:
-    for number in range(100):
+    for number in range(int(sys.argv[3])):
         for agent in range(10):
             store.send_agent_message("boss", f"worker-{agent}", "task_assignment", {})
-    for number in range(400):
+    for number in range(int(sys.argv[3]) * 4):
         store.broadcast_agent_message("boss", "task_assignment", {})
     store.save_agent_state("boss", "sent by " + sys.argv[2], "all")
 """
@@ -575,14 +576,16 @@ with open_store(sys.argv[1]) as store:
 
 
 def test_ten_thousand_messages_reach_one_taker_each_over_two_machines(tmp_path, environ):
+    """A tenth of them, except at full size."""
+    rounds = size(10, 100)
     machines = [tmp_path / "one" / ".milestones", tmp_path / "two" / ".milestones"]
     with open_store(machines[0], environ=environ) as store:
         for agent in ("boss", *(f"worker-{number}" for number in range(10))):
             store.register_agent(agent, "validation", "m", "s")
-    running = [subprocess.Popen([sys.executable, "-c", text, str(machine), str(number)], stdout=subprocess.PIPE,
-                                env={**environ, "PYTHONPATH": str(ROOT)})
+    running = [subprocess.Popen([sys.executable, "-c", text, str(machine), str(number), str(rounds)],
+                                stdout=subprocess.PIPE, env={**environ, "PYTHONPATH": str(ROOT)})
                for number, machine in enumerate(machines) for text in (SENDER, TAKER, TAKER)]
     printed = [process.communicate(timeout=600)[0].split() for process in running]
     assert [process.returncode for process in running] == [0] * 6
     taken = list(itertools.chain(*printed))
-    assert len(taken) == len(set(taken)) == 10_000
+    assert len(taken) == len(set(taken)) == 100 * rounds

@@ -5,10 +5,11 @@ import json
 import threading
 
 import pytest
+from conftest import size
 
 from milestone_persist import StorageError, open_store
 
-MILESTONES, AGENTS, MESSAGES, KEYS = 120, 500, 20_000, 5_000
+MILESTONES, AGENTS, MESSAGES, KEYS = size((120, 100, 1_000, 250), (120, 500, 20_000, 5_000))
 WHEN = "2026-01-01 00:00:00.000"
 
 

@@ -11,11 +11,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ADAPTER, ROOT, SHELLS
+from conftest import ADAPTER, ROOT, SHELLS, share, size
 
 SHELLS_AT_ONCE = 16
-# With ROUNDS=100 in the environment these are 6400 calls, which take two idle cores some minutes.
-ROUNDS = int(os.environ.get("ROUNDS", "10"))
+ROUNDS = size(4, 100)  # at full size these are 6400 calls, which take two idle cores some minutes
 
 # Each shell sends to its neighbour and takes from an inbox that all share as well as from its own.
 WORK = """set -eu; . "$ADAPTER"; me=$1; neighbour=$2; rounds=$3; round=0
@@ -84,7 +83,10 @@ CALLS = [
 
 @pytest.mark.parametrize("call", CALLS, ids=[call[0] for call in CALLS])
 def test_a_call_killed_at_any_moment(tmp_path, need, call):
-    """kill -9 at each system call that opens, writes or closes something, from the opening of the database on."""
+    """kill -9 at each system call that opens, writes or closes something, from the opening of the database on.
+
+    Each call is killed at every moment at full size, else at every fourth, and each at others.
+    """
     strace, template = need("strace"), tmp_path / "template"
     surroundings = {"PATH": os.environ["PATH"], "MILESTONE_BACKEND": "hybrid", "MILESTONE_NOW": "2026-01-01 00:00:00"}
     words = [sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py"]
@@ -101,7 +103,7 @@ def test_a_call_killed_at_any_moment(tmp_path, need, call):
     shutil.copytree(template, traced)
     assert run(traced, *call, tracer=[strace, "-qq", "-o", log, "-e", f"trace={KILLED_AT}"]) == 0
     before, after, outcomes = rows(template), rows(traced), []
-    for name, number in moments(log.read_text(errors="replace")):
+    for name, number in share(moments(log.read_text(errors="replace")), CALLS.index(call), len(CALLS)):
         shutil.copytree(template, killed)
         assert run(killed, *call, tracer=[strace, "-qq", "-o", "/dev/null", "-e", f"trace={KILLED_AT}", "-e",
                                           f"inject={name}:signal=KILL:when={number}"]) == -signal.SIGKILL

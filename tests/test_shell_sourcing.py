@@ -95,24 +95,28 @@ def test_tracing_shows_nothing_on_standard_output(sh):
     assert sh("set -x" + WORKS).text == "v"
 
 
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory):
+    """A copy of the program in a directory with a difficult name; returns its adapter."""
+    place = tmp_path_factory.mktemp("moved") / "it's \"quoted\" $HOME"
+    for folder in ("milestone_persist", "sql", "shell"):
+        shutil.copytree(ROOT / folder, place / folder)
+    return place / "shell" / ADAPTER.name
+
+
 @pytest.mark.parametrize("how", ["function", "subshell", "link", "link to a link", "relative", "path",
                                  "twice", "CDPATH"])
-def test_it_is_found_however_it_is_sourced(sh, tmp_path, how):
-    place = tmp_path / "it's \"quoted\" $HOME"
-    for folder in ("milestone_persist", "sql"):
-        shutil.copytree(ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (place / "shell").mkdir()
-    adapter = Path(shutil.copy(ADAPTER, place / "shell"))
+def test_it_is_found_however_it_is_sourced(sh, tmp_path, moved, how):
     first, second = tmp_path / "first link.sh", tmp_path / "second link.sh"
-    first.symlink_to(adapter)
+    first.symlink_to(moved)
     second.symlink_to(first.name)
     text = {
         "function": 'load() { . "$ADAPTER"; }; load',
         "subshell": '( . "$ADAPTER"\nload_agent_state a k d ); . "$ADAPTER"',
-        "relative": "cd \"it's \\\"quoted\\\" \\$HOME/shell\"; . ./storage-adapter.sh; cd /; MILESTONE_DIR=$HOME/m",
+        "relative": 'cd "${ADAPTER%/*}"; . ./storage-adapter.sh; cd /; MILESTONE_DIR=$HOME/m',
         "twice": '. "$ADAPTER"; . "$ADAPTER"', "CDPATH": 'CDPATH=/tmp:/; export CDPATH; . "$ADAPTER"',
     }.get(how, '. "$ADAPTER"')
-    given = {"link": first, "link to a link": second}.get(how, adapter)
+    given = {"link": first, "link to a link": second}.get(how, moved)
     done = sh(text + WORKS, source=False, ADAPTER=str(given))
     assert (done.status, done.text, done.err) == (0, "dv" if how == "subshell" else "v", "")
 

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from conftest import SHELLS, share, size
 
 NASTY = {
     "empty": "", "single quote": "it's", "double quotes": '"quoted"', "both": "'\"'\"",
@@ -43,12 +44,17 @@ def files(tmp_path):
     return files
 
 
+def share_of(shell, values, places):
+    """At full size every shell gets every value, else each of the first so many a part of them."""
+    return share(values, list(SHELLS).index(shell), places)
+
+
 def results(paths):
     return [Path(path + ".out").read_bytes().decode() for path in paths]
 
 
 def test_state(sh, files, tmp_path):
-    values = [value for value in NASTY.values() if value != "-"]
+    values = share_of(sh.name, [value for value in NASTY.values() if value != "-"], len(SHELLS))
     paths = files(values)
     done = sh(READ + 'save_agent_state a "$file" "$value"; load_agent_state a "$file" >"$file.out"; done', *paths)
     assert (done.status, done.text, done.err) == (0, "", "")
@@ -67,9 +73,9 @@ def test_state_in_any_locale(sh, files, locale):
     assert results(paths) == values
 
 
-@pytest.mark.parametrize("size", [200_000, 10_000_000])
-def test_large_values(sh, files, size):
-    value = ("0123456789\\'\"é$(x)" * (size // 16))[:size - 1] + "\n"
+@pytest.mark.parametrize("length", [200_000, size(2_000_000, 10_000_000)])
+def test_large_values(sh, files, length):
+    value = ("0123456789\\'\"é$(x)" * (length // 16))[:length - 1] + "\n"
     paths = files([value])
     done = sh(READ + 'save_agent_state a k "$value"; load_agent_state a k >"$file.out"; done', *paths)
     assert (done.status, done.err) == (0, "")
@@ -88,7 +94,7 @@ def test_a_value_from_standard_input(sh, files):
 @FIRST
 def test_payloads(sh, files):
     payloads = [json.dumps({"text": value, value: [value]}, ensure_ascii=place % 2 == 0)
-                for place, value in enumerate(NASTY.values())]
+                for place, value in enumerate(share_of(sh.name, NASTY.values(), 3))]
     paths = files(payloads)
     done = sh(READ + 'send_agent_message a b error_report "$value" 2>/dev/null; '
               'get_agent_messages b true >"$file.out"; done', *paths)
@@ -107,7 +113,8 @@ def test_a_large_payload(sh, files):
 
 @FIRST
 def test_ids(sh, files, tmp_path):
-    paths = files(IDS)
+    ids = share_of(sh.name, IDS, 3)
+    paths = files(ids)
     done = sh(READ + """
       register_agent "$value" validation "$value" "$value" >/dev/null
       save_agent_state "$value" "$value" found
@@ -116,14 +123,14 @@ def test_ids(sh, files, tmp_path):
       get_agent_messages "$value" true >>"$file.json"
     done""", *paths)
     assert (done.status, done.text, done.err) == (0, "", "")
-    assert results(paths) == ["found"] * len(IDS)
-    for path, value in zip(paths, IDS):
+    assert results(paths) == ["found"] * len(ids)
+    for path, value in zip(paths, ids):
         message = json.loads(Path(path + ".json").read_bytes())[0]
         assert [message[name] for name in ("from_agent", "to_agent", "session_id")] == [value] * 3
     assert not (tmp_path / "pwned").exists()
 
 
-@pytest.mark.parametrize("words", [
+BAD_CALLS = [
     "send_agent_message a b error_report 'not json'", "send_agent_message a b error_report '[1]'",
     "send_agent_message a b error_report '{\"a\": NaN}'", "send_agent_message a b no_such_type '{}'",
     "send_agent_message a b error_report '{}' 11", "send_agent_message '' b error_report '{}'",
@@ -137,8 +144,11 @@ def test_ids(sh, files, tmp_path):
     "printf '\\377' | save_agent_state a k -", "save_agent_state a k \"$(printf 'x\\377')\"",
     "save_agent_state \"$(printf 'x\\377')\" k v", "set_storage_config no_such_setting 1",
     "milestone_persist no_such_operation",
-])
-@FIRST
+]
+
+
+@pytest.mark.parametrize("sh, words", [(shell, words) for place, shell in enumerate(("bash", "zsh", "dash"))
+                                       for words in share(BAD_CALLS, place, 3)], indirect=["sh"])
 def test_bad_input_is_refused_with_one_line_and_changes_nothing(sh, tmp_path, words):
     sh("register_agent kept validation m s")
     before = rows(tmp_path)
