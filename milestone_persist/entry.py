@@ -1,6 +1,7 @@
 """The process around one command line: its streams, its signals and its end."""
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -36,12 +37,28 @@ def run() -> None:
         os._exit(status)  # everything is closed and flushed; the interpreter's own end costs a fifth of a call
 
 
+class _Closed(io.FileIO):
+    """Stands for a stream that the caller has closed: who needs it is told. It keeps its number from other files."""
+
+    def __init__(self, what: str, number: int | None) -> None:
+        super().__init__(os.devnull, "r+")
+        self.error = OSError(number, f"standard {what} is closed")
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise self.error
+
+    def write(self, data: object) -> int:
+        raise self.error
+
+
 def _binary(descriptor: int, mode: Literal["rb", "wb"]) -> BinaryIO:
-    """One of the standard streams as bytes; an empty one where the caller closed it."""
+    """One of the standard streams as bytes."""
     try:
         return open(descriptor, mode, closefd=False)
-    except OSError:
-        return open(os.devnull, mode)
+    except OSError as error:
+        if descriptor == 2:
+            return open(os.devnull, mode)
+        return _Closed("output" if descriptor else "input", error.errno)
 
 
 def _say(text: str) -> None:

@@ -233,9 +233,31 @@ def test_the_clock_can_be_set_for_tests_of_ones_own_agents(program, environ):
     assert done.status == 2 and "not a time: 'yesterday'" in done.err
 
 
-@pytest.mark.parametrize("streams", [">&-", "2>&-", "<&-", "<&- >&- 2>&-", "| true"])
-def test_closed_streams_are_no_reason_to_complain(run, streams):
+@pytest.mark.parametrize("value, streams", [("-", ">&-"), ("-", "2>&-"), ("v", "<&-"), ("v", "<&- >&- 2>&-"),
+                                            ("-", "| true")])
+def test_closed_streams_are_no_reason_to_complain(run, value, streams):
     program = ROOT / "milestone_persist" / "__main__.py"
-    command = [sys.executable, "-I", "-S", program, "save-agent-state", "a", "k", "-"]
+    command = [sys.executable, "-I", "-S", program, "save-agent-state", "a", "k", value]
     done = run(["sh", "-c", f'"$@" {streams}', "sh", *command], stdin=b"v")
     assert (done.status, done.out, done.err) == (0, b"", "")
+
+
+def test_but_a_value_does_not_come_from_a_closed_one(run, program):
+    program("save-agent-state", "a", "k", "precious")
+    done = run(["sh", "-c", '"$@" <&-', "sh", sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py",
+                "save-agent-state", "a", "k", "-"])
+    assert (done.status, done.err) == (3, "milestone_persist: standard input is closed\n")
+    assert program("load-agent-state", "a", "k").text == "precious"
+
+
+def test_an_empty_directory_name_is_refused(cli):
+    for words in (["--dir"], ["--dir="], ["--dir", ""]):
+        assert cli(*words).err == "milestone_persist: --dir needs a directory\n"
+
+
+def test_a_warning_is_said_once(store, cli):
+    store.register_agent("a", "validation", "m", "planning-1")
+    storage = store._storage()
+    with storage.transaction():
+        storage.execute("UPDATE agent_coordination_config SET value = 'soon' WHERE key = 'session_timeout'")
+    assert cli("recover-milestone-session", "planning-1").err.count("\n") == 1

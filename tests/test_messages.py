@@ -1,11 +1,13 @@
 """Messages: order, exactly-one delivery, acknowledgement, putting back, dead letters, broadcast, waiting."""
 from __future__ import annotations
 
+import io
 import threading
 
 import pytest
 
 from milestone_persist import MilestoneWarning, Refused, UsageError
+from milestone_persist.cli import Console, main
 
 
 @pytest.fixture
@@ -65,6 +67,26 @@ def test_order_is_priority_then_age_then_id(team, clock):
     expected = [urgent, older, plain, same, low]
     assert look(team) == expected
     assert take(team) == expected
+
+
+class Gone(io.BytesIO):
+    """A standard output that nobody reads any more."""
+
+    def flush(self):
+        raise BrokenPipeError
+
+
+def test_messages_whose_reader_has_gone_are_put_back(team, directory, clock, environ):
+    send(team)
+    take(team)
+    given = [send(team), send(team)]
+    console = Console(io.BytesIO(), Gone(), io.BytesIO(), {**environ, "MILESTONE_DIR": str(directory)}, clock)
+    for words in (["get-agent-messages", "exec"], ["get-agent-messages", "exec", "true"]):
+        with pytest.raises(BrokenPipeError):
+            main(words, console)
+    assert counts(team) == {"pending": 2, "taken": 0, "acknowledged": 1, "dead": 0}
+    assert [(row["id"], row["retry_count"]) for row in team.get_agent_messages("exec", True)] == [
+        (number, 0) for number in given]
 
 
 def test_limit_takes_the_first_ones(team):

@@ -102,7 +102,16 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
         return {"ids": list(sent.values()), "to_agents": list(sent)}
 
 
-@operation(text="json")
+def give_back_messages(store: Storage, messages: list[Row]) -> None:
+    """Put back what was taken for a reader that had gone: pending as before, and no retry."""
+    for message in messages:
+        with store.transaction("inbox:" + message["to_agent"]):
+            store.execute("UPDATE agent_messages SET delivered_at = NULL WHERE id = :id AND delivered_at = :at "
+                          "AND acknowledged_at IS NULL AND dead_lettered_at IS NULL",
+                          {"id": message["id"], "at": message["delivered_at"]})
+
+
+@operation(text="json", unheard=give_back_messages)
 def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit: int | None = None, *,
                        wait: float = 0) -> list[Row]:
     """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
