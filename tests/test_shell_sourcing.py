@@ -175,6 +175,7 @@ def test_a_shim_is_asked_once(sh, tmp_path):
     assert (tmp_path / "asked").read_text() == "asked\nasked\n"
 
 
+@pytest.mark.optional
 @pytest.mark.parametrize("version", ["3.6", "3.7", "3.8"])
 def test_an_old_python_hands_over_to_a_newer_one(run_shell, tmp_path, version):
     (tmp_path / "bin").mkdir()
