@@ -81,7 +81,7 @@ def rows(directory):
 
 
 def run_child(run, number, words):
-    return run([sys.executable, "-c", CHILD, number, *words], MILESTONE_NOW=NOW, PYTHONPATH=":".join(sys.path))
+    return run([sys.executable, "-S", "-c", CHILD, number, *words], MILESTONE_NOW=NOW, PYTHONPATH=":".join(sys.path))
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, share
 
 from milestone_persist import generated
 from milestone_persist.registry import all_operations
@@ -40,7 +40,7 @@ def clone(tmp_path):
     """What a clone of the project holds, in a directory with a space in its name."""
     clone = tmp_path / "a clone"
     for name in ("milestone_persist", "shell", "sql", "agents", "examples"):
-        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, clone / name)
     for name in ("README.md", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, clone)
     return clone
@@ -83,8 +83,9 @@ def check_document(document, language, command, run_script):
             assert is_shown(expected, output), f"{text}\nshould print\n{expected}\nbut prints\n{output}"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document, shell", [(document, shell) for place, shell in enumerate(("bash", "zsh"))
+                                             for document in share(DOCUMENTS, place, 2)],
+                         ids=lambda value: getattr(value, "name", value))
 def test_commands_of_documents_run(document, shell, need, run_script):
     for program in ("jq", "sqlite3"):
         need(program)
