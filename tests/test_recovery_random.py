@@ -3,6 +3,7 @@ import random
 import sqlite3
 
 import pytest
+from conftest import size
 
 from milestone_persist import Refused, UsageError
 from milestone_persist.times import format_time
@@ -157,7 +158,7 @@ class World:
 
 @pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(size(3, 6)))
 def test_what_must_hold_holds_after_every_step(store, clock, directory, seed):
     world = World(store, clock, directory / "coordination.db", seed)
     for number in range(STEPS):

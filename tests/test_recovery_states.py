@@ -5,6 +5,7 @@ import shlex
 import sqlite3
 
 import pytest
+from conftest import share
 
 PLANNING = ("planning-scope", "planning-estimates", "planning-risks", "planning-kiro", "milestone-plan")
 EXECUTION = ("design-phase-results", "spec-api", "task-list", "execute-phase-results")
@@ -77,13 +78,12 @@ def options_in(text):
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 @pytest.mark.parametrize("agents", AGENTS)
 def test_every_printed_option_works_and_none_is_a_dead_end(store, cli, clock, agents):
-    built = []
-    cases = [case for case in CASES if case[2] == agents]
+    cases = [(kind, present) for kind, present, state in CASES if state == agents]
+    built = share([(f"{kind}-{number}-{place}", place, kind, present) for number, (kind, present) in enumerate(cases)
+                   for place in range(len(expected_options(kind, present, agents)))], AGENTS.index(agents), 3)
     silence = {"silent": 600, "stale": 1800, "failed": 600, "none": 600, "completed": 600, "alive": 0}[agents]
-    for number, (kind, present, _) in enumerate(cases):
-        for place in range(len(expected_options(kind, present, agents))):
-            built.append((f"{kind}-{number}-{place}", place, kind, present))
-            build_session(store, built[-1][0], kind, present, agents)
+    for session, _, kind, present in built:
+        build_session(store, session, kind, present, agents)
     clock.seconds += silence
     for session, place, kind, present in built:
         shown = cli("recover_milestone_session", session)
