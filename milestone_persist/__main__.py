@@ -22,7 +22,11 @@ if sys.version_info < (3, 9):
 os.environ.pop("MILESTONE_HANDED_OVER", None)
 
 if __package__:  # python -m: the current directory comes first, where a json.py of the user's may lie
-    if sys.path and sys.path[0] in ("", os.getcwd()):
+    try:
+        here = os.getcwd()
+    except OSError:  # it was deleted
+        here = ""
+    if sys.path and sys.path[0] in ("", here):
         sys.path.append(sys.path.pop(0))
 elif getattr(globals()["__loader__"], "prefix", None) == "":  # a zipapp, of which this file is also the start
     sys.path.append(sys.path.pop(0))

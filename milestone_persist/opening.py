@@ -8,6 +8,7 @@ from .location import find_data_directory
 from .storage import open_storage
 from .storage.interface import Clock, Storage
 from .times import parse_time
+from .values import check_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,15 +31,22 @@ class Place(Storage):
     def __init__(self, directory: str, environ: Mapping[str, str], clock: Clock | None = None) -> None:
         if clock is None:
             clock = FixedClock(environ["MILESTONE_NOW"]) if environ.get("MILESTONE_NOW") else Clock()
-        try:
-            cwd = os.getcwd()
-        except OSError:
-            raise StorageError("the current directory is gone: cd to one that is there") from None
-        path = os.path.abspath(directory) if directory else find_data_directory(cwd, environ)[0]
-        super().__init__(path, clock, environ)
+        for name in ("AGENT_ID", "SESSION_ID", "MILESTONE_ID"):
+            check_text(environ.get(name, ""), "$" + name)
+        super().__init__(_find_directory(directory, environ), clock, environ)
 
     def close(self) -> None:
         pass
+
+
+def _find_directory(directory: str, environ: Mapping[str, str]) -> str:
+    named = directory or environ.get("MILESTONE_DIR", "")
+    if os.path.isabs(named):
+        return os.path.normpath(named)
+    try:
+        return os.path.abspath(directory) if directory else find_data_directory(os.getcwd(), environ)[0]
+    except FileNotFoundError:
+        raise StorageError("the current directory is gone: cd to one that is there") from None
 
 
 def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = None, create: bool = True,

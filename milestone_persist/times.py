@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 
-from .errors import UsageError
+from .errors import StorageError, UsageError
 
 
 def format_time(seconds: float) -> str:
@@ -29,5 +29,8 @@ def shift_time(text: str, seconds: float) -> str:
 
 
 def minutes_between(earlier: str, later: str) -> float:
-    """Minutes from one stored time to another, never below 0."""
-    return max(0.0, (parse_time(later) - parse_time(earlier)) / 60)
+    """Minutes from one stored time to another, never below 0; StorageError if one is no time."""
+    try:
+        return max(0.0, (parse_time(later) - parse_time(earlier)) / 60)
+    except UsageError as error:
+        raise StorageError(f"a stored time was spoilt ({error}): doctor tells where") from None

@@ -1,7 +1,7 @@
 """Checks of the values that come from outside: text, ids, numbers and JSON."""
 from __future__ import annotations
 
-from .errors import UsageError
+from .errors import StorageError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ def parse_json(text: str) -> Any:
     if _depth(value) > DEEPEST_JSON:
         raise ValueError("nested too deeply")
     return value
+
+
+def read_stored(text: str, what: str) -> Any:
+    """The value of JSON text from the database; StorageError if it is none any more, because somebody spoilt it."""
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise StorageError(f"{what} cannot be read ({error}): correct it in the database") from None
 
 
 def dump_json(value: Any, **options: Any) -> str:

@@ -6,7 +6,7 @@ import os
 from ..errors import Refused, UsageError
 from ..registry import operation
 from ..times import shift_time
-from ..values import dump_json, parse_json
+from ..values import dump_json, read_stored
 from ..vocabulary import CHECKPOINT_TYPES, check_word, nearest
 from .events import record_event
 from .membership import admit_agent, renew_heartbeat
@@ -83,6 +83,8 @@ def _measure_file(path: str) -> tuple[int, str | None]:
     import hashlib
 
     digest, size = hashlib.sha256(), 0
+    if not os.path.isfile(path):  # a pipe or device may have no end
+        return 0, None
     try:
         with open(path, "rb") as file:
             for block in iter(lambda: file.read(1 << 20), b""):
@@ -105,7 +107,7 @@ def list_agent_checkpoints(store: Storage, agent_id: str) -> list[Row]:
         "SELECT checkpoint_id, checkpoint_type, session_id, created_at, retention_until, file_references "
         "FROM agent_checkpoints WHERE agent_id = :agent ORDER BY created_at DESC, checkpoint_id DESC",
         {"agent": agent_id})
-    return [{**row, "file_references": parse_json(row["file_references"])} for row in rows]
+    return [{**row, "file_references": read_stored(row["file_references"], "file_references")} for row in rows]
 
 
 @operation(text="restored")
@@ -118,12 +120,12 @@ def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Row:
     """
     with store.transaction("checkpoint:" + checkpoint_id):
         row = _find_checkpoint(store, checkpoint_id)
-        agent_id, state = row["agent_id"], parse_json(row["state_snapshot"])["state"]
+        agent_id, state = row["agent_id"], read_stored(row["state_snapshot"], "the checkpoint")["state"]
         renew_heartbeat(store, agent_id)
         kept = store_checkpoint(store, agent_id, "error_recovery", [])
         restored = _replace_state(store, agent_id, state)
         record_event(store, "checkpoint_restored", row["session_id"], agent_id, detail=checkpoint_id)
-    files = parse_json(row["file_references"])
+    files = read_stored(row["file_references"], "file_references")
     return {"checkpoint_id": checkpoint_id, "agent_id": agent_id, "keys": restored,
             "kept_as": kept["checkpoint_id"], "files": [_compare_file(store, file) for file in files]}
 

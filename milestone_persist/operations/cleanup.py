@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..registry import operation
 from ..times import shift_time
-from ..values import check_range, parse_json
+from ..values import check_range, read_stored
 from .deliverables import list_deliverables
 from .events import record_event
 from .interruption import mark_stale_agents, revive_returned_agents
@@ -60,7 +60,7 @@ def apply_retention(store: Storage) -> Row:
 def _holds_unmade_plan(store: Storage, session: Row) -> bool:
     """Whether a completed planning session has artifacts of which no milestone has been made yet."""
     return bool(session["status"] == "completed" and session["operation_type"] == "planning"
-                and not parse_json(session["configuration"]).get("milestone")
+                and not read_stored(session["configuration"], "the configuration").get("milestone")
                 and find_artifacts(store, session["session_id"]))
 
 

@@ -7,12 +7,16 @@ from ..errors import StorageError
 from ..location import find_data_directory
 from ..registry import operation
 from ..storage.filesystem import filesystem_of, is_network
+from ..tables import read_columns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Looking"
+TIMES = frozenset("created_at updated_at archived_at acquired_at expires_at last_activity completed_at spawn_time "
+                  "last_heartbeat completion_time delivered_at processed_at acknowledged_at dead_lettered_at "
+                  "retention_until timestamp".split())
 
 
 @operation(text="where", shell=False, creates=False)
@@ -60,13 +64,26 @@ def doctor(store: Storage) -> Row:
 
     Example: doctor
     """
-    wrong = store.check()
+    wrong = store.check() or _find_spoilt_times(store)
     if wrong:
         raise StorageError(f"{store.directory} is damaged: " + "; ".join(wrong[:5]))
     if is_network(store.directory):
         store.warn(f"{store.directory} lies on {filesystem_of(store.directory)}, whose locks cannot be trusted between "
                    "machines: use it from one machine only, or PostgreSQL (MILESTONE_DATABASE_URL)")
     return {**store.describe(), "filesystem": filesystem_of(store.directory)}
+
+
+def _find_spoilt_times(store: Storage) -> list[str]:
+    """A line for each column that holds what is no time, or one that does not compare with the others."""
+    found = []
+    for table, columns in read_columns().items():
+        for column in sorted(columns & TIMES):
+            rows = store.execute(f"SELECT count(*) AS n, min({column}) AS example FROM {table} "
+                                 f"WHERE {column} NOT LIKE '____-__-__ __:__:__%'")
+            if rows[0]["n"]:
+                found.append(f"{table}.{column} of {rows[0]['n']} rows is no time, as {rows[0]['example']!r}: "
+                             "write it as 2026-01-31 09:30:00.000")
+    return found
 
 
 @operation(text="generated", shell=False, creates=False)

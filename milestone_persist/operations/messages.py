@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..errors import Refused, UsageError
 from ..registry import operation
-from ..values import check_range, json_object, parse_json
+from ..values import check_range, json_object, read_stored
 from ..vocabulary import MESSAGE_TYPES, check_word, nearest
 from .membership import admit_agent, find_agent, known_agents, renew_heartbeat, settle_messages
 from .settings import is_strict, read_count
@@ -130,8 +130,6 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     messages = _take(store, agent_id, limit) if take else _look(store, agent_id, limit)
     while not messages and _wait_for_message(store, agent_id, until):
         messages = _take(store, agent_id, limit) if take else _look(store, agent_id, limit)
-    for message in messages:
-        message["payload"] = parse_json(message["payload"])
     return messages
 
 
@@ -152,19 +150,24 @@ def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
 def _look(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
     with store.transaction("agent:" + agent_id):
         renew_heartbeat(store, agent_id)
-        return store.execute(f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
-                             {"agent": agent_id, "limit": limit or 2_000_000_000})
+        return _read_payloads(store.execute(
+            f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
+            {"agent": agent_id, "limit": limit or 2_000_000_000}))
 
 
 def _take(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
     with store.transaction("inbox:" + agent_id):
         admit_agent(store, agent_id)
         settle_messages(store, agent_id)
-        rows = store.execute(
+        rows = _read_payloads(store.execute(
             f"UPDATE agent_messages SET delivered_at = :now WHERE id IN "
             f"(SELECT id FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit) RETURNING {COLUMNS}",
-            {"agent": agent_id, "now": store.now(), "limit": limit or 2_000_000_000})
+            {"agent": agent_id, "now": store.now(), "limit": limit or 2_000_000_000}))
     return sorted(rows, key=lambda row: (-row["priority"], row["created_at"], row["id"]))
+
+
+def _read_payloads(rows: list[Row]) -> list[Row]:
+    return [{**row, "payload": read_stored(row["payload"], f"the payload of message {row['id']}")} for row in rows]
 
 
 @operation()

@@ -114,10 +114,8 @@ def _log(store: Storage, told: Row) -> None:
 def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Row:
     """Migrate because somebody said so: the backend is fixed from then on; `auto` lets it follow the milestones."""
     automatic = backend == "auto"
-    if not automatic:
-        check_word(backend, BACKENDS, "backend")
-        _refuse_contradiction(store, backend)
-    backend = optimal_backend(store) if automatic else backend
+    backend = check_word(optimal_backend(store) if automatic else backend, BACKENDS, "backend")
+    _refuse_contradiction(store, backend)
     told: Row = {"from": store.engine, "to": store.engine, "rows": count_rows(store), "backup": None,
                  "dry_run": dry_run}
     if target_engine(store, backend) != store.engine:

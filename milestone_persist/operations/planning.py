@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..errors import Refused
 from ..registry import operation
 from ..shellwords import quote
-from ..values import dump_json, is_json, parse_json
+from ..values import dump_json, is_json, parse_json, read_stored
 from ..yamltext import dump_yaml
 from .checkpoints import store_checkpoint
 from .events import record_event
@@ -127,7 +127,7 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
     """
     with store.transaction("session:" + session_id):
         session = find_session(store, session_id)
-        configuration = parse_json(session["configuration"])
+        configuration = read_stored(session["configuration"], "the configuration")
         if configuration.get("milestone") == milestone_id:
             return {"milestone_id": milestone_id, "session_id": session_id, "created": False}
         rows = find_artifacts(store, session_id)

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import os
 
-from ..errors import Refused, StorageError
+from ..errors import Refused, StorageError, UsageError
 from ..filenames import file_name_of, name_of_file
 from ..shellwords import quote
 from ..storage.directory import write_whole
+from ..values import check_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def _unquote(value: str) -> str:
         import json
 
         try:
-            return str(json.loads(value[:value.rindex('"') + 1]))
-        except ValueError:
+            return check_text(str(json.loads(value[:value.rindex('"') + 1])), "a heading")
+        except (ValueError, UsageError):
             return value.strip('"')
     if value[:1] == "'" and value.count("'") > 1:
         return value[1:value.rindex("'")].replace("''", "'")
@@ -65,7 +66,7 @@ def _read_file(path: str) -> str | None:
     try:
         with open(path, "rb") as file:
             return file.read().decode()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except UnicodeDecodeError:
         raise StorageError(f"{path} is not UTF-8 text: mend it first") from None
@@ -150,7 +151,8 @@ def _scan_files(store: Storage) -> dict[str, tuple[str, str]]:
             continue
         for name in names:
             path = os.path.join(folder, name)
-            if name.endswith(".yaml") and not name.startswith("."):
+            if name.endswith(".yaml") and not name.startswith(".") and os.path.isfile(
+                    os.path.join(store.directory, path)):
                 found[_id_of(store, path)] = (path, stamp_of(os.path.join(store.directory, path)))
     return found
 

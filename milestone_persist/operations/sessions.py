@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..errors import Refused
 from ..registry import operation
 from ..times import minutes_between
-from ..values import check_range, parse_json
+from ..values import check_range, read_stored
 from ..vocabulary import PHASES, SESSION_STATUSES, check_word
 from .agents import list_session_agents
 from .events import record_event
@@ -31,7 +31,7 @@ def get_session_status(store: Storage, session_id: str) -> Row:
         messages = count_messages(store, session_id)
         letters = list_dead_letters(store, session_id)
     minutes = round(minutes_between(session["last_activity"], store.now()), 1)
-    return {**session, "configuration": parse_json(session["configuration"]), "minutes_inactive": minutes,
+    return {**session, "configuration": read_stored(session["configuration"], "the configuration"), "minutes_inactive": minutes,
             "agents": agents, "messages": messages, "dead_letters": letters}
 
 
@@ -51,7 +51,7 @@ def list_dead_letters(store: Storage, session_id: str) -> list[Row]:
     rows = store.execute(
         "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
         "FROM agent_messages WHERE session_id = :id AND dead_lettered_at IS NOT NULL ORDER BY id", {"id": session_id})
-    return [{**row, "payload": parse_json(row["payload"])} for row in rows]
+    return [{**row, "payload": read_stored(row["payload"], f"the payload of message {row['id']}")} for row in rows]
 
 
 @operation()

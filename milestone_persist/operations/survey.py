@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..times import minutes_between
-from ..values import parse_json
+from ..values import read_stored
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
 from .interruption import has_returned, heard_before, is_stale
 from .membership import find_session
@@ -24,7 +24,7 @@ def survey_session(store: Storage, session_id: str) -> Row:
     agents = _survey_agents(store, session)
     deliverables = list_deliverables(store, session)
     return {
-        **session, "configuration": parse_json(session["configuration"]),
+        **session, "configuration": read_stored(session["configuration"], "the configuration"),
         "minutes_inactive": round(minutes_between(session["last_activity"], store.now()), 1),
         "interrupted": session["status"] == "active" and (
             is_quiet(store, session) or any(agent["condition"] in ("failed", "stale") for agent in agents)),
@@ -48,7 +48,7 @@ def _is_hindered(store: Storage, session: Row) -> bool:
     """Whether no milestone can be made of a planning session: it was, or its id has a record of other origin."""
     if session["operation_type"] != "planning":
         return False
-    return bool(parse_json(session["configuration"]).get("milestone")
+    return bool(read_stored(session["configuration"], "the configuration").get("milestone")
                 or has_other_record(store, milestone_id_for(session), session["session_id"]))
 
 

@@ -1,7 +1,7 @@
 """Opening the storage of a data directory."""
 from __future__ import annotations
 
-from .directory import create_directory, move_files
+from .directory import create_directory, move_files, require_usable
 from .interface import Clock, Storage
 from .selection import choose_engine, claim_engine, database_url, engine_in_use, mark_of
 
@@ -17,6 +17,7 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
 
     backend: what to use for a new directory if nothing is set; `in use`: open what is there whatever the settings say
     """
+    require_usable(directory)
     mark = mark_of(directory)
     if backend == "in use":
         engine = engine_in_use(directory) or choose_engine(directory, environ, "file")

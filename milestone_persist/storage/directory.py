@@ -23,6 +23,16 @@ def create_directory(directory: str) -> None:
                            "set MILESTONE_DIR to a directory you can write") from None
 
 
+def require_usable(directory: str) -> None:
+    """StorageError where a data directory is that cannot be read; one that is not there is empty."""
+    try:
+        os.listdir(directory)
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError) or os.path.islink(directory):
+            raise StorageError(f"cannot use the data directory {directory} ({error.strerror}): make it a directory you "
+                               "can read, or set MILESTONE_DIR to one") from None
+
+
 def open_private(path: str, flags: int) -> int:
     """A descriptor of a file that only its owner can read, made if it is not there.
 

@@ -182,6 +182,8 @@ class FileStorage(EmbeddedStorage):
 
     def check(self) -> list[str]:
         wrong: list[str] = []
+        if self.in_memory:
+            return wrong
         self._head = None  # read every file anew
         try:
             with self.snapshot():

@@ -53,7 +53,11 @@ class Transaction:
     def __enter__(self) -> None:
         if self.storage.depth == 0:
             self.begin()
-            self._refuse_retired()
+            try:
+                self._refuse_retired()
+            except BaseException:
+                self.storage.rollback()
+                raise
         self.storage.depth += 1
 
     def _refuse_retired(self) -> None:
@@ -64,7 +68,6 @@ class Transaction:
         if mark_of(storage.directory) != storage.mark:
             place = f"{engine_in_use(storage.directory)} {os.path.realpath(storage.directory)}"
         if place and place.partition(" ")[0] != storage.engine:
-            storage.rollback()
             raise StorageMoved(place)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:

@@ -38,9 +38,9 @@ def engine_in_use(directory: str) -> str:
     word = read_word(directory, IN_USE)
     if word in ENGINES:
         return word
-    if not os.path.exists(os.path.join(directory, "coordination.db")):
-        return ""
-    return "database" if read_word(directory, FIXED) == "database" else "hybrid"  # made by an earlier tool
+    if os.path.exists(os.path.join(directory, "coordination.db")):  # made by an earlier tool
+        return "database" if read_word(directory, FIXED) == "database" else "hybrid"
+    return "file" if os.path.exists(os.path.join(directory, "file-store.json")) else ""
 
 
 def mark_of(directory: str) -> tuple[int, int]:

@@ -1,0 +1,156 @@
+"""Stores that were damaged, spoilt by hand or put out of reach: one line says so, and nothing is lost or pretended."""
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from milestone_persist import StorageError, UsageError
+
+HYBRID = pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+FILE = pytest.mark.parametrize("backend", ["file"], indirect=True)
+LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+
+
+@pytest.fixture
+def spoil(store, directory):
+    """Runs SQL on the store's database as somebody would by hand, unhindered by CHECKs."""
+    def spoil(sql):
+        connection = sqlite3.connect(directory / "coordination.db")
+        connection.executescript(f"PRAGMA ignore_check_constraints = ON; {sql}")
+        connection.close()
+
+    return spoil
+
+
+@HYBRID
+@pytest.mark.parametrize("payload", ["{spoilt", '{"n": 1e400}', '{"deep": ' + "[" * 800 + "]" * 800 + "}"])
+def test_a_spoilt_payload_is_told_and_its_message_stays(store, spoil, payload):
+    store.send_agent_message("a", "a", "error_report", {})
+    spoil(f"UPDATE agent_messages SET payload = '{payload}'")
+    for take in (False, True, True):
+        with pytest.raises(StorageError, match="the payload of message 1 cannot be read"):
+            store.get_agent_messages("a", take)
+    spoil("UPDATE agent_messages SET payload = '{}'")
+    assert len(store.get_agent_messages("a", True)) == 1
+
+
+@HYBRID
+@pytest.mark.parametrize("time", ["yesterday", "", "2026-01-01T00:00:00Z", "1767225600"])
+def test_a_spoilt_time_is_told_and_doctor_finds_it(store, spoil, cli, time):
+    store.register_agent("a", "validation", "m", "validation-1")
+    spoil(f"UPDATE agent_registry SET last_heartbeat = '{time}'")
+    assert cli("list-session-agents", "validation-1").status in (0, 3)
+    done = cli("doctor")
+    assert done.status == 3 and f"agent_registry.last_heartbeat of 1 rows is no time, as {time!r}" in done.err
+
+
+@HYBRID
+def test_times_as_sqlite_writes_them_are_sound(store, spoil, cli):
+    store.register_agent("a", "validation", "m", "validation-1")
+    spoil("UPDATE agent_registry SET last_heartbeat = datetime('now'), completion_time = NULL")
+    assert cli("doctor").status == 0
+
+
+def test_doctor_finds_nothing_wrong_where_nothing_is(cli, directory):
+    assert cli("doctor").status == 0
+    assert not directory.exists()
+
+
+@HYBRID
+def test_a_call_that_fails_at_its_start_keeps_no_lock(store, spoil, connect):
+    other = connect()
+    spoil("ALTER TABLE agent_coordination_config RENAME TO gone")
+    with pytest.raises(StorageError, match="no such table"):
+        store.save_agent_state("a", "k", "v")
+    spoil("ALTER TABLE gone RENAME TO agent_coordination_config")
+    other.save_agent_state("a", "k", "v")
+    store.save_agent_state("a", "k", "w")
+
+
+@FILE
+def test_rows_are_found_without_the_note_of_their_backend(store, directory, cli):
+    store.save_agent_state("a", "k", "v")
+    shutil.rmtree(directory / "config")
+    assert cli("initialize-agent-coordination", MILESTONE_BACKEND="").text.endswith("(backend file)\n")
+    assert cli("load-agent-state", "a", "k", MILESTONE_BACKEND="").text == "v"
+
+
+@pytest.mark.parametrize("make", [
+    lambda path: path.write_text("a file"), lambda path: path.symlink_to(path), lambda path: path.symlink_to("none")])
+@LOCAL
+def test_a_data_directory_that_is_none_is_not_taken_for_an_empty_one(cli, directory, make):
+    make(directory)
+    for words in (["list-coordination-sessions"], ["doctor"], ["save-agent-state", "a", "k", "v"],
+                  ["start-session-monitor", "--once"]):
+        done = cli(*words)
+        assert (done.status, done.text, done.err.count("\n")) == (3, "", 1), words
+        assert str(directory) in done.err
+
+
+@LOCAL
+def test_nor_one_that_cannot_be_read(cli, store, directory, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    store.save_agent_state("a", "k", "v")
+    monkeypatch.setattr(os, "listdir", refuse)
+    done = cli("list-coordination-sessions")
+    assert done.status == 3 and "Permission denied" in done.err
+
+
+@LOCAL
+def test_what_is_no_record_among_the_records_is_passed_over(store, directory):
+    store.create_milestone_record("ms", "title: Mine")
+    (directory / "active" / "folder.yaml").mkdir()
+    (directory / "active" / "dangling.yaml").symlink_to("nowhere")
+    assert [row["id"] for row in store.list_milestones()] == ["ms"]
+    store.create_milestone_record("folder2", "title: More")
+
+
+def test_headings_that_no_database_can_hold_are_taken_as_they_stand(store):
+    for number, title in enumerate([r'"\ud800"', r'"a\u0000b"']):
+        store.create_milestone_record(f"ms-{number}", f"title: {title}")
+    assert [row["title"] for row in store.list_milestones()] == [r"\ud800", r"a\u0000b"]
+
+
+@LOCAL
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", ".", "missing"])
+def test_a_checkpoint_of_what_is_no_file_is_refused_at_once(store, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with pytest.raises(UsageError, match="cannot read the file"):
+        store.create_agent_checkpoint("a", "manual", name)
+
+
+@HYBRID
+@pytest.mark.parametrize("variable", ["AGENT_ID", "SESSION_ID", "MILESTONE_ID"])
+def test_ids_of_the_environment_are_checked_too(cli, variable):
+    for words in (["save-agent-state", "a", "k", "v"], ["log-milestone-event", "done"], ["list-milestones"]):
+        done = cli(*words, **{variable: "\udc80"})
+        assert (done.status, done.err) == (2, f"milestone_persist: ${variable} is not UTF-8 text: encode it first, "
+                                              "e.g. with base64\n")
+
+
+@HYBRID
+def test_a_deleted_current_directory_matters_only_where_it_is_needed(environ, tmp_path):
+    command = [sys.executable, "-m", "milestone_persist", "list-coordination-sessions"]
+    for named, status in ({}, 3), ({"MILESTONE_DIR": str(tmp_path / "m")}, 0):
+        done = subprocess.run(["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh", *command],
+                              env={**environ, "PYTHONPATH": str(ROOT), **named}, cwd=tmp_path, capture_output=True,
+                              check=False)
+        assert done.returncode == status, done.stderr
+        assert done.stderr.count(b"\n") == (1 if status else 0)
+
+
+@HYBRID
+def test_an_automatic_backend_heeds_the_environment(store, cli):
+    done = cli("migrate-storage-backend", "auto")
+    assert done.status == 2 and "MILESTONE_BACKEND is hybrid" in done.err
+
+
