@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -267,7 +268,16 @@ def run_shell(tmp_path, need):
     return run_shell
 
 
-@pytest.fixture(params=list(SHELLS))
+def pytest_generate_tests(metafunc):
+    """A test that asks for `sh` and names no shell runs in each; if not at full size, in bash, zsh and one other."""
+    names = [mark.args[0].replace(",", " ").split() for mark in metafunc.definition.iter_markers("parametrize")]
+    if "sh" in metafunc.fixturenames and not any("sh" in each for each in names):
+        others = list(SHELLS)[2:]
+        other = share(others, zlib.crc32(metafunc.function.__name__.encode()), len(others))
+        metafunc.parametrize("sh", ["bash", "zsh", *other], indirect=True)
+
+
+@pytest.fixture
 def sh(request, run_shell):
     """`run_shell` in each shell; parametrize("sh", ["bash", "zsh"], indirect=True) chooses some."""
     def sh(text, *words, **options):
