@@ -1,6 +1,8 @@
 """The tables, each with its primary key, in an order in which rows can be inserted."""
 from __future__ import annotations
 
+APPLICATION_ID = 1297305677  # by which a SQLite file is known as a store of this program
+
 TABLES = {
     "milestones": ("id",),
     "milestone_locks": ("milestone_id",),

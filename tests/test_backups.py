@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 
 import pytest
 
-from milestone_persist import Refused, UsageError, open_store
+from milestone_persist import Refused, StorageError, UsageError, open_store
+from milestone_persist.operations import backups
 
 
 @pytest.fixture
@@ -58,6 +60,31 @@ def test_what_is_no_backup_changes_nothing(filled, tmp_path, dump):
     assert dump() == before
 
 
+def test_another_program_s_database_is_no_backup_and_stays_as_it_is(filled, tmp_path, dump):
+    path, before = tmp_path / "cookies.db", dump()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE cookies (host)")
+    connection.close()
+    theirs = path.read_bytes()
+    with pytest.raises(UsageError, match="is no backup"):
+        filled.restore_coordination(str(path))
+    assert dump() == before and path.read_bytes() == theirs
+
+
+def test_a_backup_that_fails_leaves_no_file(filled, tmp_path, monkeypatch):
+    def fill_disk(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fill_disk)
+    with pytest.raises(StorageError, match="e.jsonl .No space left on device.: free some space"):
+        filled.export_coordination(str(tmp_path / "e.jsonl"))
+    monkeypatch.undo()
+    monkeypatch.setattr(backups, "copy_rows", lambda *given: fill_disk(0))
+    with pytest.raises(OSError, match="No space"):
+        filled.backup_coordination(str(tmp_path / "b.db"))
+    assert not {"e.jsonl", "b.db"} & {*os.listdir(tmp_path)}
+
+
 def test_an_export_is_json_lines_that_any_backend_reads(filled, tmp_path, clock):
     text = exported(filled, tmp_path, "e.jsonl")
     lines = [json.loads(line) for line in text.splitlines()]
@@ -90,6 +117,16 @@ def test_importing_into_a_store_that_is_not_empty(filled, tmp_path):
     '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"id) VALUES (1); --":1}}',
     '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"nonsense":1}}',
     '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"id":1,"event":[]}}',
+    '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"id":1}}',
+    '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"event":"x"}}',
+    '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"id":"1","event":"x"}}',
+    '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"id":0,"event":"x"}}',
+    '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"id":9223372036854775807,"event":"x"}}',
+    '{"format":"milestone_persist","version":1}\n{"table":"agent_messages","row":{"id":1,"priority":9223372036854775808}}',
+    '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"id":1,"event":"\\ud800"}}',
+    '{"format":"milestone_persist","version":1}\n{"table":"events","row":{"id":1,"event":"a\\u0000b"}}',
+    '{"format":"milestone_persist","version":1}\n'
+    '{"table":"agent_coordination_config","row":{"key":"moved_to","value":"file /elsewhere"}}',
 ])
 def test_a_file_that_is_no_export_is_refused_and_changes_nothing(store, tmp_path, dump, text):
     before = dump()

@@ -5,10 +5,11 @@ import os
 
 from ..errors import Refused, StorageError, UsageError
 from ..registry import operation
-from ..tables import TABLES, read_columns
-from ..values import dump_json, parse_json
+from ..storage.directory import cannot_write
+from ..tables import APPLICATION_ID, TABLES, read_columns
+from ..values import check_text, dump_json, parse_json
 from .events import record_event
-from .transfer import clear_rows, copy_rows, count_rows, insert_rows, prepare_source, read_rows
+from .transfer import RETIRED, clear_rows, copy_rows, count_rows, insert_rows, prepare_source, read_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 GROUP = "Backup"
 HEAD = {"format": "milestone_persist", "version": 1}
+NUMBERED = ("agent_messages", "agent_health_log", "events")
+LARGEST_NUMBER = 2 ** 62  # of a row that is imported: there must be room for those to come
 
 
 def stamp(store: Storage) -> str:
@@ -51,6 +54,14 @@ def backup_coordination(store: Storage, file: str | None = None) -> Row:
     """
     path = os.path.abspath(file) if file else _default_path(store, ".db")
     _new_file(path).close()
+    try:
+        return {"file": path, "rows": _fill_backup(store, path)}
+    except BaseException:
+        os.unlink(path)
+        raise
+
+
+def _fill_backup(store: Storage, path: str) -> dict[str, int]:
     target = store.open_other("database", file=path)
     try:
         with store.transaction():
@@ -59,14 +70,11 @@ def backup_coordination(store: Storage, file: str | None = None) -> Row:
                 target.execute("DELETE FROM agent_coordination_config")
                 rows = copy_rows(store, target)
         wrong = target.check()
-    except BaseException:
-        os.unlink(path)
-        raise
     finally:
         target.close()
     if wrong:
         raise StorageError(f"the backup {path} is damaged: {wrong[0]}")
-    return {"file": path, "rows": rows}
+    return rows
 
 
 @operation(text="restored_backup")
@@ -93,10 +101,10 @@ def _open_backup(store: Storage, file: str) -> Storage:
     path = os.path.abspath(file)
     try:
         with open(path, "rb") as start:
-            is_database = start.read(16) == b"SQLite format 3\0"
+            head = start.read(72)
     except OSError as error:
         raise Refused(f"cannot read the backup {file!r} ({error.strerror})") from None
-    if not is_database:
+    if head[:16] != b"SQLite format 3\0" or int.from_bytes(head[68:], "big") != APPLICATION_ID:
         raise UsageError(f"{file!r} is no backup: give a file that backup_coordination wrote")
     return store.open_other("database", file=path)
 
@@ -117,11 +125,18 @@ def export_coordination(store: Storage, file: str | None = None) -> Row:
 
 def write_export(store: Storage, path: str) -> str:
     """Write every row as a JSON line, within the caller's transaction; returns the path."""
-    with _new_file(path) as out:
-        for line in export_lines(store):
-            out.write(line.encode() + b"\n")
-        out.flush()
-        os.fsync(out.fileno())
+    out = _new_file(path)
+    try:
+        with out:
+            for line in export_lines(store):
+                out.write(line.encode() + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+    except BaseException as error:
+        os.unlink(path)
+        if isinstance(error, OSError):
+            raise cannot_write(path, error) from None
+        raise
     return path
 
 
@@ -171,7 +186,7 @@ def _read_export(file: str) -> dict[str, list[Row]]:
                     rows[item["table"]].append(item["row"])
     except OSError as error:
         raise Refused(f"cannot read {file!r} ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, TypeError, UsageError) as error:
         raise UsageError(f"{file!r} is no export of export_coordination: line {number}: {error}") from None
     if not number:
         raise UsageError(f"{file!r} is no export of export_coordination: it is empty")
@@ -179,7 +194,15 @@ def _read_export(file: str) -> dict[str, list[Row]]:
 
 
 def _is_row(item: Any, columns: dict[str, set[str]]) -> bool:
-    """Whether a parsed line is a row of a table, with columns that it has and values that fit into one."""
-    return bool(isinstance(item, dict) and str(item.get("table")) in columns and isinstance(item.get("row"), dict)
-            and item["row"] and set(item["row"]) <= columns[item["table"]]
-            and not any(isinstance(value, (list, dict, bool)) for value in item["row"].values()))
+    """Whether a parsed line is a row of a table, with columns that it has and values that every backend can hold."""
+    if not isinstance(item, dict) or str(item.get("table")) not in columns or not isinstance(item.get("row"), dict):
+        return False
+    table, row = item["table"], item["row"]
+    return bool(set(TABLES[table]) < set(row) <= columns[table] and row.get("key") != RETIRED
+                and all(map(_fits, row.values())) and (table not in NUMBERED or 0 < row["id"] < LARGEST_NUMBER))
+
+
+def _fits(value: Any) -> bool:
+    if isinstance(value, str):
+        check_text(value, "it")
+    return value is None or isinstance(value, (str, float)) or type(value) is int and abs(value) < 2 ** 63

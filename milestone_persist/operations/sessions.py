@@ -31,8 +31,8 @@ def get_session_status(store: Storage, session_id: str) -> Row:
         messages = count_messages(store, session_id)
         letters = list_dead_letters(store, session_id)
     minutes = round(minutes_between(session["last_activity"], store.now()), 1)
-    return {**session, "configuration": read_stored(session["configuration"], "the configuration"), "minutes_inactive": minutes,
-            "agents": agents, "messages": messages, "dead_letters": letters}
+    return {**session, "configuration": read_stored(session["configuration"], "the configuration"),
+            "minutes_inactive": minutes, "agents": agents, "messages": messages, "dead_letters": letters}
 
 
 def count_messages(store: Storage, session_id: str) -> Row:

@@ -6,6 +6,7 @@ import sqlite3
 
 from ..errors import StorageError
 from ..packaged import read_packaged
+from ..tables import APPLICATION_ID
 from .filesystem import is_network
 
 TYPE_CHECKING = False
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SCHEMA_FILE = "milestone-coordination.sql"
-APPLICATION_ID = 1297305677
 
 
 def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> None:
