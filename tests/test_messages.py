@@ -305,3 +305,34 @@ def test_a_warning_of_an_unknown_recipient_does_not_suggest_the_sender(store):
     store.register_agent("coordinator-001", "milestone-coordinator", "ms-1", "planning-ms-1-1")
     with pytest.warns(MilestoneWarning, match="the message is kept for it$"):
         store.send_agent_message("coordinator-001", "executor-001", "task_assignment", {})
+
+
+@pytest.mark.parametrize("steps, status, retries", [
+    ("take ack fail", "acknowledged", 0), ("take fail ack", "acknowledged", 1),
+    ("take fail ack fail", "acknowledged", 1),
+    ("take complete fail", "acknowledged", 0), ("take fail complete", "pending", 1), ("take fail fail", "pending", 1),
+    ("take take fail", "acknowledged", 0), ("take fail take", "taken", 1),
+    ("take fail take complete", "acknowledged", 1),
+    ("ack take", "acknowledged", 0), ("ack fail take", "acknowledged", 0), ("look look", "pending", 0),
+    ("take end take ack end", "acknowledged", 1), ("take revive take", "acknowledged", 0),
+    ("take fail revive take fail", "pending", 2), ("take restore fail", "pending", 1),
+    ("take pause fail", "pending", 1),
+    ("take fail take fail take fail take fail", "dead", 3),
+    ("take fail take fail take fail take fail ack", "acknowledged", 3),
+])
+def test_whoever_acts_between_whom_a_message_has_one_fate(team, connect, steps, status, retries):
+    """The steps alternate between two stores, as two processes would."""
+    number, checkpoint = send(team), team.create_agent_checkpoint("exec")["checkpoint_id"]
+    actions = {
+        "take": lambda store: store.get_agent_messages("exec", True), "look": look,
+        "ack": lambda store: store.acknowledge_agent_message("exec", number),
+        "revive": lambda store: store.register_agent("exec", "milestone-executor", "ms-1", "planning-1"),
+        "restore": lambda store: store.restore_agent_checkpoint(checkpoint),
+        **{word: lambda store, status=status: store.update_agent_status("exec", status) for word, status in (
+            ("fail", "failed"), ("complete", "completed"), ("end", "terminated"), ("pause", "paused"))}}
+    stores = [team, connect()]
+    for place, step in enumerate(steps.split()):
+        actions[step](stores[place % 2])
+    assert {name: n for name, n in counts(team).items() if n} == {status: 1}
+    with team._storage().snapshot():
+        assert team._storage().execute("SELECT retry_count FROM agent_messages") == [{"retry_count": retries}]

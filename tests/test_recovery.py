@@ -158,6 +158,20 @@ def test_living_agents_are_left_alone_when_another_is_stale(planning, clock):
     assert statuses(planning)["kiro-strategy"] == "active"
 
 
+def test_agents_that_come_back_together_are_told_in_the_order_of_their_ids(store, clock):
+    agents = ["b", "c", "a"]
+    for agent in agents:
+        store.register_agent(agent, "validation", "ms", "validation-1")
+    clock.advance(3600)
+    store.cleanup_stale_coordination(30)
+    clock.advance(1)
+    for agent in agents:
+        store.agent_heartbeat(agent)
+    assert store.cleanup_stale_coordination(30)["revived"] == ["a", "b", "c"]
+    rows = store._storage().execute("SELECT agent_id FROM events WHERE detail = 'heard of again' ORDER BY id")
+    assert [row["agent_id"] for row in rows] == ["a", "b", "c"]
+
+
 def test_artifacts_of_ones_own_each_get_an_agent(store, clock):
     store.set_storage_config("planning_artifacts", "planning-research planning-dependencies milestone-plan")
     store.register_agent("coord", "milestone-coordinator", "ms", "planning-1")

@@ -61,10 +61,11 @@ def revive_returned_agents(store: Storage, session_id: str | None = None) -> lis
             "AND (:session IS NULL OR session_id = :session) AND session_id IN "
             "(SELECT session_id FROM coordination_sessions WHERE status = 'active') "
             "RETURNING agent_id, session_id, milestone_id", {"silent": SILENT + "%", "session": session_id})
+        rows.sort(key=lambda row: str(row["agent_id"]))
         for row in rows:
             record_event(store, "agent_revived", row["session_id"], row["agent_id"], row["milestone_id"],
                          "heard of again")
-        return sorted(row["agent_id"] for row in rows)
+        return [row["agent_id"] for row in rows]
 
 
 def find_interrupted_sessions(store: Storage) -> list[Row]:
