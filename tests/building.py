@@ -22,6 +22,11 @@ def run(command, cwd, stdin=None, **variables):
     return done.stdout
 
 
+def copy_tree(source, target):
+    """Copy a folder with what Python has compiled there, but not what another process is just compiling."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.pyc.*"))
+
+
 @pytest.fixture(scope="session")
 def work(tmp_path_factory):
     return tmp_path_factory.mktemp("built")

@@ -27,22 +27,22 @@ class Cluster:
 
     def __init__(self):
         self.home = tempfile.mkdtemp(prefix="pg", dir=find_memory() or "/tmp")  # a socket's path must be short
-        self.data, self.port = os.path.join(self.home, "data"), _free_port()
-        self.url = f"postgresql://tester@/postgres?host={self.home}&port={self.port}"
-        self.tcp_url = f"postgresql://tester:{ENCODED}@127.0.0.1:{self.port}/postgres"
+        self.data = os.path.join(self.home, "data")
         secret = os.path.join(self.home, "secret")
         with open(secret, "w", encoding="utf-8") as file:
             file.write(PASSWORD)
         if os.geteuid() == 0:
             for path in (self.home, secret):
                 shutil.chown(path, "postgres", "postgres")
-        self._run("initdb", "-D", self.data, "-U", "tester", "-E", "UTF8", "--locale=C", "--no-sync", "-A",
-                  "scram-sha-256", "--auth-local=trust", "--pwfile", secret)
-        self.start()
         # Ends the server and its files when its input ends: at close(), or however else the tests come to their end.
         self.guard = subprocess.Popen(["sh", "-c", 'trap "" INT TERM; read line; "$0" -D "$1" -m immediate stop; '
                                        'cd /; rm -rf "$2"', find_program("pg_ctl"), self.data, self.home],
                                       stdin=subprocess.PIPE, start_new_session=True, **self._options())
+        self._run("initdb", "-D", self.data, "-U", "tester", "-E", "UTF8", "--locale=C", "--no-sync", "-A",
+                  "scram-sha-256", "--auth-local=trust", "--pwfile", secret)
+        self._start_on_a_free_port()
+        self.url = f"postgresql://tester@/postgres?host={self.home}&port={self.port}"
+        self.tcp_url = f"postgresql://tester:{ENCODED}@127.0.0.1:{self.port}/postgres"
 
     def _options(self):
         account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
@@ -51,6 +51,15 @@ class Cluster:
     def _run(self, program, *words):
         subprocess.run([find_program(program), *words], check=True, stdin=subprocess.DEVNULL, timeout=120,
                        **self._options())
+
+    def _start_on_a_free_port(self):
+        for attempt in range(5):  # another process may have taken the port since
+            self.port = _free_port()
+            try:
+                return self.start()
+            except subprocess.CalledProcessError:
+                if attempt == 4:
+                    raise
 
     def start(self):
         self._run("pg_ctl", "-D", self.data, "-w", "-l", os.path.join(self.home, "log"), "start", "-o",

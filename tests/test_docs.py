@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from building import copy_tree
 from conftest import ROOT, share
 
 from milestone_persist import generated
@@ -40,7 +41,7 @@ def clone(tmp_path):
     """What a clone of the project holds, in a directory with a space in its name."""
     clone = tmp_path / "a clone"
     for name in ("milestone_persist", "shell", "sql", "agents", "examples"):
-        shutil.copytree(ROOT / name, clone / name)
+        copy_tree(ROOT / name, clone / name)
     for name in ("README.md", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, clone)
     return clone

@@ -41,18 +41,18 @@ def blocks():
 
 
 @pytest.fixture(params=["bash", "zsh"])
-def shell(request, need, run_shell):
-    """Runs the blocks under some headings one after the other, then `more`, with the functions sourced."""
+def shell(request, need, run_shell, tmp_path):
+    """Runs the blocks under some headings one after the other, then `more`, with the functions sourced.
+
+    The files in /tmp, the old way that they show too, are in this test's own directory.
+    """
     need("jq")
-    before = set(Path("/tmp").glob("milestone-planning-scope-*.json"))
 
     def shell(*headings, first=FIRST, more=""):
         text = "set +eu\n" + first + "\n".join(blocks()[heading] for heading in headings) + "\n" + more
-        return run_shell(request.param, text, **VARIABLES)
+        return run_shell(request.param, text.replace("/tmp/milestone-", f"{tmp_path}/milestone-"), **VARIABLES)
 
-    yield shell
-    for path in set(Path("/tmp").glob("milestone-planning-scope-*.json")) - before:  # the old way, shown too
-        path.unlink()
+    return shell
 
 
 def test_every_block_is_on_the_list():

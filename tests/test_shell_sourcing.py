@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from building import copy_tree
 from conftest import ADAPTER, ROOT
 
 WORKS = "\nsave_agent_state a k v; load_agent_state a k"
@@ -100,7 +101,7 @@ def moved(tmp_path_factory):
     """A copy of the program in a directory with a difficult name; returns its adapter."""
     place = tmp_path_factory.mktemp("moved") / "it's \"quoted\" $HOME"
     for folder in ("milestone_persist", "sql", "shell"):
-        shutil.copytree(ROOT / folder, place / folder)
+        copy_tree(ROOT / folder, place / folder)
     return place / "shell" / ADAPTER.name
 
 

@@ -142,5 +142,5 @@ def test_in_a_sandbox_that_forbids_writing_outside_the_project(use, sandbox):
     project, words = sandbox
     use(project, *words, PROJECT=str(project), HOME="/", TMPDIR="/tmp")
     made = [path for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.path.isdir(folder)
-            for path in Path(folder).iterdir() if path.lstat().st_uid == int(NOBODY) and words[0] == "setpriv"]
+            for path in Path(folder).iterdir() if words[0] == "setpriv" and path.lstat().st_uid == int(NOBODY)]
     assert made == []
