@@ -4,6 +4,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,7 @@ def pytest_configure(config):
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="tests-", dir=find_memory())
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # then too
 
 
 @pytest.fixture(scope="session")
