@@ -5,10 +5,12 @@ import time
 
 from .errors import StorageError, UsageError
 
+EARLIEST, LATEST = -30610224000.0, 253402300799.999  # years of four digits, 1000 to 9999
+
 
 def format_time(seconds: float) -> str:
-    """Epoch seconds as UTC text with milliseconds."""
-    milliseconds = int(seconds * 1000 + 0.5)
+    """Epoch seconds as UTC text with milliseconds; beyond what that can hold, the nearest that it can."""
+    milliseconds = int(min(max(seconds, EARLIEST), LATEST) * 1000 + 0.5)
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(milliseconds // 1000)) + ".%03d" % (milliseconds % 1000)
 
 

@@ -76,11 +76,17 @@ def read_stored(text: str, what: str) -> Any:
 
 
 def dump_json(value: Any, **options: Any) -> str:
-    """A value as compact JSON text that keeps every character readable."""
+    """A value as compact JSON text that keeps every character readable, but for half ones (lone surrogates)."""
     import json
 
     options.setdefault("separators", (",", ":"))
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+    return text if text.isascii() else whole_characters(text)
+
+
+def whole_characters(text: str) -> str:
+    """A text that UTF-8 can hold: lone surrogates, which JSON may name, as \\udXXX."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def is_json(text: str) -> bool:

@@ -154,3 +154,44 @@ def test_an_automatic_backend_heeds_the_environment(store, cli):
     assert done.status == 2 and "MILESTONE_BACKEND is hybrid" in done.err
 
 
+
+
+def test_half_characters_that_json_can_name_pass_everywhere(store, tmp_path):
+    half = r'{"title": "a\ud800 plan", "\udfff": ["\ud83d"]}'
+    store.register_agent("a", "milestone-planner", "ms", "planning-1")
+    store.save_agent_state("a", "planning-scope", half)
+    assert store.load_agent_state("a", "planning-scope") == half
+    store.log_storage_event("e", "ms", "hybrid", half)
+    store.send_agent_message("a", "a", "x-note", half)
+    assert store.get_agent_messages("a", True)[0]["payload"]["title"] == "a\ud800 plan"
+    store.create_agent_checkpoint("a")
+    store.complete_planning_session("planning-1")
+    assert r"\ud800" in store.load_agent_state("a", "milestone-plan")
+    store.save_agent_state("a", "milestone-plan", half)
+    store.create_milestone_from_planning("planning-1", "ms")
+    assert r"\ud800" in store.read_milestone_record("ms")
+    store.generate_milestone_report("planning-1")
+    store.export_coordination(str(tmp_path / "e.jsonl"))
+
+
+@LOCAL
+@pytest.mark.parametrize("key", ["cleanup_retention_days", "session_timeout", "interrupted_after"])
+def test_a_setting_beyond_all_times_means_for_ever(store, clock, key):
+    store.set_storage_config(key, "999999999")
+    store.register_agent("a", "validation", "m", "validation-1")
+    store.create_agent_checkpoint("a")
+    clock.advance(86400)
+    store.cleanup_stale_coordination(1)
+    store.detect_interrupted_sessions()
+    store.resume_session_agents("validation-1")
+    assert len(store.list_agent_checkpoints("a")) == 1
+
+
+@HYBRID
+@pytest.mark.parametrize("now", ["0001-01-01 00:00:00", "9999-12-31 23:59:59.999", "1969-12-31"])
+def test_no_clock_makes_a_time_that_is_none(cli, now):
+    for words in (["register-agent", "a", "validation", "m", "validation-1"], ["create-agent-checkpoint", "a"],
+                  ["save-agent-state", "a", "k", "v", "user_data", "3000000000"],
+                  ["cleanup-stale-coordination", "1000000"], ["doctor"]):
+        done = cli(*words, MILESTONE_NOW=now)
+        assert done.status == 0, done

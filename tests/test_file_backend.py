@@ -164,6 +164,24 @@ def test_history_is_not_read_where_it_is_not_needed(connect, directory):
         assert counted == {"pending": 1, "taken": 1, "acknowledged": 2, "dead": 0}
 
 
+def test_what_has_expired_leaves_no_file_behind_that_belongs_to_nobody(connect, clock, opened):
+    first = connect()
+    first.register_agent("a", "validation", "m", "validation-1")
+    for agent, key, ttl in ("a", "k1", 60), ("a", "k2", None):
+        first.save_agent_state(agent, key, "v", "user_data", ttl)
+    first.create_agent_checkpoint("a")
+    clock.advance(3600)
+    first.save_agent_state("a", "k2", "w")  # changed, not inserted: the trigger that removes k1 does not run
+    clock.advance(8 * 86400)
+    later = connect()
+    assert later.list_agent_state("a")[0]["state_key"] == "k2"
+    later.abandon_session("validation-1")
+    clock.advance(8 * 86400)
+    later.cleanup_failed_sessions(0)
+    assert opened().check() == []
+    assert connect().list_agent_state("a") == []
+
+
 def test_numbers_are_never_given_out_again(opened):
     def send(storage):
         return storage.execute("INSERT INTO events (event) VALUES ('e') RETURNING id")[0]["id"]

@@ -77,6 +77,18 @@ def test_everything_arrives_on_the_other_backend(open_on, tmp_path, clock, start
     assert open_on().doctor()["backend"] == end
 
 
+@pytest.mark.parametrize("start, end", [("hybrid", "file"), ("file", "hybrid")])
+def test_what_is_kept_too_long_because_a_clock_went_back_hinders_nothing(open_on, clock, start, end):
+    with open_on(MILESTONE_BACKEND=start):
+        pass
+    store = open_on()
+    for agent, seconds in ("a", 8 * 86400), ("b", -8 * 86400 + 1), ("a", 0):
+        store.create_agent_checkpoint(agent)
+        clock.advance(seconds)
+    store.migrate_storage_backend(end)
+    assert len(open_on().list_agent_checkpoints("a")) == 1
+
+
 def test_a_long_lived_store_follows(open_on, clock):
     long_lived = open_on(MILESTONE_BACKEND="file")
     long_lived.save_agent_state("a", "k", "before")

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..errors import Refused
 from ..registry import operation
 from ..shellwords import quote
-from ..values import dump_json, is_json, parse_json, read_stored
+from ..values import dump_json, is_json, parse_json, read_stored, whole_characters
 from ..yamltext import dump_yaml
 from .checkpoints import store_checkpoint
 from .events import record_event
@@ -161,7 +161,7 @@ def _title_of(plan: Any) -> str:
     if isinstance(plan, dict):
         for key in ("title", "name", "description", "goal"):
             if isinstance(plan.get(key), str) and plan[key].strip():
-                return str(plan[key].strip().splitlines()[0])
+                return whole_characters(plan[key].strip().splitlines()[0])
     return ""
 
 

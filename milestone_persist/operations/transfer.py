@@ -47,6 +47,10 @@ def prepare_source(store: Storage) -> None:
     index_records(store)
     store.execute("DELETE FROM agent_state WHERE expires_at <= :now OR expires_at <= "
                   "(SELECT max(updated_at) FROM agent_state)", {"now": store.now()})
+    # What the triggers of the other store would remove; where clocks differ, it may be there.
+    store.execute("DELETE FROM agent_checkpoints WHERE retention_until <= (SELECT max(created_at) FROM "
+                  "agent_checkpoints) AND EXISTS (SELECT 1 FROM agent_checkpoints newer WHERE "
+                  "newer.agent_id = agent_checkpoints.agent_id AND newer.created_at > agent_checkpoints.created_at)")
 
 
 def count_rows(store: Storage) -> dict[str, int]:

@@ -43,6 +43,7 @@ class Table:
         self.words = {name}
         self.folder = place_of(name)
         self.settled_by, self.settled_in, self.open_indexes = SETTLED.get(name, ("", "", ()))
+        self.reactions: dict[str, str] = {}  # triggers that change other rows when one is inserted, by name
 
     def is_append(self, sql: str) -> bool:
         """Whether a statement only adds a row that the database numbers: it needs no row there is."""
@@ -147,6 +148,8 @@ def read_layout(connection: sqlite3.Connection) -> list[Table]:
             for table in tables:
                 if table.name in row["sql"]:
                     table.words.add(row["tbl_name"])
+                if table.name == row["tbl_name"] and "AFTER INSERT" in row["sql"]:
+                    table.reactions[row["name"]] = row["sql"]
     parents = {name for table in tables for name in table.parents}
     return sorted(tables, key=lambda table: table.name not in parents)
 

@@ -111,6 +111,8 @@ class Memory:
                     raise
                 wrong.append(str(error))
         self._untrack(table)
+        for name in table.reactions:  # what a trigger removed here would stay in its file
+            self.connection.execute(f"DROP TRIGGER {name}")
         self.connection.execute("SAVEPOINT loading")
         try:
             self._insert(table, [row for _, rows in files for row in rows])
@@ -118,6 +120,8 @@ class Memory:
             self.connection.execute("ROLLBACK TO loading")
             self._insert_each(table, files, wrong)
         self.connection.execute("RELEASE loading")
+        for sql in table.reactions.values():
+            self.connection.execute(sql)
         if self.writing:
             self._track(table)
 
