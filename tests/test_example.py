@@ -23,7 +23,7 @@ def run_example(shell, directory, cwd, **variables):
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash", "zsh"])
-def test_example_session_makes_the_rows_it_shows(shell, need, tmp_path):
+def test_example_session_makes_the_rows_it_shows(shell, need, tmp_path, request):
     tree, temporary = tmp_path / "a tree", tmp_path / "it's a place"
     for path, text in {"src/a.py": "1\n" * 300, "src/b.md": "1\n" * 600, "top.sh": "1\n2"}.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,9 @@ def test_example_session_makes_the_rows_it_shows(shell, need, tmp_path):
 
     [database] = temporary.glob("planning-session.*/.milestones/coordination.db")
     assert str(database) in text
-    rows = sqlite3.connect(database).execute
+    connection = sqlite3.connect(database)
+    request.addfinalizer(connection.close)
+    rows = connection.execute
     session, milestone, status, progress = rows(
         "SELECT session_id, milestone_id, status, progress FROM coordination_sessions").fetchone()
     assert (status, progress) == ("completed", 100)
@@ -58,6 +60,7 @@ def test_example_session_uses_the_directory_it_is_given(tmp_path):
     (tmp_path / "empty").mkdir()
     for _ in range(2):
         run_example("sh", "empty", tmp_path, MILESTONE_DIR="here/.milestones")
-    rows = sqlite3.connect(tmp_path / "here" / ".milestones" / "coordination.db").execute(
-        "SELECT status FROM coordination_sessions").fetchall()
+    connection = sqlite3.connect(tmp_path / "here" / ".milestones" / "coordination.db")
+    rows = connection.execute("SELECT status FROM coordination_sessions").fetchall()
+    connection.close()
     assert rows == [("completed",), ("completed",)]
