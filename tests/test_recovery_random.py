@@ -159,8 +159,9 @@ class World:
 @pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 @pytest.mark.parametrize("seed", range(size(3, 6)))
-def test_what_must_hold_holds_after_every_step(store, clock, directory, seed):
+def test_what_must_hold_holds_after_every_step(store, clock, directory, seed, request):
     world = World(store, clock, directory / "coordination.db", seed)
+    request.addfinalizer(world.database.close)
     for number in range(STEPS):
         world.step()
         try:
