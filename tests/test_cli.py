@@ -250,6 +250,13 @@ def test_but_a_value_does_not_come_from_a_closed_one(run, program):
     assert program("load-agent-state", "a", "k").text == "precious"
 
 
+def test_who_looks_into_the_wrong_directory_is_told_which_one_it_was(cli, directory):
+    for words in (["load-agent-state", "a", "k"], ["get-session-status", "s"], ["update-agent-status", "a"],
+                  ["read-milestone-record", "ms"]):
+        done = cli(*words)
+        assert done.status == 1 and done.err.endswith(f" in {directory}\n"), done
+
+
 def test_an_empty_directory_name_is_refused(cli):
     for words in (["--dir"], ["--dir="], ["--dir", ""]):
         assert cli(*words).err == "milestone_persist: --dir needs a directory\n"

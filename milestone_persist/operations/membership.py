@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 ENDED = ("completed", "failed", "abandoned")
 
 
-def suggest(word: str, known: list[str]) -> str:
-    """The end of a "no such …" line: the nearest known ids, or that there are none like it."""
+def suggest(store: Storage, word: str, known: list[str]) -> str:
+    """The end of a "no such …" line: the nearest known ids, or where there is none like it."""
     near = nearest(word, known, 3)
-    return "did you mean " + " or ".join(near) + "?" if near else "no known id is like it"
+    return "did you mean " + " or ".join(near) + "?" if near else f"no id is like it in {store.directory}"
 
 
 def find_agent(store: Storage, agent_id: str) -> Row:
     """The registry row of an agent; Refused names the nearest known ids."""
     rows = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     if not rows:
-        raise Refused(f"no agent {agent_id!r}: {suggest(agent_id, known_agents(store))}")
+        raise Refused(f"no agent {agent_id!r}: {suggest(store, agent_id, known_agents(store))}")
     return rows[0]
 
 
@@ -39,7 +39,7 @@ def find_session(store: Storage, session_id: str) -> Row:
     rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
     if not rows:
         known = store.execute("SELECT session_id FROM coordination_sessions ORDER BY last_activity DESC LIMIT 1000")
-        raise Refused(f"no session {session_id!r}: {suggest(session_id, [row['session_id'] for row in known])}")
+        raise Refused(f"no session {session_id!r}: {suggest(store, session_id, [row['session_id'] for row in known])}")
     return rows[0]
 
 
@@ -118,7 +118,7 @@ def admit_agent(store: Storage, agent_id: str) -> Row:
         return row
     if is_strict(store):
         raise Refused(f"no agent {agent_id!r} is registered and strict_agents is on: register_agent it first, or "
-                      f"{suggest(agent_id, known_agents(store))}")
+                      f"{suggest(store, agent_id, known_agents(store))}")
     session_id = session_for_newcomers(store)
     session = ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None)
     enter_agent(store, agent_id, "unregistered", session, None)

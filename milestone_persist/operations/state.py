@@ -88,7 +88,8 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
     if default is not None:
         return default
     keys = [row["state_key"] for row in _list_keys(store, agent_id)]
-    raise Refused(f"no state {state_key!r} of agent {agent_id!r}; it has: " + (", ".join(keys[:20]) or "none"))
+    raise Refused(f"no state {state_key!r} of agent {agent_id!r}; it has: " +
+                  (", ".join(keys[:20]) or f"none in {store.directory}"))
 
 
 def _list_keys(store: Storage, agent_id: str) -> list[Row]:
