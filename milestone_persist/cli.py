@@ -188,34 +188,41 @@ def _read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
     return args
 
 
+class _Opened:
+    """The storage of one call: opened when it is first asked for, anew after it was released."""
+
+    def __init__(self, op: Operation, call: Call, console: Console) -> None:
+        self.op, self.call, self.console = op, call, console
+        self.storage: Storage | None = None
+
+    def get(self) -> Storage:
+        if self.storage is None:
+            self.storage = _open(self.op, self.call, self.console)
+        return self.storage
+
+    def release(self) -> None:
+        storage, self.storage = self.storage, None
+        if storage is not None:
+            storage.close()
+
+
 def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, console: Console) -> int:
     from .running import run_operation
 
-    stores: list[Storage] = []
-
-    def opened() -> Storage:
-        if not stores:
-            stores.append(_open(op, call, console))
-        return stores[0]
-
-    def release() -> None:
-        if stores:
-            stores.pop().close()
-
-    failure = None
+    opened, failure = _Opened(op, call, console), None
     try:
         try:
-            data = run_operation(op, args, options, opened, release)
+            data = run_operation(op, args, options, opened.get, opened.release)
         except Incomplete as error:
             data, failure = error.data, error
         try:
             _print(console, _text_of(op, data, call))
         except OSError:
             if op.unheard:
-                op.unheard(opened(), data)
+                op.unheard(opened.get(), data)
             raise
     finally:
-        release()
+        opened.release()
     if failure:
         raise failure
     return 0
