@@ -1,6 +1,7 @@
 """Stores that were damaged, spoilt by hand or put out of reach: one line says so, and nothing is lost or pretended."""
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -154,16 +155,15 @@ def test_an_automatic_backend_heeds_the_environment(store, cli):
     assert done.status == 2 and "MILESTONE_BACKEND is hybrid" in done.err
 
 
-
-
 def test_half_characters_that_json_can_name_pass_everywhere(store, tmp_path):
     half = r'{"title": "a\ud800 plan", "\udfff": ["\ud83d"]}'
     store.register_agent("a", "milestone-planner", "ms", "planning-1")
     store.save_agent_state("a", "planning-scope", half)
     assert store.load_agent_state("a", "planning-scope") == half
     store.log_storage_event("e", "ms", "hybrid", half)
-    store.send_agent_message("a", "a", "x-note", half)
-    assert store.get_agent_messages("a", True)[0]["payload"]["title"] == "a\ud800 plan"
+    for payload in (half, json.loads(half)):
+        store.send_agent_message("a", "a", "x-note", payload)
+        assert store.get_agent_messages("a", True)[0]["payload"] == json.loads(half)
     store.create_agent_checkpoint("a")
     store.complete_planning_session("planning-1")
     assert r"\ud800" in store.load_agent_state("a", "milestone-plan")

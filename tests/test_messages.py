@@ -242,7 +242,7 @@ def test_an_unregistered_sender_is_taken_in(team):
     (("coord", "exec", "error_report", {"a": float("inf")}), "PAYLOAD is not JSON"),
     (("coord", "exec", "error_report", {"a": {1}}), "PAYLOAD is not JSON"),
     (("coord", "exec", "error_report", '{"a": ' * 600 + "1" + "}" * 600), "nested too deeply"),
-    (("coord", "exec", "error_report", {"a": "\ud800"}), "PAYLOAD is not UTF-8"),
+    (("coord", "exec", "error_report", '{"a": "\ud800"}'), "PAYLOAD is not UTF-8"),
     (("coord", "exec", "error_report", {}, 0), "PRIORITY"), (("coord", "exec", "error_report", {}, 11), "PRIORITY"),
     (("", "exec", "error_report", {}), "FROM_AGENT is empty"),
 ])
