@@ -11,7 +11,7 @@ from .opening import open_for
 from .registry import Operation, all_operations, find_operation
 from .running import run_operation
 from .storage.interface import Clock, Storage
-from .storage.selection import mark_of
+from .storage.selection import engine_in_use, mark_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Store(Operations):
     def __init__(self, directory: str, clock: Clock | None, environ: Mapping[str, str]) -> None:
         self._clock, self._environ = clock, environ
         self._open: dict[tuple[int, int], Storage] = {}  # one connection for each process and thread
-        self._closed = False
+        self._closed = self._follows = False  # whether it follows rows that were moved, whatever is set
         self.directory = directory
         self.directory = self._storage().directory
 
@@ -61,15 +61,19 @@ class Store(Operations):
         if found is None:
             self._refuse_closed()
             self._close_connections(lambda thread: thread not in sys._current_frames())
-            found = self._open[key] = open_for(self.directory, self._environ, self._clock)
+            found = self._open[key] = open_for(self.directory, self._environ, self._clock, backend=self._backend())
             found.warn = _warn
             if self._closed:  # meanwhile, by another thread
                 self.close()
                 self._refuse_closed()
         return found
 
+    def _backend(self) -> str:
+        return "in use" if self._follows and engine_in_use(self.directory) else "hybrid"
+
     def _release(self) -> None:
-        """Close the connection of this thread; the next call opens another."""
+        """Close the connection of this thread; the next call opens what is in use then."""
+        self._follows = True
         self._close_connections(lambda thread: thread == threading.get_ident())
 
     def _refuse_closed(self) -> None:

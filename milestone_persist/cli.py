@@ -189,19 +189,20 @@ def _read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
 
 
 class _Opened:
-    """The storage of one call: opened when it is first asked for, anew after it was released."""
+    """The storage of one call: opened when it is first asked for, after it was released anew what is in use then."""
 
     def __init__(self, op: Operation, call: Call, console: Console) -> None:
         self.op, self.call, self.console = op, call, console
         self.storage: Storage | None = None
+        self.backend = op.backend
 
     def get(self) -> Storage:
         if self.storage is None:
-            self.storage = _open(self.op, self.call, self.console)
+            self.storage = _open(self.op, self.call, self.console, self.backend)
         return self.storage
 
     def release(self) -> None:
-        storage, self.storage = self.storage, None
+        storage, self.storage, self.backend = self.storage, None, "in use"
         if storage is not None:
             storage.close()
 
@@ -235,10 +236,10 @@ def _text_of(op: Operation, data: Any, call: Call) -> str:
     return render.echo_safe(text) if call.echo_safe and (call.json or op.text == "json") else text
 
 
-def _open(op: Operation, call: Call, console: Console) -> Storage:
+def _open(op: Operation, call: Call, console: Console, backend: str) -> Storage:
     from .opening import Place, open_for
 
-    store = (open_for(call.directory, console.environ, console.clock, op.creates, op.backend) if op.opens else
+    store = (open_for(call.directory, console.environ, console.clock, op.creates, backend) if op.opens else
              Place(call.directory, console.environ, console.clock))
     store.warn = console.warn
     if console.stderr.isatty():

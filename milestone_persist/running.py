@@ -13,23 +13,28 @@ if TYPE_CHECKING:
     from .storage.interface import Storage
 
 
+MOVES = 5  # so often one call follows rows that are moved: more is no coincidence
+
+
 def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], opened: Callable[[], Storage],
                   release: Callable[[], None]) -> Any:
     """Call an operation; raises what it raises.
 
     opened: gives the open storage
-    release: closes it, so that `opened` opens it anew
+    release: closes it, so that `opened` opens anew what is in use
     """
-    store = opened()
-    try:
-        if op.opens and store.environ.get("AGENT_ID"):
-            _note_caller(store)
-        data = op.run(store, args, options)
-    except StorageMoved as moved:  # by another process; nothing was done
-        release()
-        _follow(store, moved)
+    for move in range(MOVES + 1):
         store = opened()
-        data = op.run(store, args, options)
+        try:
+            if op.opens and store.environ.get("AGENT_ID"):
+                _note_caller(store)
+            data = op.run(store, args, options)
+            break
+        except StorageMoved:  # by another process; nothing was done
+            if move == MOVES:
+                raise
+            _finish_switch(store)
+            release()
     if store.milestones_added:
         store.milestones_added = False
         _grow(store, release)
@@ -47,16 +52,10 @@ def _note_caller(store: Storage) -> None:
         pass
 
 
-def _follow(store: Storage, moved: StorageMoved) -> None:
-    """Finish the switch that another process may have been killed in; elsewhere than in its directory there is none."""
-    import os
+def _finish_switch(store: Storage) -> None:
+    from .storage.switching import finish_switch
 
-    from .storage.selection import IN_USE, engine_in_use, write_word
-
-    if os.path.realpath(store.directory) != moved.directory:
-        raise moved
-    if engine_in_use(store.directory) != moved.engine:
-        write_word(store.directory, IN_USE, moved.engine)
+    finish_switch(store)
 
 
 def _grow(store: Storage, release: Callable[[], None]) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
 from pathlib import Path
 
 import pytest
 
-from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
+from milestone_persist import MilestoneWarning, StorageError, UsageError, open_store
 from milestone_persist.cli import Console, main
 from milestone_persist.operations import migration, transfer
 
@@ -128,32 +127,6 @@ def test_a_failure_in_the_middle_leaves_the_old_backend_working(open_on, clock, 
     assert export(store, tmp_path, "after.jsonl") == before
     store.migrate_storage_backend("file")  # what the failed attempt left is in nobody's way
     assert export(store, tmp_path, "moved.jsonl") == before
-
-
-@pytest.mark.parametrize("moment", ["copy_rows", "digest_rows", "_retire", "write_word", "_set_old_store_aside"])
-@pytest.mark.parametrize("start, end", [("hybrid", "file"), ("file", "database"), ("hybrid", "database")])
-def test_killed_at_any_point_it_can_be_run_again(open_on, clock, tmp_path, monkeypatch, moment, start, end):
-    store = open_on(MILESTONE_BACKEND=start)
-    fill(store, clock)
-    store.close()
-    store = open_on()
-    before = export(store, tmp_path, "before.jsonl")
-    child = os.fork()
-    if child == 0:
-        monkeypatch.setattr(migration, moment, lambda *_: os._exit(9))
-        try:
-            open_on().migrate_storage_backend(end)
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    store = open_on()
-    assert export(store, tmp_path, "between.jsonl") == before
-    try:
-        store.migrate_storage_backend(end)
-    except Refused as told:
-        assert "in use already" in str(told)
-    assert store.get_current_storage_backend() == end
-    assert export(store, tmp_path, "after.jsonl") == before
 
 
 def test_dry_run_moves_nothing(open_on):

@@ -5,19 +5,34 @@ import os
 
 from ..errors import MilestoneError, Refused, StorageError, UsageError
 from ..storage.directory import move_files
-from ..storage.selection import FIXED, IN_USE, database_url, fixed_backend, write_word
+from ..storage.interface import StorageMoved
+from ..storage.selection import (
+    FIXED,
+    MOVING,
+    database_url,
+    engine_in_use,
+    fix_backend,
+    fixed_backend,
+    name_place,
+    read_word,
+)
+from ..storage.switching import SAME_FILE, finish_switch, mark_copy, mark_retired, read_mark, remove_mark
 from ..vocabulary import BACKENDS, check_word
 from .backups import stamp, write_export
 from .events import append_line
 from .records import FOLDERS, keeps_files, place_record
 from .settings import optimal_backend
-from .transfer import RETIRED, copy_rows, count_rows, digest_rows, prepare_source, read_rows
+from .transfer import clear_rows, copy_rows, count_rows, digest_rows, prepare_source, read_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
-SAME_FILE = ("hybrid", "database")  # both are coordination.db: only the records change their place
+WITHOUT_FILES = ("database", "postgresql")  # where records are rows
+
+
+class Unfinished(StorageError):
+    """The rows are in the new store, but that could be neither noted nor taken back: the next call notes it."""
 
 
 def target_engine(store: Storage, backend: str) -> str:
@@ -26,9 +41,10 @@ def target_engine(store: Storage, backend: str) -> str:
     return "postgresql" if backend == "database" and database_url(store.environ) else backend
 
 
-def migrate(store: Storage, backend: str, dry_run: bool = False) -> Row:
+def migrate(store: Storage, backend: str, dry_run: bool = False, fixed: str | None = None) -> Row:
     """Move everything to a backend; on any failure the old one goes on. StorageError tells what failed.
 
+    fixed: the backend that is fixed from then on; "": none is; None: leave that setting alone
     Killed before the old store is marked as retired, nothing has happened; killed after it, the next call that
     meets the mark finishes the switch. Writers wait for the transaction and then follow.
     """
@@ -39,70 +55,165 @@ def migrate(store: Storage, backend: str, dry_run: bool = False) -> Row:
         raise Refused(f"the {backend} backend is in use already: nothing was moved")
     if dry_run:
         return told
-    with store.transaction():
-        prepare_source(store)
-        told["backup"] = write_export(store, os.path.join(store.directory, "backups", f"{when}-{old}.jsonl"))
-        told["rows"] = _move_records(store, engine) if {engine, old} <= set(SAME_FILE) else \
-            _copy_to(store, engine, when)
-        _retire(store, engine)
-    write_word(store.directory, IN_USE, engine)
-    _set_old_store_aside(store, old, engine, when)
+    word = read_word(store.directory, FIXED)
+    try:
+        with store.transaction():
+            prepare_source(store)
+            told["backup"] = write_export(store, os.path.join(store.directory, "backups", f"{when}-{old}.jsonl"))
+            told["rows"] = _fill_new_store(store, engine, when)
+            if fixed is not None:
+                fix_backend(store.directory, MOVING)
+            mark_retired(store, engine)
+        _switch(store, engine)
+    except Unfinished:
+        raise
+    except BaseException:
+        if read_word(store.directory, FIXED) != word:
+            fix_backend(store.directory, word)
+        raise
+    _settle(store, engine, when, fixed)
     _log(store, told)
     return told
 
 
-def _copy_to(store: Storage, engine: str, when: str) -> dict[str, int]:
+# The copy
+
+def _fill_new_store(store: Storage, engine: str, when: str) -> dict[str, int]:
+    if store.engine in WITHOUT_FILES and engine not in WITHOUT_FILES:
+        _set_records_aside(store, when + "-unfinished")
+    if {engine, store.engine} <= set(SAME_FILE):
+        return _move_records(store, store.engine, engine)
+    return _copy_to(store, engine, when + "-unfinished")
+
+
+def _set_records_aside(store: Storage, name: str) -> None:
+    """What lies in the folders of records where none are kept is older than the rows, or was put there by hand."""
+    for folder in FOLDERS:
+        path = os.path.join(store.directory, folder)
+        try:
+            if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
+                move_files(store.directory, (folder,), os.path.join(store.directory, "backups", name))
+        except OSError as error:
+            raise StorageError(f"cannot move {path} out of the way ({error.strerror}): move away what is in it first; "
+                               "nothing was moved") from None
+
+
+def _copy_to(store: Storage, engine: str, name: str) -> dict[str, int]:
     """Fill the new store and compare it with the old one; what an attempt before this left there is set aside."""
-    target = store.open_other(engine, aside=os.path.join(store.directory, "backups", when + "-unfinished"))
+    target = store.open_other(engine, aside=os.path.join(store.directory, "backups", name))
     try:
         with target.transaction():
-            copied = _fill(store, target)
-        if digest_rows(store) != digest_rows(target):
-            raise StorageError(f"the copy on the {engine} backend differs from the original: nothing was moved")
+            _make_empty(store, target)
+            copied = copy_rows(store, target)
+            mark_copy(target, store.engine)
+        _require_equal(digest_rows(store), digest_rows(target), engine)
     finally:
         target.close()
     return copied
 
 
-def _retire(store: Storage, engine: str) -> None:
-    """Leave the mark that makes late writers follow."""
-    store.execute("INSERT INTO agent_coordination_config (key, value, description, updated_at) "
-                  "VALUES (:key, :place, 'where the rows have gone', :now) "
-                  "ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-                  {"key": RETIRED, "place": f"{engine} {os.path.realpath(store.directory)}", "now": store.now()})
-
-
-def _fill(store: Storage, target: Storage) -> dict[str, int]:
-    """Copy the rows, unless an earlier attempt did so; a store that holds other rows is left alone."""
-    there = count_rows(target)
-    if any(number for table, number in there.items() if table != "agent_coordination_config"):
-        if digest_rows(store) == digest_rows(target):
-            return there
+def _make_empty(store: Storage, target: Storage) -> None:
+    """Clear what this directory has left there; a store that holds the rows of others is left alone."""
+    mark = read_mark(target)
+    if mark and mark.place != name_place(mark.engine, store.directory):
+        raise Refused(f"the {target.engine} store holds what belongs to {mark.directory}: nothing was moved; "
+                      "name another schema in MILESTONE_DATABASE_SCHEMA, or another database")
+    if mark:  # it was retired, or its copy was not finished
+        clear_rows(target)
+    elif any(number for table, number in count_rows(target).items() if table != "agent_coordination_config"):
         raise Refused(f"the {target.engine} store is not empty: empty it first, or take another database")
     target.execute("DELETE FROM agent_coordination_config")
-    return copy_rows(store, target)
 
 
-def _move_records(store: Storage, engine: str) -> dict[str, int]:
+def _move_records(store: Storage, old: str, new: str) -> dict[str, int]:
     """Between hybrid and database: the records go into their rows, or out of them into files."""
+    before, engine = digest_rows(store), store.engine
     rows = [row for row in read_rows(store, "milestones") if row["data"]]
-    store.engine = engine  # from here on, records are kept as the new backend keeps them
-    for row in rows:
-        if keeps_files(store):
-            place_record(store, row)
-        else:
-            store.execute("UPDATE milestones SET data = :data, file_path = NULL, file_stamp = NULL WHERE id = :id", row)
-    return count_rows(store)
+    try:
+        store.engine = new  # records are kept as the new backend keeps them
+        for row in rows:
+            if keeps_files(store):
+                place_record(store, row)
+            else:
+                store.execute("UPDATE milestones SET data = :data, file_path = NULL, file_stamp = NULL "
+                              "WHERE id = :id", row)
+        _require_equal(before, digest_rows(store), new)
+        return count_rows(store)
+    finally:
+        store.engine = engine
 
 
-def _set_old_store_aside(store: Storage, old: str, engine: str, when: str) -> None:
-    """Move the files that hold nothing current any more below backups/."""
+def _require_equal(old: dict[str, tuple[int, str]], new: dict[str, tuple[int, str]], engine: str) -> None:
+    if old != new:
+        raise StorageError(f"the copy on the {engine} backend differs from the original: nothing was moved")
+
+
+# The switch
+
+def _switch(store: Storage, engine: str) -> None:
+    """Note that the new store is in use; where that fails, the old one counts again. Unfinished if that fails too."""
+    try:
+        finish_switch(store)
+    except MilestoneError as error:
+        try:
+            switched = _take_back(store, engine)
+        except MilestoneError:
+            raise Unfinished(f"everything was moved to the {engine} backend, but that could not be noted ({error}): "
+                             "the next call does it") from None
+        if not switched:
+            raise
+
+
+def _take_back(store: Storage, engine: str) -> bool:
+    """Let the old store count again; whether the switch was finished by another process instead."""
+    with store.transaction():
+        if engine_in_use(store.directory) == engine:
+            return True
+        if {engine, store.engine} <= set(SAME_FILE):
+            _move_records(store, engine, store.engine)
+        remove_mark(store)
+    return False
+
+
+def _settle(store: Storage, engine: str, when: str, fixed: str | None) -> None:
+    """What is to be done after the switch; the rows are safe whatever of it fails."""
+    def fix() -> None:
+        if fixed is not None:
+            fix_backend(store.directory, fixed)
+
+    def set_aside() -> None:
+        _set_old_store_aside(store, engine, when)
+
+    def open_up() -> None:
+        _open_up(store, engine)
+
+    for step in fix, open_up, set_aside:
+        try:
+            step()
+        except (MilestoneError, OSError) as error:
+            store.warn(f"everything was moved to the {engine} backend, but: {error}")
     store.close()
+
+
+def _open_up(store: Storage, engine: str) -> None:
+    """Let the new store count for other machines too."""
+    if {engine, store.engine} <= set(SAME_FILE):
+        return
+    target = store.open_other(engine)
+    try:
+        with target.transaction():
+            remove_mark(target)
+    finally:
+        target.close()
+
+
+def _set_old_store_aside(store: Storage, engine: str, when: str) -> None:
+    """Move the files that hold nothing current any more below backups/."""
     place = os.path.join(store.directory, "backups", when)
-    if engine in ("database", "postgresql"):
+    if not {engine, store.engine} <= set(SAME_FILE):
+        store.set_aside(place)
+    if engine in WITHOUT_FILES:
         move_files(store.directory, FOLDERS, place)
-    if not {engine, old} <= set(SAME_FILE):
-        move_files(store.directory, store.FILES, place)
 
 
 def _log(store: Storage, told: Row) -> None:
@@ -111,22 +222,28 @@ def _log(store: Storage, told: Row) -> None:
         "details": {"from": told["from"], "rows": sum(told["rows"].values()), "backup": told["backup"]}})
 
 
+# Who wants it
+
 def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Row:
     """Migrate because somebody said so: the backend is fixed from then on; `auto` lets it follow the milestones."""
     automatic = backend == "auto"
-    backend = check_word(optimal_backend(store) if automatic else backend, BACKENDS, "backend")
+    backend = check_word(_suiting_backend(store) if automatic else backend, BACKENDS, "backend")
+    fixed = "" if automatic else backend
     _refuse_contradiction(store, backend)
     told: Row = {"from": store.engine, "to": store.engine, "rows": count_rows(store), "backup": None,
                  "dry_run": dry_run}
     if target_engine(store, backend) != store.engine:
-        told = migrate(store, backend, dry_run)
+        return migrate(store, backend, dry_run, fixed)
     if not dry_run:
-        path = os.path.join(store.directory, FIXED)
-        if not automatic:
-            write_word(store.directory, FIXED, backend)
-        elif os.path.exists(path):
-            os.unlink(path)
+        fix_backend(store.directory, fixed)
     return told
+
+
+def _suiting_backend(store: Storage) -> str:
+    """What is opened when nothing is fixed: PostgreSQL where a URL is set, else what suits the number of milestones."""
+    if database_url(store.environ) and store.environ.get("MILESTONE_BACKEND", "") in ("", "database"):
+        return "database"
+    return optimal_backend(store)
 
 
 def _refuse_contradiction(store: Storage, backend: str) -> None:
@@ -137,15 +254,21 @@ def _refuse_contradiction(store: Storage, backend: str) -> None:
 
 def grow(store: Storage) -> bool:
     """After a milestone was added: move up to the backend that suits their number, unless one is fixed."""
-    if fixed_backend(store.directory, store.environ) or store.engine == "postgresql":
-        return False
-    best = optimal_backend(store)
-    if BACKENDS.index(best) <= BACKENDS.index(store.backend):
-        return False
+    best = ""
     try:
+        if fixed_backend(store.directory, store.environ) or store.engine == "postgresql":
+            return False
+        best = optimal_backend(store)
+        if BACKENDS.index(best) <= BACKENDS.index(store.backend):
+            return False
         told = migrate(store, best)
+    except StorageMoved:  # by another process, which tells of it
+        return True
+    except Unfinished as error:
+        store.warn(str(error))
+        return True
     except MilestoneError as error:
-        store.warn(f"could not move to the {best} backend, {store.backend} goes on: {error}")
+        store.warn(f"could not move to the {best or 'next'} backend, {store.backend} goes on: {error}")
         return False
     store.warn(f"moved to the {best} backend; a backup is in {told['backup']}")
     return True

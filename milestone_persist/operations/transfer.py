@@ -1,6 +1,7 @@
 """Rows on their way from one storage to another: read in portions, written in order, compared by digest."""
 from __future__ import annotations
 
+from ..storage.interface import RETIRED as RETIRED
 from ..tables import TABLES
 from ..values import dump_json
 from .records import find_record, index_records, keeps_files, place_record
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 PORTION = 500
-RETIRED = "moved_to"  # the setting that tells late writers where the rows have gone
 
 
 def read_rows(store: Storage, table: str) -> Iterator[Row]:

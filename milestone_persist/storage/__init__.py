@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from .directory import create_directory, move_files, require_usable
-from .interface import Clock, Storage
-from .selection import choose_engine, claim_engine, database_url, engine_in_use, mark_of
+from .interface import Clock, Storage, StorageMoved
+from .selection import choose_engine, claim_engine, database_url, engine_in_use, mark_of, require_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,23 +21,28 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     mark = mark_of(directory)
     if backend == "in use":
         engine = engine_in_use(directory) or choose_engine(directory, environ, "file")
+        require_url(directory, engine, environ)
     else:
         engine = choose_engine(directory, environ, backend)
     if create and not engine_in_use(directory):
         create_directory(directory)
         engine = claim_engine(directory, engine)
         mark = mark_of(directory)
-    storage = open_engine(engine, directory, clock, environ, create)
+    try:
+        storage = open_engine(engine, directory, clock, environ, create)
+    except StorageMoved:  # between the choice and the opening
+        return open_storage(directory, clock, environ, create, backend)
     storage.mark = mark  # as it was before the choice: whoever changed it since is noticed
     return storage
 
 
 def open_engine(engine: str, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
-                file: str = "", aside: str = "") -> Storage:
+                file: str = "", aside: str = "", other: bool = False) -> Storage:
     """The storage of that kind, whatever is in use.
 
     file: another file than coordination.db
     aside: folder to which files of that kind that are there already are moved first
+    other: whether it is beside the one in use
     """
     kind = _find_kind(engine)
     if aside:
@@ -45,12 +50,12 @@ def open_engine(engine: str, directory: str, clock: Clock, environ: Mapping[str,
     given: tuple[Any, ...] = (directory, clock, environ, create)
     if engine == "postgresql":
         given += (database_url(environ),)
-    elif engine != "file":
-        given += (file,)
+    else:
+        given += (other,) if engine == "file" else (file,)
     storage: Storage = kind(*given)
     storage.engine = engine
-    storage.open_other = lambda engine, file="", aside="": open_engine(engine, directory, clock, environ, True, file,
-                                                                       aside)
+    storage.open_other = lambda engine, file="", aside="", create=True: open_engine(
+        engine, directory, clock, environ, create, file, aside, other=True)
     return storage
 
 

@@ -10,10 +10,11 @@ from ..tables import TABLES
 from .directory import create_directory
 from .embedded import SCHEMA_VERSION, EmbeddedStorage
 from .filelock import FileLock
-from .interface import Clock, Transaction
+from .interface import Clock, StorageMoved, Transaction
 from .journal import JOURNAL, finish_pending, is_pending, replace_files
 from .layout import ONE_FILE, damaged, place_of
 from .memory import Memory
+from .selection import engine_in_use, place_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +36,11 @@ class FileStorage(EmbeddedStorage):
     engine = "file"
     FILES = (HEAD, JOURNAL, *(place_of(name) for name in TABLES))
 
-    def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True) -> None:
+    def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
+                 other: bool = False) -> None:
+        """Open it; StorageMoved where it would have to be made, but the rows are elsewhere, unless it is an `other`."""
         super().__init__(directory, os.path.join(directory, HEAD), clock, environ)
+        self._other = other
         self._lock = FileLock(os.path.join(directory, LOCK))
         self._head: str | None = None  # the head that belongs to the rows in memory
         self._inside = False
@@ -48,12 +52,18 @@ class FileStorage(EmbeddedStorage):
             self._memory.load_nothing()
         elif not exists:
             create_directory(directory)
-            self._create()
+            try:
+                self._create()
+            except BaseException:
+                self.close()
+                raise
 
     def _create(self) -> None:
         """Write the first head, and the settings as the schema has them."""
         self._acquire(exclusive=True)
         try:
+            if not self._other and engine_in_use(self.directory) not in ("", self.engine):
+                raise StorageMoved(place_in_use(self.directory))
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self._memory.tables if table.name in ONE_FILE
                             for row in self.run(f"SELECT * FROM {table.name}")]
@@ -153,6 +163,7 @@ class FileStorage(EmbeddedStorage):
             with open(self.path, encoding="utf-8") as file:
                 return file.read()
         except FileNotFoundError:
+            self.refuse_moved(found=[])
             raise StorageError(f"{self.path} is gone, the store was moved or removed: open it again") from None
         except (OSError, UnicodeDecodeError) as error:
             raise damaged(self.path, f"it cannot be read: {error}") from None
@@ -173,6 +184,13 @@ class FileStorage(EmbeddedStorage):
         replace_files(self.directory, {**files, HEAD: text})
         self._head = text
 
+    def set_aside(self, place: str) -> None:
+        self._acquire(exclusive=True)  # nobody is just reading the files
+        try:
+            super().set_aside(place)
+        finally:
+            self._leave()
+
     # What doctor needs
 
     def describe(self) -> Row:
@@ -191,6 +209,8 @@ class FileStorage(EmbeddedStorage):
                 wrong += super().check() + self._check_numbers(json.loads(self._head or "")["sequences"])
             if wrong:
                 self._head = None
+        except StorageMoved:
+            raise
         except StorageError as error:
             wrong.append(str(error))
         return wrong

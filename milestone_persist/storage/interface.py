@@ -1,12 +1,12 @@
 """What an operation may ask of a storage: a place where portable SQL runs, and what surrounds one call."""
 from __future__ import annotations
 
-import os
 import time
 
 from ..errors import StorageError
 from ..times import format_time
-from .selection import engine_in_use, mark_of
+from .directory import move_files
+from .selection import mark_of, place_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
     Params = Mapping[str, Any]
+
+
+RETIRED = "moved_to"  # the setting of a store that does not count: where the rows are
+COPY = "from "  # before that place, where the store is a copy of it that was not finished
+READ_MARK = f"SELECT value FROM agent_coordination_config WHERE key = '{RETIRED}'"
 
 
 class Clock:
@@ -34,12 +39,19 @@ class Clock:
 
 
 class StorageMoved(StorageError):
-    """The rows have been moved to another backend: open the storage again. `place`: engine and data directory."""
+    """The rows are in another store: open the storage again.
+
+    place: engine and data directory, as a store that does not count names them
+    is_copy: whether the store that was asked is a copy of that one which was not finished
+    """
 
     def __init__(self, place: str) -> None:
-        engine, _, directory = place.partition(" ")
-        super().__init__(f"the data was moved to the {engine} backend in {directory}: use it there")
-        self.engine, self.directory = engine, directory
+        self.is_copy = place.startswith(COPY)
+        self.place = place[len(COPY):] if self.is_copy else place
+        self.engine, _, self.directory = self.place.partition(" ")
+        super().__init__(f"the data is being moved here from the {self.engine} backend in {self.directory}: "
+                         "use it there, or migrate again there" if self.is_copy else
+                         f"the data was moved to the {self.engine} backend in {self.directory}: use it there")
 
 
 class Transaction:
@@ -51,24 +63,17 @@ class Transaction:
         self.storage, self.begin = storage, begin
 
     def __enter__(self) -> None:
-        if self.storage.depth == 0:
-            self.begin()
-            try:
-                self._refuse_retired()
-            except BaseException:
-                self.storage.rollback()
-                raise
-        self.storage.depth += 1
-
-    def _refuse_retired(self) -> None:
-        """Another process may have moved the rows elsewhere while this one waited for the lock, or before that."""
         storage = self.storage
-        rows = storage.execute("SELECT value FROM agent_coordination_config WHERE key = 'moved_to'")
-        place = rows[0]["value"] if rows else ""
-        if mark_of(storage.directory) != storage.mark:
-            place = f"{engine_in_use(storage.directory)} {os.path.realpath(storage.directory)}"
-        if place and place.partition(" ")[0] != storage.engine:
-            raise StorageMoved(place)
+        if storage.depth == 0:
+            self.begin()
+        storage.depth += 1
+        if storage.depth == 1:
+            try:
+                storage.refuse_moved()  # while this one waited for the lock, or before that
+            except BaseException:
+                storage.depth = 0
+                storage.rollback()
+                raise
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.storage.depth -= 1
@@ -90,6 +95,8 @@ class Storage:
     FILES: names below the data directory that hold this backend's rows
     warn, report: called with a warning, and with how far a long piece of work is (what, done, total)
     open_other: opens another storage of the same data directory by its engine, or a SQLite file by its path
+    mark: the note of what is in use, as it was when this was chosen; None for a storage that is not what is in use:
+        such a one is worked on wherever the rows are, before it counts or after
     """
 
     FILES: tuple[str, ...] = ()
@@ -101,7 +108,7 @@ class Storage:
         self.depth = 0
         self.report: Callable[[str, int, int], None] = lambda what, done, total: None
         self.milestones_added = False
-        self.mark = mark_of(directory)  # the note of what is in use, as it was when this was opened
+        self.mark: tuple[int, int] | None = None
         self.open_other: Callable[..., Storage]
 
     @property
@@ -134,11 +141,27 @@ class Storage:
         """Run one portable statement with named parameters; the rows it gives, as dicts."""
         raise NotImplementedError
 
+    def refuse_moved(self, found: list[Row] | None = None) -> None:
+        """StorageMoved where the rows are elsewhere by now. `found`: what READ_MARK gives; without it, it is asked."""
+        if self.mark is None:
+            return
+        rows = self.execute(READ_MARK) if found is None else found
+        place = str(rows[0]["value"]) if rows else ""
+        if mark_of(self.directory) != self.mark:
+            raise StorageMoved(place_in_use(self.directory))
+        if place and place.partition(" ")[0] != self.engine:  # hybrid and database are one file
+            raise StorageMoved(place)
+
     def commit(self) -> None:
         raise NotImplementedError
 
     def rollback(self) -> None:
         raise NotImplementedError
+
+    def set_aside(self, place: str) -> None:
+        """Close it for good and move its files to the folder `place`. OSError where the system refuses."""
+        self.close()
+        move_files(self.directory, self.FILES, place)
 
     def settle_counters(self) -> None:
         """After rows were inserted with ids of their own: let the ids of new rows come after them."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..errors import MilestoneError, StorageError, UsageError
 from .directory import create_directory
-from .interface import Clock, Storage, Transaction
+from .interface import READ_MARK, Clock, Storage, Transaction
 from .postgresql_schema import Schema
 from .postgresql_text import is_write, read_row, write_statement, write_text
 from .postgresql_url import DatabaseUrl
@@ -25,6 +25,8 @@ _LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\
            f"SET lock_timeout = '{BUSY_SECONDS}s'\\; SET statement_timeout = '{2 * BUSY_SECONDS}s'\\; "
            f"SET idle_in_transaction_session_timeout = '{10 * BUSY_SECONDS}s'\\; "
            "SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval';")
+# Asked before a read outside of a transaction: another machine may have moved the rows.
+_MARK = f"SELECT row_to_json(q) FROM (SELECT ({READ_MARK}) AS value) AS q;\n"
 
 
 class PostgresqlStorage(Storage):
@@ -92,7 +94,12 @@ class PostgresqlStorage(Storage):
             self._ask(f"SELECT {self._lock('membership')};")
 
     def execute(self, sql: str, params: Params = {}) -> list[Row]:
-        return [read_row(line) for line in self._ask(write_statement(sql, params), repeatable=not is_write(sql))]
+        statement = write_statement(sql, params)
+        if is_write(sql) or self._in_transaction or self.mark is None:
+            return [read_row(line) for line in self._ask(statement, repeatable=not is_write(sql))]
+        place, *rows = [read_row(line) for line in self._ask(_MARK + statement, repeatable=True)]
+        self.refuse_moved([place] if place["value"] else [])
+        return rows
 
     def _ask(self, request: str, repeatable: bool = False) -> list[bytes]:
         """The rows of the answer. A lost connection is made again: then what is `repeatable` is asked once more."""

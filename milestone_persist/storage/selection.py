@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..errors import StorageError, UsageError
-from .directory import write_whole
+from .directory import cannot_write, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("file", "hybrid", "database", "postgresql")
 FIXED = os.path.join("config", "storage-backend.txt")  # written by people, and by migrate_storage_backend
+MOVING = "moving"  # what stands there while that works: what is in use decides
 IN_USE = os.path.join("config", "backend-in-use.txt")  # where the rows are
 
 
@@ -23,10 +24,10 @@ def database_url(environ: Mapping[str, str]) -> str:
 
 
 def fixed_backend(directory: str, environ: Mapping[str, str]) -> str:
-    """The backend that MILESTONE_BACKEND or config/storage-backend.txt names; "" if neither does."""
-    for source, word in (("MILESTONE_BACKEND", environ.get("MILESTONE_BACKEND", "")),
-                         (FIXED, read_word(directory, FIXED))):
-        if word and word not in ENGINES[:3]:
+    """The backend that MILESTONE_BACKEND or config/storage-backend.txt names; "" if neither does. It may be MOVING."""
+    for source, word, words in (("MILESTONE_BACKEND", environ.get("MILESTONE_BACKEND", ""), ENGINES[:3]),
+                                (FIXED, read_word(directory, FIXED), (*ENGINES[:3], MOVING))):
+        if word and word not in words:
             raise UsageError(f"{source} names no backend ({word!r}): make it file, hybrid or database")
         if word:
             return word
@@ -43,6 +44,16 @@ def engine_in_use(directory: str) -> str:
     return "file" if os.path.exists(os.path.join(directory, "file-store.json")) else ""
 
 
+def place_in_use(directory: str) -> str:
+    """The engine in use and the directory, as a store that does not count names them."""
+    return name_place(engine_in_use(directory), directory)
+
+
+def name_place(engine: str, directory: str) -> str:
+    """A store, as others are told of it: its engine and its data directory."""
+    return f"{engine} {os.path.realpath(directory)}"
+
+
 def mark_of(directory: str) -> tuple[int, int]:
     """What changes when the rows of a directory are moved to another backend."""
     try:
@@ -55,6 +66,8 @@ def mark_of(directory: str) -> tuple[int, int]:
 def wanted_engine(directory: str, environ: Mapping[str, str]) -> str:
     """What the settings ask for; "" if they leave it open."""
     fixed = fixed_backend(directory, environ)
+    if fixed == MOVING:
+        return ""
     if fixed in ("", "database") and database_url(environ):
         return "postgresql"
     return fixed
@@ -63,13 +76,23 @@ def wanted_engine(directory: str, environ: Mapping[str, str]) -> str:
 def choose_engine(directory: str, environ: Mapping[str, str], default: str) -> str:
     """What is to be opened; StorageError if the rows are elsewhere than the settings say."""
     wanted, used = wanted_engine(directory, environ), engine_in_use(directory)
-    if used == "postgresql" and not database_url(environ):
-        raise StorageError(f"the data of {directory} is in PostgreSQL: set MILESTONE_DATABASE_URL")
     if used and wanted and wanted != used:
+        if (wanted, used) != (wanted_engine(directory, environ), engine_in_use(directory)):  # it is just being moved
+            return choose_engine(directory, environ, default)
+        require_url(directory, used, environ)
         backend = "database" if wanted == "postgresql" else wanted
         raise StorageError(f"the data of {directory} is in the {used} backend, but {wanted} is set: "
                            f"migrate_storage_backend {backend} moves it")
+    require_url(directory, used, environ)
     return used or wanted or default
+
+
+def require_url(directory: str, engine: str, environ: Mapping[str, str]) -> None:
+    """StorageError where the rows are in PostgreSQL and nothing tells where that is."""
+    if engine == "postgresql" and not database_url(environ):
+        raise StorageError(f"the data of {directory} is in PostgreSQL: set MILESTONE_DATABASE_URL. To move it to "
+                           "SQLite, with that set: migrate_storage_backend hybrid; then unset it: "
+                           "migrate_storage_backend database")
 
 
 def claim_engine(directory: str, engine: str) -> str:
@@ -79,6 +102,20 @@ def claim_engine(directory: str, engine: str) -> str:
     except FileExistsError:
         return engine_in_use(directory) or engine
     return engine
+
+
+def fix_backend(directory: str, word: str) -> None:
+    """Fix the backend by hand's file; "" lets the number of milestones decide again."""
+    if word:
+        write_word(directory, FIXED, word)
+        return
+    path = os.path.join(directory, FIXED)
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise cannot_write(path, error) from None
 
 
 def read_word(directory: str, name: str) -> str:

@@ -7,13 +7,13 @@ import sqlite3
 from ..errors import StorageError
 from .directory import create_directory
 from .embedded import SCHEMA_VERSION, EmbeddedStorage
-from .interface import Clock, Transaction
+from .interface import READ_MARK, Clock, Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .interface import Row
+    from .interface import Params, Row
 
 FILE = "coordination.db"
 
@@ -50,6 +50,12 @@ class SqliteStorage(EmbeddedStorage):
 
     def _begin(self, sql: str) -> None:
         self.run(sql)
+
+    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+        rows = self.run(sql, params)
+        if not self.depth and self.mark is not None:
+            self.refuse_moved(self.run(READ_MARK))
+        return rows
 
     def describe(self) -> Row:
         mode = self.execute("PRAGMA journal_mode")[0]["journal_mode"]

@@ -1,0 +1,77 @@
+"""The switch from one store of a directory to another: which of them counts, and what is left to do after a kill.
+
+A store that does not count has a mark: `ENGINE DIRECTORY` where the rows are, or that after `from `, where it is a
+copy which is not in use yet. The note of what is in use is written between the two: after the old store got its mark,
+before the new one loses its own.
+"""
+from __future__ import annotations
+
+from .interface import COPY, READ_MARK, RETIRED, StorageMoved
+from .selection import IN_USE, engine_in_use, name_place, write_word
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .interface import Storage
+
+SAME_FILE = ("hybrid", "database")  # both are coordination.db: only the records change their place
+
+
+def read_mark(store: Storage) -> StorageMoved | None:
+    """What the mark of a store tells, within the caller's transaction; None if it has none."""
+    rows = store.execute(READ_MARK)
+    return StorageMoved(rows[0]["value"]) if rows else None
+
+
+def mark_retired(store: Storage, engine: str) -> None:
+    """Leave the mark that makes late writers follow, within the caller's transaction."""
+    _write_mark(store, name_place(engine, store.directory))
+
+
+def mark_copy(store: Storage, engine: str) -> None:
+    """Mark a copy of another store of the directory as not in use yet, within the caller's transaction."""
+    _write_mark(store, COPY + name_place(engine, store.directory))
+
+
+def _write_mark(store: Storage, place: str) -> None:
+    store.execute("INSERT INTO agent_coordination_config (key, value, description, updated_at) "
+                  "VALUES (:key, :place, 'where the rows are', :now) "
+                  "ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+                  {"key": RETIRED, "place": place, "now": store.now()})
+
+
+def remove_mark(store: Storage) -> None:
+    """Let a store count (again), within the caller's transaction."""
+    store.execute("DELETE FROM agent_coordination_config WHERE key = :key", {"key": RETIRED})
+
+
+def finish_switch(store: Storage) -> None:
+    """Do the next step of a switch that a store's mark tells of, if nobody has; the store is to be opened anew then.
+
+    Raises StorageMoved where the rows are elsewhere than in this directory.
+    """
+    store.mark = None
+    with store.transaction():
+        moved = read_mark(store)
+        if moved is None or engine_in_use(store.directory) != store.engine:
+            return
+        if moved.place != name_place(moved.engine, store.directory):
+            raise moved
+        if moved.is_copy:
+            remove_mark(store)
+        elif moved.engine != store.engine:
+            _require_copy(store, moved)
+            write_word(store.directory, IN_USE, moved.engine)
+
+
+def _require_copy(store: Storage, moved: StorageMoved) -> None:
+    """StorageMoved if what the rows were moved to is not there: another machine may have a directory of this name."""
+    if {store.engine, moved.engine} <= set(SAME_FILE):
+        return
+    target = store.open_other(moved.engine, create=False)
+    try:
+        with target.snapshot():
+            copy = read_mark(target)
+    finally:
+        target.close()
+    if copy is None or not copy.is_copy or copy.place != name_place(store.engine, store.directory):
+        raise moved

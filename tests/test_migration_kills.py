@@ -1,0 +1,148 @@
+"""A migration killed at each of its steps, in every direction: every call goes on, and it can simply be run again."""
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import re
+
+import pytest
+from conftest import share
+
+from milestone_persist.cli import Console, main
+from milestone_persist.operations import migration, transfer
+from milestone_persist.storage import switching
+
+LOCAL = ("file", "hybrid", "database")
+DIRECTIONS = [*itertools.permutations(LOCAL, 2), ("hybrid", "postgresql"), ("file", "postgresql"),
+              ("postgresql", "hybrid"), ("postgresql", "file")]
+# (where a name is looked up, the name, which of its calls does not come about)
+STEPS = [(migration, "write_export", 1), (migration, "copy_rows", 1), (migration, "place_record", 2),
+         (migration, "mark_copy", 1), (migration, "digest_rows", 1), (migration, "digest_rows", 2),
+         (migration, "fix_backend", 1), (migration, "mark_retired", 1), (migration, "finish_switch", 1),
+         (switching, "write_word", 1), (migration, "fix_backend", 2), (migration, "_open_up", 1),
+         (migration, "remove_mark", 1), (migration, "_set_old_store_aside", 1), (migration, "_log", 1)]
+
+LATE = re.compile('late|milestone_updated|"id":"MS-1"')  # what is done after the kill
+
+
+@pytest.fixture(autouse=True)
+def small_portions(monkeypatch):
+    monkeypatch.setattr(transfer, "PORTION", 3)
+
+
+class Machine:
+    """Runs command lines on a directory of its own; what does not end with status 0 fails."""
+
+    def __init__(self, directory, clock, environ):
+        self.directory, self.clock, self.environ = directory, clock, environ
+
+    def call(self, *words):
+        status, out, err = self.attempt(*words)
+        assert status == 0, err
+        return out
+
+    def attempt(self, *words, **environ):
+        """Status, what was printed, what was said on standard error."""
+        out, err = io.BytesIO(), io.BytesIO()
+        given = {"PATH": os.environ["PATH"], **self.environ, **environ, "MILESTONE_DIR": str(self.directory)}
+        status = main(list(words), Console(io.BytesIO(), out, err, given, self.clock))
+        return status, out.getvalue().decode(), err.getvalue().decode()
+
+    def export(self):
+        """The lines of an export, but for what the agent `late` and its session have done, and the record changed."""
+        path = self.directory.parent / f"{os.urandom(4).hex()}.jsonl"
+        self.call("export-coordination", str(path))
+        return [line for line in path.read_text().splitlines() if not LATE.search(line)]
+
+    def words(self):
+        """What the settings say is fixed, and in use."""
+        return [path.read_text().strip() if path.exists() else "" for path in (
+            self.directory / "config" / name for name in ("storage-backend.txt", "backend-in-use.txt"))]
+
+
+@pytest.fixture
+def machine(request, directory, clock):
+    """A directory; with PostgreSQL set if the test names it in its parameters."""
+    names = request.node.callspec.params.values() if hasattr(request.node, "callspec") else ()
+    environ = request.getfixturevalue("postgresql_environ") if "postgresql" in names else {}
+    return Machine(directory, clock, environ)
+
+
+def backend_of(engine):
+    return "database" if engine == "postgresql" else engine
+
+
+def fill(machine, start):
+    """A store on that engine, fixed by hand, with something in every table that matters."""
+    machine.call("migrate-storage-backend", backend_of(start))
+    assert machine.words()[1] == start
+    for number in range(3):
+        machine.call("create-milestone-record", f"MS-{number}", f"title: {number}\n")
+    machine.call("delete-milestone-record", "MS-2")
+    machine.call("register-agent", "a", "validation", "MS-0", "planning-1")
+    machine.call("save-agent-state", "a", "k", "v")
+    for number in range(4):
+        machine.call("send-agent-message", "a", "a", "progress_update", json.dumps({"n": number}))
+
+
+def killed(machine, words, module, name, turn, monkeypatch):
+    """Whether the call was killed: at the `turn`-th call of a function, as kill -9 does."""
+    child = os.fork()
+    if child == 0:
+        try:
+            real, left = getattr(module, name), [turn]
+
+            def die(*given, **named):
+                left[0] -= 1
+                if not left[0]:
+                    os._exit(9)
+                return real(*given, **named)
+
+            monkeypatch.setattr(module, name, die)
+            machine.call(*words)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1] >> 8
+    assert status in (0, 9)
+    return status == 9
+
+
+@pytest.mark.parametrize("start, end, step", [
+    (*direction, step) for place, direction in enumerate(DIRECTIONS) for step in share(STEPS, place, 3)],
+    ids=lambda value: value if isinstance(value, str) else f"{value[1]}-{value[2]}")
+def test_killed_at_any_step_everybody_goes_on_and_it_can_be_run_again(machine, monkeypatch, start, end, step):
+    fill(machine, start)
+    before = machine.export()
+    late = {"SESSION_ID": "execution-late"}
+    killed(machine, ["migrate-storage-backend", backend_of(end)], *step, monkeypatch)
+    assert machine.call("load-agent-state", "a", "k") == "v"
+    assert machine.call("read-milestone-record", "MS-1") == "title: 1\n"
+    machine.call("doctor")
+    status, _, err = machine.attempt("save-agent-state", "late", "k", "after", **late)
+    assert (status, err) == (0, "")
+    machine.call("update-milestone-record", "MS-1", "title: late")
+    machine.call("migrate-storage-backend", backend_of(end))
+    assert machine.words() == [backend_of(end), end]
+    assert machine.call("load-agent-state", "late", "k") == "after"
+    assert machine.call("read-milestone-record", "MS-1") == "title: late"
+    assert machine.export() == before
+    assert machine.call("doctor").startswith("sound")
+    machine.call("migrate-storage-backend", backend_of(start))
+    machine.call("update-milestone-record", "MS-1", "title: later")
+    machine.call("migrate-storage-backend", backend_of(end))
+    assert machine.call("read-milestone-record", "MS-1") == "title: later"
+
+
+def test_every_step_is_one_that_some_direction_takes(directory, clock, monkeypatch):
+    """So that the steps above do not silently become names that nobody calls."""
+    reached = set()
+    for place, (start, end) in enumerate([("database", "hybrid"), ("hybrid", "file")]):
+        for module, name, turn in STEPS:
+            machine = Machine(directory.parent / f"{place}-{name}-{turn}" / ".milestones", clock, {})
+            fill(machine, start)
+            if killed(machine, ["migrate-storage-backend", end], module, name, turn, monkeypatch):
+                reached.add((name, turn))
+    assert reached == {(name, turn) for _, name, turn in STEPS}
