@@ -6,8 +6,9 @@ before the new one loses its own.
 """
 from __future__ import annotations
 
+from ..errors import StorageError
 from .interface import COPY, READ_MARK, RETIRED, StorageMoved
-from .selection import IN_USE, engine_in_use, name_place, write_word
+from .selection import IN_USE, mark_of, name_place, write_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,18 +50,34 @@ def finish_switch(store: Storage) -> None:
 
     Raises StorageMoved where the rows are elsewhere than in this directory.
     """
-    store.mark = None
-    with store.transaction():
-        moved = read_mark(store)
-        if moved is None or engine_in_use(store.directory) != store.engine:
-            return
-        if moved.place != name_place(moved.engine, store.directory):
-            raise moved
-        if moved.is_copy:
-            remove_mark(store)
-        elif moved.engine != store.engine:
-            _require_copy(store, moved)
-            write_word(store.directory, IN_USE, moved.engine)
+    note, store.mark = store.mark, None
+
+    def is_noted() -> bool:
+        return mark_of(store.directory) != note
+
+    try:
+        if not is_noted():
+            with store.transaction():
+                if not is_noted():
+                    _take_step(store)
+    except StorageMoved:
+        raise
+    except StorageError:
+        if not is_noted():  # else somebody has finished it, and the store was set aside
+            raise
+
+
+def _take_step(store: Storage) -> None:
+    moved = read_mark(store)
+    if moved is None:
+        return
+    if moved.place != name_place(moved.engine, store.directory):
+        raise moved
+    if moved.is_copy:
+        remove_mark(store)
+    elif moved.engine != store.engine:
+        _require_copy(store, moved)
+        write_word(store.directory, IN_USE, moved.engine)
 
 
 def _require_copy(store: Storage, moved: StorageMoved) -> None:
