@@ -174,6 +174,20 @@ def test_a_schema_that_belongs_to_something_else_is_left_alone(connect, postgres
     assert postgresql.query(f"SELECT count(*) FROM pg_class WHERE relnamespace = '{unmade}'::regnamespace") == "1"
 
 
+@pytest.mark.parametrize("columns, more", [
+    ("version text", ""), ("number integer", ""), ("version text", "CREATE TABLE {}.agent_coordination_config (key text, "
+     "value text)"), ("version bigint", "CREATE TABLE {}.agent_coordination_config (key text, value text)"),
+    ("version text", "CREATE TABLE {0}.agent_coordination_config (key text, value text); "
+                     "INSERT INTO {0}.schema_version VALUES ('20240101')")])
+@pytest.mark.parametrize("words", [["list-coordination-sessions"], ["save-agent-state", "a", "k", "v"]])
+def test_a_schema_version_of_another_program_is_told(cli, postgresql, unmade, columns, more, words):
+    postgresql.query(f"CREATE SCHEMA {unmade}; CREATE TABLE {unmade}.schema_version ({columns}); {more.format(unmade)}")
+    result = cli(*words)
+    assert (result.status, result.out) == (3, b"")
+    assert f'the schema "{unmade}" belongs to another program' in result.err
+    assert "MILESTONE_DATABASE_SCHEMA" in result.err
+
+
 def test_doctor_tells_what_was_switched_off(store, cli, postgresql, schema):
     store.initialize_agent_coordination()
     assert cli("doctor").text.startswith("sound: postgresql://")
@@ -434,6 +448,11 @@ def test_the_password_shows_nowhere(directory, environ, postgresql, need):
     (lambda url: url.replace(ENCODED, "wrong/secret"), "must be postgresql://USER:PASSWORD@HOST"),
     (lambda url: url + "?connection_limit=5", "invalid URI query parameter.*correct MILESTONE_DATABASE_URL"),
     (lambda url: "mysql://u:wrong-secret@h/d", "must be postgresql://"),
+    (lambda url: "postgresql://user:wrong-secret", "must be postgresql://USER:PASSWORD@HOST"),
+    (lambda url: "postgresql://u@h:1,user:wrong-secret/d", "must be postgresql://USER:PASSWORD@HOST"),
+    (lambda url: "postgresql://[::1]:wrong-secret/d", "must be postgresql://USER:PASSWORD@HOST"),
+    (lambda url: url + "?sslpassword=wrong-secret", "sslpassword .* everybody could see .* a service file"),
+    (lambda url: url + "?sslmode=disable&sslpass%77ord=wrong-secret", "sslpassword .* everybody could see"),
 ])
 def test_what_is_wrong_with_the_url_is_told_without_the_password(cli, postgresql, change, message):
     result = cli("register-agent", "a", "validation", "m", "s", MILESTONE_DATABASE_URL=change(postgresql.tcp_url))
@@ -451,6 +470,12 @@ def test_what_the_url_leaves_out_comes_from_the_environment(directory, environ, 
         assert store.load_agent_state("a", "k") == "v"
 
 
+@pytest.mark.parametrize("url", ["postgresql://u@h:5432,[::1]:5433,other/d", "postgresql://u@%2Ftmp/d",
+                                 "postgresql://u@[fe80::1%25eth0]/d", "postgresql:///d?host=/tmp&port=5", "postgres://"])
+def test_a_url_with_hosts_of_every_kind_is_taken(url):
+    assert DatabaseUrl(url, {}).url.partition("?")[0].rstrip("/") == url.partition("?")[0].rstrip("/")
+
+
 @pytest.mark.parametrize("url", ["postgresql://u@h/d?password=top%20secret&sslmode=require",
                                  "postgres://u:top%20secret@h/d?sslmode=require"])
 def test_the_password_goes_to_the_environment(url):
@@ -463,11 +488,38 @@ def test_a_schema_name_must_be_plain(cli):
     assert result.status == 3 and "use letters, digits and _" in result.err
 
 
-def test_a_user_without_the_right_to_make_a_schema_is_told_so(cli, postgresql, unmade):
-    postgresql.query("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN")
-    result = cli("register-agent", "a", "validation", "m", "s",
-                 MILESTONE_DATABASE_URL=postgresql.url.replace("tester@", "guest@"))
+@pytest.fixture
+def guest(postgresql):
+    """A role that may do nothing, and the URL of the server for it."""
+    postgresql.query("DROP ROLE IF EXISTS guest")
+    postgresql.query("CREATE ROLE guest LOGIN")
+    yield postgresql.url.replace("tester@", "guest@")
+    postgresql.query("DROP OWNED BY guest")
+
+
+def test_a_user_without_the_right_to_make_a_schema_is_told_so(cli, guest, unmade):
+    result = cli("register-agent", "a", "validation", "m", "s", MILESTONE_DATABASE_URL=guest)
     assert result.status == 3 and "permission denied" in result.err and "CREATE on the database" in result.err
+
+
+@pytest.mark.parametrize("words", [["list-coordination-sessions"], ["save-agent-state", "a", "k", "v"], ["doctor"]])
+def test_a_user_who_may_not_use_the_schema_is_told_so(store, cli, postgresql, schema, guest, words):
+    store.save_agent_state("a", "k", "v")
+    result = cli(*words, MILESTONE_DATABASE_URL=guest)
+    assert (result.status, result.out) == (3, b"")
+    assert f'may not use the schema "{schema}": GRANT USAGE ON SCHEMA' in result.err
+    postgresql.query(f"GRANT USAGE ON SCHEMA {schema} TO guest")
+    result = cli(*words, MILESTONE_DATABASE_URL=guest)
+    assert (result.status, result.out) == (3, b"") and "permission denied" in result.err
+
+
+def test_a_user_whose_transactions_only_read_by_default_can_make_the_schema(cli, postgresql, unmade, guest):
+    postgresql.query("GRANT CREATE ON DATABASE postgres TO guest")
+    postgresql.query("ALTER ROLE guest SET default_transaction_read_only = on")
+    result = cli("list-coordination-sessions", MILESTONE_DATABASE_URL=guest)
+    assert (result.status, result.err) == (0, "")
+    assert cli("save-agent-state", "a", "k", "v", MILESTONE_DATABASE_URL=guest).status == 0
+    assert cli("load-agent-state", "a", "k", MILESTONE_DATABASE_URL=guest).text == "v"
 
 
 def test_a_database_in_another_encoding_is_refused(cli, postgresql):

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 STEPS = ("milestone-coordination.postgresql.sql",)  # file n of sql/ brings a schema of version n - 1 to version n
 NEWEST = len(STEPS)
 
-_MISSING = ("42P01", "3F000")  # SQLSTATE: no such table, no such schema
+_MISSING = ("42P01", "3F000")  # SQLSTATE: no such table, no such schema; or there is one that may not be used
+_OTHERWISE = ("42703", "42883")  # no such column, none of that type
 _VERSION = ("SELECT row_to_json(q) FROM (SELECT max(version) AS version, current_setting('server_version') AS server, "
             "(SELECT set_config('synchronous_commit', 'off', false) FROM agent_coordination_config "
             "WHERE key = 'synchronous' AND value = 'normal') AS commit FROM schema_version) AS q;")
+_PLACE = ("SELECT row_to_json(q) FROM (SELECT to_regclass('schema_version') IS NOT NULL AS made, "
+          "EXISTS (SELECT FROM pg_namespace WHERE nspname = {0} AND NOT has_schema_privilege(oid, 'USAGE')) AS closed) "
+          "AS q;")
 _SERVER = ("SELECT row_to_json(q) FROM (SELECT current_setting('server_version') AS server, "
            "current_setting('server_version_num')::integer AS number, "
            "current_setting('server_encoding') AS encoding) AS q;")
@@ -36,7 +40,7 @@ class Schema:
         """
         self.passing = False
         psql.ask(f"SET search_path = {name}, pg_temp;")
-        found = _read_version(psql)
+        found = _read_version(psql, name) or _look_closer(psql, name)
         if found is None:
             _require_suitable(psql)
             if create:
@@ -44,7 +48,7 @@ class Schema:
             else:
                 self.passing = True
                 _enter_empty(psql)
-            found = _read_version(psql) or {}
+            found = _read_version(psql, name) or {}
         elif found["version"] < NEWEST:
             _take_steps(psql, name, guard)
             found["version"] = NEWEST
@@ -54,13 +58,37 @@ class Schema:
                                "use a newer milestone_persist")
 
 
-def _read_version(psql: Psql) -> Row | None:
+def _read_version(psql: Psql, name: str) -> Row | None:
     try:
-        return read_row(psql.ask(_VERSION)[0])
+        found = read_row(psql.ask(_VERSION)[0])
     except Failed as error:
+        if error.state in _OTHERWISE:
+            raise _foreign(name) from None
         if error.state not in _MISSING:
             raise
         return None
+    if not isinstance(found["version"], int):
+        raise _foreign(name)
+    return found
+
+
+def _look_closer(psql: Psql, name: str) -> Row | None:
+    """Why no version could be read: None if there is none; it may have been made this moment."""
+    place = read_row(psql.ask(_PLACE.format(write_text(name.strip('"'))))[0])
+    if place["closed"]:
+        raise StorageError(f"this user may not use the schema {name}: GRANT USAGE ON SCHEMA and rights on its tables, "
+                           "or name another schema in MILESTONE_DATABASE_SCHEMA")
+    if not place["made"]:
+        return None
+    found = _read_version(psql, name)
+    if found is None:
+        raise _foreign(name)
+    return found
+
+
+def _foreign(name: str) -> StorageError:
+    return StorageError(f"the schema {name} belongs to another program, which has a table schema_version of its own: "
+                        "name another schema in MILESTONE_DATABASE_SCHEMA")
 
 
 def _require_suitable(psql: Psql) -> None:
@@ -75,11 +103,11 @@ def _require_suitable(psql: Psql) -> None:
 
 def _take_steps(psql: Psql, name: str, guard: str) -> None:
     """Make the schema or bring it up to date, whole or not at all; of several processes one does it."""
-    psql.ask(f"BEGIN\\; SELECT {guard};")
+    psql.ask(f"BEGIN READ WRITE\\; SELECT {guard};")
     try:
         psql.ask(f"CREATE SCHEMA IF NOT EXISTS {name};")
-        made = read_row(psql.ask("SELECT row_to_json(q) FROM (SELECT to_regclass('schema_version') AS made) AS q;")[0])
-        version = (_read_version(psql) or {})["version"] if made["made"] else 0
+        found = _look_closer(psql, name)  # asking for the version of what is not there would end the transaction
+        version = found["version"] if found else 0
         for step in STEPS[version:]:
             _run_script(psql, step)
         psql.ask("COMMIT;")
@@ -91,7 +119,7 @@ def _take_steps(psql: Psql, name: str, guard: str) -> None:
 
 def _enter_empty(psql: Psql) -> None:
     name = f'"milestone_persist_empty_{os.urandom(6).hex()}"'
-    psql.ask(f"BEGIN\\; CREATE SCHEMA {name}\\; SET LOCAL search_path = {name}, pg_temp;")
+    psql.ask(f"BEGIN READ WRITE\\; CREATE SCHEMA {name}\\; SET LOCAL search_path = {name}, pg_temp;")
     for step in STEPS:
         _run_script(psql, step)
 

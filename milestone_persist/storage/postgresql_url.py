@@ -25,10 +25,15 @@ class DatabaseUrl:
         authority, _, name = rest.partition("/")
         userinfo, at, hosts = authority.rpartition("@")
         user, _, password = userinfo.partition(":")
-        if scheme not in ("postgresql", "postgres") or "@" in name + query or "@" in user + password:
+        if (scheme not in ("postgresql", "postgres") or "@" in name + query or "@" in user + password
+                or not all(map(_has_plain_port, hosts.split(",")))):
             raise StorageError("MILESTONE_DATABASE_URL must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with "
                                "every @ : / ? # % in USER or PASSWORD written as %40 %3A %2F %3F %23 %25")
-        options = [item.partition("=") for item in query.split("&") if item]
+        options = [(_decode(key), sign, value) for key, sign, value in
+                   (item.partition("=") for item in query.split("&") if item)]
+        if "sslpassword" in dict((key, value) for key, _, value in options):
+            raise StorageError("the sslpassword in MILESTONE_DATABASE_URL would stand on psql's command line, where "
+                               "everybody could see it: put it into a service file, which PGSERVICE names")
         passwords = [value for key, _, value in options if key == "password"] or [password]
         kept = "&".join(key + sign + value for key, sign, value in options if key != "password")
         self.shown = f"{scheme}://{hosts or dict((key, value) for key, _, value in options).get('host', '')}/{name}"
@@ -40,9 +45,7 @@ class DatabaseUrl:
         self.variables = {"PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "milestone_persist", **os.environ, **environ,
                           "PGCLIENTENCODING": "UTF8", "LC_ALL": "C"}
         if passwords[-1]:
-            from urllib.parse import unquote
-
-            self.variables["PGPASSWORD"] = unquote(passwords[-1])
+            self.variables["PGPASSWORD"] = _decode(passwords[-1])
 
     def explain(self, said: str) -> StorageError:
         """The error for a connection that could not be made, from what psql said of it."""
@@ -57,3 +60,17 @@ class DatabaseUrl:
         elif "URI" in reason:
             advice = "correct MILESTONE_DATABASE_URL"
         return StorageError(f"cannot reach PostgreSQL at {self.shown}: {reason[:300]}; {advice}")
+
+
+def _decode(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
+
+
+def _has_plain_port(host: str) -> bool:
+    """Whether what follows a host is a port; else it may be a password, which must not be shown."""
+    port = host.rpartition("]")[2].partition(":")[2]
+    return not port or (port.isascii() and port.isdigit() and len(port) < 6)
