@@ -175,8 +175,9 @@ def test_a_schema_that_belongs_to_something_else_is_left_alone(connect, postgres
 
 
 @pytest.mark.parametrize("columns, more", [
-    ("version text", ""), ("number integer", ""), ("version text", "CREATE TABLE {}.agent_coordination_config (key text, "
-     "value text)"), ("version bigint", "CREATE TABLE {}.agent_coordination_config (key text, value text)"),
+    ("version text", ""), ("number integer", ""),
+    ("version text", "CREATE TABLE {}.agent_coordination_config (key text, value text)"),
+    ("version bigint", "CREATE TABLE {}.agent_coordination_config (key text, value text)"),
     ("version text", "CREATE TABLE {0}.agent_coordination_config (key text, value text); "
                      "INSERT INTO {0}.schema_version VALUES ('20240101')")])
 @pytest.mark.parametrize("words", [["list-coordination-sessions"], ["save-agent-state", "a", "k", "v"]])
