@@ -59,7 +59,7 @@ def _finish_switch(store: Storage) -> None:
 
 
 def _grow(store: Storage, release: Callable[[], None]) -> None:
-    from .operations.migration import grow
+    from .operations.scaling import grow
 
     if grow(store):
         release()

@@ -99,7 +99,7 @@ def test_everything_comes_back_and_no_confirmed_write_is_lost(tmp_path, postgres
 def moved(directory, backend, environ):
     """Migrate as `migrate_storage_backend` of a command line does: whatever is set, from what is in use."""
     from milestone_persist.opening import open_for
-    from milestone_persist.operations.migration import choose_backend
+    from milestone_persist.operations.scaling import choose_backend
 
     store = open_for(str(directory), environ, backend="in use")
     try:

@@ -61,7 +61,7 @@ def migrate_storage_backend(store: Storage, backend: str, *, dry_run: bool = Fal
 
     Example: migrate_storage_backend database --dry-run
     """
-    from .migration import choose_backend
+    from .scaling import choose_backend
 
     return choose_backend(store, backend, dry_run)
 
