@@ -12,6 +12,10 @@ from milestone_persist import StorageError, open_store
 MILESTONES, AGENTS, MESSAGES, KEYS = size((120, 100, 1_000, 250), (120, 500, 20_000, 5_000))
 WHEN = "2026-01-01 00:00:00.000"
 
+# (backend, whether PostgreSQL is set for who moves everything, and for the writer)
+LEGS = [("hybrid", False, False), ("database", False, False), ("database", True, False), ("file", True, True),
+        ("database", True, True), ("hybrid", True, True), ("file", True, True)]
+
 
 def make_rows():
     """An export of a large store, as export_coordination would write it."""
@@ -77,15 +81,16 @@ def test_everything_comes_back_and_no_confirmed_write_is_lost(tmp_path, postgres
         store.save_agent_state("writer", "first", "x")
         before = export(store, tmp_path / "before.jsonl")
     confirmed = ["first"]
-    for leg, (backend, environ) in enumerate([("hybrid", {}), ("database", {}), ("database", postgresql_environ),
-                                              ("file", postgresql_environ)]):
-        writer = Writer(directory, {} if leg < 3 else postgresql_environ)
+    for backend, environ, theirs in LEGS:
+        environ, theirs = (postgresql_environ if shared else {} for shared in (environ, theirs))
+        writer = Writer(directory, theirs)
         writer.start()
         try:
             assert moved(directory, backend, environ)
         finally:
             writer.over.set()
             writer.join()
+        assert theirs != environ or writer.told == []
         confirmed += writer.confirmed
         with open_store(directory, environ=environ) as store:
             assert store.get_current_storage_backend() == backend
