@@ -20,8 +20,8 @@ DIRECTIONS = [*itertools.permutations(LOCAL, 2), ("hybrid", "postgresql"), ("fil
 # (where a name is looked up, the name, which of its calls does not come about)
 STEPS = [(migration, "write_export", 1), (migration, "copy_rows", 1), (migration, "place_record", 2),
          (migration, "mark_copy", 1), (migration, "digest_rows", 1), (migration, "digest_rows", 2),
-         (migration, "fix_backend", 1), (migration, "mark_retired", 1), (migration, "finish_switch", 1),
-         (switching, "write_word", 1), (migration, "fix_backend", 2), (migration, "_open_up", 1),
+         (migration, "mark_retired", 1), (migration, "finish_switch", 1), (switching, "fix_backend", 1),
+         (switching, "write_word", 1), (migration, "fix_backend", 1), (migration, "_open_up", 1),
          (migration, "remove_mark", 1), (migration, "_set_old_store_aside", 1), (migration, "_log", 1)]
 
 LATE = re.compile('late|milestone_updated|"id":"MS-1"')  # what is done after the kill
@@ -140,9 +140,9 @@ def test_every_step_is_one_that_some_direction_takes(directory, clock, monkeypat
     """So that the steps above do not silently become names that nobody calls."""
     reached = set()
     for place, (start, end) in enumerate([("database", "hybrid"), ("hybrid", "file")]):
-        for module, name, turn in STEPS:
-            machine = Machine(directory.parent / f"{place}-{name}-{turn}" / ".milestones", clock, {})
+        for number, step in enumerate(STEPS):
+            machine = Machine(directory.parent / f"{place}-{number}" / ".milestones", clock, {})
             fill(machine, start)
-            if killed(machine, ["migrate-storage-backend", end], module, name, turn, monkeypatch):
-                reached.add((name, turn))
-    assert reached == {(name, turn) for _, name, turn in STEPS}
+            if killed(machine, ["migrate-storage-backend", end], *step, monkeypatch):
+                reached.add(step)
+    assert reached == set(STEPS)

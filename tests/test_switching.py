@@ -43,7 +43,7 @@ def fail(monkeypatch, module, name, error):
 
 # Who writes meanwhile
 
-@pytest.mark.parametrize("name", ["fix_backend", "mark_retired", "finish_switch", "_settle", "_open_up",
+@pytest.mark.parametrize("name", ["mark_retired", "finish_switch", "fix_backend", "_settle", "_open_up",
                                   "_set_old_store_aside", "_log"])
 @pytest.mark.parametrize("end", ["file", "database"])
 def test_reading_is_possible_at_each_step_though_the_backend_was_fixed(machine, monkeypatch, name, end):
@@ -187,6 +187,34 @@ def test_what_can_be_neither_noted_nor_taken_back_is_not_called_the_old_store(di
     assert machine.call("doctor").startswith("sound")
     assert machine.words() == ["", "hybrid"]
     assert machine.call("read-milestone-record", "ms-1") == "title: 1"
+
+
+@pytest.mark.parametrize("module, name", [(migration, "mark_retired"), (migration, "finish_switch"),
+                                          (switching, "fix_backend"), (switching, "write_word"),
+                                          (migration, "fix_backend"), (migration, "_open_up")])
+def test_after_an_interrupt_everybody_goes_on(machine, monkeypatch, module, name):
+    with monkeypatch.context() as patched:
+        fail(patched, module, name, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            machine.call("migrate-storage-backend", "file")
+    machine.call("update-milestone-record", "ms-1", "title: second")
+    assert machine.call("read-milestone-record", "ms-1") == "title: second"
+    machine.call("migrate-storage-backend", "file")
+    assert machine.words() == ["file", "file"]
+    assert machine.call("read-milestone-record", "ms-1") == "title: second"
+
+
+def test_where_what_is_fixed_cannot_be_changed_the_old_store_goes_on(machine, monkeypatch):
+    with monkeypatch.context() as patched:
+        fail(patched, switching, "fix_backend", full())
+        assert machine.attempt("migrate-storage-backend", "database")[0] == 3
+    assert machine.words() == ["hybrid", "hybrid"]
+    with monkeypatch.context() as patched:
+        fail(patched, migration, "fix_backend", full())
+        status, _, err = machine.attempt("migrate-storage-backend", "database")
+    assert status == 0 and "everything was moved to the database backend, but: cannot write" in err
+    assert machine.words() == ["moving", "database"]
+    assert machine.call("read-milestone-record", "ms-1") == "title: first"
 
 
 def test_another_process_may_have_noted_it(machine, monkeypatch):

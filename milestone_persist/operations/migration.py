@@ -5,7 +5,7 @@ import os
 
 from ..errors import MilestoneError, Refused, StorageError
 from ..storage.directory import move_files
-from ..storage.selection import FIXED, MOVING, database_url, engine_in_use, fix_backend, name_place, read_word
+from ..storage.selection import FIXED, database_url, engine_in_use, fix_backend, name_place, read_word
 from ..storage.switching import SAME_FILE, finish_switch, mark_copy, mark_retired, read_mark, remove_mark
 from ..vocabulary import BACKENDS, check_word
 from .backups import stamp, write_export
@@ -44,22 +44,12 @@ def migrate(store: Storage, backend: str, dry_run: bool = False, fixed: str | No
         raise Refused(f"the {backend} backend is in use already: nothing was moved")
     if dry_run:
         return told
-    word = read_word(store.directory, FIXED)
-    try:
-        with store.transaction():
-            prepare_source(store)
-            told["backup"] = write_export(store, os.path.join(store.directory, "backups", f"{when}-{old}.jsonl"))
-            told["rows"] = _fill_new_store(store, engine, when)
-            if fixed is not None:
-                fix_backend(store.directory, MOVING)
-            mark_retired(store, engine)
-        _switch(store, engine)
-    except Unfinished:
-        raise
-    except BaseException:
-        if read_word(store.directory, FIXED) != word:
-            fix_backend(store.directory, word)
-        raise
+    with store.transaction():
+        prepare_source(store)
+        told["backup"] = write_export(store, os.path.join(store.directory, "backups", f"{when}-{old}.jsonl"))
+        told["rows"] = _fill_new_store(store, engine, when)
+        mark_retired(store, engine)
+    _switch(store, engine)
     _settle(store, engine, when, fixed)
     _log(store, told)
     return told
@@ -141,11 +131,12 @@ def _require_equal(old: dict[str, tuple[int, str]], new: dict[str, tuple[int, st
 
 def _switch(store: Storage, engine: str) -> None:
     """Note that the new store is in use; where that fails, the old one counts again. Unfinished if that fails too."""
+    word = read_word(store.directory, FIXED)
     try:
         finish_switch(store)
     except MilestoneError as error:
         try:
-            switched = _take_back(store, engine)
+            switched = _take_back(store, engine, word)
         except MilestoneError:
             raise Unfinished(f"everything was moved to the {engine} backend, but that could not be noted ({error}): "
                              "the next call does it") from None
@@ -153,14 +144,16 @@ def _switch(store: Storage, engine: str) -> None:
             raise
 
 
-def _take_back(store: Storage, engine: str) -> bool:
-    """Let the old store count again; whether the switch was finished by another process instead."""
+def _take_back(store: Storage, engine: str, fixed: str) -> bool:
+    """Let the old store count again, with what was fixed; whether another process finished the switch instead."""
     with store.transaction():
         if engine_in_use(store.directory) == engine:
             return True
         if {engine, store.engine} <= set(SAME_FILE):
             _move_records(store, engine, store.engine)
         remove_mark(store)
+    if read_word(store.directory, FIXED) != fixed:
+        fix_backend(store.directory, fixed)
     return False
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import StorageError
 from .interface import COPY, READ_MARK, RETIRED, StorageMoved
-from .selection import IN_USE, mark_of, name_place, write_word
+from .selection import FIXED, IN_USE, MOVING, database_url, fix_backend, mark_of, name_place, read_word, write_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def _take_step(store: Storage) -> None:
         remove_mark(store)
     elif moved.engine != store.engine:
         _require_copy(store, moved)
+        if read_word(store.directory, FIXED) or database_url(store.environ):  # it would contradict
+            fix_backend(store.directory, MOVING)
         write_word(store.directory, IN_USE, moved.engine)
 
 
