@@ -301,6 +301,16 @@ def test_a_record_that_changed_on_its_way_is_noticed(machine, monkeypatch, end):
     assert machine.call("read-milestone-record", "ms-1") == "title: first"
 
 
+def test_an_old_store_below_backups_can_be_restored(machine):
+    machine.call("save-agent-state", "a", "k", "old")
+    machine.call("migrate-storage-backend", "file")
+    machine.call("save-agent-state", "a", "k", "new")
+    kept, = machine.directory.glob("backups/*/coordination.db")
+    machine.call("restore-coordination", str(kept))
+    assert machine.call("load-agent-state", "a", "k") == "old"
+    machine.call("save-agent-state", "a", "k", "newer")
+
+
 # PostgreSQL
 
 @pytest.fixture
