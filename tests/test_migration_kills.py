@@ -58,7 +58,7 @@ class Machine:
 
     def words(self):
         """What the settings say is fixed, and in use."""
-        return [path.read_text().strip() if path.exists() else "" for path in (
+        return [path.read_text().split()[0] if path.exists() else "" for path in (
             self.directory / "config" / name for name in ("storage-backend.txt", "backend-in-use.txt"))]
 
 

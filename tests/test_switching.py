@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 
 import pytest
 from test_migration_kills import Machine
@@ -397,6 +398,42 @@ def test_another_machine_whose_directory_has_the_same_name_does_not_follow(share
     status, _, err = shared.attempt("save-agent-state", "a", "k", "w")
     assert status == 3 and "moved to the hybrid backend in" in err
     assert not (shared.directory / "coordination.db").exists()
+
+
+@pytest.mark.parametrize("name", ["digest_rows", "mark_retired", "finish_switch", "_settle", "_open_up"])
+def test_a_twin_does_not_use_a_copy_that_is_not_finished(shared, tmp_path, monkeypatch, name):
+    image, mine, told = tmp_path / "image", tmp_path / "mine", []
+    shared.call("migrate-storage-backend", "database")
+    shutil.copytree(shared.directory, image)  # another machine: its directory has the same name
+    shared.call("migrate-storage-backend", "hybrid")
+
+    def as_twin():
+        shared.directory.rename(mine)
+        image.rename(shared.directory)
+        told.append(shared.attempt("save-agent-state", "a", "k", "twin"))
+        shared.directory.rename(image)
+        mine.rename(shared.directory)
+
+    as_twin()
+    interrupt(monkeypatch, migration, name, as_twin)
+    shared.call("migrate-storage-backend", "database")
+    as_twin()
+    assert [(status, "being moved here" in err) for status, _, err in told] == [(3, False), (3, True), (0, False)]
+    assert shared.call("load-agent-state", "a", "k") == "twin"
+
+
+def test_a_twin_does_not_take_its_own_old_copy_for_where_the_rows_have_gone(shared, tmp_path, monkeypatch):
+    image, mine = tmp_path / "image", tmp_path / "mine"
+    shared.call("migrate-storage-backend", "database")
+    with monkeypatch.context() as patched:
+        fail(patched, migration, "mark_retired", full())
+        shared.attempt("migrate-storage-backend", "hybrid")  # what the twin once tried
+    shutil.copytree(shared.directory, image)
+    shared.call("migrate-storage-backend", "hybrid")
+    shared.directory.rename(mine)
+    image.rename(shared.directory)
+    status, _, err = shared.attempt("save-agent-state", "a", "k", "twin")
+    assert status == 3 and "moved to the hybrid backend" in err
 
 
 def test_without_the_url_it_is_told_how_to_move_to_sqlite(shared):

@@ -48,7 +48,7 @@ def migrate(store: Storage, backend: str, dry_run: bool = False, fixed: str | No
         prepare_source(store)
         told["backup"] = write_export(store, os.path.join(store.directory, "backups", f"{when}-{old}.jsonl"))
         told["rows"] = _fill_new_store(store, engine, when)
-        mark_retired(store, engine)
+        mark_retired(store, engine, when)
     _switch(store, engine)
     _settle(store, engine, when, fixed)
     _log(store, told)
@@ -62,7 +62,7 @@ def _fill_new_store(store: Storage, engine: str, when: str) -> dict[str, int]:
         _set_records_aside(store, when + "-unfinished")
     if {engine, store.engine} <= set(SAME_FILE):
         return _move_records(store, store.engine, engine)
-    return _copy_to(store, engine, when + "-unfinished")
+    return _copy_to(store, engine, when)
 
 
 def _set_records_aside(store: Storage, name: str) -> None:
@@ -77,14 +77,14 @@ def _set_records_aside(store: Storage, name: str) -> None:
                                "nothing was moved") from None
 
 
-def _copy_to(store: Storage, engine: str, name: str) -> dict[str, int]:
+def _copy_to(store: Storage, engine: str, when: str) -> dict[str, int]:
     """Fill the new store and compare it with the old one; what an attempt before this left there is set aside."""
-    target = store.open_other(engine, aside=os.path.join(store.directory, "backups", name))
+    target = store.open_other(engine, aside=os.path.join(store.directory, "backups", when + "-unfinished"))
     try:
         with target.transaction():
             _make_empty(store, target)
             copied = copy_rows(store, target)
-            mark_copy(target, store.engine)
+            mark_copy(target, store.engine, when)
         _require_equal(digest_rows(store), digest_rows(target), engine)
     finally:
         target.close()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RETIRED = "moved_to"  # the setting of a store that does not count: where the rows are
 COPY = "from "  # before that place, where the store is a copy of it that was not finished
-READ_MARK = f"SELECT value FROM agent_coordination_config WHERE key = '{RETIRED}'"
+READ_MARK = f"SELECT value, description AS move FROM agent_coordination_config WHERE key = '{RETIRED}'"
 
 
 class Clock:
@@ -42,10 +42,12 @@ class StorageMoved(StorageError):
     """The rows are in another store: open the storage again.
 
     place: engine and data directory, as a store that does not count names them
+    move: which move it was, as the marks of both stores name it
     is_copy: whether the store that was asked is a copy of that one which was not finished
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, move: str = "") -> None:
+        self.move = move
         self.is_copy = place.startswith(COPY)
         self.place = place[len(COPY):] if self.is_copy else place
         self.engine, _, self.directory = self.place.partition(" ")

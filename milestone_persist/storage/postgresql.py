@@ -26,7 +26,7 @@ _LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\
            f"SET idle_in_transaction_session_timeout = '{10 * BUSY_SECONDS}s'\\; "
            "SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval';")
 # Asked before a read outside of a transaction: another machine may have moved the rows.
-_MARK = f"SELECT row_to_json(q) FROM (SELECT ({READ_MARK}) AS value) AS q;\n"
+_MARK = f"SELECT row_to_json(q) FROM (SELECT (SELECT value FROM ({READ_MARK}) AS mark) AS value) AS q;\n"
 
 
 class PostgresqlStorage(Storage):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ENGINES = ("file", "hybrid", "database", "postgresql")
 FIXED = os.path.join("config", "storage-backend.txt")  # written by people, and by migrate_storage_backend
 MOVING = "moving"  # what stands there while that works: what is in use decides
-IN_USE = os.path.join("config", "backend-in-use.txt")  # where the rows are
+IN_USE = os.path.join("config", "backend-in-use.txt")  # where the rows are, and by which move they came there
 
 
 def database_url(environ: Mapping[str, str]) -> str:
@@ -118,11 +118,11 @@ def fix_backend(directory: str, word: str) -> None:
         raise cannot_write(path, error) from None
 
 
-def read_word(directory: str, name: str) -> str:
-    """The first word of a small file; "" if it is not there."""
+def read_word(directory: str, name: str, place: int = 0) -> str:
+    """The first word of a small file, or a later one; "" if it is not there."""
     try:
         with open(os.path.join(directory, name), encoding="utf-8", errors="replace") as file:
-            return (file.read(1000).split() or [""])[0]
+            return [*file.read(1000).split(), *[""] * (place + 1)][place]
     except OSError:
         return ""
 

@@ -2,7 +2,8 @@
 
 A store that does not count has a mark: `ENGINE DIRECTORY` where the rows are, or that after `from `, where it is a
 copy which is not in use yet. The note of what is in use is written between the two: after the old store got its mark,
-before the new one loses its own.
+before the new one loses its own. All three have the name of the move: another machine may have a directory of the same
+name.
 """
 from __future__ import annotations
 
@@ -20,24 +21,24 @@ SAME_FILE = ("hybrid", "database")  # both are coordination.db: only the records
 def read_mark(store: Storage) -> StorageMoved | None:
     """What the mark of a store tells, within the caller's transaction; None if it has none."""
     rows = store.execute(READ_MARK)
-    return StorageMoved(rows[0]["value"]) if rows else None
+    return StorageMoved(rows[0]["value"], rows[0]["move"]) if rows else None
 
 
-def mark_retired(store: Storage, engine: str) -> None:
+def mark_retired(store: Storage, engine: str, move: str) -> None:
     """Leave the mark that makes late writers follow, within the caller's transaction."""
-    _write_mark(store, name_place(engine, store.directory))
+    _write_mark(store, name_place(engine, store.directory), move)
 
 
-def mark_copy(store: Storage, engine: str) -> None:
+def mark_copy(store: Storage, engine: str, move: str) -> None:
     """Mark a copy of another store of the directory as not in use yet, within the caller's transaction."""
-    _write_mark(store, COPY + name_place(engine, store.directory))
+    _write_mark(store, COPY + name_place(engine, store.directory), move)
 
 
-def _write_mark(store: Storage, place: str) -> None:
+def _write_mark(store: Storage, place: str, move: str) -> None:
     store.execute("INSERT INTO agent_coordination_config (key, value, description, updated_at) "
-                  "VALUES (:key, :place, 'where the rows are', :now) "
-                  "ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-                  {"key": RETIRED, "place": place, "now": store.now()})
+                  "VALUES (:key, :place, :move, :now) ON CONFLICT (key) DO UPDATE SET value = excluded.value, "
+                  "description = excluded.description, updated_at = excluded.updated_at",
+                  {"key": RETIRED, "place": place, "move": move, "now": store.now()})
 
 
 def remove_mark(store: Storage) -> None:
@@ -74,16 +75,18 @@ def _take_step(store: Storage) -> None:
     if moved.place != name_place(moved.engine, store.directory):
         raise moved
     if moved.is_copy:
+        if moved.move != read_word(store.directory, IN_USE, 1):
+            raise moved
         remove_mark(store)
     elif moved.engine != store.engine:
         _require_copy(store, moved)
         if read_word(store.directory, FIXED) or database_url(store.environ):  # it would contradict
             fix_backend(store.directory, MOVING)
-        write_word(store.directory, IN_USE, moved.engine)
+        write_word(store.directory, IN_USE, f"{moved.engine} {moved.move}")
 
 
 def _require_copy(store: Storage, moved: StorageMoved) -> None:
-    """StorageMoved if what the rows were moved to is not there: another machine may have a directory of this name."""
+    """StorageMoved if what the rows were moved to is not there."""
     if {store.engine, moved.engine} <= set(SAME_FILE):
         return
     target = store.open_other(moved.engine, create=False)
@@ -92,5 +95,5 @@ def _require_copy(store: Storage, moved: StorageMoved) -> None:
             copy = read_mark(target)
     finally:
         target.close()
-    if copy is None or not copy.is_copy or copy.place != name_place(store.engine, store.directory):
+    if copy is None or not copy.is_copy or copy.move != moved.move:
         raise moved
