@@ -65,14 +65,14 @@ def _deliverables(data: Row) -> list[str]:
         weight = "" if planning else f" ({item['weight']} %)"
         saved = ", ".join(plain(row["agent_id"] if planning else f"{row['state_key']} of {row['agent_id']}")
                           for row in item["saved"])
-        lines.append(f"  {'present' if saved else 'missing'}: {plain(item['name'])}{weight}" +
-                     (f", by {saved}" if saved else ""))
+        word = "present" if saved else "empty" if item["empty"] else "missing"
+        lines.append(f"  {word}: {plain(item['name'])}{weight}" + (f", by {saved}" if saved else ""))
     return lines
 
 
 def work_orders(data: Row) -> str:
     lines = [f"session {plain(data['session_id'])} is active"]
-    for word, key in (("alive after all", "revived"), ("marked failed", "marked_failed"), ("ended", "ended")):
+    for word, key in (("marked failed", "marked_failed"), ("ended", "ended")):
         if data[key]:
             lines.append(f"{word}: " + " ".join(plain(name) for name in data[key]))
     if data["returned"] or data["dead_lettered"]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .registry import Operation
     from .storage.interface import Storage
 
+UNNOTICED = "Recovery"  # the group in which the caller's own heartbeat must not hide the silence of its session
+
 
 def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], opened: Callable[[], Storage],
                   release: Callable[[], None]) -> Any:
@@ -22,7 +24,7 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     """
     store = opened()
     try:
-        if op.opens and store.environ.get("AGENT_ID"):
+        if op.opens and op.group != UNNOTICED and store.environ.get("AGENT_ID"):
             _note_caller(store)
         data = op.run(store, args, options)
     except StorageMoved as moved:  # by another process; nothing was done

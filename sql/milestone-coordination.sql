@@ -81,7 +81,8 @@ CREATE TABLE IF NOT EXISTS agent_registry (
   spawn_time      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   last_heartbeat  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   completion_time TEXT,
-  error_info      TEXT
+  error_info      TEXT,
+  removed_version INTEGER NOT NULL DEFAULT 0    -- the highest version among its state keys that were removed
 );
 CREATE INDEX IF NOT EXISTS agent_registry_by_session ON agent_registry (session_id);
 CREATE INDEX IF NOT EXISTS agent_registry_by_milestone ON agent_registry (milestone_id);
@@ -126,11 +127,13 @@ CREATE TABLE IF NOT EXISTS agent_state (
   expires_at  TEXT,
   version     INTEGER NOT NULL DEFAULT 1 CHECK (version >= 1),
   is_json     INTEGER NOT NULL DEFAULT 0 CHECK (is_json IN (0, 1)),
+  saved_in    TEXT,                             -- the session in which it was saved, whose result it is
   PRIMARY KEY (agent_id, state_key),
   CHECK (is_json = 0 OR json_valid(state_value))
 );
 CREATE INDEX IF NOT EXISTS agent_state_expiring ON agent_state (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS agent_state_by_key ON agent_state (state_key);
+CREATE INDEX IF NOT EXISTS agent_state_by_session ON agent_state (saved_in);
 
 CREATE TABLE IF NOT EXISTS agent_checkpoints (
   checkpoint_id   TEXT PRIMARY KEY NOT NULL CHECK (checkpoint_id <> ''),
@@ -220,6 +223,19 @@ END;
 CREATE TRIGGER IF NOT EXISTS cleanup_expired_state AFTER INSERT ON agent_state
 BEGIN
   DELETE FROM agent_state WHERE expires_at <= NEW.updated_at;
+END;
+
+CREATE TRIGGER IF NOT EXISTS name_session_of_state AFTER INSERT ON agent_state WHEN NEW.saved_in IS NULL
+BEGIN
+  UPDATE agent_state SET saved_in = (SELECT session_id FROM agent_registry WHERE agent_id = NEW.agent_id)
+  WHERE agent_id = NEW.agent_id AND state_key = NEW.state_key;
+END;
+
+-- A key that is saved anew goes on from there: no version comes twice.
+CREATE TRIGGER IF NOT EXISTS keep_removed_version AFTER DELETE ON agent_state
+BEGIN
+  UPDATE agent_registry SET removed_version = OLD.version
+  WHERE agent_id = OLD.agent_id AND removed_version < OLD.version;
 END;
 
 CREATE TRIGGER IF NOT EXISTS cleanup_old_checkpoints AFTER INSERT ON agent_checkpoints

@@ -117,7 +117,7 @@ artifacts:
       risk: null
 '''
     told = team.get_session_status(SESSION)
-    assert (told["status"], told["progress"], told["configuration"]) == ("completed", 100, {"milestone": "ms-1"})
+    assert (told["status"], told["progress"], told["configuration"]) == ("completed", 100, {"milestones": ["ms-1"]})
     assert {agent["status"] for agent in told["agents"]} == {"completed"}
 
 

@@ -128,6 +128,9 @@ def test_what_people_insert_by_hand_is_used(database, store):
     database.execute("INSERT INTO agent_state (agent_id, state_key, state_value) VALUES ('a', 'k', 'v')")
     assert store.get_agent_messages("b", True)[0]["payload"] == {"n": 1}
     assert store.load_agent_state("a", "k") == "v"
+    database.execute("UPDATE coordination_sessions SET operation_type = 'planning'")
+    database.execute("INSERT INTO agent_state (agent_id, state_key, state_value) VALUES ('a', 'planning-scope', 'x')")
+    assert store.recover_milestone_session("s")["artifacts"] == ["planning-scope"]
 
 
 def test_views_and_date_functions_give_right_answers(database):

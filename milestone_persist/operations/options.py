@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from .deliverables import WEIGHTS
 from .planning import PLAN
-from .survey import RECOVERABLE, milestone_id_for
+from .survey import RECOVERABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def _ended(view: Row) -> list[tuple[str, ...]]:
 
 
 def _create(view: Row) -> list[tuple[str, ...]]:
-    """Making the milestone: not again, and not where its id has a record of other origin."""
-    if not view["artifacts"] or view["milestone_hindered"]:
+    """Making the milestone: not again, and under another id where its own has a record of other origin."""
+    if not view["can_become"]:
         return []
-    more = () if view["milestone_id"] else (milestone_id_for(view),)
+    more = () if view["can_become"] == view["milestone_id"] else (view["can_become"],)
     return [("Create milestone from plan", "create_milestone_from_recovered_planning", *more)]
 
 
@@ -62,10 +62,10 @@ def _execution(view: Row) -> list[tuple[str, ...]]:
                 ("Generate milestone report", "generate_milestone_report")]
     if is_at_work(view):
         return _wait() + _abandon(view)
-    if not has_saved(view) and _all_done(view):
-        return _plain(view)
     phase = view["missing"][0]
     resume = [(f"Resume execution from phase {phase}", "resume_execution_from_phase", phase)]
+    if not has_saved(view) and _all_done(view):
+        return resume + _plain(view)
     incomplete = [("Restart incomplete phases", "restart_incomplete_phases")] if has_saved(view) else []
     restart = [("Restart milestone execution", "restart_milestone_execution")]
     report = [("Generate milestone report", "generate_milestone_report")] if has_saved(view) else []
