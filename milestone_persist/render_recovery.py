@@ -32,9 +32,7 @@ def recovery(data: Row) -> str:
     lines = [f"Session {plain(data['session_id'])}: {data['operation_type']} of {plain(data['milestone_id'])}, "
              f"{data['status']}, inactive for {data['minutes_inactive']:g} min",
              f"Progress: {data['progress']:g} % reported, {data['estimated_progress']:g} % estimated",
-             f"Agents: {counts['agents']}, of them {counts['alive']} alive, {counts['silent']} silent, "
-             f"{counts['stale']} stale, {counts['failed']} failed, {counts['completed']} completed; "
-             f"{counts['recoverable']} recoverable"]
+             _agent_counts(counts)]
     if data["agents"]:
         text = table(("agent", "type", "status", "condition", "heartbeat (min ago)", "unread"), [
             (row["agent_id"], row["agent_type"], row["status"], row["condition"], row["minutes_since_heartbeat"],
@@ -54,6 +52,13 @@ def recovery(data: Row) -> str:
     for number, option in enumerate(data["options"], 1):
         lines += [f"  {number}. {option['label']}", "     " + command(option["command"])]
     return "\n".join(lines) + "\n"
+
+
+def _agent_counts(counts: Row) -> str:
+    """How many agents there are, and of each condition that there is."""
+    shown = [f"{count} {word}" for word, count in counts.items()
+             if word not in ("agents", "recoverable") and (count or word in ("alive", "stale", "failed"))]
+    return f"Agents: {counts['agents']}, of them {', '.join(shown)}; {counts['recoverable']} recoverable"
 
 
 def _deliverables(data: Row) -> list[str]:

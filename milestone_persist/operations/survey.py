@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WAITS = "waits for its turn"
 # The error of an agent that recovery ended, and that may be started again.
 STOPPED = ("restarted", "abandoned", WAITS)
+CONDITIONS = ("alive", "silent", "stale", "failed", "stopped", "paused", "completed", "terminated")
 RECOVERABLE = ("silent", "stale", "failed", "stopped")
 
 
@@ -74,7 +75,7 @@ def _survey_agents(store: Storage, session: Row) -> list[Row]:
 
 
 def _condition(agent: Row, stale: str, silent: str) -> str:
-    """alive, silent (with its whole session), stale, failed, stopped, or the status of one that is not at work."""
+    """One of CONDITIONS: silent is with its whole session, stopped by recovery; else the status of one not at work."""
     if is_stale(agent, stale):
         return "stale"
     if is_stale(agent, silent):
@@ -88,8 +89,7 @@ def _condition(agent: Row, stale: str, silent: str) -> str:
 
 def _count_conditions(agents: list[Row]) -> Row:
     found = [agent["condition"] for agent in agents]
-    return {"agents": len(agents), "alive": found.count("alive"), "silent": found.count("silent"),
-            "stale": found.count("stale"), "failed": found.count("failed"), "completed": found.count("completed"),
+    return {"agents": len(agents), **{word: found.count(word) for word in CONDITIONS},
             "recoverable": sum(word in RECOVERABLE for word in found)}
 
 
