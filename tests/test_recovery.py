@@ -570,3 +570,13 @@ def test_a_resume_that_was_killed_half_way_pretends_nothing_of_the_others(planni
     assert list(statuses(planning).values()).count("spawning") == 2
     ordered = [order["agent_id"] for order in planning.resume_planning_agents(SESSION)["orders"]]
     assert len(ordered) == 3 and started[0] not in ordered
+
+
+def test_of_the_silent_among_the_living_it_is_told_how_to_take_them_for_dead(planning, clock):
+    clock.advance(1200)
+    planning.register_agent("coord", "milestone-coordinator", "ms-123", SESSION)
+    verdict = planning.recover_milestone_session(SESSION)["verdict"]
+    assert verdict.startswith("its agents are alive: nothing is to be recovered, unless those silent")
+    assert "risk-assessor" in verdict and "coord" not in verdict.partition("(")[2].partition(")")[0]
+    planning.cleanup_stale_coordination(int(verdict.split("cleanup_stale_coordination ")[1].split()[0]))
+    assert planning.recover_milestone_session(SESSION)["counts"]["failed"] == 5

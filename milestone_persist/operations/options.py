@@ -1,6 +1,7 @@
 """Options: what can sensibly be done about a session, each as a command that works as it stands."""
 from __future__ import annotations
 
+from ..shellwords import quote
 from .deliverables import WEIGHTS
 from .planning import PLAN
 from .survey import RECOVERABLE
@@ -101,6 +102,15 @@ def _abandon(view: Row) -> list[tuple[str, ...]]:
     return [] if view["status"] == "abandoned" else [("Abandon session", "abandon_session")]
 
 
+def _doubt(quiet: Row) -> str:
+    """What can be done where some of the living may be dead: while others are heard of, nobody knows yet."""
+    if not quiet["agents"]:
+        return ""
+    names = ", ".join(quote(name) for name in quiet["agents"])
+    return (f", unless those silent for over {quiet['minutes']} min are dead ({names}): "
+            f"cleanup_stale_coordination {quiet['minutes']} marks such agents failed")
+
+
 def verdict(view: Row) -> str:
     """One line on where a session stands."""
     if view["status"] in ("completed", "abandoned"):
@@ -110,7 +120,7 @@ def verdict(view: Row) -> str:
     if view["operation_type"] == "execution" and not view["missing"]:
         return "✅ All execution phases present - session can be finalized"
     if is_at_work(view):
-        return "its agents are alive: nothing is to be recovered"
+        return "its agents are alive: nothing is to be recovered" + _doubt(view["quiet"])
     if view["operation_type"] == "planning" and has_plan(view):
         return f"{PLAN} is present - session can be completed"
     if view["next"] and view["next"][0] in WEIGHTS:

@@ -32,7 +32,8 @@ def survey_session(store: Storage, session_id: str) -> Row:
         "minutes_inactive": round(minutes_between(session["last_activity"], store.now()), 1),
         "interrupted": session["status"] == "active" and (
             is_quiet(store, session) or any(agent["condition"] in ("failed", "stale") for agent in agents)),
-        "agents": agents, "counts": _count_conditions(agents), "deliverables": deliverables,
+        "agents": agents, "counts": _count_conditions(agents), "quiet": _list_quiet(store, agents),
+        "deliverables": deliverables,
         "missing": missing_names(deliverables), "next": next_names(deliverables),
         "estimated_progress": estimate_progress(deliverables) if deliverables else session["progress"],
         "messages": count_messages(store, session_id), "taken": _list_taken(store, session_id),
@@ -85,6 +86,14 @@ def _condition(agent: Row, stale: str, silent: str) -> str:
     if agent["status"] == "terminated" and agent["error_info"] in STOPPED:
         return "stopped"
     return str(agent["status"])
+
+
+def _list_quiet(store: Storage, agents: list[Row]) -> Row:
+    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted."""
+    limit = read_count(store, "interrupted_after")
+    since = heard_before(store, limit)
+    return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in agents
+                                                   if agent["condition"] == "alive" and is_stale(agent, since)]}
 
 
 def _count_conditions(agents: list[Row]) -> Row:
