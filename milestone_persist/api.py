@@ -6,7 +6,7 @@ import sys
 import threading
 import warnings
 
-from .errors import MilestoneWarning, StorageError
+from .errors import MilestoneWarning, closed
 from .opening import open_for
 from .registry import Operation, all_operations, find_operation
 from .running import run_operation
@@ -74,7 +74,7 @@ class Store(Operations):
 
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise StorageError("the store is closed: open it again with open_store()")
+            raise closed()
 
     def _close_connections(self, is_done: Callable[[int], bool]) -> None:
         for process, thread in list(self._open):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..errors import StorageError, UsageError
+from ..errors import StorageError, UsageError, closed
 from ..tables import TABLES
 from .interface import Clock, Storage
 
@@ -62,8 +62,11 @@ class EmbeddedStorage(Storage):
             raise self.explain(error) from None
 
     def rollback(self) -> None:
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
+        try:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
 
     def execute(self, sql: str, params: Params = {}) -> list[Row]:
         return self.run(sql, params)
@@ -94,6 +97,8 @@ class EmbeddedStorage(Storage):
             return UsageError(f"refused by the database: {text}")
         if "locked" in text or "busy" in text:
             return busy(path)
+        if "closed" in text:  # by another thread
+            return closed()
         if "unable to open" in text or "readonly" in text:
             return StorageError(f"cannot write {path} ({text}): make it writable, or set MILESTONE_DIR to a "
                                 "directory that is")

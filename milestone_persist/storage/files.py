@@ -79,9 +79,8 @@ class FileStorage(EmbeddedStorage):
             self._inside = True
             self.run("BEGIN")
             self._memory.start(exclusive)
-        except BaseException:
-            self.rollback()
-            raise
+        except BaseException as error:
+            raise self._give_up(error) from None
 
     def _acquire(self, exclusive: bool) -> None:
         """Take the lock, with nothing left that a crash left half done."""
@@ -103,16 +102,27 @@ class FileStorage(EmbeddedStorage):
         try:
             if self._memory.writing and not self.in_memory:
                 self._write_changes()
-            super().commit()
-        except BaseException:
-            self.rollback()
-            raise
-        self._leave()
+        except BaseException as error:
+            raise self._give_up(error) from None
+        try:
+            self._memory.drop_unread()
+            self.connection.execute("COMMIT")
+        except sqlite3.Error:  # closed meanwhile by another thread; what counts is in the files
+            self._head = None
+        finally:
+            self._leave()
 
     def rollback(self) -> None:
-        super().rollback()
-        self._head = None  # what was loaded meanwhile is undone too
-        self._leave()
+        try:
+            super().rollback()
+        finally:
+            self._head = None  # what was loaded meanwhile is undone too
+            self._leave()
+
+    def _give_up(self, error: BaseException) -> BaseException:
+        """Undo everything; returns the error to raise."""
+        self.rollback()
+        return self.explain(error) if isinstance(error, sqlite3.Error) else error
 
     def _leave(self) -> None:
         self._inside = False
@@ -164,7 +174,6 @@ class FileStorage(EmbeddedStorage):
         files = self._memory.changed_files()
         if files or head["sequences"] != self._memory.last_numbers():
             self._save(files, head)
-        self._memory.drop_unread()
 
     def _save(self, files: dict[str, str | None], head: Row) -> None:
         """Write the changed files, and with them the head that tells of it."""
