@@ -13,6 +13,7 @@ def create_directory(directory: str) -> None:
             os.makedirs(os.path.dirname(directory), exist_ok=True)
             try:
                 os.mkdir(directory, 0o700)
+                sync_directory(os.path.dirname(directory))
             except FileExistsError:  # another process was first, or it is no directory: the next line tells
                 os.listdir(directory)
         ignore = os.path.join(directory, ".gitignore")
@@ -62,6 +63,7 @@ def write_whole(path: str, data: bytes, replace: bool = True) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             (os.replace if replace else _put_new)(part, path)
+            sync_directory(os.path.dirname(path))
         finally:
             if os.path.lexists(part):
                 os.unlink(part)
@@ -69,6 +71,15 @@ def write_whole(path: str, data: bytes, replace: bool = True) -> None:
         raise
     except OSError as error:
         raise cannot_write(path, error) from None
+
+
+def sync_directory(path: str) -> None:
+    """Make what was created, renamed or removed in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _put_new(part: str, path: str) -> None:

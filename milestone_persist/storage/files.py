@@ -11,7 +11,7 @@ from .directory import create_directory
 from .embedded import SCHEMA_VERSION, EmbeddedStorage
 from .filelock import FileLock
 from .interface import Clock, Transaction
-from .journal import JOURNAL, finish_pending, is_pending, replace_files
+from .journal import JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, damaged, place_of
 from .memory import Memory
 
@@ -43,7 +43,8 @@ class FileStorage(EmbeddedStorage):
         exists = os.path.exists(self.path) or is_pending(directory)
         self.in_memory = not exists and not create
         self.connect(":memory:")
-        self._memory = Memory(self.connection, directory)
+        self._files = StoreFiles(directory)
+        self._memory = Memory(self.connection, self._files)
         if self.in_memory:
             self._memory.load_nothing()
         elif not exists:
@@ -83,17 +84,13 @@ class FileStorage(EmbeddedStorage):
             raise self._give_up(error) from None
 
     def _acquire(self, exclusive: bool) -> None:
-        """Take the lock, with nothing left that a crash left half done."""
+        """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
         self._lock.acquire(exclusive)
         try:
-            while is_pending(self.directory):
-                if not exclusive:
-                    self._lock.release()
-                    self._lock.acquire(exclusive=True)
-                finish_pending(self.directory)
-                if not exclusive:
-                    self._lock.release()
-                    self._lock.acquire(exclusive)
+            if exclusive:
+                self._files.carry_out_journal()
+            else:
+                self._files.look_for_journal()
         except BaseException:
             self._lock.release()
             raise
@@ -160,8 +157,7 @@ class FileStorage(EmbeddedStorage):
 
     def _read_head(self) -> str:
         try:
-            with open(self.path, encoding="utf-8") as file:
-                return file.read()
+            return self._files.read(HEAD).decode()
         except FileNotFoundError:
             raise StorageError(f"{self.path} is gone, the store was moved or removed: open it again") from None
         except (OSError, UnicodeDecodeError) as error:
