@@ -166,7 +166,7 @@ def _take_back(directory: str, error: OSError) -> StorageError:
         if is_pending(directory):
             return StorageError(f"cannot write in {directory} ({error.strerror}): the change waits in {JOURNAL} and "
                                 "is carried out by the next call that can write")
-    return cannot_write(error.filename2 or path, error)
+    return cannot_write(error.filename2 or error.filename or path, error)
 
 
 def _remove_parts(directory: str) -> None:
