@@ -1,8 +1,10 @@
 """Opening the storage of a data directory."""
 from __future__ import annotations
 
+from ..errors import StorageError
 from .directory import create_directory, move_files, require_usable
 from .interface import Clock, Storage
+from .presence import find_lost, note_made, note_making
 from .selection import choose_engine, claim_engine, database_url, engine_in_use, mark_of
 
 TYPE_CHECKING = False
@@ -23,12 +25,20 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
         engine = engine_in_use(directory) or choose_engine(directory, environ, "file")
     else:
         engine = choose_engine(directory, environ, backend)
+    lost = find_lost(directory, engine)
+    if mark != mark_of(directory):  # made or moved just now, by another process
+        return open_storage(directory, clock, environ, create, backend)
+    if lost:
+        raise StorageError(lost)
     if create and not engine_in_use(directory):
         create_directory(directory)
+        note_making(directory)
         engine = claim_engine(directory, engine)
         mark = mark_of(directory)
     storage = open_engine(engine, directory, clock, environ, create)
     storage.mark = mark  # as it was before the choice: whoever changed it since is noticed
+    if create:
+        note_made(directory)
     return storage
 
 
