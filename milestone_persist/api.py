@@ -32,11 +32,11 @@ def open_store(directory: str | os.PathLike[str] | None = None, *, clock: Clock 
     environ: variables that give defaults (SESSION_ID, AGENT_ID, MILESTONE_ID, MILESTONE_*); None: os.environ
     Raises StorageError if it cannot be used.
     """
-    return Store("" if directory is None else os.fspath(directory), clock, os.environ if environ is None else environ)
+    return Store("" if directory is None else os.fspath(directory), clock, environ)
 
 
 class Store(Operations):
-    """An open store; its methods are the operations. Threads may share it, and processes after a fork.
+    """An open store; its methods are the operations. Threads may share it, and processes: after a fork, or pickled.
 
     directory: the data directory, absolute
     A method raises Refused (not found, nothing to do), UsageError (bad value; nothing was changed) or StorageError
@@ -44,8 +44,8 @@ class Store(Operations):
     MilestoneWarning.
     """
 
-    def __init__(self, directory: str, clock: Clock | None, environ: Mapping[str, str]) -> None:
-        self._clock, self._environ = clock, environ
+    def __init__(self, directory: str, clock: Clock | None, environ: Mapping[str, str] | None) -> None:
+        self._clock, self._environ = clock, os.environ if environ is None else environ
         self._open: dict[tuple[int, int], Storage] = {}  # one connection for each process and thread
         self._closed = False
         self.directory = directory
@@ -83,6 +83,11 @@ class Store(Operations):
                 if storage is not None:  # else another thread was first
                     storage.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Where it is, not its connections: another process opens it again, with its own os.environ if this one did."""
+        self._refuse_closed()
+        return Store, (self.directory, self._clock, None if self._environ is os.environ else dict(self._environ))
+
     def __enter__(self) -> Store:
         return self
 
@@ -112,6 +117,7 @@ def _method(store: Store, op: Operation) -> Callable[..., Any]:
 
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = op.function.__doc__
+    call.__wrapped__ = op.function.__get__(store)  # type: ignore[attr-defined]  # from which inspect has the signature
     return call
 
 
