@@ -75,7 +75,11 @@ class EmbeddedStorage(Storage):
     def run(self, sql: str, params: Params = {}) -> list[Row]:
         """Run one statement on the connection as it is."""
         try:
-            return self.connection.execute(sql, params).fetchall()
+            cursor = self.connection.execute(sql, params)
+            try:
+                return cursor.fetchall()
+            finally:
+                cursor.close()  # after an error it would keep its lock as long as somebody holds the error
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
