@@ -64,6 +64,14 @@ def test_rows_without_their_head_are_told_even_where_no_note_is(cli, directory, 
     assert_refused(cli, directory, head)
 
 
+@pytest.mark.parametrize("backend", ["file"], indirect=True)
+def test_messages_that_an_earlier_tool_left_in_files_are_no_rows(cli, directory):
+    (directory / "agent-messages").mkdir(parents=True)
+    (directory / "agent-messages" / "1767225600.json").write_text("{}")
+    assert cli("save-agent-state", "a", "k", "v").status == 0
+    assert cli("load-agent-state", "a", "k").text == "v"
+
+
 @LOCAL
 def test_a_store_whose_making_was_cut_short_is_made_by_the_next_call(cli, directory, environ, monkeypatch):
     def die(*given):

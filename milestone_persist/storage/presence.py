@@ -11,6 +11,7 @@ from .directory import write_whole
 from .selection import IN_USE, read_word
 
 BEING_MADE = os.path.join("config", "being-made")
+SETTINGS = os.path.join("config", "settings.jsonl")  # of the file backend
 HEADS = {"hybrid": "coordination.db", "database": "coordination.db", "file": "file-store.json"}
 
 
@@ -45,8 +46,8 @@ def _find_lost_rows(directory: str, head: str, noted: bool) -> str:
     # The journal last: while a store is made, it is there before the rows are, and until the head is.
     if not (noted or _has_rows(directory)) or is_pending(directory) or _is_there(head):
         return ""
-    return (f"{head} is gone, and the rows beside it are of no use without: put it back, or move their folders and "
-            f"{IN_USE} out of {directory} to begin anew")
+    return (f"{head} is gone, and the rows beside it are of no use without: put it back, or move their folders, "
+            f"{SETTINGS} and {IN_USE} out of {directory} to begin anew")
 
 
 def _is_there(head: str) -> bool:
@@ -57,12 +58,8 @@ def _is_there(head: str) -> bool:
 
 
 def _has_rows(directory: str) -> bool:
-    """Whether there are row files of the file backend."""
-    from ..tables import TABLES
-    from .layout import place_of
-
-    for place in map(place_of, TABLES):
-        path = os.path.join(directory, place)
-        if os.path.isdir(path) and any(name.endswith((".json", ".jsonl")) for name in os.listdir(path)):
-            return True
-    return False
+    """Whether there are files of the file backend, by those of its places in which no earlier tool kept anything."""
+    if os.path.exists(os.path.join(directory, SETTINGS)):
+        return True
+    folders = [os.path.join(directory, name) for name in ("coordination-sessions", "milestones")]
+    return any(os.listdir(folder) for folder in folders if os.path.isdir(folder))
