@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -19,6 +20,13 @@ CALLS = {
     "take": lambda store: store.get_agent_messages("a", True),
     "report": lambda store: store.get_session_status("s"),
 }
+
+
+def is_open(connection):
+    try:
+        return connection.total_changes >= 0
+    except sqlite3.ProgrammingError:
+        return False
 
 
 class Connection(sqlite3.Connection):
@@ -68,13 +76,50 @@ def test_closed_at_any_statement_of_a_call_it_says_so_and_keeps_no_lock(others, 
 
 
 @LOCAL
+@pytest.mark.parametrize("name", CALLS)
+def test_closed_by_another_thread_at_any_statement_its_transaction_ends_first(others, environ, directory, monkeypatch,
+                                                                              name):
+    """The other thread's connection is not closed under it, which the driver does not survive, but by itself."""
+    connect, made, still_open, number, done = sqlite3.connect, [], [], 0, False
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: made.append(
+        connect(*args, factory=Connection, **options)) or made[-1])
+    while not done:
+        number, before = number + 1, others.load_agent_state("a", "k")
+        store = open_store(directory, environ=environ)
+        closer = ThreadPoolExecutor(1)
+
+        def close(store=store, closer=closer):
+            closer.submit(store.close).result(60)
+            still_open.append(is_open(made[-1]))
+
+        store.list_agent_state("a")
+        monkeypatch.setattr(Connection, "meanwhile", close)
+        Connection.left = number
+        try:
+            CALLS[name](store)
+            done = Connection.left > 0
+        except StorageError as error:
+            assert "the store is closed: open it again" in str(error)
+            assert others.load_agent_state("a", "k") == before
+        Connection.left = 0
+        closer.submit(store.close).result(60)
+        closer.shutdown()
+        assert not is_open(made[-1])
+        others.save_agent_state("a", "other", str(number))
+    assert still_open == [True] * (number - 1) and number > 1
+
+
 def test_closed_while_it_waits_for_messages_it_says_so_and_keeps_no_lock(others, connect, clock):
-    store = connect()
-    clock.during_sleep = store.close
     others.get_agent_messages("a", True)
-    with pytest.raises(StorageError, match="the store is closed: open it again"):
-        store.get_agent_messages("a", wait=5)
-    others.save_agent_state("a", "k", "w")
+    for thread in (False, True):
+        store = connect()
+        with ThreadPoolExecutor(1) as pool:
+            clock.during_sleep = (lambda store=store, pool=pool: pool.submit(store.close).result()) if thread else \
+                store.close
+            with pytest.raises(StorageError, match="the store is closed: open it again"):
+                store.get_agent_messages("a", wait=5)
+        assert not store._open
+        others.save_agent_state("a", "k", "w")
 
 
 def _fork():

@@ -70,6 +70,7 @@ class EmbeddedStorage(Storage):
             raise self.explain(error) from None
 
     def execute(self, sql: str, params: Params = {}) -> list[Row]:
+        self.refuse_stopped()
         return self.run(sql, params)
 
     def run(self, sql: str, params: Params = {}) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import StorageError
+from ..errors import StorageError, closed
 from ..times import format_time
 from .selection import engine_in_use, mark_of
 
@@ -52,6 +52,7 @@ class Transaction:
 
     def __enter__(self) -> None:
         if self.storage.depth == 0:
+            self.storage.refuse_stopped()
             self.begin()
             try:
                 self._refuse_retired()
@@ -94,6 +95,7 @@ class Storage:
 
     FILES: tuple[str, ...] = ()
     engine = "hybrid"
+    stopped = False  # set by another thread, which must not close it under this one: nothing further begins
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
         self.directory, self.clock, self.environ = directory, clock, environ
@@ -139,6 +141,11 @@ class Storage:
 
     def rollback(self) -> None:
         raise NotImplementedError
+
+    def refuse_stopped(self) -> None:
+        """StorageError if nothing may begin here any more; what has begun may end."""
+        if self.stopped and self.depth == 0:
+            raise closed()
 
     def settle_counters(self) -> None:
         """After rows were inserted with ids of their own: let the ids of new rows come after them."""

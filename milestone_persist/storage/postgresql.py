@@ -92,6 +92,7 @@ class PostgresqlStorage(Storage):
             self._ask(f"SELECT {self._lock('membership')};")
 
     def execute(self, sql: str, params: Params = {}) -> list[Row]:
+        self.refuse_stopped()
         return [read_row(line) for line in self._ask(write_statement(sql, params), repeatable=not is_write(sql))]
 
     def _ask(self, request: str, repeatable: bool = False) -> list[bytes]:
