@@ -6,7 +6,7 @@ import sys
 import threading
 import warnings
 
-from .errors import MilestoneWarning, StorageError
+from .errors import MilestoneWarning, closed
 from .opening import open_for
 from .registry import Operation, all_operations, find_operation
 from .running import run_operation
@@ -32,11 +32,11 @@ def open_store(directory: str | os.PathLike[str] | None = None, *, clock: Clock 
     environ: variables that give defaults (SESSION_ID, AGENT_ID, MILESTONE_ID, MILESTONE_*); None: os.environ
     Raises StorageError if it cannot be used.
     """
-    return Store("" if directory is None else os.fspath(directory), clock, os.environ if environ is None else environ)
+    return Store("" if directory is None else os.fspath(directory), clock, environ)
 
 
 class Store(Operations):
-    """An open store; its methods are the operations. Threads may share it, and processes after a fork.
+    """An open store; its methods are the operations. Threads may share it, and processes: after a fork, or pickled.
 
     directory: the data directory, absolute
     A method raises Refused (not found, nothing to do), UsageError (bad value; nothing was changed) or StorageError
@@ -44,22 +44,23 @@ class Store(Operations):
     MilestoneWarning.
     """
 
-    def __init__(self, directory: str, clock: Clock | None, environ: Mapping[str, str]) -> None:
-        self._clock, self._environ = clock, environ
+    def __init__(self, directory: str, clock: Clock | None, environ: Mapping[str, str] | None) -> None:
+        self._clock, self._environ = clock, os.environ if environ is None else environ
         self._open: dict[tuple[int, int], Storage] = {}  # one connection for each process and thread
+        self._calls: dict[tuple[int, int], int] = {}  # how many calls it is in; only its thread changes that
         self._closed = self._follows = False  # whether it follows rows that were moved, whatever is set
         self.directory = directory
         self.directory = self._storage().directory
 
     def _storage(self) -> Storage:
         """The connection of this thread. There is no lock to take: one held by another thread would outlive a fork."""
-        key = (os.getpid(), threading.get_ident())
+        self._refuse_closed()
+        key = _this_thread()
         found = self._open.get(key)
         if found is not None and found.mark != mark_of(found.directory):  # the rows have been moved to another backend
             self._release()
             found = None
         if found is None:
-            self._refuse_closed()
             self._close_connections(lambda thread: thread not in sys._current_frames())
             found = self._open[key] = open_for(self.directory, self._environ, self._clock, backend=self._backend())
             found.warn = _warn
@@ -67,6 +68,19 @@ class Store(Operations):
                 self.close()
                 self._refuse_closed()
         return found
+
+    def _call(self, op: Operation, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Run an operation; the store may be closed meanwhile, by another thread."""
+        key = _this_thread()
+        self._calls[key] = self._calls.get(key, 0) + 1
+        try:
+            return run_operation(op, args, options, self._storage, self._release)
+        finally:
+            self._calls[key] -= 1
+            if not self._calls[key]:
+                del self._calls[key]
+            if self._closed:  # looked at after this, as `close` looks at this after that: one of them sees the other
+                self._release()
 
     def _backend(self) -> str:
         return "in use" if self._follows and engine_in_use(self.directory) else "hybrid"
@@ -78,14 +92,24 @@ class Store(Operations):
 
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise StorageError("the store is closed: open it again with open_store()")
+            raise closed()
 
     def _close_connections(self, is_done: Callable[[int], bool]) -> None:
-        for process, thread in list(self._open):
-            if process == os.getpid() and is_done(thread):  # those of a parent process are not ours to close
-                storage = self._open.pop((process, thread), None)
-                if storage is not None:  # else another thread was first
-                    storage.close()
+        for key, storage in list(self._open.items()):
+            if key[0] != os.getpid() or not is_done(key[1]):  # those of a parent process are not ours to close
+                continue
+            in_call = key != _this_thread() and key in self._calls
+            if self._closed or not in_call:  # else a new thread has the number of one that has ended
+                storage.stopped = True
+            if in_call:  # its thread closes it, at the end of its call
+                continue
+            if self._open.pop(key, None) is storage:  # else another thread was first
+                storage.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Where it is, not its connections: another process opens it again, with its own os.environ if this one did."""
+        self._refuse_closed()
+        return Store, (self.directory, self._clock, None if self._environ is os.environ else dict(self._environ))
 
     def __enter__(self) -> Store:
         return self
@@ -94,7 +118,10 @@ class Store(Operations):
         self.close()
 
     def close(self) -> None:
-        """Close the connections of every thread; closing again does nothing."""
+        """Close the connections of every thread; closing again does nothing.
+
+        A call that another thread is in ends with its present transaction, and closes its connection then.
+        """
         self._closed = True
         self._close_connections(lambda thread: True)
 
@@ -110,12 +137,17 @@ class Store(Operations):
             return _method(self, found)
 
 
+def _this_thread() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
+
+
 def _method(store: Store, op: Operation) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
-        return run_operation(op, args, options, store._storage, store._release)
+        return store._call(op, args, options)
 
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = op.function.__doc__
+    call.__wrapped__ = op.function.__get__(store)  # type: ignore[attr-defined]  # from which inspect has the signature
     return call
 
 

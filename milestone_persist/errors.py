@@ -38,5 +38,10 @@ class StorageError(MilestoneError):
     status = 3
 
 
+def closed() -> StorageError:
+    """The error of a store that is used after it was closed."""
+    return StorageError("the store is closed: open it again with open_store()")
+
+
 class MilestoneWarning(UserWarning):
     """Something was done, but probably not what was meant."""

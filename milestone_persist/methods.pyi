@@ -112,7 +112,7 @@ class Operations:
         agent_id: the agent that saved it
         state_key: the key
         default: printed when there is no such key; without it that is status 1
-        full: print a JSON object with value, version, type and times instead
+        full: print a JSON object with value, version (0: it is the default), type and times instead
         """
 
     @overload
@@ -123,7 +123,18 @@ class Operations:
         agent_id: the agent that saved it
         state_key: the key
         default: printed when there is no such key; without it that is status 1
-        full: print a JSON object with value, version, type and times instead
+        full: print a JSON object with value, version (0: it is the default), type and times instead
+        """
+
+    @overload
+    def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
+                         bool) -> str | Row:
+        """Print a saved value exactly as it was saved.
+
+        agent_id: the agent that saved it
+        state_key: the key
+        default: printed when there is no such key; without it that is status 1
+        full: print a JSON object with value, version (0: it is the default), type and times instead
         """
 
     def list_agent_state(self, agent_id: str) -> list[Row]:

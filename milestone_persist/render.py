@@ -238,10 +238,10 @@ def check_line(data: Row) -> str:
     failed, put_back = data["failed"], sum(row["returned"] for row in data["failed"])
     dead = sum(row["dead_lettered"] for row in data["failed"])
     parts = [
-        _some("failed", [f"{plain(row['agent_id'])} ({row['minutes_silent']:.0f} min silent)" for row in failed]),
+        _some("failed", [f"{plain(row['agent_id'])} ({row['minutes_silent']:.0f} min silent)" for row in failed
+                         if row["marked"]]),
         f"messages put back: {put_back}" if put_back else "",
         f"dead letters: {dead}" if dead else "",
-        _some("heard of again", [plain(name) for name in data["revived"]]),
         _some("unresponsive", [plain(name) for name in data["unresponsive"]]),
         _some("interrupted", [plain(name) for name in data["interrupted"]]),
     ]

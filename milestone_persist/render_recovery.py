@@ -32,9 +32,7 @@ def recovery(data: Row) -> str:
     lines = [f"Session {plain(data['session_id'])}: {data['operation_type']} of {plain(data['milestone_id'])}, "
              f"{data['status']}, inactive for {data['minutes_inactive']:g} min",
              f"Progress: {data['progress']:g} % reported, {data['estimated_progress']:g} % estimated",
-             f"Agents: {counts['agents']}, of them {counts['alive']} alive, {counts['silent']} silent, "
-             f"{counts['stale']} stale, {counts['failed']} failed, {counts['completed']} completed; "
-             f"{counts['recoverable']} recoverable"]
+             _agent_counts(counts)]
     if data["agents"]:
         text = table(("agent", "type", "status", "condition", "heartbeat (min ago)", "unread"), [
             (row["agent_id"], row["agent_type"], row["status"], row["condition"], row["minutes_since_heartbeat"],
@@ -56,6 +54,13 @@ def recovery(data: Row) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _agent_counts(counts: Row) -> str:
+    """How many agents there are, and of each condition that there is."""
+    shown = [f"{count} {word}" for word, count in counts.items()
+             if word not in ("agents", "recoverable") and (count or word in ("alive", "stale", "failed"))]
+    return f"Agents: {counts['agents']}, of them {', '.join(shown)}; {counts['recoverable']} recoverable"
+
+
 def _deliverables(data: Row) -> list[str]:
     if not data["deliverables"]:
         return []
@@ -65,14 +70,14 @@ def _deliverables(data: Row) -> list[str]:
         weight = "" if planning else f" ({item['weight']} %)"
         saved = ", ".join(plain(row["agent_id"] if planning else f"{row['state_key']} of {row['agent_id']}")
                           for row in item["saved"])
-        lines.append(f"  {'present' if saved else 'missing'}: {plain(item['name'])}{weight}" +
-                     (f", by {saved}" if saved else ""))
+        word = "present" if saved else "empty" if item["empty"] else "missing"
+        lines.append(f"  {word}: {plain(item['name'])}{weight}" + (f", by {saved}" if saved else ""))
     return lines
 
 
 def work_orders(data: Row) -> str:
     lines = [f"session {plain(data['session_id'])} is active"]
-    for word, key in (("alive after all", "revived"), ("marked failed", "marked_failed"), ("ended", "ended")):
+    for word, key in (("marked failed", "marked_failed"), ("ended", "ended")):
         if data[key]:
             lines.append(f"{word}: " + " ".join(plain(name) for name in data[key]))
     if data["returned"] or data["dead_lettered"]:

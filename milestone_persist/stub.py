@@ -28,7 +28,7 @@ def make_stub() -> str:
 
 
 def _methods(op: Operation) -> Iterator[str]:
-    """One method, or two overloads where the form of what is returned depends on an argument."""
+    """One method, or overloads where the form of what is returned depends on an argument."""
     returned = op.function.__annotations__["return"]
     usual, _, other = returned.partition(" | ")
     flags = [p.name for p in op.options if p.type == "bool"]
@@ -37,6 +37,7 @@ def _methods(op: Operation) -> Iterator[str]:
     elif flags:  # load_agent_state(…, full=True)
         yield "    @overload\n" + _method(op, usual, {flags[0]: "Literal[False] = False"})
         yield "    @overload\n" + _method(op, other, {flags[0]: "Literal[True]"})
+        yield "    @overload\n" + _method(op, returned, {flags[0]: "bool"})
     else:  # get_storage_config() gives all settings, get_storage_config(key) one
         name = op.positionals[-1].name
         yield "    @overload\n" + _method(op, usual, {name: "str"})

@@ -1,12 +1,14 @@
 """Writing YAML that any reader of YAML 1.1 or 1.2 accepts: block style, every string quoted or a literal block."""
 from __future__ import annotations
 
-from .values import dump_json
+from .values import dump_json, whole_characters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+LONGEST_KEY = 500  # readers stop looking for the colon after 1024 characters
 
 
 def dump_yaml(value: Any) -> str:
@@ -19,7 +21,11 @@ def _lines(value: Any, indent: int) -> Iterator[str]:
     pad = "  " * indent
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from _entry(f"{pad}{_key(str(key))}:", inner, indent)
+            head = _key(str(key))
+            if len(head) > LONGEST_KEY:
+                yield f"{pad}? {head}"
+                head = ""
+            yield from _entry(f"{pad}{head}:", inner, indent)
     elif isinstance(value, (list, tuple)) and value:
         for inner in value:
             yield from _entry(f"{pad}-", inner, indent)
@@ -58,7 +64,7 @@ def _scalar(value: Any) -> str:
     """A value on one line. JSON is YAML, but for characters that YAML wants escaped."""
     if isinstance(value, float) and "e" in repr(value) and "." not in repr(value):
         return repr(value).replace("e", ".0e")  # 1e+20 is text to a YAML 1.1 reader
-    text = dump_json(value)
+    text = dump_json(whole_characters(value) if isinstance(value, str) else value)
     return "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
 
 

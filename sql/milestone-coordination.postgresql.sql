@@ -98,7 +98,8 @@ CREATE TABLE agent_registry (
   spawn_time      TEXT COLLATE "C" NOT NULL DEFAULT utc_now(),
   last_heartbeat  TEXT COLLATE "C" NOT NULL DEFAULT utc_now(),
   completion_time TEXT COLLATE "C",
-  error_info      TEXT COLLATE "C"
+  error_info      TEXT COLLATE "C",
+  removed_version BIGINT NOT NULL DEFAULT 0    -- the highest version among its state keys that were removed
 );
 CREATE INDEX agent_registry_by_session ON agent_registry (session_id);
 CREATE INDEX agent_registry_by_milestone ON agent_registry (milestone_id);
@@ -143,11 +144,13 @@ CREATE TABLE agent_state (
   expires_at  TEXT COLLATE "C",
   version     BIGINT NOT NULL DEFAULT 1 CHECK (version >= 1),
   is_json     BIGINT NOT NULL DEFAULT 0 CHECK (is_json IN (0, 1)),
+  saved_in    TEXT COLLATE "C",                 -- the session in which it was saved, whose result it is
   PRIMARY KEY (agent_id, state_key),
   CHECK (is_json = 0 OR json_kind(state_value) <> '')
 );
 CREATE INDEX agent_state_expiring ON agent_state (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX agent_state_by_key ON agent_state (state_key);
+CREATE INDEX agent_state_by_session ON agent_state (saved_in);
 
 CREATE TABLE agent_checkpoints (
   checkpoint_id   TEXT COLLATE "C" PRIMARY KEY NOT NULL CHECK (checkpoint_id <> ''),
@@ -239,12 +242,32 @@ EXECUTE FUNCTION update_session_activity();
 
 CREATE FUNCTION cleanup_expired_state() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
+  -- The agent's row too, because keep_removed_version writes it, and nobody shall wait for another here.
   DELETE FROM agent_state WHERE (agent_id, state_key) IN (
-    SELECT agent_id, state_key FROM agent_state WHERE expires_at <= NEW.updated_at FOR UPDATE SKIP LOCKED);
+    SELECT s.agent_id, s.state_key FROM agent_state s JOIN agent_registry a ON a.agent_id = s.agent_id
+    WHERE s.expires_at <= NEW.updated_at FOR UPDATE SKIP LOCKED);
   RETURN NULL;
 END $$;
 CREATE TRIGGER cleanup_expired_state AFTER INSERT ON agent_state
 FOR EACH ROW EXECUTE FUNCTION cleanup_expired_state();
+
+CREATE FUNCTION name_session_of_state() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  NEW.saved_in := (SELECT session_id FROM agent_registry WHERE agent_id = NEW.agent_id);
+  RETURN NEW;
+END $$;
+CREATE TRIGGER name_session_of_state BEFORE INSERT ON agent_state
+FOR EACH ROW WHEN (NEW.saved_in IS NULL) EXECUTE FUNCTION name_session_of_state();
+
+-- A key that is saved anew goes on from there: no version comes twice.
+CREATE FUNCTION keep_removed_version() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  UPDATE agent_registry SET removed_version = OLD.version
+  WHERE agent_id = OLD.agent_id AND removed_version < OLD.version;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER keep_removed_version AFTER DELETE ON agent_state
+FOR EACH ROW EXECUTE FUNCTION keep_removed_version();
 
 CREATE FUNCTION cleanup_old_checkpoints() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN

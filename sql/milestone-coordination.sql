@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS coordination_sessions (
                  CHECK (operation_type IN ('planning', 'execution', 'validation', 'recovery', 'cleanup')),
   phase          TEXT CHECK (phase IN ('design', 'spec', 'task', 'execute')),
   coordinator_id TEXT,
-  agent_count    INTEGER NOT NULL DEFAULT 0 CHECK (agent_count >= 0),
+  agent_count    INTEGER NOT NULL DEFAULT 0 CHECK (agent_count >= 0 AND typeof(agent_count) = 'integer'),
   progress       NUMERIC NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 100),
   status         TEXT NOT NULL DEFAULT 'active'
                  CHECK (status IN ('active', 'paused', 'completed', 'failed', 'abandoned')),
@@ -81,7 +81,8 @@ CREATE TABLE IF NOT EXISTS agent_registry (
   spawn_time      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   last_heartbeat  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   completion_time TEXT,
-  error_info      TEXT
+  error_info      TEXT,
+  removed_version INTEGER NOT NULL DEFAULT 0    -- the highest version among its state keys that were removed
 );
 CREATE INDEX IF NOT EXISTS agent_registry_by_session ON agent_registry (session_id);
 CREATE INDEX IF NOT EXISTS agent_registry_by_milestone ON agent_registry (milestone_id);
@@ -99,12 +100,12 @@ CREATE TABLE IF NOT EXISTS agent_messages (
                      'checkpoint_created')
                      OR (substr(message_type, 1, 2) = 'x-' AND length(message_type) > 2)),
   payload          TEXT NOT NULL CHECK (json_valid(payload) AND json_type(payload) = 'object'),
-  priority         INTEGER NOT NULL DEFAULT 5 CHECK (priority BETWEEN 1 AND 10),
+  priority         INTEGER NOT NULL DEFAULT 5 CHECK (priority BETWEEN 1 AND 10 AND typeof(priority) = 'integer'),
   created_at       TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   delivered_at     TEXT,
   processed_at     TEXT,
   acknowledged_at  TEXT,
-  retry_count      INTEGER NOT NULL DEFAULT 0 CHECK (retry_count >= 0),
+  retry_count      INTEGER NOT NULL DEFAULT 0 CHECK (retry_count >= 0 AND typeof(retry_count) = 'integer'),
   dead_lettered_at TEXT,
   CHECK (acknowledged_at IS NULL OR delivered_at IS NOT NULL)
 );
@@ -124,13 +125,15 @@ CREATE TABLE IF NOT EXISTS agent_state (
   created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   updated_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   expires_at  TEXT,
-  version     INTEGER NOT NULL DEFAULT 1 CHECK (version >= 1),
+  version     INTEGER NOT NULL DEFAULT 1 CHECK (version >= 1 AND typeof(version) = 'integer'),
   is_json     INTEGER NOT NULL DEFAULT 0 CHECK (is_json IN (0, 1)),
+  saved_in    TEXT,                             -- the session in which it was saved, whose result it is
   PRIMARY KEY (agent_id, state_key),
   CHECK (is_json = 0 OR json_valid(state_value))
 );
 CREATE INDEX IF NOT EXISTS agent_state_expiring ON agent_state (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS agent_state_by_key ON agent_state (state_key);
+CREATE INDEX IF NOT EXISTS agent_state_by_session ON agent_state (saved_in);
 
 CREATE TABLE IF NOT EXISTS agent_checkpoints (
   checkpoint_id   TEXT PRIMARY KEY NOT NULL CHECK (checkpoint_id <> ''),
@@ -153,11 +156,11 @@ CREATE TABLE IF NOT EXISTS agent_health_log (
   id            INTEGER PRIMARY KEY AUTOINCREMENT,
   agent_id      TEXT NOT NULL REFERENCES agent_registry (agent_id) ON DELETE CASCADE,
   health_status TEXT NOT NULL CHECK (health_status IN ('healthy', 'degraded', 'failing', 'unresponsive')),
-  cpu_usage     REAL,                           -- percent
-  memory_usage  REAL,                           -- megabytes
-  response_time REAL,                           -- milliseconds
-  error_count   INTEGER NOT NULL DEFAULT 0,
-  warning_count INTEGER NOT NULL DEFAULT 0,
+  cpu_usage     REAL CHECK (typeof(cpu_usage) IN ('real', 'null')),      -- percent
+  memory_usage  REAL CHECK (typeof(memory_usage) IN ('real', 'null')),   -- megabytes
+  response_time REAL CHECK (typeof(response_time) IN ('real', 'null')),  -- milliseconds
+  error_count   INTEGER NOT NULL DEFAULT 0 CHECK (typeof(error_count) = 'integer'),
+  warning_count INTEGER NOT NULL DEFAULT 0 CHECK (typeof(warning_count) = 'integer'),
   timestamp     TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))
 );
 CREATE INDEX IF NOT EXISTS agent_health_log_by_agent ON agent_health_log (agent_id, timestamp);
@@ -220,6 +223,19 @@ END;
 CREATE TRIGGER IF NOT EXISTS cleanup_expired_state AFTER INSERT ON agent_state
 BEGIN
   DELETE FROM agent_state WHERE expires_at <= NEW.updated_at;
+END;
+
+CREATE TRIGGER IF NOT EXISTS name_session_of_state AFTER INSERT ON agent_state WHEN NEW.saved_in IS NULL
+BEGIN
+  UPDATE agent_state SET saved_in = (SELECT session_id FROM agent_registry WHERE agent_id = NEW.agent_id)
+  WHERE agent_id = NEW.agent_id AND state_key = NEW.state_key;
+END;
+
+-- A key that is saved anew goes on from there: no version comes twice.
+CREATE TRIGGER IF NOT EXISTS keep_removed_version AFTER DELETE ON agent_state
+BEGIN
+  UPDATE agent_registry SET removed_version = OLD.version
+  WHERE agent_id = OLD.agent_id AND removed_version < OLD.version;
 END;
 
 CREATE TRIGGER IF NOT EXISTS cleanup_old_checkpoints AFTER INSERT ON agent_checkpoints

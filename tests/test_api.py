@@ -1,7 +1,10 @@
 """The Python API: open_store and the methods of a Store."""
 from __future__ import annotations
 
+import inspect
+import multiprocessing
 import os
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -69,6 +72,44 @@ def test_every_operation_is_a_method_that_knows_its_name(store):
         method = getattr(store, op.name)
         assert (method.__name__, method.__doc__) == (op.name, op.function.__doc__)
         assert op.name in dir(store)
+
+
+def test_a_method_has_the_signature_of_its_operation(store):
+    assert str(inspect.signature(store.load_agent_state)).startswith("(agent_id: 'str', state_key: 'str', default: ")
+    for op in all_operations():
+        expected = [*inspect.signature(op.function).parameters.values()][1:]
+        assert [*inspect.signature(getattr(store, op.name)).parameters.values()] == expected, op.name
+
+
+@any_backend
+def test_a_store_can_be_given_to_another_process(store, clock):
+    store.save_agent_state("a", "k", "v")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_load, (store,)) == "v"
+    with pickle.loads(pickle.dumps(store)) as other:
+        assert (other.directory, other.load_agent_state("a", "k")) == (store.directory, "v")
+        assert other._clock.time() == clock.time()
+    assert store.load_agent_state("a", "k") == "v"
+
+
+def _load(store):
+    with store:
+        return store.load_agent_state("a", "k")
+
+
+@any_backend
+def test_there_it_has_the_environment_of_that_process_where_it_was_given_none(directory, environ, monkeypatch):
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with open_store(directory) as store, pickle.loads(pickle.dumps(store)) as other:
+        monkeypatch.setenv("AGENT_ID", "me")
+        assert other.whoami()["agent_id"] == store.whoami()["agent_id"] == "me"
+
+
+def test_a_closed_store_cannot_be_given_away(store):
+    store.close()
+    with pytest.raises(StorageError, match="the store is closed"):
+        pickle.dumps(store)
 
 
 @pytest.mark.parametrize("name", ["no_such_operation", "save-agent-state", "_private", "__len__"])

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 
 import pytest
 
-from milestone_persist import Refused, UsageError
+from milestone_persist import Refused, StorageError, UsageError
 
 NASTY = ["", "\n a \n", "👩‍💻", "'; DROP TABLE agent_state; --", '{"a": 1.0}', "x" * 100_000]
 
@@ -149,3 +150,27 @@ def test_old_checkpoints_go_but_an_agents_last_one_stays(store, clock):
     assert [row["checkpoint_id"] for row in store.list_agent_checkpoints("quiet")] == [kept["checkpoint_id"]]
     with pytest.raises(Refused):
         store.restore_agent_checkpoint(old["checkpoint_id"])
+
+
+def test_a_checkpoint_that_was_restored_is_kept_on(store, clock):
+    store.save_agent_state("a", "k", "good")
+    point = store.create_agent_checkpoint("a")["checkpoint_id"]
+    clock.advance(8 * 86400)
+    for _ in range(2):
+        store.save_agent_state("a", "k", "spoilt")
+        store.restore_agent_checkpoint(point)
+        assert store.load_agent_state("a", "k") == "good"
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("snapshot", ['{}', '{"state": {"k": 1}}', '{"state": [1]}', '{"state": [{"state_key": "k"}]}'])
+def test_a_checkpoint_somebody_wrote_that_holds_no_state_is_refused(store, dump, directory, snapshot):
+    store.save_agent_state("a", "k", "v")
+    connection = sqlite3.connect(directory / "coordination.db", isolation_level=None)
+    connection.execute("INSERT INTO agent_checkpoints (checkpoint_id, agent_id, session_id, state_snapshot) "
+                       "SELECT 'h', agent_id, session_id, ? FROM agent_registry", [snapshot])
+    connection.close()
+    before = dump()
+    with pytest.raises(StorageError, match="checkpoint h cannot be restored"):
+        store.restore_agent_checkpoint("h")
+    assert dump() == before

@@ -1,6 +1,7 @@
 """A process killed at its n-th statement, for n = 1, 2, … until a run gets through: the data is as before or after."""
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import sys
 
@@ -110,6 +111,5 @@ def test_a_database_whose_making_was_killed_is_made_by_the_next_call(run, direct
             assert store.load_agent_state("a", "k", "none") == ("v" if done.status == 0 else "none")
         if done.status == 0:
             break
-        for path in directory.glob("coordination.db*"):
-            path.unlink()
+        shutil.rmtree(directory)
     assert done.status == 0 and number > 40

@@ -29,6 +29,7 @@ CALLS = {
     "send": lambda s: messages.send_agent_message(s, "a", "b", "error_report", "{}"),
     "acknowledge": lambda s: messages.acknowledge_agent_message(s, "b", 1),
     "register": lambda s: agents.register_agent(s, "c", "validation", "m", "s"),
+    "register elsewhere": lambda s: agents.register_agent(s, "b", "validation", "m", "other"),
     "heartbeat": lambda s: agents.agent_heartbeat(s, "a", "healthy"),
     "fail": lambda s: agents.update_agent_status(s, "b", "failed"),
     "complete": lambda s: agents.update_agent_status(s, "b", "completed"),

@@ -177,6 +177,7 @@ def test_the_25th_and_the_100th_milestone_move_it_up(cli):
 
 def test_a_failed_move_up_says_so_and_the_milestone_is_there(open_on, monkeypatch):
     store = open_on()
+    store.set_storage_config("hybrid_from", "2")
     store.set_storage_config("database_from", "3")
     add_milestones(store, 1, 2)
     monkeypatch.setattr(migration, "_move_records", lambda *_: (_ for _ in ()).throw(StorageError("no room")))
@@ -189,7 +190,8 @@ def test_a_failed_move_up_says_so_and_the_milestone_is_there(open_on, monkeypatc
 def test_a_fixed_backend_stays(open_on):
     store = open_on()
     store.migrate_storage_backend("hybrid")
-    store.set_storage_config("database_from", "1")
+    store.set_storage_config("hybrid_from", "1")
+    store.set_storage_config("database_from", "2")
     add_milestones(store, 1, 2)
     assert store.get_current_storage_backend() == "hybrid"
     store.migrate_storage_backend("auto")

@@ -352,7 +352,7 @@ def test_a_missing_database_is_not_made_and_one_put_in_its_place_is_checked(chec
     store.close()
     kept = directory / "kept.db"
     (directory / "coordination.db").rename(kept)
-    assert check_line() == "checked: there is no storage to check"
+    assert "coordination.db is gone" in check_line()
     assert not (directory / "coordination.db").exists()
     kept.rename(directory / "coordination.db")
     clock.advance(1800)
@@ -455,6 +455,8 @@ def test_it_survives_a_spoilt_database_and_stops_nevertheless(background, progra
     (directory / "coordination.db").write_bytes(b"not a database" * 1000)
     wait_until(lambda: any("error: " in line for line in log_of(directory)), "an error in the log")
     os.unlink(directory / "coordination.db")
+    wait_until(lambda: any("coordination.db is gone" in line for line in log_of(directory)), "a check without it")
+    os.unlink(directory / "config" / "backend-in-use.txt")
     wait_until(lambda: "checked: there is no storage to check" in log_of(directory), "a check without a database")
     assert program("initialize-agent-coordination").status == 0
     program("stop-session-monitor")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from milestone_persist import Refused
+from milestone_persist import MilestoneWarning, Refused
 from milestone_persist.errors import Incomplete
 
 SESSION = "planning-ms-123-1640995200"
@@ -145,8 +145,8 @@ def test_an_agent_that_was_only_asleep_is_not_started_twice(planning, clock):
     planning.resume_planning_agents(SESSION)
     clock.advance(1)
     planning.agent_heartbeat("risk-assessor")
+    assert statuses(planning)["risk-assessor"] == "active"
     told = planning.resume_planning_agents(SESSION)
-    assert told["revived"] == ["risk-assessor"]
     assert "risk-assessor" not in [order["agent_id"] for order in told["orders"]]
 
 
@@ -158,18 +158,29 @@ def test_living_agents_are_left_alone_when_another_is_stale(planning, clock):
     assert statuses(planning)["kiro-strategy"] == "active"
 
 
-def test_agents_that_come_back_together_are_told_in_the_order_of_their_ids(store, clock):
-    agents = ["b", "c", "a"]
-    for agent in agents:
+def test_an_agent_that_comes_back_is_active_at_once_for_everybody(store, clock):
+    for agent in ("a", "b"):
         store.register_agent(agent, "validation", "ms", "validation-1")
     clock.advance(3600)
     store.cleanup_stale_coordination(30)
     clock.advance(1)
-    for agent in agents:
-        store.agent_heartbeat(agent)
-    assert store.cleanup_stale_coordination(30)["revived"] == ["a", "b", "c"]
-    rows = store._storage().execute("SELECT agent_id FROM events WHERE detail = 'heard of again' ORDER BY id")
-    assert [row["agent_id"] for row in rows] == ["a", "b", "c"]
+    store.agent_heartbeat("a")
+    store.update_agent_status("b", "failed", error="told so")
+    store.agent_heartbeat("b")
+    assert statuses(store, "validation-1") == {"a": "active", "b": "failed"}
+    assert [(row["active"], row["failed"]) for row in store.detect_interrupted_sessions()] == [(1, 1)]
+    assert store.recover_milestone_session("validation-1")["counts"]["alive"] == 1
+    rows = store._storage().execute("SELECT agent_id FROM events WHERE detail = 'heard of again'")
+    assert [row["agent_id"] for row in rows] == ["a"]
+
+
+def test_an_agent_heard_of_after_its_session_was_abandoned_stays_ended(store, clock):
+    store.register_agent("a", "validation", "ms", "validation-1")
+    clock.advance(3600)
+    store.cleanup_stale_coordination(30)
+    store.abandon_session("validation-1")
+    store.agent_heartbeat("a")
+    assert statuses(store, "validation-1") == {"a": "terminated"}
 
 
 def test_artifacts_of_ones_own_each_get_an_agent(store, clock):
@@ -215,13 +226,21 @@ def test_a_milestone_is_made_once_and_not_over_a_record_of_other_origin(planning
     planning.save_agent_state("scope-analyzer", "planning-scope", "x")
     planning.create_milestone_record("ms-123", "title: mine")
     clock.advance(3600)
-    names = [option["command"][0] for option in planning.recover_milestone_session(SESSION)["options"]]
-    assert "create_milestone_from_recovered_planning" not in names
-    with pytest.raises(Refused, match="choose another id"):
+    planning.create_milestone_record("ms-123-2", "title: mine too")
+    commands = [option["command"] for option in planning.recover_milestone_session(SESSION)["options"]]
+    assert ["create_milestone_from_recovered_planning", SESSION, "ms-123-3"] in commands
+    with pytest.raises(Refused, match=f"create_milestone_from_planning {SESSION} ms-123-3"):
         planning.create_milestone_from_recovered_planning(SESSION)
     assert planning.get_session_status(SESSION)["status"] == "active", "what is refused changes nothing"
     assert planning.create_milestone_from_recovered_planning(SESSION, "ms-124")["created"] is True
-    assert planning.create_milestone_from_recovered_planning(SESSION, "ms-124")["created"] is False
+    planning.update_milestone_record("ms-124", "edited")
+    assert planning.create_milestone_from_recovered_planning(SESSION, "ms-125")["created"] is True
+    for again in ("ms-124", "ms-125"):
+        with pytest.warns(MilestoneWarning, match="active again"):
+            planning.register_agent("coord", "milestone-coordinator", "ms-123", SESSION)
+        assert planning.create_milestone_from_recovered_planning(SESSION, again)["created"] is False
+        assert planning.get_session_status(SESSION)["status"] == "completed"
+    assert planning.read_milestone_record("ms-124") == "edited"
 
 
 def test_a_run_that_was_killed_after_writing_the_record_can_be_run_again(planning, clock):
@@ -346,7 +365,7 @@ def test_failed_sessions_go_but_not_finished_work_and_not_messages_for_the_livin
     assert store.cleanup_failed_sessions(24)["removed"] == []
     clock.advance(3600)
     assert store.cleanup_failed_sessions(24) == {"removed": ["validation-1"], "kept": ["planning-1"],
-                                                 "messages_lost": 0}
+                                                 "messages_lost": 1}, "nobody could read it any more"
     assert store.get_agent_messages("living")[0]["payload"] == {"keep": 1}
 
 
@@ -443,3 +462,121 @@ def test_a_finalizing_that_was_killed_after_moving_the_record_can_be_run_again(s
     assert store.finalize_milestone_execution(EXECUTION)["changed"] is True
     assert store.read_milestone_record("ms-123") == "title: it"
     assert [row["status"] for row in store.list_milestones()] == ["completed"]
+
+
+def test_after_resuming_only_what_is_to_be_started_now_counts_as_failed(store, clock):
+    agents = {"coord": "milestone-coordinator", **{name: f"{name}-phase" for name in ("design", "spec", "task")}}
+    for agent, kind in agents.items():
+        store.register_agent(agent, kind, "ms-1", EXECUTION)
+    store.save_agent_state("user", "notes", "of an agent nobody registered")
+    clock.advance(40 * 60)
+    orders = store.resume_execution_from_phase(EXECUTION)["orders"]
+    assert [order["agent_id"] for order in orders] == ["coord", "design"]
+    for order in orders:
+        store.register_agent(order["agent_id"], order["agent_type"], "ms-1", EXECUTION)
+    assert store.detect_interrupted_sessions() == []
+    view = store.recover_milestone_session(EXECUTION)
+    assert [option["command"][0] for option in view["options"]] == ["get_session_status", "abandon_session"]
+    store.save_agent_state("design", "design-phase-results", "done")
+    store.update_agent_status("design", "completed")
+    clock.advance(40 * 60)
+    orders = store.resume_execution_from_phase(EXECUTION)["orders"]
+    assert [(order["agent_id"], order["why"]) for order in orders] == [
+        ("coord", "no heartbeat for 40 min"), ("spec", "waits for its turn")]
+
+
+def test_two_dead_agents_of_a_type_are_not_both_told_to_make_the_same(store, clock):
+    for agent in ("one", "two", "coord"):
+        store.register_agent(agent, "milestone-coordinator" if agent == "coord" else "scope-analyzer", "ms", SESSION)
+    for agent in ("one", "two"):
+        store.send_agent_message("coord", agent, "task_assignment", {})
+    clock.advance(3600)
+    orders = {order["agent_id"]: order["makes"] for order in store.resume_planning_agents(SESSION)["orders"]}
+    assert sorted([orders["one"] or "", orders["two"] or ""]) == ["", "planning-scope"]
+
+
+def test_an_agent_of_ones_own_type_whose_artifact_is_there_gets_no_order(store, clock):
+    store.set_storage_config("planning_artifacts", "planning-research milestone-plan")
+    store.register_agent("researcher", "x-research", "ms", SESSION)
+    store.save_agent_state("researcher", "planning-research", "found")
+    clock.advance(3600)
+    assert [order["makes"] for order in store.resume_planning_agents(SESSION)["orders"]] == ["milestone-plan"]
+
+
+def test_empty_artifacts_are_no_artifacts(planning, cli, clock):
+    for key, agent in ARTIFACTS.items():
+        planning.save_agent_state(agent, key, "" if key == "planning-scope" else " null\n")
+    clock.advance(3600)
+    shown = cli("recover-milestone-session", SESSION).text
+    assert "  empty: planning-scope\n" in shown and "✅" not in shown
+    with pytest.raises(Incomplete) as caught:
+        planning.validate_planning_artifacts(SESSION)
+    assert sorted(caught.value.data["empty"]) == sorted(ARTIFACTS) and not caught.value.data["can_be_completed"]
+    with pytest.raises(Refused, match=f"no planning artifact.*resume_planning_agents {SESSION} goes on"):
+        planning.complete_planning_session(SESSION)
+
+
+def test_validating_is_for_planning_sessions_and_its_hint_works(store):
+    store.register_agent("a", "execute-phase", "ms", EXECUTION)
+    with pytest.raises(Refused, match=f"type execution, not planning: recover_milestone_session {EXECUTION} shows"):
+        store.validate_planning_artifacts(EXECUTION)
+    store.register_agent("b", "scope-analyzer", "ms", SESSION)
+    store.save_agent_state("b", "planning-scope", "x")
+    with pytest.raises(Incomplete, match=f"resume_planning_agents {SESSION} goes on"):
+        store.validate_planning_artifacts(SESSION)
+    store.complete_planning_session(SESSION)
+    with pytest.raises(Incomplete, match=f"recover_milestone_session {SESSION} goes on"):
+        store.validate_planning_artifacts(SESSION)
+
+
+def test_an_assembled_plan_holds_every_artifact_it_names(store, clock):
+    for agent, value in (("first", "old"), ("second", "new")):
+        store.register_agent(agent, "scope-analyzer", "ms", SESSION)
+        store.save_agent_state(agent, "planning-scope", value)
+        clock.advance(1)
+    assert store.complete_planning_session(SESSION)["assembled_from"] == ["planning-scope"]
+    plan = json.loads(store.load_agent_state("second", "milestone-plan"))
+    assert plan["planning-scope"] == "new" and plan["planning-scope of first"] == "old"
+
+
+def test_the_report_tells_what_was_put_back(planning, clock):
+    planning.send_agent_message("coord", "risk-assessor", "task_assignment", {})
+    planning.get_agent_messages("risk-assessor", True)
+    planning.register_agent("coord", "milestone-coordinator", "ms-123", SESSION)
+    clock.advance(3600)
+    planning.resume_planning_agents(SESSION)
+    text = Path(planning.generate_milestone_report(SESSION)).read_text()
+    recovered = text.partition("## What was recovered")[2].partition("## ")[0]
+    assert "messages\\_returned | risk-assessor | 1 |" in recovered
+    assert "agent\\_revived" not in recovered, "the coordinator had not ended when it registered again"
+
+
+def test_a_resume_that_was_killed_half_way_pretends_nothing_of_the_others(planning, clock, environ, monkeypatch):
+    planning.set_storage_config("agent_spawn_command", "true")
+    environ["MILESTONE_SPAWN_DIRS"] = planning.directory
+    started = []
+
+    def die_at_the_second(store, command, order):
+        if started:
+            raise KeyboardInterrupt
+        started.append(order["agent_id"])
+        return "exit status 0", False
+
+    clock.advance(3600)
+    with monkeypatch.context() as patch:
+        patch.setattr("milestone_persist.operations.workorders._run_command", die_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            planning.resume_planning_agents(SESSION)
+    assert list(statuses(planning).values()).count("spawning") == 2
+    ordered = [order["agent_id"] for order in planning.resume_planning_agents(SESSION)["orders"]]
+    assert len(ordered) == 3 and started[0] not in ordered
+
+
+def test_of_the_silent_among_the_living_it_is_told_how_to_take_them_for_dead(planning, clock):
+    clock.advance(1200)
+    planning.register_agent("coord", "milestone-coordinator", "ms-123", SESSION)
+    verdict = planning.recover_milestone_session(SESSION)["verdict"]
+    assert verdict.startswith("its agents are alive: nothing is to be recovered, unless those silent")
+    assert "risk-assessor" in verdict and "coord" not in verdict.partition("(")[2].partition(")")[0]
+    planning.cleanup_stale_coordination(int(verdict.split("cleanup_stale_coordination ")[1].split()[0]))
+    assert planning.recover_milestone_session(SESSION)["counts"]["failed"] == 5

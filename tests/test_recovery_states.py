@@ -50,6 +50,7 @@ def expected_options(kind, present, agents):
         return ["resume_execution_from_phase", *(["restart_incomplete_phases"] if present else []),
                 "restart_milestone_execution", *(report if present else []), *abandon]
     resume = ["resume_session_agents"] if agents in ("silent", "stale", "failed") else []
+    resume = ["resume_execution_from_phase"] if kind == "execution" else resume
     return resume + ["complete_coordination_session"] + abandon
 
 

@@ -113,6 +113,18 @@ REFUSED = [
     "INSERT INTO agent_checkpoints (checkpoint_id, agent_id, session_id, checkpoint_type, state_snapshot) "
     "VALUES ('c', 'a', 's', 'daily', '{}')",
     "INSERT INTO agent_health_log (agent_id, health_status) VALUES ('a', 'fine')",
+    *(f"INSERT INTO coordination_sessions (session_id, {column}) VALUES ('x', {value})"
+      for column in ("agent_count", "progress") for value in ("'abc'", "'1x'", "x'31'")),
+    "INSERT INTO coordination_sessions (session_id, agent_count) VALUES ('x', 1.5)",
+    *(f"INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, {column}) "
+      f"VALUES ('s', 'a', 'b', 'error_report', '{{}}', {value})"
+      for column in ("priority", "retry_count") for value in ("5.5", "'x'", "x'31'")),
+    *(f"INSERT INTO agent_state (agent_id, state_key, state_value, {column}) VALUES ('a', 'k', 'v', {value})"
+      for column in ("version", "is_json") for value in ("'x'", "1.5", "x'31'")),
+    *(f"INSERT INTO agent_health_log (agent_id, health_status, {column}) VALUES ('a', 'healthy', {value})"
+      for column in ("error_count", "warning_count") for value in ("'x'", "1.5")),
+    *(f"INSERT INTO agent_health_log (agent_id, health_status, {column}) VALUES ('a', 'healthy', 'much')"
+      for column in ("cpu_usage", "memory_usage", "response_time")),
 ]
 
 
@@ -122,12 +134,24 @@ def test_the_database_refuses_what_the_program_would_refuse(database, statement)
         database.execute(statement)
 
 
+def test_numbers_written_as_text_are_taken_for_numbers(database):
+    database.execute("INSERT INTO coordination_sessions (session_id, agent_count, progress) VALUES ('x', '2', '12.5')")
+    database.execute("INSERT INTO agent_health_log (agent_id, health_status, cpu_usage, error_count) "
+                     "VALUES ('a', 'healthy', '97', '3'), ('a', 'healthy', NULL, 4.0)")
+    assert database.execute("SELECT agent_count, progress FROM coordination_sessions WHERE session_id = 'x'"
+                            ).fetchone() == (2, 12.5)
+    assert database.execute("SELECT cpu_usage, error_count FROM agent_health_log").fetchall() == [(97.0, 3), (None, 4)]
+
+
 def test_what_people_insert_by_hand_is_used(database, store):
     database.execute("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload) "
                      "VALUES ('s', 'a', 'b', 'x-note', '{\"n\": 1}')")
     database.execute("INSERT INTO agent_state (agent_id, state_key, state_value) VALUES ('a', 'k', 'v')")
     assert store.get_agent_messages("b", True)[0]["payload"] == {"n": 1}
     assert store.load_agent_state("a", "k") == "v"
+    database.execute("UPDATE coordination_sessions SET operation_type = 'planning'")
+    database.execute("INSERT INTO agent_state (agent_id, state_key, state_value) VALUES ('a', 'planning-scope', 'x')")
+    assert store.recover_milestone_session("s")["artifacts"] == ["planning-scope"]
 
 
 def test_views_and_date_functions_give_right_answers(database):

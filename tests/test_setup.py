@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from milestone_persist import StorageError, UsageError, open_store
+from milestone_persist.opening import open_for
 from milestone_persist.operations.settings import SETTINGS
 
 
@@ -55,6 +56,9 @@ def test_a_setting_is_kept(store, connect, key, value, stored):
 @pytest.mark.parametrize("key, value, match", [
     ("heartbeat_intervall", "5", "did you mean heartbeat_interval"), ("", "5", "KEY is empty|unknown setting"),
     ("heartbeat_interval", "-1", "whole number"), ("heartbeat_interval", "1.5", "whole number"),
+    ("session_timeout", "0", "a whole number from 1, not '0'"), ("message_retry_limit", "-1", "a whole number from 0"),
+    ("hybrid_from", "100", "hybrid_from must be less than database_from, which is 100: not '100'"),
+    ("database_from", "25", "database_from must be more than hybrid_from, which is 25: not '25'"),
     ("heartbeat_interval", "", "whole number"), ("heartbeat_interval", "²", "whole number"),
     ("heartbeat_interval", "9" * 30, "whole number"), ("strict_agents", "maybe", "true or false"),
     ("synchronous", "off", "full or normal"), ("planning_artifacts", " ", "at least one"),
@@ -64,6 +68,33 @@ def test_a_bad_setting_changes_nothing(store, dump, key, value, match):
     with pytest.raises(UsageError, match=match):
         store.set_storage_config(key, value)
     assert dump() == before
+
+
+@pytest.mark.parametrize("key", [key for key, (kind, _) in SETTINGS.items() if kind == "count"])
+def test_nothing_but_what_may_be_none_can_be_set_to_nothing(store, key):
+    if key in ("message_retry_limit", "cleanup_retention_days"):
+        assert store.set_storage_config(key, "0") == {key: "0"}
+    else:
+        with pytest.raises(UsageError, match="must be a whole number from 1"):
+            store.set_storage_config(key, "0")
+
+
+def test_a_setting_spoilt_by_hand_is_told_and_its_default_is_in_force(store, cli, directory, environ):
+    storage = open_for(str(directory), environ)
+    for key, value in ("session_timeout", "soon"), ("hybrid_from", "200"):
+        storage.execute("UPDATE agent_coordination_config SET value = :value WHERE key = :key",
+                        {"key": key, "value": value})
+    storage.close()
+    done = cli("get-storage-config", "session_timeout")
+    assert (done.status, done.text) == (0, "1800\n")
+    assert "session_timeout must be a whole number from 1, not 'soon'; 1800 is in force" in done.err
+    done = cli("get-storage-config")
+    assert done.status == 0 and "session_timeout=1800\n" in done.text and "not 'soon'" in done.err
+    done = cli("doctor")
+    assert done.status == 3 and "session_timeout must be a whole number from 1, not 'soon'; 1800" in done.err
+    assert "hybrid_from must be less than database_from, which is 100: not '200'" in done.err
+    store.set_storage_config("session_timeout", "60"), store.set_storage_config("database_from", "300")
+    assert cli("doctor").status == 0
 
 
 def test_an_unknown_setting_cannot_be_read(store):

@@ -1,6 +1,8 @@
 """State: values come back as they were saved, expire for every reader at once, and carry versions."""
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from milestone_persist import Refused, UsageError
@@ -63,7 +65,7 @@ def test_missing_key_gives_the_default_or_is_refused(store):
     store.save_agent_state("a", "scope", "v")
     assert store.load_agent_state("a", "other", "{}") == "{}"
     assert store.load_agent_state("a", "other", "") == ""
-    with pytest.raises(Refused, match="no state 'other' of agent 'a'; it has: scope"):
+    with pytest.raises(Refused, match="no state 'other' of agent 'a' in .*; it has: scope"):
         store.load_agent_state("a", "other")
     with pytest.raises(Refused, match="it has: none"):
         store.load_agent_state("nobody", "other")
@@ -117,7 +119,30 @@ def test_an_expired_key_is_gone_for_every_reader_at_once(store, clock):
     assert store.create_agent_checkpoint("a")["keys"] == 1
     with pytest.raises(Refused, match="nothing was deleted"):
         store.delete_agent_state("a", "short")
-    assert store.save_agent_state("a", "short", "new", if_version=0)["version"] == 1
+    assert store.save_agent_state("a", "short", "new", if_version=0)["version"] == 2
+
+
+def test_no_version_comes_twice(store, clock):
+    assert store.save_agent_state("a", "k", "mine")["version"] == 1
+    store.delete_agent_state("a", "k")
+    assert store.save_agent_state("a", "k", "theirs", if_version=0)["version"] == 2
+    with pytest.raises(Refused, match="has version 2, not 1"):
+        store.save_agent_state("a", "k", "stale", if_version=1)
+    store.save_agent_state("a", "short", "v", "temp_data", 60)
+    clock.advance(60)
+    store.save_agent_state("b", "k", "removes what has expired, whoever's it is")
+    assert store.save_agent_state("a", "short", "v")["version"] == 3
+    point = store.create_agent_checkpoint("a")["checkpoint_id"]
+    store.save_agent_state("a", "k", "after")
+    store.delete_agent_state("a", "k")
+    store.restore_agent_checkpoint(point)
+    assert store.load_agent_state("a", "k", full=True)["version"] == 4
+    assert store.load_agent_state("b", "k", full=True)["version"] == 1
+
+
+def test_a_default_may_be_read_in_full(store, cli):
+    assert store.load_agent_state("a", "none", "d", full=True)["version"] == 0
+    assert json.loads(cli("load-agent-state", "a", "none", "d", "--full").text)["value"] == "d"
 
 
 def test_saving_again_sets_the_expiry_anew(store, clock):

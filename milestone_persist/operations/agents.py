@@ -1,12 +1,13 @@
 """Agents: registering, status, heartbeat, and who is in a session."""
 from __future__ import annotations
 
-from ..errors import UsageError
+from ..errors import Refused, UsageError
 from ..registry import operation
 from ..times import minutes_between
 from ..values import json_strings
 from ..vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES, check_word, is_own, nearest
 from .membership import (
+    ENDED,
     admit_agent,
     ensure_session,
     enter_agent,
@@ -43,7 +44,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     with store.transaction("session:" + session_id):
         kind = _admissible_type(store, agent_type)
         session = ensure_session(store, session_id, milestone_id)
-        enter_agent(store, agent_id, kind, session, given)
+        enter_agent(store, agent_id, kind, session, given, milestone_id)
         if kind.endswith("coordinator"):
             store.execute("UPDATE coordination_sessions SET coordinator_id = coalesce(coordinator_id, :agent) "
                           "WHERE session_id = :id", {"id": session_id, "agent": agent_id})
@@ -83,6 +84,8 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
         check_word(phase, PHASES, "phase")
     with store.transaction("agent:" + agent_id):
         before = find_agent(store, agent_id)
+        if status in ("spawning", "active", "paused"):
+            _require_open(store, before)
         if status not in ("failed", "terminated"):  # these are said about an agent, not by it
             renew_heartbeat(store, agent_id)
         if status is not None:
@@ -93,6 +96,13 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
                        "phase": phase or before["current_phase"],
                        "error": error if error is not None or status is not None else before["error_info"]})
         return {**find_agent(store, agent_id), "changed": True}
+
+
+def _require_open(store: Storage, agent: Row) -> None:
+    status = find_session(store, agent["session_id"])["status"]
+    if status in ENDED:
+        raise Refused(f"session {agent['session_id']!r} of agent {agent['agent_id']!r} is {status}: register_agent "
+                      "opens it again")
 
 
 @operation()

@@ -3,27 +3,19 @@ from __future__ import annotations
 
 import os
 
-from ..errors import Refused, UsageError
+from ..errors import Refused, StorageError, UsageError
 from ..registry import operation
-from ..times import shift_time
-from ..values import dump_json, read_stored
+from ..values import read_stored
 from ..vocabulary import CHECKPOINT_TYPES, check_word, nearest
 from .events import record_event
-from .membership import admit_agent, renew_heartbeat
-from .settings import read_count
-from .state import LIVE
+from .membership import admit_agent
+from .snapshots import keep_until, store_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Checkpoints"
-
-_INBOX = ("SELECT id, from_agent, message_type, payload, priority, created_at, delivered_at, retry_count "
-          "FROM agent_messages WHERE to_agent = :agent AND dead_lettered_at IS NULL AND ")
-# Two halves, because each has an index that leaves the acknowledged ones aside.
-UNACKNOWLEDGED = (f"{_INBOX} delivered_at IS NULL UNION ALL "
-                  f"{_INBOX} delivered_at IS NOT NULL AND acknowledged_at IS NULL ORDER BY id")
 
 
 @operation(text="checkpoint_id")
@@ -41,31 +33,6 @@ def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str 
     with store.transaction("agent:" + agent_id):
         admit_agent(store, agent_id)
         return store_checkpoint(store, agent_id, checkpoint_type, references)
-
-
-def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, references: list[Row]) -> Row:
-    """Write the checkpoint of a registered agent, within the caller's transaction."""
-    now = store.now()
-    given = {"agent": agent_id, "now": now}
-    agent = store.execute("SELECT * FROM agent_registry WHERE agent_id = :agent", given)[0]
-    snapshot = {
-        "agent": agent,
-        "state": store.execute("SELECT state_key, state_value, state_type, version, is_json, created_at, updated_at, "
-                               "expires_at FROM agent_state WHERE agent_id = :agent AND " + LIVE +
-                               " ORDER BY state_key", given),
-        "messages": store.execute(UNACKNOWLEDGED, given),
-    }
-    checkpoint_id = "cp-{}-{}".format(now.translate({ord(c): None for c in "-: ."}), os.urandom(4).hex())
-    store.execute(
-        "INSERT INTO agent_checkpoints (checkpoint_id, agent_id, session_id, checkpoint_type, state_snapshot, "
-        "file_references, created_at, retention_until) "
-        "VALUES (:id, :agent, :session, :type, :snapshot, :files, :now, :until)",
-        {"id": checkpoint_id, "session": agent["session_id"], "type": checkpoint_type,
-         "snapshot": dump_json(snapshot), "files": dump_json(references),
-         "until": shift_time(now, 86400 * read_count(store, "cleanup_retention_days")), **given})
-    record_event(store, "checkpoint_created", agent["session_id"], agent_id, agent["milestone_id"], checkpoint_id)
-    return {"checkpoint_id": checkpoint_id, "agent_id": agent_id, "checkpoint_type": checkpoint_type,
-            "keys": len(snapshot["state"]), "messages": len(snapshot["messages"]), "files": len(references)}
 
 
 def _describe_file(store: Storage, path: str) -> Row:
@@ -120,8 +87,9 @@ def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Row:
     """
     with store.transaction("checkpoint:" + checkpoint_id):
         row = _find_checkpoint(store, checkpoint_id)
-        agent_id, state = row["agent_id"], read_stored(row["state_snapshot"], "the checkpoint")["state"]
-        renew_heartbeat(store, agent_id)
+        agent_id, state = row["agent_id"], _read_state(row)
+        store.execute("UPDATE agent_checkpoints SET retention_until = :until WHERE checkpoint_id = :id "
+                      "AND retention_until < :until", {"id": checkpoint_id, "until": keep_until(store)})
         kept = store_checkpoint(store, agent_id, "error_recovery", [])
         restored = _replace_state(store, agent_id, state)
         record_event(store, "checkpoint_restored", row["session_id"], agent_id, detail=checkpoint_id)
@@ -136,24 +104,38 @@ def _find_checkpoint(store: Storage, checkpoint_id: str) -> Row:
         return rows[0]
     known = store.execute("SELECT checkpoint_id FROM agent_checkpoints ORDER BY created_at DESC LIMIT 1000")
     near = nearest(checkpoint_id, [row["checkpoint_id"] for row in known])
-    raise Refused(f"no checkpoint {checkpoint_id!r}: " +
+    raise Refused(f"no checkpoint {checkpoint_id!r} in {store.directory}: " +
                   (f"did you mean {near[0]}?" if near else "list_agent_checkpoints AGENT names them"))
 
 
+def _read_state(row: Row) -> list[Row]:
+    """The keys that a checkpoint holds; StorageError if somebody wrote one that holds none."""
+    state = read_stored(row["state_snapshot"], f"checkpoint {row['checkpoint_id']}").get("state")
+    if isinstance(state, list) and all(isinstance(item, dict) and _is_key(item) for item in state):
+        return state
+    raise StorageError(f"checkpoint {row['checkpoint_id']} cannot be restored: its state_snapshot has no list `state` "
+                       "of keys as create_agent_checkpoint writes them")
+
+
+def _is_key(item: Row) -> bool:
+    texts = ("state_key", "state_value", "state_type", "created_at")
+    return (all(isinstance(item.get(name), str) for name in texts) and isinstance(item.get("version"), int)
+            and item.get("is_json") in (0, 1) and isinstance(item.get("expires_at", 0), (str, type(None))))
+
+
 def _replace_state(store: Storage, agent_id: str, state: list[Row]) -> list[str]:
-    """Make an agent's keys those of a snapshot, each with a version above any it had; the keys put back."""
-    now = store.now()
-    before = {row["state_key"]: row["version"] for row in
-              store.execute("SELECT state_key, version FROM agent_state WHERE agent_id = :agent", {"agent": agent_id})}
-    store.execute("DELETE FROM agent_state WHERE agent_id = :agent", {"agent": agent_id})
+    """Make an agent's keys those of a snapshot, each with a version above any there was; the keys put back."""
+    now, given = store.now(), {"agent": agent_id}
+    store.execute("DELETE FROM agent_state WHERE agent_id = :agent", given)
+    removed = store.execute("SELECT removed_version FROM agent_registry WHERE agent_id = :agent", given)
     live = [item for item in state if item["expires_at"] is None or item["expires_at"] > now]
     for item in live:
         store.execute(
             "INSERT INTO agent_state (agent_id, state_key, state_value, state_type, created_at, updated_at, "
-            "expires_at, version, is_json) VALUES (:agent, :state_key, :state_value, :state_type, :created_at, :now, "
-            ":expires_at, :next, :is_json)",
-            {**item, "agent": agent_id, "now": now,
-             "next": max(item["version"], before.get(item["state_key"], 0)) + 1})
+            "expires_at, version, is_json, saved_in) VALUES (:agent, :state_key, :state_value, :state_type, "
+            ":created_at, :now, :expires_at, :next, :is_json, :session)",
+            {**item, "agent": agent_id, "now": now, "session": item.get("saved_in"),
+             "next": max(item["version"], removed[0]["removed_version"]) + 1})
     return [item["state_key"] for item in live]
 
 

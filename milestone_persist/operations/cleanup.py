@@ -3,11 +3,12 @@ from __future__ import annotations
 
 from ..registry import operation
 from ..times import shift_time
-from ..values import check_range, read_stored
+from ..values import check_range
 from .deliverables import list_deliverables
 from .events import record_event
-from .interruption import mark_stale_agents, revive_returned_agents
-from .planning import find_artifacts
+from .interruption import mark_stale_agents, sum_up
+from .membership import count_agents
+from .planning import artifact_keys, milestones_of
 from .settings import read_count
 
 TYPE_CHECKING = False
@@ -29,11 +30,7 @@ def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> Row:
     """
     check_range(minutes, 0, 1_000_000, "MINUTES")
     with store.transaction("cleanup"):
-        revived = revive_returned_agents(store)
-        marked = mark_stale_agents(store, minutes * 60)
-        return {"marked_failed": [row["agent_id"] for row in marked], "revived": revived,
-                "returned": sum(row["returned"] for row in marked),
-                "dead_lettered": sum(row["dead_lettered"] for row in marked), "removed": apply_retention(store)}
+        return {**sum_up(mark_stale_agents(store, minutes * 60)), "removed": apply_retention(store)}
 
 
 def apply_retention(store: Storage) -> Row:
@@ -60,8 +57,7 @@ def apply_retention(store: Storage) -> Row:
 def _holds_unmade_plan(store: Storage, session: Row) -> bool:
     """Whether a completed planning session has artifacts of which no milestone has been made yet."""
     return bool(session["status"] == "completed" and session["operation_type"] == "planning"
-                and not read_stored(session["configuration"], "the configuration").get("milestone")
-                and find_artifacts(store, session["session_id"]))
+                and not milestones_of(session) and artifact_keys(store, session["session_id"]))
 
 
 @operation(text="cleaned_failed")
@@ -89,7 +85,7 @@ def cleanup_failed_sessions(store: Storage, hours: float = 24) -> Row:
 def _holds_work(store: Storage, session: Row) -> bool:
     """Whether anything a session was to yield is there."""
     return (any(item["saved"] for item in list_deliverables(store, session))
-            or session["operation_type"] == "planning" and bool(find_artifacts(store, session["session_id"])))
+            or session["operation_type"] == "planning" and bool(artifact_keys(store, session["session_id"])))
 
 
 def _remove_session(store: Storage, session: Row) -> int:
@@ -98,6 +94,7 @@ def _remove_session(store: Storage, session: Row) -> int:
     What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints.
     """
     given = {"id": session["session_id"]}
+    _send_home(store, session["session_id"])
     elsewhere = "(SELECT a.session_id FROM agent_registry a WHERE a.agent_id = {} AND a.session_id <> :id)"
     for table, agent, which in (("agent_messages", "to_agent", "acknowledged_at IS NULL AND "),
                                 ("agent_checkpoints", "agent_id", "")):
@@ -110,3 +107,20 @@ def _remove_session(store: Storage, session: Row) -> int:
     record_event(store, "session_removed", session["session_id"], milestone_id=session["milestone_id"],
                  detail=f"{session['status']}; {lost} messages that nobody had read")
     return int(lost)
+
+
+def _send_home(store: Storage, session_id: str) -> None:
+    """Let the agents of a session that goes return to the one where they have left results or checkpoints, ended."""
+    given = {"id": session_id}
+    theirs = "agent_id IN (SELECT agent_id FROM agent_registry WHERE session_id = :id)"
+    store.execute(f"DELETE FROM agent_state WHERE saved_in = :id AND {theirs}", given)
+    left = store.execute(
+        "SELECT agent_id, kept.session_id FROM ("
+        f"SELECT agent_id, saved_in AS session_id, updated_at FROM agent_state WHERE saved_in <> :id AND {theirs} "
+        "UNION ALL "
+        f"SELECT agent_id, session_id, created_at FROM agent_checkpoints WHERE session_id <> :id AND {theirs}) kept "
+        "JOIN coordination_sessions s ON s.session_id = kept.session_id ORDER BY updated_at, kept.session_id", given)
+    for agent_id, home in {row["agent_id"]: row["session_id"] for row in left}.items():
+        store.execute("UPDATE agent_registry SET session_id = :home, status = CASE WHEN status = 'completed' "
+                      "THEN status ELSE 'terminated' END WHERE agent_id = :agent", {"home": home, "agent": agent_id})
+        count_agents(store, home)

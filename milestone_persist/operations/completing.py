@@ -6,7 +6,7 @@ import os
 from .. import vocabulary
 from ..errors import UsageError
 from ..registry import all_operations, find_operation, operation
-from .state import LIVE
+from .snapshots import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,12 +1,14 @@
 """Deliverables: what a session is to yield (planning artifacts, execution phases), what there is, who makes it."""
 from __future__ import annotations
 
-from ..vocabulary import PHASES
-from .planning import PLAN, expected_artifacts
-from .state import LIVE
+from ..vocabulary import PHASES, is_own
+from .planning import BRIEF, PLAN, expected_artifacts, is_empty
+from .snapshots import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..storage.interface import Row, Storage
 
 WEIGHTS = {"design": 15, "spec": 25, "task": 20, "execute": 40}
@@ -16,22 +18,31 @@ ANY_PLANNER = "milestone-planner"  # makes artifacts that no other type is known
 
 
 def list_deliverables(store: Storage, session: Row) -> list[Row]:
-    """What a session is to yield, in the order of the work: name, weight in percent, agent_type, saved (keys, by whom).
+    """What a session is to yield, in the order of the work: name, weight in percent, agent_type, saved, empty.
 
     A planning session yields its expected artifacts, an execution session its phases, any other nothing in particular.
+    `saved` lists the keys saved in the session, by whom and when, `empty` those in which nothing is said.
     """
-    keys = store.execute(
-        "SELECT s.agent_id, s.state_key, s.updated_at FROM agent_state s JOIN agent_registry a "
-        "ON a.agent_id = s.agent_id WHERE a.session_id = :id AND " + LIVE + " ORDER BY s.updated_at, s.state_key",
-        {"id": session["session_id"], "now": store.now()})
+    rows = store.execute(f"SELECT s.agent_id, s.state_key, s.updated_at, {BRIEF} FROM agent_state s "
+                         f"WHERE s.saved_in = :id AND {LIVE} ORDER BY s.updated_at, s.state_key, s.agent_id",
+                         {"id": session["session_id"], "now": store.now()})
     if session["operation_type"] == "planning":
         names = expected_artifacts(store)
         return [{"name": name, "weight": 100 / len(names), "agent_type": PLANNERS.get(name, ANY_PLANNER),
-                 "saved": [row for row in keys if row["state_key"] == name]} for name in names]
+                 **_sort_out(row for row in rows if row["state_key"] == name)} for name in names]
     if session["operation_type"] == "execution":
         return [{"name": name, "weight": WEIGHTS[name], "agent_type": f"{name}-phase",
-                 "saved": [row for row in keys if phase_of(row["state_key"]) == name]} for name in PHASES]
+                 **_sort_out(row for row in rows if phase_of(row["state_key"]) == name)} for name in PHASES]
     return []
+
+
+def _sort_out(rows: Iterable[Row]) -> Row:
+    """The results of a piece of work: those that say something, and the others."""
+    found: Row = {"saved": [], "empty": []}
+    for row in rows:
+        found["empty" if is_empty(row) else "saved"].append(
+            {key: row[key] for key in ("agent_id", "state_key", "updated_at")})
+    return found
 
 
 def phase_of(state_key: str) -> str | None:
@@ -48,12 +59,16 @@ def results_of(phase: str) -> str:
 
 
 def made_by(agent: Row, deliverables: list[Row]) -> str | None:
-    """The deliverable an agent is there for: by its type or id or, where nobody registered it, by what it has saved."""
+    """The deliverable an agent is there for: by its type or id or, where its type tells nothing, by what it saved."""
     for item in deliverables:
-        savers = [row["agent_id"] for row in item["saved"]] if agent["agent_type"] == "unregistered" else []
-        if (agent["agent_type"] == item["agent_type"] != ANY_PLANNER or agent["agent_id"] in savers
+        if (agent["agent_type"] == item["agent_type"] != ANY_PLANNER
                 or agent["agent_id"] == maker_id(item, agent["session_id"])):
             return str(item["name"])
+    if agent["agent_type"] == "unregistered" or (is_own(agent["agent_type"])
+                                                 and not agent["agent_type"].endswith("coordinator")):
+        for item in deliverables:
+            if agent["agent_id"] in [row["agent_id"] for row in item["saved"]]:
+                return str(item["name"])
     return None
 
 

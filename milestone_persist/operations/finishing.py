@@ -3,22 +3,29 @@ from __future__ import annotations
 
 from ..errors import Incomplete, Refused
 from ..registry import operation
+from ..shellwords import quote
 from ..values import dump_json
 from .deliverables import list_deliverables, missing_names
 from .events import record_event
-from .interruption import mark_stale_agents, revive_returned_agents
+from .interruption import mark_dead_agents
 from .membership import complete_session, ensure_milestone, find_session, set_agent_status
-from .planning import PLAN, artifact_value, create_milestone_from_planning, expected_artifacts, find_artifacts
+from .planning import (
+    PLAN,
+    artifact_keys,
+    artifact_value,
+    create_milestone_from_planning,
+    expected_artifacts,
+    find_artifacts,
+)
 from .records import archive_record, find_record, index_records
 from .state import write_state
-from .survey import milestone_id_for, patience
+from .survey import milestone_id_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Recovery"
-EMPTY = ("", '""', "null")
 
 
 @operation(text="validated", creates=False)
@@ -30,15 +37,15 @@ def validate_planning_artifacts(store: Storage, session_id: str) -> Row:
     Example: validate_planning_artifacts planning-ms-123-1
     """
     with store.snapshot():
-        find_session(store, session_id)
-        rows = {row["state_key"]: row for row in find_artifacts(store, session_id)}
-        expected = expected_artifacts(store)
-    missing = [key for key in expected if key not in rows]
-    empty = [key for key, row in rows.items() if row["state_value"].strip() in EMPTY]
-    found = {"session_id": session_id, "present": sorted(rows), "missing": missing, "empty": empty,
-             "valid": not missing and not empty, "can_be_completed": bool(rows)}
+        session = _require_type(store, session_id, "planning")
+        present = artifact_keys(store, session_id)
+        empty = [key for key in artifact_keys(store, session_id, empty=True) if key not in present]
+        missing = [key for key in expected_artifacts(store) if key not in [*present, *empty]]
+    found = {"session_id": session_id, "present": present, "missing": missing, "empty": empty,
+             "valid": not missing and not empty, "can_be_completed": bool(present)}
     if missing or empty:
-        raise Incomplete(f"session {session_id!r} lacks artifacts: resume_planning_agents goes on with it", found)
+        then = "recover_milestone_session" if session["status"] == "completed" else "resume_planning_agents"
+        raise Incomplete(f"session {session_id!r} lacks artifacts: {then} {quote(session_id)} goes on there", found)
     return found
 
 
@@ -70,7 +77,7 @@ def create_milestone_from_recovered_planning(store: Storage, session_id: str, mi
     with store.transaction("session:" + session_id):
         session = _require_type(store, session_id, "planning")
         assembled = _assemble_plan(store, session)
-        _put_agents_straight(store, session)
+        mark_dead_agents(store, session)
         made = create_milestone_from_planning(store, session_id, milestone_id or milestone_id_for(session))
         return {**made, "assembled_from": assembled}
 
@@ -80,20 +87,27 @@ def _assemble_plan(store: Storage, session: Row) -> list[str]:
     rows = find_artifacts(store, session["session_id"])
     if not rows:
         raise Refused(f"session {session['session_id']!r} has no planning artifact: nothing can be completed; "
-                      "resume_planning_agents or abandon_session")
+                      f"resume_planning_agents {quote(session['session_id'])} goes on")
     if any(row["state_key"] == PLAN for row in rows):
         return []
     plan = {"assembled": True, "from": [{"state_key": row["state_key"], "agent_id": row["agent_id"]} for row in rows],
             "missing": [key for key in expected_artifacts(store) if key not in [row["state_key"] for row in rows]
                         and key != PLAN],
-            **{row["state_key"]: artifact_value(row) for row in rows}}
+            **_values_by_key(rows)}
     owner = _owner_of_plan(store, session, rows)
     # Not save_agent_state: that would renew the heartbeat of an agent that may be dead.
-    write_state(store, {"agent": owner, "key": PLAN, "value": dump_json(plan), "type": "user_data", "json": 1,
-                        "now": store.now(), "expires": None})
+    write_state(store, {"agent": owner, "session": session["session_id"], "key": PLAN, "value": dump_json(plan),
+                        "type": "user_data", "json": 1, "now": store.now(), "expires": None})
     record_event(store, "plan_assembled", session["session_id"], owner, session["milestone_id"],
                  " ".join(row["state_key"] for row in rows))
-    return [row["state_key"] for row in rows]
+    return sorted({row["state_key"] for row in rows})
+
+
+def _values_by_key(rows: list[Row]) -> Row:
+    """The artifacts' values; where several agents saved a key, the latest stands under it, the others name whose."""
+    latest = {row["state_key"]: row["agent_id"] for row in rows}
+    return {key if latest[key] == row["agent_id"] else f"{key} of {row['agent_id']}": artifact_value(row)
+            for row in rows for key in [row["state_key"]]}
 
 
 def _owner_of_plan(store: Storage, session: Row, artifacts: list[Row]) -> str:
@@ -118,7 +132,7 @@ def finalize_milestone_execution(store: Storage, session_id: str) -> Row:
             return {**_tell(session), "changed": False}
         if missing:
             raise Refused(f"session {session_id!r} has no results of: {', '.join(missing)}; "
-                          f"resume_execution_from_phase SESSION {missing[0]} goes on there")
+                          f"resume_execution_from_phase {quote(session_id)} {missing[0]} goes on there")
         done = _complete(store, session)
         _complete_milestone(store, session)
         return done
@@ -185,18 +199,12 @@ def _require_type(store: Storage, session_id: str, wanted: str) -> Row:
     session = find_session(store, session_id)
     if session["operation_type"] != wanted:
         raise Refused(f"session {session_id!r} is of type {session['operation_type']}, not {wanted}: "
-                      "recover_milestone_session shows what can be done")
+                      f"recover_milestone_session {quote(session_id)} shows what can be done")
     return session
 
 
-def _put_agents_straight(store: Storage, session: Row) -> None:
-    """Before a session ends: the dead are marked failed, so that what they had taken does not count as done."""
-    revive_returned_agents(store, session["session_id"])
-    mark_stale_agents(store, patience(store, session), session["session_id"])
-
-
 def _complete(store: Storage, session: Row) -> Row:
-    _put_agents_straight(store, session)
+    mark_dead_agents(store, session)
     return {**_tell(complete_session(store, session["session_id"])), "changed": True}
 
 

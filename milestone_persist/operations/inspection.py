@@ -8,6 +8,7 @@ from ..location import find_data_directory
 from ..registry import operation
 from ..storage.filesystem import filesystem_of, is_network
 from ..tables import read_columns
+from .settings import find_spoilt_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def doctor(store: Storage) -> Row:
 
     Example: doctor
     """
-    wrong = store.check() or _find_spoilt_times(store)
+    wrong = store.check() or [*_find_spoilt_times(store), *find_spoilt_settings(store)]
     if wrong:
         raise StorageError(f"{store.directory} is damaged: " + "; ".join(wrong[:5]))
     if is_network(store.directory):

@@ -2,15 +2,13 @@
 from __future__ import annotations
 
 from ..times import minutes_between, shift_time
-from .events import record_event
-from .membership import set_agent_status
+from .deliveries import TAKEN, return_messages
+from .membership import SILENT, renew_heartbeat, set_agent_status
 from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
-
-SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 
 
 def heard_before(store: Storage, seconds: float) -> str:
@@ -23,49 +21,60 @@ def is_stale(agent: Row, limit: str) -> bool:
     return agent["status"] in ("spawning", "active") and agent["last_heartbeat"] <= limit
 
 
-def has_returned(agent: Row) -> bool:
-    """Whether an agent marked failed for its silence has been heard of since."""
-    return bool(agent["status"] == "failed" and (agent["error_info"] or "").startswith(SILENT)
-                and agent["last_heartbeat"] > (agent["completion_time"] or agent["last_heartbeat"]))
+def is_quiet(store: Storage, session: Row) -> bool:
+    """Whether nothing was heard of a whole session for `interrupted_after`."""
+    return bool(session["last_activity"] <= heard_before(store, read_count(store, "interrupted_after")))
+
+
+def patience(store: Storage, session: Row) -> int:
+    """Seconds of silence after which recovery takes an agent for dead: fewer where the whole session is silent."""
+    limit = read_count(store, "session_timeout")
+    return min(limit, read_count(store, "interrupted_after")) if is_quiet(store, session) else limit
+
+
+def mark_dead_agents(store: Storage, session: Row) -> list[Row]:
+    """Before a session is resumed or ends: mark its silent agents failed, so that what they had taken is not lost.
+
+    session: as it was before the call; whoever calls ($AGENT_ID) is alive
+    """
+    seconds = patience(store, session)
+    renew_heartbeat(store, store.environ.get("AGENT_ID", ""))
+    return mark_stale_agents(store, seconds, session["session_id"])
 
 
 def mark_stale_agents(store: Storage, silent_seconds: float | None = None, session_id: str | None = None) -> list[Row]:
     """Mark agents without heartbeat for `silent_seconds` failed; what they had taken goes back. In one transaction.
 
+    What was taken in the name of an agent that had ended already goes back too.
+
     silent_seconds: None is the setting session_timeout
     session_id: only those of this session
-    Returns a row for each: agent_id, session_id, minutes_silent, returned, dead_lettered.
+    Returns a row for each: agent_id, session_id, marked, minutes_silent, returned, dead_lettered.
     """
     with store.transaction("agents"):
         seconds = read_count(store, "session_timeout") if silent_seconds is None else silent_seconds
+        silent = ("SELECT agent_id, session_id, status, last_heartbeat FROM agent_registry WHERE "
+                  "last_heartbeat <= :limit AND (:session IS NULL OR session_id = :session) AND ")
         rows = store.execute(
-            "SELECT agent_id, session_id, last_heartbeat FROM agent_registry WHERE status IN ('spawning', 'active') "
-            "AND last_heartbeat <= :limit AND (:session IS NULL OR session_id = :session) "
+            f"{silent} status IN ('spawning', 'active') UNION ALL {silent} status IN ('completed', 'failed', "
+            f"'terminated') AND agent_id IN (SELECT to_agent FROM agent_messages WHERE {TAKEN}) "
             "ORDER BY last_heartbeat, agent_id", {"limit": heard_before(store, seconds), "session": session_id})
-        return [_mark_failed(store, row) for row in rows]
+        return [_end_silent(store, row) for row in rows]
 
 
-def _mark_failed(store: Storage, agent: Row) -> Row:
-    minutes = minutes_between(agent["last_heartbeat"], store.now())
-    returned, dead = set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{minutes:.0f} min")
-    return {"agent_id": agent["agent_id"], "session_id": agent["session_id"], "minutes_silent": round(minutes, 1),
-            "returned": returned, "dead_lettered": dead}
+def _end_silent(store: Storage, agent: Row) -> Row:
+    minutes, marked = minutes_between(agent["last_heartbeat"], store.now()), agent["status"] in ("spawning", "active")
+    returned, dead = (set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{minutes:.0f} min") if marked
+                      else return_messages(store, agent["agent_id"]))
+    return {"agent_id": agent["agent_id"], "session_id": agent["session_id"], "marked": marked,
+            "minutes_silent": round(minutes, 1), "returned": returned, "dead_lettered": dead}
 
 
-def revive_returned_agents(store: Storage, session_id: str | None = None) -> list[str]:
-    """Make agents active again that were marked failed for their silence and have been heard of since; their ids."""
-    with store.transaction("agents"):
-        rows = store.execute(
-            "UPDATE agent_registry SET status = 'active', error_info = NULL, completion_time = NULL "
-            "WHERE status = 'failed' AND error_info LIKE :silent AND last_heartbeat > completion_time "
-            "AND (:session IS NULL OR session_id = :session) AND session_id IN "
-            "(SELECT session_id FROM coordination_sessions WHERE status = 'active') "
-            "RETURNING agent_id, session_id, milestone_id", {"silent": SILENT + "%", "session": session_id})
-        rows.sort(key=lambda row: str(row["agent_id"]))
-        for row in rows:
-            record_event(store, "agent_revived", row["session_id"], row["agent_id"], row["milestone_id"],
-                         "heard of again")
-        return [row["agent_id"] for row in rows]
+def sum_up(ended: list[Row]) -> Row:
+    """What became of the agents that mark_stale_agents gives: marked_failed (ids), returned, dead_lettered."""
+    return {"marked_failed": [row["agent_id"] for row in ended if row.get("marked")],
+            "returned": sum(row["returned"] for row in ended),
+            "dead_lettered": sum(row["dead_lettered"] for row in ended)}
 
 
 def find_interrupted_sessions(store: Storage) -> list[Row]:

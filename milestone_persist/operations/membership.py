@@ -2,29 +2,33 @@
 from __future__ import annotations
 
 from ..errors import Refused
-from ..times import format_time
+from ..times import format_time, shift_time
 from ..vocabulary import OPERATION_TYPES, nearest
+from .deliveries import gather_messages, return_messages, settle_messages
 from .events import record_event
 from .settings import is_strict, read_count
+from .snapshots import store_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 ENDED = ("completed", "failed", "abandoned")
+ENDED_AGENT = ("completed", "failed", "terminated")
+SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 
 
 def suggest(store: Storage, word: str, known: list[str]) -> str:
-    """The end of a "no such …" line: the nearest known ids, or where there is none like it."""
+    """The end of a "no such …" line: where it was looked for, and the nearest ids known there."""
     near = nearest(word, known, 3)
-    return "did you mean " + " or ".join(near) + "?" if near else f"no id is like it in {store.directory}"
+    return f"in {store.directory}: " + ("did you mean " + " or ".join(near) + "?" if near else "no id is like it")
 
 
 def find_agent(store: Storage, agent_id: str) -> Row:
     """The registry row of an agent; Refused names the nearest known ids."""
     rows = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     if not rows:
-        raise Refused(f"no agent {agent_id!r}: {suggest(store, agent_id, known_agents(store))}")
+        raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}")
     return rows[0]
 
 
@@ -39,7 +43,7 @@ def find_session(store: Storage, session_id: str) -> Row:
     rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
     if not rows:
         known = store.execute("SELECT session_id FROM coordination_sessions ORDER BY last_activity DESC LIMIT 1000")
-        raise Refused(f"no session {session_id!r}: {suggest(store, session_id, [row['session_id'] for row in known])}")
+        raise Refused(f"no session {session_id!r} {suggest(store, session_id, [row['session_id'] for row in known])}")
     return rows[0]
 
 
@@ -89,11 +93,33 @@ def count_agents(store: Storage, session_id: str) -> None:
 
 
 def renew_heartbeat(store: Storage, agent_id: str) -> Row | None:
-    """Note that an agent is alive; its row, or None for one nobody registered."""
+    """Note that an agent is alive; its row, or None for one nobody registered.
+
+    One that was marked failed for its silence is active again, if its session is.
+    """
     rows = store.execute(
         "UPDATE agent_registry SET last_heartbeat = CASE WHEN last_heartbeat > :now THEN last_heartbeat "
         "ELSE :now END WHERE agent_id = :id RETURNING *", {"id": agent_id, "now": store.now()})
+    if rows and rows[0]["status"] == "failed" and (rows[0]["error_info"] or "").startswith(SILENT):
+        return _revive(store, rows[0])
     return rows[0] if rows else None
+
+
+def _revive(store: Storage, agent: Row) -> Row:
+    rows = store.execute(
+        "UPDATE agent_registry SET status = 'active', error_info = NULL, completion_time = NULL "
+        "WHERE agent_id = :id AND EXISTS (SELECT 1 FROM coordination_sessions s "
+        "WHERE s.session_id = agent_registry.session_id AND s.status = 'active') RETURNING *",
+        {"id": agent["agent_id"]})
+    for row in rows:
+        record_event(store, "agent_revived", row["session_id"], row["agent_id"], row["milestone_id"], "heard of again")
+    return rows[0] if rows else agent
+
+
+def renew_if_own(store: Storage, agent_id: str) -> None:
+    """Renew the heartbeat of an agent whose rows are looked at or changed, unless $AGENT_ID says that another does."""
+    if store.environ.get("AGENT_ID", agent_id) == agent_id:
+        renew_heartbeat(store, agent_id)
 
 
 def note_caller(store: Storage) -> None:
@@ -111,32 +137,56 @@ def note_caller(store: Storage) -> None:
 def admit_agent(store: Storage, agent_id: str) -> Row:
     """The row of the agent that acts, its heartbeat renewed; an unregistered one is taken in, or refused if strict."""
     row = renew_heartbeat(store, agent_id)
-    if not row:
-        store.widen()
-        row = renew_heartbeat(store, agent_id)
-    if row:
+    if row and row["agent_type"] != "unregistered":
         return row
+    left = _session_left(store, row) if row else ""
+    if row and not left:
+        return row
+    store.widen()
+    row = renew_heartbeat(store, agent_id)
+    if row:
+        return _take_in(store, agent_id, left) if left else row
     if is_strict(store):
-        raise Refused(f"no agent {agent_id!r} is registered and strict_agents is on: register_agent it first, or "
-                      f"{suggest(store, agent_id, known_agents(store))}")
-    session_id = session_for_newcomers(store)
+        raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}; strict_agents is on: "
+                      "register_agent it first")
+    return _take_in(store, agent_id, session_for_newcomers(store))
+
+
+def _take_in(store: Storage, agent_id: str, session_id: str) -> Row:
     session = ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None)
-    enter_agent(store, agent_id, "unregistered", session, None)
+    enter_agent(store, agent_id, "unregistered", session)
     return find_agent(store, agent_id)
+
+
+def _session_left(store: Storage, row: Row) -> str:
+    """Where an agent nobody registered acts now, if not in its session: $SESSION_ID, or elsewhere if that has ended."""
+    wanted = store.environ.get("SESSION_ID", "")
+    if not wanted and find_session(store, row["session_id"])["status"] in ENDED:
+        wanted = _latest_session(store)
+    return "" if wanted == row["session_id"] else wanted
 
 
 def session_for_newcomers(store: Storage) -> str:
     """$SESSION_ID, else the active session with the latest activity, else a new one."""
-    if store.environ.get("SESSION_ID"):
-        return store.environ["SESSION_ID"]
+    return (store.environ.get("SESSION_ID") or _latest_session(store)
+            or f"execution-unregistered-{int(store.clock.time())}")
+
+
+def _latest_session(store: Storage) -> str:
     rows = store.execute("SELECT session_id FROM coordination_sessions WHERE status = 'active' "
                          "ORDER BY last_activity DESC, session_id LIMIT 1")
-    return rows[0]["session_id"] if rows else f"execution-unregistered-{int(store.clock.time())}"
+    return str(rows[0]["session_id"]) if rows else ""
 
 
-def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, capabilities: str | None) -> None:
-    """Enter an agent into a session, new or once more; what it saved and when it was first spawned stay."""
-    before = store.execute("SELECT session_id FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, capabilities: str | None = None,
+                milestone_id: str | None = None) -> None:
+    """Enter an agent into a session, new or once more; what it saved and when it was first spawned stay.
+
+    milestone_id: what it works on; None: what the session does
+    """
+    before = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+    for row in before:
+        _begin_anew(store, row, session["session_id"])
     store.execute(
         "INSERT INTO agent_registry (agent_id, agent_type, milestone_id, session_id, status, capabilities, "
         "spawn_time, last_heartbeat) VALUES (:id, :type, :milestone, :session, 'active', :given, :now, :now) "
@@ -146,34 +196,28 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, ca
         "last_heartbeat = CASE WHEN agent_registry.last_heartbeat > excluded.last_heartbeat "
         "THEN agent_registry.last_heartbeat ELSE excluded.last_heartbeat END, "
         "completion_time = NULL, error_info = NULL",
-        {"id": agent_id, "type": agent_type, "milestone": session["milestone_id"], "session": session["session_id"],
-         "capabilities": capabilities, "given": capabilities or "[]", "now": store.now()})
+        {"id": agent_id, "type": agent_type, "milestone": milestone_id or session["milestone_id"],
+         "session": session["session_id"], "capabilities": capabilities, "given": capabilities or "[]",
+         "now": store.now()})
     for session_id in {row["session_id"] for row in before} | {session["session_id"]}:
         count_agents(store, session_id)
-    record_event(store, "agent_revived" if before else "agent_registered", session["session_id"], agent_id,
-                 session["milestone_id"], agent_type)
+    gather_messages(store, agent_id, session["session_id"])
+    ended = any(row["status"] in ENDED_AGENT for row in before)
+    record_event(store, "agent_revived" if ended else "agent_registered", session["session_id"], agent_id,
+                 milestone_id or session["milestone_id"], agent_type)
 
 
-def settle_messages(store: Storage, agent_id: str) -> int:
-    """Acknowledge what an agent has taken; how many that were."""
-    return len(store.execute(
-        "UPDATE agent_messages SET acknowledged_at = :now, processed_at = :now WHERE to_agent = :id "
-        "AND delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL RETURNING id",
-        {"id": agent_id, "now": store.now()}))
-
-
-def return_messages(store: Storage, agent_id: str) -> tuple[int, int]:
-    """Put back what an agent took and did not acknowledge: (back in the inbox, dead letters: tried too often)."""
-    given = {"id": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")}
-    taken = ("WHERE to_agent = :id AND delivered_at IS NOT NULL AND acknowledged_at IS NULL "
-             "AND dead_lettered_at IS NULL ")
-    dead = store.execute("UPDATE agent_messages SET dead_lettered_at = :now " + taken +
-                         "AND retry_count >= :limit RETURNING id, session_id", given)
-    back = store.execute("UPDATE agent_messages SET delivered_at = NULL, retry_count = retry_count + 1 " + taken +
-                         "RETURNING id", given)
-    for row in dead:
-        record_event(store, "message_dead_lettered", row["session_id"], agent_id, detail=str(row["id"]))
-    return len(back), len(dead)
+def _begin_anew(store: Storage, agent: Row, session_id: str) -> None:
+    """Before an agent is entered again: what it took when it died goes back, what it leaves behind is kept."""
+    died = agent["status"] in ENDED_AGENT or (
+        agent["status"] != "paused" and
+        agent["last_heartbeat"] <= shift_time(store.now(), -read_count(store, "session_timeout")))
+    if died:
+        return_messages(store, agent["agent_id"])
+    if agent["session_id"] != session_id and store.execute(
+            "SELECT 1 AS saved FROM agent_state WHERE agent_id = :agent AND saved_in = :session LIMIT 1",
+            {"agent": agent["agent_id"], "session": agent["session_id"]}):
+        store_checkpoint(store, agent["agent_id"], "automatic", [])
 
 
 def set_agent_status(store: Storage, agent_id: str, status: str, error: str | None = None) -> tuple[int, int]:
@@ -183,7 +227,7 @@ def set_agent_status(store: Storage, agent_id: str, status: str, error: str | No
         "completion_time = CASE WHEN :ended = 1 THEN coalesce(completion_time, :now) END "
         "WHERE agent_id = :id RETURNING session_id, milestone_id",
         {"id": agent_id, "status": status, "error": error, "now": store.now(),
-         "ended": int(status in ("completed", "failed", "terminated"))})[0]
+         "ended": int(status in ENDED_AGENT)})[0]
     record_event(store, f"agent_{status}", row["session_id"], agent_id, row["milestone_id"], error or "")
     if status == "completed":
         settle_messages(store, agent_id)

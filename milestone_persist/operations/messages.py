@@ -5,7 +5,9 @@ from ..errors import Refused, UsageError
 from ..registry import operation
 from ..values import check_range, json_object, read_stored
 from ..vocabulary import MESSAGE_TYPES, check_word, nearest
-from .membership import admit_agent, find_agent, known_agents, renew_heartbeat, settle_messages
+from .deliveries import PENDING as UNTAKEN
+from .deliveries import settle_messages
+from .membership import admit_agent, find_agent, known_agents, renew_heartbeat, renew_if_own
 from .settings import is_strict, read_count
 
 TYPE_CHECKING = False
@@ -20,7 +22,7 @@ POLL_SECONDS = 0.2
 
 COLUMNS = ("id, session_id, from_agent, to_agent, message_type, payload, priority, created_at, delivered_at, "
            "retry_count")
-PENDING = "to_agent = :agent AND delivered_at IS NULL AND dead_lettered_at IS NULL"
+PENDING = "to_agent = :agent AND " + UNTAKEN
 ORDER = "ORDER BY priority DESC, created_at, id"
 
 
@@ -42,8 +44,8 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     message = _check_message(message_type, payload, priority)
     with store.transaction("inbox:" + to_agent):
         sender = admit_agent(store, _sender(from_agent))
-        _heed_unknown(store, to_agent, from_agent)
-        return {"id": _deliver(store, sender, to_agent, message), "to_agent": to_agent}
+        session_id = _session_of(store, to_agent, from_agent) or sender["session_id"]
+        return {"id": _deliver(store, session_id, from_agent, to_agent, message), "to_agent": to_agent}
 
 
 def _sender(from_agent: str) -> str:
@@ -58,23 +60,23 @@ def _check_message(message_type: str, payload: str | Mapping[str, Any], priority
     return {"type": message_type, "payload": json_object(payload, "PAYLOAD"), "priority": priority}
 
 
-def _heed_unknown(store: Storage, to_agent: str, from_agent: str) -> None:
-    """Warn of (or, if strict, refuse) a recipient nobody registered, naming the nearest known id."""
-    if store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": to_agent}):
-        return
+def _session_of(store: Storage, to_agent: str, from_agent: str) -> str:
+    """The session of a recipient; one nobody registered is warned of (or, if strict, refused), with the nearest id."""
+    for row in store.execute("SELECT session_id FROM agent_registry WHERE agent_id = :id", {"id": to_agent}):
+        return str(row["session_id"])
     if is_strict(store):
         find_agent(store, to_agent)
     near = nearest(to_agent, [known for known in known_agents(store) if known != from_agent])
     store.warn(f"no agent {to_agent!r} is registered; the message is kept for it" +
                (f"; did you mean {near[0]}?" if near else ""))
+    return ""
 
 
-def _deliver(store: Storage, sender: Row, to_agent: str, message: Row) -> int:
+def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, message: Row) -> int:
     rows = store.execute(
         "INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, priority, created_at) "
         "VALUES (:session, :sender, :to_agent, :type, :payload, :priority, :now) RETURNING id",
-        {"session": sender["session_id"], "sender": sender["agent_id"], "to_agent": to_agent, "now": store.now(),
-         **message})
+        {"session": session_id, "sender": from_agent, "to_agent": to_agent, "now": store.now(), **message})
     return int(rows[0]["id"])
 
 
@@ -98,7 +100,8 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
                                {"session": sender["session_id"], "sender": from_agent})
         if not others:
             raise Refused(f"{from_agent!r} is alone in session {sender['session_id']!r}: nothing was sent")
-        sent = {row["agent_id"]: _deliver(store, sender, row["agent_id"], message) for row in others}
+        sent = {row["agent_id"]: _deliver(store, sender["session_id"], from_agent, row["agent_id"], message)
+                for row in others}
         return {"ids": list(sent.values()), "to_agents": list(sent)}
 
 
@@ -149,7 +152,7 @@ def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
 
 def _look(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
     with store.transaction("agent:" + agent_id):
-        renew_heartbeat(store, agent_id)
+        renew_if_own(store, agent_id)
         return _read_payloads(store.execute(
             f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
             {"agent": agent_id, "limit": limit or 2_000_000_000}))
@@ -183,8 +186,9 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
     with store.transaction("inbox:" + agent_id):
         rows = store.execute("SELECT dead_lettered_at FROM agent_messages WHERE id = :id AND to_agent = :agent", given)
         if not rows:
-            raise Refused(f"agent {agent_id!r} has no message {message_id}: nothing was acknowledged")
-        renew_heartbeat(store, agent_id)
+            raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: "
+                          "nothing was acknowledged")
+        renew_if_own(store, agent_id)
         return store.execute(
             "UPDATE agent_messages SET delivered_at = coalesce(delivered_at, :now), "
             "processed_at = coalesce(processed_at, :now), acknowledged_at = coalesce(acknowledged_at, :now), "

@@ -8,7 +8,7 @@ from ..opening import open_for
 from ..registry import operation
 from ..values import check_range
 from .agents import log_health
-from .interruption import heard_before, interrupted_sessions, mark_stale_agents, revive_returned_agents
+from .interruption import heard_before, interrupted_sessions, mark_stale_agents
 from .settings import read_count
 
 TYPE_CHECKING = False
@@ -111,17 +111,16 @@ def _check_for_log(store: Storage) -> str:
 def check_sessions(store: Storage) -> Row:
     """One check of a storage that is opened for it: what it marked failed, noted as unresponsive and put back.
 
-    Gives found (whether there is a storage), failed (as mark_stale_agents), revived (ids of agents that had been
-    marked failed and were heard of again), unresponsive (agent ids), interrupted (session ids).
+    Gives found (whether there is a storage), failed (as mark_stale_agents), unresponsive (agent ids), interrupted
+    (session ids).
     """
     opened = open_for(store.directory, store.environ, store.clock, create=False)
     try:
         with opened.transaction("agents"):
-            revived = revive_returned_agents(opened)
             failed = mark_stale_agents(opened)
-            unresponsive = _note_unresponsive(opened, [row["agent_id"] for row in failed])
-        return {"found": opened.describe()["exists"], "failed": failed, "revived": revived,
-                "unresponsive": unresponsive, "interrupted": interrupted_sessions(opened)}
+            unresponsive = _note_unresponsive(opened, [row["agent_id"] for row in failed if row["marked"]])
+        return {"found": opened.describe()["exists"], "failed": failed, "unresponsive": unresponsive,
+                "interrupted": interrupted_sessions(opened)}
     finally:
         opened.close()
 

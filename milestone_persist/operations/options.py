@@ -1,9 +1,10 @@
 """Options: what can sensibly be done about a session, each as a command that works as it stands."""
 from __future__ import annotations
 
+from ..shellwords import quote
 from .deliverables import WEIGHTS
 from .planning import PLAN
-from .survey import RECOVERABLE, milestone_id_for
+from .survey import RECOVERABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ def _ended(view: Row) -> list[tuple[str, ...]]:
 
 
 def _create(view: Row) -> list[tuple[str, ...]]:
-    """Making the milestone: not again, and not where its id has a record of other origin."""
-    if not view["artifacts"] or view["milestone_hindered"]:
+    """Making the milestone: not again, and under another id where its own has a record of other origin."""
+    if not view["can_become"]:
         return []
-    more = () if view["milestone_id"] else (milestone_id_for(view),)
+    more = () if view["can_become"] == view["milestone_id"] else (view["can_become"],)
     return [("Create milestone from plan", "create_milestone_from_recovered_planning", *more)]
 
 
@@ -62,10 +63,10 @@ def _execution(view: Row) -> list[tuple[str, ...]]:
                 ("Generate milestone report", "generate_milestone_report")]
     if is_at_work(view):
         return _wait() + _abandon(view)
-    if not has_saved(view) and _all_done(view):
-        return _plain(view)
     phase = view["missing"][0]
     resume = [(f"Resume execution from phase {phase}", "resume_execution_from_phase", phase)]
+    if not has_saved(view) and _all_done(view):
+        return resume + _plain(view)
     incomplete = [("Restart incomplete phases", "restart_incomplete_phases")] if has_saved(view) else []
     restart = [("Restart milestone execution", "restart_milestone_execution")]
     report = [("Generate milestone report", "generate_milestone_report")] if has_saved(view) else []
@@ -101,6 +102,15 @@ def _abandon(view: Row) -> list[tuple[str, ...]]:
     return [] if view["status"] == "abandoned" else [("Abandon session", "abandon_session")]
 
 
+def _doubt(quiet: Row) -> str:
+    """What can be done where some of the living may be dead: while others are heard of, nobody knows yet."""
+    if not quiet["agents"]:
+        return ""
+    names = ", ".join(quote(name) for name in quiet["agents"])
+    return (f", unless those silent for over {quiet['minutes']} min are dead ({names}): "
+            f"cleanup_stale_coordination {quiet['minutes']} marks such agents failed")
+
+
 def verdict(view: Row) -> str:
     """One line on where a session stands."""
     if view["status"] in ("completed", "abandoned"):
@@ -110,7 +120,7 @@ def verdict(view: Row) -> str:
     if view["operation_type"] == "execution" and not view["missing"]:
         return "✅ All execution phases present - session can be finalized"
     if is_at_work(view):
-        return "its agents are alive: nothing is to be recovered"
+        return "its agents are alive: nothing is to be recovered" + _doubt(view["quiet"])
     if view["operation_type"] == "planning" and has_plan(view):
         return f"{PLAN} is present - session can be completed"
     if view["next"] and view["next"][0] in WEIGHTS:

@@ -6,11 +6,11 @@ from ..registry import operation
 from ..shellwords import quote
 from ..values import dump_json, is_json, parse_json, read_stored, whole_characters
 from ..yamltext import dump_yaml
-from .checkpoints import store_checkpoint
 from .events import record_event
 from .membership import complete_session, ensure_milestone, find_session, reopen_session
 from .records import find_record, index_records, write_record
 from .settings import read_setting
+from .snapshots import LIVE, store_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 GROUP = "Planning"
 PLAN = "milestone-plan"
+EMPTY = ("", '""', "null")  # values in which nothing is said: what an unset variable leaves
+BRIEF = "CASE WHEN length(s.state_value) < 20 THEN s.state_value ELSE '…' END AS brief"
 
 
 def expected_artifacts(store: Storage) -> list[str]:
@@ -27,15 +29,30 @@ def expected_artifacts(store: Storage) -> list[str]:
     return read_setting(store, "planning_artifacts").split()
 
 
-def find_artifacts(store: Storage, session_id: str) -> list[Row]:
-    """Every planning artifact the agents of a session saved, oldest first: the expected keys and all planning-*."""
+def is_empty(row: Row) -> bool:
+    """Whether a row that was read with BRIEF holds a value in which nothing is said."""
+    return row["brief"].strip() in EMPTY
+
+
+def find_artifacts(store: Storage, session_id: str, columns: str = "s.state_value, s.version, s.updated_at",
+                   empty: bool = False) -> list[Row]:
+    """The planning artifacts saved in a session, oldest first: the expected keys and all planning-*.
+
+    columns: which there are beside agent_id, agent_type and state_key
+    empty: those in which nothing is said, instead of the others
+    """
+    keys = {f"key{place}": key for place, key in enumerate({*expected_artifacts(store), PLAN})}
     rows = store.execute(
-        "SELECT s.agent_id, a.agent_type, s.state_key, s.state_value, s.is_json, s.version, s.updated_at "
-        "FROM agent_state s JOIN agent_registry a ON a.agent_id = s.agent_id WHERE a.session_id = :id "
-        "AND (s.expires_at IS NULL OR s.expires_at > :now) ORDER BY s.updated_at, s.agent_id, s.state_key",
-        {"id": session_id, "now": store.now()})
-    expected = {*expected_artifacts(store), PLAN}
-    return [row for row in rows if row["state_key"] in expected or row["state_key"].startswith("planning-")]
+        f"SELECT s.agent_id, a.agent_type, s.state_key, {BRIEF}, {columns} "
+        f"FROM agent_state s JOIN agent_registry a ON a.agent_id = s.agent_id WHERE s.saved_in = :id AND {LIVE} "
+        f"AND (substr(s.state_key, 1, 9) = 'planning-' OR s.state_key IN ({', '.join(':' + name for name in keys)})) "
+        "ORDER BY s.updated_at, s.agent_id, s.state_key", {"id": session_id, "now": store.now(), **keys})
+    return [row for row in rows if is_empty(row) == empty]
+
+
+def artifact_keys(store: Storage, session_id: str, empty: bool = False) -> list[str]:
+    """The keys of the planning artifacts saved in a session, each once."""
+    return sorted({row["state_key"] for row in find_artifacts(store, session_id, "s.updated_at", empty)})
 
 
 def artifact_value(row: Row) -> Any:
@@ -93,7 +110,7 @@ def list_planning_sessions(store: Storage) -> Row:
         for row in rows:
             title = row.pop("title")
             row["description"] = f"planning of {title or row['milestone_id'] or 'no milestone yet'}"
-            row["artifacts"] = sorted({item["state_key"] for item in find_artifacts(store, row["id"])})
+            row["artifacts"] = artifact_keys(store, row["id"])
     return {"sessions": rows}
 
 
@@ -128,7 +145,9 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
     with store.transaction("session:" + session_id):
         session = find_session(store, session_id)
         configuration = read_stored(session["configuration"], "the configuration")
-        if configuration.get("milestone") == milestone_id:
+        made = milestones_of(session)
+        if milestone_id in made:
+            complete_session(store, session_id)
             return {"milestone_id": milestone_id, "session_id": session_id, "created": False}
         rows = find_artifacts(store, session_id)
         plans = [row for row in rows if row["state_key"] == PLAN]
@@ -137,17 +156,34 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
         ensure_milestone(store, milestone_id)
         index_records(store)
         if has_other_record(store, milestone_id, session_id):
-            raise Refused(f"milestone {milestone_id!r} has a record already: choose another id")
+            free = free_milestone_id(store, milestone_id, session_id)
+            raise Refused(f"milestone {milestone_id!r} has a record already: "
+                          f"create_milestone_from_planning {quote(session_id)} {quote(free)}")
         plan = artifact_value(plans[-1])
         title = _title_of(plan) or milestone_id
         write_record(store, milestone_id, dump_yaml(_record(store, milestone_id, title, session, plan, rows)))
         store.execute("UPDATE coordination_sessions SET milestone_id = :milestone, configuration = :configuration "
                       "WHERE session_id = :id", {"milestone": milestone_id, "id": session_id,
                                                  "configuration": dump_json({**configuration,
-                                                                             "milestone": milestone_id})})
+                                                                             "milestones": [*made, milestone_id]})})
         complete_session(store, session_id)
         record_event(store, "milestone_created", session_id, milestone_id=milestone_id, detail=title)
     return {"milestone_id": milestone_id, "session_id": session_id, "created": True}
+
+
+def milestones_of(session: Row) -> list[str]:
+    """The ids of the milestones that were made of a planning session."""
+    made = read_stored(session["configuration"], "the configuration").get("milestones")
+    return made if isinstance(made, list) else []
+
+
+def free_milestone_id(store: Storage, milestone_id: str, session_id: str) -> str:
+    """An id under which a session's milestone can be made: this one, or if it has a record, with a number."""
+    wanted, number = milestone_id, 1
+    while has_other_record(store, wanted, session_id):
+        number += 1
+        wanted = f"{milestone_id}-{number}"
+    return wanted
 
 
 def has_other_record(store: Storage, milestone_id: str, session_id: str) -> bool:

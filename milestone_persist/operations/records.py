@@ -193,7 +193,7 @@ def require_record(store: Storage, milestone_id: str) -> str:
         if milestone_id in known:
             raise Refused(f"milestone {milestone_id!r} has no record yet: "
                           f"create_milestone_record {quote(milestone_id)} TEXT")
-        raise Refused(f"no record of milestone {milestone_id!r}: {suggest(store, milestone_id, known)}")
+        raise Refused(f"no record of milestone {milestone_id!r} {suggest(store, milestone_id, known)}")
     return text
 
 

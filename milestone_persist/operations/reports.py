@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 GROUP = "Recovery"
 RECOVERED = ("agent_failed", "agent_revived", "session_resumed", "session_reopened", "session_restarted",
-             "session_abandoned", "message_dead_lettered", "plan_assembled", "checkpoint_restored",
+             "session_abandoned", "messages_returned", "message_dead_lettered", "plan_assembled", "checkpoint_restored",
              "spawn_command_ran", "spawn_command_failed")
 
 

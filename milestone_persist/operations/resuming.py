@@ -6,10 +6,9 @@ from ..registry import operation
 from ..vocabulary import PHASES, check_word
 from .deliverables import estimate_progress, list_deliverables, made_by, missing_names
 from .events import record_event
-from .interruption import mark_stale_agents, revive_returned_agents
+from .interruption import mark_dead_agents, sum_up
 from .membership import find_session, reopen_session, set_agent_status
-from .survey import patience
-from .workorders import claim_orders, make_orders, run_orders
+from .workorders import make_orders, run_orders, spawn_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,22 +119,17 @@ def _resume(store: Storage, session_id: str, phase: str | None = None, ends: str
         reopen_session(store, session_id)
         told["orders"] = make_orders(store, session_id, [phase] if phase else None)
         _set_stage(store, session, deliverables, phase, bool(ends))
-        command = claim_orders(store, told["orders"])
+        command = spawn_command(store) if told["orders"] else ""
     if command:
         run_orders(store, told["orders"], command)
     return _report_failures({**told, "session_id": session_id, "status": "active", "spawn_command": command})
 
 
 def _quieten(store: Storage, session: Row, deliverables: list[Row], ends: str) -> Row:
-    """Put the session's agents straight: those heard of again, those that are dead, those to be ended."""
-    session_id = session["session_id"]
-    revived = revive_returned_agents(store, session_id)
-    marked = mark_stale_agents(store, patience(store, session), session_id)
-    ended = _end_agents(store, session_id, deliverables, ends) if ends else []
-    return {"revived": revived, "marked_failed": [row["agent_id"] for row in marked],
-            "ended": [row["agent_id"] for row in ended],
-            "returned": sum(row["returned"] for row in [*marked, *ended]),
-            "dead_lettered": sum(row["dead_lettered"] for row in [*marked, *ended])}
+    """End the session's agents that are dead, or to be ended."""
+    dead = mark_dead_agents(store, session)
+    ended = _end_agents(store, session["session_id"], deliverables, ends) if ends else []
+    return {**sum_up([*dead, *ended]), "ended": [row["agent_id"] for row in ended]}
 
 
 def _end_agents(store: Storage, session_id: str, deliverables: list[Row], which: str) -> list[Row]:

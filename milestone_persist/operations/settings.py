@@ -6,6 +6,8 @@ from ..vocabulary import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from ..storage.interface import Storage
 
 # key: (kind, default). Descriptions are in the schema, which also makes the rows.
@@ -24,6 +26,7 @@ SETTINGS = {
     "hybrid_from": ("count", "25"),
     "database_from": ("count", "100"),
 }
+MAY_BE_ZERO = ("message_retry_limit", "cleanup_retention_days")
 _FLAGS = {"true": "true", "1": "true", "yes": "true", "on": "true",
           "false": "false", "0": "false", "no": "false", "off": "false"}
 
@@ -35,8 +38,10 @@ def check_setting(key: str, value: str) -> str:
         raise UsageError(f"unknown setting {key!r}: " + (f"did you mean {near[0]}?" if near else
                                                          "get_storage_config lists them"))
     kind, word = SETTINGS[key][0], value.strip()
-    if kind == "count" and not (word.isascii() and word.isdigit() and len(word) < 10):
-        raise UsageError(f"{key} must be a whole number from 0, not {value!r}")
+    if kind == "count":
+        least = 0 if key in MAY_BE_ZERO else 1
+        if not (word.isascii() and word.isdigit() and len(word) < 10 and int(word) >= least):
+            raise UsageError(f"{key} must be a whole number from {least}, not {value!r}")
     if kind == "flag" and word.lower() not in _FLAGS:
         raise UsageError(f"{key} must be true or false, not {value!r}")
     if kind == "full or normal" and word.lower() not in ("full", "normal"):
@@ -48,19 +53,46 @@ def check_setting(key: str, value: str) -> str:
 
 def read_settings(store: Storage) -> dict[str, str]:
     """Every setting in force."""
-    stored = {row["key"]: row["value"] for row in
-              store.execute("SELECT key, value FROM agent_coordination_config ORDER BY key")}
-    return {key: stored.get(key, default) for key, (_, default) in SETTINGS.items()}
+    settings, wrong = _sort_out(store, SETTINGS)
+    for text in wrong:
+        store.warn(f"setting ignored: {text}")
+    return settings
 
 
 def read_setting(store: Storage, key: str) -> str:
     """One setting in force; the default where the stored one is missing or was spoilt by hand."""
-    rows = store.execute("SELECT value FROM agent_coordination_config WHERE key = :key", {"key": key})
-    try:
-        return check_setting(key, rows[0]["value"]) if rows else SETTINGS[key][1]
-    except UsageError as error:
-        store.warn(f"setting ignored: {error}")
-        return SETTINGS[key][1]
+    settings, wrong = _sort_out(store, [key])
+    for text in wrong:
+        store.warn(f"setting ignored: {text}")
+    return settings[key]
+
+
+def find_spoilt_settings(store: Storage) -> list[str]:
+    """A line for each stored setting that is none or does not go with another."""
+    settings, wrong = _sort_out(store, SETTINGS)
+    disorder = _find_disorder("hybrid_from", settings)
+    return wrong + ([disorder] if disorder else [])
+
+
+def _sort_out(store: Storage, keys: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """What is in force of some settings, and a line for each that was spoilt by hand."""
+    settings, wrong = {key: SETTINGS[key][1] for key in keys}, []
+    for row in store.execute("SELECT key, value FROM agent_coordination_config ORDER BY key"):
+        key = row["key"]
+        try:
+            if key in settings:
+                settings[key] = check_setting(key, row["value"])
+        except UsageError as error:
+            wrong.append(f"{error}; {settings[key]} is in force: set_storage_config {key} changes it")
+    return settings, wrong
+
+
+def _find_disorder(key: str, settings: Mapping[str, str]) -> str:
+    """What is wrong with a setting beside the others; "" if nothing is."""
+    if key not in ("hybrid_from", "database_from") or int(settings["hybrid_from"]) < int(settings["database_from"]):
+        return ""
+    what, other = ("less", "database_from") if key == "hybrid_from" else ("more", "hybrid_from")
+    return f"{key} must be {what} than {other}, which is {settings[other]}: not {settings[key]!r}"
 
 
 def read_count(store: Storage, key: str) -> int:
@@ -74,7 +106,10 @@ def is_strict(store: Storage) -> bool:
 
 
 def store_setting(store: Storage, key: str, value: str) -> None:
-    """Keep a checked value."""
+    """Keep a checked value; UsageError if it does not go with another setting."""
+    wrong = _find_disorder(key, {**_sort_out(store, SETTINGS)[0], key: value})
+    if wrong:
+        raise UsageError(wrong)
     store.execute(
         "INSERT INTO agent_coordination_config (key, value, updated_at) VALUES (:key, :value, :now) "
         "ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",

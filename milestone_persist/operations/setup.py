@@ -5,7 +5,7 @@ import os
 
 from ..registry import operation
 from .events import record_event
-from .settings import check_setting, optimal_backend, read_setting, read_settings, store_setting
+from .settings import SETTINGS, check_setting, optimal_backend, read_setting, read_settings, store_setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def get_storage_config(store: Storage, key: str | None = None) -> str | dict[str
     """
     if key is None:
         return read_settings(store)
-    check_setting(key, read_settings(store).get(key, ""))
+    if key not in SETTINGS:
+        check_setting(key, "")
     return read_setting(store, key)
 
 

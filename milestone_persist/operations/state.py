@@ -6,7 +6,8 @@ from ..registry import operation
 from ..times import shift_time
 from ..values import check_range, is_json
 from ..vocabulary import STATE_TYPES, check_word
-from .membership import admit_agent, renew_heartbeat
+from .membership import admit_agent, renew_if_own
+from .snapshots import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 GROUP = "State"
 LONGEST_TTL = 3_000_000_000  # seconds: times stay within four digits of a year
-
-LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
 
 @operation(stdin="value")
@@ -39,7 +38,7 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
              "json": int(is_json(value)),
              "expires": None if ttl_seconds is None else shift_time(store.now(), ttl_seconds)}
     with store.transaction("agent:" + agent_id):
-        admit_agent(store, agent_id)
+        given["session"] = admit_agent(store, agent_id)["session_id"]
         store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND expires_at <= :now",
                       given)
         if if_version is not None:
@@ -48,13 +47,17 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
 
 
 def write_state(store: Storage, given: Row) -> Row:
-    """Write a value of a registered agent (agent, key, value, type, json, expires, now) in the caller's transaction."""
+    """Write a value of a registered agent, within the caller's transaction.
+
+    given: agent, session (whose result it is), key, value, type, json, expires, now
+    """
     return store.execute(
-        "INSERT INTO agent_state (agent_id, state_key, state_value, state_type, created_at, updated_at, "
-        "expires_at, is_json) VALUES (:agent, :key, :value, :type, :now, :now, :expires, :json) "
-        "ON CONFLICT (agent_id, state_key) DO UPDATE SET state_value = excluded.state_value, "
-        "state_type = excluded.state_type, updated_at = excluded.updated_at, expires_at = excluded.expires_at, "
-        "is_json = excluded.is_json, version = agent_state.version + 1 "
+        "INSERT INTO agent_state (agent_id, saved_in, state_key, state_value, state_type, created_at, updated_at, "
+        "expires_at, is_json, version) VALUES (:agent, :session, :key, :value, :type, :now, :now, :expires, :json, "
+        "1 + coalesce((SELECT removed_version FROM agent_registry WHERE agent_id = :agent), 0)) "
+        "ON CONFLICT (agent_id, state_key) DO UPDATE SET saved_in = excluded.saved_in, "
+        "state_value = excluded.state_value, state_type = excluded.state_type, updated_at = excluded.updated_at, "
+        "expires_at = excluded.expires_at, is_json = excluded.is_json, version = agent_state.version + 1 "
         "RETURNING agent_id, state_key, state_type, version, expires_at", given)[0]
 
 
@@ -75,7 +78,7 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
     agent_id: the agent that saved it
     state_key: the key
     default: printed when there is no such key; without it that is status 1
-    full: print a JSON object with value, version, type and times instead
+    full: print a JSON object with value, version (0: it is the default), type and times instead
 
     Example: load_agent_state scope-1 planning-scope '{}'
     """
@@ -83,13 +86,14 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
         "SELECT agent_id, state_key, state_value AS value, state_type, version, created_at, updated_at, expires_at "
         "FROM agent_state WHERE agent_id = :agent AND state_key = :key AND " + LIVE,
         {"agent": agent_id, "key": state_key, "now": store.now()})
+    if default is not None and not rows:
+        rows = [{"agent_id": agent_id, "state_key": state_key, "value": default, "state_type": None, "version": 0,
+                 "created_at": None, "updated_at": None, "expires_at": None}]
     if rows:
         return rows[0] if full else str(rows[0]["value"])
-    if default is not None:
-        return default
     keys = [row["state_key"] for row in _list_keys(store, agent_id)]
-    raise Refused(f"no state {state_key!r} of agent {agent_id!r}; it has: " +
-                  (", ".join(keys[:20]) or f"none in {store.directory}"))
+    raise Refused(f"no state {state_key!r} of agent {agent_id!r} in {store.directory}; it has: " +
+                  (", ".join(keys[:20]) or "none"))
 
 
 def _list_keys(store: Storage, agent_id: str) -> list[Row]:
@@ -122,7 +126,7 @@ def delete_agent_state(store: Storage, agent_id: str, state_key: str) -> Row:
     with store.transaction("agent:" + agent_id):
         rows = store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key "
                              "RETURNING agent_id, state_key, expires_at", {"agent": agent_id, "key": state_key})
-        renew_heartbeat(store, agent_id)
+        renew_if_own(store, agent_id)
         if not rows or (rows[0]["expires_at"] or "9") <= store.now():
-            raise Refused(f"no state {state_key!r} of agent {agent_id!r}: nothing was deleted")
+            raise Refused(f"no state {state_key!r} of agent {agent_id!r} in {store.directory}: nothing was deleted")
         return rows[0]

@@ -4,9 +4,10 @@ from __future__ import annotations
 from ..times import minutes_between
 from ..values import read_stored
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
-from .interruption import has_returned, heard_before, is_stale
+from .deliveries import TAKEN
+from .interruption import heard_before, is_quiet, is_stale, patience
 from .membership import find_session
-from .planning import find_artifacts, has_other_record
+from .planning import artifact_keys, free_milestone_id, milestones_of
 from .sessions import count_messages, list_dead_letters
 from .settings import read_count
 
@@ -14,7 +15,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
-STOPPED = ("restarted", "abandoned")  # the error of an agent that recovery ended, so that it may be started again
+WAITS = "waits for its turn"
+# The error of an agent that recovery ended, and that may be started again.
+STOPPED = ("restarted", "abandoned", WAITS)
+CONDITIONS = ("alive", "silent", "stale", "failed", "stopped", "paused", "completed", "terminated")
 RECOVERABLE = ("silent", "stale", "failed", "stopped")
 
 
@@ -28,28 +32,24 @@ def survey_session(store: Storage, session_id: str) -> Row:
         "minutes_inactive": round(minutes_between(session["last_activity"], store.now()), 1),
         "interrupted": session["status"] == "active" and (
             is_quiet(store, session) or any(agent["condition"] in ("failed", "stale") for agent in agents)),
-        "agents": agents, "counts": _count_conditions(agents), "deliverables": deliverables,
+        "agents": agents, "counts": _count_conditions(agents), "quiet": _list_quiet(store, agents),
+        "deliverables": deliverables,
         "missing": missing_names(deliverables), "next": next_names(deliverables),
         "estimated_progress": estimate_progress(deliverables) if deliverables else session["progress"],
         "messages": count_messages(store, session_id), "taken": _list_taken(store, session_id),
         "dead_letters": list_dead_letters(store, session_id), "last_checkpoint": _last_checkpoint(store, session_id),
-        "artifacts": _list_artifacts(store, session), "milestone_hindered": _is_hindered(store, session),
+        **_survey_plan(store, session),
     }
 
 
-def _list_artifacts(store: Storage, session: Row) -> list[str]:
-    """The keys of every planning artifact there is, expected or not."""
+def _survey_plan(store: Storage, session: Row) -> Row:
+    """Every planning artifact there is, expected or not, and under which id a milestone can still be made of them."""
     if session["operation_type"] != "planning":
-        return []
-    return sorted({row["state_key"] for row in find_artifacts(store, session["session_id"])})
-
-
-def _is_hindered(store: Storage, session: Row) -> bool:
-    """Whether no milestone can be made of a planning session: it was, or its id has a record of other origin."""
-    if session["operation_type"] != "planning":
-        return False
-    return bool(read_stored(session["configuration"], "the configuration").get("milestone")
-                or has_other_record(store, milestone_id_for(session), session["session_id"]))
+        return {"artifacts": [], "can_become": None}
+    artifacts, made = artifact_keys(store, session["session_id"]), milestones_of(session)
+    can = artifacts and not made
+    return {"artifacts": artifacts, "can_become": free_milestone_id(store, milestone_id_for(session),
+                                                                    session["session_id"]) if can else None}
 
 
 def milestone_id_for(session: Row) -> str:
@@ -59,17 +59,6 @@ def milestone_id_for(session: Row) -> str:
     if len(middle) > 1 and middle[-1].isdigit() and len(middle[-1]) > 8:
         middle = middle[:-1]
     return session["milestone_id"] or "-".join(middle) or session["session_id"]
-
-
-def is_quiet(store: Storage, session: Row) -> bool:
-    """Whether nothing was heard of a whole session for `interrupted_after`."""
-    return bool(session["last_activity"] <= heard_before(store, read_count(store, "interrupted_after")))
-
-
-def patience(store: Storage, session: Row) -> int:
-    """Seconds of silence after which recovery takes an agent for dead: fewer where the whole session is silent."""
-    limit = read_count(store, "session_timeout")
-    return min(limit, read_count(store, "interrupted_after")) if is_quiet(store, session) else limit
 
 
 def _survey_agents(store: Storage, session: Row) -> list[Row]:
@@ -87,30 +76,36 @@ def _survey_agents(store: Storage, session: Row) -> list[Row]:
 
 
 def _condition(agent: Row, stale: str, silent: str) -> str:
-    """alive, silent (with its whole session), stale, failed, stopped, or the status of one that is not at work."""
+    """One of CONDITIONS: silent is with its whole session, stopped by recovery; else the status of one not at work."""
     if is_stale(agent, stale):
         return "stale"
     if is_stale(agent, silent):
         return "silent"
-    if agent["status"] in ("spawning", "active") or has_returned(agent):
+    if agent["status"] in ("spawning", "active"):
         return "alive"
     if agent["status"] == "terminated" and agent["error_info"] in STOPPED:
         return "stopped"
     return str(agent["status"])
 
 
+def _list_quiet(store: Storage, agents: list[Row]) -> Row:
+    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted."""
+    limit = read_count(store, "interrupted_after")
+    since = heard_before(store, limit)
+    return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in agents
+                                                   if agent["condition"] == "alive" and is_stale(agent, since)]}
+
+
 def _count_conditions(agents: list[Row]) -> Row:
     found = [agent["condition"] for agent in agents]
-    return {"agents": len(agents), "alive": found.count("alive"), "silent": found.count("silent"),
-            "stale": found.count("stale"), "failed": found.count("failed"), "completed": found.count("completed"),
+    return {"agents": len(agents), **{word: found.count(word) for word in CONDITIONS},
             "recoverable": sum(word in RECOVERABLE for word in found)}
 
 
 def _list_taken(store: Storage, session_id: str) -> list[Row]:
     return store.execute(
         "SELECT id, from_agent, to_agent, message_type, delivered_at, retry_count FROM agent_messages "
-        "WHERE session_id = :id AND delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL "
-        "ORDER BY id", {"id": session_id})
+        f"WHERE session_id = :id AND {TAKEN} ORDER BY id", {"id": session_id})
 
 
 def _last_checkpoint(store: Storage, session_id: str) -> Row | None:

@@ -12,7 +12,8 @@ from .deliverables import ANY_PLANNER, PLANNERS, maker_id, results_of
 from .events import record_event
 from .leftovers import find_files, key_of
 from .membership import ensure_session, enter_agent, session_for_newcomers, set_agent_status
-from .state import LIVE, write_state
+from .snapshots import LIVE
+from .state import write_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,14 +159,14 @@ def keep_files(store: Storage, found: list[Row]) -> None:
         replaced = file.get("replaced")
         if replaced:
             older = _older_key(file["state_key"], replaced["updated_at"], replaced["state_value"])
-            _write(store, file["agent_id"], older, replaced["state_value"], replaced["updated_at"])
-        _write(store, file["agent_id"], file["state_key"], file["text"], file["saved_at"])
+            _write(store, file, older, replaced["state_value"], replaced["updated_at"])
+        _write(store, file, file["state_key"], file["text"], file["saved_at"])
         record_event(store, "file_imported", file["session_id"], file["agent_id"], detail=file["file"])
 
 
-def _write(store: Storage, agent_id: str, key: str, text: str, time: str) -> None:
-    write_state(store, {"agent": agent_id, "key": key, "value": text, "type": "user_data", "json": int(is_json(text)),
-                        "expires": None, "now": time})
+def _write(store: Storage, file: Row, key: str, text: str, time: str) -> None:
+    write_state(store, {"agent": file["agent_id"], "session": file["session_id"], "key": key, "value": text,
+                        "type": "user_data", "json": int(is_json(text)), "expires": None, "now": time})
 
 
 def _ensure_agent(store: Storage, file: Row) -> None:
@@ -174,7 +175,7 @@ def _ensure_agent(store: Storage, file: Row) -> None:
         return
     rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": file["session_id"]})
     session = rows[0] if rows else ensure_session(store, file["session_id"], store.environ.get("MILESTONE_ID") or None)
-    enter_agent(store, file["agent_id"], file["agent_type"], session, None)
+    enter_agent(store, file["agent_id"], file["agent_type"], session)
     set_agent_status(store, file["agent_id"], "completed")
 
 

@@ -9,8 +9,8 @@ from .deliverables import WEIGHTS, made_by, maker_id, results_of
 from .events import record_event
 from .membership import enter_agent, find_agent, find_session, set_agent_status
 from .settings import read_setting
-from .state import LIVE
-from .survey import RECOVERABLE, milestone_id_for, survey_session
+from .snapshots import LIVE
+from .survey import RECOVERABLE, WAITS, milestone_id_for, survey_session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,18 +37,25 @@ def make_orders(store: Storage, session_id: str, wanted: Sequence[str] | None = 
         if agent["condition"] not in RECOVERABLE:
             continue
         piece = made_by(agent, view["deliverables"])
-        done = piece is not None and (piece in covered or (bool(pieces[piece]["saved"]) and piece not in wanted))
-        if done and not agent["unread_messages"]:
-            _release(store, agent, "its work is there" if pieces[str(piece)]["saved"] else "another agent makes it")
-        elif piece is None or piece in wanted or agent["unread_messages"]:
+        due = piece in wanted and piece not in covered
+        if due or agent["unread_messages"] or (piece is None and agent["agent_type"] != "unregistered"):
+            orders.append(_order(store, view, agent, piece if due else None))
             covered.add(piece)
-            orders.append(_order(store, view, agent, piece))
+        else:
+            _dismiss(store, agent, pieces.get(str(piece)), piece in covered)
     orders += [_order(store, view, _newcomer(view, pieces[name]), name) for name in wanted if name not in covered]
     return sorted(orders, key=lambda order: ([*pieces].index(order["makes"]) if order["makes"] else -1))
 
 
-def _release(store: Storage, agent: Row, why: str) -> None:
-    set_agent_status(store, agent["agent_id"], "terminated", RELEASED + why)
+def _dismiss(store: Storage, agent: Row, piece: Row | None, is_covered: bool) -> None:
+    """End an agent that is not to be started now; it may be later if its work is still to come."""
+    if piece and not piece["saved"] and not is_covered:
+        why = WAITS
+    else:
+        why = RELEASED + ("nothing waits for it" if not piece else "its work is there" if piece["saved"]
+                          else "another agent makes it")
+    if agent["error_info"] != why:
+        set_agent_status(store, agent["agent_id"], "terminated", why)
 
 
 def _newcomer(view: Row, piece: Row) -> Row:
@@ -59,11 +66,11 @@ def _newcomer(view: Row, piece: Row) -> Row:
 
 
 def _order(store: Storage, view: Row, agent: Row, piece: str | None) -> Row:
-    given = {"agent": agent["agent_id"], "now": store.now()}
-    keys = store.execute("SELECT state_key FROM agent_state WHERE agent_id = :agent AND " + LIVE +
-                         " ORDER BY updated_at, state_key", given)
+    given = {"agent": agent["agent_id"], "session": view["session_id"], "now": store.now()}
+    keys = store.execute("SELECT state_key FROM agent_state WHERE agent_id = :agent AND saved_in = :session "
+                         f"AND {LIVE} ORDER BY updated_at, state_key", given)
     checkpoints = store.execute("SELECT checkpoint_id FROM agent_checkpoints WHERE agent_id = :agent "
-                                "ORDER BY created_at DESC, checkpoint_id DESC LIMIT 1", given)
+                                "AND session_id = :session ORDER BY created_at DESC, checkpoint_id DESC LIMIT 1", given)
     kinds = {item["name"]: item["agent_type"] for item in view["deliverables"]}
     return {
         "agent_id": agent["agent_id"],
@@ -86,17 +93,7 @@ def _why(agent: Row, piece: str | None) -> str:
     return f"{piece} is missing and nobody makes it"
 
 
-def claim_orders(store: Storage, orders: list[Row]) -> str:
-    """Where a command is to start them, enter the agents as spawning, so that nobody else does; the command."""
-    command = _spawn_command(store) if orders else ""
-    for order in orders if command else ():
-        session = {**find_session(store, order["session_id"]), "milestone_id": order["milestone_id"]}
-        enter_agent(store, order["agent_id"], order["agent_type"], session, None)
-        set_agent_status(store, order["agent_id"], "spawning")
-    return command
-
-
-def _spawn_command(store: Storage) -> str:
+def spawn_command(store: Storage) -> str:
     """The setting agent_spawn_command, where $MILESTONE_SPAWN_DIRS names the data directory; else "".
 
     The setting alone is not enough: it may have come with a cloned repository, or from whoever shares the database.
@@ -113,6 +110,9 @@ def _spawn_command(store: Storage) -> str:
 def run_orders(store: Storage, orders: list[Row], command: str) -> None:
     """Run the command for each order, outside any transaction; each order gets its `result`, failures are recorded."""
     for order in orders:
+        if not _claim(store, order):
+            order["result"], order["failed"] = "not run: another process is starting it", False
+            continue
         order["result"], failed = _run_command(store, command, order)
         with store.transaction("agent:" + order["agent_id"]):
             if failed and find_agent(store, order["agent_id"])["status"] == "spawning":
@@ -120,6 +120,18 @@ def run_orders(store: Storage, orders: list[Row], command: str) -> None:
             record_event(store, "spawn_command_failed" if failed else "spawn_command_ran", order["session_id"],
                          order["agent_id"], order["milestone_id"], order["result"])
         order["failed"] = failed
+
+
+def _claim(store: Storage, order: Row) -> bool:
+    """Enter the agent as spawning, just before it is started, so that nobody else starts it; False if somebody has."""
+    with store.transaction("session:" + order["session_id"]):
+        if store.execute("SELECT 1 AS there FROM agent_registry WHERE agent_id = :id AND status IN "
+                         "('spawning', 'active')", {"id": order["agent_id"]}):
+            return False
+        enter_agent(store, order["agent_id"], order["agent_type"], find_session(store, order["session_id"]), None,
+                    order["milestone_id"])
+        set_agent_status(store, order["agent_id"], "spawning")
+        return True
 
 
 def _run_command(store: Storage, command: str, order: Row) -> tuple[str, bool]:

@@ -1,8 +1,10 @@
 """Opening the storage of a data directory."""
 from __future__ import annotations
 
+from ..errors import StorageError
 from .directory import create_directory, move_files, require_usable
 from .interface import Clock, Storage, StorageMoved
+from .presence import find_lost, note_made, note_making
 from .selection import choose_engine, claim_engine, database_url, engine_in_use, mark_of, require_url
 
 TYPE_CHECKING = False
@@ -24,8 +26,14 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
         require_url(directory, engine, environ)
     else:
         engine = choose_engine(directory, environ, backend)
+    lost = find_lost(directory, engine)
+    if mark != mark_of(directory):  # made or moved just now, by another process
+        return open_storage(directory, clock, environ, create, backend)
+    if lost:
+        raise StorageError(lost)
     if create and not engine_in_use(directory):
         create_directory(directory)
+        note_making(directory)
         engine = claim_engine(directory, engine)
         mark = mark_of(directory)
     try:
@@ -33,6 +41,8 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     except StorageMoved:  # between the choice and the opening
         return open_storage(directory, clock, environ, create, backend)
     storage.mark = mark  # as it was before the choice: whoever changed it since is noticed
+    if create:
+        note_made(directory)
     return storage
 
 

@@ -13,6 +13,7 @@ def create_directory(directory: str) -> None:
             os.makedirs(os.path.dirname(directory), exist_ok=True)
             try:
                 os.mkdir(directory, 0o700)
+                sync_directory(os.path.dirname(directory))
             except FileExistsError:  # another process was first, or it is no directory: the next line tells
                 os.listdir(directory)
         ignore = os.path.join(directory, ".gitignore")
@@ -55,13 +56,14 @@ def write_whole(path: str, data: bytes, replace: bool = True) -> None:
     """
     part = f"{path}.{os.urandom(6).hex()}.part"
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        make_folder(os.path.dirname(path))
         try:
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             (os.replace if replace else _put_new)(part, path)
+            sync_directory(os.path.dirname(path))
         finally:
             if os.path.lexists(part):
                 os.unlink(part)
@@ -69,6 +71,27 @@ def write_whole(path: str, data: bytes, replace: bool = True) -> None:
         raise
     except OSError as error:
         raise cannot_write(path, error) from None
+
+
+def make_folder(path: str) -> None:
+    """Make a private folder and those above it, durably, where they are not there."""
+    path = os.path.abspath(path)
+    if not os.path.isdir(path):
+        make_folder(os.path.dirname(path))
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:  # another process was first, or it is no folder: what comes next tells
+            return
+        sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """Make what was created, renamed or removed in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _put_new(part: str, path: str) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..errors import StorageError, UsageError
+from ..errors import StorageError, UsageError, closed
 from ..tables import TABLES
 from .interface import Clock, Storage
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 30.0
 OLDEST_SQLITE = (3, 35, 0)
 SCHEMA_VERSION = 1
+UNDECODABLE = "Could not decode"  # so begins what the driver says of text that is not UTF-8
 
 
 class EmbeddedStorage(Storage):
@@ -62,16 +63,24 @@ class EmbeddedStorage(Storage):
             raise self.explain(error) from None
 
     def rollback(self) -> None:
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
+        try:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
 
     def execute(self, sql: str, params: Params = {}) -> list[Row]:
+        self.refuse_stopped()
         return self.run(sql, params)
 
     def run(self, sql: str, params: Params = {}) -> list[Row]:
         """Run one statement on the connection as it is."""
         try:
-            return self.connection.execute(sql, params).fetchall()
+            cursor = self.connection.execute(sql, params)
+            try:
+                return cursor.fetchall()
+            finally:
+                cursor.close()  # after an error it would keep its lock as long as somebody holds the error
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
@@ -81,7 +90,13 @@ class EmbeddedStorage(Storage):
         for table in TABLES:  # not those of others that may lie beside them
             wrong += [f"table {table}, row {row['rowid']}: refers to a row of {row['parent']} that is gone"
                       for row in self.execute(f"PRAGMA foreign_key_check({table})")]
-        return wrong
+        return wrong + self._find_spoilt()
+
+    def _find_spoilt(self) -> list[str]:
+        """A line for each value that is no text."""
+        from .texts import find_spoilt
+
+        return [f"{place} is {fault}" for place, fault in find_spoilt(self.connection)]
 
     def close(self) -> None:
         if hasattr(self, "connection"):
@@ -90,10 +105,14 @@ class EmbeddedStorage(Storage):
     def explain(self, error: sqlite3.Error) -> Exception:
         """The driver's error as one of ours, with the path and what to do."""
         text, path = str(error), self.path
+        if text.startswith(UNDECODABLE):
+            return StorageError(f"{path}: {self._name_undecodable() or text}")
         if isinstance(error, sqlite3.IntegrityError):
             return UsageError(f"refused by the database: {text}")
         if "locked" in text or "busy" in text:
             return busy(path)
+        if "closed" in text:  # by another thread
+            return closed()
         if "unable to open" in text or "readonly" in text:
             return StorageError(f"cannot write {path} ({text}): make it writable, or set MILESTONE_DIR to a "
                                 "directory that is")
@@ -105,10 +124,29 @@ class EmbeddedStorage(Storage):
         return StorageError(f"{path}: {text}")
 
 
+    def _name_undecodable(self) -> str:
+        """Which row holds what cannot be read; "" where that cannot be told."""
+        from .texts import NOT_UTF8
+
+        try:
+            return next((line for line in self._find_spoilt() if line.endswith(NOT_UTF8)), "")
+        except sqlite3.Error:
+            return ""
+
+
 def busy(path: str) -> StorageError:
     """The error of having waited for another writer in vain."""
     return StorageError(f"{path} is busy: another process has been writing for {BUSY_SECONDS:.0f} s; try again")
 
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
-    return {column[0]: value for column, value in zip(cursor.description, row)}
+    return {column[0]: value if type(value) is not bytes else _decode(value)
+            for column, value in zip(cursor.description, row)}
+
+
+def _decode(value: bytes) -> str:
+    """The text of a BLOB: no column is one, but sqlite3's readfile() makes them."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise sqlite3.OperationalError(UNDECODABLE) from None

@@ -27,13 +27,21 @@ class FileLock:
         try:
             self._descriptor = _wait(self.path + ".lock", fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, until)
         finally:
-            os.close(place)
+            _let_go(place)
 
     def release(self) -> None:
         """Give the lock back; doing so again does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
+            _let_go(descriptor)
+
+
+def _let_go(descriptor: int) -> None:
+    """Unlock, and only then close: a child forked meanwhile has the same lock open, and would keep it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
 
 
 def _wait(path: str, kind: int, until: float) -> int:
@@ -48,7 +56,7 @@ def _wait(path: str, kind: int, until: float) -> int:
         os.close(descriptor)
         raise cannot_write(path, error) from None
     except BaseException:
-        os.close(descriptor)
+        _let_go(descriptor)
         raise
     return descriptor
 

@@ -11,7 +11,7 @@ from .directory import create_directory
 from .embedded import SCHEMA_VERSION, EmbeddedStorage
 from .filelock import FileLock
 from .interface import Clock, StorageMoved, Transaction
-from .journal import JOURNAL, finish_pending, is_pending, replace_files
+from .journal import JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, damaged, place_of
 from .memory import Memory
 from .selection import engine_in_use, place_in_use
@@ -47,7 +47,8 @@ class FileStorage(EmbeddedStorage):
         exists = os.path.exists(self.path) or is_pending(directory)
         self.in_memory = not exists and not create
         self.connect(":memory:")
-        self._memory = Memory(self.connection, directory)
+        self._files = StoreFiles(directory)
+        self._memory = Memory(self.connection, self._files)
         if self.in_memory:
             self._memory.load_nothing()
         elif not exists:
@@ -89,22 +90,17 @@ class FileStorage(EmbeddedStorage):
             self._inside = True
             self.run("BEGIN")
             self._memory.start(exclusive)
-        except BaseException:
-            self.rollback()
-            raise
+        except BaseException as error:
+            raise self._give_up(error) from None
 
     def _acquire(self, exclusive: bool) -> None:
-        """Take the lock, with nothing left that a crash left half done."""
+        """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
         self._lock.acquire(exclusive)
         try:
-            while is_pending(self.directory):
-                if not exclusive:
-                    self._lock.release()
-                    self._lock.acquire(exclusive=True)
-                finish_pending(self.directory)
-                if not exclusive:
-                    self._lock.release()
-                    self._lock.acquire(exclusive)
+            if exclusive:
+                self._files.carry_out_journal()
+            else:
+                self._files.look_for_journal()
         except BaseException:
             self._lock.release()
             raise
@@ -113,16 +109,27 @@ class FileStorage(EmbeddedStorage):
         try:
             if self._memory.writing and not self.in_memory:
                 self._write_changes()
-            super().commit()
-        except BaseException:
-            self.rollback()
-            raise
-        self._leave()
+        except BaseException as error:
+            raise self._give_up(error) from None
+        try:
+            self._memory.drop_unread()
+            self.connection.execute("COMMIT")
+        except sqlite3.Error:  # closed meanwhile by another thread; what counts is in the files
+            self._head = None
+        finally:
+            self._leave()
 
     def rollback(self) -> None:
-        super().rollback()
-        self._head = None  # what was loaded meanwhile is undone too
-        self._leave()
+        try:
+            super().rollback()
+        finally:
+            self._head = None  # what was loaded meanwhile is undone too
+            self._leave()
+
+    def _give_up(self, error: BaseException) -> BaseException:
+        """Undo everything; returns the error to raise."""
+        self.rollback()
+        return self.explain(error) if isinstance(error, sqlite3.Error) else error
 
     def _leave(self) -> None:
         self._inside = False
@@ -160,8 +167,7 @@ class FileStorage(EmbeddedStorage):
 
     def _read_head(self) -> str:
         try:
-            with open(self.path, encoding="utf-8") as file:
-                return file.read()
+            return self._files.read(HEAD).decode()
         except FileNotFoundError:
             self.refuse_moved(found=[])
             raise StorageError(f"{self.path} is gone, the store was moved or removed: open it again") from None
@@ -175,7 +181,6 @@ class FileStorage(EmbeddedStorage):
         files = self._memory.changed_files()
         if files or head["sequences"] != self._memory.last_numbers():
             self._save(files, head)
-        self._memory.drop_unread()
 
     def _save(self, files: dict[str, str | None], head: Row) -> None:
         """Write the changed files, and with them the head that tells of it."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 
-from ..errors import StorageError
+from ..errors import StorageError, closed
 from ..times import format_time
 from .directory import move_files
 from .selection import mark_of, place_in_use
@@ -67,6 +67,7 @@ class Transaction:
     def __enter__(self) -> None:
         storage = self.storage
         if storage.depth == 0:
+            storage.refuse_stopped()
             self.begin()
         storage.depth += 1
         if storage.depth == 1:
@@ -103,6 +104,7 @@ class Storage:
 
     FILES: tuple[str, ...] = ()
     engine = "hybrid"
+    stopped = False  # set by another thread, which must not close it under this one: nothing further begins
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
         self.directory, self.clock, self.environ = directory, clock, environ
@@ -164,6 +166,11 @@ class Storage:
         """Close it for good and move its files to the folder `place`. OSError where the system refuses."""
         self.close()
         move_files(self.directory, self.FILES, place)
+
+    def refuse_stopped(self) -> None:
+        """StorageError if nothing may begin here any more; what has begun may end."""
+        if self.stopped and self.depth == 0:
+            raise closed()
 
     def settle_counters(self) -> None:
         """After rows were inserted with ids of their own: let the ids of new rows come after them."""

@@ -8,7 +8,6 @@ Acknowledged messages lie apart, in `agent-messages/acknowledged`, so that an in
 from __future__ import annotations
 
 import json
-import os
 
 from ..errors import StorageError
 from ..filenames import file_name_of
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .interface import Row
+    from .journal import StoreFiles
 
     Key = tuple[Any, ...]
 
@@ -69,24 +69,19 @@ class Table:
             places[self.file_of(key, not settled)] = None
         return places
 
-    def files(self, directory: str, settled: bool = False) -> list[str]:
+    def names(self, files: StoreFiles, settled: bool = False) -> list[str]:
         """The files there are, relative to the data directory, of the rows that are settled or of the others."""
         if self.name in ONE_FILE:
-            return [self.folder] if os.path.exists(os.path.join(directory, self.folder)) else []
+            return [self.folder] if files.exists(self.folder) else []
         ending = ".jsonl" if self.numbered else ".json"
         folder = f"{self.folder}/{self.settled_in}" if settled else self.folder
-        try:
-            names = sorted(os.listdir(os.path.join(directory, folder)))
-        except FileNotFoundError:
-            return []
-        return [f"{folder}/{name}" for name in names if name.endswith(ending) and name[0] != "."]
+        return [f"{folder}/{name}" for name in sorted(files.list(folder)) if name.endswith(ending) and name[0] != "."]
 
-    def read_file(self, directory: str, file: str) -> list[Row]:
+    def read_file(self, files: StoreFiles, file: str) -> list[Row]:
         """The rows of a file; StorageError names it where it does not hold what belongs there."""
-        path = os.path.join(directory, file)
+        path = files.path(file)
         try:
-            with open(path, "rb") as opened:
-                data = opened.read()
+            data = files.read(file)
             if file.endswith(".jsonl"):
                 data = b"[" + b",".join(line for line in data.split(b"\n") if line.strip()) + b"]"
             rows = json.loads(data)
@@ -119,7 +114,7 @@ class Table:
     def key_of(self, row: Row) -> Key:
         return tuple(row[name] for name in self.key)
 
-    def change_file(self, directory: str, file: str, changes: dict[Key, Row | None],
+    def change_file(self, files: StoreFiles, file: str, changes: dict[Key, Row | None],
                     may_exist: bool) -> dict[str, str | None]:
         """The new text of a file in which these rows have changed (None: are gone), as {file: text}.
 
@@ -129,10 +124,9 @@ class Table:
         if file.endswith(".json"):
             row = changes.popitem()[1]
             return {file: None if row is None else json.dumps(row, ensure_ascii=False, indent=1) + "\n"}
-        there = os.path.exists(os.path.join(directory, file))
-        before = {self.key_of(row): row for row in self.read_file(directory, file)} if there else {}
+        before = {self.key_of(row): row for row in self.read_file(files, file)} if files.exists(file) else {}
         if not may_exist and not before.keys().isdisjoint(changes):
-            raise damaged(os.path.join(directory, file), "it has rows whose numbers were not given out yet")
+            raise damaged(files.path(file), "it has rows whose numbers were not given out yet")
         after = {key: row for key, row in sorted({**before, **changes}.items()) if row is not None}
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in after.values())
         return {} if before == after else {file: text or None}

@@ -54,6 +54,8 @@ class Takeover:
                 self._refill(table)
         for parent in ADD_PARENT:
             self._make_parents(parent)
+        self.connection.execute("UPDATE agent_state SET saved_in = (SELECT session_id FROM agent_registry a "
+                                "WHERE a.agent_id = agent_state.agent_id)")
         for statement in self.script:
             self.connection.execute(statement)
         for table, number in numbers.items():

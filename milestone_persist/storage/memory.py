@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 
 from ..errors import StorageError
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .interface import Params, Row
+    from .journal import StoreFiles
     from .layout import Key
 
 EVENTS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
@@ -25,8 +25,8 @@ class Memory:
     them, settled rows when one may touch them. `writing`: whether changes are noted.
     """
 
-    def __init__(self, connection: sqlite3.Connection, directory: str) -> None:
-        self.connection, self.directory = connection, directory
+    def __init__(self, connection: sqlite3.Connection, files: StoreFiles) -> None:
+        self.connection, self.files = connection, files
         self.tables = read_layout(connection)
         self.parents = {name for table in self.tables for name in table.parents}
         self.unloaded = set(self.tables)
@@ -94,18 +94,18 @@ class Memory:
     def _load(self, tables: Iterable[Table], wrong: list[str] | None = None) -> None:
         for table in tables:
             if table in self.unloaded:
-                self._load_files(table, table.files(self.directory), wrong)
+                self._load_files(table, table.names(self.files), wrong)
                 self.unloaded.remove(table)
 
     def _load_settled(self, table: Table, wrong: list[str] | None = None) -> None:
-        self._load_files(table, table.files(self.directory, settled=True), wrong)
+        self._load_files(table, table.names(self.files, settled=True), wrong)
         self.unsettled.remove(table)
 
     def _load_files(self, table: Table, names: list[str], wrong: list[str] | None) -> None:
         files = []
         for file in names:
             try:
-                files.append((file, table.read_file(self.directory, file)))
+                files.append((file, table.read_file(self.files, file)))
             except StorageError as error:
                 if wrong is None:
                     raise
@@ -131,7 +131,7 @@ class Memory:
             try:
                 self._insert(table, rows)
             except (sqlite3.Error, ValueError, OverflowError) as error:
-                fault = damaged(os.path.join(self.directory, file), str(error))
+                fault = damaged(self.files.path(file), str(error))
                 if wrong is None:
                     raise fault from None
                 wrong.append(str(fault))
@@ -178,7 +178,7 @@ class Memory:
                 by_file.setdefault((file, table), {})[key] = row
         contents: dict[str, str | None] = {}
         for (file, table), rows in by_file.items():
-            contents.update(table.change_file(self.directory, file, rows, table not in self.unloaded))
+            contents.update(table.change_file(self.files, file, rows, table not in self.unloaded))
         return contents
 
     def _read_row(self, table: Table, key: Key) -> Row | None:

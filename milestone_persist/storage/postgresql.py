@@ -94,6 +94,7 @@ class PostgresqlStorage(Storage):
             self._ask(f"SELECT {self._lock('membership')};")
 
     def execute(self, sql: str, params: Params = {}) -> list[Row]:
+        self.refuse_stopped()
         statement = write_statement(sql, params)
         if is_write(sql) or self._in_transaction or self.mark is None:
             return [read_row(line) for line in self._ask(statement, repeatable=not is_write(sql))]

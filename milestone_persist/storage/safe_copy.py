@@ -6,6 +6,7 @@ import sqlite3
 import time
 
 from ..errors import StorageError
+from .directory import make_folder, sync_directory
 
 
 def back_up(path: str, label: str) -> None:
@@ -16,13 +17,14 @@ def back_up(path: str, label: str) -> None:
     kept = os.path.join(folder, f"{label}-{stamp}.db")
     part = kept + ".part"
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        make_folder(folder)
         for rest in (part, part + "-wal", part + "-shm", part + "-journal"):  # of a run that was killed
             if os.path.lexists(rest):
                 os.unlink(rest)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         _copy(path, part)
         os.replace(part, kept)
+        sync_directory(folder)
     except OSError as error:
         raise StorageError(f"cannot write the backup {kept} ({error.strerror}); {path} was left as it is: "
                            "make the folder writable") from None

@@ -52,7 +52,7 @@ class SqliteStorage(EmbeddedStorage):
         self.run(sql)
 
     def execute(self, sql: str, params: Params = {}) -> list[Row]:
-        rows = self.run(sql, params)
+        rows = super().execute(sql, params)
         if not self.depth and self.mark is not None:
             self.refuse_moved(self.run(READ_MARK))
         return rows

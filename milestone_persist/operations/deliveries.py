@@ -1,0 +1,42 @@
+"""Deliveries: what becomes of the messages an agent has taken, or has still to read."""
+from __future__ import annotations
+
+from .events import record_event
+from .settings import read_count
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Storage
+
+PENDING = "delivered_at IS NULL AND dead_lettered_at IS NULL"
+TAKEN = "delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL"
+
+
+def settle_messages(store: Storage, agent_id: str) -> int:
+    """Acknowledge what an agent has taken; how many that were."""
+    return len(store.execute(
+        f"UPDATE agent_messages SET acknowledged_at = :now, processed_at = :now WHERE to_agent = :id AND {TAKEN} "
+        "RETURNING id", {"id": agent_id, "now": store.now()}))
+
+
+def return_messages(store: Storage, agent_id: str) -> tuple[int, int]:
+    """Put back what an agent took and did not acknowledge: (back in the inbox, dead letters: tried too often)."""
+    given = {"id": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")}
+    taken = f"WHERE to_agent = :id AND {TAKEN} "
+    dead = store.execute("UPDATE agent_messages SET dead_lettered_at = :now " + taken +
+                         "AND retry_count >= :limit RETURNING id, session_id", given)
+    back = store.execute("UPDATE agent_messages SET delivered_at = NULL, retry_count = retry_count + 1 " + taken +
+                         "RETURNING id, session_id", given)
+    for row in dead:
+        record_event(store, "message_dead_lettered", row["session_id"], agent_id, detail=str(row["id"]))
+    if back:
+        record_event(store, "messages_returned", back[0]["session_id"], agent_id,
+                     detail=" ".join(str(number) for number in sorted(row["id"] for row in back)))
+    return len(back), len(dead)
+
+
+def gather_messages(store: Storage, agent_id: str, session_id: str) -> None:
+    """Let the messages an agent has still to read or to acknowledge count in its session."""
+    for which in (PENDING, TAKEN):
+        store.execute(f"UPDATE agent_messages SET session_id = :session WHERE to_agent = :id AND {which} "
+                      "AND session_id <> :session", {"id": agent_id, "session": session_id})

@@ -1,0 +1,173 @@
+"""A store closed, or a process forked, by one thread in the middle of another's call: an error, and no lock is left."""
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from milestone_persist import MilestoneError, StorageError, open_store
+from milestone_persist.storage import embedded, filelock
+from milestone_persist.storage.filelock import FileLock
+
+LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+CALLS = {
+    "save": lambda store: store.save_agent_state("a", "k", os.urandom(8).hex()),
+    "load": lambda store: store.load_agent_state("a", "k"),
+    "take": lambda store: store.get_agent_messages("a", True),
+    "report": lambda store: store.get_session_status("s"),
+}
+
+
+def is_open(connection):
+    try:
+        return connection.total_changes >= 0
+    except sqlite3.ProgrammingError:
+        return False
+
+
+class Connection(sqlite3.Connection):
+    """One that calls `meanwhile` when it is about to run its n-th statement."""
+
+    left = 0
+    meanwhile = staticmethod(lambda: None)
+
+    def execute(self, sql, *rest):
+        Connection.left -= 1
+        if Connection.left == 0:
+            Connection.meanwhile()
+        return super().execute(sql, *rest)
+
+
+@pytest.fixture
+def others(environ, directory, monkeypatch):
+    """A store of somebody else, who does not wait for a lock."""
+    monkeypatch.setattr(embedded, "BUSY_SECONDS", 0.0)
+    with open_store(directory, environ=environ) as store:
+        store.register_agent("a", "validation", "m", "s")
+        store.save_agent_state("a", "k", "v")
+        store.send_agent_message("a", "a", "error_report", {})
+        yield store
+
+
+@LOCAL
+@pytest.mark.parametrize("name", CALLS)
+def test_closed_at_any_statement_of_a_call_it_says_so_and_keeps_no_lock(others, environ, directory, monkeypatch, name):
+    connect, number, done = sqlite3.connect, 0, False
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=Connection, **options))
+    while not done:
+        number, before = number + 1, others.load_agent_state("a", "k")
+        with open_store(directory, environ=environ) as store:
+            store.list_agent_state("a")
+            monkeypatch.setattr(Connection, "meanwhile", store.close)
+            Connection.left = number
+            try:
+                CALLS[name](store)
+                done = Connection.left > 0
+            except MilestoneError as error:
+                assert "the store is closed: open it again" in str(error)
+                assert others.load_agent_state("a", "k") == before
+            Connection.left = 0
+        others.save_agent_state("a", "other", str(number))
+    assert number > 1
+
+
+@LOCAL
+@pytest.mark.parametrize("name", CALLS)
+def test_closed_by_another_thread_at_any_statement_its_transaction_ends_first(others, environ, directory, monkeypatch,
+                                                                              name):
+    """The other thread's connection is not closed under it, which the driver does not survive, but by itself."""
+    connect, made, still_open, number, done = sqlite3.connect, [], [], 0, False
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: made.append(
+        connect(*args, factory=Connection, **options)) or made[-1])
+    while not done:
+        number, before = number + 1, others.load_agent_state("a", "k")
+        store = open_store(directory, environ=environ)
+        closer = ThreadPoolExecutor(1)
+
+        def close(store=store, closer=closer):
+            closer.submit(store.close).result(60)
+            still_open.append(is_open(made[-1]))
+
+        store.list_agent_state("a")
+        monkeypatch.setattr(Connection, "meanwhile", close)
+        Connection.left = number
+        try:
+            CALLS[name](store)
+            done = Connection.left > 0
+        except StorageError as error:
+            assert "the store is closed: open it again" in str(error)
+            assert others.load_agent_state("a", "k") == before
+        Connection.left = 0
+        closer.submit(store.close).result(60)
+        closer.shutdown()
+        assert not is_open(made[-1])
+        others.save_agent_state("a", "other", str(number))
+    assert still_open == [True] * (number - 1) and number > 1
+
+
+def test_closed_while_it_waits_for_messages_it_says_so_and_keeps_no_lock(others, connect, clock):
+    others.get_agent_messages("a", True)
+    for thread in (False, True):
+        store = connect()
+        with ThreadPoolExecutor(1) as pool:
+            clock.during_sleep = (lambda store=store, pool=pool: pool.submit(store.close).result()) if thread else \
+                store.close
+            with pytest.raises(StorageError, match="the store is closed: open it again"):
+                store.get_agent_messages("a", wait=5)
+        assert not store._open
+        others.save_agent_state("a", "k", "w")
+
+
+def _fork():
+    """A child that lives until it is killed."""
+    child = os.fork()
+    if not child:
+        signal.pause()
+    return child
+
+
+def _end(child):
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_a_child_forked_while_a_lock_is_held_does_not_keep_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded, "BUSY_SECONDS", 0.0)
+    mine, other = FileLock(str(tmp_path / "lock")), FileLock(str(tmp_path / "lock"))
+    mine.acquire(exclusive=True)
+    child = _fork()
+    try:
+        mine.release()
+        other.acquire(exclusive=True)
+    finally:
+        _end(child)
+        other.release()
+
+
+def test_nor_its_place_in_the_queue(tmp_path, monkeypatch):
+    mine, other = FileLock(str(tmp_path / "lock")), FileLock(str(tmp_path / "lock"))
+    children, wait = [], filelock._wait
+
+    def fork_at_the_head_of_the_queue(path, *rest):
+        if path.endswith(".lock"):
+            children.append(_fork())
+        return wait(path, *rest)
+
+    monkeypatch.setattr(filelock, "_wait", fork_at_the_head_of_the_queue)
+    mine.acquire(exclusive=True)
+    mine.release()
+    monkeypatch.undo()
+    monkeypatch.setattr(embedded, "BUSY_SECONDS", 0.0)
+    try:
+        other.acquire(exclusive=True)
+    finally:
+        _end(children[0])
+        other.release()
+
+
+if sys.platform == "darwin":  # forking after threads is not safe there
+    del test_a_child_forked_while_a_lock_is_held_does_not_keep_it, test_nor_its_place_in_the_queue

@@ -1,0 +1,126 @@
+"""What holds the rows was removed by hand: an empty store never takes the place of a full one."""
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from milestone_persist import StorageError, open_store, storage
+from milestone_persist.storage.interface import Clock
+from milestone_persist.storage.selection import IN_USE, write_word
+
+LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
+HEADS = {"file": "file-store.json", "hybrid": "coordination.db", "database": "coordination.db"}
+WAYS = {"as it is fixed": {}, "as it is in use": {"MILESTONE_BACKEND": ""}}
+
+
+@pytest.fixture
+def head(store, directory, backend, tmp_path):
+    """The path of what makes a store one, in a store that holds a row and is closed."""
+    store.save_agent_state("a", "k", "v")
+    assert store.backup_coordination(str(tmp_path / "kept.db"))
+    store.close()
+    return directory / HEADS[backend]
+
+
+def assert_refused(cli, directory, head, **variables):
+    before = sorted(directory.rglob("*"))
+    for words in (["list-coordination-sessions"], ["load-agent-state", "a", "k"], ["save-agent-state", "a", "k", "w"],
+                  ["initialize-agent-coordination"], ["doctor"], ["where"], ["start-session-monitor", "--once"]):
+        done = cli(*words, **variables)
+        assert (done.status, done.text, done.err.count("\n")) == (3, "", 1), (words, done)
+        assert f"{head} is gone" in done.err and IN_USE in done.err
+    assert sorted(directory.rglob("*")) == before
+
+
+@LOCAL
+@pytest.mark.parametrize("way", WAYS)
+def test_a_store_that_is_gone_is_told_and_not_made_anew(cli, directory, head, way):
+    head.unlink()
+    assert_refused(cli, directory, head, **WAYS[way])
+    (directory / IN_USE).unlink()
+    for path in directory.glob("agent-*"):
+        shutil.rmtree(path)
+    for folder in ("coordination-sessions", "events", "milestones", "config"):
+        shutil.rmtree(directory / folder, ignore_errors=True)
+    assert cli("load-agent-state", "a", "k", "none").text == "none"
+    assert cli("save-agent-state", "a", "k", "w").status == 0
+    assert cli("doctor").status == 0
+
+
+@pytest.mark.parametrize("backend", ["hybrid", "database"], indirect=True)
+def test_so_is_one_that_was_emptied_and_a_backup_takes_its_place(cli, directory, head, tmp_path):
+    head.write_bytes(b"")
+    assert_refused(cli, directory, head)
+    shutil.copy(tmp_path / "kept.db", head)
+    assert cli("load-agent-state", "a", "k").text == "v"
+
+
+@pytest.mark.parametrize("backend", ["file"], indirect=True)
+def test_rows_without_their_head_are_told_even_where_no_note_is(cli, directory, head):
+    head.unlink()
+    (directory / IN_USE).unlink()
+    assert_refused(cli, directory, head)
+
+
+@pytest.mark.parametrize("backend", ["file"], indirect=True)
+def test_messages_that_an_earlier_tool_left_in_files_are_no_rows(cli, directory):
+    (directory / "agent-messages").mkdir(parents=True)
+    (directory / "agent-messages" / "1767225600.json").write_text("{}")
+    assert cli("save-agent-state", "a", "k", "v").status == 0
+    assert cli("load-agent-state", "a", "k").text == "v"
+
+
+@LOCAL
+def test_a_store_whose_making_was_cut_short_is_made_by_the_next_call(cli, directory, environ, monkeypatch):
+    def die(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(storage, "open_engine", die)
+    with pytest.raises(KeyboardInterrupt):
+        open_store(directory, environ=environ)
+    assert (directory / IN_USE).exists()
+    monkeypatch.undo()
+    assert cli("load-agent-state", "a", "k", "none").text == "none"
+    assert cli("save-agent-state", "a", "k", "v").status == 0
+    assert os.listdir(directory / "config").count("being-made") == 0
+
+
+@LOCAL
+def test_a_store_that_is_just_being_moved_is_followed(cli, directory, environ, head, backend, monkeypatch):
+    """Somebody else moves the rows after this one has seen where they are."""
+    environ["MILESTONE_BACKEND"] = ""
+    other = "hybrid" if backend == "file" else "file"
+    choose = storage.choose_engine
+
+    def choose_and_let_it_move(*given):
+        engine = choose(*given)
+        monkeypatch.undo()
+        assert cli("migrate-storage-backend", other).status == 0
+        return engine
+
+    monkeypatch.setattr(storage, "choose_engine", choose_and_let_it_move)
+    opened = storage.open_storage(str(directory), Clock(), environ)
+    with opened.snapshot():
+        assert opened.engine == other
+        assert opened.execute("SELECT state_value FROM agent_state") == [{"state_value": "v"}]
+    opened.close()
+    assert not head.exists()
+
+
+def test_a_note_of_something_else_does_not_matter(directory, environ, store, backend):
+    store.save_agent_state("a", "k", "v")
+    write_word(str(directory), "config/note.txt", "x")
+    with open_store(directory, environ=environ) as other:
+        assert other.load_agent_state("a", "k") == "v"
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_a_database_of_an_earlier_tool_needs_no_note(directory, environ, head):
+    (directory / IN_USE).unlink()
+    with open_store(directory, environ=environ) as store:
+        assert store.load_agent_state("a", "k") == "v"
+    with pytest.raises(StorageError, match="not a readable database"):
+        head.write_bytes(b"x" * 1000)
+        open_store(directory, environ=environ)
