@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import sys
 
-from .adapter import EXPORT
+from .adapter_helper import EXPORT
 from .packaged import find_program
 from .registry import all_operations
 

@@ -7,13 +7,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+HOLDS_NUL = "holds a NUL byte: encode it first, e.g. with base64"
 DEEPEST_JSON = 500  # SQLite's own parser stops at 1000 levels
 
 
 def check_text(value: str, what: str) -> str:
     """Return `value` if a database can hold it as text: no NUL, no lone surrogates."""
     if "\0" in value:
-        raise UsageError(f"{what} holds a NUL byte, which no shell can carry: encode it first, e.g. with base64")
+        raise UsageError(f"{what} {HOLDS_NUL}")
     try:
         value.encode()
     except UnicodeEncodeError:
