@@ -179,8 +179,9 @@ def test_a_current_directory_that_is_gone_is_told_of(in_no_directory, call, name
     assert done.err == "milestone_persist: the current directory is gone: cd to one that is there\n"
 
 
-@pytest.mark.parametrize("call", ["backup_coordination b.db", "export_coordination e.jsonl", "restore_coordination b.db",
-                                  "milestone_persist install", "milestone_persist vendor v"])
+@pytest.mark.parametrize("call", ["backup_coordination b.db", "export_coordination e.jsonl",
+                                  "restore_coordination b.db", "milestone_persist install",
+                                  "milestone_persist vendor v"])
 def test_a_file_below_a_directory_that_is_gone(in_no_directory, call):
     done = in_no_directory(f"save_agent_state a k v; {call}")
     assert done.status in (1, 2, 3) and done.text == "" and done.err.count("\n") == 1

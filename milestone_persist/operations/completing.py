@@ -5,6 +5,7 @@ import os
 
 from ..errors import UsageError
 from ..registry import all_operations, find_operation, operation
+from ..shellwords import unquote
 from ..vocabulary import words_for
 from .snapshots import LIVE
 
@@ -46,16 +47,17 @@ def completion(store: Storage, shell: str) -> str:
 
 
 @operation(text="words", shell=False, opens=False)
-def complete(store: Storage, *words: str) -> list[str]:
+def complete(store: Storage, *words: str, quoted: bool = False) -> list[str]:
     """Print what the last word of a command line can become, a line each; the completion of shells asks this.
 
     words: the command line, from the program's or function's name on
+    quoted: the words are as they were typed, with their quotes and backslashes
 
     Example: complete get_session_status planning-
     """
     if len(words) < 2:
         return []
-    *before, word = words
+    *before, word = map(unquote, words) if quoted else words
     found = _find_candidates(store, os.path.basename(before[0]), before[1:], word)
     return sorted({name for name in found if name.startswith(word) and name.isprintable()})
 
