@@ -119,7 +119,7 @@ milestone_look_beside() { # the file $1, which may be a link; set milestone_prog
 }
 
 milestone_read_link() { # set milestone_link to where $1 leads
-  milestone_link=$(command readlink "$1" 2>/dev/null || command -p readlink "$1" 2>/dev/null)
+  milestone_link=$(command readlink "$1" 2>/dev/null) || milestone_link=$(command -p readlink "$1" 2>/dev/null)
 }
 
 milestone_search_open_files() { # of this shell and those above it: one of them is the file being sourced
