@@ -1,6 +1,7 @@
 """Generator of the shell functions: one shared helper that runs the program, and a function for each operation."""
 from __future__ import annotations
 
+from .adapter_helper import HELPER
 from .registry import GENERATE, all_operations
 
 TYPE_CHECKING = False
@@ -26,39 +27,51 @@ _LOCATE = r"""
 # others call: a shell that keeps only functions (as the snapshots of coding agents do) still finds them.
 # They run in $( ), so that no variable, option, trap or directory of the caller is touched.
 
-milestone_make_helper() { # print its definition
+milestone_make_helper() { # print its definition; $1: how its name is defined as an alias, if it is one
   if [ -n "${ZSH_VERSION-}" ]; then emulate -R sh; fi
   if [ -n "${BASH_VERSION-}${ZSH_VERSION-}" ]; then trap - ERR DEBUG; fi
-  set +euxC
-  set -f
-  program=@PROGRAM@
-  python=@PYTHON@
-  folders=$PATH
-  PATH=$PATH:/usr/bin:/bin
-  if [ -z "$program" ]; then milestone_find_program; fi
-  if [ -z "$python" ]; then milestone_find_python; fi
+  set +aefuxC
+  milestone_program=@PROGRAM@
+  milestone_python=@PYTHON@
+  if [ -z "$milestone_program" ]; then milestone_find_program; fi
+  if [ -z "$milestone_python" ]; then milestone_find_python; fi
   # shellcheck disable=SC2028,SC2116 # An echo that rewrites \n but not \u can be given JSON that survives it.
   case $(echo '\t\u0041') in
-    '\t'*) echo= ;;
-    *'\u0041') echo=--echo-safe ;;
-    *) echo= ;;
+    '\t'*) milestone_echo= ;;
+    *'\u0041') milestone_echo=--echo-safe ;;
+    *) milestone_echo= ;;
   esac
-  printf '%s' 'milestone_persist() (
-  program=${MILESTONE_PROGRAM:-'
-  milestone_quote "$program"
-  printf '%s' '}
-  python=${MILESTONE_PYTHON:-'
-  milestone_quote "$python"
-  printf '%s\n' "}
-  set -- --from-shell $echo \"\$@\""
-  printf '%s\n' '@HELPER@'
+  milestone_quote "$milestone_program"
+  milestone_text="milestone_persist() (
+  set +a
+  milestone_program=\${MILESTONE_PROGRAM:-$milestone_quoted}"
+  milestone_quote "$milestone_python"
+  milestone_text="$milestone_text
+  milestone_python=\${MILESTONE_PYTHON:-$milestone_quoted}
+  set -- --from-shell $milestone_echo \"\$@\""'
+@HELPER@'
+  if [ -n "${1-}" ]; then # the definition would be read with the value of the alias in it
+    milestone_quote "$milestone_text
+"
+    milestone_text="unalias 'milestone_persist'
+eval $milestone_quoted
+alias ${1#alias }"
+  fi
+  milestone_print "$milestone_text"
+}
+
+milestone_print() { # $1 and the end of a line; in mksh printf is a program
+  case ${KSH_VERSION-} in
+    '@'*) print -r -- "$1" ;;
+    *) printf '%s\n' "$1" ;;
+  esac
 }
 
 milestone_find_program() { # each kind of shell has its own name for the file being sourced
   if [ -n "${BASH_VERSION-}" ]; then
     milestone_look_beside "${BASH_SOURCE-}"
-  elif [ -n "${ZSH_VERSION-}" ]; then
-    eval 'milestone_look_beside "${(%):-%x}"'
+  elif [ -n "${ZSH_VERSION-}" ]; then # %x loses newlines, and in some locales characters
+    eval 'milestone_look_beside "${${funcsourcetrace[1]%:*}:-${(%):-%x}}"'
   else
     case ${KSH_VERSION-} in
       Version*) eval 'milestone_look_beside "${.sh.file}"' ;;
@@ -67,110 +80,93 @@ milestone_find_program() { # each kind of shell has its own name for the file be
   fi
 }
 
-milestone_look_beside() { # the file $1, which may be a link; set program if it is there
+milestone_look_beside() { # the file $1, which may be a link; set milestone_program if it is there
   case $1 in
     /*) ;;
     *) set -- "$PWD/$1" ;;
   esac
   while [ -L "$1" ]; do
-    link=$(command readlink "$1")
-    case $link in
-      /*) set -- "$link" ;;
-      *) set -- "${1%/*}/$link" ;;
+    milestone_read_link "$1"
+    case $milestone_link in
+      /*) set -- "$milestone_link" ;;
+      *) set -- "${1%/*}/$milestone_link" ;;
     esac
   done
   # shellcheck disable=SC2043 # there may be one place only
-  for found in @BESIDE@; do
-    if [ -f "$found" ]; then program=$found; fi
+  for milestone_found in @BESIDE@; do
+    if [ -f "$milestone_found" ]; then milestone_program=$milestone_found; fi
   done
 }
 
+milestone_read_link() { # set milestone_link to where $1 leads
+  milestone_link=$(command readlink "$1" 2>/dev/null) || milestone_link=$(command -p readlink "$1" 2>/dev/null)
+}
+
 milestone_search_open_files() { # of this shell and those above it: one of them is the file being sourced
-  IFS=$(printf '\nx')
-  IFS=${IFS%x}
-  pid=self
-  while read -r stat 2>/dev/null <"/proc/$pid/stat" && [ -z "$program" ]; do
-    for file in $(command ls -l "/proc/${stat%% *}/fd" 2>/dev/null); do
-      case ${file##* -> } in
-        /*.sh | /*.md) milestone_look_beside "${file##* -> }" ;;
-      esac
+  milestone_pid=self
+  while read -r milestone_stat 2>/dev/null <"/proc/$milestone_pid/stat" && [ -z "$milestone_program" ]; do
+    for milestone_file in "/proc/${milestone_stat%% *}/fd/"*; do
+      if [ -f "$milestone_file" ]; then
+        milestone_read_link "$milestone_file"
+        case $milestone_link in
+          /*.sh | /*.md) milestone_look_beside "$milestone_link" ;;
+        esac
+      fi
     done
-    stat=${stat##*\) ? } # what follows the name of the command and the state begins with the parent's id
-    pid=${stat%% *}
+    milestone_stat=${milestone_stat##*\) ? } # what follows the command's name and the state begins with the parent's id
+    milestone_pid=${milestone_stat%% *}
   done
 }
 
 milestone_find_python() { # the first on PATH; a shim of pyenv, asdf or mise costs as much as a whole call
-  shim=
-  IFS=:
-  for folder in $folders; do
-    if [ -f "$folder/python3" ] && [ -x "$folder/python3" ]; then
-      case $folder in
-        */shims) shim=${shim:-$folder/python3} ;;
-        /*) python=${python:-$folder/python3} ;;
+  milestone_shim=
+  milestone_rest=${PATH:-/usr/bin:/bin}:
+  while [ -n "$milestone_rest" ] && [ -z "$milestone_python" ]; do
+    milestone_folder=${milestone_rest%%:*}
+    milestone_rest=${milestone_rest#*:}
+    if [ -f "$milestone_folder/python3" ] && [ -x "$milestone_folder/python3" ]; then
+      case $milestone_folder in
+        */shims) milestone_shim=${milestone_shim:-$milestone_folder/python3} ;;
+        /*) milestone_python=$milestone_folder/python3 ;;
       esac
     fi
   done
-  if [ -z "$python" ] && [ -n "$shim" ]; then milestone_ask_shim; fi
+  if [ -z "$milestone_python" ] && [ -n "$milestone_shim" ]; then milestone_ask_shim; fi
 }
 
 milestone_ask_shim() { # once, where it leads, and remember that
-  memory=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}/milestone_persist/python
-  if [ -r "$memory" ]; then read -r python <"$memory"; fi
-  if [ -f "$python" ] && [ -x "$python" ]; then return; fi
-  python=$("$shim" -I -S -c 'import sys; print(sys.executable * (sys.version_info >= (3, 9)))' 2>/dev/null)
-  if [ -z "$python" ]; then
-    python=$shim
-  elif command mkdir -p "${memory%/*}" 2>/dev/null; then
-    printf '%s\n' "$python" 2>/dev/null >"$memory"
+  milestone_memory=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}/milestone_persist/python
+  if [ -r "$milestone_memory" ]; then read -r milestone_python <"$milestone_memory"; fi
+  if [ -f "$milestone_python" ] && [ -x "$milestone_python" ]; then return; fi
+  milestone_python=$("$milestone_shim" -I -S -c 'import sys; print(sys.executable * (sys.version_info >= (3, 9)))' \
+    2>/dev/null)
+  if [ -z "$milestone_python" ]; then
+    milestone_python=$milestone_shim
+  elif { command mkdir -p "${milestone_memory%/*}" || command -p mkdir -p "${milestone_memory%/*}"; } 2>/dev/null; then
+    milestone_print "$milestone_python" 2>/dev/null >"$milestone_memory"
   fi
 }
 
-milestone_quote() { # print $1 as one word of shell
-  apostrophe="'"
-  set -- "$1" ''
-  while [ "${1#*"$apostrophe"}" != "$1" ]; do
-    set -- "${1#*"$apostrophe"}" "$2${1%%"$apostrophe"*}'\\''"
+milestone_quote() { # set milestone_quoted to $1 as one word of shell
+  milestone_apostrophe="'"
+  milestone_quoted=
+  while [ "${1#*"$milestone_apostrophe"}" != "$1" ]; do
+    milestone_quoted="$milestone_quoted${1%%"$milestone_apostrophe"*}'\\''"
+    set -- "${1#*"$milestone_apostrophe"}"
   done
-  printf '%s' "'$2$1'"
+  milestone_quoted="'$milestone_quoted$1'"
 }
 
-eval "$(milestone_make_helper)"
-unset -f milestone_make_helper milestone_find_program milestone_look_beside milestone_search_open_files \
-  milestone_find_python milestone_ask_shim milestone_quote
+if alias 'milestone_persist' >/dev/null 2>&1; then
+  eval "$(milestone_make_helper "$(alias ${ZSH_VERSION:+-L} 'milestone_persist')")"
+else # ksh prints a function as it was read: with the end of its last line, or else without
+  eval "$(milestone_make_helper)
+"
+fi
+unset -f milestone_make_helper milestone_print milestone_find_program milestone_look_beside \
+  milestone_read_link milestone_search_open_files milestone_find_python milestone_ask_shim milestone_quote
 if [ -n "${ZSH_VERSION-}" ]; then setopt BSD_ECHO; fi
 """
-
-# What a caller may have set without exporting it; the helper exports it.
-EXPORT = r"""export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_BACKEND MILESTONE_NOW MILESTONE_DEBUG \
-    MILESTONE_SPAWN_DIRS MILESTONE_DATABASE_URL MILESTONE_DATABASE_SCHEMA DATABASE_URL DATABASE_TYPE"""
-
-# The rest of the helper. It is a subshell, so that its variables are its own. It holds no apostrophe, being inside
-# them above, and no comment, which an interactive zsh does not know in eval. Standard input is left to the caller,
-# but for the word `-`. An argument of a program is limited to 128 KB: long words go in on standard input, each ended
-# by a NUL; in mksh printf is a program, too.
-_HELPER = f"  {EXPORT}\n" + r"""  if ! command -v "$python" >/dev/null 2>&1; then
-    printf "%s\n" "milestone_persist: no Python found${python:+ at $python}: set MILESTONE_PYTHON to one" >&2
-    exit 3
-  fi
-  if [ ! -e "$program" ]; then
-    printf "%s %s\n" "milestone_persist: no program found${program:+ at $program}:" \
-      "set MILESTONE_PROGRAM to milestone_persist/__main__.py" >&2
-    exit 3
-  fi
-  for word in "$@"; do
-    if [ "$word" = - ]; then exec "$python" -I -S "$program" "$@"; fi
-  done
-  all="$*"
-  if [ "${#all}" -lt 30000 ]; then exec "$python" -I -S "$program" "$@" </dev/null; fi
-  for word in "$@"; do
-    case ${KSH_VERSION-} in
-      "@"*) print -rn -- "$word" ;;
-      *) printf %s "$word" ;;
-    esac && printf "\0" || exit
-  done | "$python" -I -S "$program" --words-on-stdin "$#" || exit "$?"
-)"""
-
 
 _EXECUTABLE_HEAD = """#!/bin/sh
 # Program of milestone_persist, for callers that have no shell functions: it does what the function of its name does.
@@ -209,7 +205,7 @@ def _fill(text: str, program: str, python: str, beside: str, command: str, sourc
 
     places = [_quote(beside)] if beside else ["../milestone_persist/__main__.py", "../__main__.py"]
     found = {"@PROGRAM@": _quote(program) if program else "", "@PYTHON@": _quote(python) if python else "",
-             "@BESIDE@": " ".join(f'"${{1%/*}}"/{place}' for place in places), "@HELPER@": _HELPER,
+             "@BESIDE@": " ".join(f'"${{1%/*}}"/{place}' for place in places), "@HELPER@": HELPER,
              "@COMMAND@": command, "@SOURCE@": source}
     return "".join(found.get(part, part) for part in re.split("(@[A-Z]+@)", text))
 
@@ -229,4 +225,4 @@ def _functions() -> Iterator[str]:
 
 
 def _function(name: str) -> str:
-    return f'{name}() {{ milestone_persist {name} "$@"; }}\n'
+    return f'{name}() {{ \\milestone_persist {name} "$@"; }}\n'  # the backslash: not an alias of that name

@@ -5,6 +5,7 @@ import os
 
 from .errors import UsageError
 from .registry import all_operations
+from .values import parse_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,10 +79,10 @@ def parse(text: str, file: str) -> dict[str, Any]:
     import json
 
     try:
-        data = json.loads(text, object_pairs_hook=_refuse_duplicates) if text.strip() else {}
+        data = parse_json(text, object_pairs_hook=_refuse_duplicates) if text.strip() else {}
         text.encode()
         json.dumps(data, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{file} is not valid JSON ({error}): mend it first; nothing was changed") from None
     if not isinstance(data, dict):
         raise UsageError(f"{file} is not a JSON object: mend it first; nothing was changed")

@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from .storage.interface import Clock, Storage
 
 PROGRAM = "milestone_persist"
+LONGEST_LINE, LONGEST_WORD = 600, 120  # of an error, in characters, before what it names is shown in part
+
+
+def one_line(text: str) -> str:
+    """An error or a warning as one line, which shows of what is long only the ends: what to do stands behind it."""
+    line = f"{PROGRAM}: {text}".replace("\r", "\\r").replace("\n", "\\n")
+    if len(line) > LONGEST_LINE:
+        line = " ".join(_shorten(word, LONGEST_WORD) for word in line.split(" "))
+    return _shorten(line, LONGEST_LINE)
+
+
+def _shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most // 2]}…{text[-(most // 2 - 1):]}"
 
 
 class Call:
@@ -38,8 +51,7 @@ class Console:
 
     def complain(self, text: str) -> None:
         """One line on standard error."""
-        line = f"{PROGRAM}: {text}".replace("\r", "\\r").replace("\n", "\\n")
-        self.stderr.write((line + "\n").encode("utf-8", "backslashreplace"))
+        self.stderr.write((one_line(text) + "\n").encode("utf-8", "backslashreplace"))
         self.stderr.flush()
 
     def warn(self, text: str) -> None:
@@ -126,16 +138,19 @@ def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[An
     Without any positional argument, an id that is all an operation requires may come from the environment.
 
     The shell functions hand over values that may look like options: there, the required arguments are taken
-    as they come, and of what follows only this operation's own options are read as such.
+    as they come, and of what follows only this operation's own options are read as such. What the environment has
+    need not be there: before it, too, an option is one.
     """
     positionals, options, given = op.positionals, {p.flag: p for p in op.options}, list(call.words)
-    args: list[Any] = []
+    args: list[str] = []
     chosen: dict[str, Any] = {}
     literal = False
+    caller = environ.get(positionals[0].variable, "") if positionals else ""
     while given:
         word = given.pop(0)
         flag, equals, value = word.partition("=")
-        plain = literal or word == "-" or not word.startswith("-") or (call.from_shell and len(args) < op.required)
+        awaited = call.from_shell and len(args) < op.required and not (caller and _is_option(op, word))
+        plain = literal or word == "-" or not word.startswith("-") or awaited
         if not plain and word == "--":
             literal = True
         elif not plain and flag == "--json" and not equals:
@@ -154,11 +169,36 @@ def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[An
                              "put -- before a value that begins with a dash")
         else:
             args.append(word)
-    if not args and positionals and environ.get(positionals[0].variable):
-        args.append(environ[positionals[0].variable])
+    if not literal:
+        _check_who_is_meant(op, args)
+    if not args and caller:
+        args.append(caller)
     _check_count(op, args)
     # A repeated parameter takes the rest.
     return [positionals[min(i, len(positionals) - 1)].convert(word) for i, word in enumerate(args)], chosen
+
+
+def _is_option(op: Operation, word: str) -> bool:
+    flag = word.partition("=")[0]
+    return word == "--json" or any(p.flag == flag for p in op.options)
+
+
+def _check_who_is_meant(op: Operation, args: list[str]) -> None:
+    """UsageError if the id that the environment may have was left out, and what belongs behind it stands in its place.
+
+    An agent may have the name of an option or of a status: then what belongs behind it is there, too.
+    """
+    if not args or not op.positionals[0].variable:
+        return
+    from .vocabulary import words_for
+
+    following = op.positionals[1].name if len(op.positionals) > 1 else ""
+    belongs = [word in words_for(op.name, following) for word in args[:2]]
+    if (belongs[0] or _is_option(op, args[0])) and not any(belongs[1:]):
+        from .shellwords import command
+
+        name = op.positionals[0].name.upper()
+        raise UsageError(f"{name} is missing: {op.name} {name} {command(args)}")
 
 
 def _is_number(word: str) -> bool:
@@ -233,7 +273,8 @@ def _text_of(op: Operation, data: Any, call: Call) -> str:
     from . import render
 
     text = render.as_json(data) + "\n" if call.json else render.find_renderer(op.text)(data)
-    return render.echo_safe(text) if call.echo_safe and (call.json or op.text == "json") else text
+    is_json = call.json or op.text == "json" or op.text == "state" and not isinstance(data, str)
+    return render.echo_safe(text) if call.echo_safe and is_json else text
 
 
 def _open(op: Operation, call: Call, console: Console, backend: str) -> Storage:

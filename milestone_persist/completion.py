@@ -3,21 +3,23 @@ from __future__ import annotations
 
 import sys
 
-from .adapter import EXPORT
+from .adapter_helper import EXPORT
 from .packaged import find_program
 from .registry import all_operations
 
+# bash hands over words as they were typed; it closes a quote that was opened, and inside it nothing is escaped.
 _BASH = r"""# Completion of milestone_persist. In ~/.bashrc: eval "$(python3 -m milestone_persist completion bash)"
 _milestone_persist() {
   local word
   COMPREPLY=()
   while IFS= read -r word; do
-    if [ -n "$word" ]; then
-      printf -v word %q "$word"
-      COMPREPLY+=("$word")
-    fi
+    case ${COMP_WORDS[COMP_CWORD]} in
+      [\"\']*) case $word in *[\\\"\'\$\`\!]*) word= ;; esac ;;
+      *) [ -z "$word" ] || printf -v word %q "$word" ;;
+    esac
+    [ -z "$word" ] || COMPREPLY+=("$word")
   done <<<"$(@EXPORT@
-    exec @CALL@ complete -- "${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null </dev/null)"
+    exec @CALL@ complete --quoted -- "${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null </dev/null)"
 }
 complete -o default -F _milestone_persist @NAMES@
 """

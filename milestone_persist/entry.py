@@ -5,7 +5,8 @@ import io
 import os
 import sys
 
-from .cli import PROGRAM, Console, main
+from .cli import Console, main, one_line
+from .location import GONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def run() -> None:
     except BrokenPipeError:  # whoever read our output has gone
         status = 141
     except OSError as error:
-        _say(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+        _say(_reason(error))
     except Exception as error:
         if os.environ.get("MILESTONE_DEBUG"):
             import traceback
@@ -61,8 +62,18 @@ def _binary(descriptor: int, mode: Literal["rb", "wb"]) -> BinaryIO:
         return _Closed("output" if descriptor else "input", error.errno)
 
 
+def _reason(error: OSError) -> str:
+    if error.filename:
+        return f"{error.strerror}: {error.filename}"
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # what was asked for lies below it
+        return GONE
+    return error.strerror or str(error)
+
+
 def _say(text: str) -> None:
     try:
-        os.write(2, f"{PROGRAM}: {text}\n".replace("\n", " ").rstrip().encode("utf-8", "backslashreplace") + b"\n")
+        os.write(2, (one_line(text.strip()) + "\n").encode("utf-8", "backslashreplace"))
     except OSError:
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 NAME = ".milestones"
+GONE = "the current directory is gone: cd to one that is there"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

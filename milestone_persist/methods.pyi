@@ -602,8 +602,9 @@ class Operations:
         shell: bash or zsh
         """
 
-    def complete(self, *words: str) -> list[str]:
+    def complete(self, *words: str, quoted: bool = False) -> list[str]:
         """Print what the last word of a command line can become, a line each; the completion of shells asks this.
 
         words: the command line, from the program's or function's name on
+        quoted: the words are as they were typed, with their quotes and backslashes
         """

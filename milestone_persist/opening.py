@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from .errors import StorageError
-from .location import find_data_directory
+from .location import GONE, find_data_directory
 from .storage import open_storage
 from .storage.interface import Clock, Storage
 from .times import parse_time
@@ -46,7 +46,7 @@ def _find_directory(directory: str, environ: Mapping[str, str]) -> str:
     try:
         return os.path.abspath(directory) if directory else find_data_directory(os.getcwd(), environ)[0]
     except FileNotFoundError:
-        raise StorageError("the current directory is gone: cd to one that is there") from None
+        raise StorageError(GONE) from None
 
 
 def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = None, create: bool = True,

@@ -64,7 +64,12 @@ class Parameter:
         return word if self.required else f"[{word}]"
 
     def convert(self, word: str) -> Any:
-        """A command-line word as this parameter's type; UsageError says what was expected."""
+        """A command-line word as this parameter's type; UsageError says what was expected.
+
+        An empty word for a number that may be left out is none: what "${5:-}" gives.
+        """
+        if not word and self.type in ("int", "float") and not (self.required or self.option):
+            return self.default
         if self.type == "bool":
             if word.lower() not in _TRUE + _FALSE:
                 raise self._expected(repr(word))
@@ -72,6 +77,8 @@ class Parameter:
         if self.type not in ("int", "float"):
             return word
         try:
+            if not word.isascii() or "_" in word or word != word.strip():  # as Python alone takes numbers
+                raise ValueError
             return int(word) if self.type == "int" else float(word)
         except ValueError:
             raise self._expected(repr(word)) from None

@@ -1,7 +1,7 @@
 """What the operations' data looks like as text: one small function for each form."""
 from __future__ import annotations
 
-from .shellwords import command
+from .shellwords import command, quote
 from .values import dump_json
 
 TYPE_CHECKING = False
@@ -179,7 +179,8 @@ def whoami(data: Row) -> str:
     name = plain(data["agent_id"])
     who = ("unknown: set AGENT_ID" if data["agent_id"] is None else
            f"{name} ({plain(agent['agent_type'])}, {agent['status']}), from AGENT_ID" if agent else
-           f"{name}, from AGENT_ID; not registered: register_agent {name} TYPE MILESTONE SESSION")
+           f"{name}, from AGENT_ID; not registered: register_agent {plain(quote(data['agent_id']))} "
+           "TYPE MILESTONE SESSION")
     where = "unknown: set SESSION_ID" if session_id is None else (
         f"{plain(session_id)} ({session['operation_type']}, {session['status']})" if session else
         f"{plain(session_id)} (there is none yet)") + f", from {data['session_from']}"

@@ -16,3 +16,15 @@ def quote(word: str) -> str:
 def command(words: Sequence[str]) -> str:
     """A shell command line of these words."""
     return " ".join(quote(word) for word in words)
+
+
+def unquote(word: str) -> str:
+    """A word as a shell reads it where somebody typed it, perhaps not to its end; nothing in it is run."""
+    import shlex
+
+    for end in ("", '"', "'"):
+        try:
+            return "".join(shlex.split(word + end))
+        except ValueError:  # a quote that is not closed
+            continue
+    return word

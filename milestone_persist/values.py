@@ -7,13 +7,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+HOLDS_NUL = "holds a NUL byte: encode it first, e.g. with base64"
 DEEPEST_JSON = 500  # SQLite's own parser stops at 1000 levels
 
 
 def check_text(value: str, what: str) -> str:
     """Return `value` if a database can hold it as text: no NUL, no lone surrogates."""
     if "\0" in value:
-        raise UsageError(f"{what} holds a NUL byte, which no shell can carry: encode it first, e.g. with base64")
+        raise UsageError(f"{what} {HOLDS_NUL}")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -31,7 +32,12 @@ def check_id(value: str, what: str) -> str:
 def check_range(value: float, least: float, most: float, what: str) -> None:
     """UsageError unless least <= value <= most."""
     if not least <= value <= most:
-        raise UsageError(f"{what} must be from {least:g} to {most:g}, not {value:g}")
+        raise UsageError(f"{what} must be from {_plain(least)} to {_plain(most)}, not {_plain(value)}")
+
+
+def _plain(number: float) -> str:
+    """A number as people write it: a whole one without a point or an exponent."""
+    return str(int(number)) if number % 1 == 0 else f"{number:g}"
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -54,12 +60,15 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def parse_json(text: str) -> Any:
-    """The value of a JSON text, strictly: no NaN, no number out of range, no absurd depth. ValueError says why not."""
+def parse_json(text: str, **options: Any) -> Any:
+    """The value of a JSON text, strictly: no NaN, no number out of range, no absurd depth. ValueError says why not.
+
+    options: more of json.loads
+    """
     import json
 
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, **options)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if _depth(value) > DEEPEST_JSON:

@@ -21,6 +21,18 @@ PHASES = ("design", "spec", "task", "execute")
 CHECKPOINT_TYPES = ("automatic", "manual", "phase_completion", "error_recovery")
 HEALTH_STATUSES = ("healthy", "degraded", "failing", "unresponsive")
 BACKENDS = ("file", "hybrid", "database")
+# The words a parameter takes, by its name, or by the operation's and its name where that means different things.
+WORDS = {
+    "agent_type": AGENT_TYPES, "message_type": MESSAGE_TYPES, "phase": PHASES, "state_type": STATE_TYPES,
+    "checkpoint_type": CHECKPOINT_TYPES, "health": HEALTH_STATUSES, "backend": BACKENDS, "take": ("true", "false"),
+    "shell": ("bash", "zsh"), "update_agent_status status": AGENT_STATUSES,
+    "list_coordination_sessions status": SESSION_STATUSES,
+}
+
+
+def words_for(operation: str, parameter: str) -> tuple[str, ...]:
+    """The words that a parameter of an operation takes; none if it takes others."""
+    return WORDS.get(f"{operation} {parameter}") or WORDS.get(parameter) or ()
 
 
 def nearest(word: str, known: list[str] | tuple[str, ...], count: int = 1) -> list[str]:

@@ -14,61 +14,84 @@
 # others call: a shell that keeps only functions (as the snapshots of coding agents do) still finds them.
 # They run in $( ), so that no variable, option, trap or directory of the caller is touched.
 
-milestone_make_helper() { # print its definition
+milestone_make_helper() { # print its definition; $1: how its name is defined as an alias, if it is one
   if [ -n "${ZSH_VERSION-}" ]; then emulate -R sh; fi
   if [ -n "${BASH_VERSION-}${ZSH_VERSION-}" ]; then trap - ERR DEBUG; fi
-  set +euxC
-  set -f
-  program=
-  python=
-  folders=$PATH
-  PATH=$PATH:/usr/bin:/bin
-  if [ -z "$program" ]; then milestone_find_program; fi
-  if [ -z "$python" ]; then milestone_find_python; fi
+  set +aefuxC
+  milestone_program=
+  milestone_python=
+  if [ -z "$milestone_program" ]; then milestone_find_program; fi
+  if [ -z "$milestone_python" ]; then milestone_find_python; fi
   # shellcheck disable=SC2028,SC2116 # An echo that rewrites \n but not \u can be given JSON that survives it.
   case $(echo '\t\u0041') in
-    '\t'*) echo= ;;
-    *'\u0041') echo=--echo-safe ;;
-    *) echo= ;;
+    '\t'*) milestone_echo= ;;
+    *'\u0041') milestone_echo=--echo-safe ;;
+    *) milestone_echo= ;;
   esac
-  printf '%s' 'milestone_persist() (
-  program=${MILESTONE_PROGRAM:-'
-  milestone_quote "$program"
-  printf '%s' '}
-  python=${MILESTONE_PYTHON:-'
-  milestone_quote "$python"
-  printf '%s\n' "}
-  set -- --from-shell $echo \"\$@\""
-  printf '%s\n' '  export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_BACKEND MILESTONE_NOW MILESTONE_DEBUG \
+  milestone_quote "$milestone_program"
+  milestone_text="milestone_persist() (
+  set +a
+  milestone_program=\${MILESTONE_PROGRAM:-$milestone_quoted}"
+  milestone_quote "$milestone_python"
+  milestone_text="$milestone_text
+  milestone_python=\${MILESTONE_PYTHON:-$milestone_quoted}
+  set -- --from-shell $milestone_echo \"\$@\""'
+  export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_BACKEND MILESTONE_NOW MILESTONE_DEBUG \
     MILESTONE_SPAWN_DIRS MILESTONE_DATABASE_URL MILESTONE_DATABASE_SCHEMA DATABASE_URL DATABASE_TYPE
-  if ! command -v "$python" >/dev/null 2>&1; then
-    printf "%s\n" "milestone_persist: no Python found${python:+ at $python}: set MILESTONE_PYTHON to one" >&2
+  if ! command -v "$milestone_python" >/dev/null 2>&1; then
+    printf "%s %s\n" "milestone_persist: no Python found${milestone_python:+ at $milestone_python}:" \
+      "set MILESTONE_PYTHON to one" >&2
     exit 3
   fi
-  if [ ! -e "$program" ]; then
-    printf "%s %s\n" "milestone_persist: no program found${program:+ at $program}:" \
-      "set MILESTONE_PROGRAM to milestone_persist/__main__.py" >&2
+  if [ ! -e "$milestone_program" ]; then
+    printf "%s %s\n" "milestone_persist: no program found${milestone_program:+ at $milestone_program}:" \
+      "set MILESTONE_PROGRAM to milestone_persist/__main__.py, or run python3 -m milestone_persist install" >&2
     exit 3
   fi
-  for word in "$@"; do
-    if [ "$word" = - ]; then exec "$python" -I -S "$program" "$@"; fi
+  if [ -n "${ZSH_VERSION-}" ] && printf -v milestone_nul "\0" >/dev/null 2>&1; then
+    for milestone_word in "$@"; do
+      case $milestone_word in
+        *"$milestone_nul"*)
+          printf "%s\n" "milestone_persist: an argument holds a NUL byte: encode it first, e.g. with base64" >&2
+          exit 2
+          ;;
+      esac
+    done
+  fi
+  for milestone_word in "$@"; do
+    if [ "$milestone_word" = - ]; then exec "$milestone_python" -I -S "$milestone_program" "$@"; fi
   done
-  all="$*"
-  if [ "${#all}" -lt 30000 ]; then exec "$python" -I -S "$program" "$@" </dev/null; fi
-  for word in "$@"; do
+  milestone_all="$*"
+  if [ "${#milestone_all}" -lt 30000 ]; then exec "$milestone_python" -I -S "$milestone_program" "$@" </dev/null; fi
+  for milestone_word in "$@"; do
     case ${KSH_VERSION-} in
-      "@"*) print -rn -- "$word" ;;
-      *) printf %s "$word" ;;
+      "@"*) print -rn -- "$milestone_word" ;;
+      *) printf %s "$milestone_word" ;;
     esac && printf "\0" || exit
-  done | "$python" -I -S "$program" --words-on-stdin "$#" || exit "$?"
+  done | "$milestone_python" -I -S "$milestone_program" --words-on-stdin "$#" || exit "$?"
 )'
+  if [ -n "${1-}" ]; then # the definition would be read with the value of the alias in it
+    milestone_quote "$milestone_text
+"
+    milestone_text="unalias 'milestone_persist'
+eval $milestone_quoted
+alias ${1#alias }"
+  fi
+  milestone_print "$milestone_text"
+}
+
+milestone_print() { # $1 and the end of a line; in mksh printf is a program
+  case ${KSH_VERSION-} in
+    '@'*) print -r -- "$1" ;;
+    *) printf '%s\n' "$1" ;;
+  esac
 }
 
 milestone_find_program() { # each kind of shell has its own name for the file being sourced
   if [ -n "${BASH_VERSION-}" ]; then
     milestone_look_beside "${BASH_SOURCE-}"
-  elif [ -n "${ZSH_VERSION-}" ]; then
-    eval 'milestone_look_beside "${(%):-%x}"'
+  elif [ -n "${ZSH_VERSION-}" ]; then # %x loses newlines, and in some locales characters
+    eval 'milestone_look_beside "${${funcsourcetrace[1]%:*}:-${(%):-%x}}"'
   else
     case ${KSH_VERSION-} in
       Version*) eval 'milestone_look_beside "${.sh.file}"' ;;
@@ -77,306 +100,320 @@ milestone_find_program() { # each kind of shell has its own name for the file be
   fi
 }
 
-milestone_look_beside() { # the file $1, which may be a link; set program if it is there
+milestone_look_beside() { # the file $1, which may be a link; set milestone_program if it is there
   case $1 in
     /*) ;;
     *) set -- "$PWD/$1" ;;
   esac
   while [ -L "$1" ]; do
-    link=$(command readlink "$1")
-    case $link in
-      /*) set -- "$link" ;;
-      *) set -- "${1%/*}/$link" ;;
+    milestone_read_link "$1"
+    case $milestone_link in
+      /*) set -- "$milestone_link" ;;
+      *) set -- "${1%/*}/$milestone_link" ;;
     esac
   done
   # shellcheck disable=SC2043 # there may be one place only
-  for found in "${1%/*}"/../milestone_persist/__main__.py "${1%/*}"/../__main__.py; do
-    if [ -f "$found" ]; then program=$found; fi
+  for milestone_found in "${1%/*}"/../milestone_persist/__main__.py "${1%/*}"/../__main__.py; do
+    if [ -f "$milestone_found" ]; then milestone_program=$milestone_found; fi
   done
 }
 
+milestone_read_link() { # set milestone_link to where $1 leads
+  milestone_link=$(command readlink "$1" 2>/dev/null) || milestone_link=$(command -p readlink "$1" 2>/dev/null)
+}
+
 milestone_search_open_files() { # of this shell and those above it: one of them is the file being sourced
-  IFS=$(printf '\nx')
-  IFS=${IFS%x}
-  pid=self
-  while read -r stat 2>/dev/null <"/proc/$pid/stat" && [ -z "$program" ]; do
-    for file in $(command ls -l "/proc/${stat%% *}/fd" 2>/dev/null); do
-      case ${file##* -> } in
-        /*.sh | /*.md) milestone_look_beside "${file##* -> }" ;;
-      esac
+  milestone_pid=self
+  while read -r milestone_stat 2>/dev/null <"/proc/$milestone_pid/stat" && [ -z "$milestone_program" ]; do
+    for milestone_file in "/proc/${milestone_stat%% *}/fd/"*; do
+      if [ -f "$milestone_file" ]; then
+        milestone_read_link "$milestone_file"
+        case $milestone_link in
+          /*.sh | /*.md) milestone_look_beside "$milestone_link" ;;
+        esac
+      fi
     done
-    stat=${stat##*\) ? } # what follows the name of the command and the state begins with the parent's id
-    pid=${stat%% *}
+    milestone_stat=${milestone_stat##*\) ? } # what follows the command's name and the state begins with the parent's id
+    milestone_pid=${milestone_stat%% *}
   done
 }
 
 milestone_find_python() { # the first on PATH; a shim of pyenv, asdf or mise costs as much as a whole call
-  shim=
-  IFS=:
-  for folder in $folders; do
-    if [ -f "$folder/python3" ] && [ -x "$folder/python3" ]; then
-      case $folder in
-        */shims) shim=${shim:-$folder/python3} ;;
-        /*) python=${python:-$folder/python3} ;;
+  milestone_shim=
+  milestone_rest=${PATH:-/usr/bin:/bin}:
+  while [ -n "$milestone_rest" ] && [ -z "$milestone_python" ]; do
+    milestone_folder=${milestone_rest%%:*}
+    milestone_rest=${milestone_rest#*:}
+    if [ -f "$milestone_folder/python3" ] && [ -x "$milestone_folder/python3" ]; then
+      case $milestone_folder in
+        */shims) milestone_shim=${milestone_shim:-$milestone_folder/python3} ;;
+        /*) milestone_python=$milestone_folder/python3 ;;
       esac
     fi
   done
-  if [ -z "$python" ] && [ -n "$shim" ]; then milestone_ask_shim; fi
+  if [ -z "$milestone_python" ] && [ -n "$milestone_shim" ]; then milestone_ask_shim; fi
 }
 
 milestone_ask_shim() { # once, where it leads, and remember that
-  memory=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}/milestone_persist/python
-  if [ -r "$memory" ]; then read -r python <"$memory"; fi
-  if [ -f "$python" ] && [ -x "$python" ]; then return; fi
-  python=$("$shim" -I -S -c 'import sys; print(sys.executable * (sys.version_info >= (3, 9)))' 2>/dev/null)
-  if [ -z "$python" ]; then
-    python=$shim
-  elif command mkdir -p "${memory%/*}" 2>/dev/null; then
-    printf '%s\n' "$python" 2>/dev/null >"$memory"
+  milestone_memory=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}/milestone_persist/python
+  if [ -r "$milestone_memory" ]; then read -r milestone_python <"$milestone_memory"; fi
+  if [ -f "$milestone_python" ] && [ -x "$milestone_python" ]; then return; fi
+  milestone_python=$("$milestone_shim" -I -S -c 'import sys; print(sys.executable * (sys.version_info >= (3, 9)))' \
+    2>/dev/null)
+  if [ -z "$milestone_python" ]; then
+    milestone_python=$milestone_shim
+  elif { command mkdir -p "${milestone_memory%/*}" || command -p mkdir -p "${milestone_memory%/*}"; } 2>/dev/null; then
+    milestone_print "$milestone_python" 2>/dev/null >"$milestone_memory"
   fi
 }
 
-milestone_quote() { # print $1 as one word of shell
-  apostrophe="'"
-  set -- "$1" ''
-  while [ "${1#*"$apostrophe"}" != "$1" ]; do
-    set -- "${1#*"$apostrophe"}" "$2${1%%"$apostrophe"*}'\\''"
+milestone_quote() { # set milestone_quoted to $1 as one word of shell
+  milestone_apostrophe="'"
+  milestone_quoted=
+  while [ "${1#*"$milestone_apostrophe"}" != "$1" ]; do
+    milestone_quoted="$milestone_quoted${1%%"$milestone_apostrophe"*}'\\''"
+    set -- "${1#*"$milestone_apostrophe"}"
   done
-  printf '%s' "'$2$1'"
+  milestone_quoted="'$milestone_quoted$1'"
 }
 
-eval "$(milestone_make_helper)"
-unset -f milestone_make_helper milestone_find_program milestone_look_beside milestone_search_open_files \
-  milestone_find_python milestone_ask_shim milestone_quote
+if alias 'milestone_persist' >/dev/null 2>&1; then
+  eval "$(milestone_make_helper "$(alias ${ZSH_VERSION:+-L} 'milestone_persist')")"
+else # ksh prints a function as it was read: with the end of its last line, or else without
+  eval "$(milestone_make_helper)
+"
+fi
+unset -f milestone_make_helper milestone_print milestone_find_program milestone_look_beside \
+  milestone_read_link milestone_search_open_files milestone_find_python milestone_ask_shim milestone_quote
 if [ -n "${ZSH_VERSION-}" ]; then setopt BSD_ECHO; fi
 
 # Set-up
 
 # Usage: initialize_agent_coordination
-initialize_agent_coordination() { milestone_persist initialize_agent_coordination "$@"; }
+initialize_agent_coordination() { \milestone_persist initialize_agent_coordination "$@"; }
 
 # Usage: initialize_storage_system
-initialize_storage_system() { milestone_persist initialize_storage_system "$@"; }
+initialize_storage_system() { \milestone_persist initialize_storage_system "$@"; }
 
 # Usage: get_current_storage_backend
-get_current_storage_backend() { milestone_persist get_current_storage_backend "$@"; }
+get_current_storage_backend() { \milestone_persist get_current_storage_backend "$@"; }
 
 # Usage: get_optimal_storage_backend
-get_optimal_storage_backend() { milestone_persist get_optimal_storage_backend "$@"; }
+get_optimal_storage_backend() { \milestone_persist get_optimal_storage_backend "$@"; }
 
 # Usage: migrate_storage_backend BACKEND [--dry-run]
-migrate_storage_backend() { milestone_persist migrate_storage_backend "$@"; }
+migrate_storage_backend() { \milestone_persist migrate_storage_backend "$@"; }
 
 # Usage: get_storage_config [KEY]
-get_storage_config() { milestone_persist get_storage_config "$@"; }
+get_storage_config() { \milestone_persist get_storage_config "$@"; }
 
 # Usage: set_storage_config KEY VALUE
-set_storage_config() { milestone_persist set_storage_config "$@"; }
+set_storage_config() { \milestone_persist set_storage_config "$@"; }
 
 # Agents
 
 # Usage: register_agent AGENT_ID AGENT_TYPE MILESTONE_ID SESSION_ID [CAPABILITIES]
-register_agent() { milestone_persist register_agent "$@"; }
+register_agent() { \milestone_persist register_agent "$@"; }
 
 # Usage: update_agent_status AGENT_ID [STATUS] [--error TEXT] [--task TEXT] [--phase TEXT]
-update_agent_status() { milestone_persist update_agent_status "$@"; }
+update_agent_status() { \milestone_persist update_agent_status "$@"; }
 
 # Usage: agent_heartbeat AGENT_ID [HEALTH] [--cpu NUMBER] [--memory NUMBER] [--response-ms NUMBER] [--errors N] [--warnings N]
-agent_heartbeat() { milestone_persist agent_heartbeat "$@"; }
+agent_heartbeat() { \milestone_persist agent_heartbeat "$@"; }
 
 # Usage: list_session_agents SESSION_ID
-list_session_agents() { milestone_persist list_session_agents "$@"; }
+list_session_agents() { \milestone_persist list_session_agents "$@"; }
 
 # State
 
 # Usage: save_agent_state AGENT_ID STATE_KEY VALUE [STATE_TYPE] [TTL_SECONDS] [--if-version N]
-save_agent_state() { milestone_persist save_agent_state "$@"; }
+save_agent_state() { \milestone_persist save_agent_state "$@"; }
 
 # Usage: load_agent_state AGENT_ID STATE_KEY [DEFAULT] [--full]
-load_agent_state() { milestone_persist load_agent_state "$@"; }
+load_agent_state() { \milestone_persist load_agent_state "$@"; }
 
 # Usage: list_agent_state AGENT_ID
-list_agent_state() { milestone_persist list_agent_state "$@"; }
+list_agent_state() { \milestone_persist list_agent_state "$@"; }
 
 # Usage: delete_agent_state AGENT_ID STATE_KEY
-delete_agent_state() { milestone_persist delete_agent_state "$@"; }
+delete_agent_state() { \milestone_persist delete_agent_state "$@"; }
 
 # Messages
 
 # Usage: send_agent_message FROM_AGENT TO_AGENT MESSAGE_TYPE PAYLOAD [PRIORITY]
-send_agent_message() { milestone_persist send_agent_message "$@"; }
+send_agent_message() { \milestone_persist send_agent_message "$@"; }
 
 # Usage: broadcast_agent_message FROM_AGENT MESSAGE_TYPE PAYLOAD [PRIORITY]
-broadcast_agent_message() { milestone_persist broadcast_agent_message "$@"; }
+broadcast_agent_message() { \milestone_persist broadcast_agent_message "$@"; }
 
 # Usage: get_agent_messages AGENT_ID [TAKE] [LIMIT] [--wait NUMBER]
-get_agent_messages() { milestone_persist get_agent_messages "$@"; }
+get_agent_messages() { \milestone_persist get_agent_messages "$@"; }
 
 # Usage: acknowledge_agent_message AGENT_ID MESSAGE_ID
-acknowledge_agent_message() { milestone_persist acknowledge_agent_message "$@"; }
+acknowledge_agent_message() { \milestone_persist acknowledge_agent_message "$@"; }
 
 # Checkpoints
 
 # Usage: create_agent_checkpoint AGENT_ID [CHECKPOINT_TYPE] [FILE…]
-create_agent_checkpoint() { milestone_persist create_agent_checkpoint "$@"; }
+create_agent_checkpoint() { \milestone_persist create_agent_checkpoint "$@"; }
 
 # Usage: list_agent_checkpoints AGENT_ID
-list_agent_checkpoints() { milestone_persist list_agent_checkpoints "$@"; }
+list_agent_checkpoints() { \milestone_persist list_agent_checkpoints "$@"; }
 
 # Usage: restore_agent_checkpoint CHECKPOINT_ID
-restore_agent_checkpoint() { milestone_persist restore_agent_checkpoint "$@"; }
+restore_agent_checkpoint() { \milestone_persist restore_agent_checkpoint "$@"; }
 
 # Sessions
 
 # Usage: get_session_status SESSION_ID
-get_session_status() { milestone_persist get_session_status "$@"; }
+get_session_status() { \milestone_persist get_session_status "$@"; }
 
 # Usage: update_session_progress SESSION_ID PERCENT [PHASE]
-update_session_progress() { milestone_persist update_session_progress "$@"; }
+update_session_progress() { \milestone_persist update_session_progress "$@"; }
 
 # Usage: list_coordination_sessions [STATUS]
-list_coordination_sessions() { milestone_persist list_coordination_sessions "$@"; }
+list_coordination_sessions() { \milestone_persist list_coordination_sessions "$@"; }
 
 # Planning
 
 # Usage: save_planning_artifacts SESSION_ID
-save_planning_artifacts() { milestone_persist save_planning_artifacts "$@"; }
+save_planning_artifacts() { \milestone_persist save_planning_artifacts "$@"; }
 
 # Usage: list_planning_sessions
-list_planning_sessions() { milestone_persist list_planning_sessions "$@"; }
+list_planning_sessions() { \milestone_persist list_planning_sessions "$@"; }
 
 # Usage: resume_planning_session SESSION_ID
-resume_planning_session() { milestone_persist resume_planning_session "$@"; }
+resume_planning_session() { \milestone_persist resume_planning_session "$@"; }
 
 # Usage: create_milestone_from_planning SESSION_ID MILESTONE_ID
-create_milestone_from_planning() { milestone_persist create_milestone_from_planning "$@"; }
+create_milestone_from_planning() { \milestone_persist create_milestone_from_planning "$@"; }
 
 # Recovery
 
 # Usage: detect_interrupted_sessions
-detect_interrupted_sessions() { milestone_persist detect_interrupted_sessions "$@"; }
+detect_interrupted_sessions() { \milestone_persist detect_interrupted_sessions "$@"; }
 
 # Usage: recover_milestone_session SESSION_ID
-recover_milestone_session() { milestone_persist recover_milestone_session "$@"; }
+recover_milestone_session() { \milestone_persist recover_milestone_session "$@"; }
 
 # Usage: recover_planning_session [SESSION_ID]
-recover_planning_session() { milestone_persist recover_planning_session "$@"; }
+recover_planning_session() { \milestone_persist recover_planning_session "$@"; }
 
 # Usage: recover_execution_session [SESSION_ID]
-recover_execution_session() { milestone_persist recover_execution_session "$@"; }
+recover_execution_session() { \milestone_persist recover_execution_session "$@"; }
 
 # Usage: get_session_recovery_status
-get_session_recovery_status() { milestone_persist get_session_recovery_status "$@"; }
+get_session_recovery_status() { \milestone_persist get_session_recovery_status "$@"; }
 
 # Usage: show_recovery_help
-show_recovery_help() { milestone_persist show_recovery_help "$@"; }
+show_recovery_help() { \milestone_persist show_recovery_help "$@"; }
 
 # Usage: resume_planning_agents SESSION_ID
-resume_planning_agents() { milestone_persist resume_planning_agents "$@"; }
+resume_planning_agents() { \milestone_persist resume_planning_agents "$@"; }
 
 # Usage: resume_execution_from_phase SESSION_ID [PHASE]
-resume_execution_from_phase() { milestone_persist resume_execution_from_phase "$@"; }
+resume_execution_from_phase() { \milestone_persist resume_execution_from_phase "$@"; }
 
 # Usage: resume_session_agents SESSION_ID
-resume_session_agents() { milestone_persist resume_session_agents "$@"; }
+resume_session_agents() { \milestone_persist resume_session_agents "$@"; }
 
 # Usage: restart_planning_with_artifacts SESSION_ID
-restart_planning_with_artifacts() { milestone_persist restart_planning_with_artifacts "$@"; }
+restart_planning_with_artifacts() { \milestone_persist restart_planning_with_artifacts "$@"; }
 
 # Usage: restart_incomplete_phases SESSION_ID
-restart_incomplete_phases() { milestone_persist restart_incomplete_phases "$@"; }
+restart_incomplete_phases() { \milestone_persist restart_incomplete_phases "$@"; }
 
 # Usage: restart_milestone_execution SESSION_ID
-restart_milestone_execution() { milestone_persist restart_milestone_execution "$@"; }
+restart_milestone_execution() { \milestone_persist restart_milestone_execution "$@"; }
 
 # Usage: validate_planning_artifacts SESSION_ID
-validate_planning_artifacts() { milestone_persist validate_planning_artifacts "$@"; }
+validate_planning_artifacts() { \milestone_persist validate_planning_artifacts "$@"; }
 
 # Usage: complete_planning_session SESSION_ID
-complete_planning_session() { milestone_persist complete_planning_session "$@"; }
+complete_planning_session() { \milestone_persist complete_planning_session "$@"; }
 
 # Usage: create_milestone_from_recovered_planning SESSION_ID [MILESTONE_ID]
-create_milestone_from_recovered_planning() { milestone_persist create_milestone_from_recovered_planning "$@"; }
+create_milestone_from_recovered_planning() { \milestone_persist create_milestone_from_recovered_planning "$@"; }
 
 # Usage: finalize_milestone_execution SESSION_ID
-finalize_milestone_execution() { milestone_persist finalize_milestone_execution "$@"; }
+finalize_milestone_execution() { \milestone_persist finalize_milestone_execution "$@"; }
 
 # Usage: complete_coordination_session SESSION_ID
-complete_coordination_session() { milestone_persist complete_coordination_session "$@"; }
+complete_coordination_session() { \milestone_persist complete_coordination_session "$@"; }
 
 # Usage: abandon_session SESSION_ID
-abandon_session() { milestone_persist abandon_session "$@"; }
+abandon_session() { \milestone_persist abandon_session "$@"; }
 
 # Usage: generate_milestone_report SESSION_ID
-generate_milestone_report() { milestone_persist generate_milestone_report "$@"; }
+generate_milestone_report() { \milestone_persist generate_milestone_report "$@"; }
 
 # Usage: cleanup_stale_coordination [MINUTES]
-cleanup_stale_coordination() { milestone_persist cleanup_stale_coordination "$@"; }
+cleanup_stale_coordination() { \milestone_persist cleanup_stale_coordination "$@"; }
 
 # Usage: cleanup_failed_sessions [HOURS]
-cleanup_failed_sessions() { milestone_persist cleanup_failed_sessions "$@"; }
+cleanup_failed_sessions() { \milestone_persist cleanup_failed_sessions "$@"; }
 
 # Usage: start_session_monitor [SECONDS] [--once] [--foreground]
-start_session_monitor() { milestone_persist start_session_monitor "$@"; }
+start_session_monitor() { \milestone_persist start_session_monitor "$@"; }
 
 # Usage: stop_session_monitor
-stop_session_monitor() { milestone_persist stop_session_monitor "$@"; }
+stop_session_monitor() { \milestone_persist stop_session_monitor "$@"; }
 
 # Usage: get_session_monitor_status
-get_session_monitor_status() { milestone_persist get_session_monitor_status "$@"; }
+get_session_monitor_status() { \milestone_persist get_session_monitor_status "$@"; }
 
 # Milestones
 
 # Usage: create_milestone_record MILESTONE_ID TEXT
-create_milestone_record() { milestone_persist create_milestone_record "$@"; }
+create_milestone_record() { \milestone_persist create_milestone_record "$@"; }
 
 # Usage: read_milestone_record MILESTONE_ID
-read_milestone_record() { milestone_persist read_milestone_record "$@"; }
+read_milestone_record() { \milestone_persist read_milestone_record "$@"; }
 
 # Usage: update_milestone_record MILESTONE_ID TEXT
-update_milestone_record() { milestone_persist update_milestone_record "$@"; }
+update_milestone_record() { \milestone_persist update_milestone_record "$@"; }
 
 # Usage: delete_milestone_record MILESTONE_ID
-delete_milestone_record() { milestone_persist delete_milestone_record "$@"; }
+delete_milestone_record() { \milestone_persist delete_milestone_record "$@"; }
 
 # Usage: list_milestones [STATUS]
-list_milestones() { milestone_persist list_milestones "$@"; }
+list_milestones() { \milestone_persist list_milestones "$@"; }
 
 # Usage: search_milestones TERM
-search_milestones() { milestone_persist search_milestones "$@"; }
+search_milestones() { \milestone_persist search_milestones "$@"; }
 
 # Usage: get_milestone_analytics
-get_milestone_analytics() { milestone_persist get_milestone_analytics "$@"; }
+get_milestone_analytics() { \milestone_persist get_milestone_analytics "$@"; }
 
 # Usage: acquire_milestone_lock MILESTONE_ID [--owner TEXT] [--ttl N] [--wait NUMBER]
-acquire_milestone_lock() { milestone_persist acquire_milestone_lock "$@"; }
+acquire_milestone_lock() { \milestone_persist acquire_milestone_lock "$@"; }
 
 # Usage: release_milestone_lock MILESTONE_ID [--owner TEXT]
-release_milestone_lock() { milestone_persist release_milestone_lock "$@"; }
+release_milestone_lock() { \milestone_persist release_milestone_lock "$@"; }
 
 # Backup
 
 # Usage: backup_coordination [FILE]
-backup_coordination() { milestone_persist backup_coordination "$@"; }
+backup_coordination() { \milestone_persist backup_coordination "$@"; }
 
 # Usage: restore_coordination FILE
-restore_coordination() { milestone_persist restore_coordination "$@"; }
+restore_coordination() { \milestone_persist restore_coordination "$@"; }
 
 # Usage: export_coordination [FILE]
-export_coordination() { milestone_persist export_coordination "$@"; }
+export_coordination() { \milestone_persist export_coordination "$@"; }
 
 # Usage: import_coordination FILE [--replace]
-import_coordination() { milestone_persist import_coordination "$@"; }
+import_coordination() { \milestone_persist import_coordination "$@"; }
 
 # Moving in from /tmp
 
 # Usage: import_tmp_files [DIR] [--session TEXT] [--remove] [--dry-run]
-import_tmp_files() { milestone_persist import_tmp_files "$@"; }
+import_tmp_files() { \milestone_persist import_tmp_files "$@"; }
 
 # Log
 
 # Usage: log_milestone_event EVENT [MILESTONE_ID] [DETAIL]
-log_milestone_event() { milestone_persist log_milestone_event "$@"; }
+log_milestone_event() { \milestone_persist log_milestone_event "$@"; }
 
 # Usage: log_storage_event EVENT MILESTONE BACKEND [DETAILS]
-log_storage_event() { milestone_persist log_storage_event "$@"; }
+log_storage_event() { \milestone_persist log_storage_event "$@"; }

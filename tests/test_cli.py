@@ -43,6 +43,15 @@ BAD = [  # status, what the line says, the words
     (2, "TAKE must be true or false", ["get-agent-messages", "known", "maybe"]),
     (2, "LIMIT must be from 1", ["get-agent-messages", "known", "true", "0"]),
     (2, "--wait must be a number", ["get-agent-messages", "known", "--wait", "nan"]),
+    (2, "--wait must be a number, not ''", ["get-agent-messages", "known", "--wait", ""]),
+    (2, "--wait must be from 0 to 86400, not 100000000000", ["get-agent-messages", "known", "--wait", "1e11"]),
+    (2, "PERCENT must be from 0 to 100, not 100.5", ["update-session-progress", "s-1", "100.5"]),
+    (2, "PERCENT must be a number, not ''", ["update-session-progress", "s-1", ""]),
+    (2, "PRIORITY must be a whole number", ["send-agent-message", "known", "known", "error_report", "{}", "1_0"]),
+    (2, "PRIORITY must be a whole number", ["send-agent-message", "known", "known", "error_report", "{}", " 9 "]),
+    (2, "PRIORITY must be a whole number", ["send-agent-message", "known", "known", "error_report", "{}", "\u0669"]),
+    (2, "PERCENT must be a number", ["update-session-progress", "s-1", "1_0.5"]),
+    (2, "AGENT_ID is missing: get_agent_messages AGENT_ID true", ["get-agent-messages", "true"]),
     (2, "MESSAGE_ID must be a whole number", ["acknowledge-agent-message", "known", "first"]),
     (2, "MESSAGE_ID", ["acknowledge-agent-message", "known", "9" * 40]),
     (2, "unknown agent status", ["update-agent-status", "known", "sleeping"]),
@@ -53,6 +62,7 @@ BAD = [  # status, what the line says, the words
     (2, "unknown checkpoint type", ["create-agent-checkpoint", "known", "daily"]),
     (2, "cannot read the file", ["create-agent-checkpoint", "known", "manual", "no/such/file"]),
     (2, "unknown setting", ["set-storage-config", "colour", "red"]),
+    (2, "migrate_storage_backend file", ["set-storage-config", "storage_backend", "file"]),
     (2, "EVENT is empty", ["log-milestone-event", ""]),
     (1, "did you mean known?", ["update-agent-status", "knwon", "failed"]),
     (1, "did you mean s-1?", ["get-session-status", "s-2"]),
@@ -102,6 +112,53 @@ def test_warnings_are_lines_beside_the_output(cli):
 def test_an_error_stays_one_line_whatever_it_names(cli):
     done = cli("update-agent-status", "a\nb\r\x1b[31m", "failed")
     assert done.status == 1 and done.err.count("\n") == 1 and "\x1b" not in done.err
+
+
+LONG = {"one word": "x" * 300_000, "prose": "lorem ipsum " * 25_000, "lines": "a\nb\n" * 50_000,
+        "JSON": json.dumps([{"key": "value"}] * 10_000), "a path": "/folder" * 10_000, "repr": "\x01'" * 30_000}
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("value", LONG.values(), ids=LONG)
+def test_a_line_stays_short_whatever_it_names_and_keeps_its_ends(store, cli, directory, value):
+    store.register_agent("known", "validation", "ms-1", "s-1")
+    for words, begin, end in [
+        (["send-agent-message", "known", "known", value + "error_report", "{}"], "unknown message type '", "x-YOURS)"),
+        (["send-agent-message", "known", "known", "error_report", value], "PAYLOAD", """'{"phase": "design"}'"""),
+        (["no" + value], "unknown operation 'no", "see --help"), (["save-agent-state", "known", "k", "v", value],
+                                                                  "unknown state type '", "temp_data"),
+        (["save-agent-state", "known", "k", "v", "progress", value], "TTL_SECONDS must be a whole number, not", ""),
+        (["update-agent-status", value, "failed"], "no agent '", f" in {directory}: no id is like it"),
+        (["get-agent-messages", "known", "true", "1", value], "too many arguments", "[--wait NUMBER]"),
+        (["read-milestone-record", value], "no record of milestone '", f" in {directory}: no id is like it"),
+        (["create-agent-checkpoint", "known", "manual", value], "", ""),
+    ]:
+        done = cli(*words)
+        assert done.status in (1, 2) and done.out == b""
+        assert done.err.replace('"', "'").startswith("milestone_persist: " + begin), done
+        assert done.err.endswith(end + "\n"), done
+        assert len(done.err) < 620 and done.err.count("\n") == 1
+
+
+def test_a_warning_stays_short(cli):
+    done = cli("register-agent", "a", "validator" + "-x" * 100_000, "m", "s")
+    assert done.status == 0 and len(done.err) < 620 and "stored as x-validator-x" in done.err
+
+
+def test_a_long_word_is_shown_whole_where_there_is_room(cli, tmp_path):
+    folder = str(tmp_path / ("folder/" * 40))
+    assert f" in {folder.rstrip('/')}" in cli("--dir", folder, "load-agent-state", "a", "k").err
+
+
+def test_an_empty_word_for_a_number_that_may_be_left_out_is_none(store, cli):
+    """What "${5:-}" gives."""
+    store.register_agent("a", "validation", "m", "s")
+    assert cli("save-agent-state", "a", "k", "v", "progress", "").status == 0
+    assert cli("send-agent-message", "a", "a", "error_report", "{}", "").text == "1\n"
+    (message,) = json.loads(cli("get-agent-messages", "a", "", "").text)
+    assert message["priority"] == 5 and message["delivered_at"] is None
+    assert json.loads(cli("list-agent-state", "a", "--json").text)[0]["expires_at"] is None
+    assert cli("cleanup-stale-coordination", "").status == 0
 
 
 def test_what_operations_print(cli, clock):
@@ -224,6 +281,11 @@ def test_json_that_is_safe_for_echo_has_only_unicode_escapes(cli):
     text = cli("--echo-safe", "get-agent-messages", "a").text
     assert json.loads(text)[0]["payload"] == payload
     assert set(text.split("\\")[1:]) == {part for part in text.split("\\")[1:] if part.startswith("u")}
+    cli("save-agent-state", "a", "k", json.dumps(payload))
+    text = cli("--echo-safe", "load-agent-state", "a", "k", "--full").text
+    assert json.loads(json.loads(text)["value"]) == payload
+    assert {part[:1] for part in text.split("\\")[1:]} == {"u"}
+    assert cli("--echo-safe", "load-agent-state", "a", "k").text == json.dumps(payload)
 
 
 def test_the_clock_can_be_set_for_tests_of_ones_own_agents(program, environ):

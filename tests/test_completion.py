@@ -1,14 +1,17 @@
 """Completion of command lines: what is offered where, in real bash and zsh, and never an error."""
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 import sys
 
 import pytest
 from conftest import ROOT
 
-from milestone_persist.operations.completing import IDS, WORDS
+from milestone_persist.operations.completing import IDS
 from milestone_persist.registry import all_operations
+from milestone_persist.vocabulary import WORDS
 
 PROGRAM = shlex.join([sys.executable, "-I", "-S", str(ROOT / "milestone_persist" / "__main__.py")])
 EVAL = f'eval "$({PROGRAM} completion $SHELL_NAME)"\n'
@@ -96,6 +99,59 @@ def test_bash(scene, run_shell):
     assert complete_in_bash(run_shell, scene, "list_agent_state", "") == ["risk\\ 1", "scope-1"]
     assert complete_in_bash(run_shell, scene, "milestone-persist", "init") == ["init", "initialize-agent-coordination",
                                                                                  "initialize-storage-system"]
+
+
+@pytest.mark.parametrize("words, offered", [
+    (["load_agent_state", "risk\\ 1", ""], ["a\\ key"]), (["load_agent_state", "'risk 1'", ""], ["a\\ key"]),
+    (["load_agent_state", '"risk 1"', "a"], ["a\\ key"]), (["load_agent_state", "ri'sk 1'", "a\\ "], ["a\\ key"]),
+    (["list_agent_state", "risk\\ "], ["risk\\ 1"]), (["list_agent_state", "'ri"], ["risk 1"]),
+    (["list_agent_state", '"ri'], ["risk 1"]), (["list_agent_state", "'$(touch pwned)"], [""]),
+    (["list_agent_state", "`touch pwned`"], [""]), (["list_agent_state", "ri\\"], [""]),
+    (["list_agent_state", '"it'], [""]), (["list_agent_state", "it"], ["it\\'s"]),
+])
+def test_bash_with_words_in_quotes(scene, run_shell, tmp_path, words, offered):
+    scene.save_agent_state("risk 1", "a key", "v")
+    scene.register_agent("it's", "validation", "ms-1", "planning-ms-1-1")
+    assert complete_in_bash(run_shell, scene, *words) == offered
+    assert not (tmp_path / "pwned").exists()
+
+
+# What a person types at a prompt, and what the function is given then.
+TYPED = {"list_agent_state ris\t\n": "risk 1", "list_agent_state 'ris\t\n": "risk 1",
+         'list_agent_state "ris\t\n': "risk 1", "list_agent_state risk\\ \t\n": "risk 1",
+         "load_agent_state risk\\ 1 a\t\n": "risk 1,a key", "load_agent_state 'risk 1' 'a k\t\n": "risk 1,a key"}
+
+
+def test_bash_at_a_prompt(scene, need, environ, tmp_path):
+    need("bash")
+    scene.save_agent_state("risk 1", "a key", "v")
+    (tmp_path / "bashrc").write_text(EVAL + """
+list_agent_state() { printf '<%s>\\n' "$1"; }
+load_agent_state() { printf '<%s,%s>\\n' "$1" "$2"; }
+stty -echo; PS1=; bind 'set bell-style none'; bind 'set enable-bracketed-paste off'; printf '<ready>\\n'
+""")
+    main, end = os.openpty()
+    variables = {**environ, "SHELL_NAME": "bash", "MILESTONE_DIR": scene.directory, "TERM": "dumb"}
+    process = subprocess.Popen(["bash", "--noprofile", "--rcfile", tmp_path / "bashrc", "-i"], stdin=end, stdout=end,
+                               stderr=end, env=variables, cwd=tmp_path, start_new_session=True)
+    os.close(end)
+    try:
+        assert read_word(main) == "ready"
+        for keys, given in TYPED.items():
+            os.write(main, keys.encode())
+            assert read_word(main) == given, keys
+    finally:
+        process.kill()
+        process.wait()
+        os.close(main)
+
+
+def read_word(terminal):
+    """What comes next between < and > on a terminal."""
+    seen = b""
+    while b">" not in seen.partition(b"<")[2]:
+        seen += os.read(terminal, 1000)
+    return seen.partition(b"<")[2].partition(b">")[0].decode()
 
 
 def test_bash_completes_every_function(run_shell):

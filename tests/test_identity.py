@@ -48,6 +48,61 @@ def test_positions_are_fixed_and_what_changes_others_must_be_named(scene, cli, d
     assert dump() == before
 
 
+@pytest.mark.parametrize("words, instead", [
+    (["get_agent_messages", "--wait", "0"], ["get_agent_messages", "scope-1", "--wait", "0"]),
+    (["get_agent_messages", "--wait=0", "true"], None), (["agent_heartbeat", "--cpu", "97"], ""),
+    (["list_agent_state", "--json"], ["list_agent_state", "scope-1", "--json"]),
+    (["update_agent_status", "--json"], ["update_agent_status", "scope-1", "--json"]),
+    (["list_agent_state", "--json", "coord-1"], ["list_agent_state", "coord-1", "--json"]),
+    (["get_session_status", "--json"], ["get_session_status", "planning-1", "--json"]),
+    (["create_agent_checkpoint", "--json"], None),
+])
+@pytest.mark.parametrize("surface", [[], ["--from-shell"]])
+def test_an_option_is_no_id_where_the_environment_has_one(scene, cli, surface, words, instead):
+    done = cli(*surface, *words, AGENT_ID="scope-1", SESSION_ID="planning-1")
+    if instead is None:
+        assert done.status == (2 if "true" in words else 0)
+    else:
+        assert (done.status, done.text, done.err) == (0, cli(*surface, *instead).text if instead else "", "")
+    assert {row["agent_id"] for row in scene.list_session_agents("planning-1")} == {"coord-1", "scope-1"}
+
+
+@pytest.mark.parametrize("who", [{}, {"AGENT_ID": "scope-1"}])
+@pytest.mark.parametrize("words, told", [
+    (["get_agent_messages", "true"], "get_agent_messages AGENT_ID true"),
+    (["get_agent_messages", "false", "--wait", "0"], "get_agent_messages AGENT_ID false"),
+    (["get_agent_messages", "true", "1"], "get_agent_messages AGENT_ID true 1"),
+    (["create_agent_checkpoint", "manual"], "create_agent_checkpoint AGENT_ID manual"),
+    (["create_agent_checkpoint", "manual", "a b"], "create_agent_checkpoint AGENT_ID manual 'a b'"),
+    (["agent_heartbeat", "healthy"], "agent_heartbeat AGENT_ID healthy"),
+    (["update_agent_status", "completed"], "update_agent_status AGENT_ID completed"),
+])
+@pytest.mark.parametrize("surface", [[], ["--from-shell"]])
+def test_what_stands_where_the_id_is_missing_is_no_id(scene, cli, dump, surface, words, told, who):
+    before = dump()
+    done = cli(*surface, *words, **who)
+    assert (done.status, done.text, done.err) == (2, "", f"milestone_persist: AGENT_ID is missing: {told}\n")
+    assert dump() == before
+
+
+@pytest.mark.parametrize("words", [["list_agent_state", "--json"], ["agent_heartbeat", "--cpu", "97"],
+                                   ["create_agent_checkpoint", "--json"], ["get_agent_messages", "--wait", "0"]])
+def test_nor_is_an_option_where_nothing_says_who_calls(scene, cli, dump, words):
+    before = dump()
+    for surface in ([], ["--from-shell"]):
+        assert "AGENT_ID is missing" in cli(*surface, *words).err
+    assert dump() == before
+
+
+@pytest.mark.parametrize("name", ["true", "manual", "--json", "--wait", "active"])
+def test_an_agent_may_have_any_name_all_the_same(scene, cli, name):
+    scene.register_agent(name, "validation", "ms-1", "planning-1")
+    surface = ["--from-shell"] if name.startswith("-") else []
+    assert cli(*surface, "get_agent_messages", name, "true").text == "[]\n"
+    assert cli(*surface, "agent_heartbeat", name, "healthy").status == 0
+    assert cli("get_agent_messages", "--", name).text == "[]\n"
+
+
 def test_help_and_errors_name_the_variable(cli):
     assert "(without any argument: $AGENT_ID)" in cli("get-agent-messages", "--help").text
     assert "AGENT_ID is missing, and $AGENT_ID is not set" in cli("get-agent-messages").err
@@ -102,6 +157,11 @@ def test_looking_works_where_the_heartbeat_cannot_be_written(scene, cli, clock):
 def test_whoami(scene, cli, directory, variables, lines):
     done = cli("whoami", **variables)
     assert done.text.splitlines() == [*lines, f"data: {directory}, MILESTONE_DIR is set"]
+
+
+@pytest.mark.parametrize("name, quoted", [("a b", "'a b'"), ("$(x)", "'$(x)'"), ("a\nb", "'a\\nb'")])
+def test_whoami_prints_a_command_that_works(cli, name, quoted):
+    assert f": register_agent {quoted} TYPE MILESTONE SESSION\n" in cli("whoami", AGENT_ID=name).text
 
 
 def test_whoami_is_no_shell_function():

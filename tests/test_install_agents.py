@@ -101,7 +101,9 @@ def test_settings_behind_a_link_are_written_where_they_are(milestone, settings, 
 BROKEN = {"comment": b"{} // no", "half": b'{"a": ', "list": b"[]", "twice": b'{"a": 1, "a": 2}',
           "bom": b"\xef\xbb\xbf{}",
           "bytes": b'{"a": "\xff"}', "surrogate": b'{"a": "\\ud800"}', "hooks": b'{"hooks": []}',
-          "allow": b'{"permissions": {"allow": "Bash"}}', "deep": b"[" * 100000}
+          "allow": b'{"permissions": {"allow": "Bash"}}', "deep": b"[" * 100000,
+          "too large": b'{"a": 1e400}', "too small": b'{"a": [-1E999]}', "no number": b'{"a": NaN}',
+          "infinite": b'{"a": -Infinity}'}
 
 
 @pytest.mark.parametrize("kind", BROKEN)

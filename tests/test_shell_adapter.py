@@ -53,7 +53,7 @@ def test_each_function_calls_one_helper_and_no_name_begins_with_an_underscore():
     names = [op.name for op in all_operations() if op.shell]
     text = ADAPTER.read_text()
     for name in names:
-        assert f'\n{name}() {{ milestone_persist {name} "$@"; }}\n' in text
+        assert f'\n{name}() {{ \\milestone_persist {name} "$@"; }}\n' in text
     assert not re.search(r"^\s*_\w*\(\)", text, re.M)
 
 

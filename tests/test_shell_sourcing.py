@@ -211,11 +211,13 @@ def test_the_program_is_gone_or_was_never_there(sh, tmp_path):
     done = sh("load_agent_state a k", ADAPTER=str(lost))
     assert (done.status, done.text) == (3, "")
     assert "set MILESTONE_PROGRAM" in done.err and done.err.count("\n") == 1
+    assert done.err.endswith(", or run python3 -m milestone_persist install\n")
     program = str(ROOT / "milestone_persist" / "__main__.py")
     assert sh(WORKS, ADAPTER=str(lost), MILESTONE_PROGRAM=program).text == "v"
 
 
-@pytest.mark.parametrize("shell, print_functions", [("bash", "declare -f"), ("zsh", "typeset -f")])
+@pytest.mark.parametrize("shell, print_functions", [("bash", "declare -f"), ("zsh", "typeset -f"),
+                                                    ("ksh", "typeset -f"), ("mksh", "typeset -f")])
 def test_functions_alone_work_in_another_shell(need, run_shell, tmp_path, shell, print_functions):
     """The snapshot a coding agent takes of its user's shell holds functions, but not the file they came from."""
     snapshot = run_shell(shell, print_functions)

@@ -157,6 +157,20 @@ def test_bad_input_is_refused_with_one_line_and_changes_nothing(sh, tmp_path, wo
     assert done.err.startswith("milestone_persist: ") and done.err.count("\n") == 1 and len(done.err) < 400
 
 
+@pytest.mark.parametrize("call", [
+    "save_agent_state a k $nul", "save_agent_state a k $long$nul", "save_agent_state $nul k v",
+    "send_agent_message a b error_report $nul", "load_agent_state a none $nul", "set_storage_config $nul 1",
+    "get_agent_messages $nul", "save_agent_state a k $'\\0'", "save_agent_state a k - $nul",
+])
+@pytest.mark.parametrize("sh", ["zsh"], indirect=True)
+def test_zsh_can_hold_a_NUL_and_is_told_that_nothing_else_can(sh, tmp_path, call):
+    sh("register_agent kept validation m s")
+    before = rows(tmp_path)
+    done = sh(f"nul=$'x\\0y'; long=${{(l:100000::a:):-}}; {call}", stdin=b"v")
+    assert (done.status, done.text, rows(tmp_path)) == (2, "", before)
+    assert done.err == "milestone_persist: an argument holds a NUL byte: encode it first, e.g. with base64\n"
+
+
 def rows(home):
     connection = sqlite3.connect(home / ".milestones" / "coordination.db")
     try:

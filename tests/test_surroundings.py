@@ -144,3 +144,45 @@ def test_in_a_sandbox_that_forbids_writing_outside_the_project(use, sandbox):
     made = [path for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.path.isdir(folder)
             for path in Path(folder).iterdir() if words[0] == "setpriv" and path.lstat().st_uid == int(NOBODY)]
     assert made == []
+
+
+@pytest.fixture
+def backend():
+    return "hybrid"
+
+
+@pytest.fixture
+def in_no_directory(run_shell, tmp_path):
+    """Runs a text in a current directory that was deleted, the data elsewhere."""
+    def in_no_directory(text, **variables):
+        variables = {"MILESTONE_DIR": str(tmp_path / "data"), "SCRATCH": str(tmp_path / "scratch"), **variables}
+        return run_shell("dash", 'mkdir "$SCRATCH"; cd "$SCRATCH"; rmdir "$SCRATCH"; ' + text, **variables)
+
+    return in_no_directory
+
+
+def test_a_current_directory_that_is_gone_is_not_asked_for(in_no_directory, tmp_path):
+    done = in_no_directory("save_agent_state a k v; load_agent_state a k; milestone_persist where; "
+                           "milestone_persist whoami; milestone_persist doctor")
+    assert (done.status, done.err) == (0, "")
+    assert f"v{tmp_path}/data\nwhy: MILESTONE_DIR is set\n" in done.text
+    assert f"\ndata: {tmp_path}/data, MILESTONE_DIR is set\n" in done.text
+    done = in_no_directory(f"milestone_persist --dir {tmp_path}/data where", MILESTONE_DIR="relative")
+    assert (done.status, done.err) == (0, "") and "\nwhy: it was named by the caller\n" in done.text
+
+
+@pytest.mark.parametrize("call", ["milestone_persist whoami", "save_agent_state a k v", "get_agent_messages a"])
+@pytest.mark.parametrize("named", ["relative", None])
+def test_a_current_directory_that_is_gone_is_told_of(in_no_directory, call, named):
+    done = in_no_directory(call, MILESTONE_DIR=named)
+    assert (done.status, done.text) == (3, "")
+    assert done.err == "milestone_persist: the current directory is gone: cd to one that is there\n"
+
+
+@pytest.mark.parametrize("call", ["backup_coordination b.db", "export_coordination e.jsonl",
+                                  "restore_coordination b.db", "milestone_persist install",
+                                  "milestone_persist vendor v"])
+def test_a_file_below_a_directory_that_is_gone(in_no_directory, call):
+    done = in_no_directory(f"save_agent_state a k v; {call}")
+    assert done.status in (1, 2, 3) and done.text == "" and done.err.count("\n") == 1
+    assert "the current directory is gone: cd to one that is there" in done.err

@@ -3,28 +3,21 @@ from __future__ import annotations
 
 import os
 
-from .. import vocabulary
 from ..errors import UsageError
 from ..registry import all_operations, find_operation, operation
+from ..shellwords import unquote
+from ..vocabulary import words_for
 from .snapshots import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from ..registry import Operation, Parameter
     from ..storage.interface import Storage
 
 GROUP = "Looking"
 
-# The words a parameter takes, by its name, or by the operation's and its name where that means different things.
-WORDS: dict[str, Sequence[str]] = {
-    "agent_type": vocabulary.AGENT_TYPES, "message_type": vocabulary.MESSAGE_TYPES, "phase": vocabulary.PHASES,
-    "state_type": vocabulary.STATE_TYPES, "checkpoint_type": vocabulary.CHECKPOINT_TYPES,
-    "health": vocabulary.HEALTH_STATUSES, "backend": vocabulary.BACKENDS, "take": ("true", "false"),
-    "shell": ("bash", "zsh"), "update_agent_status status": vocabulary.AGENT_STATUSES,
-    "list_coordination_sessions status": vocabulary.SESSION_STATUSES,
-}
 _AGENTS = "SELECT agent_id AS word FROM agent_registry ORDER BY last_heartbeat DESC LIMIT 500"
 _MILESTONES = "SELECT id AS word FROM milestones ORDER BY updated_at DESC LIMIT 500"
 # Queries for what is known under the other names; :agent is the first argument.
@@ -54,16 +47,17 @@ def completion(store: Storage, shell: str) -> str:
 
 
 @operation(text="words", shell=False, opens=False)
-def complete(store: Storage, *words: str) -> list[str]:
+def complete(store: Storage, *words: str, quoted: bool = False) -> list[str]:
     """Print what the last word of a command line can become, a line each; the completion of shells asks this.
 
     words: the command line, from the program's or function's name on
+    quoted: the words are as they were typed, with their quotes and backslashes
 
     Example: complete get_session_status planning-
     """
     if len(words) < 2:
         return []
-    *before, word = words
+    *before, word = map(unquote, words) if quoted else words
     found = _find_candidates(store, os.path.basename(before[0]), before[1:], word)
     return sorted({name for name in found if name.startswith(word) and name.isprintable()})
 
@@ -125,9 +119,9 @@ def _next_parameter(op: Operation, count: int) -> Parameter | None:
 
 
 def _words_for(store: Storage, op: Operation, parameter: Parameter, args: list[str]) -> Iterable[str]:
-    words = WORDS.get(f"{op.name} {parameter.name}") or WORDS.get(parameter.name)
+    words = words_for(op.name, parameter.name)
     if words or parameter.name not in IDS:
-        return words or ()
+        return words
     from ..opening import open_for
 
     opened = open_for(store.directory, store.environ, store.clock, create=False)

@@ -30,7 +30,11 @@ def where(store: Storage) -> Row:
 
 
 def _place(store: Storage) -> Row:
-    found, reason = find_data_directory(os.getcwd(), store.environ)
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # it is gone, and was not needed: the directory has an absolute name
+        here = os.sep
+    found, reason = find_data_directory(here, store.environ)
     if found != store.directory:
         reason = "it was named by the caller"
     return {"directory": store.directory, "reason": reason}

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..errors import UsageError
+from ..shellwords import command
 from ..vocabulary import nearest
 
 TYPE_CHECKING = False
@@ -33,6 +34,8 @@ _FLAGS = {"true": "true", "1": "true", "yes": "true", "on": "true",
 
 def check_setting(key: str, value: str) -> str:
     """The value as it is to be stored; UsageError for an unknown key or a value not of its kind."""
+    if key in ("backend", "storage_backend"):
+        raise UsageError(f"{key} is no setting: {command(['migrate_storage_backend', value])} moves the rows")
     if key not in SETTINGS:
         near = nearest(key, tuple(SETTINGS))
         raise UsageError(f"unknown setting {key!r}: " + (f"did you mean {near[0]}?" if near else

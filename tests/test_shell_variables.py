@@ -1,0 +1,91 @@
+"""Variables, options and aliases of a caller that meet those of the functions."""
+from __future__ import annotations
+
+import pytest
+
+LONG = "$(head -c 300000 /dev/zero | tr '\\0' a)"
+WORKS = f"""
+save_agent_state a k v; load_agent_state a k
+save_agent_state a long "{LONG}"; load_agent_state a long | wc -c | tr -d ' '"""
+
+# Names that the functions used once, and some that anybody uses.
+NAMES = ("program python folders link found stat pid file shim folder memory apostrophe echo word all value name path "
+         "status text rest").split()
+
+
+def names_for(shell):
+    return [name for name in NAMES if shell != "zsh" or name not in ("path", "status")]
+
+
+def works(done):
+    return (done.status, done.text, done.err) == (0, "v300000\n", "")
+
+
+@pytest.mark.parametrize("when", ["before", "behind"])
+def test_readonly_variables(sh, when):
+    readonly = "readonly " + " ".join(f"{name}=x" for name in names_for(sh.name))
+    source = '\n. "$ADAPTER"\n'
+    done = sh((readonly + source if when == "before" else source + readonly) + WORKS, source=False)
+    assert works(done), done
+
+
+@pytest.mark.parametrize("value", [":", "1-/x", "", "\n"])
+def test_a_readonly_IFS(sh, value):
+    done = sh('IFS=$1; readonly IFS; . "$ADAPTER"' + WORKS, value, source=False, MILESTONE_PYTHON=None)
+    assert works(done), done
+
+
+@pytest.mark.parametrize("sh", ["bash", "bash-posix", "zsh", "dash", "ksh", "mksh"], indirect=True)
+def test_a_readonly_PATH(sh):
+    done = sh('readonly PATH; . "$ADAPTER"' + WORKS, source=False, MILESTONE_PYTHON=None)
+    assert works(done), done
+
+
+@pytest.mark.parametrize("sh, attribute", [("bash", "declare -i"), ("bash", "declare -u"), ("bash", "declare -a"),
+                                           ("zsh", "typeset -i"), ("zsh", "typeset -u"), ("zsh", "typeset -a"),
+                                           ("ksh", "typeset -i"), ("ksh", "typeset -u"), ("mksh", "typeset -i"),
+                                           ("mksh", "typeset -u")], indirect=["sh"])
+def test_variables_with_attributes(sh, attribute):
+    done = sh("\n".join(f"{attribute} {name}" for name in names_for(sh.name)) + '\n. "$ADAPTER"' + WORKS, source=False)
+    assert works(done), done
+
+
+@pytest.mark.parametrize("option", ["set -a", "export " + " ".join(f"{name}=x" for name in ("all", "word"))])
+@pytest.mark.parametrize("when", ["before", "behind"])
+def test_what_is_exported_does_not_grow_too_long(sh, option, when):
+    source = '\n. "$ADAPTER"\n'
+    done = sh((option + source if when == "before" else source + option) + WORKS, source=False)
+    assert works(done), done
+
+
+@pytest.mark.parametrize("option", ["set -a", ":"])
+def test_options_of_the_caller_stay(sh, option):
+    done = sh(f'{option}\nbefore=$-\nsave_agent_state a k v\n[ "$before" = "$-" ] && printf same')
+    assert (done.text, done.err) == ("same", "")
+
+
+ALIAS = """
+if [ -n "${BASH_VERSION-}" ]; then shopt -s expand_aliases; fi
+alias milestone_persist="python3 -m 'milestone_persist'"
+alias >before
+. "$ADAPTER"
+alias >after
+cmp before after"""
+
+
+def test_an_alias_of_the_helpers_name(sh):
+    done = sh(ALIAS + WORKS + "\n\\milestone_persist whoami | head -n 1", source=False)
+    assert (done.status, done.text, done.err) == (0, "v300000\nagent: unknown: set AGENT_ID\n", "")
+
+
+def test_a_second_time_with_an_alias(sh):
+    done = sh(ALIAS + '\n. "$ADAPTER"; . "$ADAPTER"\nalias | cmp - before' + WORKS, source=False)
+    assert works(done), done
+
+
+@pytest.mark.parametrize("sh", ["zsh"], indirect=True)
+def test_a_global_alias_of_zsh(sh):
+    text = "alias -g milestone_persist=wrong\n" + '. "$ADAPTER"' + WORKS + "\nalias -L 'milestone_persist'"
+    done = sh(text, source=False)
+    assert (done.status, done.text.splitlines()[-1]) == (0, "alias -g milestone_persist=wrong")
+    assert done.text.startswith("v300000\n")
