@@ -3,46 +3,22 @@ from __future__ import annotations
 
 import os
 
-from ..errors import Refused, StorageError, UsageError
+from ..errors import Refused, StorageError
 from ..filenames import file_name_of, name_of_file
 from ..shellwords import quote
 from ..storage.directory import write_whole
-from ..values import check_text
+from .headings import read_headings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 FOLDERS = ("completed", "active")  # where both hold a milestone's record, the active one counts
-HEADINGS = ("id", "title", "status", "priority")
 
 
 def keeps_files(store: Storage) -> bool:
     """Whether records are files in active/ and completed/, which people edit; else they are in the milestones table."""
     return store.backend in ("file", "hybrid")
-
-
-def read_headings(text: str) -> dict[str, str]:
-    """The id, title, status and priority that stand at the top level of a record, without their quotes."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        key, colon, value = line.partition(":")
-        if colon and key in HEADINGS and key not in found and value.strip()[:1] not in ("", "|", ">"):
-            found[key] = _unquote(value.strip())
-    return found
-
-
-def _unquote(value: str) -> str:
-    if value[:1] == '"' and value.count('"') > 1:
-        import json
-
-        try:
-            return check_text(str(json.loads(value[:value.rindex('"') + 1])), "a heading")
-        except (ValueError, UsageError):
-            return value.strip('"')
-    if value[:1] == "'" and value.count("'") > 1:
-        return value[1:value.rindex("'")].replace("''", "'")
-    return value.partition(" #")[0].rstrip()
 
 
 def record_path(store: Storage, milestone_id: str, folder: str = "active") -> str:
