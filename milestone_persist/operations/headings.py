@@ -10,7 +10,7 @@ HEADINGS = ("id", "title", "status", "priority")
 def read_headings(text: str) -> dict[str, str]:
     """The id, title, status and priority that stand at the top level of a record, without their quotes."""
     found: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.removeprefix("\ufeff").splitlines():
         key, colon, value = line.partition(":")
         if colon and key in HEADINGS and key not in found and value.strip()[:1] not in ("", "|", ">"):
             found[key] = _unquote(value.strip())
