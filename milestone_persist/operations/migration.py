@@ -7,11 +7,13 @@ from ..errors import MilestoneError, Refused, StorageError, UsageError
 from ..storage.directory import move_files
 from ..storage.selection import FIXED, IN_USE, database_url, fixed_backend, write_word
 from ..vocabulary import BACKENDS, check_word
-from .backups import stamp, write_export
 from .events import append_line
-from .records import FOLDERS, keeps_files, place_record
+from .exports import write_export
+from .record_files import FOLDERS
+from .records import keeps_files, place_record
 from .settings import optimal_backend
 from .transfer import RETIRED, copy_rows, count_rows, digest_rows, prepare_source, read_rows
+from .undoing import stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
