@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from milestone_persist import Refused, StorageError, UsageError, open_store
-from milestone_persist.operations import backups
+from milestone_persist.operations import backups, undoing
 
 
 @pytest.fixture
@@ -138,3 +138,184 @@ def test_a_file_that_is_no_export_is_refused_and_changes_nothing(store, tmp_path
     with pytest.raises(UsageError, match="is no (whole )?export"):
         store.import_coordination(str(tmp_path / "e.jsonl"))
     assert dump() == before
+
+
+def end_of(store, tmp_path, name):
+    return json.loads(exported(store, tmp_path, name).splitlines()[-1])
+
+
+@pytest.fixture
+def other_times(store, tmp_path):
+    """A store with ms-1 completed, as a backup and an export tell of it; since then it has changed in every way."""
+    for name in ("ms-1", "ms-2"):
+        store.create_milestone_record(name, f"title: {name}")
+    store.delete_milestone_record("ms-1")
+    store.backup_coordination(str(tmp_path / "b.db"))
+    store.export_coordination(str(tmp_path / "e.jsonl"))
+    store.create_milestone_record("ms-3", "title: new")
+    store.update_milestone_record("ms-2", "title: changed")
+    return store
+
+
+def bring_back(store, tmp_path, by):
+    return (store.restore_coordination(str(tmp_path / "b.db")) if by == "restore" else
+            store.import_coordination(str(tmp_path / "e.jsonl"), replace=True))
+
+
+WAYS = pytest.mark.parametrize("by", ["restore", "import"])
+
+
+def records_of(store):
+    return {row["id"]: (row["status"], store.read_milestone_record(row["id"])) for row in store.list_milestones()}
+
+
+def files_of(directory):
+    return {path.relative_to(directory): path.read_text() for folder in ("active", "completed")
+            for path in (directory / folder).glob("*")}
+
+
+@WAYS
+def test_records_are_replaced_with_the_rows(other_times, directory, tmp_path, backend, by):
+    if backend in ("file", "hybrid"):
+        (directory / "completed" / "ms-1.yaml").rename(directory / "active" / "ms-1.yaml")  # it would count
+        (directory / "active" / "by hand.yaml").write_text("title: by hand")
+    now = records_of(other_times)
+    kept = bring_back(other_times, tmp_path, by)["kept"]
+    assert records_of(other_times) == {"ms-1": ("completed", "title: ms-1"), "ms-2": ("active", "title: ms-2")}
+    other_times.restore_coordination(kept)
+    assert records_of(other_times) == now
+
+
+@WAYS
+@pytest.mark.parametrize("fault", ["a row", "the last event", "a record"])
+def test_a_failure_on_the_way_changes_nothing_and_names_the_backup(other_times, directory, tmp_path, dump, monkeypatch,
+                                                                   backend, by, fault):
+    before, files, storage = dump(), files_of(directory), other_times._storage()
+    plain, written = storage.execute, undoing.write_whole
+
+    def refuse(sql, params={}):
+        text = {"a row": "INSERT INTO milestones (", "the last event": "INSERT INTO events ("}.get(fault)
+        if text and sql.startswith(text) and params.get("id", "ms-2") == "ms-2":
+            raise UsageError("refused by the database: for the test")
+        return plain(sql, params)
+
+    def fill_disk(path, data, replace=True):
+        if path.endswith("ms-2.yaml"):
+            raise StorageError(f"cannot write {path}: for the test")
+        written(path, data, replace)
+
+    if fault == "a record":
+        if backend in ("database", "postgresql"):  # records are rows there
+            return
+        monkeypatch.setattr(undoing, "write_whole", fill_disk)
+    else:
+        monkeypatch.setattr(storage, "execute", refuse)
+    with pytest.raises((UsageError, StorageError), match="for the test; everything is as it was, and a backup") as told:
+        bring_back(other_times, tmp_path, by)
+    monkeypatch.undo()
+    assert str(directory / "backups") in str(told.value)
+    assert fault != "a row" or "milestones ms-2: " in str(told.value)
+    assert (dump(), files_of(directory)) == (before, files)
+
+
+def test_a_failed_import_into_an_empty_store_leaves_it_empty(other_times, tmp_path, clock, environ, backend):
+    spoilt = (tmp_path / "e.jsonl").read_text().replace('"milestone_created"', '""')
+    (tmp_path / "e.jsonl").write_text(spoilt)
+    if backend == "postgresql":
+        environ = {**environ, "MILESTONE_DATABASE_SCHEMA": f"test_{os.urandom(6).hex()}"}
+    with open_store(tmp_path / "other", clock=clock, environ=environ) as other:
+        with pytest.raises(UsageError, match="events 1: refused by the database"):
+            other.import_coordination(str(tmp_path / "e.jsonl"))
+        assert other.list_milestones() == [] and files_of(tmp_path / "other") == {}
+
+
+@WAYS
+def test_between_the_backup_and_the_replacing_nobody_can_write(other_times, tmp_path, monkeypatch, by):
+    inside, plain = [], backups.backup_coordination
+
+    def note(store):
+        done = plain(store)
+        inside.append(store.depth > 0)  # the lock that it had is still held
+        return done
+
+    monkeypatch.setattr(backups, "backup_coordination", note)
+    bring_back(other_times, tmp_path, by)
+    assert inside == [True]
+
+
+def test_whether_a_store_is_empty_is_asked_under_the_lock(store, tmp_path, monkeypatch):
+    store.export_coordination(str(tmp_path / "e.jsonl"))
+    asked, plain = [], backups.count_rows
+    monkeypatch.setattr(backups, "count_rows", lambda store: asked.append(store.depth) or plain(store))
+    store.import_coordination(str(tmp_path / "e.jsonl"))
+    assert asked and 0 not in asked
+
+
+def test_records_written_by_hand_make_a_store_full(store, directory, tmp_path, backend):
+    store.export_coordination(str(tmp_path / "e.jsonl"))
+    (directory / "active").mkdir()
+    (directory / "active" / "by hand.yaml").write_text("title: by hand")
+    if backend in ("file", "hybrid"):
+        with pytest.raises(Refused, match="the store is not empty"):
+            store.import_coordination(str(tmp_path / "e.jsonl"))
+    assert (directory / "active" / "by hand.yaml").exists()
+
+
+@pytest.mark.parametrize("cut", ["all but the head", "the end", "a row", "half a line", "none, but more follows",
+                                 "the head", "a number"])
+def test_an_export_that_is_not_whole_is_refused(filled, tmp_path, dump, cut):
+    lines, before = exported(filled, tmp_path, "e.jsonl").splitlines(), dump()
+    spoilt = lines[-1].replace('"agent_messages":1', '"agent_messages":-1')
+    kept = {"all but the head": lines[:1], "the end": lines[:-1], "a row": [*lines[:1], *lines[2:]],
+            "half a line": [*lines[:-1], lines[-1][:30]], "none, but more follows": [*lines, lines[1]],
+            "the head": lines[1:], "a number": [*lines[:-1], spoilt]}
+    (tmp_path / "cut.jsonl").write_text("\n".join(kept[cut]) + "\n")
+    with pytest.raises(UsageError, match="is no (whole )?export of export_coordination"):
+        filled.import_coordination(str(tmp_path / "cut.jsonl"), replace=True)
+    assert dump() == before
+
+
+def test_a_path_of_a_file_is_no_part_of_an_export(filled, tmp_path, dump):
+    text = exported(filled, tmp_path, "e.jsonl").replace('"file_path":null', '"file_path":"../secret.yaml"')
+    (tmp_path / "e.jsonl").write_text(text)
+    with pytest.raises(UsageError, match="is no export"):
+        filled.import_coordination(str(tmp_path / "e.jsonl"), replace=True)
+
+
+@pytest.mark.parametrize("by", ["backup", "export", "migration"])
+def test_no_number_is_given_out_twice(filled, tmp_path, clock, environ, directory, backend, by):
+    last = max(filled.send_agent_message("a", "b", "x-note", {})["id"] for _ in range(3))
+    storage = filled._storage()
+    with storage.transaction():
+        storage.execute("DELETE FROM agent_messages")
+    filled.backup_coordination(str(tmp_path / "b.db"))
+    assert end_of(filled, tmp_path, "e.jsonl")["last_numbers"]["agent_messages"] == last
+    if by == "migration":
+        if backend == "postgresql":
+            bare = {key: value for key, value in environ.items() if key.startswith("MILESTONE_DATABASE")}
+        else:
+            bare = {}
+        with open_store(directory, clock=clock, environ=bare) as store:
+            store.migrate_storage_backend("hybrid" if backend == "file" else "file")
+            assert store.send_agent_message("a", "b", "x-note", {})["id"] == last + 1
+        return
+    for other in ("file", "hybrid"):
+        with open_store(tmp_path / other, clock=clock, environ={"MILESTONE_BACKEND": other}) as store:
+            if by == "backup":
+                store.restore_coordination(str(tmp_path / "b.db"))
+            else:
+                store.import_coordination(str(tmp_path / "e.jsonl"))
+            assert store.send_agent_message("a", "b", "x-note", {})["id"] == last + 1
+    assert filled.send_agent_message("a", "b", "x-note", {})["id"] == last + 1
+    again = filled.restore_coordination(str(tmp_path / "b.db"))
+    assert again["rows"]["agent_messages"] == 0
+    assert filled.send_agent_message("a", "b", "x-note", {})["id"] == last + 2  # that one was given out since
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
+def test_an_export_makes_no_directory_but_for_itself(cli, directory, tmp_path):
+    assert cli("export-coordination", tmp_path / "deep" / "e.jsonl").status == 0
+    assert not directory.exists()
+    assert cli("export-coordination").status == 0
+    assert directory.stat().st_mode & 0o777 == 0o700 and (directory / ".gitignore").read_text() == "*\n"
+    assert (directory / "backups").stat().st_mode & 0o777 == 0o700
