@@ -56,6 +56,7 @@ def migrate(store: Storage, backend: str, dry_run: bool = False) -> Row:
 def _copy_to(store: Storage, engine: str, when: str) -> dict[str, int]:
     """Fill the new store and compare it with the old one; what an attempt before this left there is set aside."""
     target = store.open_other(engine, aside=os.path.join(store.directory, "backups", when + "-unfinished"))
+    target.warn = store.warn
     try:
         with target.transaction():
             copied = _fill(store, target)

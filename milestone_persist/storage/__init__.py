@@ -59,13 +59,8 @@ def open_engine(engine: str, directory: str, clock: Clock, environ: Mapping[str,
         given += (file,)
     storage: Storage = kind(*given)
     storage.engine = engine
-
-    def open_other(engine: str, file: str = "", aside: str = "") -> Storage:
-        other = open_engine(engine, directory, clock, environ, True, file, aside)
-        other.warn = storage.warn
-        return other
-
-    storage.open_other = open_other
+    storage.open_other = lambda engine, file="", aside="": open_engine(engine, directory, clock, environ, True, file,
+                                                                       aside)
     return storage
 
 
