@@ -229,6 +229,15 @@ def test_a_failed_import_into_an_empty_store_leaves_it_empty(other_times, tmp_pa
         assert other.list_milestones() == [] and files_of(tmp_path / "other") == {}
 
 
+def test_settings_are_kept_too_when_an_empty_store_is_restored(store, tmp_path):
+    backup = store.backup_coordination(str(tmp_path / "b.db"))["file"]
+    store.set_storage_config("message_retry_limit", "7")
+    kept = store.restore_coordination(backup)["kept"]
+    assert store.get_storage_config("message_retry_limit") == "3"
+    store.restore_coordination(kept)
+    assert store.get_storage_config("message_retry_limit") == "7"
+
+
 @WAYS
 def test_between_the_backup_and_the_replacing_nobody_can_write(other_times, tmp_path, monkeypatch, by):
     inside, plain = [], backups.backup_coordination

@@ -180,10 +180,26 @@ def test_a_name_that_is_no_text_and_a_second_record_are_left_out(store, active, 
 def test_what_is_no_file_is_never_replaced_by_a_record(store, active):
     (active / "folder.yaml").mkdir()
     (active / "link.yaml").symlink_to("nowhere")
-    for name in ("folder", "link"):
+    (active / "loop.yaml").symlink_to("loop.yaml")
+    for name in ("folder", "link", "loop"):
         with pytest.raises(StorageError, match=f"{name}.yaml is there and is no record of milestone '{name}'"):
             store.create_milestone_record(name, "x")
     assert listed(store) == {"first"}
+
+
+def test_records_that_cannot_be_looked_at_are_not_taken_for_removed(store, active, monkeypatch, dump):
+    before, plain = dump(), os.stat
+
+    def refuse(path, *rest, **more):
+        if str(path).endswith(".yaml"):
+            raise PermissionError(13, "Permission denied", path)
+        return plain(path, *rest, **more)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(StorageError, match=f"cannot read {active} .Permission denied.: make it readable"):
+        store.list_milestones()
+    monkeypatch.undo()
+    assert dump() == before
 
 
 def test_a_record_that_vanishes_while_it_is_exported_is_told(store, active, monkeypatch, tmp_path):
@@ -226,6 +242,16 @@ def test_unchanged_files_are_not_read_again(store, active, edit, monkeypatch):
     edit("active/café.yaml", "title: two")
     store.list_milestones()
     assert len([path for path in opened if str(path).endswith(".yaml")]) == 2  # before and under the lock
+
+
+def test_milestones_without_a_record_are_not_looked_for_one_by_one(store, active, monkeypatch, tmp_path):
+    for number in range(5):
+        store.register_agent(f"a{number}", "validation", f"ms-{number}", "validation-1")
+    looked, plain = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: looked.append(path) or plain(path))
+    assert ids(store.search_milestones("first")) == {"first"}
+    store.export_coordination(str(tmp_path / "e.jsonl"))
+    assert len(looked) <= 6
 
 
 def test_a_list_meets_a_deletion_between_looking_and_locking(store, active, connect, edit, monkeypatch):

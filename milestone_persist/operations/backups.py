@@ -95,10 +95,10 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
     try:
         with store.transaction():
             index_records(store)
-            if not _is_empty(store):
-                if only_if_empty:
-                    raise Refused("the store is not empty: --replace replaces all of it, after a backup")
+            if not only_if_empty:
                 kept = backup_coordination(store)["file"]
+            elif not _is_empty(store):
+                raise Refused("the store is not empty: --replace replaces all of it, after a backup")
             rows = fill()
             record_event(store, event, detail=os.path.abspath(file))
     except MilestoneError as error:

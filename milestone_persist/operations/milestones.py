@@ -7,7 +7,7 @@ from ..times import shift_time
 from ..values import check_range
 from .events import record_event
 from .membership import ensure_milestone
-from .records import archive_record, find_record, index_records, list_records, require_record, write_record
+from .records import archive_record, find_record, index_records, list_records, read_record, require_record, write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,16 +133,16 @@ def search_milestones(store: Storage, term: str) -> list[Row]:
         raise UsageError("TERM is empty: give a text to look for")
     wanted, found = term.casefold(), []
     for row in list_records(store):
-        text = _text_of(store, row["id"])
+        text = _text_of(store, row)
         lines = [line.strip() for line in text.splitlines() if wanted in line.casefold()]
         if lines or wanted in row["id"].casefold() or wanted in row["title"].casefold():
             found.append({"id": row["id"], "title": row["title"], "status": row["status"], "lines": lines})
     return found
 
 
-def _text_of(store: Storage, milestone_id: str) -> str:
+def _text_of(store: Storage, row: Row) -> str:
     try:
-        return find_record(store, milestone_id) or ""
+        return read_record(store, row)
     except StorageError:  # one file that cannot be read; the list has warned of it
         return ""
 

@@ -97,7 +97,7 @@ def _list_files(folder: str) -> Iterator[tuple[str, str]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.endswith(ENDING) and not entry.name.startswith(".") and entry.is_file():
+                if entry.name.endswith(ENDING) and not entry.name.startswith(".") and _is_file(entry):
                     stamp = stamp_of(entry.path)
                     if stamp:
                         yield entry.name, stamp
@@ -105,6 +105,15 @@ def _list_files(folder: str) -> Iterator[tuple[str, str]]:
         return
     except OSError as error:
         raise cannot_read(folder, error) from None
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        if entry.is_symlink():  # one that leads in a circle
+            return False
+        raise
 
 
 def stamp_of(full: str) -> str:

@@ -47,6 +47,8 @@ def find_record(store: Storage, milestone_id: str) -> str | None:
 
 def read_record(store: Storage, row: Row) -> str:
     """The record of a milestone whose row was just indexed; "" where it has none, StorageError where it is missing."""
+    if keeps_files(store) and not row["file_path"]:
+        return ""
     text = find_record(store, row["id"])
     if text is None and row["file_path"]:
         raise StorageError(f"the record of milestone {row['id']!r} is missing, it was {row['file_path']}: "
