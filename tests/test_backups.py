@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
+import warnings
 
 import pytest
 
-from milestone_persist import Refused, StorageError, UsageError, open_store
+from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
 from milestone_persist.operations import backups, undoing
 
 
@@ -328,3 +330,67 @@ def test_an_export_makes_no_directory_but_for_itself(cli, directory, tmp_path):
     assert cli("export-coordination").status == 0
     assert directory.stat().st_mode & 0o777 == 0o700 and (directory / ".gitignore").read_text() == "*\n"
     assert (directory / "backups").stat().st_mode & 0o777 == 0o700
+
+
+CALLS = ("replace", "rename", "link", "mkdir", "unlink", "fsync")
+
+
+def die_at(number):
+    """End this process, as kill -9 does, when it is about to change the file system for the n-th time."""
+    left = [number]
+
+    def wrap(plain):
+        def call(*given, **options):
+            left[0] -= 1
+            if left[0] == 0:
+                os._exit(9)
+            return plain(*given, **options)
+
+        return call
+
+    for name in CALLS:
+        setattr(os, name, wrap(getattr(os, name)))
+
+
+@pytest.mark.parametrize("place", ["backups/../../theirs", "../theirs", "backups/..", ""])
+@pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+def test_a_mark_that_came_from_elsewhere_moves_nothing(store, directory, tmp_path, place):
+    store.create_milestone_record("ms-1", "title: mine")
+    (tmp_path / "theirs" / "active").mkdir(parents=True)
+    (directory / "config" / "record-swap.txt").write_text(f"{place} active")
+    assert records_of(store) == {"ms-1": ("active", "title: mine")}
+    assert (tmp_path / "theirs" / "active").exists() and not (directory / "config" / "record-swap.txt").exists()
+
+
+@WAYS
+@pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+def test_killed_at_any_moment_it_is_done_whole_or_not_at_all(other_times, directory, tmp_path, clock, environ, by):
+    before, seen = records_of(other_times), []
+    other_times.close()
+    for number in range(1, 500):
+        place = tmp_path / f"killed-{number}"
+        shutil.copytree(directory, place)
+        child = os.fork()
+        if child == 0:
+            try:
+                with open_store(place, clock=clock, environ=environ) as store:
+                    die_at(number)
+                    bring_back(store, tmp_path, by)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with warnings.catch_warnings(), open_store(place, clock=clock, environ=environ) as store:
+            warnings.simplefilter("ignore", MilestoneWarning)
+            text = store.read_milestone_record("ms-2")
+            seen.append(records_of(store))
+            assert text == seen[-1]["ms-2"][1]
+            store.doctor()
+            store.create_milestone_record("ms-4", "more")  # nothing is in its way
+        shutil.rmtree(place)
+        if status == 0:
+            break
+        assert status == 9
+    after = {"ms-1": ("completed", "title: ms-1"), "ms-2": ("active", "title: ms-2")}
+    assert status == 0 and seen[-1] == after
+    assert all(state in (before, after) for state in seen)

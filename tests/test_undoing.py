@@ -25,7 +25,7 @@ def change_files(storage):
     write_file(storage, "active/old.yaml", b"changed")
     write_new(storage, "active/new.yaml", b"new")
     move_file(storage, "active/moved.yaml", "completed/moved.yaml")
-    set_aside(storage, "active", "nothing")
+    set_aside(storage, "active")
     write_file(storage, "active/last.yaml", b"last")
 
 

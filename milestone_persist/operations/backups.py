@@ -105,6 +105,7 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
         if kept is None:
             raise
         raise type(error)(f"{error}; everything is as it was, and a backup of it is {kept}") from None
+    index_records(store)  # which finishes what was begun with the record files
     return {"file": file, "rows": rows, "kept": kept}
 
 

@@ -17,6 +17,7 @@ from .record_files import (
     record_folder,
     stamp_of,
 )
+from .record_swap import finish_swap, is_swapped_out
 from .undoing import move_file, read_bytes, set_aside, write_file, write_new
 
 TYPE_CHECKING = False
@@ -154,8 +155,9 @@ def index_records(store: Storage, strict: bool = False) -> None:
     if not keeps_files(store):
         return
     changes = find_changes(store)
-    if changes.changed or changes.gone:
+    if changes.changed or changes.gone or is_swapped_out(store):
         with store.transaction("milestones"):
+            finish_swap(store)
             changes = find_changes(store)  # as they are when nobody else moves them
             for change in changes.changed:
                 _index_file(store, *change)
@@ -185,6 +187,8 @@ def _forget_file(store: Storage, milestone_id: str) -> None:
 
 def require_record(store: Storage, milestone_id: str) -> str:
     """The record's text; Refused names the nearest milestones."""
+    if is_swapped_out(store):  # by another process, or by one that was killed
+        index_records(store)
     text = find_record(store, milestone_id)
     if text is None:
         from .membership import suggest

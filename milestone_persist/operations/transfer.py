@@ -4,9 +4,8 @@ from __future__ import annotations
 from ..errors import UsageError
 from ..tables import TABLES
 from ..values import dump_json
-from .record_files import FOLDERS
+from .record_swap import swap_out
 from .records import index_records, keeps_files, place_records, read_record
-from .undoing import set_aside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def fill_store(store: Storage, rows_of: Callable[[str], Iterable[Row]], numbers:
     counts = {table: _insert_rows(store, table, rows_of(table)) for table in TABLES}
     store.settle_counters(numbers)
     if replace and keeps_files(store):
-        set_aside(store, *FOLDERS)
+        swap_out(store)
     place_records(store)
     return counts
 

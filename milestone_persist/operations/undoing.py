@@ -59,10 +59,8 @@ def move_file(store: Storage, old: str, new: str) -> None:
     store.undo.append(lambda: os.replace(after, before))
 
 
-def set_aside(store: Storage, *paths: str) -> str:
-    """Move files and folders of the data directory, as far as they are there, to a new folder below backups/: which."""
+def set_aside(store: Storage, path: str) -> str:
+    """Move a file or folder of the data directory to a new folder below backups/: which."""
     place = os.path.join("backups", stamp(store))
-    for path in paths:
-        if os.path.lexists(os.path.join(store.directory, path)):
-            move_file(store, path, os.path.join(place, path))
+    move_file(store, path, os.path.join(place, path))
     return os.path.join(store.directory, place)
