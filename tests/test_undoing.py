@@ -1,8 +1,10 @@
 """Files that a transaction writes and moves: as they were if it fails, and durable before it has succeeded."""
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
 
 import pytest
 
@@ -104,6 +106,45 @@ def steps(monkeypatch):
 
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="tells files by /proc")
 BOTH = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+
+
+@pytest.mark.parametrize("code, refused", [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
+def test_a_file_system_that_cannot_sync_folders_is_used_all_the_same(tmp_path, monkeypatch, code, refused):
+    sync = os.fsync
+
+    def fail(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    if refused:
+        with pytest.raises(StorageError, match="cannot write"):
+            write_whole(str(tmp_path / "x"), b"x")
+    else:
+        write_whole(str(tmp_path / "new" / "x"), b"x")
+
+
+@LOCAL
+def test_a_file_that_was_written_but_is_not_durable_is_put_back(storage, directory, monkeypatch):
+    write_whole(str(directory / "active" / "x.yaml"), b"mine")
+    rename, sync = os.replace, os.fsync
+
+    def fail(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    def rename_and_break(old, new):
+        rename(old, new)
+        monkeypatch.setattr(os, "fsync", fail)
+
+    with pytest.raises(StorageError, match="Input/output error"), storage.transaction():
+        monkeypatch.setattr(os, "replace", rename_and_break)
+        try:
+            write_file(storage, "active/x.yaml", b"theirs")
+        finally:
+            monkeypatch.setattr(os, "replace", rename)
+            monkeypatch.setattr(os, "fsync", sync)
+    assert files(directory) == {"active/x.yaml": b"mine"}
 
 
 @needs_proc

@@ -22,8 +22,8 @@ def write_file(store: Storage, path: str, data: bytes) -> None:
     before = read_bytes(full)
     if before is None:
         return write_new(store, path, data)
-    write_whole(full, data)
     store.undo.append(lambda: write_whole(full, before))
+    write_whole(full, data)
 
 
 def write_new(store: Storage, path: str, data: bytes) -> None:

@@ -86,10 +86,15 @@ def make_folder(path: str) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Make what was created, renamed or removed in a folder durable."""
+    """Make what was created, renamed or removed in a folder durable, if its file system can be asked to."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        import errno
+
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 
