@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 
+from ..storage.directory import cannot_write, move_whole
 from .events import record_event
 from .record_files import FOLDERS
 from .undoing import move_file, read_bytes, stamp, write_new
@@ -31,16 +32,20 @@ def is_swapped_out(store: Storage) -> bool:
 
 
 def finish_swap(store: Storage) -> None:
-    """After a swap whose transaction was committed, forget it; else undo it. Within the caller's transaction."""
-    place, *there = (read_bytes(os.path.join(store.directory, MARK)) or b"").decode("utf-8", "replace").split(" ")
-    if not is_swapped_out(store):
+    """After a swap whose transaction was committed, forget it; else undo it. The transaction may fail."""
+    path = os.path.join(store.directory, MARK)
+    data = read_bytes(path)
+    if data is None:
         return
-    if _is_ours(place) and not store.execute("SELECT 1 AS done FROM events WHERE event = :event AND detail = :place",
-                         {"event": DONE, "place": place}):
-        for folder in FOLDERS:
-            _put_back(store, place, folder, folder in there)
-        store.warn("whoever was replacing all records was killed: the old ones are there again")
-    os.unlink(os.path.join(store.directory, MARK))
+    place, *there = data.decode("utf-8", "replace").split(" ")
+    try:
+        if _is_ours(place) and not _is_done(store, place):
+            for folder in FOLDERS:
+                _put_back(store.directory, place, folder, folder in there)
+            store.warn("whoever was replacing all records was killed: the old ones are there again")
+        os.unlink(path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
 
 
 def _is_ours(place: str) -> bool:
@@ -49,11 +54,16 @@ def _is_ours(place: str) -> bool:
     return parent == "backups" and not name.startswith(".")
 
 
-def _put_back(store: Storage, place: str, folder: str, was_there: bool) -> None:
+def _is_done(store: Storage, place: str) -> bool:
+    return bool(store.execute("SELECT 1 AS done FROM events WHERE event = :event AND detail = :place",
+                              {"event": DONE, "place": place}))
+
+
+def _put_back(directory: str, place: str, name: str, was_there: bool) -> None:
     """Give a folder its old files; those written meanwhile are kept beside where these were."""
-    old = os.path.join(place, folder)
-    is_moved = os.path.lexists(os.path.join(store.directory, old))
-    if (is_moved or not was_there) and os.path.lexists(os.path.join(store.directory, folder)):
-        move_file(store, folder, os.path.join(place, "unfinished", folder))
+    folder, old = os.path.join(directory, name), os.path.join(directory, place, name)
+    is_moved = os.path.lexists(old)
+    if (is_moved or not was_there) and os.path.lexists(folder):
+        move_whole(folder, os.path.join(directory, place, "unfinished", name))
     if is_moved:
-        move_file(store, old, folder)
+        move_whole(old, folder)
