@@ -3,18 +3,20 @@ from __future__ import annotations
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _CAPITALS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _LONGEST = 200  # of the 255 bytes a file name may have
 _MARK = "~"  # ends the part of the id that a cut name keeps
 
 
-def file_name_of(name: str, keep_case: bool = False, longest: int = _LONGEST) -> str:
+def file_name_of(name: str, keep_case: bool = False, longest: int = _LONGEST, spelled: bool = False) -> str:
     """The file name of an id: itself where that is safe, else with %xx for each byte that is not.
 
     keep_case: leave capitals as they are, for names that people write; else no two ids share a name even where
     the file system does not tell `A` from `a`
     longest: bytes the name may have, at least 80
+    spelled: write every byte as %xx: no name made without this is the same
     """
-    safe = _PLAIN | _CAPITALS if keep_case else _PLAIN
+    safe = frozenset() if spelled else _PLAIN | _CAPITALS if keep_case else _PLAIN
     plain = "".join(c if c in safe else "".join("%%%02x" % byte for byte in c.encode()) for c in name)
     if plain.startswith("."):
         plain = "%2e" + plain[1:]
@@ -33,6 +35,8 @@ def name_of_file(file_name: str) -> str | None:
         data, rest = b"", file_name
         while rest:
             head, percent, tail = rest.partition("%")
+            if percent and (len(tail) < 2 or not set(tail[:2]) <= _HEXADECIMAL):
+                return None
             data += head.encode() + (bytes([int(tail[:2], 16)]) if percent else b"")
             rest = tail[2:]
         return data.decode()

@@ -486,7 +486,7 @@ class Operations:
         """
 
     def restore_coordination(self, file: str) -> Row:
-        """Replace everything in the store by a backup; what was there is backed up first.
+        """Replace everything in the store by a backup, records included; what was there is backed up first.
 
         file: a file that backup_coordination wrote
         """
@@ -498,7 +498,7 @@ class Operations:
         """
 
     def import_coordination(self, file: str, *, replace: bool = False) -> Row:
-        """Read what export_coordination wrote into an empty store.
+        """Read what export_coordination wrote into an empty store, whole or not at all.
 
         file: a file that export_coordination wrote
         replace: replace everything there is; it is backed up first

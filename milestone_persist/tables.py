@@ -15,6 +15,7 @@ TABLES = {
     "agent_coordination_config": ("key",),
     "events": ("id",),
 }
+NUMBERED = ("agent_messages", "agent_health_log", "events")  # whose rows the database numbers
 
 
 def read_columns() -> dict[str, set[str]]:

@@ -3,12 +3,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
+import warnings
 
 import pytest
+from conftest import size
 
-from milestone_persist import Refused, StorageError, UsageError, open_store
-from milestone_persist.operations import backups
+from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
+from milestone_persist.operations import backups, undoing
 
 
 @pytest.fixture
@@ -23,6 +26,11 @@ def filled(store, clock):
 
 def exported(store, tmp_path, name):
     return (tmp_path / store.export_coordination(str(tmp_path / name))["file"]).read_text()
+
+
+def rows_of(export):
+    """The lines of an export without its end and without the note that the rows were brought here."""
+    return [line for line in export.splitlines()[:-1] if '"event":"store_' not in line]
 
 
 def test_a_backup_is_a_database_with_everything_in_it(filled, tmp_path):
@@ -42,8 +50,7 @@ def test_restoring_puts_everything_back_and_keeps_what_was_there(filled, tmp_pat
     filled.save_agent_state("a", "k", "changed")
     filled.update_milestone_record("ms-1", "title: changed")
     told = filled.restore_coordination(backup)
-    after = exported(filled, tmp_path, "after.jsonl").splitlines()
-    assert [line for line in after if '"store_restored"' not in line] == before.splitlines()
+    assert rows_of(exported(filled, tmp_path, "after.jsonl")) == rows_of(before)
     filled.restore_coordination(told["kept"])
     assert filled.load_agent_state("a", "k") == "changed"
     assert filled.read_milestone_record("ms-1") == "title: changed"
@@ -87,14 +94,14 @@ def test_a_backup_that_fails_leaves_no_file(filled, tmp_path, monkeypatch):
 
 def test_an_export_is_json_lines_that_any_backend_reads(filled, tmp_path, clock):
     text = exported(filled, tmp_path, "e.jsonl")
-    lines = [json.loads(line) for line in text.splitlines()]
-    assert lines[0] == {"format": "milestone_persist", "version": 1}
-    assert {line["table"] for line in lines[1:]} >= {"milestones", "agent_registry", "agent_state", "agent_messages"}
+    head, *lines, end = [json.loads(line) for line in text.splitlines()]
+    assert head == {"format": "milestone_persist", "version": 1}
+    assert {line["table"] for line in lines} >= {"milestones", "agent_registry", "agent_state", "agent_messages"}
+    assert sum(end["rows"].values()) == len(lines) and end["last_numbers"]["agent_messages"] == 1
     for backend in ("file", "hybrid", "database"):
         with open_store(tmp_path / backend, clock=clock, environ={"MILESTONE_BACKEND": backend}) as other:
             other.import_coordination(str(tmp_path / "e.jsonl"))
-            again = exported(other, tmp_path, f"{backend}.jsonl").splitlines()
-            assert [line for line in again if '"store_imported"' not in line] == text.splitlines()
+            assert rows_of(exported(other, tmp_path, f"{backend}.jsonl")) == rows_of(text)
             assert other.read_milestone_record("ms-1") == "title: 'one'\n\n"
             assert other.send_agent_message("a", "b", "x-note", {})["id"] > 1
 
@@ -131,6 +138,262 @@ def test_importing_into_a_store_that_is_not_empty(filled, tmp_path):
 def test_a_file_that_is_no_export_is_refused_and_changes_nothing(store, tmp_path, dump, text):
     before = dump()
     (tmp_path / "e.jsonl").write_text(text)
-    with pytest.raises(UsageError, match="is no export"):
+    with pytest.raises(UsageError, match="is no (whole )?export"):
         store.import_coordination(str(tmp_path / "e.jsonl"))
     assert dump() == before
+
+
+def end_of(store, tmp_path, name):
+    return json.loads(exported(store, tmp_path, name).splitlines()[-1])
+
+
+@pytest.fixture
+def other_times(store, tmp_path):
+    """A store with ms-1 completed, as a backup and an export tell of it; since then it has changed in every way."""
+    for name in ("ms-1", "ms-2"):
+        store.create_milestone_record(name, f"title: {name}")
+    store.delete_milestone_record("ms-1")
+    store.backup_coordination(str(tmp_path / "b.db"))
+    store.export_coordination(str(tmp_path / "e.jsonl"))
+    store.create_milestone_record("ms-3", "title: new")
+    store.update_milestone_record("ms-2", "title: changed")
+    return store
+
+
+def bring_back(store, tmp_path, by):
+    return (store.restore_coordination(str(tmp_path / "b.db")) if by == "restore" else
+            store.import_coordination(str(tmp_path / "e.jsonl"), replace=True))
+
+
+WAYS = pytest.mark.parametrize("by", ["restore", "import"])
+
+
+def records_of(store):
+    return {row["id"]: (row["status"], store.read_milestone_record(row["id"])) for row in store.list_milestones()}
+
+
+def files_of(directory):
+    return {path.relative_to(directory): path.read_text() for folder in ("active", "completed")
+            for path in (directory / folder).glob("*")}
+
+
+@WAYS
+def test_records_are_replaced_with_the_rows(other_times, directory, tmp_path, backend, by):
+    if backend in ("file", "hybrid"):
+        (directory / "completed" / "ms-1.yaml").rename(directory / "active" / "ms-1.yaml")  # it would count
+        (directory / "active" / "by hand.yaml").write_text("title: by hand")
+    now = records_of(other_times)
+    kept = bring_back(other_times, tmp_path, by)["kept"]
+    assert records_of(other_times) == {"ms-1": ("completed", "title: ms-1"), "ms-2": ("active", "title: ms-2")}
+    other_times.restore_coordination(kept)
+    assert records_of(other_times) == now
+
+
+@WAYS
+@pytest.mark.parametrize("fault", ["a row", "the last event", "a record"])
+def test_a_failure_on_the_way_changes_nothing_and_names_the_backup(other_times, directory, tmp_path, dump, monkeypatch,
+                                                                   backend, by, fault):
+    before, files, storage = dump(), files_of(directory), other_times._storage()
+    plain, written = storage.execute, undoing.write_whole
+
+    def refuse(sql, params={}):
+        text = {"a row": "INSERT INTO milestones (", "the last event": "INSERT INTO events ("}.get(fault)
+        if text and sql.startswith(text) and params.get("id", "ms-2") == "ms-2":
+            raise UsageError("refused by the database: for the test")
+        return plain(sql, params)
+
+    def fill_disk(path, data, replace=True):
+        if path.endswith("ms-2.yaml"):
+            raise StorageError(f"cannot write {path}: for the test")
+        written(path, data, replace)
+
+    if fault == "a record":
+        if backend in ("database", "postgresql"):  # records are rows there
+            return
+        monkeypatch.setattr(undoing, "write_whole", fill_disk)
+    else:
+        monkeypatch.setattr(storage, "execute", refuse)
+    with pytest.raises((UsageError, StorageError), match="for the test; everything is as it was, and a backup") as told:
+        bring_back(other_times, tmp_path, by)
+    monkeypatch.undo()
+    assert str(directory / "backups") in str(told.value)
+    assert fault != "a row" or "milestones ms-2: " in str(told.value)
+    assert (dump(), files_of(directory)) == (before, files)
+
+
+def test_a_failed_import_into_an_empty_store_leaves_it_empty(other_times, tmp_path, clock, environ, backend):
+    spoilt = (tmp_path / "e.jsonl").read_text().replace('"milestone_created"', '""')
+    (tmp_path / "e.jsonl").write_text(spoilt)
+    if backend == "postgresql":
+        environ = {**environ, "MILESTONE_DATABASE_SCHEMA": f"test_{os.urandom(6).hex()}"}
+    with open_store(tmp_path / "other", clock=clock, environ=environ) as other:
+        with pytest.raises(UsageError, match="events 1: refused by the database"):
+            other.import_coordination(str(tmp_path / "e.jsonl"))
+        assert other.list_milestones() == [] and files_of(tmp_path / "other") == {}
+
+
+def test_settings_are_kept_too_when_an_empty_store_is_restored(store, tmp_path):
+    backup = store.backup_coordination(str(tmp_path / "b.db"))["file"]
+    store.set_storage_config("message_retry_limit", "7")
+    kept = store.restore_coordination(backup)["kept"]
+    assert store.get_storage_config("message_retry_limit") == "3"
+    store.restore_coordination(kept)
+    assert store.get_storage_config("message_retry_limit") == "7"
+
+
+@WAYS
+def test_between_the_backup_and_the_replacing_nobody_can_write(other_times, tmp_path, monkeypatch, by):
+    inside, plain = [], backups.backup_coordination
+
+    def note(store):
+        done = plain(store)
+        inside.append(store.depth > 0)  # the lock that it had is still held
+        return done
+
+    monkeypatch.setattr(backups, "backup_coordination", note)
+    bring_back(other_times, tmp_path, by)
+    assert inside == [True]
+
+
+def test_whether_a_store_is_empty_is_asked_under_the_lock(store, tmp_path, monkeypatch):
+    store.export_coordination(str(tmp_path / "e.jsonl"))
+    asked, plain = [], backups.count_rows
+    monkeypatch.setattr(backups, "count_rows", lambda store: asked.append(store.depth) or plain(store))
+    store.import_coordination(str(tmp_path / "e.jsonl"))
+    assert asked and 0 not in asked
+
+
+def test_records_written_by_hand_make_a_store_full(store, directory, tmp_path, backend):
+    store.export_coordination(str(tmp_path / "e.jsonl"))
+    (directory / "active").mkdir()
+    (directory / "active" / "by hand.yaml").write_text("title: by hand")
+    if backend in ("file", "hybrid"):
+        with pytest.raises(Refused, match="the store is not empty"):
+            store.import_coordination(str(tmp_path / "e.jsonl"))
+    assert (directory / "active" / "by hand.yaml").exists()
+
+
+@pytest.mark.parametrize("cut", ["all but the head", "the end", "a row", "half a line", "none, but more follows",
+                                 "the head", "a number"])
+def test_an_export_that_is_not_whole_is_refused(filled, tmp_path, dump, cut):
+    lines, before = exported(filled, tmp_path, "e.jsonl").splitlines(), dump()
+    spoilt = lines[-1].replace('"agent_messages":1', '"agent_messages":-1')
+    kept = {"all but the head": lines[:1], "the end": lines[:-1], "a row": [*lines[:1], *lines[2:]],
+            "half a line": [*lines[:-1], lines[-1][:30]], "none, but more follows": [*lines, lines[1]],
+            "the head": lines[1:], "a number": [*lines[:-1], spoilt]}
+    (tmp_path / "cut.jsonl").write_text("\n".join(kept[cut]) + "\n")
+    with pytest.raises(UsageError, match="is no (whole )?export of export_coordination"):
+        filled.import_coordination(str(tmp_path / "cut.jsonl"), replace=True)
+    assert dump() == before
+
+
+def test_a_path_of_a_file_is_no_part_of_an_export(filled, tmp_path, dump):
+    text = exported(filled, tmp_path, "e.jsonl").replace('"file_path":null', '"file_path":"../secret.yaml"')
+    (tmp_path / "e.jsonl").write_text(text)
+    with pytest.raises(UsageError, match="is no export"):
+        filled.import_coordination(str(tmp_path / "e.jsonl"), replace=True)
+
+
+@pytest.mark.parametrize("by", ["backup", "export", "migration"])
+def test_no_number_is_given_out_twice(filled, tmp_path, clock, environ, directory, backend, by):
+    last = max(filled.send_agent_message("a", "b", "x-note", {})["id"] for _ in range(3))
+    storage = filled._storage()
+    with storage.transaction():
+        storage.execute("DELETE FROM agent_messages")
+    filled.backup_coordination(str(tmp_path / "b.db"))
+    assert end_of(filled, tmp_path, "e.jsonl")["last_numbers"]["agent_messages"] == last
+    if by == "migration":
+        if backend == "postgresql":
+            bare = {key: value for key, value in environ.items() if key.startswith("MILESTONE_DATABASE")}
+        else:
+            bare = {}
+        with open_store(directory, clock=clock, environ=bare) as store:
+            store.migrate_storage_backend("hybrid" if backend == "file" else "file")
+            assert store.send_agent_message("a", "b", "x-note", {})["id"] == last + 1
+        return
+    for other in ("file", "hybrid"):
+        with open_store(tmp_path / other, clock=clock, environ={"MILESTONE_BACKEND": other}) as store:
+            if by == "backup":
+                store.restore_coordination(str(tmp_path / "b.db"))
+            else:
+                store.import_coordination(str(tmp_path / "e.jsonl"))
+            assert store.send_agent_message("a", "b", "x-note", {})["id"] == last + 1
+    assert filled.send_agent_message("a", "b", "x-note", {})["id"] == last + 1
+    again = filled.restore_coordination(str(tmp_path / "b.db"))
+    assert again["rows"]["agent_messages"] == 0
+    assert filled.send_agent_message("a", "b", "x-note", {})["id"] == last + 2  # that one was given out since
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
+def test_an_export_makes_no_directory_but_for_itself(cli, directory, tmp_path):
+    assert cli("export-coordination", tmp_path / "deep" / "e.jsonl").status == 0
+    assert not directory.exists()
+    assert cli("export-coordination").status == 0
+    assert directory.stat().st_mode & 0o777 == 0o700 and (directory / ".gitignore").read_text() == "*\n"
+    assert (directory / "backups").stat().st_mode & 0o777 == 0o700
+
+
+CALLS = ("replace", "rename", "link", "mkdir", "unlink", "fsync")
+
+
+def die_at(number):
+    """End this process, as kill -9 does, when it is about to change the file system for the n-th time."""
+    left = [number]
+
+    def wrap(plain):
+        def call(*given, **options):
+            left[0] -= 1
+            if left[0] == 0:
+                os._exit(9)
+            return plain(*given, **options)
+
+        return call
+
+    for name in CALLS:
+        setattr(os, name, wrap(getattr(os, name)))
+
+
+@pytest.mark.parametrize("place", ["backups/../../theirs", "../theirs", "backups/..", ""])
+@pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+def test_a_mark_that_came_from_elsewhere_moves_nothing(store, directory, tmp_path, place):
+    store.create_milestone_record("ms-1", "title: mine")
+    (tmp_path / "theirs" / "active").mkdir(parents=True)
+    (directory / "config" / "record-swap.txt").write_text(f"{place} active")
+    assert records_of(store) == {"ms-1": ("active", "title: mine")}
+    assert (tmp_path / "theirs" / "active").exists() and not (directory / "config" / "record-swap.txt").exists()
+
+
+@WAYS
+@pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+def test_killed_at_any_moment_it_is_done_whole_or_not_at_all(other_times, directory, tmp_path, clock, environ, by):
+    before, seen = records_of(other_times), []
+    other_times.close()
+    for number in range(1, 500, size(4, 1)):
+        place = tmp_path / f"killed-{number}"
+        shutil.copytree(directory, place)
+        child = os.fork()
+        if child == 0:
+            try:
+                with open_store(place, clock=clock, environ=environ) as store:
+                    die_at(number)
+                    bring_back(store, tmp_path, by)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with warnings.catch_warnings(), open_store(place, clock=clock, environ=environ) as store:
+            warnings.simplefilter("ignore", MilestoneWarning)
+            with pytest.raises(Refused, match="has a record already"):
+                store.create_milestone_record("ms-2", "this undoes its own transaction only")
+            text = store.read_milestone_record("ms-2")
+            seen.append(records_of(store))
+            assert text == seen[-1]["ms-2"][1]
+            store.doctor()
+            store.create_milestone_record("ms-4", "more")  # nothing is in its way
+        shutil.rmtree(place)
+        if status == 0:
+            break
+        assert status == 9
+    after = {"ms-1": ("completed", "title: ms-1"), "ms-2": ("active", "title: ms-2")}
+    assert status == 0 and seen[-1] == after
+    assert all(state in (before, after) for state in seen)

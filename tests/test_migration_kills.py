@@ -51,10 +51,12 @@ class Machine:
         return status, out.getvalue().decode(), err.getvalue().decode()
 
     def export(self):
-        """The lines of an export, but for what the agent `late` and its session have done, and the record changed."""
+        """The rows of an export, but for what the agent `late` and its session have done, and the record changed."""
         path = self.directory.parent / f"{os.urandom(4).hex()}.jsonl"
         self.call("export-coordination", str(path))
-        return [line for line in path.read_text().splitlines() if not LATE.search(line)]
+        *rows, counts = path.read_text().splitlines()
+        assert "last_numbers" in counts  # which count what is late, too
+        return [line for line in rows if not LATE.search(line)]
 
     def words(self):
         """What the settings say is fixed, and in use."""

@@ -54,7 +54,7 @@ def test_deleting_moves_it_to_completed(store, directory):
     for change in (lambda: store.delete_milestone_record("ms-1"), lambda: store.update_milestone_record("ms-1", "x")):
         with pytest.raises(Refused, match="was deleted"):
             change()
-    with pytest.raises(Refused, match="has a record already"):
+    with pytest.raises(Refused, match="was deleted, and its record is kept: take another id"):
         store.create_milestone_record("ms-1", "again")
 
 

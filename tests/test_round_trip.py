@@ -8,6 +8,7 @@ import pytest
 from conftest import size
 
 from milestone_persist import StorageError, open_store
+from milestone_persist.tables import TABLES
 
 MILESTONES, AGENTS, MESSAGES, KEYS = size((120, 100, 1_000, 250), (120, 500, 20_000, 5_000))
 WHEN = "2026-01-01 00:00:00.000"
@@ -18,7 +19,7 @@ LEGS = [("hybrid", False, False), ("database", False, False), ("database", True,
 
 
 def make_rows():
-    """An export of a large store, as export_coordination would write it."""
+    """The rows of a large store."""
     for n in range(MILESTONES):
         yield "milestones", {"id": f"MS-{n}", "title": f"t{n}", "data": f"title: t{n}\n", "created_at": WHEN,
                              "updated_at": WHEN}
@@ -63,7 +64,7 @@ class Writer(threading.Thread):
 
 def export(store, path):
     """The lines of an export without what the writers, and moving itself, added."""
-    lines = open_lines(store.export_coordination(str(path))["file"])
+    lines = open_lines(store.export_coordination(str(path))["file"])[:-1]  # the last counts those too
     return [line for line in lines if "writer" not in line]
 
 
@@ -75,7 +76,11 @@ def open_lines(path):
 def test_everything_comes_back_and_no_confirmed_write_is_lost(tmp_path, postgresql_environ):
     directory, source = tmp_path / "data", tmp_path / "source.jsonl"
     rows = [{"table": table, "row": row} for table, row in make_rows()]
-    source.write_text("\n".join(map(json.dumps, [{"format": "milestone_persist", "version": 1}, *rows])) + "\n")
+    numbers = {"agent_messages": MESSAGES, "agent_health_log": 0, "events": 0}
+    source.write_text("\n".join(map(json.dumps, [
+        {"format": "milestone_persist", "version": 1}, *rows,
+        {"last_numbers": numbers, "rows": {table: sum(row["table"] == table for row in rows) for table in TABLES}},
+    ])) + "\n")
     with open_store(directory, environ={"MILESTONE_BACKEND": "file", "SESSION_ID": "execution-writer"}) as store:
         store.import_coordination(str(source))
         store.save_agent_state("writer", "first", "x")

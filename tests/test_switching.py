@@ -294,15 +294,18 @@ def test_empty_folders_are_left_where_they_are(machine):
 def test_a_record_that_changed_on_its_way_is_noticed(machine, monkeypatch, end):
     if end == "hybrid":
         machine.call("migrate-storage-backend", "database")
-    name, change = ("place_record", lambda store, row: None) if end == "hybrid" else ("read_rows", lambda *given: [])
+    name, change = ("place_record", lambda *given: None) if end == "hybrid" else ("read_rows", lambda *given: [])
     with monkeypatch.context() as patched:
         patched.setattr(migration, name, change)
         status, _, err = machine.attempt("migrate-storage-backend", end)
-    assert status == 3 and f"the copy on the {end} backend differs from the original: nothing was moved" in err
+    assert status == 3 and ("the copy on the hybrid backend differs from the original: nothing was moved" in err
+                            or "the record of milestone 'ms-1' is missing" in err)
+    assert machine.words()[1] != end
     assert machine.call("read-milestone-record", "ms-1") == "title: first"
 
 
 def test_an_old_store_below_backups_can_be_restored(machine):
+    machine.call("migrate-storage-backend", "database")
     machine.call("save-agent-state", "a", "k", "old")
     machine.call("migrate-storage-backend", "file")
     machine.call("save-agent-state", "a", "k", "new")

@@ -8,10 +8,12 @@ from ..storage.directory import move_files
 from ..storage.selection import FIXED, database_url, engine_in_use, fix_backend, name_place, read_word
 from ..storage.switching import SAME_FILE, finish_switch, mark_copy, mark_retired, read_mark, remove_mark
 from ..vocabulary import BACKENDS, check_word
-from .backups import stamp, write_export
 from .events import append_line
-from .records import FOLDERS, keeps_files, place_record
-from .transfer import clear_rows, copy_rows, count_rows, digest_rows, prepare_source, read_rows
+from .exports import write_export
+from .record_files import FOLDERS, find_places
+from .records import keeps_files, place_record
+from .transfer import copy_rows, count_rows, digest_rows, prepare_source, read_rows
+from .undoing import stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +73,9 @@ def _set_records_aside(store: Storage, name: str) -> None:
         path = os.path.join(store.directory, folder)
         try:
             if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
-                move_files(store.directory, (folder,), os.path.join(store.directory, "backups", name))
+                place = os.path.join(store.directory, "backups", name)
+                move_files(store.directory, (folder,), place)
+                store.warn(f"what lay in {folder}/ was not in use: it is kept in {place}")
         except OSError as error:
             raise StorageError(f"cannot move {path} out of the way ({error.strerror}): move away what is in it first; "
                                "nothing was moved") from None
@@ -80,10 +84,12 @@ def _set_records_aside(store: Storage, name: str) -> None:
 def _copy_to(store: Storage, engine: str, when: str) -> dict[str, int]:
     """Fill the new store and compare it with the old one; what an attempt before this left there is set aside."""
     target = store.open_other(engine, aside=os.path.join(store.directory, "backups", when + "-unfinished"))
+    target.warn = store.warn
     try:
         with target.transaction():
-            _make_empty(store, target)
-            copied = copy_rows(store, target)
+            replace = _is_left_over(store, target)
+            target.execute("DELETE FROM agent_coordination_config")
+            copied = copy_rows(store, target, replace)
             mark_copy(target, store.engine, when)
         _require_equal(digest_rows(store), digest_rows(target), engine)
     finally:
@@ -91,17 +97,16 @@ def _copy_to(store: Storage, engine: str, when: str) -> dict[str, int]:
     return copied
 
 
-def _make_empty(store: Storage, target: Storage) -> None:
-    """Clear what this directory has left there; a store that holds the rows of others is left alone."""
+def _is_left_over(store: Storage, target: Storage) -> bool:
+    """Whether a store holds what this directory has left there; Refused if it holds the rows of others."""
     mark = read_mark(target)
     if mark and mark.place != name_place(mark.engine, store.directory):
         raise Refused(f"the {target.engine} store holds what belongs to {mark.directory}: nothing was moved; "
                       "name another schema in MILESTONE_DATABASE_SCHEMA, or another database")
-    if mark:  # it was retired, or its copy was not finished
-        clear_rows(target)
-    elif any(number for table, number in count_rows(target).items() if table != "agent_coordination_config"):
+    if not mark and any(number for table, number in count_rows(target).items()
+                        if table != "agent_coordination_config"):
         raise Refused(f"the {target.engine} store is not empty: empty it first, or take another database")
-    target.execute("DELETE FROM agent_coordination_config")
+    return bool(mark)  # it was retired, or its copy was not finished
 
 
 def _move_records(store: Storage, old: str, new: str) -> dict[str, int]:
@@ -110,9 +115,10 @@ def _move_records(store: Storage, old: str, new: str) -> dict[str, int]:
     rows = [row for row in read_rows(store, "milestones") if row["data"]]
     try:
         store.engine = new  # records are kept as the new backend keeps them
+        places = find_places(store) if keeps_files(store) else {}
         for row in rows:
             if keeps_files(store):
-                place_record(store, row)
+                place_record(store, row, places.get(row["id"], {}))
             else:
                 store.execute("UPDATE milestones SET data = :data, file_path = NULL, file_stamp = NULL "
                               "WHERE id = :id", row)

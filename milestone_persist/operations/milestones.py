@@ -1,16 +1,18 @@
 """Milestones: their records, what is known of them, and leases on them."""
 from __future__ import annotations
 
-from ..errors import Refused, UsageError
+from ..errors import Refused, StorageError, UsageError
 from ..registry import operation
 from ..times import shift_time
 from ..values import check_range
 from .events import record_event
 from .membership import ensure_milestone
-from .records import archive_record, find_record, index_records, list_records, require_record, write_record
+from .records import archive_record, find_record, index_records, list_records, read_record, require_record, write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..storage.interface import Row, Storage
 
 GROUP = "Milestones"
@@ -30,6 +32,9 @@ def create_milestone_record(store: Storage, milestone_id: str, text: str) -> Row
     _require_text(text)
     with store.transaction("milestones"):
         index_records(store)
+        if _is_archived(store, milestone_id):
+            raise Refused(f"milestone {milestone_id!r} is completed or was deleted, and its record is kept: "
+                          "take another id")
         if find_record(store, milestone_id) is not None:
             raise Refused(f"milestone {milestone_id!r} has a record already: update_milestone_record changes it")
         ensure_milestone(store, milestone_id)
@@ -77,9 +82,14 @@ def _store_record(store: Storage, milestone_id: str, text: str, event: str) -> R
 
 
 def _refuse_archived(store: Storage, milestone_id: str) -> None:
+    if _is_archived(store, milestone_id):
+        raise Refused(f"milestone {milestone_id!r} is completed or was deleted (read_milestone_record prints its "
+                      "record): nothing was changed")
+
+
+def _is_archived(store: Storage, milestone_id: str) -> bool:
     rows = store.execute("SELECT archived_at FROM milestones WHERE id = :id", {"id": milestone_id})
-    if rows and rows[0]["archived_at"]:
-        raise Refused(f"milestone {milestone_id!r} was deleted (its record is kept as completed): nothing was changed")
+    return bool(rows and rows[0]["archived_at"])
 
 
 @operation(text="record_written")
@@ -108,7 +118,6 @@ def list_milestones(store: Storage, status: str = "all") -> list[Row]:
 
     Example: list_milestones active
     """
-    index_records(store)
     return list_records(store, None if status == "all" else status)
 
 
@@ -122,14 +131,20 @@ def search_milestones(store: Storage, term: str) -> list[Row]:
     """
     if not term:
         raise UsageError("TERM is empty: give a text to look for")
-    index_records(store)
     wanted, found = term.casefold(), []
     for row in list_records(store):
-        text = find_record(store, row["id"]) or ""
+        text = _text_of(store, row)
         lines = [line.strip() for line in text.splitlines() if wanted in line.casefold()]
         if lines or wanted in row["id"].casefold() or wanted in row["title"].casefold():
             found.append({"id": row["id"], "title": row["title"], "status": row["status"], "lines": lines})
     return found
+
+
+def _text_of(store: Storage, row: Row) -> str:
+    try:
+        return read_record(store, row)
+    except StorageError:  # one file that cannot be read; the list has warned of it
+        return ""
 
 
 @operation(text="analytics", creates=False)
@@ -138,16 +153,23 @@ def get_milestone_analytics(store: Storage) -> Row:
 
     Example: get_milestone_analytics
     """
-    index_records(store)
+    milestones = list_records(store)
     with store.snapshot():
         return {
-            "milestones": _count(store, "milestones", "status"),
-            "priorities": _count(store, "milestones", "priority"),
+            "milestones": _count_words(row["status"] for row in milestones),
+            "priorities": _count_words(row["priority"] for row in milestones),
             "sessions": _count(store, "coordination_sessions", "status"),
             "operations": _count(store, "coordination_sessions", "operation_type"),
             "agents": _count(store, "agent_registry", "status"),
             "messages": {"total": store.execute("SELECT count(*) AS n FROM agent_messages")[0]["n"]},
         }
+
+
+def _count_words(words: Iterable[str]) -> Row:
+    counts: dict[str, int] = {}
+    for word in sorted(words):
+        counts[word] = counts.get(word, 0) + 1
+    return {"total": sum(counts.values()), **counts}
 
 
 def _count(store: Storage, table: str, column: str) -> Row:

@@ -3,18 +3,27 @@ from __future__ import annotations
 
 import os
 
-from ..errors import Refused, StorageError, UsageError
-from ..filenames import file_name_of, name_of_file
+from ..errors import Refused, StorageError
 from ..shellwords import quote
-from ..storage.directory import write_whole
-from ..values import check_text
+from ..storage.interface import StorageMoved
+from .headings import read_headings
+from .record_files import (
+    FOLDERS,
+    find_changes,
+    find_places,
+    new_path,
+    path_counting,
+    read_text,
+    record_folder,
+    stamp_of,
+)
+from .record_swap import finish_swap, is_swapped_out
+from .undoing import move_file, read_bytes, set_aside, write_file, write_new
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
-
-FOLDERS = ("completed", "active")  # where both hold a milestone's record, the active one counts
-HEADINGS = ("id", "title", "status", "priority")
+    from .record_files import Places
 
 
 def keeps_files(store: Storage) -> bool:
@@ -22,154 +31,148 @@ def keeps_files(store: Storage) -> bool:
     return store.backend in ("file", "hybrid")
 
 
-def read_headings(text: str) -> dict[str, str]:
-    """The id, title, status and priority that stand at the top level of a record, without their quotes."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        key, colon, value = line.partition(":")
-        if colon and key in HEADINGS and key not in found and value.strip()[:1] not in ("", "|", ">"):
-            found[key] = _unquote(value.strip())
-    return found
-
-
-def _unquote(value: str) -> str:
-    if value[:1] == '"' and value.count('"') > 1:
-        import json
-
-        try:
-            return check_text(str(json.loads(value[:value.rindex('"') + 1])), "a heading")
-        except (ValueError, UsageError):
-            return value.strip('"')
-    if value[:1] == "'" and value.count("'") > 1:
-        return value[1:value.rindex("'")].replace("''", "'")
-    return value.partition(" #")[0].rstrip()
-
-
-def record_path(store: Storage, milestone_id: str, folder: str = "active") -> str:
-    """Where the record of a milestone lies or would lie, as a full path."""
-    return os.path.join(store.directory, folder, file_name_of(milestone_id, keep_case=True) + ".yaml")
-
-
 def find_record(store: Storage, milestone_id: str) -> str | None:
     """The record's text exactly as it was written, or None."""
+    rows = store.execute("SELECT data, file_path FROM milestones WHERE id = :id", {"id": milestone_id})
     if not keeps_files(store):
-        rows = store.execute("SELECT data FROM milestones WHERE id = :id AND data <> ''", {"id": milestone_id})
-        return str(rows[0]["data"]) if rows else None
-    for folder in reversed(FOLDERS):
-        text = _read_file(record_path(store, milestone_id, folder))
-        if text is not None:
-            return text
-    return None
+        return str(rows[0]["data"]) or None if rows else None
+    if rows and rows[0]["file_path"]:
+        name = os.path.basename(rows[0]["file_path"])
+        for folder in reversed(FOLDERS):
+            text = read_text(store, os.path.join(folder, name))
+            if text is not None:
+                return text
+    places = find_places(store).get(milestone_id)  # it was written or renamed by hand and is not indexed yet
+    return read_text(store, path_counting(places)[0]) if places else None
 
 
-def _read_file(path: str) -> str | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read().decode()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
-    except UnicodeDecodeError:
-        raise StorageError(f"{path} is not UTF-8 text: mend it first") from None
+def read_record(store: Storage, row: Row) -> str:
+    """The record of a milestone whose row was just indexed; "" where it has none, StorageError where it is missing."""
+    if keeps_files(store) and not row["file_path"]:
+        return ""
+    text = find_record(store, row["id"])
+    if text is None and row["file_path"]:
+        raise StorageError(f"the record of milestone {row['id']!r} is missing, it was {row['file_path']}: "
+                           "put it there and try again")
+    return text or ""
 
 
-def write_record(store: Storage, milestone_id: str, text: str, folder: str = "active") -> None:
+def write_record(store: Storage, milestone_id: str, text: str) -> None:
     """Write the record whole or not at all and note its headings, within the caller's transaction; the row is there."""
     path = stamp = None
     if keeps_files(store):
-        full = record_path(store, milestone_id, folder)
-        write_whole(full, text.encode())
-        path, stamp = os.path.relpath(full, store.directory), stamp_of(full)
-    _note_record(store, milestone_id, text, folder, path, stamp)
+        row = store.execute("SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})[0]
+        name = os.path.basename(row["file_path"] or "")
+        path = os.path.join("active", name) if name else new_path(store, milestone_id, "active")
+        _write_file(store, milestone_id, path, text, path == row["file_path"])
+        stamp = _stamp(store, path)
+    _note_record(store, milestone_id, text, path, stamp)
 
 
-def _note_record(store: Storage, milestone_id: str, text: str, folder: str, path: str | None,
-                 stamp: str | None) -> None:
-    headings, archived = read_headings(text), folder == "completed"
+def _write_file(store: Storage, milestone_id: str, path: str, text: str, replace: bool) -> None:
+    try:
+        (write_file if replace else write_new)(store, path, text.encode())
+    except FileExistsError:
+        raise StorageError(f"{os.path.join(store.directory, path)} is there and is no record of milestone "
+                           f"{milestone_id!r}: mend it or move it away") from None
+
+
+def _stamp(store: Storage, path: str) -> str:
+    return stamp_of(os.path.join(store.directory, path))
+
+
+def _facts(milestone_id: str, text: str, path: str | None) -> Row:
+    """What the milestones table says of a record."""
+    headings, archived = read_headings(text), _is_archived(path)
+    return {"title": headings.get("title", milestone_id), "priority": headings.get("priority", "medium"),
+            "status": "completed" if archived else headings.get("status", "active")}
+
+
+def _is_archived(path: str | None) -> bool:
+    return path is not None and os.path.dirname(path) == record_folder(archived=True)
+
+
+def _note_record(store: Storage, milestone_id: str, text: str, path: str | None, stamp: str | None) -> None:
     store.execute(
         "UPDATE milestones SET title = :title, status = :status, priority = :priority, data = :data, "
         "file_path = :path, file_stamp = :stamp, archived_at = :archived, updated_at = :now WHERE id = :id",
-        {"id": milestone_id, "title": headings.get("title", milestone_id), "now": store.now(),
-         "status": "completed" if archived else headings.get("status", "active"),
-         "priority": headings.get("priority", "medium"), "data": "" if path else text, "path": path, "stamp": stamp,
-         "archived": store.now() if archived else None})
+        {**_facts(milestone_id, text, path), "id": milestone_id, "now": store.now(), "data": "" if path else text,
+         "path": path, "stamp": stamp, "archived": store.now() if _is_archived(path) else None})
 
 
-def place_record(store: Storage, row: Row) -> None:
-    """Give a milestones row that brings its record's text (`data`) the file of it; its other columns stay."""
-    path = record_path(store, row["id"], "completed" if row.get("archived_at") else "active")
-    if _read_file(path) != row["data"]:
-        write_whole(path, row["data"].encode())
-    store.execute("UPDATE milestones SET data = '', file_path = :path, file_stamp = :stamp WHERE id = :id",
-                  {"id": row["id"], "path": os.path.relpath(path, store.directory), "stamp": stamp_of(path)})
-
-
-def archive_record(store: Storage, milestone_id: str) -> str | None:
-    """Move a record to completed/ and mark its milestone completed; the file's new path, None where it is no file."""
-    given = {"id": milestone_id, "now": store.now(), "path": None, "stamp": None}
-    new = None
+def place_records(store: Storage) -> None:
+    """Give every milestones row that brings its record's text (`data`) the file of it, where records are files."""
     if keeps_files(store):
-        old, new = record_path(store, milestone_id), record_path(store, milestone_id, "completed")
-        os.makedirs(os.path.dirname(new), mode=0o700, exist_ok=True)
-        os.replace(old, new)
-        given.update(path=os.path.relpath(new, store.directory), stamp=stamp_of(new))
+        places = find_places(store)
+        for row in store.execute("SELECT id FROM milestones WHERE data <> '' ORDER BY id"):
+            whole = store.execute("SELECT * FROM milestones WHERE id = :id", row)[0]
+            place_record(store, whole, places.get(row["id"], {}))
+
+
+def place_record(store: Storage, row: Row, places: Places = {}) -> None:
+    """Give a milestones row that brings its record's text (`data`) the file of it; its other columns stay.
+
+    places: the files there are of this milestone: one that holds the text already is it
+    """
+    folder, data = record_folder(bool(row["archived_at"])), row["data"].encode()
+    path = places[folder][0] if folder in places else new_path(store, row["id"], folder)
+    full = os.path.join(store.directory, path)
+    if os.path.lexists(full) and read_bytes(full) != data:
+        _keep_other(store, path)
+    if not os.path.lexists(full):
+        write_new(store, path, data)
+    store.execute("UPDATE milestones SET data = '', file_path = :path, file_stamp = :stamp WHERE id = :id",
+                  {"id": row["id"], "path": path, "stamp": _stamp(store, path)})
+
+
+def _keep_other(store: Storage, path: str) -> None:
+    """Move another record file out of the way, and tell."""
+    store.warn(f"there was another record in {path}: it is kept in {set_aside(store, path)}")
+
+
+def archive_record(store: Storage, milestone_id: str) -> None:
+    """Move a record to completed/ and mark its milestone completed; one that is there already is kept elsewhere."""
+    given = {"id": milestone_id, "now": store.now(), "path": None, "stamp": None}
+    if keeps_files(store):
+        places = find_places(store).get(milestone_id, {})
+        if "active" not in places:
+            raise Refused(f"the record of milestone {milestone_id!r} was just removed: nothing was changed")
+        if "completed" in places:
+            _keep_other(store, places["completed"][0])
+        old = places["active"][0]
+        new = os.path.join("completed", os.path.basename(old))
+        move_file(store, old, new)
+        given.update(path=new, stamp=_stamp(store, new))
     store.execute("UPDATE milestones SET status = 'completed', file_path = :path, file_stamp = :stamp, "
                   "archived_at = :now, updated_at = :now WHERE id = :id", given)
-    return new
 
 
-def stamp_of(path: str) -> str:
-    """What tells whether a file was edited: its time of change and its size."""
-    status = os.stat(path)
-    return f"{status.st_mtime_ns}:{status.st_size}"
+def index_records(store: Storage, strict: bool = False) -> None:
+    """Bring the milestones table in line with the record files: those edited, added, moved or removed by hand.
 
-
-def index_records(store: Storage) -> None:
-    """Bring the milestones table in line with the record files: those edited, added, moved or removed by hand."""
+    strict: a file that cannot be a record is an error, not only a warning
+    """
     if not keeps_files(store):
         return
-    known = {row["id"]: row for row in store.execute(
-        "SELECT id, file_path, file_stamp FROM milestones WHERE file_path IS NOT NULL")}
-    there = _scan_files(store)
-    changed = [name for name, (path, stamp) in there.items()
-               if name not in known or (known[name]["file_path"], known[name]["file_stamp"]) != (path, stamp)]
-    gone = [name for name in known if name not in there]
-    if changed or gone:
+    changes = find_changes(store)
+    if changes.changed or changes.gone or is_swapped_out(store):
         with store.transaction("milestones"):
-            for name in changed:
-                _index_file(store, name, *there[name])
-            for name in gone:
-                _forget_file(store, name)
+            finish_swap(store)
+            changes = find_changes(store)  # as they are when nobody else moves them
+            for change in changes.changed:
+                _index_file(store, *change)
+            for milestone_id in changes.gone:
+                _forget_file(store, milestone_id)
+    for why in changes.wrong.values():
+        if strict:
+            raise StorageError(f"{why}; nothing was done")
+        store.warn(f"{why}; until then it is left out")
 
 
-def _scan_files(store: Storage) -> dict[str, tuple[str, str]]:
-    """The record files there are: milestone id to relative path and stamp."""
-    found = {}
-    for folder in FOLDERS:
-        try:
-            names = sorted(os.listdir(os.path.join(store.directory, folder)))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        for name in names:
-            path = os.path.join(folder, name)
-            if name.endswith(".yaml") and not name.startswith(".") and os.path.isfile(
-                    os.path.join(store.directory, path)):
-                found[_id_of(store, path)] = (path, stamp_of(os.path.join(store.directory, path)))
-    return found
-
-
-def _id_of(store: Storage, path: str) -> str:
-    """The milestone a record file belongs to: by its name or, where that was too long to be kept, by its text."""
-    name = name_of_file(os.path.basename(path)[:-len(".yaml")])
-    if name is None:
-        name = read_headings(_read_file(os.path.join(store.directory, path)) or "").get("id")
-    return name or os.path.basename(path)
-
-
-def _index_file(store: Storage, milestone_id: str, path: str, stamp: str) -> None:
-    text = _read_file(os.path.join(store.directory, path)) or ""
+def _index_file(store: Storage, milestone_id: str, path: str, stamp: str, text: str) -> None:
     store.execute("INSERT INTO milestones (id, title, created_at, updated_at) VALUES (:id, :id, :now, :now) "
                   "ON CONFLICT (id) DO NOTHING", {"id": milestone_id, "now": store.now()})
-    _note_record(store, milestone_id, text, os.path.dirname(path), path, stamp)
+    _note_record(store, milestone_id, text, path, stamp)
 
 
 def _forget_file(store: Storage, milestone_id: str) -> None:
@@ -184,6 +187,8 @@ def _forget_file(store: Storage, milestone_id: str) -> None:
 
 def require_record(store: Storage, milestone_id: str) -> str:
     """The record's text; Refused names the nearest milestones."""
+    if is_swapped_out(store):  # by another process, or by one that was killed
+        index_records(store)
     text = find_record(store, milestone_id)
     if text is None:
         from .membership import suggest
@@ -198,7 +203,27 @@ def require_record(store: Storage, milestone_id: str) -> str:
 
 
 def list_records(store: Storage, status: str | None = None) -> list[Row]:
-    """The milestones with what their records' headings say, in the order of their ids."""
-    return store.execute(
-        "SELECT id, title, status, priority, created_at, updated_at, file_path FROM milestones "
-        "WHERE :status IS NULL OR status = :status ORDER BY id", {"status": status})
+    """The milestones with what their records' headings say, in the order of their ids.
+
+    Record files are indexed first; where the store cannot be written, those not indexed yet are looked at.
+    """
+    unindexed = []
+    try:
+        index_records(store)
+    except StorageMoved:
+        raise
+    except StorageError:
+        unindexed = find_changes(store).changed
+    rows = {row["id"]: row for row in store.execute(
+        "SELECT id, title, status, priority, created_at, updated_at, file_path FROM milestones ORDER BY id")}
+    for milestone_id, path, _, text in unindexed:
+        rows[milestone_id] = {"created_at": store.now(), "updated_at": store.now(), **rows.get(milestone_id, {}),
+                              "id": milestone_id, "file_path": path, **_facts(milestone_id, text, path)}
+    return [rows[name] for name in sorted(rows) if status is None or rows[name]["status"] == status]
+
+
+def count_milestones(store: Storage) -> int:
+    """How many milestones there are, those included whose record was written by hand."""
+    if keeps_files(store):
+        return len(list_records(store))
+    return int(store.execute("SELECT count(*) AS milestones FROM milestones")[0]["milestones"])

@@ -121,7 +121,9 @@ def store_setting(store: Storage, key: str, value: str) -> None:
 
 def optimal_backend(store: Storage) -> str:
     """The backend that suits the number of milestones."""
-    count = store.execute("SELECT count(*) AS milestones FROM milestones")[0]["milestones"]
+    from .records import count_milestones
+
+    count = count_milestones(store)
     if count >= read_count(store, "database_from"):
         return "database"
     return "hybrid" if count >= read_count(store, "hybrid_from") else "file"

@@ -1,14 +1,16 @@
 """Rows on their way from one storage to another: read in portions, written in order, compared by digest."""
 from __future__ import annotations
 
-from ..storage.interface import RETIRED as RETIRED
+from ..errors import UsageError
+from ..storage.interface import RETIRED
 from ..tables import TABLES
 from ..values import dump_json
-from .records import find_record, index_records, keeps_files, place_record
+from .record_swap import swap_out
+from .records import index_records, keeps_files, place_records, read_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ..storage.interface import Row, Storage
 
@@ -38,13 +40,15 @@ def _plain_row(store: Storage, table: str, row: Row) -> Row:
     """A row as every backend gives it: the record's text in place of the path of its file."""
     if table != "milestones":
         return row
-    text = (find_record(store, row["id"]) if keeps_files(store) else row["data"]) or ""
-    return {**row, "data": text, "file_path": None, "file_stamp": None}
+    return {**row, "data": read_record(store, row), "file_path": None, "file_stamp": None}
 
 
 def prepare_source(store: Storage) -> None:
-    """Bring the index of the records up to date and drop what has expired, within the caller's transaction."""
-    index_records(store)
+    """Bring the index of the records up to date and drop what has expired, within the caller's transaction.
+
+    StorageError names a record file that cannot be read and would be lost.
+    """
+    index_records(store, strict=True)
     store.execute("DELETE FROM agent_state WHERE expires_at <= :now OR expires_at <= "
                   "(SELECT max(updated_at) FROM agent_state)", {"now": store.now()})
     # What the triggers of the other store would remove; where clocks differ, it may be there.
@@ -58,35 +62,53 @@ def count_rows(store: Storage) -> dict[str, int]:
     return {table: int(store.execute(f"SELECT count(*) AS n FROM {_rows_of(table)}")[0]["n"]) for table in TABLES}
 
 
-def insert_rows(store: Storage, table: str, rows: Iterable[Row]) -> int:
-    """Insert rows with the ids they have, within the caller's transaction; how many."""
-    keys, number = TABLES[table], 0
-    for number, row in enumerate(rows, 1):  # noqa: B007
-        names = list(row)
-        store.execute(
-            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)}) "
-            f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET " +
-            ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys), row)
-        if table == "milestones" and row.get("data") and keeps_files(store):
-            place_record(store, row)
-    return number
+def fill_store(store: Storage, rows_of: Callable[[str], Iterable[Row]], numbers: Mapping[str, int],
+               replace: bool = False) -> dict[str, int]:
+    """Insert the rows of every table, then their records, within the caller's transaction; how many of each table.
+
+    numbers: the last number that was given out in each numbered table
+    replace: what was there goes; its record files are kept below backups/
+    """
+    if replace:
+        _clear_rows(store)
+    counts = {table: _insert_rows(store, table, rows_of(table)) for table in TABLES}
+    store.settle_counters(numbers)
+    if replace and keeps_files(store):
+        swap_out(store)
+    place_records(store)
+    return counts
 
 
-def clear_rows(store: Storage) -> None:
-    """Delete every row but the settings, within the caller's transaction."""
+def _clear_rows(store: Storage) -> None:
+    """Delete every row but the settings."""
     for table in reversed(TABLES):
         if table != "agent_coordination_config":
             store.execute(f"DELETE FROM {table}")
 
 
-def copy_rows(source: Storage, target: Storage) -> dict[str, int]:
-    """Copy every row, within transactions on both; how many of each table."""
-    totals, copied = count_rows(source), {}
-    for table in TABLES:
-        rows = _report(source, table, totals[table], read_rows(source, table))
-        copied[table] = insert_rows(target, table, rows)
-    target.settle_counters()
-    return copied
+def _insert_rows(store: Storage, table: str, rows: Iterable[Row]) -> int:
+    """Insert rows with the ids they have; how many. UsageError names the row that does not fit."""
+    keys, number = TABLES[table], 0
+    for number, row in enumerate(rows, 1):  # noqa: B007
+        names = list(row)
+        try:
+            store.execute(
+                f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)}) "
+                f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET " +
+                ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys), row)
+        except UsageError as error:
+            raise UsageError(f"{table} {' '.join(str(row[key]) for key in keys)}: {error}") from None
+    return number
+
+
+def copy_rows(source: Storage, target: Storage, replace: bool = False) -> dict[str, int]:
+    """Copy every row, within transactions on both; how many of each table.
+
+    replace: what was in the target goes
+    """
+    totals = count_rows(source)
+    return fill_store(target, lambda table: _report(source, table, totals[table], read_rows(source, table)),
+                      source.last_numbers(), replace)
 
 
 def _report(store: Storage, table: str, total: int, rows: Iterable[Row]) -> Iterator[Row]:

@@ -86,12 +86,25 @@ def make_folder(path: str) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Make what was created, renamed or removed in a folder durable."""
+    """Make what was created, renamed or removed in a folder durable, if its file system can be asked to."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        import errno
+
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
+
+
+def move_whole(old: str, new: str) -> None:
+    """Move a file or folder to a place in a folder that is made if need be, durably; OSError if that fails."""
+    make_folder(os.path.dirname(new))
+    os.replace(old, new)
+    for folder in {os.path.dirname(old), os.path.dirname(new)}:
+        sync_directory(folder)
 
 
 def _put_new(part: str, path: str) -> None:
@@ -121,7 +134,6 @@ def cannot_write(path: str, error: OSError) -> StorageError:
 def move_files(directory: str, names: tuple[str, ...], place: str) -> None:
     """Move some files and folders of the data directory to another folder of it; those not there are passed over."""
     for name in names:
-        old, new = os.path.join(directory, name), os.path.join(place, name)
+        old = os.path.join(directory, name)
         if os.path.lexists(old):
-            os.makedirs(os.path.dirname(new), mode=0o700, exist_ok=True)
-            os.replace(old, new)
+            move_whole(old, os.path.join(place, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 import sqlite3
 
 from ..errors import StorageError, UsageError, closed
-from ..tables import TABLES
+from ..tables import NUMBERED, TABLES
 from .interface import Clock, Storage
 
 TYPE_CHECKING = False
@@ -83,6 +83,16 @@ class EmbeddedStorage(Storage):
                 cursor.close()  # after an error it would keep its lock as long as somebody holds the error
         except sqlite3.Error as error:
             raise self.explain(error) from None
+
+    def last_numbers(self) -> dict[str, int]:
+        given_out = {row["name"]: row["seq"] for row in self.execute("SELECT name, seq FROM sqlite_sequence")}
+        return {table: given_out.get(table, 0) for table in NUMBERED}
+
+    def settle_counters(self, numbers: Mapping[str, int] = {}) -> None:
+        for given in ({"name": name, "seq": number} for name, number in numbers.items() if number):
+            self.execute("UPDATE sqlite_sequence SET seq = :seq WHERE name = :name AND seq < :seq", given)
+            self.execute("INSERT INTO sqlite_sequence (name, seq) SELECT :name, :seq WHERE NOT EXISTS "
+                         "(SELECT 1 FROM sqlite_sequence WHERE name = :name)", given)
 
     def check(self) -> list[str]:
         wrong = [row["integrity_check"] for row in self.execute("PRAGMA integrity_check")]

@@ -81,10 +81,14 @@ class Transaction:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.storage.depth -= 1
         if self.storage.depth == 0:
-            if kind is None:
-                self.storage.commit()
-            else:
-                self.storage.rollback()
+            try:
+                if kind is None:
+                    self.storage.commit()
+                    self.storage.undo.clear()
+            finally:
+                self.storage.put_back()
+                if kind is not None:
+                    self.storage.rollback()
 
 
 class Storage:
@@ -97,6 +101,7 @@ class Storage:
     milestones_added: whether this call made a milestone, so that another backend may suit better now
     FILES: names below the data directory that hold this backend's rows
     warn, report: called with a warning, and with how far a long piece of work is (what, done, total)
+    undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
     open_other: opens another storage of the same data directory by its engine, or a SQLite file by its path
     mark: the note of what is in use, as it was when this was chosen; None for a storage that is not what is in use:
         such a one is worked on wherever the rows are, before it counts or after
@@ -110,6 +115,7 @@ class Storage:
         self.directory, self.clock, self.environ = directory, clock, environ
         self.warn: Callable[[str], None] = lambda text: None
         self.depth = 0
+        self.undo: list[Callable[[], None]] = []
         self.report: Callable[[str, int, int], None] = lambda what, done, total: None
         self.milestones_added = False
         self.mark: tuple[int, int] | None = None
@@ -156,6 +162,14 @@ class Storage:
         if place and place.partition(" ")[0] != self.engine:  # hybrid and database are one file
             raise StorageMoved(place)
 
+    def put_back(self) -> None:
+        """Put back the files that a failed transaction has changed."""
+        while self.undo:
+            try:
+                self.undo.pop()()
+            except (OSError, StorageError) as error:
+                self.warn(f"a file could not be put back: {error}")
+
     def commit(self) -> None:
         raise NotImplementedError
 
@@ -172,8 +186,16 @@ class Storage:
         if self.stopped and self.depth == 0:
             raise closed()
 
-    def settle_counters(self) -> None:
-        """After rows were inserted with ids of their own: let the ids of new rows come after them."""
+    def last_numbers(self) -> dict[str, int]:
+        """The last id given out in each table whose rows the database numbers, though that row be gone; 0: none yet."""
+        raise NotImplementedError
+
+    def settle_counters(self, numbers: Mapping[str, int] = {}) -> None:
+        """After rows were inserted with ids of their own: let the ids of new rows come after them, and after `numbers`.
+
+        They never go down: no id is given out twice.
+        """
+        raise NotImplementedError
 
     def describe(self) -> Row:
         """Where the rows live and how, for `where` and `doctor`."""

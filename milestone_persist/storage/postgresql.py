@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..errors import MilestoneError, StorageError, UsageError
+from ..tables import NUMBERED
 from .directory import create_directory
 from .interface import READ_MARK, Clock, Storage, Transaction
 from .postgresql_schema import Schema
@@ -188,10 +189,15 @@ class PostgresqlStorage(Storage):
             except (Lost, Failed):
                 self._psql.stop()
 
-    def settle_counters(self) -> None:
-        for table in ("agent_messages", "agent_health_log", "events"):
-            self.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) AS latest FROM {table} "
-                         f"HAVING max(id) >= (SELECT last_value FROM {table}_id_seq)")
+    def last_numbers(self) -> dict[str, int]:
+        return {table: self.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS number "
+                                    f"FROM {table}_id_seq")[0]["number"] for table in NUMBERED}
+
+    def settle_counters(self, numbers: Mapping[str, int] = {}) -> None:
+        for table in NUMBERED:
+            self.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), greatest(max(id), :given)) AS latest "
+                         f"FROM {table} HAVING greatest(max(id), :given) >= (SELECT last_value FROM {table}_id_seq)",
+                         {"given": numbers.get(table, 0)})
 
     def describe(self) -> Row:
         return {"backend": self.backend, "engine": f"PostgreSQL {self._schema.server}", "journal_mode": "wal",
