@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 
 def find_renderer(name: str) -> Callable[[Any], str]:
-    """The function that makes an operation's text, here, in render_recovery or in render_install."""
+    """The function that makes an operation's text, here or in one of the modules beside this."""
     if name in globals():
         return globals()[name]  # type: ignore[no-any-return]
-    from . import render_install, render_recovery
+    from . import render_install, render_monitor, render_recovery
 
-    return getattr(render_recovery, name, None) or getattr(render_install, name)  # type: ignore[no-any-return]
+    found = [vars(module)[name] for module in (render_recovery, render_monitor, render_install) if name in vars(module)]
+    return found[0]  # type: ignore[no-any-return]
 
 
 def as_json(data: Any) -> str:
@@ -230,55 +231,6 @@ def analytics(data: Row) -> str:
 
 def lock(data: Row) -> str:
     return f"locked {plain(data['milestone_id'])} for {plain(data['owner'])} until {data['expires_at']}\n"
-
-
-def check_line(data: Row) -> str:
-    """What one check of the session monitor did, as a line."""
-    if not data["found"]:
-        return "checked: there is no storage to check"
-    failed, put_back = data["failed"], sum(row["returned"] for row in data["failed"])
-    dead = sum(row["dead_lettered"] for row in data["failed"])
-    parts = [
-        _some("failed", [f"{plain(row['agent_id'])} ({row['minutes_silent']:.0f} min silent)" for row in failed
-                         if row["marked"]]),
-        f"messages put back: {put_back}" if put_back else "",
-        f"dead letters: {dead}" if dead else "",
-        _some("unresponsive", [plain(name) for name in data["unresponsive"]]),
-        _some("interrupted", [plain(name) for name in data["interrupted"]]),
-    ]
-    return "checked: " + ("; ".join(part for part in parts if part) or "nothing to do")
-
-
-def _some(what: str, names: list[str], most: int = 20) -> str:
-    """The names after what they are, as far as a line can hold them."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{what}: {', '.join(names[:most])}{more}" if names else ""
-
-
-def monitor_started(data: Row) -> str:
-    if "found" in data:
-        lines = [check_line(data)]
-        if data["interrupted"]:
-            lines.append("next: " + command(["recover_milestone_session", data["interrupted"][0]]))
-        return "\n".join(lines) + "\n"
-    if "ended" in data:
-        return ""
-    how = "started" if data["started"] else "already running (stop_session_monitor first to change it)"
-    return f"{how}: session monitor, {_monitor(data)}\nlog: {plain(data['log'])}\n"
-
-
-def _monitor(data: Row) -> str:
-    return f"pid {data['pid']} on {plain(data['host'])}, every {data['seconds']} s since {data['started_at']}"
-
-
-def monitor_stopped(data: Row) -> str:
-    return f"stopped: session monitor, {_monitor(data)}\n"
-
-
-def monitor_status(data: Row) -> str:
-    what = f"running: session monitor, {_monitor(data)}" if data["running"] else (
-        "not running: start_session_monitor starts the session monitor")
-    return what + (f"\nlast line of {plain(data['log'])}:\n{data['last_line']}" if data["last_line"] else "") + "\n"
 
 
 def migrated(data: Row) -> str:

@@ -90,7 +90,7 @@ def _tell(line: str) -> None:
 def _check_now(store: Storage) -> Row:
     """A single check, and its line in the log."""
     from ..monitor_files import append_log
-    from ..render import check_line
+    from ..render_monitor import check_line
 
     checked = check_sessions(store)
     try:
@@ -103,7 +103,7 @@ def _check_now(store: Storage) -> Row:
 
 
 def _check_for_log(store: Storage) -> str:
-    from ..render import check_line
+    from ..render_monitor import check_line
 
     return check_line(check_sessions(store))
 
