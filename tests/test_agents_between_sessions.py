@@ -49,6 +49,14 @@ def test_what_is_saved_under_a_key_again_belongs_to_the_present_session_and_a_ch
     assert "first" in store.load_agent_state("coord-001", "milestone-plan")
 
 
+def test_going_to_and_fro_makes_no_checkpoint_of_what_has_not_changed(store, clock):
+    plan(store, "planning-1", "ms-1")
+    for number in range(6):
+        clock.advance(1)
+        store.register_agent("coord-001", "milestone-coordinator", "ms-1", f"planning-{number % 2 + 1}")
+    assert len(store.list_agent_checkpoints("coord-001")) == 1
+
+
 def test_cleaning_a_session_spares_what_its_agents_made_elsewhere(store, clock):
     plan(store, "planning-1", "ms-1", title="the only plan")
     store.complete_planning_session("planning-1")

@@ -215,8 +215,9 @@ def _begin_anew(store: Storage, agent: Row, session_id: str) -> None:
     if died:
         return_messages(store, agent["agent_id"])
     if agent["session_id"] != session_id and store.execute(
-            "SELECT 1 AS saved FROM agent_state WHERE agent_id = :agent AND saved_in = :session LIMIT 1",
-            {"agent": agent["agent_id"], "session": agent["session_id"]}):
+            "SELECT 1 AS saved FROM agent_state WHERE agent_id = :agent AND saved_in = :session AND updated_at > "
+            "coalesce((SELECT max(created_at) FROM agent_checkpoints WHERE agent_id = :agent AND session_id = :session), "
+            "'') LIMIT 1", {"agent": agent["agent_id"], "session": agent["session_id"]}):
         store_checkpoint(store, agent["agent_id"], "automatic", [])
 
 
