@@ -214,11 +214,17 @@ def _begin_anew(store: Storage, agent: Row, session_id: str) -> None:
         agent["last_heartbeat"] <= shift_time(store.now(), -read_count(store, "session_timeout")))
     if died:
         return_messages(store, agent["agent_id"])
-    if agent["session_id"] != session_id and store.execute(
-            "SELECT 1 AS saved FROM agent_state WHERE agent_id = :agent AND saved_in = :session AND updated_at > "
-            "coalesce((SELECT max(created_at) FROM agent_checkpoints WHERE agent_id = :agent AND session_id = :session), "
-            "'') LIMIT 1", {"agent": agent["agent_id"], "session": agent["session_id"]}):
+    if agent["session_id"] != session_id and _has_unkept_state(store, agent):
         store_checkpoint(store, agent["agent_id"], "automatic", [])
+
+
+def _has_unkept_state(store: Storage, agent: Row) -> bool:
+    """Whether an agent has saved something in its session since its last checkpoint there."""
+    theirs = "agent_id = :agent AND {} = :session"
+    return bool(store.execute(
+        f"SELECT 1 AS saved FROM agent_state WHERE {theirs.format('saved_in')} AND updated_at > coalesce("
+        f"(SELECT max(created_at) FROM agent_checkpoints WHERE {theirs.format('session_id')}), '') LIMIT 1",
+        {"agent": agent["agent_id"], "session": agent["session_id"]}))
 
 
 def set_agent_status(store: Storage, agent_id: str, status: str, error: str | None = None) -> tuple[int, int]:
