@@ -6,7 +6,7 @@ import sys
 import threading
 import warnings
 
-from .errors import MilestoneWarning, closed
+from .errors import MilestoneWarning, StorageError, closed
 from .opening import open_for
 from .registry import Operation, all_operations, find_operation
 from .running import run_operation
@@ -61,6 +61,7 @@ class Store(Operations):
             self._release()
             found = None
         if found is None:
+            self._refuse_torn()
             self._close_connections(lambda thread: thread not in sys._current_frames())
             found = self._open[key] = open_for(self.directory, self._environ, self._clock, backend=self._backend())
             found.warn = _warn
@@ -93,6 +94,11 @@ class Store(Operations):
     def _refuse_closed(self) -> None:
         if self._closed:
             raise closed()
+
+    def _refuse_torn(self) -> None:
+        if any(process != os.getpid() and storage.is_torn() for (process, _), storage in list(self._open.items())):
+            raise StorageError("this process was forked while another thread was writing, and cannot use the store: "
+                               "fork while no thread does, or start processes by spawn")
 
     def _close_connections(self, is_done: Callable[[int], bool]) -> None:
         for key, storage in list(self._open.items()):

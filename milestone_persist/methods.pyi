@@ -206,6 +206,8 @@ class Operations:
         """Put an agent's state back to a checkpoint; what it had is kept as another checkpoint first.
 
         checkpoint_id: as create_agent_checkpoint printed it
+
+        What the agent has saved in other sessions since then stays.
         """
 
     def get_session_status(self, session_id: str) -> Row:

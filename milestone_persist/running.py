@@ -23,22 +23,28 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     opened: gives the open storage
     release: closes it, so that `opened` opens anew what is in use
     """
-    for move in range(MOVES + 1):
-        store = opened()
-        try:
-            if op.opens and op.group != UNNOTICED and store.environ.get("AGENT_ID"):
-                _note_caller(store)
-            data = op.run(store, args, options)
-            break
-        except StorageMoved:  # by another process; nothing was done
-            if move == MOVES:
-                raise
-            _finish_switch(store)
-            release()
+    def run(store: Storage) -> tuple[Storage, Any]:
+        if op.opens and op.group != UNNOTICED and store.environ.get("AGENT_ID"):
+            _note_caller(store)
+        return store, op.run(store, args, options)
+
+    store, data = follow_moves(run, opened, release)
     if store.milestones_added:
         store.milestones_added = False
         _grow(store, release)
     return data
+
+
+def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage], release: Callable[[], None]) -> Any:
+    """What an action gives on the storage in use, which is opened anew as often as its rows are moved meanwhile."""
+    for _ in range(MOVES):
+        store = opened()
+        try:
+            return action(store)
+        except StorageMoved:  # by another process; nothing was done
+            _finish_switch(store)
+            release()
+    return action(opened())
 
 
 def _note_caller(store: Storage) -> None:

@@ -195,3 +195,34 @@ def test_who_looks_for_the_dead_does_not_hide_them(store, clock, environ):
     told = store.resume_planning_agents("planning-1")
     assert (told["marked_failed"], told["returned"]) == (["e"], 1), "c called: it is alive"
     assert "c" not in [order["agent_id"] for order in told["orders"]]
+
+
+def test_restoring_a_checkpoint_of_one_session_spares_the_results_of_another(store, clock):
+    store.register_agent("a", "scope-analyzer", "ms-1", "planning-1")
+    store.save_agent_state("a", "planning-scope", "good")
+    point = store.create_agent_checkpoint("a")["checkpoint_id"]
+    store.save_agent_state("a", "spoilt", "x")
+    clock.advance(60)
+    store.register_agent("a", "execute-phase", "ms-1", "execution-1")
+    store.save_agent_state("a", "execute-phase-results", "done")
+    clock.advance(60)
+    store.restore_agent_checkpoint(point)
+    assert store.recover_milestone_session("execution-1")["missing"] == ["design", "spec", "task"]
+    assert [row["state_key"] for row in store.list_agent_state("a")] == ["execute-phase-results", "planning-scope"]
+    elsewhere = store.create_agent_checkpoint("a")["checkpoint_id"]
+    store.save_agent_state("a", "execute-phase-results", "newer")
+    store.delete_agent_state("a", "planning-scope")
+    store.restore_agent_checkpoint(elsewhere)
+    assert store.load_agent_state("a", "execute-phase-results") == "done"
+    assert store.recover_milestone_session("planning-1")["artifacts"] == ["planning-scope"]
+
+
+def test_making_a_milestone_acknowledges_nothing_for_the_dead(store, clock):
+    plan(store, "planning-1", "ms-1")
+    store.register_agent("a", "scope-analyzer", "ms-1", "planning-1")
+    store.send_agent_message("coord-001", "a", "task_assignment", {})
+    store.get_agent_messages("a", True)
+    clock.advance(3600)
+    store.create_milestone_from_planning("planning-1", "ms-1")
+    messages = store.get_session_status("planning-1")["messages"]
+    assert (messages["pending"], messages["acknowledged"]) == (1, 0)

@@ -138,6 +138,14 @@ def test_killed_at_any_step_everybody_goes_on_and_it_can_be_run_again(machine, m
     assert machine.call("read-milestone-record", "MS-1") == "title: later"
 
 
+@pytest.mark.parametrize("step", [step for step in STEPS if step[0] is switching], ids=lambda step: step[1])
+def test_a_check_of_the_monitor_finishes_the_switch_as_any_call_does(machine, monkeypatch, step):
+    fill(machine, "hybrid")
+    assert killed(machine, ["migrate-storage-backend", "file"], *step, monkeypatch)
+    assert machine.call("start-session-monitor", "--once") == "checked: nothing to do\n"
+    assert machine.words()[1] == "file"
+
+
 def test_every_step_is_one_that_some_direction_takes(directory, clock, monkeypatch):
     """So that the steps above do not silently become names that nobody calls."""
     reached = set()

@@ -482,7 +482,41 @@ def test_after_resuming_only_what_is_to_be_started_now_counts_as_failed(store, c
     clock.advance(40 * 60)
     orders = store.resume_execution_from_phase(EXECUTION)["orders"]
     assert [(order["agent_id"], order["why"]) for order in orders] == [
-        ("coord", "no heartbeat for 40 min"), ("spec", "waits for its turn")]
+        ("coord", "no heartbeat for 40 min"), ("spec", "no heartbeat for 40 min; waits for its turn")]
+
+
+def test_an_agent_that_was_put_off_and_lives_is_active_again_unless_it_was_ended_since(store, clock):
+    for agent in ("design", "spec"):
+        store.register_agent(agent, f"{agent}-phase", "ms-1", EXECUTION)
+    clock.advance(360)
+    store.resume_execution_from_phase(EXECUTION)
+    assert statuses(store, EXECUTION) == {"design": "failed", "spec": "terminated"}
+    clock.advance(60)
+    for agent in ("design", "spec"):
+        store.agent_heartbeat(agent)
+    assert statuses(store, EXECUTION) == {"design": "active", "spec": "active"}
+    clock.advance(360)
+    store.resume_execution_from_phase(EXECUTION)
+    store.restart_milestone_execution(EXECUTION)
+    store.agent_heartbeat("spec")
+    assert statuses(store, EXECUTION)["spec"] == "terminated"
+
+
+def test_nobody_is_started_in_a_session_that_has_ended_meanwhile(planning, clock, environ, connect, monkeypatch):
+    planning.set_storage_config("agent_spawn_command", "true")
+    environ["MILESTONE_SPAWN_DIRS"] = planning.directory
+    started, other = [], connect()
+
+    def abandon(store, command, order):
+        started.append(order["agent_id"])
+        other.abandon_session(SESSION)
+        return "exit status 0", False
+
+    clock.advance(3600)
+    monkeypatch.setattr("milestone_persist.operations.workorders._run_command", abandon)
+    orders = planning.resume_planning_agents(SESSION)["orders"]
+    assert len(started) == 1 and set(statuses(planning).values()) == {"terminated"}
+    assert {order["result"] for order in orders[1:]} == {"not run: the session is abandoned by now"}
 
 
 def test_two_dead_agents_of_a_type_are_not_both_told_to_make_the_same(store, clock):

@@ -6,6 +6,7 @@ import os
 from ..errors import MilestoneError, Refused, StorageError, UsageError
 from ..registry import operation
 from ..storage.directory import sync_directory
+from ..storage.interface import StorageMoved
 from ..tables import APPLICATION_ID
 from .events import record_event
 from .exports import new_file, read_export, write_export
@@ -105,7 +106,10 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
         if kept is None:
             raise
         raise type(error)(f"{error}; everything is as it was, and a backup of it is {kept}") from None
-    index_records(store)  # which finishes what was begun with the record files
+    try:
+        index_records(store)  # which finishes what was begun with the record files
+    except StorageMoved:  # then whoever moved the rows has finished it; this is not to be done again
+        pass
     return {"file": file, "rows": rows, "kept": kept}
 
 

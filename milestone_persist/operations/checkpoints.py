@@ -83,6 +83,8 @@ def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Row:
 
     checkpoint_id: as create_agent_checkpoint printed it
 
+    What the agent has saved in other sessions since then stays.
+
     Example: restore_agent_checkpoint cp-20260131093000000-1a2b3c4d
     """
     with store.transaction("checkpoint:" + checkpoint_id):
@@ -91,7 +93,7 @@ def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Row:
         store.execute("UPDATE agent_checkpoints SET retention_until = :until WHERE checkpoint_id = :id "
                       "AND retention_until < :until", {"id": checkpoint_id, "until": keep_until(store)})
         kept = store_checkpoint(store, agent_id, "error_recovery", [])
-        restored = _replace_state(store, agent_id, state)
+        restored = _replace_state(store, agent_id, row["session_id"], state)
         record_event(store, "checkpoint_restored", row["session_id"], agent_id, detail=checkpoint_id)
     files = read_stored(row["file_references"], "file_references")
     return {"checkpoint_id": checkpoint_id, "agent_id": agent_id, "keys": restored,
@@ -123,17 +125,28 @@ def _is_key(item: Row) -> bool:
             and item.get("is_json") in (0, 1) and isinstance(item.get("expires_at", 0), (str, type(None))))
 
 
-def _replace_state(store: Storage, agent_id: str, state: list[Row]) -> list[str]:
-    """Make an agent's keys those of a snapshot, each with a version above any there was; the keys put back."""
-    now, given = store.now(), {"agent": agent_id}
-    store.execute("DELETE FROM agent_state WHERE agent_id = :agent", given)
+def _replace_state(store: Storage, agent_id: str, session_id: str, state: list[Row]) -> list[str]:
+    """Make an agent's keys in a session those of a snapshot, each with a version above any there was; those put back.
+
+    What the snapshot holds of other sessions is put back where it is missing.
+    """
+    now, given = store.now(), {"agent": agent_id, "session": session_id}
+    for item in state:
+        theirs = item.get("saved_in") in (None, session_id)
+        store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND (:theirs = 1 "
+                      "OR expires_at <= :now)", {**given, "key": item["state_key"], "theirs": int(theirs), "now": now})
+    store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND saved_in = :session", given)
+    there = {row["state_key"] for row in
+             store.execute("SELECT state_key FROM agent_state WHERE agent_id = :agent", given)}
     removed = store.execute("SELECT removed_version FROM agent_registry WHERE agent_id = :agent", given)
-    live = [item for item in state if item["expires_at"] is None or item["expires_at"] > now]
+    live = [item for item in state if item["state_key"] not in there
+            and (item["expires_at"] is None or item["expires_at"] > now)]
     for item in live:
         store.execute(
             "INSERT INTO agent_state (agent_id, state_key, state_value, state_type, created_at, updated_at, "
             "expires_at, version, is_json, saved_in) VALUES (:agent, :state_key, :state_value, :state_type, "
-            ":created_at, :now, :expires_at, :next, :is_json, :session)",
+            ":created_at, :now, :expires_at, :next, :is_json, "
+            "(SELECT session_id FROM coordination_sessions WHERE session_id = :session))",
             {**item, "agent": agent_id, "now": now, "session": item.get("saved_in"),
              "next": max(item["version"], removed[0]["removed_version"]) + 1})
     return [item["state_key"] for item in live]

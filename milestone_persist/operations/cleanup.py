@@ -9,6 +9,8 @@ from .events import record_event
 from .interruption import mark_stale_agents, sum_up
 from .membership import count_agents
 from .planning import artifact_keys, milestones_of
+from .record_swap import is_swapped_out
+from .records import index_records
 from .settings import read_count
 
 TYPE_CHECKING = False
@@ -35,6 +37,8 @@ def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> Row:
 
 def apply_retention(store: Storage) -> Row:
     """Remove what is older than its keeping time, within the caller's transaction; how many rows of each kind."""
+    if is_swapped_out(store):  # by an event it is known whether that was finished
+        index_records(store)
     given = {"now": store.now(), "old": shift_time(store.now(), -86400 * read_count(store, "cleanup_retention_days"))}
     ended = store.execute("SELECT * FROM coordination_sessions WHERE status IN ('completed', 'failed', 'abandoned') "
                           "AND coalesce(completed_at, last_activity) <= :old AND last_activity <= :old "

@@ -77,7 +77,6 @@ def create_milestone_from_recovered_planning(store: Storage, session_id: str, mi
     with store.transaction("session:" + session_id):
         session = _require_type(store, session_id, "planning")
         assembled = _assemble_plan(store, session)
-        mark_dead_agents(store, session)
         made = create_milestone_from_planning(store, session_id, milestone_id or milestone_id_for(session))
         return {**made, "assembled_from": assembled}
 

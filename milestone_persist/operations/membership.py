@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ENDED = ("completed", "failed", "abandoned")
 ENDED_AGENT = ("completed", "failed", "terminated")
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
+WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 
 def suggest(store: Storage, word: str, known: list[str]) -> str:
@@ -95,12 +96,12 @@ def count_agents(store: Storage, session_id: str) -> None:
 def renew_heartbeat(store: Storage, agent_id: str) -> Row | None:
     """Note that an agent is alive; its row, or None for one nobody registered.
 
-    One that was marked failed for its silence is active again, if its session is.
+    One that was marked failed for its silence, and perhaps put off, is active again, if its session is.
     """
     rows = store.execute(
         "UPDATE agent_registry SET last_heartbeat = CASE WHEN last_heartbeat > :now THEN last_heartbeat "
         "ELSE :now END WHERE agent_id = :id RETURNING *", {"id": agent_id, "now": store.now()})
-    if rows and rows[0]["status"] == "failed" and (rows[0]["error_info"] or "").startswith(SILENT):
+    if rows and rows[0]["status"] in ("failed", "terminated") and (rows[0]["error_info"] or "").startswith(SILENT):
         return _revive(store, rows[0])
     return rows[0] if rows else None
 
@@ -215,7 +216,7 @@ def _begin_anew(store: Storage, agent: Row, session_id: str) -> None:
     if died:
         return_messages(store, agent["agent_id"])
     if agent["session_id"] != session_id and _has_unkept_state(store, agent):
-        store_checkpoint(store, agent["agent_id"], "automatic", [])
+        store_checkpoint(store, agent["agent_id"], "automatic", [], agent["session_id"])
 
 
 def _has_unkept_state(store: Storage, agent: Row) -> bool:

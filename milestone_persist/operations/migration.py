@@ -10,7 +10,7 @@ from ..storage.switching import SAME_FILE, finish_switch, mark_copy, mark_retire
 from ..vocabulary import BACKENDS, check_word
 from .events import append_line
 from .exports import write_export
-from .record_files import FOLDERS, find_places
+from .record_files import FOLDERS, find_places, list_stamps
 from .records import keeps_files, place_record
 from .transfer import copy_rows, count_rows, digest_rows, prepare_source, read_rows
 from .undoing import stamp
@@ -48,13 +48,21 @@ def migrate(store: Storage, backend: str, dry_run: bool = False, fixed: str | No
         return told
     with store.transaction():
         prepare_source(store)
+        files = _scan_records(store, engine)
         told["backup"] = write_export(store, os.path.join(store.directory, "backups", f"{when}-{old}.jsonl"))
         told["rows"] = _fill_new_store(store, engine, when)
+        if files != _scan_records(store, engine):
+            raise StorageError("record files were written by hand meanwhile: nothing was moved; try again")
         mark_retired(store, engine, when)
     _switch(store, engine)
     _settle(store, engine, when, fixed)
     _log(store, told)
     return told
+
+
+def _scan_records(store: Storage, engine: str) -> dict[str, str]:
+    """The record files there are, where what is written by hand would be out of sight after the move."""
+    return list_stamps(store) if keeps_files(store) and engine in WITHOUT_FILES else {}
 
 
 # The copy
@@ -111,9 +119,10 @@ def _is_left_over(store: Storage, target: Storage) -> bool:
 
 def _move_records(store: Storage, old: str, new: str) -> dict[str, int]:
     """Between hybrid and database: the records go into their rows, or out of them into files."""
-    before, engine = digest_rows(store), store.engine
-    rows = [row for row in read_rows(store, "milestones") if row["data"]]
+    engine, store.engine = store.engine, old
     try:
+        before = digest_rows(store)
+        rows = [row for row in read_rows(store, "milestones") if row["data"]]
         store.engine = new  # records are kept as the new backend keeps them
         places = find_places(store) if keeps_files(store) else {}
         for row in rows:

@@ -114,15 +114,32 @@ def check_sessions(store: Storage) -> Row:
     Gives found (whether there is a storage), failed (as mark_stale_agents), unresponsive (agent ids), interrupted
     (session ids).
     """
-    opened = open_for(store.directory, store.environ, store.clock, create=False)
+    from ..running import follow_moves
+
+    storages: list[Storage] = []
+
+    def opened() -> Storage:
+        if not storages:
+            storages.append(open_for(store.directory, store.environ, store.clock, create=False, backend="in use"))
+        return storages[0]
+
+    def release() -> None:
+        while storages:
+            storages.pop().close()
+
     try:
-        with opened.transaction("agents"):
-            failed = mark_stale_agents(opened)
-            unresponsive = _note_unresponsive(opened, [row["agent_id"] for row in failed if row["marked"]])
-        return {"found": opened.describe()["exists"], "failed": failed, "unresponsive": unresponsive,
-                "interrupted": interrupted_sessions(opened)}
+        checked: Row = follow_moves(_check, opened, release)
+        return checked
     finally:
-        opened.close()
+        release()
+
+
+def _check(opened: Storage) -> Row:
+    with opened.transaction("agents"):
+        failed = mark_stale_agents(opened)
+        unresponsive = _note_unresponsive(opened, [row["agent_id"] for row in failed if row["marked"]])
+    return {"found": opened.describe()["exists"], "failed": failed, "unresponsive": unresponsive,
+            "interrupted": interrupted_sessions(opened)}
 
 
 def _note_unresponsive(store: Storage, failed: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from ..shellwords import quote
 from ..values import dump_json, is_json, parse_json, read_stored, whole_characters
 from ..yamltext import dump_yaml
 from .events import record_event
+from .interruption import mark_dead_agents
 from .membership import complete_session, ensure_milestone, find_session, reopen_session
 from .records import find_record, index_records, write_record
 from .settings import read_setting
@@ -146,6 +147,7 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
         session = find_session(store, session_id)
         configuration = read_stored(session["configuration"], "the configuration")
         made = milestones_of(session)
+        mark_dead_agents(store, session)
         if milestone_id in made:
             complete_session(store, session_id)
             return {"milestone_id": milestone_id, "session_id": session_id, "created": False}

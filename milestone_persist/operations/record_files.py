@@ -92,6 +92,12 @@ def scan_files(store: Storage, known: list[Row], wrong: dict[str, str]) -> dict[
     return found
 
 
+def list_stamps(store: Storage) -> dict[str, str]:
+    """Every record file there is, and what tells whether it was edited."""
+    return {os.path.join(folder, name): stamp for folder in FOLDERS
+            for name, stamp in _list_files(os.path.join(store.directory, folder))}
+
+
 def _list_files(folder: str) -> Iterator[tuple[str, str]]:
     """Name and stamp of each record file in a folder."""
     try:

@@ -43,13 +43,15 @@ def find_record(store: Storage, milestone_id: str) -> str | None:
             if text is not None:
                 return text
     places = find_places(store).get(milestone_id)  # it was written or renamed by hand and is not indexed yet
-    return read_text(store, path_counting(places)[0]) if places else None
+    if places:
+        return read_text(store, path_counting(places)[0])
+    return str(rows[0]["data"]) or None if rows else None
 
 
 def read_record(store: Storage, row: Row) -> str:
     """The record of a milestone whose row was just indexed; "" where it has none, StorageError where it is missing."""
     if keeps_files(store) and not row["file_path"]:
-        return ""
+        return row.get("data") or ""  # somebody else's program may have put it there
     text = find_record(store, row["id"])
     if text is None and row["file_path"]:
         raise StorageError(f"the record of milestone {row['id']!r} is missing, it was {row['file_path']}: "
@@ -190,6 +192,8 @@ def require_record(store: Storage, milestone_id: str) -> str:
     if is_swapped_out(store):  # by another process, or by one that was killed
         index_records(store)
     text = find_record(store, milestone_id)
+    if text is None and keeps_files(store):  # its file may have been moved or replaced just now
+        text = _find_under_lock(store, milestone_id)
     if text is None:
         from .membership import suggest
 
@@ -200,6 +204,17 @@ def require_record(store: Storage, milestone_id: str) -> str:
                           f"create_milestone_record {quote(milestone_id)} TEXT")
         raise Refused(f"no record of milestone {milestone_id!r} {suggest(store, milestone_id, known)}")
     return text
+
+
+def _find_under_lock(store: Storage, milestone_id: str) -> str | None:
+    try:
+        with store.transaction("milestones"):
+            index_records(store)
+            return find_record(store, milestone_id)
+    except StorageMoved:
+        raise
+    except StorageError:  # where nothing can be written, nobody moves anything
+        return None
 
 
 def list_records(store: Storage, status: str | None = None) -> list[Row]:

@@ -7,7 +7,7 @@ from ..vocabulary import PHASES, check_word
 from .deliverables import estimate_progress, list_deliverables, made_by, missing_names
 from .events import record_event
 from .interruption import mark_dead_agents, sum_up
-from .membership import find_session, reopen_session, set_agent_status
+from .membership import SILENT, find_session, reopen_session, set_agent_status
 from .workorders import make_orders, run_orders, spawn_command
 
 TYPE_CHECKING = False
@@ -135,7 +135,9 @@ def _quieten(store: Storage, session: Row, deliverables: list[Row], ends: str) -
 def _end_agents(store: Storage, session_id: str, deliverables: list[Row], which: str) -> list[Row]:
     rows = store.execute(
         "SELECT agent_id, agent_type, session_id FROM agent_registry WHERE session_id = :id "
-        "AND status IN ('spawning', 'active', 'paused', 'failed') ORDER BY spawn_time, agent_id", {"id": session_id})
+        "AND (status IN ('spawning', 'active', 'paused', 'failed') "
+        "OR status = 'terminated' AND error_info LIKE :silent) "
+        "ORDER BY spawn_time, agent_id", {"id": session_id, "silent": SILENT + "%"})  # those might be alive after all
     missing = missing_names(deliverables)
     ended = []
     for row in rows:

@@ -25,16 +25,20 @@ def keep_until(store: Storage) -> str:
     return shift_time(store.now(), 86400 * read_count(store, "cleanup_retention_days"))
 
 
-def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, references: list[Row]) -> Row:
-    """Write the checkpoint of a registered agent, within the caller's transaction."""
+def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, references: list[Row],
+                     saved_in: str | None = None) -> Row:
+    """Write the checkpoint of a registered agent, within the caller's transaction.
+
+    saved_in: keep only what was saved in that session
+    """
     now = store.now()
-    given = {"agent": agent_id, "now": now}
+    given = {"agent": agent_id, "now": now, "saved_in": saved_in}
     agent = store.execute("SELECT * FROM agent_registry WHERE agent_id = :agent", given)[0]
     snapshot = {
         "agent": agent,
         "state": store.execute("SELECT state_key, state_value, state_type, version, is_json, saved_in, created_at, "
                                "updated_at, expires_at FROM agent_state WHERE agent_id = :agent AND " + LIVE +
-                               " ORDER BY state_key", given),
+                               " AND (:saved_in IS NULL OR saved_in = :saved_in) ORDER BY state_key", given),
         "messages": store.execute(UNACKNOWLEDGED, given),
     }
     checkpoint_id = "cp-{}-{}".format(now.translate({ord(c): None for c in "-: ."}), os.urandom(4).hex())

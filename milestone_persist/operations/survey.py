@@ -6,7 +6,7 @@ from ..values import read_stored
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
 from .deliveries import TAKEN
 from .interruption import heard_before, is_quiet, is_stale, patience
-from .membership import find_session
+from .membership import WAITS, find_session
 from .planning import artifact_keys, free_milestone_id, milestones_of
 from .sessions import count_messages, list_dead_letters
 from .settings import read_count
@@ -15,11 +15,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
-WAITS = "waits for its turn"
-# The error of an agent that recovery ended, and that may be started again.
-STOPPED = ("restarted", "abandoned", WAITS)
+STOPPED = ("restarted", "abandoned")  # the error of an agent that recovery ended, so that it may be started again
 CONDITIONS = ("alive", "silent", "stale", "failed", "stopped", "paused", "completed", "terminated")
 RECOVERABLE = ("silent", "stale", "failed", "stopped")
+
+
+def put_off(error: str | None) -> str:
+    """The error of a dead agent whose turn comes later; why it is dead stays in it, and revives it or does not."""
+    return str(error) if is_put_off(error) else f"{error}; {WAITS}" if error else WAITS
+
+
+def is_put_off(error: str | None) -> bool:
+    return (error or "").endswith(WAITS)
 
 
 def survey_session(store: Storage, session_id: str) -> Row:
@@ -83,7 +90,7 @@ def _condition(agent: Row, stale: str, silent: str) -> str:
         return "silent"
     if agent["status"] in ("spawning", "active"):
         return "alive"
-    if agent["status"] == "terminated" and agent["error_info"] in STOPPED:
+    if agent["status"] == "terminated" and (agent["error_info"] in STOPPED or is_put_off(agent["error_info"])):
         return "stopped"
     return str(agent["status"])
 

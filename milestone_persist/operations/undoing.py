@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def stamp(store: Storage) -> str:
     """The present as part of a file name, made its own by a random end."""
-    return f"{store.now()[:19].replace('-', '').replace(':', '').replace(' ', '-')}-{os.urandom(2).hex()}"
+    return f"{store.now()[:19].replace('-', '').replace(':', '').replace(' ', '-')}-{os.urandom(4).hex()}"
 
 
 def write_file(store: Storage, path: str, data: bytes) -> None:

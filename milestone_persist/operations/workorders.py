@@ -10,7 +10,7 @@ from .events import record_event
 from .membership import enter_agent, find_agent, find_session, set_agent_status
 from .settings import read_setting
 from .snapshots import LIVE
-from .survey import RECOVERABLE, WAITS, milestone_id_for, survey_session
+from .survey import RECOVERABLE, milestone_id_for, put_off, survey_session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def make_orders(store: Storage, session_id: str, wanted: Sequence[str] | None = 
 def _dismiss(store: Storage, agent: Row, piece: Row | None, is_covered: bool) -> None:
     """End an agent that is not to be started now; it may be later if its work is still to come."""
     if piece and not piece["saved"] and not is_covered:
-        why = WAITS
+        why = put_off(agent["error_info"])
     else:
         why = RELEASED + ("nothing waits for it" if not piece else "its work is there" if piece["saved"]
                           else "another agent makes it")
@@ -110,8 +110,9 @@ def spawn_command(store: Storage) -> str:
 def run_orders(store: Storage, orders: list[Row], command: str) -> None:
     """Run the command for each order, outside any transaction; each order gets its `result`, failures are recorded."""
     for order in orders:
-        if not _claim(store, order):
-            order["result"], order["failed"] = "not run: another process is starting it", False
+        hindrance = _claim(store, order)
+        if hindrance:
+            order["result"], order["failed"] = f"not run: {hindrance}", False
             continue
         order["result"], failed = _run_command(store, command, order)
         with store.transaction("agent:" + order["agent_id"]):
@@ -122,16 +123,18 @@ def run_orders(store: Storage, orders: list[Row], command: str) -> None:
         order["failed"] = failed
 
 
-def _claim(store: Storage, order: Row) -> bool:
-    """Enter the agent as spawning, just before it is started, so that nobody else starts it; False if somebody has."""
+def _claim(store: Storage, order: Row) -> str:
+    """Enter the agent as spawning just before it is started, so that nobody else starts it; why it cannot be, or ""."""
     with store.transaction("session:" + order["session_id"]):
+        session = find_session(store, order["session_id"])
+        if session["status"] != "active":
+            return f"the session is {session['status']} by now"
         if store.execute("SELECT 1 AS there FROM agent_registry WHERE agent_id = :id AND status IN "
                          "('spawning', 'active')", {"id": order["agent_id"]}):
-            return False
-        enter_agent(store, order["agent_id"], order["agent_type"], find_session(store, order["session_id"]), None,
-                    order["milestone_id"])
+            return "another process is starting it, or it is at work again"
+        enter_agent(store, order["agent_id"], order["agent_type"], session, None, order["milestone_id"])
         set_agent_status(store, order["agent_id"], "spawning")
-        return True
+        return ""
 
 
 def _run_command(store: Storage, command: str, order: Row) -> tuple[str, bool]:

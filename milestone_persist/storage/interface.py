@@ -190,6 +190,10 @@ class Storage:
         """The last id given out in each table whose rows the database numbers, though that row be gone; 0: none yet."""
         raise NotImplementedError
 
+    def is_torn(self) -> bool:
+        """In a child process: whether this was forked off in the middle of a transaction, and the store with it."""
+        return False
+
     def settle_counters(self, numbers: Mapping[str, int] = {}) -> None:
         """After rows were inserted with ids of their own: let the ids of new rows come after them, and after `numbers`.
 

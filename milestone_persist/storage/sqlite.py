@@ -40,6 +40,9 @@ class SqliteStorage(EmbeddedStorage):
     def snapshot(self) -> Transaction:
         return Transaction(self, lambda: self._begin("BEGIN"))
 
+    def is_torn(self) -> bool:
+        return self.depth > 0  # in the child, SQLite takes the lock of the other thread for its own, for ever
+
     def _begin_write(self) -> None:
         if not self._synchronous_known:
             self._synchronous_known = True
