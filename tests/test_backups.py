@@ -11,7 +11,7 @@ import pytest
 from conftest import size
 
 from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
-from milestone_persist.operations import backups, undoing
+from milestone_persist.operations import backups, records, undoing
 
 
 @pytest.fixture
@@ -397,3 +397,54 @@ def test_killed_at_any_moment_it_is_done_whole_or_not_at_all(other_times, direct
     after = {"ms-1": ("completed", "title: ms-1"), "ms-2": ("active", "title: ms-2")}
     assert status == 0 and seen[-1] == after
     assert all(state in (before, after) for state in seen)
+
+
+KEEPS_FILES = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+
+
+@KEEPS_FILES
+def test_a_reader_that_comes_while_records_are_replaced_looks_again(filled, monkeypatch):
+    real, calls = records.find_record, []
+
+    def find(store, milestone_id):
+        calls.append(milestone_id)
+        return None if len(calls) == 1 else real(store, milestone_id)
+
+    monkeypatch.setattr(records, "find_record", find)
+    assert filled.read_milestone_record("ms-1") == "title: 'one'\n\n"
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_what_was_restored_is_not_restored_again_because_somebody_moves_the_rows(filled, clock, monkeypatch):
+    backup = filled.backup_coordination()["file"]
+    filled.save_agent_state("a", "precious", "v")
+    real, calls = backups.index_records, []
+
+    def index(store):
+        calls.append(store)
+        if len(calls) == 2:
+            with open_store(filled.directory, clock=clock, environ={}) as other:
+                other.migrate_storage_backend("database")
+        real(store)
+
+    monkeypatch.setattr(backups, "index_records", index)
+    kept = filled.restore_coordination(backup)["kept"]
+    assert len(calls) == 2
+    connection = sqlite3.connect(kept)
+    assert connection.execute("SELECT count(*) FROM agent_state WHERE state_key = 'precious'").fetchone() == (1,)
+    connection.close()
+
+
+@KEEPS_FILES
+def test_cleaning_up_does_not_forget_that_a_restore_was_finished(filled, clock, monkeypatch):
+    backup = filled.backup_coordination()["file"]
+    filled.create_milestone_record("ms-2", "title: two")
+    with monkeypatch.context() as patched:
+        calls = []
+        patched.setattr(backups, "index_records", lambda store: calls.append(1) or (
+            records.index_records(store) if len(calls) == 1 else None))  # killed before its last step
+        filled.restore_coordination(backup)
+    filled.set_storage_config("cleanup_retention_days", "0")
+    clock.advance(1)
+    filled.cleanup_stale_coordination()
+    assert [row["id"] for row in filled.list_milestones()] == ["ms-1"]

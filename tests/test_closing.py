@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -171,3 +172,31 @@ def test_nor_its_place_in_the_queue(tmp_path, monkeypatch):
 
 if sys.platform == "darwin":  # forking after threads is not safe there
     del test_a_child_forked_while_a_lock_is_held_does_not_keep_it, test_nor_its_place_in_the_queue
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_a_child_forked_in_the_middle_of_a_transaction_is_told_at_once(store):
+    store.save_agent_state("a", "k", "v")
+    inside, over = threading.Event(), threading.Event()
+
+    def write():
+        with store._storage().transaction():
+            inside.set()
+            over.wait(60)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert inside.wait(60)
+    child = os.fork()
+    if child == 0:
+        try:
+            store.load_agent_state("a", "k")
+        except StorageError as error:
+            os._exit(7 if "forked while another thread was writing" in str(error) else 1)
+        finally:
+            os._exit(2)
+    over.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] >> 8 == 7
+    store.save_agent_state("a", "k", "w")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import sqlite3
 
 import pytest
 from test_migration_kills import Machine
@@ -307,6 +308,42 @@ def test_a_record_that_changed_on_its_way_is_noticed(machine, monkeypatch, end):
                             or "the record of milestone 'ms-1' is missing" in err)
     assert machine.words()[1] != end
     assert machine.call("read-milestone-record", "ms-1") == "title: first"
+
+
+@pytest.mark.parametrize("end", ["database", "file"])
+def test_a_record_that_somebody_put_into_its_row_is_carried_along(machine, end):
+    connection = sqlite3.connect(machine.directory / "coordination.db", isolation_level=None)
+    connection.execute("INSERT INTO milestones (id, title, data) VALUES ('q', 'q', 'title: q')")
+    connection.close()
+    assert machine.call("read-milestone-record", "q") == "title: q"
+    machine.call("migrate-storage-backend", end)
+    assert machine.call("read-milestone-record", "q") == "title: q"
+
+
+@pytest.mark.parametrize("start, end", [("hybrid", "database"), ("database", "hybrid")])
+def test_a_switch_that_cannot_be_noted_is_taken_back_as_it_was(machine, monkeypatch, start, end):
+    machine.call("migrate-storage-backend", start) if start != "hybrid" else None
+    before = machine.export()
+    with monkeypatch.context() as patched:
+        fail(patched, switching, "write_word", StorageError("no room"))
+        status, _, err = machine.attempt("migrate-storage-backend", end)
+    assert status == 3 and "no room" in err and "next call" not in err
+    assert machine.words() == [start, start]
+    assert machine.call("read-milestone-record", "ms-1") == "title: first"
+    assert machine.export() == before and machine.call("doctor").startswith("sound")
+    machine.call("migrate-storage-backend", end)
+    assert machine.call("read-milestone-record", "ms-1") == "title: first"
+
+
+@pytest.mark.parametrize("text", ["title: by hand", None])
+def test_a_record_file_written_during_the_move_is_not_left_behind(machine, monkeypatch, text):
+    path = machine.directory / "active" / ("hand.yaml" if text else "ms-1.yaml")
+    with monkeypatch.context() as patched:
+        interrupt(patched, migration, "write_export", lambda: path.write_text(text or "title: edited"))
+        status, _, err = machine.attempt("migrate-storage-backend", "database")
+    assert status == 3 and "written by hand meanwhile: nothing was moved; try again" in err
+    machine.call("migrate-storage-backend", "database")
+    assert machine.call("read-milestone-record", path.stem) == (text or "title: edited")
 
 
 def test_an_old_store_below_backups_can_be_restored(machine):
