@@ -119,7 +119,7 @@ def _revive(store: Storage, agent: Row) -> Row:
 
 def renew_if_own(store: Storage, agent_id: str) -> None:
     """Renew the heartbeat of an agent whose rows are looked at or changed, unless $AGENT_ID says that another does."""
-    if store.environ.get("AGENT_ID", agent_id) == agent_id:
+    if (store.environ.get("AGENT_ID") or agent_id) == agent_id:
         renew_heartbeat(store, agent_id)
 
 

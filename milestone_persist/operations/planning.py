@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GROUP = "Planning"
 PLAN = "milestone-plan"
 EMPTY = ("", '""', "null")  # values in which nothing is said: what an unset variable leaves
-BRIEF = "CASE WHEN length(s.state_value) < 20 THEN s.state_value ELSE '…' END AS brief"
+BRIEF = "CASE WHEN length(s.state_value) < 20 THEN s.state_value ELSE '-' END AS brief"
 
 
 def expected_artifacts(store: Storage) -> list[str]:
