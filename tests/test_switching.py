@@ -10,7 +10,7 @@ from test_migration_kills import Machine
 
 from milestone_persist import MilestoneWarning, StorageError, open_store
 from milestone_persist.opening import open_for
-from milestone_persist.operations import migration, scaling
+from milestone_persist.operations import migration, milestones, scaling
 from milestone_persist.storage import files, selection, switching
 from milestone_persist.storage.interface import StorageMoved
 
@@ -308,6 +308,12 @@ def test_a_record_that_changed_on_its_way_is_noticed(machine, monkeypatch, end):
                             or "the record of milestone 'ms-1' is missing" in err)
     assert machine.words()[1] != end
     assert machine.call("read-milestone-record", "ms-1") == "title: first"
+
+
+def test_a_search_that_meets_a_move_looks_where_the_records_are_now(machine, monkeypatch):
+    machine.call("update-milestone-record", "ms-1", "title: t\n# needle\n")
+    interrupt(monkeypatch, milestones, "read_record", lambda: machine.call("migrate-storage-backend", "database"))
+    assert "# needle" in machine.call("search-milestones", "needle")
 
 
 @pytest.mark.parametrize("end", ["database", "file"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ..errors import Refused, StorageError, UsageError
 from ..registry import operation
+from ..storage.interface import StorageMoved
 from ..times import shift_time
 from ..values import check_range
 from .events import record_event
@@ -143,6 +144,8 @@ def search_milestones(store: Storage, term: str) -> list[Row]:
 def _text_of(store: Storage, row: Row) -> str:
     try:
         return read_record(store, row)
+    except StorageMoved:
+        raise
     except StorageError:  # one file that cannot be read; the list has warned of it
         return ""
 
