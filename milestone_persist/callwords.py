@@ -81,16 +81,20 @@ def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[An
                     raise UsageError(f"{flag} needs a value")
                 value = given.pop(0)
             chosen[parameter.name] = parameter.convert(value)
+        elif not plain and flag == "--dir":
+            raise UsageError(f"--dir stands before the operation, as in python3 -m milestone_persist --dir DIR "
+                             f"{op.name} …; or set MILESTONE_DIR")
         elif not plain and not call.from_shell and not _is_number(word):
             raise UsageError(f"unknown option {flag} of {op.command}: see {op.command} --help; "
                              "put -- before a value that begins with a dash")
         else:
             args.append(word)
+    _check_too_many(op, args)
     if not literal:
         _check_who_is_meant(op, args)
     if not args and caller:
         args.append(caller)
-    _check_count(op, args)
+    _check_too_few(op, args)
     # A repeated parameter takes the rest.
     return [positionals[min(i, len(positionals) - 1)].convert(word) for i, word in enumerate(args)], chosen
 
@@ -126,14 +130,18 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _check_count(op: Operation, args: list[str]) -> None:
-    names = op.positionals
+def _check_too_few(op: Operation, args: list[str]) -> None:
     if len(args) < op.required:
-        missing = names[len(args)]
+        missing = op.positionals[len(args)]
         unset = f", and ${missing.variable} is not set" if missing.variable else ""
         raise UsageError(f"{missing.name.upper()} is missing{unset}: {op.name} {op.usage}")
+
+
+def _check_too_many(op: Operation, args: list[str]) -> None:
+    names = op.positionals
     if len(args) > len(names) and not (names and names[-1].repeated):
-        raise UsageError(f"too many arguments: {op.name} {op.usage}".rstrip())
+        form = f"{op.name} {op.usage}" if op.parameters else f"{op.name} takes none"
+        raise UsageError(f"too many arguments, from {args[len(names)]!r} on: {form}")
 
 
 def read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
