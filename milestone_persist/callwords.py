@@ -1,14 +1,21 @@
-"""The words of a command line: which operation they call, and with which arguments and options."""
+"""The grammar of a command line: which operation its words call, and with which arguments and options.
+
+Scanning sorts the words and refuses none, for a line that is still being typed; binding checks them and gives values.
+"""
 from __future__ import annotations
 
 from .errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any, BinaryIO
 
-    from .registry import Operation
+    from .registry import Operation, Parameter
+
+
+STANDARD = ("--json", "--help", "--version", "--from-shell", "--echo-safe")  # before the operation, without a value
+HELP = ("--help", "-h")
 
 
 class Call:
@@ -16,110 +23,112 @@ class Call:
 
     def __init__(self) -> None:
         self.name = ""
-        self.words: list[str] = []
+        self.words: list[str] = []  # behind the operation's name
         self.directory = ""
         self.json = self.help = self.version = False
         self.from_shell = self.echo_safe = False
+        self.unknown = ""  # the first option that there is not
+        self.awaits_directory = False  # --dir is the last word
 
 
-def read_call(argv: list[str], stdin: BinaryIO) -> Call:
-    call, words = Call(), list(argv)
-    if words[:1] == ["--words-on-stdin"]:  # what the shell functions do with long arguments
-        words = [_decode(word) for word in stdin.read().split(b"\0")[:-1]]
-        if argv[1:] != [str(len(words))]:
-            raise UsageError("the shell could not hand over its arguments: nothing was done")
-    while words and words[0].startswith("-"):
-        word = words.pop(0)
-        option, equals, value = word.partition("=")
-        if option == "--dir":
-            call.directory = value if equals else words.pop(0) if words else ""
-            if not call.directory:
-                raise UsageError("--dir needs a directory")
-        elif word in ("--json", "--help", "--version", "--from-shell", "--echo-safe"):
+class Sorted:
+    """The words behind an operation's name: its arguments, and its options with their values."""
+
+    def __init__(self) -> None:
+        self.args: list[str] = []
+        self.options: list[tuple[Parameter, str]] = []
+        self.json = self.help = False
+        self.literal = False  # behind --
+        self.awaited: Parameter | None = None  # the option whose value comes next
+        self.unknown = ""  # the first option that there is not
+
+
+def scan_call(words: Sequence[str]) -> Call:
+    """What stands before the operation, its name, and the words behind it; nothing is refused here."""
+    call, rest = Call(), list(words)
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        flag, equals, value = word.partition("=")
+        if flag == "--dir":
+            call.awaits_directory = not equals and not rest
+            call.directory = value if equals else rest.pop(0) if rest and not rest[0].startswith("-") else ""
+            call.unknown = call.unknown or ("" if call.directory else flag)
+        elif word in STANDARD:
             setattr(call, word[2:].replace("-", "_"), True)
-        elif word == "-h":
+        elif word in HELP:
             call.help = True
         else:
-            raise UsageError(f"unknown option {word}: see --help")
-    call.name, call.words = (words[0] if words else ""), words[1:]
+            call.unknown = call.unknown or word
+    call.name, call.words = (rest[0] if rest else ""), rest[1:]
     return call
 
 
-def _decode(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
+def scan_words(op: Operation, words: Sequence[str], from_shell: bool, caller: str = "") -> Sorted:
+    """Sort the words behind an operation's name; nothing is refused here.
 
-
-def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[Any], dict[str, Any]]:
-    """Sort the words into positional arguments and options, each of its type.
-
-    Without any positional argument, an id that is all an operation requires may come from the environment.
-
-    The shell functions hand over values that may look like options: there, the required arguments are taken
-    as they come, and of what follows only this operation's own options are read as such. What the environment has
-    need not be there: before it, too, an option is one.
+    from_shell: the shell functions hand over values that may look like options: there, the required arguments are
+        taken as they come, and of what follows only this operation's own options are read as such
+    caller: the id that the environment has for the first argument, which then need not be there: before it, too, an
+        option is one
     """
-    positionals, options, given = op.positionals, {p.flag: p for p in op.options}, list(call.words)
-    args: list[str] = []
-    chosen: dict[str, Any] = {}
-    literal = False
-    caller = environ.get(positionals[0].variable, "") if positionals else ""
-    while given:
-        word = given.pop(0)
-        flag, equals, value = word.partition("=")
-        awaited = call.from_shell and len(args) < op.required and not (caller and _is_option(op, word))
-        plain = literal or word == "-" or not word.startswith("-") or awaited
-        if not plain and word == "--":
-            literal = True
-        elif not plain and flag == "--json" and not equals:
-            call.json = True
-        elif not plain and flag in options:
-            parameter = options[flag]
-            if parameter.type == "bool" and not equals:
-                value = "true"
-            elif not equals:
-                if not given:
-                    raise UsageError(f"{flag} needs a value")
-                value = given.pop(0)
-            chosen[parameter.name] = parameter.convert(value)
-        elif not plain and flag == "--dir":
-            raise UsageError(f"--dir stands before the operation, as in python3 -m milestone_persist --dir DIR "
-                             f"{op.name} …; or set MILESTONE_DIR")
-        elif not plain and not call.from_shell and not _is_number(word):
-            raise UsageError(f"unknown option {flag} of {op.command}: see {op.command} --help; "
-                             "put -- before a value that begins with a dash")
+    found = Sorted()
+    if from_shell and len(words) == 1 and words[0] in HELP:
+        found.help = True
+        return found
+    for word in words:
+        if found.awaited:
+            found.options.append((found.awaited, word))
+            found.awaited = None
+        elif found.literal or not _reads_as_option(op, word, len(found.args), from_shell, caller):
+            found.args.append(word)
+        elif word == "--":
+            found.literal = True
         else:
-            args.append(word)
-    _check_too_many(op, args)
-    if not literal:
-        _check_who_is_meant(op, args)
-    if not args and caller:
-        args.append(caller)
-    _check_too_few(op, args)
-    # A repeated parameter takes the rest.
-    return [positionals[min(i, len(positionals) - 1)].convert(word) for i, word in enumerate(args)], chosen
+            _take_option(found, op, word)
+    return found
 
 
-def _is_option(op: Operation, word: str) -> bool:
+def _reads_as_option(op: Operation, word: str, count: int, from_shell: bool, caller: str) -> bool:
+    """Whether a word that comes after `count` arguments is an option, or `--`; else it is an argument."""
+    if not word.startswith("-") or word == "-":
+        return False
+    if from_shell and count < op.required:
+        return bool(caller) and _is_known(op, word)
+    return _is_known(op, word) or word in ("--", *HELP) or not (from_shell or _is_number(word))
+
+
+def _is_known(op: Operation, word: str) -> bool:
+    return word == "--json" or find_option(op, word) is not None
+
+
+def find_option(op: Operation, word: str) -> Parameter | None:
+    """The operation's option that a word names, perhaps with `=` and a value."""
     flag = word.partition("=")[0]
-    return word == "--json" or any(p.flag == flag for p in op.options)
+    return next((p for p in op.options if p.flag == flag), None)
 
 
-def _check_who_is_meant(op: Operation, args: list[str]) -> None:
-    """UsageError if the id that the environment may have was left out, and what belongs behind it stands in its place.
+def parameter_at(op: Operation, count: int) -> Parameter | None:
+    """The parameter that takes the argument after `count` others; a repeated one takes the rest."""
+    names = op.positionals
+    if names and names[-1].repeated:
+        count = min(count, len(names) - 1)
+    return names[count] if count < len(names) else None
 
-    An agent may have the name of an option or of a status: then what belongs behind it is there, too.
-    """
-    if not args or not op.positionals[0].variable:
-        return
-    from .vocabulary import words_for
 
-    following = op.positionals[1].name if len(op.positionals) > 1 else ""
-    belongs = [word in words_for(op.name, following) for word in args[:2]]
-    if (belongs[0] or _is_option(op, args[0])) and not any(belongs[1:]):
-        from .shellwords import command
-
-        name = op.positionals[0].name.upper()
-        raise UsageError(f"{name} is missing: {op.name} {name} {command(args)}")
+def _take_option(found: Sorted, op: Operation, word: str) -> None:
+    parameter, (flag, equals, value) = find_option(op, word), word.partition("=")
+    if word == "--json":
+        found.json = True
+    elif word in HELP:
+        found.help = True
+    elif parameter is None:
+        found.unknown = found.unknown or flag
+    elif equals:
+        found.options.append((parameter, value))
+    elif parameter.type == "bool":
+        found.options.append((parameter, "true"))
+    else:
+        found.awaited = parameter
 
 
 def _is_number(word: str) -> bool:
@@ -130,18 +139,95 @@ def _is_number(word: str) -> bool:
     return True
 
 
+def read_call(argv: list[str], stdin: BinaryIO) -> Call:
+    """The words of a command line, of which the shell functions hand over long ones on standard input."""
+    words = argv
+    if argv[:1] == ["--words-on-stdin"]:
+        words = [_decode(word) for word in stdin.read().split(b"\0")[:-1]]
+        if argv[1:] != [str(len(words))]:
+            raise UsageError("the shell could not hand over its arguments: nothing was done")
+    call = scan_call(words)
+    if call.unknown == "--dir":
+        raise UsageError("--dir needs a directory")
+    if call.unknown:
+        raise UsageError(f"unknown option {call.unknown}: see --help; an operation's own options stand behind its name")
+    return call
+
+
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments and options of a call, each of its type; UsageError shows the right form. Notes --json and --help.
+
+    Without any argument, an id that is all an operation requires may come from the environment.
+    """
+    caller = environ.get(op.positionals[0].variable, "") if op.positionals else ""
+    found = scan_words(op, call.words, call.from_shell, caller)
+    call.json, call.help = call.json or found.json, found.help
+    if call.help:
+        return [], {}
+    _check_options(op, found)
+    _check_too_many(op, found.args)
+    if not found.literal:
+        _check_who_is_meant(op, found.args)
+    args = found.args or ([caller] if caller else [])
+    _check_too_few(op, args)
+    return ([parameter.convert(word) for parameter, word in zip(_parameters(op, len(args)), args)],
+            {parameter.name: parameter.convert(word) for parameter, word in found.options})
+
+
+def _parameters(op: Operation, count: int) -> list[Parameter]:
+    """The parameters of so many arguments."""
+    return [found for place in range(count) for found in [parameter_at(op, place)] if found]
+
+
+def form_of(op: Operation) -> str:
+    """How an operation is called."""
+    return f"{op.name} {op.usage}" if op.parameters else f"{op.name} takes none"
+
+
+def _check_options(op: Operation, found: Sorted) -> None:
+    if found.awaited:
+        raise UsageError(f"{found.awaited.flag} needs a value: {form_of(op)}")
+    if found.unknown == "--dir":
+        raise UsageError("--dir stands before the operation, as in python3 -m milestone_persist --dir DIR "
+                         f"{op.name} …; or set MILESTONE_DIR")
+    if found.unknown:
+        dashes = "; put -- before a value that begins with a dash" if op.positionals else ""
+        raise UsageError(f"unknown option {found.unknown}: {form_of(op)}{dashes}")
+
+
+def _check_who_is_meant(op: Operation, args: list[str]) -> None:
+    """UsageError if the id that the environment may have was left out, and what belongs behind it stands in its place.
+
+    An agent may have the name of an option or of a status: then what belongs behind it is there, too.
+    """
+    if not args or not op.positionals or not op.positionals[0].variable:
+        return
+    from .vocabulary import words_for
+
+    following = op.positionals[1].name if len(op.positionals) > 1 else ""
+    belongs = [word in words_for(op.name, following) for word in args[:2]]
+    if (belongs[0] or _is_known(op, args[0])) and not any(belongs[1:]):
+        from .shellwords import command
+
+        name = op.positionals[0].name.upper()
+        raise UsageError(f"{name} is missing: {op.name} {name} {command(args)}")
+
+
 def _check_too_few(op: Operation, args: list[str]) -> None:
     if len(args) < op.required:
         missing = op.positionals[len(args)]
         unset = f", and ${missing.variable} is not set" if missing.variable else ""
-        raise UsageError(f"{missing.name.upper()} is missing{unset}: {op.name} {op.usage}")
+        raise UsageError(f"{missing.name.upper()} is missing{unset}: {form_of(op)}")
 
 
 def _check_too_many(op: Operation, args: list[str]) -> None:
     names = op.positionals
     if len(args) > len(names) and not (names and names[-1].repeated):
-        form = f"{op.name} {op.usage}" if op.parameters else f"{op.name} takes none"
-        raise UsageError(f"too many arguments, from {args[len(names)]!r} on: {form}")
+        raise UsageError(f"too many arguments, from {args[len(names)]!r} on: {form_of(op)}")
 
 
 def read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:

@@ -70,30 +70,29 @@ def main(argv: list[str], console: Console) -> int:
 
 def _dispatch(call: Call, console: Console) -> int:
     if call.version:
+        _refuse_more([call.name, *call.words] if call.name else [], "--version")
         return _print(console, f"{PROGRAM} {__version__}\n")
     if not call.name or call.help or call.name == "help":
         return _print_help(call, console)
     found = find_operation(call.name)
     if found is None:
         raise _unknown(call.name)
-    if _asks_for_help(found, call):
-        call.help = True
-        return _print_help(call, console)
     args, options = bind(found, call, console.environ)
+    if call.help:
+        return _print_help(call, console)
     if found.stdin:
         args = read_value(found, args, console.stdin)
     return _run(found, args, options, call, console)
 
 
+def _refuse_more(words: list[str], form: str) -> None:
+    if words:
+        raise UsageError(f"too many arguments, from {words[0]!r} on: {form}")
+
+
 def _unknown(name: str) -> UsageError:
     near = find_nearest(name)
     return UsageError(f"unknown operation {name!r}: " + (f"did you mean {near[0]}?" if near else "see --help"))
-
-
-def _asks_for_help(op: Operation, call: Call) -> bool:
-    """From the shell, `--help` may be an id or a value: it asks for help only where it stands alone."""
-    words = call.words[:call.words.index("--")] if "--" in call.words else call.words
-    return words in (["--help"], ["-h"]) if call.from_shell else "--help" in words or "-h" in words
 
 
 class _Opened:
@@ -166,6 +165,8 @@ def _print(console: Console, text: str) -> int:
 def _print_help(call: Call, console: Console) -> int:
     from . import manual
 
+    if call.name == "help":
+        _refuse_more(call.words[1:], "help [OPERATION or TOPIC]")
     name = call.words[0] if call.name == "help" and call.words else "" if call.name == "help" else call.name
     if not name:
         return _print(console, manual.overview())

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 
+from ..callwords import parameter_at, scan_call, scan_words
 from ..errors import UsageError
 from ..registry import all_operations, find_operation, operation
 from ..shellwords import unquote
@@ -65,57 +66,34 @@ def complete(store: Storage, *words: str, quoted: bool = False) -> list[str]:
 def _find_candidates(store: Storage, program: str, given: list[str], word: str) -> Iterable[str]:
     op = find_operation(program)
     if op and op.shell:
-        return _complete_operation(store, op, given, word, op.required)
-    while given and given[0].startswith("-"):
-        if given.pop(0) == "--dir" and given:
-            store.directory = os.path.abspath(given.pop(0))
-    if not given:
+        return _complete_operation(store, op, given, word, from_shell=True)
+    call = scan_call(given)
+    if call.awaits_directory:
+        return ()
+    if call.directory:
+        store.directory = os.path.abspath(call.directory)
+    if not call.name:
         return ("--dir", "--help", "--json", "--version") if word.startswith("-") else ["help", *_names(word)]
-    if given[0] == "help":
+    if call.name == "help":
         from ..manual import topics
 
-        return [*topics(), *_names(word)] if given == ["help"] else ()
-    op = find_operation(given[0])
-    return _complete_operation(store, op, given[1:], word, 0) if op else ()
+        return () if call.words else [*topics(), *_names(word)]
+    op = find_operation(call.name)
+    return _complete_operation(store, op, call.words, word, from_shell=False) if op else ()
 
 
 def _names(word: str) -> list[str]:
     return [op.name if "_" in word else op.command for op in all_operations()]
 
 
-def _complete_operation(store: Storage, op: Operation, given: list[str], word: str, least: int) -> Iterable[str]:
-    """What may follow an operation's words.
-
-    least: how many arguments come before the first option
-    """
-    args, awaited = _sort_words(op, given)
-    if word.startswith("-") and not awaited:
-        options = [p.flag for p in op.options] + ["--json"] if len(args) >= least else []
-        return [*options, *([] if args else ["--help"])]
-    parameter = awaited or _next_parameter(op, len(args))
-    return _words_for(store, op, parameter, args) if parameter else ()
-
-
-def _sort_words(op: Operation, given: list[str]) -> tuple[list[str], Parameter | None]:
-    """The arguments among the words, and the option whose value comes next."""
-    options = {p.flag: p for p in op.options if p.type != "bool"}
-    args: list[str] = []
-    awaited = None
-    for word in given:
-        if awaited:
-            awaited = None
-        elif word in options:
-            awaited = options[word]
-        elif not word.startswith("-"):
-            args.append(word)
-    return args, awaited
-
-
-def _next_parameter(op: Operation, count: int) -> Parameter | None:
-    names = op.positionals
-    if names and names[-1].repeated:
-        count = min(count, len(names) - 1)
-    return names[count] if count < len(names) else None
+def _complete_operation(store: Storage, op: Operation, given: list[str], word: str, from_shell: bool) -> Iterable[str]:
+    """What may follow an operation's words."""
+    found = scan_words(op, given, from_shell)
+    if word.startswith("-") and not found.awaited and not found.literal:
+        options = [] if from_shell and len(found.args) < op.required else [p.flag for p in op.options] + ["--json"]
+        return [*options, *([] if found.args else ["--help"])]
+    parameter = found.awaited or parameter_at(op, len(found.args))
+    return _words_for(store, op, parameter, found.args) if parameter else ()
 
 
 def _words_for(store: Storage, op: Operation, parameter: Parameter, args: list[str]) -> Iterable[str]:
