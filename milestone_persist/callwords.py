@@ -195,6 +195,11 @@ def _check_options(op: Operation, found: Sorted) -> None:
         raise UsageError("--dir stands before the operation, as in python3 -m milestone_persist --dir DIR "
                          f"{op.name} …; or set MILESTONE_DIR")
     if found.unknown:
+        from .suggestions import suggest_typed
+
+        meant = suggest_typed(found.unknown[2:], tuple(p.flag[2:] for p in op.options))
+        if meant:
+            raise UsageError(f"unknown option {found.unknown}: did you mean --{meant}? {form_of(op)}")
         dashes = "; put -- before a value that begins with a dash" if op.positionals else ""
         raise UsageError(f"unknown option {found.unknown}: {form_of(op)}{dashes}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from . import __version__
 from .callwords import bind, read_call, read_value
 from .errors import Incomplete, MilestoneError, UsageError
-from .registry import find_nearest, find_operation
+from .registry import all_operations, find_operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,8 +91,10 @@ def _refuse_more(words: list[str], form: str) -> None:
 
 
 def _unknown(name: str) -> UsageError:
-    near = find_nearest(name)
-    return UsageError(f"unknown operation {name!r}: " + (f"did you mean {near[0]}?" if near else "see --help"))
+    from .suggestions import offer, suggest_names
+
+    near = suggest_names(name, tuple(op.name for op in all_operations()))
+    return UsageError(f"unknown operation {name!r}: {offer(near, 'see --help')}")
 
 
 class _Opened:

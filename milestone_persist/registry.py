@@ -249,13 +249,6 @@ def all_operations() -> list[Operation]:
     return [op for module in MODULES for op in operations_of(module).values()]
 
 
-def find_nearest(name: str) -> list[str]:
-    """Names of operations most like `name`, for an error message."""
-    from .vocabulary import nearest
-
-    return nearest(name.replace("-", "_"), [op.name for op in all_operations()])
-
-
 def parameter_help(op: Operation) -> dict[str, str]:
     """The help line of each parameter, read from the lines `name: text` of the function's documentation."""
     found = {}

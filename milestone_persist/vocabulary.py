@@ -35,11 +35,11 @@ def words_for(operation: str, parameter: str) -> tuple[str, ...]:
     return WORDS.get(f"{operation} {parameter}") or WORDS.get(parameter) or ()
 
 
-def nearest(word: str, known: list[str] | tuple[str, ...], count: int = 1) -> list[str]:
-    """The known words most like `word`, best first; empty when none is near."""
+def nearest(word: str, known: list[str], count: int = 1) -> list[str]:
+    """The known ids most like `word`, best first; empty when none is near."""
     import difflib
 
-    return difflib.get_close_matches(word, known, count, 0.5)
+    return difflib.get_close_matches(word, known, count, 0.65)
 
 
 def is_own(word: str) -> bool:
@@ -48,10 +48,12 @@ def is_own(word: str) -> bool:
 
 
 def check_word(word: str, known: tuple[str, ...], what: str, extensible: bool = False) -> str:
-    """Return `word` if it is one of `known` (or `x-…` where `extensible`); UsageError names the nearest."""
+    """Return `word` if it is one of `known` (or `x-…` where `extensible`); UsageError names what is meant."""
     if word in known or (extensible and is_own(word)):
         return word
-    near = nearest(word, known)
-    hint = f"did you mean {near[0]}?" if near else "use one of: " + ", ".join(known)
+    from .suggestions import suggest_word
+
+    meant = suggest_word(word, known)
+    hint = f"did you mean {meant}?" if meant else "use one of: " + ", ".join(known)
     own = " (or x-YOURS)" if extensible else ""
     raise UsageError(f"unknown {what} {word!r}: {hint}{own}")

@@ -24,7 +24,7 @@ BAD = [  # status, what the line says, the words
     (2, "AGENT_ID is missing: save_agent_state AGENT_ID", ["save-agent-state"]),
     (2, "VALUE is missing", ["save-agent-state", "a", "k"]),
     (2, "too many arguments", ["list-agent-state", "a", "b"]),
-    (2, "unknown option --iff-version: save_agent_state AGENT_ID STATE_KEY VALUE [", ["save-agent-state", "a", "k", "v", "--iff-version", "1"]),
+    (2, "did you mean --if-version? save_agent_state ", ["save-agent-state", "a", "k", "v", "--iff-version", "1"]),
     (2, "put -- before a value", ["save-agent-state", "a", "k", "-v"]),
     (2, "--if-version needs a value", ["save-agent-state", "a", "k", "v", "--if-version"]),
     (2, "--if-version must be a whole number", ["save-agent-state", "a", "k", "v", "--if-version", "one"]),

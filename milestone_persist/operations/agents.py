@@ -5,7 +5,7 @@ from ..errors import Refused, UsageError
 from ..registry import operation
 from ..times import minutes_between
 from ..values import json_strings
-from ..vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES, check_word, is_own, nearest
+from ..vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES, check_word, is_own
 from .membership import (
     ENDED,
     admit_agent,
@@ -56,9 +56,11 @@ def _admissible_type(store: Storage, agent_type: str) -> str:
         return agent_type
     if not agent_type.strip() or is_strict(store):
         check_word(agent_type, AGENT_TYPES, "agent type", extensible=True)
-    near = nearest(agent_type, AGENT_TYPES)
+    from ..suggestions import suggest_word
+
+    meant = suggest_word(agent_type, AGENT_TYPES)
     store.warn(f"unknown agent type {agent_type!r}: stored as x-{agent_type}" +
-               (f"; did you mean {near[0]}?" if near else ""))
+               (f"; did you mean {meant}?" if meant else ""))
     return "x-" + agent_type
 
 

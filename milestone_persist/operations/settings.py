@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from ..errors import UsageError
 from ..shellwords import command
-from ..vocabulary import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +36,10 @@ def check_setting(key: str, value: str) -> str:
     if key in ("backend", "storage_backend"):
         raise UsageError(f"{key} is no setting: {command(['migrate_storage_backend', value])} moves the rows")
     if key not in SETTINGS:
-        near = nearest(key, tuple(SETTINGS))
-        raise UsageError(f"unknown setting {key!r}: " + (f"did you mean {near[0]}?" if near else
-                                                         "get_storage_config lists them"))
+        from ..suggestions import offer, suggest_names
+
+        raise UsageError(f"unknown setting {key!r}: " + offer(suggest_names(key, tuple(SETTINGS)),
+                                                              "get_storage_config lists them"))
     kind, word = SETTINGS[key][0], value.strip()
     if kind == "count":
         least = 0 if key in MAY_BE_ZERO else 1
