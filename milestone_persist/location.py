@@ -21,9 +21,8 @@ def find_data_directory(cwd: str, environ: Mapping[str, str]) -> tuple[str, str]
     main = main_worktree(top) if top else ""
     if main:
         return os.path.join(main, NAME), f"main worktree of the linked git worktree {top}"
-    if top:
-        return os.path.join(top, NAME), "none upward from the current directory: it will be made at the repository's top"
-    return os.path.join(cwd, NAME), "none upward from the current directory: this is where it will be made"
+    where = "at the top of the repository" if top else "here"
+    return os.path.join(top or cwd, NAME), f"none upward from the current directory: it will be made {where}"
 
 
 def _search_upward(cwd: str, home: str) -> tuple[str, str]:

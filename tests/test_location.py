@@ -15,7 +15,7 @@ from conftest import ROOT
 from milestone_persist.location import find_data_directory
 
 NOBODY = 65534
-AT_TOP = "none upward from the current directory: it will be made at the repository's top"
+AT_TOP = "none upward from the current directory: it will be made at the top of the repository"
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def make(folder):
 
 def test_without_any_it_is_made_in_the_current_directory(tmp_path):
     assert find(tmp_path, tmp_path) == (tmp_path / ".milestones",
-                                        "none upward from the current directory: this is where it will be made")
+                                        "none upward from the current directory: it will be made here")
 
 
 def test_the_nearest_upward(project):
@@ -240,7 +240,43 @@ def test_a_place_that_cannot_be_written(public, cli):
     with ordinary_user():
         done = cli("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(locked / "m"))
     assert (done.status, done.out) == (3, b"")
-    assert str(locked / "m") in done.err and "MILESTONE_DIR" in done.err and done.err.count("\n") == 1
+    assert_sandbox_is_named(done, locked / "m")
+
+
+def assert_sandbox_is_named(done, path):
+    """What can be done without a second store: to let this one be written."""
+    assert done.err.count("\n") == 1 and "MILESTONE_DIR" not in done.err
+    assert f"make {path} writable" in done.err
+    assert "writable_roots" in done.err and "allowWrite" in done.err
+
+
+@pytest.mark.parametrize("what", ["the files", "the directory", "a folder in it"])
+@pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
+def test_a_store_that_cannot_be_written(what, public, cli):
+    here, link = public / "m", public / "link"
+    link.symlink_to(here)
+    assert cli("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(here)).status == 0
+    assert cli("initialize-storage-system", MILESTONE_DIR=str(here)).status == 0
+    if os.geteuid() == 0:
+        for path in (here, *here.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+    words = ["save-agent-state", "a", "k", "w"]
+    if what == "the files":
+        for path in here.rglob("*"):
+            if path.is_file():
+                path.chmod(0o444)
+        here.chmod(0o500)
+    elif what == "the directory":
+        here.chmod(0o500)
+    else:
+        (here / "logs").chmod(0o500)
+        words = ["log-milestone-event", "x"]
+    with ordinary_user():
+        done = cli(*words, MILESTONE_DIR=str(link))
+    here.chmod(0o700)
+    (here / "logs").chmod(0o700)
+    assert (done.status, done.out) == (3, b"")
+    assert_sandbox_is_named(done, here)
 
 
 def test_a_current_directory_that_is_gone(run):
