@@ -63,7 +63,7 @@ class Store(Operations):
         if found is None:
             self._refuse_torn()
             self._close_connections(lambda thread: thread not in sys._current_frames())
-            found = self._open[key] = open_for(self.directory, self._environ, self._clock, backend=self._backend())
+            found = self._open[key] = open_for(self.directory, self._environ, self._clock, in_use=self._is_moved())
             found.warn = _warn
             if self._closed:  # meanwhile, by another thread
                 self.close()
@@ -83,8 +83,9 @@ class Store(Operations):
             if self._closed:  # looked at after this, as `close` looks at this after that: one of them sees the other
                 self._release()
 
-    def _backend(self) -> str:
-        return "in use" if self._follows and engine_in_use(self.directory) else "hybrid"
+    def _is_moved(self) -> bool:
+        """Whether the rows are to be followed to where they were moved, whatever is set."""
+        return self._follows and bool(engine_in_use(self.directory))
 
     def _release(self) -> None:
         """Close the connection of this thread; the next call opens what is in use then."""

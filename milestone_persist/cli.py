@@ -100,18 +100,18 @@ def _unknown(name: str) -> UsageError:
 class _Opened:
     """The storage of one call: opened when it is first asked for, after it was released anew what is in use then."""
 
-    def __init__(self, op: Operation, call: Call, console: Console) -> None:
-        self.op, self.call, self.console = op, call, console
+    def __init__(self, op: Operation, creates: bool, call: Call, console: Console) -> None:
+        self.op, self.creates, self.call, self.console = op, creates, call, console
         self.storage: Storage | None = None
-        self.backend = op.backend
+        self.in_use = op.in_use
 
     def get(self) -> Storage:
         if self.storage is None:
-            self.storage = _open(self.op, self.call, self.console, self.backend)
+            self.storage = _open(self)
         return self.storage
 
     def release(self) -> None:
-        storage, self.storage, self.backend = self.storage, None, "in use"
+        storage, self.storage, self.in_use = self.storage, None, True
         if storage is not None:
             storage.close()
 
@@ -119,7 +119,7 @@ class _Opened:
 def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, console: Console) -> int:
     from .running import run_operation
 
-    opened, failure = _Opened(op, call, console), None
+    opened, failure = _Opened(op, op.makes_store(args, options), call, console), None
     try:
         try:
             data = run_operation(op, args, options, opened.get, opened.release)
@@ -146,12 +146,15 @@ def _text_of(op: Operation, data: Any, call: Call) -> str:
     return render.echo_safe(text) if call.echo_safe and is_json else text
 
 
-def _open(op: Operation, call: Call, console: Console, backend: str) -> Storage:
-    from .opening import Place, open_for
+def _open(opened: _Opened) -> Storage:
+    from .opening import Place, describe_new, open_for
 
-    store = (open_for(call.directory, console.environ, console.clock, op.creates, backend) if op.opens else
-             Place(call.directory, console.environ, console.clock))
-    store.warn = console.warn
+    op, console, directory = opened.op, opened.console, opened.call.directory
+    store = (open_for(directory, console.environ, console.clock, opened.creates, opened.in_use) if op.opens else
+             Place(directory, console.environ, console.clock))
+    store.warn, store.tell = console.warn, console.complain
+    if store.is_new and op.text != "ready":  # which names it
+        store.tell(describe_new(store))
     if console.stderr.isatty():
         store.report = console.draw_progress
     return store

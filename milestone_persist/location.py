@@ -21,7 +21,8 @@ def find_data_directory(cwd: str, environ: Mapping[str, str]) -> tuple[str, str]
     main = main_worktree(top) if top else ""
     if main:
         return os.path.join(main, NAME), f"main worktree of the linked git worktree {top}"
-    return os.path.join(cwd, NAME), "none upward from the current directory: this is where it will be made"
+    where = "at the top of the repository" if top else "here"
+    return os.path.join(top or cwd, NAME), f"none upward from the current directory: it will be made {where}"
 
 
 def _search_upward(cwd: str, home: str) -> tuple[str, str]:
@@ -30,7 +31,7 @@ def _search_upward(cwd: str, home: str) -> tuple[str, str]:
     while True:
         if _is_ours(os.path.join(here, NAME), here == cwd):
             return os.path.join(here, NAME), ""
-        if os.path.lexists(os.path.join(here, ".git")):
+        if is_top(here):
             return "", here
         parent = os.path.dirname(here)
         if parent == here or os.path.realpath(here) == home:
@@ -45,16 +46,38 @@ def _is_ours(path: str, is_here: bool) -> bool:
     return is_here or os.geteuid() in (0, os.stat(path).st_uid)
 
 
+def is_top(folder: str) -> bool:
+    """Whether a folder is the top of a git repository or worktree: sandboxes put an empty .git into any other."""
+    path = os.path.join(folder, ".git")
+    return os.path.lexists(os.path.join(path, "HEAD")) or bool(_read_link(path))
+
+
 def main_worktree(top: str) -> str:
     """The main worktree of the repository whose linked worktree begins at `top`; "" if it is not a linked one."""
+    link = _read_link(os.path.join(top, ".git"))
+    gitdir = os.path.join(top, link)
+    common = _read_line(os.path.join(gitdir, "commondir")) if link else ""
+    if not common:
+        return ""
+    common = os.path.realpath(os.path.join(gitdir, common))
+    main = os.path.dirname(common)
+    theirs = os.path.join(main, ".git")  # of a bare repository it may be a file that names it
+    return main if common == os.path.realpath(os.path.join(main, _read_link(theirs) or theirs)) else ""
+
+
+def _read_link(path: str) -> str:
+    """Where a .git that is a file says that the repository is; "" if it is none."""
+    word, _, place = _read_line(path).partition(": ")
+    return place.strip() if word == "gitdir" else ""
+
+
+def _read_line(path: str) -> str:
+    """The text of a small file without what surrounds it; "" where none can be read."""
     try:
-        with open(os.path.join(top, ".git"), encoding="utf-8") as file:
-            link = file.read().strip()
-        if not link.startswith("gitdir: "):
+        if not os.path.isfile(path):  # a sandbox may put a device there, others a pipe
             return ""
-        gitdir = os.path.join(top, link[len("gitdir: "):])
-        with open(os.path.join(gitdir, "commondir"), encoding="utf-8") as file:
-            common = os.path.realpath(os.path.join(gitdir, file.read().strip()))
+        with open(path, encoding="utf-8") as file:
+            text = file.read(10_000).strip()
+            return "" if "\0" in text else text
     except (OSError, UnicodeDecodeError):
         return ""
-    return os.path.dirname(common) if os.path.basename(common) == ".git" else ""

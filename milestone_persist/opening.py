@@ -50,11 +50,16 @@ def _find_directory(directory: str, environ: Mapping[str, str]) -> str:
 
 
 def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = None, create: bool = True,
-             backend: str = "hybrid") -> Storage:
+             in_use: bool = False) -> Storage:
     """Open the storage of `directory`, or of the directory that is found from here.
 
     create: whether it is made if it is not there; otherwise an empty one is read
-    backend: what a new one uses if nothing is set; `in use`: what is there, whatever is set
+    in_use: whether what is there is opened, whatever is set
     """
     place = Place(directory, environ, clock)
-    return open_storage(place.directory, place.clock, environ, create, backend)
+    return open_storage(place.directory, place.clock, environ, create, in_use)
+
+
+def describe_new(store: Storage) -> str:
+    """The line that tells of a data directory that was made just now."""
+    return f"made the data directory {store.directory} (backend {store.backend})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from .adapter import make_adapter, make_executable
+from .location import is_top
 from .manifest import Item
 from .markdown_adapter import make_markdown_adapter, make_recovery_document
 from .packaged import find_program, read_packaged
@@ -36,7 +37,7 @@ def beside(root: str, place: str = ".") -> str:
 
 def _repository_of(folder: str) -> str:
     """The nearest folder from here upward that is the top of a git repository; "" if there is none."""
-    while not os.path.lexists(os.path.join(folder, ".git")):
+    while not is_top(folder):
         folder, below = os.path.dirname(folder), folder
         if folder == below:
             return ""

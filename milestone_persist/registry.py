@@ -110,14 +110,16 @@ def _unit(parameter: Parameter) -> str:
 class Operation:
     """One operation: a function and what its declaration says."""
 
-    __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "opens", "backend", "unheard",
-                 "parameters")
+    __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "existing", "opens", "in_use",
+                 "unheard", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, shell: bool,
-                 creates: bool, opens: bool, backend: str, unheard: Callable[[Storage, Any], None] | None) -> None:
+                 creates: bool | str, existing: bool, opens: bool, in_use: bool,
+                 unheard: Callable[[Storage, Any], None] | None) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.shell = text, stdin, shell
-        self.creates, self.opens, self.backend, self.unheard = creates, opens, backend, unheard
+        self.creates, self.existing = False if existing else creates, existing
+        self.opens, self.in_use, self.unheard = opens, in_use, unheard
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
 
@@ -125,7 +127,7 @@ class Operation:
         """Who one is may come from the environment; what is to be changed otherwise must be named in the call."""
         if self.required == 1:
             first = self.parameters[0]
-            if first.name == "agent_id" or not self.creates:
+            if first.name == "agent_id" or not self.creates and not self.existing:
                 first.variable = _VARIABLES.get(first.name, "")
 
     @property
@@ -155,6 +157,13 @@ class Operation:
     def summary(self) -> str:
         """The first line of the documentation."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+    def makes_store(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
+        """Whether a call with these arguments makes the data directory if it is not there."""
+        if not isinstance(self.creates, str):
+            return self.creates
+        given = dict(zip((p.name for p in self.positionals), args))
+        return bool({**given, **options}.get(self.creates))
 
     def run(self, store: Storage, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Call the function after checking every value it is given; raises what the operation raises.
@@ -201,22 +210,24 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 
 def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
-              creates: bool = True, opens: bool = True, backend: str = "file",
+              creates: bool | str = True, existing: bool = False, opens: bool = True, in_use: bool = False,
               unheard: Callable[[Storage, Any], None] | None = None) -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
     stdin: name of the parameter that may be `-` and is then read from standard input
     shell: whether the generated shell file defines a function for it
-    creates: whether the data directory is made if it is not there; otherwise an empty store is read
+    creates: whether the data directory is made if it is not there; otherwise an empty store is read. Or the name of
+        the parameter that must be given for that
+    existing: whether it changes only what is there: it makes none, but what it changes must be named in the call
     opens: whether the storage is open when the function is called; otherwise only its place is known
-    backend: what a new data directory uses if nothing is set; `in use`: what is there, whatever is set
+    in_use: whether it opens what is there, whatever is set
     unheard: called with the storage and the data where nobody could be given the answer
     """
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, shell, creates, opens, backend, unheard)
+            function, module.GROUP, text, stdin, shell, creates, existing, opens, in_use, unheard)
         return function
     return declare
 

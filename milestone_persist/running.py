@@ -44,7 +44,16 @@ def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage]
         except StorageMoved:  # by another process; nothing was done
             _finish_switch(store)
             release()
+            _refuse_removed(store)
     return action(opened())
+
+
+def _refuse_removed(store: Storage) -> None:
+    from .errors import StorageError
+    from .storage.selection import engine_in_use
+
+    if not engine_in_use(store.directory):
+        raise StorageError(f"the store in {store.directory} was removed meanwhile: nothing was done")
 
 
 def _note_caller(store: Storage) -> None:

@@ -111,7 +111,7 @@ def test_help_and_errors_name_the_variable(cli):
 
 def test_only_looking_and_acting_for_oneself_take_an_id_from_the_environment():
     found = {op.name for op in all_operations() if any(p.variable for p in op.parameters)}
-    assert {op.name for op in all_operations() if op.name in found and op.creates} == {
+    assert {op.name for op in all_operations() if op.name in found and (op.creates or op.existing)} == {
         "update_agent_status", "agent_heartbeat", "get_agent_messages", "create_agent_checkpoint"}
     assert {"get_session_status", "read_milestone_record"} <= found
 

@@ -15,6 +15,7 @@ from conftest import ROOT
 from milestone_persist.location import find_data_directory
 
 NOBODY = 65534
+AT_TOP = "none upward from the current directory: it will be made at the top of the repository"
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def make(folder):
 
 def test_without_any_it_is_made_in_the_current_directory(tmp_path):
     assert find(tmp_path, tmp_path) == (tmp_path / ".milestones",
-                                        "none upward from the current directory: this is where it will be made")
+                                        "none upward from the current directory: it will be made here")
 
 
 def test_the_nearest_upward(project):
@@ -74,7 +75,57 @@ def test_MILESTONE_DIR_comes_first_and_may_be_relative(project, given):
 
 def test_not_past_the_top_of_the_repository(project):
     make(project.parent)
-    assert find(project / "src")[0] == project / "src" / ".milestones"
+    assert find(project / "src") == (project / ".milestones", AT_TOP)
+
+
+def test_a_new_one_is_made_at_the_top_of_the_repository(project, program):
+    for folder in ("src", "src/deep"):
+        assert program("initialize-agent-coordination", cwd=project / folder).status == 0
+    assert [*project.rglob(".milestones")] == [project / ".milestones"]
+
+
+def test_a_home_below_the_top_of_the_repository_is_the_end_of_the_search(project):
+    home = project / "src"
+    assert find(home / "deep", home)[0] == home / "deep" / ".milestones"
+
+
+def test_a_home_that_is_a_repository_is_one(project):
+    assert find(project / "src" / "deep", project)[0] == project / ".milestones"
+
+
+def put_folder(path):
+    path.mkdir()
+    (path / "config").touch()
+
+
+NO_TOP = {"folder": Path.mkdir, "a folder without HEAD": put_folder, "file": Path.touch, "pipe": os.mkfifo,
+          "text": lambda path: path.write_text("nonsense"), "no place": lambda path: path.write_text("gitdir: \n"),
+          "bytes": lambda path: path.write_bytes(b"gitdir: \xff"), "NUL": lambda path: path.write_text("gitdir: \0"),
+          "device": lambda path: path.symlink_to(os.devnull), "a link to nothing": lambda path: path.symlink_to("x")}
+
+
+@pytest.mark.parametrize("kind", NO_TOP)
+@pytest.mark.parametrize("is_made", [False, True])
+def test_a_git_without_a_repository_is_no_top(project, kind, is_made):
+    """A sandbox puts an empty one into its working directory."""
+    git(project, "worktree", "add", "-q", project.parent / "two")
+    if is_made:
+        make(project)
+    for cwd in (project / "src", project.parent / "two" / "src"):
+        cwd.mkdir(exist_ok=True)
+        NO_TOP[kind](cwd / ".git")
+        assert find(cwd)[0] == project / ".milestones"
+
+
+def test_worktrees_of_a_bare_repository_share_the_one_beside_it(project):
+    place = project.parent / "bare"
+    git(project, "clone", "-q", "--bare", project, place / ".bare")
+    (place / ".git").write_text("gitdir: ./.bare\n")
+    for name in ("one", "two"):
+        git(place, "worktree", "add", "-q", place / name)
+        assert find(place / name)[0] == place / ".milestones"
+    (place / ".git").unlink()
+    assert find(place / "one")[0] == place / "one" / ".milestones", "nothing says whose the folder above it is"
 
 
 def test_not_past_home(tmp_path):
@@ -113,10 +164,10 @@ def test_a_submodule_is_a_repository_of_its_own(project, tmp_path):
     assert find(project / "sub")[0] == project / "sub" / ".milestones"
 
 
-@pytest.mark.parametrize("text", ["", "gitdir: /nowhere\n", "gitdir: \n", "\xff", "nonsense"])
-def test_a_spoilt_git_file_is_no_linked_worktree(tmp_path, text):
-    (tmp_path / ".git").write_text(text, encoding="latin-1")
-    assert find(tmp_path)[0] == tmp_path / ".milestones"
+def test_a_worktree_whose_repository_is_out_of_sight_is_a_top(tmp_path):
+    (tmp_path / ".git").write_text("gitdir: /nowhere\n")
+    (tmp_path / "src").mkdir()
+    assert find(tmp_path / "src") == (tmp_path / ".milestones", AT_TOP)
 
 
 def test_a_project_reached_through_a_link_is_the_same(project, tmp_path, program):
@@ -189,7 +240,43 @@ def test_a_place_that_cannot_be_written(public, cli):
     with ordinary_user():
         done = cli("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(locked / "m"))
     assert (done.status, done.out) == (3, b"")
-    assert str(locked / "m") in done.err and "MILESTONE_DIR" in done.err and done.err.count("\n") == 1
+    assert_sandbox_is_named(done, locked / "m")
+
+
+def assert_sandbox_is_named(done, path):
+    """What can be done without a second store: to let this one be written."""
+    assert done.err.count("\n") == 1 and "MILESTONE_DIR" not in done.err
+    assert f"make {path} writable" in done.err
+    assert "writable_roots" in done.err and "allowWrite" in done.err
+
+
+@pytest.mark.parametrize("what", ["the files", "the directory", "a folder in it"])
+@pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
+def test_a_store_that_cannot_be_written(what, public, cli):
+    here, link = public / "m", public / "link"
+    link.symlink_to(here)
+    assert cli("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(here)).status == 0
+    assert cli("initialize-storage-system", MILESTONE_DIR=str(here)).status == 0
+    if os.geteuid() == 0:
+        for path in (here, *here.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+    words = ["save-agent-state", "a", "k", "w"]
+    if what == "the files":
+        for path in here.rglob("*"):
+            if path.is_file():
+                path.chmod(0o444)
+        here.chmod(0o500)
+    elif what == "the directory":
+        here.chmod(0o500)
+    else:
+        (here / "logs").chmod(0o500)
+        words = ["log-milestone-event", "x"]
+    with ordinary_user():
+        done = cli(*words, MILESTONE_DIR=str(link))
+    here.chmod(0o700)
+    (here / "logs").chmod(0o700)
+    assert (done.status, done.out) == (3, b"")
+    assert_sandbox_is_named(done, here)
 
 
 def test_a_current_directory_that_is_gone(run):

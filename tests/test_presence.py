@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from milestone_persist import StorageError, open_store, storage
+from milestone_persist.storage import presence
 from milestone_persist.storage.interface import Clock
 from milestone_persist.storage.selection import IN_USE, write_word
 
@@ -30,7 +31,7 @@ def assert_refused(cli, directory, head, **variables):
                   ["initialize-agent-coordination"], ["doctor"], ["where"], ["start-session-monitor", "--once"]):
         done = cli(*words, **variables)
         assert (done.status, done.text, done.err.count("\n")) == (3, "", 1), (words, done)
-        assert f"{head} is gone" in done.err and IN_USE in done.err
+        assert f"{head} is gone" in done.err and "remove" not in done.err
     assert sorted(directory.rglob("*")) == before
 
 
@@ -85,6 +86,38 @@ def test_a_store_whose_making_was_cut_short_is_made_by_the_next_call(cli, direct
     assert cli("load-agent-state", "a", "k", "none").text == "none"
     assert cli("save-agent-state", "a", "k", "v").status == 0
     assert os.listdir(directory / "config").count("being-made") == 0
+
+
+@LOCAL
+def test_one_that_is_made_between_two_looks_is_there(connect, cli, directory, backend, monkeypatch):
+    """The maker finishes after this one has seen that there is no store yet."""
+    look = presence.read_word
+
+    def die(*given):
+        raise KeyboardInterrupt
+
+    def let_it_be_made(*given):
+        monkeypatch.undo()
+        assert connect().list_coordination_sessions() == []
+        assert (directory / HEADS[backend]).exists() and not (directory / presence.BEING_MADE).exists()
+        return look(*given)
+
+    monkeypatch.setattr(storage, "open_engine", die)
+    with pytest.raises(KeyboardInterrupt):
+        connect()
+    monkeypatch.undo()
+    monkeypatch.setattr(presence, "read_word", let_it_be_made)
+    done = cli("save-agent-state", "a", "k", "v")
+    assert (done.status, done.err) == (0, "")
+
+
+@LOCAL
+def test_to_begin_anew_the_directory_gets_another_name(cli, directory, head):
+    head.unlink()
+    told = cli("where").err.strip()
+    assert told.endswith(f"to begin anew, give {directory} another name")
+    directory.rename(directory.with_name("kept"))
+    assert cli("save-agent-state", "a", "k", "w").status == 0
 
 
 @LOCAL

@@ -77,7 +77,7 @@ def list_agent_checkpoints(store: Storage, agent_id: str) -> list[Row]:
     return [{**row, "file_references": read_stored(row["file_references"], "file_references")} for row in rows]
 
 
-@operation(text="restored")
+@operation(text="restored", existing=True)
 def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Row:
     """Put an agent's state back to a checkpoint; what it had is kept as another checkpoint first.
 

@@ -21,7 +21,7 @@ GROUP = "Recovery"
 OPEN = "(SELECT session_id FROM coordination_sessions WHERE status IN ('active', 'paused'))"
 
 
-@operation(text="cleaned_stale")
+@operation(text="cleaned_stale", existing=True)
 def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> Row:
     """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
 
@@ -64,7 +64,7 @@ def _holds_unmade_plan(store: Storage, session: Row) -> bool:
                 and not milestones_of(session) and artifact_keys(store, session["session_id"]))
 
 
-@operation(text="cleaned_failed")
+@operation(text="cleaned_failed", existing=True)
 def cleanup_failed_sessions(store: Storage, hours: float = 24) -> Row:
     """Remove failed and abandoned sessions that ended so many hours ago, with their agents, state and messages.
 

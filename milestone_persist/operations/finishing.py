@@ -49,7 +49,7 @@ def validate_planning_artifacts(store: Storage, session_id: str) -> Row:
     return found
 
 
-@operation(text="finished")
+@operation(text="finished", existing=True)
 def complete_planning_session(store: Storage, session_id: str) -> Row:
     """Complete a planning session; a missing milestone-plan is assembled from the planning artifacts there are.
 
@@ -65,7 +65,7 @@ def complete_planning_session(store: Storage, session_id: str) -> Row:
         return {**_complete(store, session), "assembled_from": assembled}
 
 
-@operation(text="milestone_recovered")
+@operation(text="milestone_recovered", existing=True)
 def create_milestone_from_recovered_planning(store: Storage, session_id: str, milestone_id: str | None = None) -> Row:
     """Write the milestone record from the artifacts a planning session has, and complete the session.
 
@@ -116,7 +116,7 @@ def _owner_of_plan(store: Storage, session: Row, artifacts: list[Row]) -> str:
     return str(known[0]["agent_id"] if known else artifacts[-1]["agent_id"])
 
 
-@operation(text="finished")
+@operation(text="finished", existing=True)
 def finalize_milestone_execution(store: Storage, session_id: str) -> Row:
     """Complete an execution session and its milestone; status 1, and which, while a phase is missing.
 
@@ -151,7 +151,7 @@ def _complete_milestone(store: Storage, session: Row) -> None:
     record_event(store, "milestone_completed", session["session_id"], milestone_id=milestone_id)
 
 
-@operation(text="finished")
+@operation(text="finished", existing=True)
 def complete_coordination_session(store: Storage, session_id: str) -> Row:
     """Complete a session that has to yield neither artifacts nor phases: one of validation, recovery or cleanup.
 
@@ -170,7 +170,7 @@ def complete_coordination_session(store: Storage, session_id: str) -> Row:
         return _complete(store, session)
 
 
-@operation(text="finished")
+@operation(text="finished", existing=True)
 def abandon_session(store: Storage, session_id: str) -> Row:
     """Give a session up: its agents are ended, what they had taken goes back; all they saved stays.
 

@@ -114,7 +114,7 @@ def give_back_messages(store: Storage, messages: list[Row]) -> None:
                           {"id": message["id"], "at": message["delivered_at"]})
 
 
-@operation(text="json", unheard=give_back_messages)
+@operation(text="json", creates="take", unheard=give_back_messages)
 def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit: int | None = None, *,
                        wait: float = 0) -> list[Row]:
     """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
@@ -173,7 +173,7 @@ def _read_payloads(rows: list[Row]) -> list[Row]:
     return [{**row, "payload": read_stored(row["payload"], f"the payload of message {row['id']}")} for row in rows]
 
 
-@operation()
+@operation(existing=True)
 def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) -> Row:
     """Acknowledge one message of an agent's inbox; acknowledging it again does nothing.
 

@@ -223,7 +223,7 @@ def _take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Row:
         return {**kept[0], "taken": bool(rows)}
 
 
-@operation(text="nothing")
+@operation(text="nothing", existing=True)
 def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "") -> Row:
     """Give back the lease on a milestone; status 1 if it is not the owner's.
 

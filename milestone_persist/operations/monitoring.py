@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..errors import UsageError
-from ..opening import open_for
+from ..opening import describe_new, open_for
 from ..registry import operation
 from ..values import check_range
 from .agents import log_health
@@ -41,7 +41,10 @@ def start_session_monitor(store: Storage, seconds: int = 300, *, once: bool = Fa
     found = None if foreground else find_monitor(store.directory)
     if found is not None:
         return _shown(store, {"started": False, **found})
-    open_for(store.directory, store.environ, store.clock).close()  # made if it is not there, and known to be usable
+    opened = open_for(store.directory, store.environ, store.clock)  # made if it is not there, and known to be usable
+    opened.close()
+    if opened.is_new:
+        store.tell(describe_new(opened))
     if foreground:
         monitor = Monitor(store.directory, seconds, store.clock, lambda: _check_for_log(store), _tell)
         return {"ended": run_in_foreground(monitor)}
@@ -120,7 +123,7 @@ def check_sessions(store: Storage) -> Row:
 
     def opened() -> Storage:
         if not storages:
-            storages.append(open_for(store.directory, store.environ, store.clock, create=False, backend="in use"))
+            storages.append(open_for(store.directory, store.environ, store.clock, create=False, in_use=True))
         return storages[0]
 
     def release() -> None:

@@ -115,7 +115,7 @@ def list_planning_sessions(store: Storage) -> Row:
     return {"sessions": rows}
 
 
-@operation(text="artifacts")
+@operation(text="artifacts", existing=True)
 def resume_planning_session(store: Storage, session_id: str) -> Row:
     """Make a planning session active again and tell which artifacts it has and lacks.
 
@@ -134,7 +134,7 @@ def resume_planning_session(store: Storage, session_id: str) -> Row:
         return _tell_artifacts(store, session_id)
 
 
-@operation(text="milestone")
+@operation(text="milestone", existing=True)
 def create_milestone_from_planning(store: Storage, session_id: str, milestone_id: str) -> Row:
     """Write the milestone record from a session's milestone-plan and complete the session.
 

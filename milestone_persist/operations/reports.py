@@ -20,7 +20,7 @@ RECOVERED = ("agent_failed", "agent_revived", "session_resumed", "session_reopen
              "spawn_command_ran", "spawn_command_failed")
 
 
-@operation(text="line")
+@operation(text="line", existing=True)
 def generate_milestone_report(store: Storage, session_id: str) -> str:
     """Write a Markdown report of a session: agents, results, messages, what was recovered; prints its path.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GROUP = "Recovery"
 
 
-@operation(text="work_orders")
+@operation(text="work_orders", existing=True)
 def resume_planning_agents(store: Storage, session_id: str) -> Row:
     """Make a planning session active, put back what dead agents had taken, and print which agents are to be started.
 
@@ -32,7 +32,7 @@ def resume_planning_agents(store: Storage, session_id: str) -> Row:
     return _resume(store, session_id)
 
 
-@operation(text="work_orders")
+@operation(text="work_orders", existing=True)
 def resume_execution_from_phase(store: Storage, session_id: str, phase: str | None = None) -> Row:
     """Make an execution session active at a phase, put back what dead agents had taken, and print whom to start.
 
@@ -48,7 +48,7 @@ def resume_execution_from_phase(store: Storage, session_id: str, phase: str | No
     return _resume(store, session_id, phase=phase)
 
 
-@operation(text="work_orders")
+@operation(text="work_orders", existing=True)
 def resume_session_agents(store: Storage, session_id: str) -> Row:
     """Make a session of any type active, put back what dead agents had taken, and print which agents are to be started.
 
@@ -60,7 +60,7 @@ def resume_session_agents(store: Storage, session_id: str) -> Row:
     return _resume(store, session_id)
 
 
-@operation(text="work_orders")
+@operation(text="work_orders", existing=True)
 def restart_planning_with_artifacts(store: Storage, session_id: str) -> Row:
     """End the agents of a planning session and print whom to start afresh for what is missing; artifacts stay.
 
@@ -72,7 +72,7 @@ def restart_planning_with_artifacts(store: Storage, session_id: str) -> Row:
     return _resume(store, session_id, ends="all")
 
 
-@operation(text="work_orders")
+@operation(text="work_orders", existing=True)
 def restart_incomplete_phases(store: Storage, session_id: str) -> Row:
     """End the agents of the phases without results and print whom to start afresh; other agents and results stay.
 
@@ -84,7 +84,7 @@ def restart_incomplete_phases(store: Storage, session_id: str) -> Row:
     return _resume(store, session_id, ends="incomplete")
 
 
-@operation(text="work_orders")
+@operation(text="work_orders", existing=True)
 def restart_milestone_execution(store: Storage, session_id: str) -> Row:
     """End all agents of an execution session and print whom to start afresh; phases that have results are kept.
 

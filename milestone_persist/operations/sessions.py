@@ -54,7 +54,7 @@ def list_dead_letters(store: Storage, session_id: str) -> list[Row]:
     return [{**row, "payload": read_stored(row["payload"], f"the payload of message {row['id']}")} for row in rows]
 
 
-@operation()
+@operation(existing=True)
 def update_session_progress(store: Storage, session_id: str, percent: float, phase: str | None = None) -> Row:
     """Set how far a session is.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 GROUP = "Set-up"
 
 
-@operation(text="ready", backend="hybrid")
+@operation(text="ready")
 def initialize_agent_coordination(store: Storage) -> Row:
     """Make the coordination database ready; every agent may run it, it changes nothing that is there.
 
@@ -52,7 +52,7 @@ def get_optimal_storage_backend(store: Storage) -> str:
     return optimal_backend(store)
 
 
-@operation(text="migrated", backend="in use")
+@operation(text="migrated", in_use=True)
 def migrate_storage_backend(store: Storage, backend: str, *, dry_run: bool = False) -> Row:
     """Move everything to another backend, after a backup; the backend is fixed from then on.
 

@@ -114,7 +114,7 @@ def list_agent_state(store: Storage, agent_id: str) -> list[Row]:
     return _list_keys(store, agent_id)
 
 
-@operation()
+@operation(existing=True)
 def delete_agent_state(store: Storage, agent_id: str, state_key: str) -> Row:
     """Delete a key; status 1 if there is none.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..errors import StorageError
 from .directory import create_directory, move_files, require_usable
 from .interface import Clock, Storage, StorageMoved
-from .presence import find_lost, note_made, note_making
+from .presence import find_lost, is_being_made, note_made, note_making
 from .selection import choose_engine, claim_engine, database_url, engine_in_use, mark_of, require_url
 
 TYPE_CHECKING = False
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 
 def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
-                 backend: str = "hybrid") -> Storage:
+                 in_use: bool = False) -> Storage:
     """The storage of `directory`; where there is none and `create` is false, an empty one that leaves no trace.
 
-    backend: what to use for a new directory if nothing is set; `in use`: open what is there whatever the settings say
+    in_use: whether what is there is opened, whatever the settings say
     """
     require_usable(directory)
     mark = mark_of(directory)
-    if backend == "in use":
-        engine = engine_in_use(directory) or choose_engine(directory, environ, "file")
-        require_url(directory, engine, environ)
-    else:
-        engine = choose_engine(directory, environ, backend)
+    engine = in_use and engine_in_use(directory) or choose_engine(directory, environ)
+    require_url(directory, engine, environ)
+    create = create or is_being_made(directory)  # whoever comes finishes it, or would take it for an empty one
     lost = find_lost(directory, engine)
     if mark != mark_of(directory):  # made or moved just now, by another process
-        return open_storage(directory, clock, environ, create, backend)
+        return open_storage(directory, clock, environ, create, in_use)
     if lost:
         raise StorageError(lost)
-    if create and not engine_in_use(directory):
+    is_new = create and not engine_in_use(directory)
+    if is_new:
         create_directory(directory)
         note_making(directory)
-        engine = claim_engine(directory, engine)
+        engine, is_new = claim_engine(directory, engine)
         mark = mark_of(directory)
     try:
         storage = open_engine(engine, directory, clock, environ, create)
     except StorageMoved:  # between the choice and the opening
-        return open_storage(directory, clock, environ, create, backend)
+        return open_storage(directory, clock, environ, create, in_use)
+    storage.is_new = is_new
     storage.mark = mark  # as it was before the choice: whoever changed it since is noticed
     if create:
         note_made(directory)

@@ -20,8 +20,8 @@ def create_directory(directory: str) -> None:
         if not os.path.exists(ignore):
             write_private(ignore, b"*\n")
     except OSError as error:
-        raise StorageError(f"cannot make the data directory {directory} ({error.strerror}): "
-                           "set MILESTONE_DIR to a directory you can write") from None
+        raise StorageError(f"cannot make the data directory {directory} ({error.strerror}): make it yourself, "
+                           f"and {how_to_write(directory)}") from None
 
 
 def require_usable(directory: str) -> None:
@@ -31,7 +31,7 @@ def require_usable(directory: str) -> None:
     except OSError as error:
         if not isinstance(error, FileNotFoundError) or os.path.islink(directory):
             raise StorageError(f"cannot use the data directory {directory} ({error.strerror}): make it a directory you "
-                               "can read, or set MILESTONE_DIR to one") from None
+                               "can read") from None
 
 
 def open_private(path: str, flags: int) -> int:
@@ -127,8 +127,27 @@ def cannot_write(path: str, error: OSError) -> StorageError:
         return StorageError(f"cannot write {path} ({error.strerror}): free some space, then try again")
     if error.errno == errno.ELOOP:
         return StorageError(f"cannot write {path}: it is a symbolic link, which may lead anywhere; remove it")
-    return StorageError(f"cannot write {path} ({error.strerror}): make it writable, or set MILESTONE_DIR to a "
-                        "directory that is")
+    if error.errno == errno.ENOENT:
+        return StorageError(f"cannot write {path}: its folder is gone, the store was moved or removed")
+    return StorageError(f"cannot write {path} ({error.strerror}): {how_to_write(path)}")
+
+
+def how_to_write(path: str) -> str:
+    """What to do where the system refuses: never to name another directory, which would make a second store."""
+    return (f"make {_find_root(path)} writable; in a sandbox, allow that path (Codex: "
+            "sandbox_workspace_write.writable_roots, Claude Code: sandbox.filesystem.allowWrite)")
+
+
+def _find_root(path: str) -> str:
+    """The data directory in which a path lies; the path itself where it is in none."""
+    from .selection import IN_USE
+
+    here = os.path.realpath(path)
+    while not os.path.exists(os.path.join(here, IN_USE)):
+        here, below = os.path.dirname(here), here
+        if here == below:
+            return os.path.realpath(path)
+    return here
 
 
 def move_files(directory: str, names: tuple[str, ...], place: str) -> None:

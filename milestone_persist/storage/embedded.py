@@ -5,6 +5,7 @@ import sqlite3
 
 from ..errors import StorageError, UsageError, closed
 from ..tables import NUMBERED, TABLES
+from .directory import how_to_write
 from .interface import Clock, Storage
 
 TYPE_CHECKING = False
@@ -124,8 +125,7 @@ class EmbeddedStorage(Storage):
         if "closed" in text:  # by another thread
             return closed()
         if "unable to open" in text or "readonly" in text:
-            return StorageError(f"cannot write {path} ({text}): make it writable, or set MILESTONE_DIR to a "
-                                "directory that is")
+            return StorageError(f"cannot write {path} ({text}): {how_to_write(path)}")
         if "not a database" in text or "malformed" in text or "encrypted" in text:
             return StorageError(f"{path} is not a readable database ({text}); it was left as it is: "
                                 "move it away or put a backup in its place")

@@ -95,7 +95,12 @@ class FileStorage(EmbeddedStorage):
 
     def _acquire(self, exclusive: bool) -> None:
         """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
-        self._lock.acquire(exclusive)
+        try:
+            self._lock.acquire(exclusive)
+        except StorageError:
+            if not os.path.isdir(self.directory):
+                self.refuse_moved(found=[])
+            raise
         try:
             if exclusive:
                 self._files.carry_out_journal()

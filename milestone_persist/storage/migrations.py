@@ -41,7 +41,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> 
 def _refuse_foreign(connection: sqlite3.Connection, path: str, version: int, newest: int) -> None:
     if _pragma(connection, "application_id") not in (0, APPLICATION_ID):
         raise StorageError(f"{path} belongs to another program; it was left as it is: "
-                           "move it away, or set MILESTONE_DIR to another directory")
+                           "move it away")
     if version > newest:
         raise StorageError(f"{path} has schema version {version}, newer than this program's {newest}: "
                            "use a newer milestone_persist")

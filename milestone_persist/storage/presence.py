@@ -28,26 +28,27 @@ def note_made(directory: str) -> None:
         pass
 
 
+def is_being_made(directory: str) -> bool:
+    """Whether a store is noted that a process is making, or was when it was killed."""
+    return os.path.exists(os.path.join(directory, BEING_MADE)) and os.path.exists(os.path.join(directory, IN_USE))
+
+
 def find_lost(directory: str, engine: str) -> str:
     """What to say if the store that holds the rows of a directory was removed; "" if all is well."""
     head = os.path.join(directory, HEADS.get(engine, ""))
     if engine not in HEADS or _is_there(head):
         return ""
-    noted = read_word(directory, IN_USE) == engine and not os.path.exists(os.path.join(directory, BEING_MADE))
+    missing = read_word(directory, IN_USE) == engine and not os.path.exists(os.path.join(directory, BEING_MADE))
     if engine == "file":
-        return _find_lost_rows(directory, head, noted)
-    return (f"{head} is gone, and the data with it: put a backup in its place, or remove {IN_USE} in {directory} "
-            "to begin anew") if noted else ""
+        from .journal import is_pending
 
-
-def _find_lost_rows(directory: str, head: str, noted: bool) -> str:
-    from .journal import is_pending
-
-    # The journal last: while a store is made, it is there before the rows are, and until the head is.
-    if not (noted or _has_rows(directory)) or is_pending(directory) or _is_there(head):
+        # The journal after the rows: while a store is made, it is there before they are, and until the head is.
+        missing = (missing or _has_rows(directory)) and not is_pending(directory)
+    if not missing or _is_there(head):  # who makes it has finished between the looks
         return ""
-    return (f"{head} is gone, and the rows beside it are of no use without: put it back, or move their folders, "
-            f"{SETTINGS} and {IN_USE} out of {directory} to begin anew")
+    what = "the rows beside it are of no use without: put it back" if engine == "file" else (
+        "the data with it: put a backup in its place")
+    return f"{head} is gone, and {what}; to begin anew, give {directory} another name"
 
 
 def _is_there(head: str) -> bool:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENGINES = ("file", "hybrid", "database", "postgresql")
+DEFAULT = "hybrid"  # of a new directory, whoever makes it
 FIXED = os.path.join("config", "storage-backend.txt")  # written by people, and by migrate_storage_backend
 MOVING = "moving"  # what stands there while that works: what is in use decides
 IN_USE = os.path.join("config", "backend-in-use.txt")  # where the rows are, and by which move they came there
@@ -73,18 +74,18 @@ def wanted_engine(directory: str, environ: Mapping[str, str]) -> str:
     return fixed
 
 
-def choose_engine(directory: str, environ: Mapping[str, str], default: str) -> str:
+def choose_engine(directory: str, environ: Mapping[str, str]) -> str:
     """What is to be opened; StorageError if the rows are elsewhere than the settings say."""
     wanted, used = wanted_engine(directory, environ), engine_in_use(directory)
     if used and wanted and wanted != used:
         if (wanted, used) != (wanted_engine(directory, environ), engine_in_use(directory)):  # it is just being moved
-            return choose_engine(directory, environ, default)
+            return choose_engine(directory, environ)
         require_url(directory, used, environ)
         backend = "database" if wanted == "postgresql" else wanted
         raise StorageError(f"the data of {directory} is in the {used} backend, but {wanted} is set: "
                            f"migrate_storage_backend {backend} moves it")
     require_url(directory, used, environ)
-    return used or wanted or default
+    return used or wanted or DEFAULT
 
 
 def require_url(directory: str, engine: str, environ: Mapping[str, str]) -> None:
@@ -95,13 +96,13 @@ def require_url(directory: str, engine: str, environ: Mapping[str, str]) -> None
                            "migrate_storage_backend database")
 
 
-def claim_engine(directory: str, engine: str) -> str:
-    """Note what keeps the rows of a new directory; of several processes one is first, and its word counts."""
+def claim_engine(directory: str, engine: str) -> tuple[str, bool]:
+    """Note what keeps the rows of a new directory: that, and whether this process was the first, whose word counts."""
     try:
         write_word(directory, IN_USE, engine, replace=False)
     except FileExistsError:
-        return engine_in_use(directory) or engine
-    return engine
+        return engine_in_use(directory) or engine, False
+    return engine, True
 
 
 def fix_backend(directory: str, word: str) -> None:

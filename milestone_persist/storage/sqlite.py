@@ -4,8 +4,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
-from ..errors import StorageError
-from .directory import create_directory
+from .directory import cannot_write, create_directory
 from .embedded import SCHEMA_VERSION, EmbeddedStorage
 from .interface import READ_MARK, Clock, Transaction
 
@@ -73,5 +72,4 @@ def _create_file(path: str) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise StorageError(f"cannot make {path} ({error.strerror}): "
-                           "set MILESTONE_DIR to a directory you can write") from None
+        raise cannot_write(path, error) from None

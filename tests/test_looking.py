@@ -1,0 +1,139 @@
+"""Where there is no store: looking makes none, whoever makes one says so, and every first call makes the same."""
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from milestone_persist import open_store
+from milestone_persist.registry import all_operations
+
+SAMPLES = {"status": "all", "message_id": "1", "percent": "5", "file": "x.db", "text": "title: x", "payload": "{}",
+           "message_type": "error_report", "agent_type": "validation", "backend": "file", "key": "hybrid_from",
+           "value": "20"}
+OPERATIONS = {op.name: op for op in all_operations()}
+NOT_HERE = ("generate", "vendor", "install", "uninstall", "start_session_monitor", "restore_coordination",
+            "import_coordination")
+
+
+def words_for(name):
+    return [name, *(SAMPLES.get(p.name, "x") for p in OPERATIONS[name].positionals if p.required)]
+
+
+def looks(name):
+    op = OPERATIONS[name]
+    return not op.makes_store(words_for(name)[1:], {}) or not op.opens
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if looks(name) and name not in NOT_HERE])
+@pytest.mark.parametrize("backend", ["file", "hybrid", "postgresql"], indirect=True)
+def test_looking_makes_no_store(name, unmade, cli, directory, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = cli(*words_for(name), AGENT_ID="a", SESSION_ID="s", MILESTONE_ID="m")
+    assert done.status in (0, 1, 2)
+    assert "made" not in done.err
+    assert not directory.exists()
+    if unmade:
+        assert cli("where").text.startswith(f"{directory} (not made yet)")
+
+
+def test_what_only_looks_is_known():
+    """Whatever is new must be one or the other."""
+    makers = {name for name in OPERATIONS if not looks(name)}
+    assert makers == {
+        "initialize_agent_coordination", "initialize_storage_system", "migrate_storage_backend", "set_storage_config",
+        "register_agent", "agent_heartbeat", "save_agent_state", "send_agent_message", "broadcast_agent_message",
+        "create_agent_checkpoint", "save_planning_artifacts", "create_milestone_record", "update_milestone_record",
+        "delete_milestone_record", "acquire_milestone_lock", "restore_coordination",
+        "import_coordination", "import_tmp_files", "log_milestone_event", "log_storage_event"}
+
+
+@pytest.mark.parametrize("words", [
+    ["get_agent_messages", "a"], ["update_agent_status", "a"], ["abandon_session", "s"],
+    ["get_agent_messages", "a", "--wait", "1"]])
+def test_taking_makes_one_and_looking_none(words, unmade, cli, directory):
+    cli(*words)
+    assert not directory.exists()
+    assert cli("get_agent_messages", "a", "true").status == 0
+    assert directory.exists()
+
+
+def test_whoever_makes_a_store_says_so_once(unmade, cli, directory, backend):
+    kind = "database" if backend == "postgresql" else backend
+    done = cli("save-agent-state", "a", "k", "v")
+    assert (done.text, done.err) == ("", f"milestone_persist: made the data directory {directory} (backend {kind})\n")
+    assert cli("save-agent-state", "a", "k", "v").err == ""
+
+
+@pytest.mark.parametrize("name", ["initialize_agent_coordination", "initialize_storage_system"])
+def test_the_answer_ready_names_it_already(name, unmade, cli, directory, backend):
+    done = cli(name)
+    assert done.err == ""
+    assert done.text.startswith("ready: ") and (str(directory) in done.text or backend == "postgresql")
+
+
+@pytest.mark.parametrize("sh", ["bash", "dash"], indirect=True)
+def test_a_shell_function_says_so_on_standard_error(sh, tmp_path):
+    done = sh('save_agent_state a k v; load_agent_state a k; load_agent_state a k', MILESTONE_BACKEND=None)
+    assert done.text == "vv"
+    assert done.err == f"milestone_persist: made the data directory {tmp_path}/.milestones (backend hybrid)\n"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in OPERATIONS if not looks(name)))
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_every_first_call_begins_on_one_backend(name, cli, directory, environ, tmp_path, monkeypatch):
+    del environ["MILESTONE_BACKEND"]
+    monkeypatch.chdir(tmp_path)
+    words = ["database" if word == "file" else word for word in words_for(name)]
+    cli(*words)
+    assert cli("get_current_storage_backend").text == ("database\n" if "migrate" in name else "hybrid\n")
+    assert (directory / "coordination.db").exists()
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_so_do_python_the_monitor_and_what_only_looks(cli, directory, environ):
+    del environ["MILESTONE_BACKEND"]
+    assert cli("get_current_storage_backend").text == "hybrid\n"
+    with open_store(directory, environ=environ) as store:
+        assert store.get_current_storage_backend() == "hybrid"
+
+
+def test_json_files_are_for_who_asks_for_them(tmp_path, program):
+    (tmp_path / ".milestones" / "config").mkdir(parents=True)
+    (tmp_path / ".milestones" / "config" / "storage-backend.txt").write_text("file\n")
+    assert program("save-agent-state", "a", "k", "v", MILESTONE_BACKEND="").status == 0
+    assert program("get-current-storage-backend", MILESTONE_BACKEND="").text == "file\n"
+
+
+@pytest.mark.parametrize("take", [[], ["true"]])
+def test_waiting_ends_when_the_store_is_removed_and_makes_none(take, cli, clock, directory):
+    assert cli("initialize-agent-coordination").status == 0
+    clock.during_sleep = lambda: shutil.rmtree(directory)
+    done = cli("get-agent-messages", "a", *take, "--wait", "60")
+    assert (done.status, done.text, done.err.count("\n")) == (3, "", 1)
+    assert f"{directory} was removed meanwhile" in done.err
+    assert not directory.exists()
+
+
+def test_waiting_sees_a_store_that_is_made_meanwhile(unmade, cli, clock):
+    def send():
+        assert cli("send-agent-message", "b", "a", "error_report", "{}").status == 0
+
+    clock.during_sleep = send
+    done = cli("get-agent-messages", "a", "--wait", "60")
+    assert '"error_report"' in done.text and done.status == 0
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
+def test_waiting_does_not_take_a_store_that_is_being_made_for_an_empty_one(cli, clock, directory, backend):
+    """Whoever makes it was killed, or is slow: whoever looks then finishes it."""
+    def begin():
+        (directory / "config").mkdir(parents=True, exist_ok=True)
+        for name, word in (("being-made", ""), ("backend-in-use.txt", backend + "\n")):
+            (directory / "config" / name).write_text(word)
+        clock.during_sleep = lambda: cli("send-agent-message", "b", "a", "error_report", "{}")
+
+    clock.during_sleep = begin
+    assert '"error_report"' in cli("get-agent-messages", "a", "--wait", "60").text
+    assert "being-made" not in os.listdir(directory / "config")
