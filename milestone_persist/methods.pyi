@@ -49,11 +49,13 @@ class Operations:
                        capabilities: str | Sequence[str] | None = None) -> Row:
         """Register an agent, or revive it; its session and milestone are made if they are new.
 
-        agent_id: the agent's own id; registering it again keeps its state and spawn time
+        agent_id: the agent's own id; registering it again keeps its state and spawn time, and begins a new life
         agent_type: a known type or x-YOURS; any other is stored as x-TYPE with a warning
         milestone_id: the milestone it works on
         session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
         capabilities: JSON array of strings
+
+        What its former life had taken and not acknowledged is in its inbox again.
         """
 
     def update_agent_status(self, agent_id: str, status: str | None = None, *, error: str | None =

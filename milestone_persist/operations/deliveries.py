@@ -6,7 +6,7 @@ from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Storage
+    from ..storage.interface import Row, Storage
 
 PENDING = "delivered_at IS NULL AND dead_lettered_at IS NULL"
 TAKEN = "delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL"
@@ -30,9 +30,28 @@ def return_messages(store: Storage, agent_id: str) -> tuple[int, int]:
     for row in dead:
         record_event(store, "message_dead_lettered", row["session_id"], agent_id, detail=str(row["id"]))
     if back:
-        record_event(store, "messages_returned", back[0]["session_id"], agent_id,
-                     detail=" ".join(str(number) for number in sorted(row["id"] for row in back)))
+        _record_return(store, agent_id, back)
     return len(back), len(dead)
+
+
+def requeue_messages(store: Storage, agent_id: str) -> int:
+    """Put back what the former life of an agent took and did not acknowledge, which is no retry; how many."""
+    rows = store.execute(f"UPDATE agent_messages SET delivered_at = NULL WHERE to_agent = :id AND {TAKEN} "
+                         "RETURNING id, session_id", {"id": agent_id})
+    if rows:
+        _record_return(store, agent_id, rows)
+    return len(rows)
+
+
+def count_unread(store: Storage, agent_id: str) -> int:
+    """How many messages lie in an agent's inbox."""
+    return int(store.execute(f"SELECT count(*) AS n FROM agent_messages WHERE to_agent = :id AND {PENDING}",
+                             {"id": agent_id})[0]["n"])
+
+
+def _record_return(store: Storage, agent_id: str, back: list[Row]) -> None:
+    record_event(store, "messages_returned", back[0]["session_id"], agent_id,
+                 detail=" ".join(str(number) for number in sorted(row["id"] for row in back)))
 
 
 def gather_messages(store: Storage, agent_id: str, session_id: str) -> None:
