@@ -150,7 +150,7 @@ def _open(op: Operation, call: Call, console: Console, backend: str) -> Storage:
 
     store = (open_for(call.directory, console.environ, console.clock, op.creates, backend) if op.opens else
              Place(call.directory, console.environ, console.clock))
-    store.warn = console.warn
+    store.warn, store.note = console.warn, console.complain
     if console.stderr.isatty():
         store.report = console.draw_progress
     return store

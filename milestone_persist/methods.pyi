@@ -178,7 +178,7 @@ class Operations:
         """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
         agent_id: the agent
-        take: true hands the messages out, to exactly one taker, and acknowledges those taken before; else only look
+        take: true hands the messages out, to exactly one taker, and acknowledges (and names) those taken before; else look
         limit: at most so many
         wait: seconds to wait for a message where there is none
         """
@@ -188,6 +188,15 @@ class Operations:
 
         agent_id: the recipient
         message_id: the id the message came with
+        """
+
+    def requeue_agent_message(self, agent_id: str, message_id: int) -> Row:
+        """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
+
+        agent_id: the recipient
+        message_id: its id
+
+        A dead letter may then be tried as often as a new message.
         """
 
     def create_agent_checkpoint(self, agent_id: str, checkpoint_type: str = 'manual', *files: str) -> Row:

@@ -85,11 +85,11 @@ def ready(data: Row) -> str:
 
 def registered(data: Row) -> str:
     agent, kind = plain(data["agent_id"]), plain(data["agent_type"])
-    requeued, unread, keys = data["messages_requeued"], data["messages_unread"], data["keys_kept"]
-    told = [f"{count(requeued, 'message')} requeued", f"{unread} unread", f"{count(keys, 'key')} kept"]
+    back, unread, keys = data["messages_requeued"], data["messages_unread"], data["keys_kept"]
+    told = [f"{count(back, 'message')} requeued", f"{unread} unread", f"{count(keys, 'key')} kept"]
     if not data["again"]:  # then only what it may not expect
-        told = [text for text, number in zip(told, (requeued, unread, keys)) if number]
-    return (f"registered {agent} ({kind}) in session {plain(data['session_id'])}" + " again" * data["again"] +
+        told = [text for text, number in zip(told, (back, unread, keys)) if number]
+    return (f"registered {agent} ({kind}) in session {plain(data['session_id'])}" + (" again" if data["again"] else "") +
             (": " + ", ".join(told) if told else "") + "\n")
 
 
@@ -115,6 +115,12 @@ def message_id(data: Row) -> str:
 
 def broadcast(data: Row) -> str:
     return " ".join(str(number) for number in data["ids"]) + "\n"
+
+
+def requeued(data: Row) -> str:
+    where = f"the inbox of {plain(data['to_agent'])}"
+    return (f"message {data['id']} lies in {where} already: nothing was done\n" if data["was"] == "pending" else
+            f"message {data['id']} is in {where} again; it was {data['was']}\n")
 
 
 def checkpoint_id(data: Row) -> str:

@@ -58,13 +58,14 @@ def test_looking_changes_nothing(team):
     assert counts(team) == {"pending": 1, "taken": 0, "acknowledged": 0, "dead": 0}
 
 
-def test_order_is_priority_then_age_then_id(team, clock):
+def test_order_is_priority_then_that_of_sending_whatever_the_clocks_say(team, clock):
     clock.advance(10)
-    low, plain, same = send(team, priority=1), send(team), send(team)
+    low, first, second = send(team, priority=1), send(team), send(team)
     clock.advance(-5)
-    older = send(team)
+    third = send(team)
     urgent = send(team, priority=10)
-    expected = [urgent, older, plain, same, low]
+    expected = [urgent, first, second, third, low]
+    assert ids(team.get_agent_messages("exec", False, 2)) == expected[:2]
     assert look(team) == expected
     assert take(team) == expected
 
@@ -315,8 +316,9 @@ def test_a_warning_of_an_unknown_recipient_does_not_suggest_the_sender(store):
     ("take fail take complete", "acknowledged", 1),
     ("ack take", "acknowledged", 0), ("ack fail take", "acknowledged", 0), ("look look", "pending", 0),
     ("take end take ack end", "acknowledged", 1), ("take revive take", "taken", 0),
-    ("take fail revive take fail", "pending", 2), ("take revive", "pending", 0), ("take revive fail", "pending", 0),
-    ("take revive complete", "pending", 0), ("take take revive", "acknowledged", 0), ("take restore fail", "pending", 1),
+    ("take fail revive take fail", "pending", 2), ("take revive", "pending", 0),
+    ("take revive fail", "pending", 0), ("take revive complete", "pending", 0),
+    ("take take revive", "acknowledged", 0), ("take restore fail", "pending", 1),
     ("take pause fail", "pending", 1),
     ("take fail take fail take fail take fail", "dead", 3),
     ("take fail take fail take fail take fail ack", "acknowledged", 3),
@@ -337,3 +339,67 @@ def test_whoever_acts_between_whom_a_message_has_one_fate(team, connect, steps, 
     assert {name: n for name, n in counts(team).items() if n} == {status: 1}
     with team._storage().snapshot():
         assert team._storage().execute("SELECT retry_count FROM agent_messages") == [{"retry_count": retries}]
+
+
+def test_a_take_names_what_it_acknowledges(team, cli, clock):
+    first, second = send(team), team.send_agent_message("coord", "exec", "x-hint", {})["id"]
+    assert cli("get-agent-messages", "exec", "true").err == ""
+    clock.advance(75)
+    third = send(team)
+    told = cli("get-agent-messages", "exec", "true")
+    assert told.err == (f"milestone_persist: this acknowledged what exec took 75 s ago: {first} task_assignment, "
+                        f"{second} x-hint; one that you have not seen comes back with: "
+                        f"requeue_agent_message exec {first}\n")
+    cli("acknowledge-agent-message", "exec", third)
+    assert cli("get-agent-messages", "exec", "true").err == ""
+
+
+def test_a_take_that_acknowledges_many_names_the_first_and_the_last(team, cli):
+    sent = [send(team) for _ in range(60)]
+    cli("get-agent-messages", "exec", "true")
+    [line] = cli("get-agent-messages", "exec", "true").err.splitlines()
+    assert f": {sent[0]} task_assignment, " in line and f" and 48 more up to {sent[-1]}; " in line and "…" not in line
+
+
+def test_looking_and_completing_acknowledge_without_a_line(team, cli):
+    send(team)
+    cli("get-agent-messages", "exec", "true")
+    assert cli("get-agent-messages", "exec").err == cli("update-agent-status", "exec", "completed").err == ""
+
+
+@pytest.mark.parametrize("was", ["taken", "acknowledged", "dead"])
+def test_a_message_is_requeued_whatever_became_of_it(team, cli, was):
+    number = send(team)
+    if was == "dead":
+        team.set_storage_config("message_retry_limit", "0")
+    take(team)
+    if was == "acknowledged":
+        take(team)
+    if was == "dead":
+        team.update_agent_status("exec", "failed")
+        team.set_storage_config("message_retry_limit", "1")
+    assert look(team) == []
+    done = cli("requeue-agent-message", "exec", number)
+    assert (done.status, done.text) == (0, f"message {number} is in the inbox of exec again; it was {was}\n")
+    assert counts(team) == {"pending": 1, "taken": 0, "acknowledged": 0, "dead": 0}
+    assert take(team) == [number]
+    team.update_agent_status("exec", "failed")
+    assert take(team) == [number]
+
+
+def test_requeueing_a_pending_message_does_nothing_and_says_so(team, cli, dump):
+    number = send(team)
+    before = dump()["agent_messages"]
+    done = cli("requeue-agent-message", "exec", number)
+    assert (done.status, done.text) == (0, f"message {number} lies in the inbox of exec already: nothing was done\n")
+    assert team.requeue_agent_message("exec", number) == {"id": number, "to_agent": "exec", "was": "pending"}
+    assert dump()["agent_messages"] == before
+
+
+@pytest.mark.parametrize("agent, number", [("exec", 99), ("coord", 1), ("nobody", 1)])
+def test_only_a_message_of_that_agent_is_requeued(team, dump, agent, number):
+    send(team), take(team)
+    before = dump()
+    with pytest.raises(Refused, match="has no message .*: nothing was requeued"):
+        team.requeue_agent_message(agent, number)
+    assert dump() == before

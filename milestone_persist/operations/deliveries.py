@@ -12,11 +12,12 @@ PENDING = "delivered_at IS NULL AND dead_lettered_at IS NULL"
 TAKEN = "delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL"
 
 
-def settle_messages(store: Storage, agent_id: str) -> int:
-    """Acknowledge what an agent has taken; how many that were."""
-    return len(store.execute(
+def settle_messages(store: Storage, agent_id: str) -> list[Row]:
+    """Acknowledge what an agent has taken; the id, type and time of each message, in the order of sending."""
+    rows = store.execute(
         f"UPDATE agent_messages SET acknowledged_at = :now, processed_at = :now WHERE to_agent = :id AND {TAKEN} "
-        "RETURNING id", {"id": agent_id, "now": store.now()}))
+        "RETURNING id, message_type, delivered_at", {"id": agent_id, "now": store.now()})
+    return sorted(rows, key=lambda row: int(row["id"]))
 
 
 def return_messages(store: Storage, agent_id: str) -> tuple[int, int]:

@@ -3,10 +3,13 @@ from __future__ import annotations
 
 from ..errors import Refused, UsageError
 from ..registry import operation
+from ..shellwords import command
+from ..times import since
 from ..values import check_range, json_object, read_stored
 from ..vocabulary import MESSAGE_TYPES, check_word, nearest
 from .deliveries import PENDING as UNTAKEN
 from .deliveries import settle_messages
+from .events import record_event
 from .membership import admit_agent, find_agent, known_agents, renew_heartbeat, renew_if_own
 from .settings import is_strict, read_count
 
@@ -19,11 +22,12 @@ if TYPE_CHECKING:
 
 GROUP = "Messages"
 POLL_SECONDS = 0.2
+MOST_NAMED = 12  # messages that one line names
 
 COLUMNS = ("id, session_id, from_agent, to_agent, message_type, payload, priority, created_at, delivered_at, "
            "retry_count")
 PENDING = "to_agent = :agent AND " + UNTAKEN
-ORDER = "ORDER BY priority DESC, created_at, id"
+ORDER = "ORDER BY priority DESC, id"
 
 
 @operation(text="message_id", stdin="payload")
@@ -120,7 +124,7 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
     agent_id: the agent
-    take: true hands the messages out, to exactly one taker, and acknowledges those taken before; else only look
+    take: true hands the messages out, to exactly one taker, and acknowledges (and names) those taken before; else look
     limit: at most so many
     wait: seconds to wait for a message where there is none
 
@@ -161,12 +165,23 @@ def _look(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
 def _take(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
     with store.transaction("inbox:" + agent_id):
         admit_agent(store, agent_id)
-        settle_messages(store, agent_id)
+        _tell_settled(store, agent_id, settle_messages(store, agent_id))
         rows = _read_payloads(store.execute(
             f"UPDATE agent_messages SET delivered_at = :now WHERE id IN "
             f"(SELECT id FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit) RETURNING {COLUMNS}",
             {"agent": agent_id, "now": store.now(), "limit": limit or 2_000_000_000}))
-    return sorted(rows, key=lambda row: (-row["priority"], row["created_at"], row["id"]))
+    return sorted(rows, key=lambda row: (-row["priority"], row["id"]))
+
+
+def _tell_settled(store: Storage, agent_id: str, settled: list[Row]) -> None:
+    """Say what a take has acknowledged, for somebody may have taken it who never saw it."""
+    if not settled:
+        return
+    shown = ", ".join(f"{row['id']} {row['message_type']}" for row in settled[:MOST_NAMED])
+    more = f" and {len(settled) - MOST_NAMED} more up to {settled[-1]['id']}" if len(settled) > MOST_NAMED else ""
+    first = min(row["delivered_at"] for row in settled)
+    store.note(f"this acknowledged what {agent_id} took {since(first, store.now())} ago: {shown}{more}; one that you "
+               f"have not seen comes back with: {command(['requeue_agent_message', agent_id, str(settled[0]['id'])])}")
 
 
 def _read_payloads(rows: list[Row]) -> list[Row]:
@@ -193,3 +208,35 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
             "UPDATE agent_messages SET delivered_at = coalesce(delivered_at, :now), "
             "processed_at = coalesce(processed_at, :now), acknowledged_at = coalesce(acknowledged_at, :now), "
             "dead_lettered_at = NULL WHERE id = :id RETURNING id, acknowledged_at", given)[0]
+
+
+@operation(text="requeued")
+def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Row:
+    """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
+
+    agent_id: the recipient
+    message_id: its id
+
+    A dead letter may then be tried as often as a new message.
+    Example: requeue_agent_message exec-1 17
+    """
+    given = {"agent": agent_id, "id": message_id}
+    with store.transaction("inbox:" + agent_id):
+        rows = store.execute("SELECT session_id, delivered_at, acknowledged_at, dead_lettered_at FROM agent_messages "
+                             "WHERE id = :id AND to_agent = :agent", given)
+        if not rows:
+            raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: nothing was requeued")
+        renew_if_own(store, agent_id)
+        was = _state_of(rows[0])
+        if was != "pending":
+            store.execute("UPDATE agent_messages SET delivered_at = NULL, processed_at = NULL, acknowledged_at = NULL, "
+                          "retry_count = CASE WHEN dead_lettered_at IS NULL THEN retry_count ELSE 0 END, "
+                          "dead_lettered_at = NULL WHERE id = :id", given)
+            record_event(store, "message_requeued", rows[0]["session_id"], agent_id, detail=str(message_id))
+        return {"id": message_id, "to_agent": agent_id, "was": was}
+
+
+def _state_of(message: Row) -> str:
+    """Where in its life a message is."""
+    return ("dead" if message["dead_lettered_at"] else "acknowledged" if message["acknowledged_at"] else
+            "taken" if message["delivered_at"] else "pending")

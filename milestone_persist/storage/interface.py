@@ -100,7 +100,8 @@ class Storage:
     engine: what keeps the rows; PostgreSQL and SQLite are both the backend `database`
     milestones_added: whether this call made a milestone, so that another backend may suit better now
     FILES: names below the data directory that hold this backend's rows
-    warn, report: called with a warning, and with how far a long piece of work is (what, done, total)
+    warn, note, report: called with a warning, with a line that belongs to the ordinary course and only a reader of the
+        command line needs, and with how far a long piece of work is (what, done, total)
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
     open_other: opens another storage of the same data directory by its engine, or a SQLite file by its path
     mark: the note of what is in use, as it was when this was chosen; None for a storage that is not what is in use:
@@ -114,6 +115,7 @@ class Storage:
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
         self.directory, self.clock, self.environ = directory, clock, environ
         self.warn: Callable[[str], None] = lambda text: None
+        self.note: Callable[[str], None] = lambda text: None
         self.depth = 0
         self.undo: list[Callable[[], None]] = []
         self.report: Callable[[str, int, int], None] = lambda what, done, total: None
