@@ -165,7 +165,7 @@ class Operations:
 
     def broadcast_agent_message(self, from_agent: str, message_type: str, payload: str |
                                 Mapping[str, Any], priority: int = 5) -> Row:
-        """Send a message to every other agent of the sender's session, a row each; status 1 if there is none.
+        """Send a message to every other agent of the sender's session that has not ended; status 1 if there is none.
 
         from_agent: the sender
         message_type: as for send_agent_message

@@ -89,7 +89,8 @@ def registered(data: Row) -> str:
     told = [f"{count(back, 'message')} requeued", f"{unread} unread", f"{count(keys, 'key')} kept"]
     if not data["again"]:  # then only what it may not expect
         told = [text for text, number in zip(told, (back, unread, keys)) if number]
-    return (f"registered {agent} ({kind}) in session {plain(data['session_id'])}" + (" again" if data["again"] else "") +
+    again = " again" if data["again"] else ""
+    return (f"registered {agent} ({kind}) in session {plain(data['session_id'])}{again}" +
             (": " + ", ".join(told) if told else "") + "\n")
 
 

@@ -128,6 +128,7 @@ def test_an_agent_has_the_milestone_it_was_registered_for(store):
     assert store.get_session_status("execution-1")["milestone_id"] == "ms-1"
 
 
+@pytest.mark.filterwarnings("ignore:.*nobody reads this message")
 @pytest.mark.parametrize("status", ["failed", "terminated", "completed"])
 def test_what_is_taken_in_the_name_of_an_agent_that_had_ended_goes_back(store, clock, status):
     for agent in ("c", "a"):
@@ -218,6 +219,7 @@ def test_restoring_a_checkpoint_of_one_session_spares_the_results_of_another(sto
     assert store.recover_milestone_session("planning-1")["artifacts"] == ["planning-scope"]
 
 
+@pytest.mark.filterwarnings("ignore:.* unread message")
 def test_making_a_milestone_acknowledges_nothing_for_the_dead(store, clock):
     plan(store, "planning-1", "ms-1")
     store.register_agent("a", "scope-analyzer", "ms-1", "planning-1")

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import pytest
 
+from milestone_persist import MilestoneWarning, Refused
+
 
 @pytest.fixture
 def team(store):
@@ -81,3 +83,69 @@ def test_what_registering_prints(cli):
     cli("save-agent-state", "other", "k", "v")
     assert cli("register-agent", "other", "validation", "ms", "execution-1").text == \
         "registered other (validation) in session execution-1: 1 key kept\n"
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "terminated"])
+def test_sending_to_who_has_ended_is_warned_of(team, cli, status):
+    team.update_agent_status("w", status)
+    told = cli("send-agent-message", "c", "w", "task_assignment", "{}")
+    assert (told.status, told.text) == (0, "2\n")
+    assert told.err == (f"milestone_persist: warning: agent 'w' is {status}: nobody reads this message unless w is "
+                        "registered again; list_session_agents execution-1 shows who else is there\n")
+    team.register_agent("w", "task-phase", "ms", "execution-1")
+    assert cli("send-agent-message", "c", "w", "task_assignment", "{}").err == ""
+
+
+@pytest.mark.parametrize("nobody", ["all", "*", "@all", "ALL", "everyone"])
+def test_sending_to_nobody_is_warned_of(team, cli, nobody):
+    told = cli("send-agent-message", "c", nobody, "task_assignment", "{}")
+    assert told.status == 0
+    assert f"{nobody!r} is nobody: " in told.err and "broadcast_agent_message c TYPE PAYLOAD" in told.err
+    team.register_agent(nobody, "task-phase", "ms", "execution-1")
+    assert cli("send-agent-message", "c", nobody, "task_assignment", "{}").err == ""
+
+
+def test_a_broadcast_leaves_out_who_has_ended(team, cli):
+    for agent in ("done", "gone", "dead", "resting"):
+        team.register_agent(agent, "task-phase", "ms", "execution-1")
+    for agent, status in (("done", "completed"), ("gone", "terminated"), ("dead", "failed"), ("resting", "paused")):
+        team.update_agent_status(agent, status)
+    assert team.broadcast_agent_message("c", "phase_transition", {})["to_agents"] == ["resting", "w"]
+    assert "not sent to dead, which failed" in cli("broadcast-agent-message", "c", "phase_transition", "{}").err
+    for agent in ("w", "resting"):
+        with pytest.warns(MilestoneWarning, match="is completed with 2 unread messages .highest priority 5"):
+            team.update_agent_status(agent, "completed")
+    with pytest.raises(Refused, match="all others have ended in session 'execution-1': nothing was sent"):
+        team.broadcast_agent_message("c", "phase_transition", {})
+
+
+def test_completing_with_unread_mail_says_how_much(team, cli):
+    team.send_agent_message("c", "w", "task_assignment", {}, 10)
+    told = cli("update-agent-status", "w", "completed")
+    assert (told.status, told.err) == (0, "milestone_persist: warning: agent 'w' is completed with 1 unread message "
+                                          "(highest priority 10): get_agent_messages w shows them\n")
+    assert [row["id"] for row in team.get_agent_messages("w")] == [2]
+
+
+ENDS = {
+    "finalize": ("finalize-milestone-execution", "execution-1", "completed"),
+    "abandon": ("abandon-session", "execution-1", "abandoned"),
+    "complete": ("complete-planning-session", "planning-1", "completed"),
+    "create": ("create-milestone-from-planning", "planning-1", "completed"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_ending_a_session_with_unread_mail_says_how_much(store, cli, name):
+    operation, session, status = ENDS[name]
+    for agent in ("c", "w", "v"):
+        store.register_agent(agent, "milestone-coordinator", "ms", session)
+    for key in ("design-phase-results", "spec-1", "task-1", "execute-phase-results", "milestone-plan"):
+        store.save_agent_state("c", key, '{"title": "t"}')
+    for to_agent, priority in (("w", 5), ("v", 9), ("w", 5)):
+        store.send_agent_message("c", to_agent, "task_assignment", {}, priority)
+    told = cli(operation, session, *["ms-new"] * (name == "create"))
+    assert told.status == 0
+    assert told.err == (f"milestone_persist: warning: session {session!r} is {status} with 3 unread messages for v, w "
+                        "(highest priority 9): get_agent_messages v shows them\n")
+    assert cli(operation, session, *["ms-new"] * (name == "create")).err == ""

@@ -105,6 +105,7 @@ def test_taking_again_acknowledges_what_was_taken_before(team):
     assert counts(team) == {"pending": 0, "taken": 0, "acknowledged": 1, "dead": 0}
 
 
+@pytest.mark.filterwarnings("ignore:.* unread message")
 def test_completing_acknowledges_what_was_taken_only(team):
     taken = send(team)
     take(team)
@@ -308,6 +309,7 @@ def test_a_warning_of_an_unknown_recipient_does_not_suggest_the_sender(store):
         store.send_agent_message("coordinator-001", "executor-001", "task_assignment", {})
 
 
+@pytest.mark.filterwarnings("ignore:.* unread message")
 @pytest.mark.parametrize("steps, status, retries", [
     ("take ack fail", "acknowledged", 0), ("take fail ack", "acknowledged", 1),
     ("take fail ack fail", "acknowledged", 1),

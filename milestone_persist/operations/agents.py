@@ -6,7 +6,7 @@ from ..registry import operation
 from ..times import minutes_between
 from ..values import json_strings
 from ..vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES, check_word, is_own, nearest
-from .deliveries import count_unread, requeue_messages
+from .deliveries import count_unread, requeue_messages, warn_of_unread
 from .membership import (
     ENDED,
     admit_agent,
@@ -101,6 +101,8 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
             renew_heartbeat(store, agent_id)
         if status is not None:
             set_agent_status(store, agent_id, status, error)
+        if status == "completed":
+            warn_of_unread(store, f"agent {agent_id!r} is completed", agent_id)
         store.execute("UPDATE agent_registry SET current_task = :task, current_phase = :phase, error_info = :error "
                       "WHERE agent_id = :id",
                       {"id": agent_id, "task": before["current_task"] if task is None else task,

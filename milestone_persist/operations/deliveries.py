@@ -1,6 +1,7 @@
 """Deliveries: what becomes of the messages an agent has taken, or has still to read."""
 from __future__ import annotations
 
+from ..shellwords import command
 from .events import record_event
 from .settings import read_count
 
@@ -48,6 +49,23 @@ def count_unread(store: Storage, agent_id: str) -> int:
     """How many messages lie in an agent's inbox."""
     return int(store.execute(f"SELECT count(*) AS n FROM agent_messages WHERE to_agent = :id AND {PENDING}",
                              {"id": agent_id})[0]["n"])
+
+
+def warn_of_unread(store: Storage, what: str, agent_id: str | None = None, session_id: str | None = None) -> None:
+    """Warn of the unread messages of an agent or of a session that ends.
+
+    what: who ends how, as the line begins
+    """
+    rows = store.execute(
+        f"SELECT to_agent, count(*) AS n, max(priority) AS priority FROM agent_messages WHERE {PENDING} AND "
+        "(to_agent = :agent OR session_id = :session) GROUP BY to_agent ORDER BY max(priority) DESC, to_agent",
+        {"agent": agent_id, "session": session_id})
+    if not rows:
+        return
+    number = sum(row["n"] for row in rows)
+    whose = "" if agent_id else " for " + ", ".join(row["to_agent"] for row in rows[:5]) + " …" * (len(rows) > 5)
+    store.warn(f"{what} with {number} unread message{'s' * (number > 1)}{whose} (highest priority "
+               f"{rows[0]['priority']}): {command(['get_agent_messages', rows[0]['to_agent']])} shows them")
 
 
 def _record_return(store: Storage, agent_id: str, back: list[Row]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..errors import Refused
 from ..times import format_time, shift_time
 from ..vocabulary import OPERATION_TYPES, nearest
-from .deliveries import gather_messages, return_messages, settle_messages
+from .deliveries import gather_messages, return_messages, settle_messages, warn_of_unread
 from .events import record_event
 from .settings import is_strict, read_count
 from .snapshots import store_checkpoint
@@ -253,6 +253,7 @@ def complete_session(store: Storage, session_id: str) -> Row:
     for row in store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :id "
                              "AND status IN ('spawning', 'active', 'paused')", {"id": session_id}):
         set_agent_status(store, row["agent_id"], "completed")
+    warn_of_unread(store, f"session {session_id!r} is completed", session_id=session_id)
     record_event(store, "session_completed", session_id, milestone_id=session["milestone_id"])
     return store.execute("UPDATE coordination_sessions SET status = 'completed', progress = 100, completed_at = :now "
                          "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]

@@ -10,7 +10,7 @@ from ..vocabulary import MESSAGE_TYPES, check_word, nearest
 from .deliveries import PENDING as UNTAKEN
 from .deliveries import settle_messages
 from .events import record_event
-from .membership import admit_agent, find_agent, known_agents, renew_heartbeat, renew_if_own
+from .membership import ENDED_AGENT, admit_agent, find_agent, known_agents, renew_heartbeat, renew_if_own
 from .settings import is_strict, read_count
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 GROUP = "Messages"
 POLL_SECONDS = 0.2
+EVERYBODY = ("", "all", "everyone", "everybody", "broadcast", "any", "team")  # whom some take for all, asterisks apart
 MOST_NAMED = 12  # messages that one line names
 
 COLUMNS = ("id, session_id, from_agent, to_agent, message_type, payload, priority, created_at, delivered_at, "
@@ -65,11 +66,20 @@ def _check_message(message_type: str, payload: str | Mapping[str, Any], priority
 
 
 def _session_of(store: Storage, to_agent: str, from_agent: str) -> str:
-    """The session of a recipient; one nobody registered is warned of (or, if strict, refused), with the nearest id."""
-    for row in store.execute("SELECT session_id FROM agent_registry WHERE agent_id = :id", {"id": to_agent}):
+    """The session of a recipient, "" if there is none; of one who will not read it is warned (or, if strict, refused).
+    """
+    for row in store.execute("SELECT session_id, status FROM agent_registry WHERE agent_id = :id", {"id": to_agent}):
+        if row["status"] in ENDED_AGENT:
+            show = command(["list_session_agents", row["session_id"]])
+            store.warn(f"agent {to_agent!r} is {row['status']}: nobody reads this message unless {to_agent} is "
+                       f"registered again; {show} shows who else is there")
         return str(row["session_id"])
     if is_strict(store):
         find_agent(store, to_agent)
+    if to_agent.strip("*@ ").lower() in EVERYBODY:
+        store.warn(f"{to_agent!r} is nobody: the message is kept for an agent of that name; "
+                   f"{command(['broadcast_agent_message', from_agent])} TYPE PAYLOAD sends to all of the session")
+        return ""
     near = nearest(to_agent, [known for known in known_agents(store) if known != from_agent])
     store.warn(f"no agent {to_agent!r} is registered; the message is kept for it" +
                (f"; did you mean {near[0]}?" if near else ""))
@@ -87,7 +97,7 @@ def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, me
 @operation(text="broadcast", stdin="payload")
 def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, payload: str | Mapping[str, Any],
                             priority: int = 5) -> Row:
-    """Send a message to every other agent of the sender's session, a row each; status 1 if there is none.
+    """Send a message to every other agent of the sender's session that has not ended; status 1 if there is none.
 
     from_agent: the sender
     message_type: as for send_agent_message
@@ -99,11 +109,17 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
     message = _check_message(message_type, payload, priority)
     with store.transaction("broadcast"):
         sender = admit_agent(store, _sender(from_agent))
-        others = store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :session "
-                               "AND agent_id <> :sender ORDER BY spawn_time, agent_id",
-                               {"session": sender["session_id"], "sender": from_agent})
+        found = store.execute("SELECT agent_id, status FROM agent_registry WHERE session_id = :session "
+                              "AND agent_id <> :sender ORDER BY spawn_time, agent_id",
+                              {"session": sender["session_id"], "sender": from_agent})
+        others = [row for row in found if row["status"] not in ENDED_AGENT]
+        failed = [row["agent_id"] for row in found if row["status"] == "failed"]
         if not others:
-            raise Refused(f"{from_agent!r} is alone in session {sender['session_id']!r}: nothing was sent")
+            alone = "all others have ended" if found else f"{from_agent!r} is alone"
+            raise Refused(f"{alone} in session {sender['session_id']!r}: nothing was sent")
+        if failed:
+            store.note(f"not sent to {', '.join(failed[:MOST_NAMED])}, which failed: send_agent_message keeps it for "
+                       "who begins again")
         sent = {row["agent_id"]: _deliver(store, sender["session_id"], from_agent, row["agent_id"], message)
                 for row in others}
         return {"ids": list(sent.values()), "to_agents": list(sent)}
