@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 
 import pytest
@@ -405,3 +406,47 @@ def test_only_a_message_of_that_agent_is_requeued(team, dump, agent, number):
     with pytest.raises(Refused, match="has no message .*: nothing was requeued"):
         team.requeue_agent_message(agent, number)
     assert dump() == before
+
+
+@pytest.mark.parametrize("sent, kept", [
+    (r'{"v":"cut \ud83d"}', {"v": "cut \ufffd"}), (r'{"\uDE00": 1.50}', {"\ufffd": 1.5}),
+    (r'{"v":"\ud83d\ud83d\ude00\ude00"}', {"v": "\ufffd\U0001f600\ufffd"}),
+    (r'{"v":"\ud83d\n"}', {"v": "\ufffd\n"}), (r'{"v":["\ud83dA"]}', {"v": ["\ufffdA"]}),
+    ({"v": {"\ud83d": "\udfff"}}, {"v": {"\ufffd": "\ufffd"}}),
+])
+def test_half_a_character_becomes_a_whole_one_with_a_warning(team, sent, kept):
+    with pytest.warns(MilestoneWarning, match="PAYLOAD names half a character"):
+        team.send_agent_message("coord", "exec", "x-t", sent)
+    assert team.get_agent_messages("exec")[0]["payload"] == kept
+
+
+@pytest.mark.parametrize("sent", [
+    r'{"v": "\ud83d\ude00 \uD83D\uDE00"}', r'{"v": "\\ud83d"}', r'{"v": "\\\\ud83d \uffff"}',
+])
+def test_what_names_whole_characters_is_stored_as_it_was_sent(team, cli, sent):
+    told = cli("send-agent-message", "coord", "exec", "x-t", sent)
+    assert (told.status, told.err) == (0, "")
+    assert team.get_agent_messages("exec")[0]["payload"] == json.loads(sent)
+
+
+def test_a_payload_may_be_nested_as_deep_as_every_reader_takes(team, dump):
+    team.send_agent_message("coord", "exec", "x-t", '{"a":' * 200 + "1" + "}" * 200)
+    before = dump()
+    deep = [1]
+    for _ in range(100_000):
+        deep = [deep]
+    for payload in ('{"a":' * 201 + "1" + "}" * 201, '{"a":' * 100_000, {"a": deep}):
+        with pytest.raises(UsageError, match="PAYLOAD is n"):
+            team.send_agent_message("coord", "exec", "x-t", payload)
+    while deep != [1]:  # taken apart step by step: some Pythons die of freeing it at once
+        deep = deep[0]
+    assert dump() == before
+
+
+def test_a_long_payload_is_sent_with_the_advice_to_send_a_key(team, cli):
+    told = cli("send-agent-message", "coord", "exec", "x-t", "-", stdin=b'{"v": "' + b"x" * 16375 + b'"}')
+    assert (told.status, told.err) == (0, "")
+    told = cli("send-agent-message", "coord", "exec", "x-t", "-", stdin=b'{"v": "' + b"x" * 20000 + b'"}')
+    assert (told.status, told.text) == (0, "2\n")
+    assert "the payload has 19 KB" in told.err and "(save_agent_state AGENT KEY -) and send the key" in told.err
+    assert len(team.get_agent_messages("exec")[1]["payload"]["v"]) == 20000

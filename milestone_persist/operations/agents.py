@@ -43,7 +43,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     What its former life had taken and not acknowledged is in its inbox again.
     Example: register_agent coord-1 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
     """
-    given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES")
+    given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES", store.warn)
     with store.transaction("session:" + session_id):
         kind = _admissible_type(store, agent_type)
         session = ensure_session(store, session_id, milestone_id)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 GROUP = "Messages"
 POLL_SECONDS = 0.2
 EVERYBODY = ("", "all", "everyone", "everybody", "broadcast", "any", "team")  # whom some take for all, asterisks apart
+LONG_PAYLOAD = 16 * 1024  # bytes
 MOST_NAMED = 12  # messages that one line names
 
 COLUMNS = ("id, session_id, from_agent, to_agent, message_type, payload, priority, created_at, delivered_at, "
@@ -46,7 +47,7 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     """
     if not to_agent:
         return broadcast_agent_message(store, from_agent, message_type, payload, priority)
-    message = _check_message(message_type, payload, priority)
+    message = _check_message(store, message_type, payload, priority)
     with store.transaction("inbox:" + to_agent):
         sender = admit_agent(store, _sender(from_agent))
         session_id = _session_of(store, to_agent, from_agent) or sender["session_id"]
@@ -59,10 +60,15 @@ def _sender(from_agent: str) -> str:
     return from_agent
 
 
-def _check_message(message_type: str, payload: str | Mapping[str, Any], priority: int) -> Row:
+def _check_message(store: Storage, message_type: str, payload: str | Mapping[str, Any], priority: int) -> Row:
     check_word(message_type, MESSAGE_TYPES, "message type", extensible=True)
     check_range(priority, 1, 10, "PRIORITY")
-    return {"type": message_type, "payload": json_object(payload, "PAYLOAD"), "priority": priority}
+    text = json_object(payload, "PAYLOAD", store.warn)
+    size = len(text.encode())
+    if size > LONG_PAYLOAD:
+        store.warn(f"the payload has {size // 1024} KB, more than many readers are shown: better save it as state "
+                   "(save_agent_state AGENT KEY -) and send the key")
+    return {"type": message_type, "payload": text, "priority": priority}
 
 
 def _session_of(store: Storage, to_agent: str, from_agent: str) -> str:
@@ -106,7 +112,7 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
 
     Example: broadcast_agent_message coord-1 phase_transition '{"to": "spec"}'
     """
-    message = _check_message(message_type, payload, priority)
+    message = _check_message(store, message_type, payload, priority)
     with store.transaction("broadcast"):
         sender = admit_agent(store, _sender(from_agent))
         found = store.execute("SELECT agent_id, status FROM agent_registry WHERE session_id = :session "
