@@ -49,11 +49,13 @@ class Operations:
                        capabilities: str | Sequence[str] | None = None) -> Row:
         """Register an agent, or revive it; its session and milestone are made if they are new.
 
-        agent_id: the agent's own id; registering it again keeps its state and spawn time
+        agent_id: the agent's own id; registering it again keeps its state and spawn time, and begins a new life
         agent_type: a known type or x-YOURS; any other is stored as x-TYPE with a warning
         milestone_id: the milestone it works on
         session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
         capabilities: JSON array of strings
+
+        What its former life had taken and not acknowledged is in its inbox again.
         """
 
     def update_agent_status(self, agent_id: str, status: str | None = None, *, error: str | None =
@@ -163,7 +165,7 @@ class Operations:
 
     def broadcast_agent_message(self, from_agent: str, message_type: str, payload: str |
                                 Mapping[str, Any], priority: int = 5) -> Row:
-        """Send a message to every other agent of the sender's session, a row each; status 1 if there is none.
+        """Send a message to every other agent of the sender's session that has not ended; status 1 if there is none.
 
         from_agent: the sender
         message_type: as for send_agent_message
@@ -176,7 +178,7 @@ class Operations:
         """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
         agent_id: the agent
-        take: true hands the messages out, to exactly one taker, and acknowledges those taken before; else only look
+        take: true hands the messages out, to exactly one taker, and acknowledges (and names) those taken before; else look
         limit: at most so many
         wait: seconds to wait for a message where there is none
         """
@@ -186,6 +188,15 @@ class Operations:
 
         agent_id: the recipient
         message_id: the id the message came with
+        """
+
+    def requeue_agent_message(self, agent_id: str, message_id: int) -> Row:
+        """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
+
+        agent_id: the recipient
+        message_id: its id
+
+        A dead letter may then be tried as often as a new message.
         """
 
     def create_agent_checkpoint(self, agent_id: str, checkpoint_type: str = 'manual', *files: str) -> Row:

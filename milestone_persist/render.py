@@ -62,6 +62,11 @@ def columns(rows: list[Row], names: str, empty: str) -> str:
     return table(heads, [[row[name] for name in heads] for row in rows]) if rows else empty + "\n"
 
 
+def count(number: int, what: str) -> str:
+    """A number of things: `1 key`, `3 keys`."""
+    return f"{number} {what}" + "s" * (number != 1)
+
+
 def nothing(data: Any) -> str:
     return ""
 
@@ -80,7 +85,13 @@ def ready(data: Row) -> str:
 
 def registered(data: Row) -> str:
     agent, kind = plain(data["agent_id"]), plain(data["agent_type"])
-    return f"registered {agent} ({kind}) in session {plain(data['session_id'])}\n"
+    back, unread, keys = data["messages_requeued"], data["messages_unread"], data["keys_kept"]
+    told = [f"{count(back, 'message')} requeued", f"{unread} unread", f"{count(keys, 'key')} kept"]
+    if not data["again"]:  # then only what it may not expect
+        told = [text for text, number in zip(told, (back, unread, keys)) if number]
+    again = " again" if data["again"] else ""
+    return (f"registered {agent} ({kind}) in session {plain(data['session_id'])}{again}" +
+            (": " + ", ".join(told) if told else "") + "\n")
 
 
 def status(data: Row) -> str:
@@ -105,6 +116,12 @@ def message_id(data: Row) -> str:
 
 def broadcast(data: Row) -> str:
     return " ".join(str(number) for number in data["ids"]) + "\n"
+
+
+def requeued(data: Row) -> str:
+    where = f"the inbox of {plain(data['to_agent'])}"
+    return (f"message {data['id']} lies in {where} already: nothing was done\n" if data["was"] == "pending" else
+            f"message {data['id']} is in {where} again; it was {data['was']}\n")
 
 
 def checkpoint_id(data: Row) -> str:

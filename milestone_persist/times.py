@@ -30,6 +30,15 @@ def shift_time(text: str, seconds: float) -> str:
     return format_time(parse_time(text) + seconds)
 
 
+def since(earlier: str, later: str) -> str:
+    """How long it is from one stored time to another, as people say it: `40 s`, `12 min`, `3 h`, `2 d`."""
+    seconds = int(minutes_between(earlier, later) * 60 + 0.5)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
 def minutes_between(earlier: str, later: str) -> float:
     """Minutes from one stored time to another, never below 0; StorageError if one is no time."""
     try:

@@ -5,10 +5,12 @@ from .errors import StorageError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
 HOLDS_NUL = "holds a NUL byte: encode it first, e.g. with base64"
-DEEPEST_JSON = 500  # SQLite's own parser stops at 1000 levels
+DEEPEST_JSON = 200  # of what comes in: jq stops at 256 levels, and what is handed out is wrapped in some more
+DEEPEST_STORED = 500  # of what an earlier version let in: SQLite's own parser stops at 1000
 
 
 def check_text(value: str, what: str) -> str:
@@ -40,6 +42,13 @@ def _plain(number: float) -> str:
     return str(int(number)) if number % 1 == 0 else f"{number:g}"
 
 
+class TooDeep(ValueError):
+    """JSON in which more objects and arrays stand one in another than every reader takes."""
+
+    def __str__(self) -> str:
+        return f"nested too deeply, more than {DEEPEST_JSON} levels"
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
@@ -52,17 +61,20 @@ def _finite(text: str) -> float:
 
 
 def _depth(value: Any) -> int:
+    """How many objects and arrays stand one in another."""
     depth, level = 0, [value]
-    while level:
+    while True:
+        level = [outer for outer in level if isinstance(outer, (dict, list))]
+        if not level:
+            return depth
         depth += 1
-        level = [inner for outer in level if isinstance(outer, (dict, list))
-                 for inner in (outer.values() if isinstance(outer, dict) else outer)]
-    return depth
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
 
 
-def parse_json(text: str, **options: Any) -> Any:
+def parse_json(text: str, deepest: int = DEEPEST_JSON, **options: Any) -> Any:
     """The value of a JSON text, strictly: no NaN, no number out of range, no absurd depth. ValueError says why not.
 
+    deepest: how many objects and arrays may stand one in another
     options: more of json.loads
     """
     import json
@@ -70,32 +82,49 @@ def parse_json(text: str, **options: Any) -> Any:
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, **options)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if _depth(value) > DEEPEST_JSON:
-        raise ValueError("nested too deeply")
+        raise TooDeep from None
+    if _depth(value) > deepest:
+        raise TooDeep
     return value
 
 
 def read_stored(text: str, what: str) -> Any:
     """The value of JSON text from the database; StorageError if it is none any more, because somebody spoilt it."""
     try:
-        return parse_json(text)
+        return parse_json(text, DEEPEST_STORED)
     except ValueError as error:
         raise StorageError(f"{what} cannot be read ({error}): correct it in the database") from None
 
 
 def dump_json(value: Any, **options: Any) -> str:
-    """A value as compact JSON text that keeps every character readable, but for half ones (lone surrogates)."""
+    """A value as compact JSON text that every reader can parse: half characters are U+FFFD."""
+    return whole_characters(_dump(value, **options))
+
+
+def _dump(value: Any, **options: Any) -> str:
     import json
 
     options.setdefault("separators", (",", ":"))
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
-    return text if text.isascii() else whole_characters(text)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
 
 
 def whole_characters(text: str) -> str:
-    """A text that UTF-8 can hold: lone surrogates, which JSON may name, as \\udXXX."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """A text that UTF-8 can hold: half characters (lone surrogates), which JSON may name, as U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+    return text
+
+
+def whole_escapes(text: str) -> str:
+    """A JSON text whose escapes name no half character: U+FFFD is named instead. Nothing else is changed."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    import re
+
+    pair, half = r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..", r"\\u[dD][89a-fA-F].."
+    return re.sub(f"{pair}|({half})|\\\\.", lambda found: r"\ufffd" if found[1] else found[0], text)
 
 
 def is_json(text: str) -> bool:
@@ -109,26 +138,36 @@ def is_json(text: str) -> bool:
     return True
 
 
-def json_text(value: Any, what: str, kind: type, shape: str) -> str:
-    """A JSON argument as text: `value`, JSON text or a Python value, must be of `kind`, called `shape` in errors."""
+def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str], None]) -> str:
+    """A JSON argument as text that every reader can parse; half characters in it are warned of.
+
+    value: JSON text or a Python value, of `kind`, which errors call `shape`
+    """
     try:
-        text = value if isinstance(value, str) else dump_json(value)
+        given = value if isinstance(value, str) else _dump(value)
+        text = whole_escapes(given) if isinstance(value, str) else whole_characters(given)
         parsed = parse_json(text)
+    except (TooDeep, RecursionError):
+        raise UsageError(f"{what} is nested too deeply: make it at most {DEEPEST_JSON} levels deep") from None
     except (TypeError, ValueError) as error:
         raise UsageError(f"{what} is not JSON ({error}): give {shape}") from None
     if not isinstance(parsed, kind):
         raise UsageError(f"{what} must be {shape}")
-    return check_text(text, what)
+    check_text(text, what)
+    if text != given:
+        warn(f"{what} names half a character (a surrogate without the other), which many readers of JSON refuse: it is "
+             "U+FFFD now")
+    return text
 
 
-def json_object(value: Any, what: str) -> str:
+def json_object(value: Any, what: str, warn: Callable[[str], None]) -> str:
     """A JSON object as text, from text or a dict."""
-    return json_text(value, what, dict, """an object such as '{"phase": "design"}'""")
+    return json_text(value, what, dict, """an object such as '{"phase": "design"}'""", warn)
 
 
-def json_strings(value: Any, what: str) -> str:
+def json_strings(value: Any, what: str, warn: Callable[[str], None]) -> str:
     """A JSON array of strings as text, from text or a list."""
-    text = json_text(value, what, list, """an array of strings such as '["planning"]'""")
+    text = json_text(value, what, list, """an array of strings such as '["planning"]'""", warn)
     if not all(isinstance(item, str) for item in parse_json(text)):
         raise UsageError(f"""{what} must be an array of strings such as '["planning"]'""")
     return text

@@ -1,7 +1,7 @@
 """Writing YAML that any reader of YAML 1.1 or 1.2 accepts: block style, every string quoted or a literal block."""
 from __future__ import annotations
 
-from .values import dump_json, whole_characters
+from .values import dump_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _scalar(value: Any) -> str:
     """A value on one line. JSON is YAML, but for characters that YAML wants escaped."""
     if isinstance(value, float) and "e" in repr(value) and "." not in repr(value):
         return repr(value).replace("e", ".0e")  # 1e+20 is text to a YAML 1.1 reader
-    text = dump_json(whole_characters(value) if isinstance(value, str) else value)
+    text = dump_json(value)
     return "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
 
 

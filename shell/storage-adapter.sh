@@ -252,6 +252,9 @@ get_agent_messages() { \milestone_persist get_agent_messages "$@"; }
 # Usage: acknowledge_agent_message AGENT_ID MESSAGE_ID
 acknowledge_agent_message() { \milestone_persist acknowledge_agent_message "$@"; }
 
+# Usage: requeue_agent_message AGENT_ID MESSAGE_ID
+requeue_agent_message() { \milestone_persist requeue_agent_message "$@"; }
+
 # Checkpoints
 
 # Usage: create_agent_checkpoint AGENT_ID [CHECKPOINT_TYPE] [FILE…]

@@ -11,7 +11,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from milestone_persist import StorageError, UsageError
+from milestone_persist import MilestoneWarning, StorageError, UsageError
 
 HYBRID = pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 FILE = pytest.mark.parametrize("backend", ["file"], indirect=True)
@@ -160,16 +160,22 @@ def test_half_characters_that_json_can_name_pass_everywhere(store, tmp_path):
     store.register_agent("a", "milestone-planner", "ms", "planning-1")
     store.save_agent_state("a", "planning-scope", half)
     assert store.load_agent_state("a", "planning-scope") == half
-    store.log_storage_event("e", "ms", "hybrid", half)
+    whole = {"title": "a\ufffd plan", "\ufffd": ["\ufffd"]}
+    with pytest.warns(MilestoneWarning, match="DETAILS names half a character"):
+        assert store.log_storage_event("e", "ms", "hybrid", half)["details"] == whole
     for payload in (half, json.loads(half)):
-        store.send_agent_message("a", "a", "x-note", payload)
-        assert store.get_agent_messages("a", True)[0]["payload"] == json.loads(half)
+        with pytest.warns(MilestoneWarning, match="PAYLOAD names half a character"):
+            store.send_agent_message("a", "a", "x-note", payload)
+        assert store.get_agent_messages("a", True)[0]["payload"] == whole
+    with pytest.warns(MilestoneWarning, match="CAPABILITIES names half a character"):
+        assert store.register_agent("b", "validation", "ms", "planning-1", r'["\udfff"]')["capabilities"] == \
+            r'["\ufffd"]'
     store.create_agent_checkpoint("a")
     store.complete_planning_session("planning-1")
-    assert r"\ud800" in store.load_agent_state("a", "milestone-plan")
+    assert json.loads(store.load_agent_state("a", "milestone-plan"))["planning-scope"] == whole
     store.save_agent_state("a", "milestone-plan", half)
     store.create_milestone_from_planning("planning-1", "ms")
-    assert r"\ud800" in store.read_milestone_record("ms")
+    assert "a\ufffd plan" in store.read_milestone_record("ms")
     store.generate_milestone_report("planning-1")
     store.export_coordination(str(tmp_path / "e.jsonl"))
 

@@ -212,6 +212,7 @@ def test_completing_without_any_artifact_is_refused(planning):
         planning.complete_planning_session(SESSION)
 
 
+@pytest.mark.filterwarnings("ignore:.* unread message")
 def test_what_a_dead_agent_had_taken_does_not_count_as_done_when_its_session_completes(planning, clock):
     planning.save_agent_state("scope-analyzer", "planning-scope", "x")
     planning.send_agent_message("coord", "risk-assessor", "task_assignment", {})
@@ -352,6 +353,7 @@ def test_cleaning_up_counts_what_it_did_and_spares_the_living(planning, clock):
     assert planning.get_session_recovery_status()["agents"] == {"total": 6, "active": 1, "failed": 5, "stale": 0}
 
 
+@pytest.mark.filterwarnings("ignore:.* unread message")
 def test_failed_sessions_go_but_not_finished_work_and_not_messages_for_the_living(store, clock):
     store.register_agent("living", "validation", "ms", "validation-2")
     for name in ("validation-1", "planning-1"):

@@ -6,6 +6,7 @@ from ..registry import operation
 from ..times import minutes_between
 from ..values import json_strings
 from ..vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES, check_word, is_own
+from .deliveries import count_unread, requeue_messages, warn_of_unread
 from .membership import (
     ENDED,
     admit_agent,
@@ -17,6 +18,7 @@ from .membership import (
     set_agent_status,
 )
 from .settings import is_strict
+from .snapshots import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,23 +34,32 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
                    capabilities: str | Sequence[str] | None = None) -> Row:
     """Register an agent, or revive it; its session and milestone are made if they are new.
 
-    agent_id: the agent's own id; registering it again keeps its state and spawn time
+    agent_id: the agent's own id; registering it again keeps its state and spawn time, and begins a new life
     agent_type: a known type or x-YOURS; any other is stored as x-TYPE with a warning
     milestone_id: the milestone it works on
     session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
     capabilities: JSON array of strings
 
+    What its former life had taken and not acknowledged is in its inbox again.
     Example: register_agent coord-1 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
     """
-    given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES")
+    given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES", store.warn)
     with store.transaction("session:" + session_id):
         kind = _admissible_type(store, agent_type)
         session = ensure_session(store, session_id, milestone_id)
-        enter_agent(store, agent_id, kind, session, given, milestone_id)
+        before = store.execute("SELECT agent_type FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+        requeued = enter_agent(store, agent_id, kind, session, given, milestone_id) + requeue_messages(store, agent_id)
         if kind.endswith("coordinator"):
             store.execute("UPDATE coordination_sessions SET coordinator_id = coalesce(coordinator_id, :agent) "
                           "WHERE session_id = :id", {"id": session_id, "agent": agent_id})
-        return find_agent(store, agent_id)
+        return {**find_agent(store, agent_id), "again": bool(before) and before[0]["agent_type"] != "unregistered",
+                "messages_requeued": requeued, "messages_unread": count_unread(store, agent_id),
+                "keys_kept": _count_keys(store, agent_id)}
+
+
+def _count_keys(store: Storage, agent_id: str) -> int:
+    return int(store.execute(f"SELECT count(*) AS n FROM agent_state WHERE agent_id = :agent AND {LIVE}",
+                             {"agent": agent_id, "now": store.now()})[0]["n"])
 
 
 def _admissible_type(store: Storage, agent_type: str) -> str:
@@ -92,6 +103,8 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
             renew_heartbeat(store, agent_id)
         if status is not None:
             set_agent_status(store, agent_id, status, error)
+        if status == "completed":
+            warn_of_unread(store, f"agent {agent_id!r} is completed", agent_id)
         store.execute("UPDATE agent_registry SET current_task = :task, current_phase = :phase, error_info = :error "
                       "WHERE agent_id = :id",
                       {"id": agent_id, "task": before["current_task"] if task is None else task,

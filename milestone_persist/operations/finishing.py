@@ -6,6 +6,7 @@ from ..registry import operation
 from ..shellwords import quote
 from ..values import dump_json
 from .deliverables import list_deliverables, missing_names
+from .deliveries import warn_of_unread
 from .events import record_event
 from .interruption import mark_dead_agents
 from .membership import complete_session, ensure_milestone, find_session, set_agent_status
@@ -188,6 +189,7 @@ def abandon_session(store: Storage, session_id: str) -> Row:
                              "('spawning', 'active', 'paused', 'failed') ORDER BY agent_id", {"id": session_id})
         for row in rows:
             set_agent_status(store, row["agent_id"], "terminated", "abandoned")
+        warn_of_unread(store, f"session {session_id!r} is abandoned", session_id=session_id)
         record_event(store, "session_abandoned", session_id, milestone_id=session["milestone_id"])
         ended = store.execute("UPDATE coordination_sessions SET status = 'abandoned', completed_at = :now "
                               "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]

@@ -50,7 +50,7 @@ def log_storage_event(store: Storage, event: str, milestone: str, backend: str,
     """
     _require_name(event)
     check_word(backend, BACKENDS, "backend")
-    text = json_object(details, "DETAILS")
+    text = json_object(details, "DETAILS", store.warn)
     entry = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "backend": backend,
              "details": parse_json(text)}
     with store.transaction("events"):

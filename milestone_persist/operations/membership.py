@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..errors import Refused
 from ..times import format_time, shift_time
 from ..vocabulary import OPERATION_TYPES, nearest
-from .deliveries import gather_messages, return_messages, settle_messages
+from .deliveries import gather_messages, return_messages, settle_messages, warn_of_unread
 from .events import record_event
 from .settings import is_strict, read_count
 from .snapshots import store_checkpoint
@@ -180,14 +180,14 @@ def _latest_session(store: Storage) -> str:
 
 
 def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, capabilities: str | None = None,
-                milestone_id: str | None = None) -> None:
+                milestone_id: str | None = None) -> int:
     """Enter an agent into a session, new or once more; what it saved and when it was first spawned stay.
 
     milestone_id: what it works on; None: what the session does
+    Returns how many messages went back into its inbox because it had died.
     """
     before = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
-    for row in before:
-        _begin_anew(store, row, session["session_id"])
+    returned = sum(_begin_anew(store, row, session["session_id"]) for row in before)
     store.execute(
         "INSERT INTO agent_registry (agent_id, agent_type, milestone_id, session_id, status, capabilities, "
         "spawn_time, last_heartbeat) VALUES (:id, :type, :milestone, :session, 'active', :given, :now, :now) "
@@ -206,17 +206,18 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, ca
     ended = any(row["status"] in ENDED_AGENT for row in before)
     record_event(store, "agent_revived" if ended else "agent_registered", session["session_id"], agent_id,
                  milestone_id or session["milestone_id"], agent_type)
+    return returned
 
 
-def _begin_anew(store: Storage, agent: Row, session_id: str) -> None:
-    """Before an agent is entered again: what it took when it died goes back, what it leaves behind is kept."""
+def _begin_anew(store: Storage, agent: Row, session_id: str) -> int:
+    """Before an agent is entered again: what it took when it died goes back (how many), what it saved is kept."""
     died = agent["status"] in ENDED_AGENT or (
         agent["status"] != "paused" and
         agent["last_heartbeat"] <= shift_time(store.now(), -read_count(store, "session_timeout")))
-    if died:
-        return_messages(store, agent["agent_id"])
+    returned = return_messages(store, agent["agent_id"])[0] if died else 0
     if agent["session_id"] != session_id and _has_unkept_state(store, agent):
         store_checkpoint(store, agent["agent_id"], "automatic", [], agent["session_id"])
+    return returned
 
 
 def _has_unkept_state(store: Storage, agent: Row) -> bool:
@@ -252,6 +253,7 @@ def complete_session(store: Storage, session_id: str) -> Row:
     for row in store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :id "
                              "AND status IN ('spawning', 'active', 'paused')", {"id": session_id}):
         set_agent_status(store, row["agent_id"], "completed")
+    warn_of_unread(store, f"session {session_id!r} is completed", session_id=session_id)
     record_event(store, "session_completed", session_id, milestone_id=session["milestone_id"])
     return store.execute("UPDATE coordination_sessions SET status = 'completed', progress = 100, completed_at = :now "
                          "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]

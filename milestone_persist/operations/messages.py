@@ -3,11 +3,14 @@ from __future__ import annotations
 
 from ..errors import Refused, UsageError
 from ..registry import operation
+from ..shellwords import command
+from ..times import since
 from ..values import check_range, json_object, read_stored
 from ..vocabulary import MESSAGE_TYPES, check_word, nearest
 from .deliveries import PENDING as UNTAKEN
 from .deliveries import settle_messages
-from .membership import admit_agent, find_agent, known_agents, renew_heartbeat, renew_if_own
+from .events import record_event
+from .membership import ENDED_AGENT, admit_agent, find_agent, known_agents, renew_heartbeat, renew_if_own
 from .settings import is_strict, read_count
 
 TYPE_CHECKING = False
@@ -19,11 +22,14 @@ if TYPE_CHECKING:
 
 GROUP = "Messages"
 POLL_SECONDS = 0.2
+EVERYBODY = ("", "all", "everyone", "everybody", "broadcast", "any", "team")  # whom some take for all, asterisks apart
+LONG_PAYLOAD = 16 * 1024  # bytes
+MOST_NAMED = 12  # messages that one line names
 
 COLUMNS = ("id, session_id, from_agent, to_agent, message_type, payload, priority, created_at, delivered_at, "
            "retry_count")
 PENDING = "to_agent = :agent AND " + UNTAKEN
-ORDER = "ORDER BY priority DESC, created_at, id"
+ORDER = "ORDER BY priority DESC, id"
 
 
 @operation(text="message_id", stdin="payload")
@@ -41,7 +47,7 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     """
     if not to_agent:
         return broadcast_agent_message(store, from_agent, message_type, payload, priority)
-    message = _check_message(message_type, payload, priority)
+    message = _check_message(store, message_type, payload, priority)
     with store.transaction("inbox:" + to_agent):
         sender = admit_agent(store, _sender(from_agent))
         session_id = _session_of(store, to_agent, from_agent) or sender["session_id"]
@@ -54,18 +60,32 @@ def _sender(from_agent: str) -> str:
     return from_agent
 
 
-def _check_message(message_type: str, payload: str | Mapping[str, Any], priority: int) -> Row:
+def _check_message(store: Storage, message_type: str, payload: str | Mapping[str, Any], priority: int) -> Row:
     check_word(message_type, MESSAGE_TYPES, "message type", extensible=True)
     check_range(priority, 1, 10, "PRIORITY")
-    return {"type": message_type, "payload": json_object(payload, "PAYLOAD"), "priority": priority}
+    text = json_object(payload, "PAYLOAD", store.warn)
+    size = len(text.encode())
+    if size > LONG_PAYLOAD:
+        store.warn(f"the payload has {size // 1024} KB, more than many readers are shown: better save it as state "
+                   "(save_agent_state AGENT KEY -) and send the key")
+    return {"type": message_type, "payload": text, "priority": priority}
 
 
 def _session_of(store: Storage, to_agent: str, from_agent: str) -> str:
-    """The session of a recipient; one nobody registered is warned of (or, if strict, refused), with the nearest id."""
-    for row in store.execute("SELECT session_id FROM agent_registry WHERE agent_id = :id", {"id": to_agent}):
+    """The session of a recipient, "" if there is none; of one who will not read it is warned (or, if strict, refused).
+    """
+    for row in store.execute("SELECT session_id, status FROM agent_registry WHERE agent_id = :id", {"id": to_agent}):
+        if row["status"] in ENDED_AGENT:
+            show = command(["list_session_agents", row["session_id"]])
+            store.warn(f"agent {to_agent!r} is {row['status']}: nobody reads this message unless {to_agent} is "
+                       f"registered again; {show} shows who else is there")
         return str(row["session_id"])
     if is_strict(store):
         find_agent(store, to_agent)
+    if to_agent.strip("*@ ").lower() in EVERYBODY:
+        store.warn(f"{to_agent!r} is nobody: the message is kept for an agent of that name; "
+                   f"{command(['broadcast_agent_message', from_agent])} TYPE PAYLOAD sends to all of the session")
+        return ""
     near = nearest(to_agent, [known for known in known_agents(store) if known != from_agent])
     store.warn(f"no agent {to_agent!r} is registered; the message is kept for it" +
                (f"; did you mean {near[0]}?" if near else ""))
@@ -83,7 +103,7 @@ def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, me
 @operation(text="broadcast", stdin="payload")
 def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, payload: str | Mapping[str, Any],
                             priority: int = 5) -> Row:
-    """Send a message to every other agent of the sender's session, a row each; status 1 if there is none.
+    """Send a message to every other agent of the sender's session that has not ended; status 1 if there is none.
 
     from_agent: the sender
     message_type: as for send_agent_message
@@ -92,14 +112,20 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
 
     Example: broadcast_agent_message coord-1 phase_transition '{"to": "spec"}'
     """
-    message = _check_message(message_type, payload, priority)
+    message = _check_message(store, message_type, payload, priority)
     with store.transaction("broadcast"):
         sender = admit_agent(store, _sender(from_agent))
-        others = store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :session "
-                               "AND agent_id <> :sender ORDER BY spawn_time, agent_id",
-                               {"session": sender["session_id"], "sender": from_agent})
+        found = store.execute("SELECT agent_id, status FROM agent_registry WHERE session_id = :session "
+                              "AND agent_id <> :sender ORDER BY spawn_time, agent_id",
+                              {"session": sender["session_id"], "sender": from_agent})
+        others = [row for row in found if row["status"] not in ENDED_AGENT]
+        failed = [row["agent_id"] for row in found if row["status"] == "failed"]
         if not others:
-            raise Refused(f"{from_agent!r} is alone in session {sender['session_id']!r}: nothing was sent")
+            alone = "all others have ended" if found else f"{from_agent!r} is alone"
+            raise Refused(f"{alone} in session {sender['session_id']!r}: nothing was sent")
+        if failed:
+            store.tell(f"not sent to {', '.join(failed[:MOST_NAMED])}, which failed: send_agent_message keeps it for "
+                       "who begins again")
         sent = {row["agent_id"]: _deliver(store, sender["session_id"], from_agent, row["agent_id"], message)
                 for row in others}
         return {"ids": list(sent.values()), "to_agents": list(sent)}
@@ -120,7 +146,7 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
     agent_id: the agent
-    take: true hands the messages out, to exactly one taker, and acknowledges those taken before; else only look
+    take: true hands the messages out, to exactly one taker, and acknowledges (and names) those taken before; else look
     limit: at most so many
     wait: seconds to wait for a message where there is none
 
@@ -161,12 +187,23 @@ def _look(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
 def _take(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
     with store.transaction("inbox:" + agent_id):
         admit_agent(store, agent_id)
-        settle_messages(store, agent_id)
+        _tell_settled(store, agent_id, settle_messages(store, agent_id))
         rows = _read_payloads(store.execute(
             f"UPDATE agent_messages SET delivered_at = :now WHERE id IN "
             f"(SELECT id FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit) RETURNING {COLUMNS}",
             {"agent": agent_id, "now": store.now(), "limit": limit or 2_000_000_000}))
-    return sorted(rows, key=lambda row: (-row["priority"], row["created_at"], row["id"]))
+    return sorted(rows, key=lambda row: (-row["priority"], row["id"]))
+
+
+def _tell_settled(store: Storage, agent_id: str, settled: list[Row]) -> None:
+    """Say what a take has acknowledged, for somebody may have taken it who never saw it."""
+    if not settled:
+        return
+    shown = ", ".join(f"{row['id']} {row['message_type']}" for row in settled[:MOST_NAMED])
+    more = f" and {len(settled) - MOST_NAMED} more up to {settled[-1]['id']}" if len(settled) > MOST_NAMED else ""
+    first = min(row["delivered_at"] for row in settled)
+    store.tell(f"this acknowledged what {agent_id} took {since(first, store.now())} ago: {shown}{more}; one that you "
+               f"have not seen comes back with: {command(['requeue_agent_message', agent_id, str(settled[0]['id'])])}")
 
 
 def _read_payloads(rows: list[Row]) -> list[Row]:
@@ -193,3 +230,35 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
             "UPDATE agent_messages SET delivered_at = coalesce(delivered_at, :now), "
             "processed_at = coalesce(processed_at, :now), acknowledged_at = coalesce(acknowledged_at, :now), "
             "dead_lettered_at = NULL WHERE id = :id RETURNING id, acknowledged_at", given)[0]
+
+
+@operation(text="requeued")
+def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Row:
+    """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
+
+    agent_id: the recipient
+    message_id: its id
+
+    A dead letter may then be tried as often as a new message.
+    Example: requeue_agent_message exec-1 17
+    """
+    given = {"agent": agent_id, "id": message_id}
+    with store.transaction("inbox:" + agent_id):
+        rows = store.execute("SELECT session_id, delivered_at, acknowledged_at, dead_lettered_at FROM agent_messages "
+                             "WHERE id = :id AND to_agent = :agent", given)
+        if not rows:
+            raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: nothing was requeued")
+        renew_if_own(store, agent_id)
+        was = _state_of(rows[0])
+        if was != "pending":
+            store.execute("UPDATE agent_messages SET delivered_at = NULL, processed_at = NULL, acknowledged_at = NULL, "
+                          "retry_count = CASE WHEN dead_lettered_at IS NULL THEN retry_count ELSE 0 END, "
+                          "dead_lettered_at = NULL WHERE id = :id", given)
+            record_event(store, "message_requeued", rows[0]["session_id"], agent_id, detail=str(message_id))
+        return {"id": message_id, "to_agent": agent_id, "was": was}
+
+
+def _state_of(message: Row) -> str:
+    """Where in its life a message is."""
+    return ("dead" if message["dead_lettered_at"] else "acknowledged" if message["acknowledged_at"] else
+            "taken" if message["delivered_at"] else "pending")
