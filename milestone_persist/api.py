@@ -12,6 +12,7 @@ from .registry import Operation, all_operations, find_operation
 from .running import run_operation
 from .storage.interface import Clock, Storage
 from .storage.selection import engine_in_use, mark_of
+from .values import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,4 +164,4 @@ def _warn(text: str) -> None:
     level, frame = 2, sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
         level, frame = level + 1, frame.f_back
-    warnings.warn(text, MilestoneWarning, stacklevel=level)
+    warnings.warn(show(text), MilestoneWarning, stacklevel=level)

@@ -5,6 +5,7 @@ from . import __version__
 from .callwords import bind, read_call, read_value
 from .errors import Incomplete, MilestoneError, UsageError
 from .registry import all_operations, find_operation
+from .values import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ LONGEST_LINE, LONGEST_WORD = 600, 120  # of an error, in characters, before what
 
 def one_line(text: str) -> str:
     """An error or a warning as one line, which shows of what is long only the ends: what to do stands behind it."""
-    line = f"{PROGRAM}: {text}".replace("\r", "\\r").replace("\n", "\\n")
+    line = show(f"{PROGRAM}: {text}")
     if len(line) > LONGEST_LINE:
         line = " ".join(_shorten(word, LONGEST_WORD) for word in line.split(" "))
     return _shorten(line, LONGEST_LINE)

@@ -8,7 +8,7 @@ from .location import GONE, find_data_directory
 from .storage import open_storage
 from .storage.interface import Clock, Storage
 from .times import parse_time
-from .values import check_text
+from .values import check_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Place(Storage):
         if clock is None:
             clock = FixedClock(environ["MILESTONE_NOW"]) if environ.get("MILESTONE_NOW") else Clock()
         for name in ("AGENT_ID", "SESSION_ID", "MILESTONE_ID"):
-            check_text(environ.get(name, ""), "$" + name)
+            if environ.get(name):
+                check_id(environ[name], "$" + name)
         super().__init__(_find_directory(directory, environ), clock, environ)
 
     def close(self) -> None:

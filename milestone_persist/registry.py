@@ -23,6 +23,7 @@ GENERATE = "python3 -m milestone_persist generate"  # makes the files that are m
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
 # Where the id comes from when it is the only required argument and no argument is given.
 _VARIABLES = {"agent_id": "AGENT_ID", "session_id": "SESSION_ID", "milestone_id": "MILESTONE_ID"}
+_NAMES = ("from_agent", "to_agent", "milestone", "session", "owner")  # ids too, but they may be empty
 _PLAIN = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "None": (type(None),)}
 _CALLED = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
 _LARGEST = 2 ** 63  # what the databases' integers hold
@@ -86,8 +87,9 @@ class Parameter:
     def check(self, value: Any) -> None:
         """UsageError unless a value has this parameter's type and a database can hold it."""
         if isinstance(value, str) and "str" in self.types:
-            is_id = self.required and self.name.endswith(("_id", "_key"))
-            (check_id if is_id else check_text)(value, self._spelling)
+            is_id = self.name in _NAMES or self.name.endswith(("_id", "_key"))
+            may_miss = not value and (self.name in _NAMES or not self.required)
+            (check_id if is_id and not may_miss else check_text)(value, self._spelling)
         elif all(name in _PLAIN for name in self.types):  # what else a type may be is for the operation to check
             fitting = [kind for name in self.types for kind in _PLAIN[name]]
             if not isinstance(value, tuple(fitting)) or isinstance(value, bool) and bool not in fitting:

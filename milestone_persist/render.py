@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .shellwords import command, quote
-from .values import dump_json
+from .values import dump_json, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def echo_safe(text: str) -> str:
 
 def plain(value: object) -> str:
     """A value inside a line: control characters are shown, so that it stays one line."""
-    text = "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return show("-" if value is None else f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -9,8 +9,18 @@ _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 
 def quote(word: str) -> str:
-    """A word as every shell reads it back, in quotes where it needs them."""
-    return word if word and set(word) <= _SAFE else "'" + word.replace("'", "'\\''") + "'"
+    """A word as every shell reads it back, in quotes where it needs them; what a terminal would act upon by number."""
+    if word and set(word) <= _SAFE:
+        return word
+    if word.isprintable():
+        return "'" + word.replace("'", "'\\''") + "'"
+    begin = word.rstrip("\n")  # newlines at the end as they are: $( ) takes them away
+    shown = "".join(c if c.isprintable() and c not in "'%\\!" else _by_number(c) for c in begin)
+    return f"\"$(printf '{shown}')\"" + (f"'{word[len(begin):]}'" if word != begin else "")
+
+
+def _by_number(character: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def command(words: Sequence[str]) -> str:

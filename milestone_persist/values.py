@@ -13,6 +13,23 @@ DEEPEST_JSON = 200  # of what comes in: jq stops at 256 levels, and what is hand
 DEEPEST_STORED = 500  # of what an earlier version let in: SQLite's own parser stops at 1000
 
 
+# What makes a terminal or a reader see something else than there is: controls, line separators, marks of direction.
+CONTROLS = (*range(32), *range(0x7f, 0xa0), 0x061c, 0x200e, 0x200f, *range(0x2028, 0x202f), *range(0x2066, 0x206a))
+_AS_JSON = {code: f"\\u{code:04x}" for code in CONTROLS if code >= 0x7f}
+
+
+def show(text: str) -> str:
+    """A text from outside as one line to be printed: what a terminal would act upon, or not show, is an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def has_controls(text: str) -> bool:
+    """Whether a text holds one of CONTROLS."""
+    return not text.isprintable() and not {*map(ord, text)}.isdisjoint(CONTROLS)
+
+
 def check_text(value: str, what: str) -> str:
     """Return `value` if a database can hold it as text: no NUL, no lone surrogates."""
     if "\0" in value:
@@ -25,10 +42,12 @@ def check_text(value: str, what: str) -> str:
 
 
 def check_id(value: str, what: str) -> str:
-    """Return `value` if it can name something: any text but the empty one."""
+    """Return `value` if it can name something: any text but the empty one, or one with control characters."""
     if not value:
         raise UsageError(f"{what} is empty: give it a name")
-    return check_text(value, what)
+    if has_controls(check_text(value, what)):
+        raise UsageError(f"{what} holds a control character ({value!r}): give a name without")
+    return value
 
 
 def check_range(value: float, least: float, most: float, what: str) -> None:
@@ -97,8 +116,10 @@ def read_stored(text: str, what: str) -> Any:
 
 
 def dump_json(value: Any, **options: Any) -> str:
-    """A value as compact JSON text that every reader can parse: half characters are U+FFFD."""
-    return whole_characters(_dump(value, **options))
+    """A value as compact JSON text that every reader can parse and print: half characters are U+FFFD, and those that a
+    terminal would act upon \uXXXX."""
+    text = _dump(value, **options)
+    return text if text.isprintable() else whole_characters(text.translate(_AS_JSON))
 
 
 def _dump(value: Any, **options: Any) -> str:

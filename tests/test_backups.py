@@ -242,6 +242,28 @@ def test_settings_are_kept_too_when_an_empty_store_is_restored(store, tmp_path):
 
 
 @WAYS
+@pytest.mark.parametrize("own", ["", "mine"])
+def test_a_file_brings_no_command(filled, cli, by, own):
+    filled.set_storage_config("agent_spawn_command", "touch pwned")
+    path = filled.backup_coordination()["file"] if by == "restore" else filled.export_coordination()["file"]
+    filled.set_storage_config("agent_spawn_command", own)
+    done = cli("restore-coordination", path) if by == "restore" else cli("import-coordination", path, "--replace")
+    assert done.status == 0 and done.err.count("\n") == 1
+    assert "warning: agent_spawn_command was left out, because it would be run here: the file has 'touch pw" in done.err
+    assert filled.get_storage_config("agent_spawn_command") == own
+    filled.set_storage_config("agent_spawn_command", "touch pwned")
+    again = cli("restore-coordination", path) if by == "restore" else cli("import-coordination", path, "--replace")
+    assert (again.status, again.err) == (0, "")
+
+
+def test_a_file_without_a_command_leaves_the_one_there_is(filled, cli):
+    path = filled.backup_coordination()["file"]
+    filled.set_storage_config("agent_spawn_command", "mine")
+    assert cli("restore-coordination", path).err == ""
+    assert filled.get_storage_config("agent_spawn_command") == "mine"
+
+
+@WAYS
 def test_between_the_backup_and_the_replacing_nobody_can_write(other_times, tmp_path, monkeypatch, by):
     inside, plain = [], backups.backup_coordination
 

@@ -159,7 +159,7 @@ def test_whoami(scene, cli, directory, variables, lines):
     assert done.text.splitlines() == [*lines, f"data: {directory}, MILESTONE_DIR is set"]
 
 
-@pytest.mark.parametrize("name, quoted", [("a b", "'a b'"), ("$(x)", "'$(x)'"), ("a\nb", "'a\\nb'")])
+@pytest.mark.parametrize("name, quoted", [("a b", "'a b'"), ("$(x)", "'$(x)'"), ("it's", "'it'\\''s'")])
 def test_whoami_prints_a_command_that_works(cli, name, quoted):
     assert f": register_agent {quoted} TYPE MILESTONE SESSION\n" in cli("whoami", AGENT_ID=name).text
 

@@ -21,22 +21,22 @@ def events(dump, name):
 
 @pytest.mark.parametrize("text", NASTY)
 def test_milestone_events(store, dump, directory, text):
-    entry = store.log_milestone_event("phase " + text, "ms " + text, text)
+    entry = store.log_milestone_event("phase " + text, "ms-1", text)
     assert lines(directory / "logs" / "milestone-events.jsonl") == [entry]
-    assert entry == {"timestamp": "2026-01-01 00:00:00.000", "event": "phase " + text, "milestone_id": "ms " + text,
+    assert entry == {"timestamp": "2026-01-01 00:00:00.000", "event": "phase " + text, "milestone_id": "ms-1",
                      "detail": text}
     [row] = events(dump, "phase " + text)
-    assert (row["milestone_id"], row["detail"]) == ("ms " + text, text)
+    assert (row["milestone_id"], row["detail"]) == ("ms-1", text)
 
 
 @pytest.mark.parametrize("text", NASTY)
 def test_storage_events(store, dump, directory, text):
-    entry = store.log_storage_event("created", text, "hybrid", {"path": text})
+    entry = store.log_storage_event("created", "ms-1", "hybrid", {"path": text})
     assert lines(directory / "logs" / "storage-events.jsonl") == [entry]
-    assert entry == {"timestamp": "2026-01-01 00:00:00.000", "event": "created", "milestone_id": text,
+    assert entry == {"timestamp": "2026-01-01 00:00:00.000", "event": "created", "milestone_id": "ms-1",
                      "backend": "hybrid", "details": {"path": text}}
     [row] = events(dump, "created")
-    assert (row["milestone_id"], row["backend"], json.loads(row["detail"])) == (text or None, "hybrid", {"path": text})
+    assert (row["milestone_id"], row["backend"], json.loads(row["detail"])) == ("ms-1", "hybrid", {"path": text})
 
 
 def test_the_environment_gives_what_is_not_said(store, dump, environ):

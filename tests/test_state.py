@@ -6,6 +6,7 @@ import json
 import pytest
 
 from milestone_persist import Refused, UsageError
+from milestone_persist.values import has_controls
 
 NASTY = {
     "empty": "", "quotes": """it's "both" kinds""", "command": "$(touch pwned) `touch pwned` ${HOME}",
@@ -25,7 +26,7 @@ def test_a_value_comes_back_as_it_was_saved(store, connect, name):
     assert connect().load_agent_state("a", "key") == NASTY[name]
 
 
-@pytest.mark.parametrize("name", [name for name in NASTY if NASTY[name]])
+@pytest.mark.parametrize("name", [name for name in NASTY if NASTY[name] and not has_controls(NASTY[name])])
 def test_ids_and_keys_may_be_any_text(store, backend, name):
     text = NASTY[name][:700 if backend == "postgresql" else None]  # its indexes hold 2,700 bytes
     store.register_agent(text, "validation", text, text)

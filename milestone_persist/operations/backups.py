@@ -11,6 +11,7 @@ from ..tables import APPLICATION_ID
 from .events import record_event
 from .exports import new_file, read_export, require_store, write_export
 from .records import index_records
+from .settings import COMMANDS, read_setting, store_setting
 from .transfer import copy_rows, count_rows, fill_store, prepare_source
 from .undoing import stamp
 
@@ -101,7 +102,9 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
                 kept = backup_coordination(store)["file"]
             elif not _is_empty(store):
                 raise Refused("the store is not empty: --replace replaces all of it, after a backup")
+            own = {key: read_setting(store, key) for key in COMMANDS}
             rows = fill()
+            _keep_own_commands(store, own)
             record_event(store, event, detail=os.path.abspath(file))
     except MilestoneError as error:
         if kept is None:
@@ -112,6 +115,17 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
     except StorageMoved:  # then whoever moved the rows has finished it; this is not to be done again
         pass
     return {"file": file, "rows": rows, "kept": kept}
+
+
+def _keep_own_commands(store: Storage, own: dict[str, str]) -> None:
+    """Put the settings that are run back to what they were here: the file may be somebody else's."""
+    for key, value in own.items():
+        brought = read_setting(store, key)
+        if brought != value:
+            store_setting(store, key, value)
+            if brought:
+                store.warn(f"{key} was left out, because it would be run here: the file has {brought!r}; "
+                           f"set_storage_config {key} COMMAND sets one")
 
 
 def _is_empty(store: Storage) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..errors import Refused
-from ..values import is_json
+from ..values import has_controls, is_json
 from ..vocabulary import PHASES
 from .deliverables import results_of
 from .planning import PLAN
@@ -49,6 +49,8 @@ def _read(directory: str, name: str) -> Row:
         raise Refused("no regular file")
     if status.st_uid != os.geteuid():
         raise Refused("of another user")
+    if has_controls(name):
+        raise Refused("a control character in its name")
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
         if not os.path.samestat(status, os.fstat(opened.fileno())):
             raise Refused("changed while it was read")

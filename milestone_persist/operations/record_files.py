@@ -5,6 +5,7 @@ import os
 
 from ..errors import StorageError
 from ..filenames import file_name_of, name_of_file
+from ..values import has_controls
 from .headings import read_headings
 from .undoing import cannot_read, read_bytes
 
@@ -83,7 +84,7 @@ def scan_files(store: Storage, known: list[Row], wrong: dict[str, str]) -> dict[
             full = os.path.join(store.directory, path)
             milestone_id = owners.get(name) or _id_of(store, path)
             if milestone_id is None:
-                wrong[path] = f"the name of {full} is not UTF-8: rename it"
+                wrong[path] = f"the name of {full} is not UTF-8 or holds a control character: rename it"
                 continue
             place = found.setdefault(milestone_id, {}).setdefault(folder, (path, stamp))
             if place[0] != path:
@@ -142,13 +143,14 @@ def _id_of(store: Storage, path: str) -> str | None:
     except UnicodeEncodeError:
         return None
     name = name_of_file(stem)
-    if name and "\0" not in name:
-        return name
+    if name:
+        return None if has_controls(name) else name
     try:
         name = read_headings(read_text(store, path) or "").get("id", "")
     except StorageError:
         name = ""
-    return name if name and file_name_of(name, keep_case=True) == stem else stem
+    name = name if name and file_name_of(name, keep_case=True) == stem else stem
+    return None if has_controls(name) else name
 
 
 def read_text(store: Storage, path: str) -> str | None:

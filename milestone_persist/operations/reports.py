@@ -6,6 +6,7 @@ import os
 from ..filenames import file_name_of
 from ..registry import operation
 from ..storage.directory import write_whole
+from ..values import show
 from .survey import survey_session
 
 TYPE_CHECKING = False
@@ -95,6 +96,5 @@ def _section(title: str, heads: Sequence[str], rows: list[tuple[object, ...]]) -
 
 def _cell(value: object) -> str:
     """A value inside a line of Markdown: what would break out of a table's cell or be read as markup is escaped."""
-    text = "-" if value is None else str(value)
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = show("-" if value is None else str(value))
     return "".join("\\" + c if c in "\\|`*<[]_" else c for c in text)
