@@ -18,7 +18,7 @@ def create_directory(directory: str) -> None:
                 os.listdir(directory)
         ignore = os.path.join(directory, ".gitignore")
         if not os.path.exists(ignore):
-            write_private(ignore, b"*\n")
+            write_whole(ignore, b"*\n")
     except OSError as error:
         raise StorageError(f"cannot make the data directory {directory} ({error.strerror}): "
                            "set MILESTONE_DIR to a directory you can write") from None
