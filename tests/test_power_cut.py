@@ -76,6 +76,8 @@ CALLS = {
     "setting": ["set-storage-config", "message_retry_limit", "5"],
     "record": ["create-milestone-record", "ms-1", "title: x"],
     "archive": ["delete-milestone-record", "ms-0"],
+    "backup": ["backup-coordination"],
+    "export": ["export-coordination"],
 }
 
 

@@ -62,7 +62,7 @@ def write_whole(path: str, data: bytes, replace: bool = True) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            (os.replace if replace else _put_new)(part, path)
+            (os.replace if replace else put_new)(part, path)
             sync_directory(os.path.dirname(path))
         finally:
             if os.path.lexists(part):
@@ -107,7 +107,7 @@ def move_whole(old: str, new: str) -> None:
         sync_directory(folder)
 
 
-def _put_new(part: str, path: str) -> None:
+def put_new(part: str, path: str) -> None:
     """Give a file its name, of several at once to one; FileExistsError if it is taken."""
     try:
         os.link(part, path)
@@ -119,16 +119,16 @@ def _put_new(part: str, path: str) -> None:
         os.replace(part, path)
 
 
-def cannot_write(path: str, error: OSError) -> StorageError:
-    """The error to raise where the system refuses to write `path`."""
+def cannot_write(path: str, error: OSError, advice: str = "make it writable, or set MILESTONE_DIR to a directory that "
+                 "is") -> StorageError:
+    """The error to raise where the system refuses to write `path`; `advice`: what to do unless the disk is full."""
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"cannot write {path} ({error.strerror}): free some space, then try again")
     if error.errno == errno.ELOOP:
         return StorageError(f"cannot write {path}: it is a symbolic link, which may lead anywhere; remove it")
-    return StorageError(f"cannot write {path} ({error.strerror}): make it writable, or set MILESTONE_DIR to a "
-                        "directory that is")
+    return StorageError(f"cannot write {path} ({error.strerror}): {advice}")
 
 
 def move_files(directory: str, names: tuple[str, ...], place: str) -> None:
