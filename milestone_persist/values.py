@@ -117,7 +117,7 @@ def read_stored(text: str, what: str) -> Any:
 
 def dump_json(value: Any, **options: Any) -> str:
     """A value as compact JSON text that every reader can parse and print: half characters are U+FFFD, and those that a
-    terminal would act upon \uXXXX."""
+    terminal would act upon \\uXXXX."""
     text = _dump(value, **options)
     return text if text.isprintable() else whole_characters(text.translate(_AS_JSON))
 

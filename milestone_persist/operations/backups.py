@@ -3,13 +3,12 @@ from __future__ import annotations
 
 import os
 
-from ..errors import MilestoneError, Refused, StorageError, UsageError
+from ..errors import MilestoneError, Refused, StorageError
 from ..registry import operation
-from ..storage.directory import sync_directory
 from ..storage.interface import StorageMoved
-from ..tables import APPLICATION_ID
+from .backup_files import mark_whole, require_whole
 from .events import record_event
-from .exports import new_file, read_export, require_store, write_export
+from .exports import new_file, read_export, require_file, require_store, write_export
 from .records import index_records
 from .settings import COMMANDS, read_setting, store_setting
 from .transfer import copy_rows, count_rows, fill_store, prepare_source
@@ -38,14 +37,10 @@ def backup_coordination(store: Storage, file: str | None = None) -> Row:
     """
     require_store(store)
     path = os.path.abspath(file) if file else _default_path(store, ".db")
-    new_file(store, path).close()
-    try:
-        rows = _fill_backup(store, path)
-        sync_directory(os.path.dirname(path))
-        return {"file": path, "rows": rows}
-    except BaseException:
-        os.unlink(path)
-        raise
+    with new_file(store, path) as new:
+        rows = _fill_backup(store, new.part)
+        new.finish()
+    return {"file": path, "rows": rows}
 
 
 def _fill_backup(store: Storage, path: str) -> dict[str, int]:
@@ -56,7 +51,9 @@ def _fill_backup(store: Storage, path: str) -> dict[str, int]:
             with target.transaction():
                 target.execute("DELETE FROM agent_coordination_config")
                 rows = copy_rows(store, target)
+                mark_whole(target, rows)
         wrong = target.check()
+        target.execute("PRAGMA journal_mode = DELETE")  # all in one file
     finally:
         target.close()
     if wrong:
@@ -72,23 +69,17 @@ def restore_coordination(store: Storage, file: str) -> Row:
 
     Example: restore_coordination backup.db
     """
-    source = _open_backup(store, file)
-    try:
-        return _replace(store, file, "store_restored", lambda: copy_rows(source, store, replace=True))
-    finally:
-        source.close()
+    from ..storage.safe_copy import copy_backup
 
-
-def _open_backup(store: Storage, file: str) -> Storage:
-    path = os.path.abspath(file)
-    try:
-        with open(path, "rb") as start:
-            head = start.read(72)
-    except OSError as error:
-        raise Refused(f"cannot read the backup {file!r} ({error.strerror})") from None
-    if head[:16] != b"SQLite format 3\0" or int.from_bytes(head[68:], "big") != APPLICATION_ID:
-        raise UsageError(f"{file!r} is no backup: give a file that backup_coordination wrote")
-    return store.open_other("database", file=path)
+    path = require_file(store, file, "backup")
+    with new_file(store, _default_path(store, ".db")) as copy:  # the given file is only read
+        copy_backup(path, copy.part)
+        source = store.open_other("database", file=copy.part)
+        try:
+            require_whole(source, file)
+            return _replace(store, file, "store_restored", lambda: copy_rows(source, store, replace=True))
+        finally:
+            source.close()
 
 
 def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str, int]],
@@ -158,6 +149,6 @@ def import_coordination(store: Storage, file: str, *, replace: bool = False) -> 
 
     Example: import_coordination export.jsonl --replace
     """
-    rows, numbers = read_export(file)
+    rows, numbers = read_export(store, file)
     return _replace(store, file, "store_imported", lambda: fill_store(store, rows.__getitem__, numbers, replace=True),
                     only_if_empty=not replace)

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import os
+import stat
 
-from ..errors import Refused, StorageError, UsageError
-from ..storage.directory import cannot_write, create_directory, make_folder, sync_directory
-from ..storage.interface import RETIRED
+from ..errors import Refused, UsageError
+from ..storage.directory import cannot_write, create_directory
+from ..storage.interface import RETIRED, WHOLE
+from ..storage.parts import NewFile
 from ..tables import NUMBERED, TABLES, read_columns
 from ..values import check_text, dump_json, parse_json
 from .transfer import read_rows
@@ -13,7 +15,7 @@ from .transfer import read_rows
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, BinaryIO
+    from typing import Any
 
     from ..storage.interface import Row, Storage
 
@@ -21,17 +23,29 @@ HEAD = {"format": "milestone_persist", "version": 1}
 LARGEST_NUMBER = 2 ** 62  # of a row that is imported: there must be room for those to come
 
 
-def new_file(store: Storage, path: str) -> BinaryIO:
-    """A new private file; UsageError if there is one of that name."""
+def new_file(store: Storage, path: str) -> NewFile:
+    """A new private file, which has its name when it is whole; UsageError if there is one of that name."""
+    if path.startswith(store.directory + os.sep):
+        create_directory(store.directory)
+    return NewFile(path)
+
+
+def require_file(store: Storage, file: str, what: str) -> str:
+    """The absolute path of a given file; Refused unless it is one that can be read, and is no part of the store."""
+    path = os.path.abspath(file)
     try:
-        if path.startswith(store.directory + os.sep):
-            create_directory(store.directory)
-        make_folder(os.path.dirname(path))
-        return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-    except FileExistsError:
-        raise UsageError(f"{path} is there already: name a new file") from None
+        status = os.stat(path)
+        if not os.access(path, os.R_OK):
+            raise PermissionError(13, "Permission denied")
     except OSError as error:
-        raise StorageError(f"cannot write {path} ({error.strerror}): name a file you can write") from None
+        raise Refused(f"cannot read the {what} {file!r} ({error.strerror})") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise Refused(f"cannot read the {what} {file!r}: it is no regular file")
+    for name in store.FILES:
+        own = os.path.join(store.directory, name)
+        if os.path.isfile(own) and os.path.samestat(status, os.stat(own)):
+            raise Refused(f"{file!r} is the store itself, no {what}")
+    return path
 
 
 def require_store(store: Storage) -> None:
@@ -42,19 +56,14 @@ def require_store(store: Storage) -> None:
 
 def write_export(store: Storage, path: str) -> str:
     """Write every row as a JSON line, within the caller's transaction; returns the path."""
-    out = new_file(store, path)
-    try:
-        with out:
-            for line in export_lines(store):
-                out.write(line.encode() + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
-        sync_directory(os.path.dirname(path))
-    except BaseException as error:
-        os.unlink(path)
-        if isinstance(error, OSError):
+    with new_file(store, path) as new:
+        try:
+            with open(new.part, "wb") as out:
+                for line in export_lines(store):
+                    out.write(line.encode() + b"\n")
+        except OSError as error:
             raise cannot_write(path, error) from None
-        raise
+        new.finish()
     return path
 
 
@@ -69,12 +78,12 @@ def export_lines(store: Storage) -> Iterator[str]:
     yield dump_json({"last_numbers": store.last_numbers(), "rows": counts})
 
 
-def read_export(file: str) -> tuple[dict[str, list[Row]], dict[str, int]]:
+def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[str, int]]:
     """The rows of an export by table, and the last numbers; UsageError names the line that is none of an export."""
     rows: dict[str, list[Row]] = {table: [] for table in TABLES}
     columns, number, end = read_columns(), 0, None
     try:
-        with open(file, encoding="utf-8", newline="\n") as lines:
+        with open(require_file(store, file, "export"), encoding="utf-8", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
                 item = parse_json(line)
                 if number == 1 and item == HEAD:
@@ -115,7 +124,7 @@ def _is_row(item: Any, columns: dict[str, set[str]]) -> bool:
     if not isinstance(item, dict) or str(item.get("table")) not in columns or not isinstance(item.get("row"), dict):
         return False
     table, row = item["table"], item["row"]
-    return bool(set(TABLES[table]) < set(row) <= columns[table] and row.get("key") != RETIRED
+    return bool(set(TABLES[table]) < set(row) <= columns[table] and row.get("key") not in (RETIRED, WHOLE)
                 and all(map(_fits, row.values())) and row.get("file_path") is None
                 and (table not in NUMBERED or _is_number(row["id"]) and row["id"]))
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..errors import UsageError
-from ..storage.interface import RETIRED
+from ..storage.interface import RETIRED, WHOLE
 from ..tables import TABLES
 from ..values import dump_json
 from .record_swap import swap_out
@@ -32,8 +32,9 @@ def read_rows(store: Storage, table: str) -> Iterator[Row]:
 
 
 def _rows_of(table: str) -> str:
-    """The table without the mark of a retired store, which is no row to be moved."""
-    return f"(SELECT * FROM {table} WHERE key <> '{RETIRED}') kept" if table == "agent_coordination_config" else table
+    """The table without the marks of a retired store and of a backup, which are no rows to be moved."""
+    return (f"(SELECT * FROM {table} WHERE key NOT IN ('{RETIRED}', '{WHOLE}')) kept"
+            if table == "agent_coordination_config" else table)
 
 
 def _plain_row(store: Storage, table: str, row: Row) -> Row:

@@ -18,7 +18,7 @@ def create_directory(directory: str) -> None:
                 os.listdir(directory)
         ignore = os.path.join(directory, ".gitignore")
         if not os.path.exists(ignore):
-            write_private(ignore, b"*\n")
+            write_whole(ignore, b"*\n")
     except OSError as error:
         raise StorageError(f"cannot make the data directory {directory} ({error.strerror}): make it yourself, "
                            f"and {how_to_write(directory)}") from None
@@ -62,7 +62,7 @@ def write_whole(path: str, data: bytes, replace: bool = True) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            (os.replace if replace else _put_new)(part, path)
+            (os.replace if replace else put_new)(part, path)
             sync_directory(os.path.dirname(path))
         finally:
             if os.path.lexists(part):
@@ -107,7 +107,7 @@ def move_whole(old: str, new: str) -> None:
         sync_directory(folder)
 
 
-def _put_new(part: str, path: str) -> None:
+def put_new(part: str, path: str) -> None:
     """Give a file its name, of several at once to one; FileExistsError if it is taken."""
     try:
         os.link(part, path)
@@ -119,17 +119,20 @@ def _put_new(part: str, path: str) -> None:
         os.replace(part, path)
 
 
-def cannot_write(path: str, error: OSError) -> StorageError:
-    """The error to raise where the system refuses to write `path`."""
+def cannot_write(path: str, error: OSError, advice: str = "") -> StorageError:
+    """The error to raise where the system refuses to write `path`.
+
+    advice: what to do, where that is neither to free space nor to make the data directory writable
+    """
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"cannot write {path} ({error.strerror}): free some space, then try again")
     if error.errno == errno.ELOOP:
         return StorageError(f"cannot write {path}: it is a symbolic link, which may lead anywhere; remove it")
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT and not advice:
         return StorageError(f"cannot write {path}: its folder is gone, the store was moved or removed")
-    return StorageError(f"cannot write {path} ({error.strerror}): {how_to_write(path)}")
+    return StorageError(f"cannot write {path} ({error.strerror}): {advice or how_to_write(path)}")
 
 
 def how_to_write(path: str) -> str:

@@ -49,7 +49,8 @@ class EmbeddedStorage(Storage):
     def _prepare(self, database: str) -> None:
         self.connection.row_factory = _as_dict
         # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
-        for pragma in ("foreign_keys = ON", "temp_store = MEMORY", "journal_size_limit = 4194304"):
+        for pragma in ("foreign_keys = ON", "synchronous = EXTRA", "temp_store = MEMORY",
+                       "journal_size_limit = 4194304"):
             self.connection.execute("PRAGMA " + pragma)
         if self.connection.execute("PRAGMA user_version").fetchone()["user_version"] != SCHEMA_VERSION:
             from .migrations import bring_up_to_date

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RETIRED = "moved_to"  # the setting of a store that does not count: where the rows are
 COPY = "from "  # before that place, where the store is a copy of it that was not finished
+WHOLE = "backup_rows"  # the setting of a backup, written last: how many rows of each table it has
 READ_MARK = f"SELECT value, description AS move FROM agent_coordination_config WHERE key = '{RETIRED}'"
 
 

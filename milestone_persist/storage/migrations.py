@@ -8,6 +8,7 @@ from ..errors import StorageError
 from ..packaged import read_packaged
 from ..tables import APPLICATION_ID
 from .filesystem import is_network
+from .parts import ENDING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> 
     try:
         version = _pragma(connection, "user_version")  # again: another process may have been first
         _refuse_foreign(connection, path, version, newest)
-        if version < newest and _tables(connection) and os.path.exists(path):
+        if version < newest and _tables(connection) and os.path.exists(path) and not path.endswith(ENDING):
             from .safe_copy import back_up
 
             back_up(path, f"before-version-{newest}")

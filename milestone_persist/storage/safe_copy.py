@@ -1,12 +1,14 @@
-"""A copy of a database file, kept before its schema is changed."""
+"""Copies of database files: one kept before its schema is changed, one of a backup that is to be restored."""
 from __future__ import annotations
 
 import os
 import sqlite3
 import time
 
-from ..errors import StorageError
-from .directory import make_folder, sync_directory
+from ..errors import StorageError, UsageError
+from ..tables import APPLICATION_ID
+from .embedded import SCHEMA_VERSION
+from .parts import RESTS, NewFile
 
 
 def back_up(path: str, label: str) -> None:
@@ -15,19 +17,9 @@ def back_up(path: str, label: str) -> None:
     # The file's own time: a run that was killed and its successor make the same copy.
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(os.stat(path).st_mtime))
     kept = os.path.join(folder, f"{label}-{stamp}.db")
-    part = kept + ".part"
-    try:
-        make_folder(folder)
-        for rest in (part, part + "-wal", part + "-shm", part + "-journal"):  # of a run that was killed
-            if os.path.lexists(rest):
-                os.unlink(rest)
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-        _copy(path, part)
-        os.replace(part, kept)
-        sync_directory(folder)
-    except OSError as error:
-        raise StorageError(f"cannot write the backup {kept} ({error.strerror}); {path} was left as it is: "
-                           "make the folder writable") from None
+    with NewFile(kept, replace=True, advice=f"{path} was left as it is; make the folder writable") as new:
+        _copy(path, new.part)
+        new.finish()
 
 
 def _copy(path: str, target: str) -> None:
@@ -38,10 +30,39 @@ def _copy(path: str, target: str) -> None:
             raise StorageError(f"{path} is damaged ({wrong.splitlines()[0]}); it was left as it is: "
                                "put a backup in its place")
         source.backup(copy)
-        copy.close()
-    except BaseException:
-        copy.close()
-        os.unlink(target)
-        raise
     finally:
         source.close()
+        copy.close()
+
+
+def copy_backup(path: str, target: str) -> None:
+    """Copy a backup, which is only read, to a private file that is there; UsageError if it is none."""
+    address = "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=ro"
+    if not any(os.path.exists(path + rest) for rest in RESTS):
+        address += "&immutable=1"  # else SQLite makes files beside one with a WAL
+    try:
+        source, copy = sqlite3.connect(address, uri=True), sqlite3.connect(target)
+        try:
+            [(name,)], [(version,)] = (source.execute("PRAGMA " + pragma) for pragma in ("application_id",
+                                                                                         "user_version"))
+            if name != APPLICATION_ID:
+                raise sqlite3.DatabaseError("not of this program")
+            if version > SCHEMA_VERSION:
+                raise StorageError(f"{path} has schema version {version}, newer than this program's {SCHEMA_VERSION}: "
+                                   "use a newer milestone_persist")
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            source.close()
+            copy.close()
+    except sqlite3.Error as error:
+        raise _explain(path, error) from None
+
+
+def _explain(path: str, error: sqlite3.Error) -> Exception:
+    text = str(error)
+    if "not " in text:
+        return UsageError(f"{path!r} is no backup ({text}): give a file that backup_coordination wrote")
+    if "full" in text:
+        return StorageError(f"cannot copy the backup {path!r} ({text}): free some space, then try again")
+    return UsageError(f"cannot read the backup {path!r} ({text}): it is damaged or not whole; name another one")

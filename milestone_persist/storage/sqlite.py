@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .interface import Params, Row
 
 FILE = "coordination.db"
+# The setting `synchronous`, and SQLite's. With its FULL the removal of a rollback journal is not synced: after a power
+# cut the journal can be there again, and undo what was committed. EXTRA syncs it, and is as FULL where there is a WAL.
+FLUSHED = {"full": "EXTRA", "normal": "NORMAL"}
 
 
 class SqliteStorage(EmbeddedStorage):
@@ -30,7 +33,7 @@ class SqliteStorage(EmbeddedStorage):
         if not exists and create:
             create_directory(directory)
             _create_file(self.path)
-        self._synchronous_known = False
+        self._synchronous = FLUSHED["full"]
         self.connect(":memory:" if self.in_memory else self.path)
 
     def transaction(self, lock: str = "") -> Transaction:
@@ -43,12 +46,22 @@ class SqliteStorage(EmbeddedStorage):
         return self.depth > 0  # in the child, SQLite takes the lock of the other thread for its own, for ever
 
     def _begin_write(self) -> None:
-        if not self._synchronous_known:
-            self._synchronous_known = True
-            for row in self.execute("SELECT value FROM agent_coordination_config WHERE key = 'synchronous'"):
-                if row["value"].lower() == "normal":
-                    self.run("PRAGMA synchronous = NORMAL")
         self._begin("BEGIN IMMEDIATE")
+        try:
+            wanted = self._read_synchronous()
+            if wanted != self._synchronous:
+                self.rollback()  # SQLite takes it between transactions only
+                self.run(f"PRAGMA synchronous = {wanted}")
+                self._synchronous = wanted
+                self._begin("BEGIN IMMEDIATE")
+        except BaseException:
+            self.rollback()
+            raise
+
+    def _read_synchronous(self) -> str:
+        """What the setting asks for now: another process may have changed it."""
+        rows = self.run("SELECT value FROM agent_coordination_config WHERE key = 'synchronous'")
+        return FLUSHED.get(rows[0]["value"].strip().lower() if rows else "full", FLUSHED["full"])
 
     def _begin(self, sql: str) -> None:
         self.run(sql)

@@ -1,0 +1,112 @@
+"""New files that have a name of their own until they are whole: one whose writer was killed is never taken for whole.
+
+A writer keeps a lock on its part, which ends with it: a part without one is left over, and the next writer removes it.
+"""
+from __future__ import annotations
+
+import os
+import stat
+
+from ..errors import UsageError
+from .directory import cannot_write, make_folder, put_new, sync_directory
+
+ENDING = ".new.part"
+RESTS = ("-journal", "-wal", "-shm")  # what SQLite has beside a file
+
+
+class NewFile:
+    """Within its block there is a private file `part` beside `path`, which `finish` gives that name.
+
+    Raises UsageError where something has that name, unless it may be replaced, and StorageError where it cannot be
+    written.
+    """
+
+    def __init__(self, path: str, replace: bool = False, advice: str = "name a file you can write") -> None:
+        self.path, self.replace, self.advice = path, replace, advice
+
+    def __enter__(self) -> NewFile:
+        try:
+            if not self.replace and os.path.lexists(self.path):
+                raise FileExistsError
+            make_folder(os.path.dirname(self.path))
+            _remove_left_over(os.path.dirname(self.path))
+            self.part, self._lock = _make_part(self.path)
+        except OSError as error:
+            raise self._explain(error) from None
+        return self
+
+    def finish(self) -> None:
+        """Give the file its name, durably; nobody has it open for writing any more."""
+        try:
+            os.fsync(self._lock)
+            (os.replace if self.replace else put_new)(self.part, self.path)
+            _remove(self.part)
+            sync_directory(os.path.dirname(self.path))
+        except OSError as error:
+            raise self._explain(error) from None
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            _remove(self.part)
+        finally:
+            os.close(self._lock)
+
+    def _explain(self, error: OSError) -> Exception:
+        if isinstance(error, FileExistsError):
+            return UsageError(f"{self.path} is there already: name a new file")
+        return cannot_write(self.path, error, self.advice)
+
+
+def _make_part(path: str) -> tuple[str, int]:
+    """A new part, and the descriptor that keeps its lock."""
+    while True:
+        part = f"{path}.{os.urandom(6).hex()}{ENDING}"
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        _lock(descriptor, wait=True)
+        if os.path.lexists(part):  # else it was taken for left over before it had its lock
+            return part, descriptor
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, wait: bool) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:  # somebody has it, or this file system has none
+        return False
+
+
+def _remove_left_over(folder: str) -> None:
+    """Remove the parts of writers that were killed."""
+    for name in os.listdir(folder):
+        if name.endswith(ENDING):
+            try:
+                _remove_if_left_over(os.path.join(folder, name))
+            except OSError:  # it is in nobody's way
+                continue
+
+
+def _remove_if_left_over(part: str) -> None:
+    status, whole = os.lstat(part), part[:-len(ENDING) - 13]
+    if status.st_nlink > 1:  # killed when it had its name already; any other may be a file of the store: let it be
+        if os.path.lexists(whole) and os.path.samestat(status, os.lstat(whole)):
+            _remove(part)
+        return
+    if stat.S_ISREG(status.st_mode):
+        descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if _lock(descriptor, wait=False):
+                _remove(part)
+        finally:
+            os.close(descriptor)
+
+
+def _remove(part: str) -> None:
+    """Remove a part, and before it what SQLite has left beside it."""
+    for path in (*(part + rest for rest in RESTS), part):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
