@@ -105,7 +105,7 @@ def _check_who_is_meant(op: Operation, args: list[str]) -> None:
 
     An agent may have the name of an option or of a status: then what belongs behind it is there, too.
     """
-    if not args or not op.positionals[0].variable:
+    if not args or not (op.positionals and op.positionals[0].variable):
         return
     from .vocabulary import words_for
 
@@ -131,9 +131,18 @@ def _check_count(op: Operation, args: list[str]) -> None:
     if len(args) < op.required:
         missing = names[len(args)]
         unset = f", and ${missing.variable} is not set" if missing.variable else ""
-        raise UsageError(f"{missing.name.upper()} is missing{unset}: {op.name} {op.usage}")
+        raise UsageError(f"{missing.name.upper()} is missing{unset}: {_call_of(op)}")
     if len(args) > len(names) and not (names and names[-1].repeated):
-        raise UsageError(f"too many arguments: {op.name} {op.usage}".rstrip())
+        raise UsageError(f"too many arguments: {_call_of(op)}")
+
+
+def _call_of(op: Operation) -> str:
+    """How an operation is called; of what is no shell function also what it is for."""
+    if op.shell:
+        return f"{op.name} {op.usage}".rstrip()
+    from .invocation import way_called
+
+    return f"{way_called()} {op.command} {op.usage}".rstrip() + f" ({op.summary.rstrip('.')})"
 
 
 def read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
