@@ -28,10 +28,13 @@ if __package__:  # python -m: the current directory comes first, where a json.py
         here = ""
     if sys.path and sys.path[0] in ("", here):
         sys.path.append(sys.path.pop(0))
-elif getattr(globals()["__loader__"], "prefix", None) == "":  # a zipapp, of which this file is also the start
-    sys.path.append(sys.path.pop(0))
-else:  # run by path: the package's home comes last, so that nothing beside it hides the standard library
-    sys.path.append(__file__.rpartition("milestone_persist")[0] or ".")
+else:  # run by path
+    if getattr(globals()["__loader__"], "prefix", None) != "":  # no zipapp, of which this file is also the start
+        sys.path.insert(0, __file__.rpartition("milestone_persist")[0] or ".")
+    import __future__  # noqa: F401 # from the standard library, before the package's home comes first
+
+    import milestone_persist  # noqa: F401 # this one, whatever is installed; its modules are found by its place
+    sys.path.append(sys.path.pop(0))  # its home comes last, so that nothing beside it hides the standard library
 
 import _signal  # type: ignore[import-not-found] # noqa: E402 # built in; `signal` would import enum
 

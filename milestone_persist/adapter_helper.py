@@ -20,7 +20,7 @@ HELPER = f"  {EXPORT}\n" + r"""  if ! command -v "$milestone_python" >/dev/null 
   fi
   if [ ! -e "$milestone_program" ]; then
     printf "%s %s\n" "milestone_persist: no program found${milestone_program:+ at $milestone_program}:" \
-      "set MILESTONE_PROGRAM to milestone_persist/__main__.py, or run python3 -m milestone_persist install" >&2
+      "set MILESTONE_PROGRAM to milestone_persist/__main__.py, or install again from where the program is now" >&2
     exit 3
   fi
   if [ -n "${ZSH_VERSION-}" ] && printf -v milestone_nul "\0" >/dev/null 2>&1; then

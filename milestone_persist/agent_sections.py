@@ -12,10 +12,20 @@ _BEGIN = "<!-- milestone_persist: written by `install`, taken out by `uninstall`
 _END = "<!-- milestone_persist: end -->"
 _SHOWN = ("register_agent", "save_agent_state", "load_agent_state", "send_agent_message", "get_agent_messages",
           "create_agent_checkpoint", "get_session_status", "detect_interrupted_sessions", "update_agent_status")
+_EXAMPLES = ("register_agent executor-ms-123-1 milestone-executor ms-123 execution-ms-123-1",
+             "get_agent_messages executor-ms-123-1 true 1 --wait 8")
 _TEXT = """## Coordination with other agents
 
-Every shell command is a new shell: begin those that use the functions below with
-`. .claude/shared/milestone/storage-adapter.sh` (from the top of the project).
+Agents that work on one milestone share what the shell functions below keep. Where a command has them by itself, as in
+Claude Code, just call them. Elsewhere begin each command that uses them with the file they are in and `&&` (in a folder
+of the project, put `../` before that path, once for each level):
+
+```sh
+@EXAMPLES@
+```
+
+Write ids out, with the milestone in them, and JSON in single quotes, without variables, `export` or loops: commands are
+approved by their form. Wait at most 8 seconds a call (`--wait 8`): a shell that returns earlier loses the message.
 
 @FUNCTIONS@
 
@@ -62,4 +72,6 @@ def _section(newline: str) -> str:
     table = {op.name: op for op in all_operations()}
     functions = "\n".join(f"- `{' '.join([name, *(p.label for p in table[name].positionals)])}`: {table[name].summary}"
                           for name in _SHOWN)
-    return "\n".join([_BEGIN, _TEXT.replace("@FUNCTIONS@", functions), _END]).replace("\n", newline)
+    examples = "\n".join(f". .claude/shared/milestone/storage-adapter.sh && {call}" for call in _EXAMPLES)
+    text = _TEXT.replace("@EXAMPLES@", examples).replace("@FUNCTIONS@", functions)
+    return "\n".join([_BEGIN, text, _END]).replace("\n", newline)

@@ -184,16 +184,23 @@ def _parameters(op: Operation, count: int) -> list[Parameter]:
 
 
 def form_of(op: Operation) -> str:
-    """How an operation is called."""
-    return f"{op.name} {op.usage}" if op.parameters else f"{op.name} takes none"
+    """How an operation is called; of what is no shell function also what it is for."""
+    usage = f" {op.usage}" if op.parameters else " takes none"
+    if op.shell:
+        return op.name + usage
+    from .invocation import way_called
+
+    return f"{way_called()} {op.command}{usage} ({op.summary.rstrip('.')})"
 
 
 def _check_options(op: Operation, found: Sorted) -> None:
     if found.awaited:
         raise UsageError(f"{found.awaited.flag} needs a value: {form_of(op)}")
     if found.unknown == "--dir":
-        raise UsageError("--dir stands before the operation, as in python3 -m milestone_persist --dir DIR "
-                         f"{op.name} …; or set MILESTONE_DIR")
+        from .invocation import way_called
+
+        raise UsageError(f"--dir stands before the operation, as in {way_called()} --dir DIR {op.name} …; "
+                         "or set MILESTONE_DIR")
     if found.unknown:
         from .suggestions import suggest_typed
 

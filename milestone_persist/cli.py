@@ -170,14 +170,15 @@ def _print(console: Console, text: str) -> int:
 
 def _print_help(call: Call, console: Console) -> int:
     from . import manual
+    from .invocation import DOCUMENTED, way_called
 
     if call.name == "help":
         _refuse_more(call.words[1:], "help [OPERATION or TOPIC]")
     name = call.words[0] if call.name == "help" and call.words else "" if call.name == "help" else call.name
     if not name:
-        return _print(console, manual.overview())
+        return _print(console, manual.overview().replace(DOCUMENTED, way_called()))
     found = find_operation(name)
     text = manual.page(found) if found else manual.topic(name)
     if not text:
         raise _unknown(name)
-    return _print(console, text)
+    return _print(console, text.replace(DOCUMENTED, way_called()))

@@ -4,11 +4,12 @@ from __future__ import annotations
 import sys
 
 from .adapter_helper import EXPORT
+from .invocation import way_called
 from .packaged import find_program
 from .registry import all_operations
 
 # bash hands over words as they were typed; it closes a quote that was opened, and inside it nothing is escaped.
-_BASH = r"""# Completion of milestone_persist. In ~/.bashrc: eval "$(python3 -m milestone_persist completion bash)"
+_BASH = r"""# Completion of milestone_persist. In ~/.bashrc: eval "$(@WAY@ completion bash)"
 _milestone_persist() {
   local word
   COMPREPLY=()
@@ -25,7 +26,7 @@ complete -o default -F _milestone_persist @NAMES@
 """
 
 _ZSH = r"""#compdef @NAMES@
-# Completion of milestone_persist. In ~/.zshrc, after compinit: eval "$(python3 -m milestone_persist completion zsh)"
+# Completion of milestone_persist. In ~/.zshrc, after compinit: eval "$(@WAY@ completion zsh)"
 _milestone_persist() {
   local -a found
   found=("${(@f)$(@EXPORT@
@@ -45,4 +46,4 @@ def make_script(shell: str) -> str:
     names = ["milestone_persist", "milestone-persist", *(op.name for op in all_operations() if op.shell)]
     call = f"{quote(sys.executable)} -I -S {quote(find_program())}"
     return (SCRIPTS[shell].replace("@EXPORT@", EXPORT).replace("@NAMES@", " ".join(names))
-            .replace("@CALL@", call))
+            .replace("@CALL@", call).replace("@WAY@", way_called()))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from . import __version__
+from .invocation import DOCUMENTED as PROGRAM
 from .registry import all_operations, example_of, parameter_help
 
 TYPE_CHECKING = False
@@ -9,7 +10,6 @@ if TYPE_CHECKING:
     from .registry import Operation, Parameter
 
 STATUSES = "Exit status: 0 done; 1 no (not found, nothing to do); 2 bad usage or value; 3 the storage cannot be used."
-PROGRAM = "python3 -m milestone_persist"
 
 
 def overview() -> str:

@@ -10,6 +10,7 @@ import zipfile
 from . import __version__
 from .contents import NAME, read, read_own_files, walk
 from .errors import Refused, UsageError
+from .invocation import way_called
 from .replacing import remove_leftovers, replace_file, replace_folder
 
 TYPE_CHECKING = False
@@ -56,7 +57,7 @@ def check_copy(path: str) -> Row:
     """Compare a copy, folder or zipapp, with its own list of digests and with this program; Refused if it is none."""
     files = _read_copy(path)
     if not files:
-        raise Refused(f"{path} is no copy of {NAME}: make one with vendor")
+        raise Refused(f"{path} is no copy of {NAME}: make one with {way_called()} vendor")
     listed = _read_digests(files)
     return {"path": path, "form": "folder" if os.path.isdir(path) else "zipapp",
             "version": files[VERSION].decode("utf-8", "replace").strip(), "drift": _find_drift(files, listed),

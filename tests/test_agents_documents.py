@@ -12,14 +12,14 @@ from milestone_persist.registry import all_operations
 from milestone_persist.vocabulary import MESSAGE_TYPES
 
 DOCUMENTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "agents").glob("*.md"))}
-PLACE = ".claude/skills/milestone/_shared/storage-adapter.md"  # what the documents source
+PLACE = ".claude/shared/milestone/storage-adapter.sh"  # what the documents source
 OTHERS_RESULTS = """
-for phase in spec task execute; do save_agent_state executor-1 "$phase-phase-results" '{}'; done
+for phase in spec task execute; do save_agent_state executor-ms-123-1 "$phase-phase-results" '{}'; done
 """
 
 
 def blocks_of(name):
-    """The bash blocks of a document by section (its number, or title); under "" the lines each command begins with."""
+    """The bash blocks of a document by section (its number, or title)."""
     found, section = {}, ""
     for heading, text in re.findall(r"^## (\d+|[^\n:]+)|^```bash\n(.*?)^```$", DOCUMENTS[name], re.M | re.S):
         section = heading or section
@@ -30,9 +30,9 @@ def blocks_of(name):
 
 @pytest.fixture(params=["bash", "zsh"])
 def play(request, run_shell, tmp_path):
-    """Runs the blocks of sections of a document, each in a new shell that begins as the document says; what it says.
+    """Runs the blocks of sections of a document, each in a new shell; what it says.
 
-    with_functions: the shell has the functions already, as a hook or an rc file gives them
+    with_functions: the shell has the functions already, as a hook gives them; else it begins as the document says
     """
     (tmp_path / PLACE).parent.mkdir(parents=True)
     (tmp_path / PLACE).symlink_to(ADAPTER)
@@ -40,12 +40,11 @@ def play(request, run_shell, tmp_path):
     played = []
 
     def play(name, *sections, with_functions=False):
-        said = []
+        said, begin = [], "" if with_functions else f". {PLACE} &&\n"
         for section in sections:
             played.append((name, section))
-            head, = blocks_of(name)[""]
             for text in blocks_of(name)[section]:
-                done = run_shell(request.param, f"set -e\n{head}{text}", source=with_functions, MILESTONE_BACKEND=None)
+                done = run_shell(request.param, f"set -e\n{begin}{text}", source=with_functions, MILESTONE_BACKEND=None)
                 complaints = [line for line in done.err.splitlines() if "the message is kept for it" not in line]
                 assert (done.status, complaints) == (0, []), f"{text}\n{done}"
                 said.append(done.text)
@@ -77,16 +76,17 @@ def test_a_milestone_from_beginning_to_end(play):
     play("milestone-executor", "6")
     assert "session execution-ms-123-1 is completed" in play("milestone-coordinator", "7")
     assert {*play.played} == {(name, section) for name in DOCUMENTS if name != "SKILL"
-                              for section in blocks_of(name) if section}
-    done = play.shell("update_agent_status coordinator-1; update_agent_status executor-1; read_milestone_record ms-123")
+                              for section in blocks_of(name)}
+    done = play.shell("update_agent_status coordinator-ms-123-1; update_agent_status executor-ms-123-1;"
+                      "read_milestone_record ms-123")
     assert done.text.startswith("completed\ncompleted\n") and "planning-risks" in done.text
 
 
 def test_the_skill(play):
-    play.shell("register_agent coordinator-1 milestone-coordinator ms-123 execution-ms-123-1;"
-               "send_agent_message coordinator-1 executor-1 task_assignment '{}'")
-    said = play("SKILL", *[section for section in blocks_of("SKILL") if section])
-    assert "registered executor-1 (milestone-executor) in session execution-ms-123-1" in said
+    play.shell("register_agent coordinator-ms-123-1 milestone-coordinator ms-123 execution-ms-123-1;"
+               "send_agent_message coordinator-ms-123-1 executor-ms-123-1 task_assignment '{}'")
+    said = play("SKILL", *blocks_of("SKILL"))
+    assert "registered executor-ms-123-1 (milestone-executor) in session execution-ms-123-1" in said
     assert '{"summary": "any size, byte for byte"}' in said and "present: design (15 %)" in said
 
 
@@ -107,7 +107,7 @@ def test_installing_puts_them_where_they_look_for_the_functions(tmp_path):
         assert (tmp_path / PLACE).exists()
         for name, text in DOCUMENTS.items():
             place = ".claude/skills/milestone/SKILL.md" if name == "SKILL" else f".claude/agents/{name}.md"
-            assert (tmp_path / place).read_text(encoding="utf-8") == text and f". {PLACE}\n" in text
+            assert (tmp_path / place).read_text(encoding="utf-8") == text and f"`. {PLACE} &&`" in text
         planner = tmp_path / ".claude" / "agents" / "milestone-planner.md"
         planner.write_text("a prompt of my own")
         told = store.install(str(tmp_path))["changes"]
@@ -144,7 +144,7 @@ def test_a_document_has_its_front_matter(name):
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_names_nothing_that_is_not_there(name):
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)", DOCUMENTS[name]))
-    assert named - {op.name for op in all_operations() if op.shell} - {*MESSAGE_TYPES, "milestone_persist"} == set()
+    assert named - {op.name for op in all_operations() if op.shell} - {*MESSAGE_TYPES} == set()
 
 
 def test_phases_and_keys_are_those_of_recovery():

@@ -211,7 +211,7 @@ def test_the_program_is_gone_or_was_never_there(sh, tmp_path):
     done = sh("load_agent_state a k", ADAPTER=str(lost))
     assert (done.status, done.text) == (3, "")
     assert "set MILESTONE_PROGRAM" in done.err and done.err.count("\n") == 1
-    assert done.err.endswith(", or run python3 -m milestone_persist install\n")
+    assert done.err.endswith(", or install again from where the program is now\n")
     program = str(ROOT / "milestone_persist" / "__main__.py")
     assert sh(WORKS, ADAPTER=str(lost), MILESTONE_PROGRAM=program).text == "v"
 

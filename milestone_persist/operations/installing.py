@@ -34,6 +34,7 @@ def install(store: Storage, directory: str | None = None, *, claude_code: bool =
     Files of other origin are kept as NAME.orig.
     Example: install . --claude-code --dry-run
     """
+    from ..invocation import way_called
     from ..packaged import find_program
     from ..project_files import beside
 
@@ -48,7 +49,7 @@ def install(store: Storage, directory: str | None = None, *, claude_code: bool =
     data = {"changes": changes, "program": find_program(), "relative": all(found), "dry_run": dry_run or check,
             "notes": _notes(store, directory, tools)}
     if check and changes:
-        raise Incomplete("not all is installed as it should be: run install without --check", data)
+        raise Incomplete(f"not all is installed as it should be: run {way_called()} install without --check", data)
     return data
 
 
@@ -84,8 +85,10 @@ def uninstall(store: Storage, directory: str | None = None, *, bin: str | None =
 
 
 @operation(text="functions", shell=False, opens=False)
-def init(store: Storage, shell: str = "sh", *, env_file: str | None = None) -> str:
-    """Print the functions for eval, with the paths of this program and this Python written into them.
+def init(store: Storage, shell: str, *, env_file: str | None = None) -> str:
+    """Print 18 KB of shell functions for a shell's start-up file to eval; for the agents of a project there is install.
+
+    The paths of this program and this Python are written into them.
 
     shell: bash, zsh or sh; one text serves all of them
     env_file: write them into this file instead, replacing what an earlier call wrote there; for hooks
@@ -96,13 +99,14 @@ def init(store: Storage, shell: str = "sh", *, env_file: str | None = None) -> s
     import sys
 
     from ..adapter import make_adapter
+    from ..invocation import way_called
     from ..packaged import find_program
 
     if shell not in _SHELLS:
         raise UsageError(f"no functions for {shell!r}: use one of {', '.join(_SHELLS)}; "
                          "install --bin DIR makes programs for any other")
-    text = make_adapter(find_program(), sys.executable, "", f"python3 -m milestone_persist init {shell}",
-                        f'eval "$(python3 -m milestone_persist init {shell})"')
+    call = f"{way_called()} init {shell}"
+    text = make_adapter(find_program(), sys.executable, "", call, f'eval "$({call})"')
     if env_file is None:
         return text
     _replace_block(env_file, text)
