@@ -127,7 +127,7 @@ MADE = re.compile("^milestone_persist: made the data directory .*\n", re.MULTILI
 
 
 class Result:
-    """How a command ended: status, out (bytes), text (out as text), err (text); `made` is what it said of a new store."""
+    """How a command ended: status, out (bytes), text (out as text), err (text), made (what it said of a new store)."""
 
     def __init__(self, status, out, err):
         self.status, self.out = status, out

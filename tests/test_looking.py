@@ -59,6 +59,13 @@ def test_taking_makes_one_and_looking_none(words, unmade, cli, directory):
     assert directory.exists()
 
 
+@pytest.mark.parametrize("words", [["save-agent-state", "", "k", "v"], ["send-agent-message", "a\nb", "c", "x-t", "{}"],
+                                   ["acquire-milestone-lock", "m", "--ttl", "9" * 30]])
+def test_bad_usage_makes_none(words, unmade, cli, directory):
+    assert cli(*words).status == 2
+    assert not directory.exists()
+
+
 def test_whoever_makes_a_store_says_so_once(unmade, cli, directory, backend):
     kind = "database" if backend == "postgresql" else backend
     done = cli("save-agent-state", "a", "k", "v")

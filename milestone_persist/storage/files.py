@@ -113,7 +113,8 @@ class FileStorage(EmbeddedStorage):
         is in place, and another head after that.
         """
         for _ in range(3):
-            before, wrong = self._glance(), []
+            before = self._glance()
+            wrong: list[str] = []
             self._files.look_for_journal()
             self._head = None
             self._refresh()
