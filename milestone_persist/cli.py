@@ -120,6 +120,7 @@ class _Opened:
 def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, console: Console) -> int:
     from .running import run_operation
 
+    op.check(args, options)  # before anything is made
     opened, failure = _Opened(op, op.makes_store(args, options), call, console), None
     try:
         try:

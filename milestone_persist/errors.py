@@ -38,6 +38,10 @@ class StorageError(MilestoneError):
     status = 3
 
 
+class Busy(StorageError):
+    """Another process holds the storage; it was waited for in vain."""
+
+
 def closed() -> StorageError:
     """The error of a store that is used after it was closed."""
     return StorageError("the store is closed: open it again with open_store()")

@@ -603,7 +603,7 @@ class Operations:
         """Print what is known of the caller: agent, session, milestone and data directory, and where each comes from."""
 
     def doctor(self) -> Row:
-        """Check that the storage is sound; status 3 and what is wrong if it is not."""
+        """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none."""
 
     def generate(self, *files: str) -> list[Row]:
         """Make the generated files of this project again, or only tell which are stale; for its developers.

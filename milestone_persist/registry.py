@@ -173,6 +173,11 @@ class Operation:
         options: by name; may name positional parameters too, a repeated one with a list
         TypeError if arguments and parameters do not fit together.
         """
+        args, options = self.check(args, options)
+        return self.function(store, *args, **options)
+
+    def check(self, args: Sequence[Any], options: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """What the function is to be called with; UsageError for a value that has not its parameter's type."""
         names = self.positionals
         if names and names[-1].repeated:
             args, options = self._spread(args, options)
@@ -180,7 +185,7 @@ class Operation:
         given = [*zip(names, args), *((p, options[p.name]) for p in self.parameters if p.name in options)]
         for parameter, value in given:
             parameter.check(value)
-        return self.function(store, *args, **options)
+        return args, options
 
     def _spread(self, args: Sequence[Any], options: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """Arguments in which the list given by name for the repeated parameter stands in its place."""

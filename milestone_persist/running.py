@@ -60,7 +60,8 @@ def _note_caller(store: Storage) -> None:
     from .operations.membership import note_caller
 
     try:
-        note_caller(store)
+        with store.hurry():
+            note_caller(store)
     except StorageMoved:
         raise
     except MilestoneError:  # the operation itself will tell, if it needs what could not be written

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -122,11 +123,16 @@ class FakeClock(Clock):
         self.seconds += seconds
 
 
+MADE = re.compile("^milestone_persist: made the data directory .*\n", re.MULTILINE)
+
+
 class Result:
-    """How a command ended: status, out (bytes), text (out as text), err (text)."""
+    """How a command ended: status, out (bytes), text (out as text), err (text), made (what it said of a new store)."""
 
     def __init__(self, status, out, err):
-        self.status, self.out, self.err = status, out, err.decode()
+        self.status, self.out = status, out
+        self.made = "".join(MADE.findall(err.decode()))
+        self.err = MADE.sub("", err.decode())
 
     @property
     def text(self):

@@ -32,7 +32,7 @@ def test_looking_makes_no_store(name, unmade, cli, directory, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     done = cli(*words_for(name), AGENT_ID="a", SESSION_ID="s", MILESTONE_ID="m")
     assert done.status in (0, 1, 2)
-    assert "made" not in done.err
+    assert not done.made
     assert not directory.exists()
     if unmade:
         assert cli("where").text.startswith(f"{directory} (not made yet)")
@@ -59,17 +59,24 @@ def test_taking_makes_one_and_looking_none(words, unmade, cli, directory):
     assert directory.exists()
 
 
+@pytest.mark.parametrize("words", [["save-agent-state", "", "k", "v"], ["send-agent-message", "a\nb", "c", "x-t", "{}"],
+                                   ["acquire-milestone-lock", "m", "--ttl", "9" * 30]])
+def test_bad_usage_makes_none(words, unmade, cli, directory):
+    assert cli(*words).status == 2
+    assert not directory.exists()
+
+
 def test_whoever_makes_a_store_says_so_once(unmade, cli, directory, backend):
     kind = "database" if backend == "postgresql" else backend
     done = cli("save-agent-state", "a", "k", "v")
-    assert (done.text, done.err) == ("", f"milestone_persist: made the data directory {directory} (backend {kind})\n")
-    assert cli("save-agent-state", "a", "k", "v").err == ""
+    assert (done.text, done.made) == ("", f"milestone_persist: made the data directory {directory} (backend {kind})\n")
+    assert cli("save-agent-state", "a", "k", "v").made == ""
 
 
 @pytest.mark.parametrize("name", ["initialize_agent_coordination", "initialize_storage_system"])
 def test_the_answer_ready_names_it_already(name, unmade, cli, directory, backend):
     done = cli(name)
-    assert done.err == ""
+    assert (done.made, done.err) == ("", "")
     assert done.text.startswith("ready: ") and (str(directory) in done.text or backend == "postgresql")
 
 
@@ -77,7 +84,7 @@ def test_the_answer_ready_names_it_already(name, unmade, cli, directory, backend
 def test_a_shell_function_says_so_on_standard_error(sh, tmp_path):
     done = sh('save_agent_state a k v; load_agent_state a k; load_agent_state a k', MILESTONE_BACKEND=None)
     assert done.text == "vv"
-    assert done.err == f"milestone_persist: made the data directory {tmp_path}/.milestones (backend hybrid)\n"
+    assert done.made == f"milestone_persist: made the data directory {tmp_path}/.milestones (backend hybrid)\n"
 
 
 @pytest.mark.parametrize("name", sorted(name for name in OPERATIONS if not looks(name)))

@@ -3,10 +3,12 @@ from __future__ import annotations
 
 import os
 
-from ..errors import StorageError
+from ..errors import Refused, StorageError
 from ..location import find_data_directory
 from ..registry import operation
+from ..storage.directory import how_to_write
 from ..storage.filesystem import filesystem_of, is_network
+from ..storage.interface import StorageMoved
 from ..tables import read_columns
 from .settings import find_spoilt_settings
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Looking"
+EFFECTIVE = os.access in os.supports_effective_ids
 TIMES = frozenset("created_at updated_at archived_at acquired_at expires_at last_activity completed_at spawn_time "
                   "last_heartbeat completion_time delivered_at processed_at acknowledged_at dead_lettered_at "
                   "retention_until timestamp".split())
@@ -65,17 +68,38 @@ def whoami(store: Storage) -> Row:
 
 @operation(text="doctor", shell=False, creates=False)
 def doctor(store: Storage) -> Row:
-    """Check that the storage is sound; status 3 and what is wrong if it is not.
+    """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none.
 
     Example: doctor
     """
-    wrong = store.check() or [*_find_spoilt_times(store), *find_spoilt_settings(store)]
+    if not store.describe()["exists"]:
+        raise Refused(f"no store at {store.directory}: initialize_agent_coordination makes one")
+    with store.hurry():
+        obstacles = _find_obstacles(store)
+        wrong = store.check() or [*_find_spoilt_times(store), *find_spoilt_settings(store)]
     if wrong:
-        raise StorageError(f"{store.directory} is damaged: " + "; ".join(wrong[:5]))
+        raise StorageError(f"{store.directory} is damaged: " + "; ".join([*wrong[:5], *obstacles]))
+    if obstacles:
+        raise StorageError(f"{store.directory} is sound, but cannot be written: " + "; ".join(obstacles))
     if is_network(store.directory):
         store.warn(f"{store.directory} lies on {filesystem_of(store.directory)}, whose locks cannot be trusted between "
                    "machines: use it from one machine only, or PostgreSQL (MILESTONE_DATABASE_URL)")
     return {**store.describe(), "filesystem": filesystem_of(store.directory)}
+
+
+def _find_obstacles(store: Storage) -> list[str]:
+    """Why this caller cannot write, a line each: the folders it may not write, then what became of an attempt."""
+    folders = [folder for folder, _, _ in os.walk(store.directory)]
+    closed = [folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK, effective_ids=EFFECTIVE)]
+    if closed:
+        return [f"{closed[0]} is not writable: {how_to_write(closed[0])}"]
+    try:
+        store.try_writing()
+    except StorageMoved:
+        raise
+    except StorageError as error:
+        return [str(error)]
+    return []
 
 
 def _find_spoilt_times(store: Storage) -> list[str]:

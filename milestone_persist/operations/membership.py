@@ -1,7 +1,8 @@
 """Agents in sessions: finding them, renewing heartbeats, taking in those nobody registered."""
 from __future__ import annotations
 
-from ..errors import Refused
+from ..errors import MilestoneError, Refused
+from ..storage.interface import StorageMoved
 from ..times import format_time, shift_time
 from ..vocabulary import OPERATION_TYPES, nearest
 from .deliveries import gather_messages, return_messages, settle_messages, warn_of_unread
@@ -118,9 +119,25 @@ def _revive(store: Storage, agent: Row) -> Row:
 
 
 def renew_if_own(store: Storage, agent_id: str) -> None:
-    """Renew the heartbeat of an agent whose rows are looked at or changed, unless $AGENT_ID says that another does."""
-    if (store.environ.get("AGENT_ID") or agent_id) == agent_id:
+    """Renew the heartbeat of an agent whose rows are changed, unless $AGENT_ID says that another does that."""
+    if is_own(store, agent_id):
         renew_heartbeat(store, agent_id)
+
+
+def is_own(store: Storage, agent_id: str) -> bool:
+    """Whether it is the agent itself that acts, and no other that $AGENT_ID names."""
+    return (store.environ.get("AGENT_ID") or agent_id) == agent_id
+
+
+def note_alive(store: Storage, agent_id: str) -> None:
+    """Renew the heartbeat of an agent that only looks, where that can be done without waiting for others."""
+    try:
+        with store.hurry(), store.transaction("agent:" + agent_id):
+            renew_heartbeat(store, agent_id)
+    except StorageMoved:
+        raise
+    except MilestoneError:
+        pass
 
 
 def note_caller(store: Storage) -> None:
@@ -131,8 +148,7 @@ def note_caller(store: Storage) -> None:
     given = {"id": store.environ["AGENT_ID"]}
     for row in store.execute("SELECT last_heartbeat FROM agent_registry WHERE agent_id = :id", given):
         if row["last_heartbeat"] <= format_time(store.clock.time() - read_count(store, "heartbeat_interval")):
-            with store.transaction("agent:" + given["id"]):
-                renew_heartbeat(store, given["id"])
+            note_alive(store, given["id"])
 
 
 def admit_agent(store: Storage, agent_id: str) -> Row:

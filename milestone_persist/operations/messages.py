@@ -10,7 +10,15 @@ from ..vocabulary import MESSAGE_TYPES, check_word, nearest
 from .deliveries import PENDING as UNTAKEN
 from .deliveries import settle_messages
 from .events import record_event
-from .membership import ENDED_AGENT, admit_agent, find_agent, known_agents, renew_heartbeat, renew_if_own
+from .membership import (
+    ENDED_AGENT,
+    admit_agent,
+    find_agent,
+    is_own,
+    known_agents,
+    note_alive,
+    renew_if_own,
+)
 from .settings import is_strict, read_count
 
 TYPE_CHECKING = False
@@ -171,14 +179,14 @@ def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
             return True
         if store.clock.monotonic() - beat >= interval:
             beat = store.clock.monotonic()
-            with store.transaction("agent:" + agent_id):
-                renew_heartbeat(store, agent_id)
+            note_alive(store, agent_id)
     return False
 
 
 def _look(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
-    with store.transaction("agent:" + agent_id):
-        renew_if_own(store, agent_id)
+    if is_own(store, agent_id):
+        note_alive(store, agent_id)
+    with store.snapshot():
         return _read_payloads(store.execute(
             f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
             {"agent": agent_id, "limit": limit or 2_000_000_000}))

@@ -224,7 +224,8 @@ def list_records(store: Storage, status: str | None = None) -> list[Row]:
     """
     unindexed = []
     try:
-        index_records(store)
+        with store.hurry():
+            index_records(store)
     except StorageMoved:
         raise
     except StorageError:

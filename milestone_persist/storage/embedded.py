@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..errors import StorageError, UsageError, closed
+from ..errors import Busy, StorageError, UsageError, closed
 from ..tables import NUMBERED, TABLES
 from .directory import how_to_write
 from .interface import Clock, Storage
@@ -62,7 +62,12 @@ class EmbeddedStorage(Storage):
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
             self.rollback()
-            raise self.explain(error) from None
+            raise self.explain(error, "reading") from None
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long it waits for another process."""
+        return BUSY_SECONDS if self.patience is None else min(self.patience, BUSY_SECONDS)
 
     def rollback(self) -> None:
         try:
@@ -114,15 +119,15 @@ class EmbeddedStorage(Storage):
         if hasattr(self, "connection"):
             self.connection.close()
 
-    def explain(self, error: sqlite3.Error) -> Exception:
-        """The driver's error as one of ours, with the path and what to do."""
+    def explain(self, error: sqlite3.Error, doing: str = "writing") -> Exception:
+        """The driver's error as one of ours, with the path and what to do; `doing`: what another may be at."""
         text, path = str(error), self.path
         if text.startswith(UNDECODABLE):
             return StorageError(f"{path}: {self._name_undecodable() or text}")
         if isinstance(error, sqlite3.IntegrityError):
             return UsageError(f"refused by the database: {text}")
         if "locked" in text or "busy" in text:
-            return busy(path)
+            return busy(path, self.wait_seconds, doing)
         if "closed" in text:  # by another thread
             return closed()
         if "unable to open" in text or "readonly" in text:
@@ -145,9 +150,13 @@ class EmbeddedStorage(Storage):
             return ""
 
 
-def busy(path: str) -> StorageError:
-    """The error of having waited for another writer in vain."""
-    return StorageError(f"{path} is busy: another process has been writing for {BUSY_SECONDS:.0f} s; try again")
+def busy(path: str, seconds: float, doing: str = "writing") -> Busy:
+    """The error of having waited in vain for another process that is `writing` or `reading`."""
+    from .holders import find_holders
+
+    who = find_holders(path, doing)
+    return Busy(f"{path} is busy: another process{f' ({who})' if who else ''} has been {doing} for "
+                f"{seconds:.3g} s; try again")
 
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:

@@ -9,8 +9,8 @@ import fcntl
 import os
 import time
 
-from . import embedded
 from .directory import cannot_write, open_private
+from .embedded import busy
 
 
 class FileLock:
@@ -20,12 +20,13 @@ class FileLock:
         self.path = path
         self._descriptor: int | None = None
 
-    def acquire(self, exclusive: bool) -> None:
-        """Wait for the lock; StorageError when others keep it too long."""
-        until = time.monotonic() + embedded.BUSY_SECONDS
-        place = _wait(self.path + ".queue", fcntl.LOCK_EX, until)
+    def acquire(self, exclusive: bool, seconds: float) -> None:
+        """Wait for the lock; Busy when others keep it too long."""
+        until = time.monotonic() + seconds
+        place = _wait(self.path + ".queue", fcntl.LOCK_EX, until, seconds)
         try:
-            self._descriptor = _wait(self.path + ".lock", fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, until)
+            self._descriptor = _wait(self.path + ".lock", fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, until,
+                                     seconds)
         finally:
             _let_go(place)
 
@@ -44,13 +45,13 @@ def _let_go(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def _wait(path: str, kind: int, until: float) -> int:
+def _wait(path: str, kind: int, until: float, seconds: float) -> int:
     """The descriptor that holds the lock on a file."""
     descriptor = _open(path)
     try:
         while not _try(descriptor, kind):
             if time.monotonic() >= until:
-                raise embedded.busy(path)
+                raise busy(path, seconds)
             time.sleep(0.001 + time.monotonic_ns() % 1009 / 250_000)  # 1 to 5 ms, each time another
     except OSError as error:
         os.close(descriptor)

@@ -10,7 +10,7 @@ from ..tables import TABLES
 from .directory import create_directory
 from .embedded import SCHEMA_VERSION, EmbeddedStorage
 from .filelock import FileLock
-from .interface import Clock, StorageMoved, Transaction
+from .interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, damaged, place_of
 from .memory import Memory
@@ -61,7 +61,7 @@ class FileStorage(EmbeddedStorage):
 
     def _create(self) -> None:
         """Write the first head, and the settings as the schema has them."""
-        self._acquire(exclusive=True)
+        self._acquire(exclusive=True, seconds=self.wait_seconds)
         try:
             if not self._other and engine_in_use(self.directory) not in ("", self.engine):
                 raise StorageMoved(place_in_use(self.directory))
@@ -85,18 +85,60 @@ class FileStorage(EmbeddedStorage):
     def _enter(self, exclusive: bool) -> None:
         try:
             if not self.in_memory:
-                self._acquire(exclusive)
-                self._refresh()
+                self._reach(exclusive)
             self._inside = True
             self.run("BEGIN")
             self._memory.start(exclusive)
         except BaseException as error:
             raise self._give_up(error) from None
 
-    def _acquire(self, exclusive: bool) -> None:
+    def _reach(self, exclusive: bool) -> None:
+        """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
+        try:
+            self._acquire(exclusive, self.wait_seconds if exclusive else min(BRIEF_SECONDS, self.wait_seconds))
+        except StorageMoved:
+            raise
+        except StorageError:
+            if exclusive:
+                raise
+            if self._load_unlocked():
+                return
+            self._acquire(exclusive, self.wait_seconds)
+        self._refresh()
+
+    def _load_unlocked(self) -> bool:
+        """Load every row without the lock; False where others were writing meanwhile.
+
+        What is read is whole if head and journal are the same afterwards: a change has a journal before its first file
+        is in place, and another head after that.
+        """
+        for _ in range(3):
+            before = self._glance()
+            wrong: list[str] = []
+            self._files.look_for_journal()
+            self._head = None
+            self._refresh()
+            self._memory.load_all(wrong)
+            if not wrong and self._glance() == before:
+                return True
+        self._head = None
+        return False
+
+    def _glance(self) -> list[bytes]:
+        """Head and journal as they are now."""
+        found = []
+        for name in (HEAD, JOURNAL):
+            try:
+                with open(os.path.join(self.directory, name), "rb") as file:
+                    found.append(file.read())
+            except FileNotFoundError:
+                found.append(b"")
+        return found
+
+    def _acquire(self, exclusive: bool, seconds: float) -> None:
         """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
         try:
-            self._lock.acquire(exclusive)
+            self._lock.acquire(exclusive, seconds)
         except StorageError:
             if not os.path.isdir(self.directory):
                 self.refuse_moved(found=[])
@@ -195,7 +237,7 @@ class FileStorage(EmbeddedStorage):
         self._head = text
 
     def set_aside(self, place: str) -> None:
-        self._acquire(exclusive=True)  # nobody is just reading the files
+        self._acquire(exclusive=True, seconds=self.wait_seconds)  # nobody is just reading the files
         try:
             super().set_aside(place)
         finally:

@@ -23,6 +23,9 @@ WHOLE = "backup_rows"  # the setting of a backup, written last: how many rows of
 READ_MARK = f"SELECT value, description AS move FROM agent_coordination_config WHERE key = '{RETIRED}'"
 
 
+BRIEF_SECONDS = 0.25  # so long somebody waits who can do without
+
+
 class Clock:
     """The time and the passing of it; tests put their own in its place."""
 
@@ -55,6 +58,10 @@ class StorageMoved(StorageError):
         super().__init__(f"the data is being moved here from the {self.engine} backend in {self.directory}: "
                          "use it there, or migrate again there" if self.is_copy else
                          f"the data was moved to the {self.engine} backend in {self.directory}: use it there")
+
+
+class TakenBack(Exception):
+    """Ends a transaction that was only tried."""
 
 
 class Transaction:
@@ -92,6 +99,21 @@ class Transaction:
                     self.storage.rollback()
 
 
+class Brief:
+    """Scope in which nothing waits long for another process."""
+
+    __slots__ = ("storage", "before")
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage, self.before = storage, storage.patience
+
+    def __enter__(self) -> None:
+        self.storage.set_patience(BRIEF_SECONDS)
+
+    def __exit__(self, *exc: object) -> None:
+        self.storage.set_patience(self.before)
+
+
 class Storage:
     """Base of the backends. An operation uses `transaction`, `snapshot`, `execute`, `now`, `warn` and the attributes.
 
@@ -112,6 +134,7 @@ class Storage:
 
     FILES: tuple[str, ...] = ()
     engine = "hybrid"
+    patience: float | None = None  # how long it waits for another process; None: as long as is usual
     stopped = False  # set by another thread, which must not close it under this one: nothing further begins
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
@@ -129,6 +152,24 @@ class Storage:
     @property
     def backend(self) -> str:
         return "database" if self.engine == "postgresql" else self.engine
+
+    def hurry(self) -> Brief:
+        """Within it, what another process keeps from being done fails soon."""
+        return Brief(self)
+
+    def set_patience(self, seconds: float | None) -> None:
+        """How long to wait for another process from now on; None: as long as is usual."""
+        self.patience = seconds
+
+    def try_writing(self) -> None:
+        """StorageError where nothing can be written, and why; leaves no trace."""
+        try:
+            with self.transaction("config"):
+                self.execute("INSERT INTO agent_coordination_config (key, value, updated_at) "
+                             "VALUES ('doctor', '', :now)", {"now": self.now()})
+                raise TakenBack
+        except TakenBack:
+            pass
 
     def now(self) -> str:
         """The present, as stored times are written."""

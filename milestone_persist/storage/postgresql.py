@@ -1,7 +1,7 @@
 """The portable SQL on a PostgreSQL database, which several machines may share; reached through psql."""
 from __future__ import annotations
 
-from ..errors import MilestoneError, StorageError, UsageError
+from ..errors import Busy, MilestoneError, StorageError, UsageError
 from ..tables import NUMBERED
 from .directory import create_directory
 from .interface import READ_MARK, Clock, Storage, Transaction
@@ -61,6 +61,15 @@ class PostgresqlStorage(Storage):
         except BaseException:
             psql.stop()
             raise
+
+    def set_patience(self, seconds: float | None) -> None:
+        super().set_patience(seconds)
+        if not self._in_transaction:
+            self._ask(f"SET lock_timeout = '{1000 * self._wait_seconds:.0f}ms';", repeatable=True)
+
+    @property
+    def _wait_seconds(self) -> float:
+        return BUSY_SECONDS if self.patience is None else self.patience
 
     def transaction(self, lock: str = "") -> Transaction:
         return Transaction(self, lambda: self._begin_write(lock))
@@ -226,7 +235,7 @@ class PostgresqlStorage(Storage):
         if state == "54000":
             return UsageError(f"refused by the database: an id or key is longer than PostgreSQL can index ({text})")
         if state in ("55P03", "57014", "40001", "40P01"):
-            return StorageError(f"{place} is busy: another process has been writing for {BUSY_SECONDS} s; try again")
+            return Busy(f"{place} is busy: another process has been writing for {self._wait_seconds:g} s; try again")
         if state == "42501":
             return StorageError(f"{place}: {text}; GRANT it to this user, CREATE on the database for the first use")
         if state[:2] == "53":

@@ -36,6 +36,15 @@ class SqliteStorage(EmbeddedStorage):
         self._synchronous = FLUSHED["full"]
         self.connect(":memory:" if self.in_memory else self.path)
 
+    def set_patience(self, seconds: float | None) -> None:
+        super().set_patience(seconds)
+        self.run(f"PRAGMA busy_timeout = {1000 * self.wait_seconds:.0f}")
+
+    def try_writing(self) -> None:
+        super().try_writing()
+        with Transaction(self, lambda: self._begin("BEGIN EXCLUSIVE", "reading")):
+            pass
+
     def transaction(self, lock: str = "") -> Transaction:
         return Transaction(self, self._begin_write)
 
@@ -63,8 +72,11 @@ class SqliteStorage(EmbeddedStorage):
         rows = self.run("SELECT value FROM agent_coordination_config WHERE key = 'synchronous'")
         return FLUSHED.get(rows[0]["value"].strip().lower() if rows else "full", FLUSHED["full"])
 
-    def _begin(self, sql: str) -> None:
-        self.run(sql)
+    def _begin(self, sql: str, doing: str = "writing") -> None:
+        try:
+            self.connection.execute(sql)
+        except sqlite3.Error as error:
+            raise self.explain(error, doing) from None
 
     def execute(self, sql: str, params: Params = {}) -> list[Row]:
         rows = super().execute(sql, params)
