@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-COMMAND = "python3 -m milestone_persist install"
+COMMAND = "milestone_persist install"
 SHARED = ".claude/shared/milestone"  # here is the manifest, too
 # Scripts in .claude/agents/ look in ../../skills. Those under templates/ are for projects that have such a folder.
 _COMMANDS = "commands/milestone/_shared"

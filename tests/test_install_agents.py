@@ -171,7 +171,7 @@ def test_the_commands_in_the_section_work(milestone, tmp_path, need):
     for folder, text in ((tmp_path, command), (tmp_path / "src" / "deep", command.replace(".claude", "../../.claude"))):
         done = subprocess.run([need("dash"), "-c", f"set -e\n{text}"], cwd=folder, env={"PATH": os.environ["PATH"]},
                               capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, "warning" in done.stderr) == (0, False), done.stderr
         assert done.stdout.startswith("registered executor-ms-123-1 ") and done.stdout.endswith("[]\n")
 
 
