@@ -19,8 +19,10 @@ _HOOK = ('if [ -n "$CLAUDE_ENV_FILE" ]; then . "@TOP@/.claude/shared/milestone/s
          'milestone_persist init sh --env-file "$CLAUDE_ENV_FILE"; fi')
 
 # What no agent should do unasked: change settings (one of them is a command to run), move or replace everything,
-# write files where it likes.
-_ASKED_FIRST = ("set_storage_config", "migrate_storage_backend")
+# write files where it likes, delete, end the work of others, leave a process running.
+_ASKED_FIRST = ("set_storage_config", "migrate_storage_backend", "import_tmp_files", "delete_agent_state",
+                "delete_milestone_record", "abandon_session", "cleanup_stale_coordination", "cleanup_failed_sessions",
+                "start_session_monitor", "stop_session_monitor")
 _ASKED_FIRST_GROUPS = ("Backup",)
 _ALLOWED, _HOOKED = ("permissions", "allow"), ("hooks", "SessionStart")
 
@@ -51,9 +53,13 @@ def put_in(text: str | None, recorded: Row, file: str) -> tuple[str, Row]:
 
 def make_hook(file: str) -> str:
     """The command for the settings in `file`: those of a project, or of the user for all projects."""
-    top, home = os.path.dirname(os.path.dirname(os.path.abspath(file))), os.path.expanduser("~")
-    is_home = os.path.realpath(top) == os.path.realpath(home)
-    return _HOOK.replace("@TOP@", "$HOME" if is_home else "$CLAUDE_PROJECT_DIR")
+    top = os.path.dirname(os.path.dirname(os.path.abspath(file)))
+    return _HOOK.replace("@TOP@", "$HOME" if is_home(top) else "$CLAUDE_PROJECT_DIR")
+
+
+def is_home(folder: str) -> bool:
+    """Whether a folder is the home directory of the user."""
+    return os.path.realpath(folder) == os.path.realpath(os.path.expanduser("~"))
 
 
 def take_out(text: str, recorded: Row, file: str) -> str | None:

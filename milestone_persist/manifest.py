@@ -39,7 +39,7 @@ class Manifest:
     def dump(self) -> bytes:
         import json
 
-        data = {"made by": "python3 -m milestone_persist install; uninstall needs it", **vars(self)}
+        data = {"made by": "milestone_persist install; uninstall needs it", **vars(self)}
         return (json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
     @classmethod

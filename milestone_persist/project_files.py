@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from .adapter import make_adapter, make_executable
+from .agent_settings import is_home
 from .location import is_top
 from .manifest import Item
 from .markdown_adapter import make_markdown_adapter, make_recovery_document
@@ -14,12 +15,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-COMMAND = "python3 -m milestone_persist install"
+COMMAND = "milestone_persist install"
 SHARED = ".claude/shared/milestone"  # here is the manifest, too
 # Scripts in .claude/agents/ look in ../../skills. Those under templates/ are for projects that have such a folder.
-_PLACES = (".claude/skills/milestone/_shared", ".claude/commands/milestone/_shared", SHARED, "skills/milestone/_shared")
-_TEMPLATE_PLACES = ("templates/skills/milestone/_shared", "templates/commands/milestone/_shared",
-                    "templates/shared/milestone")
+_COMMANDS = "commands/milestone/_shared"
+_SKILLS = "skills/milestone/_shared"
+_PLACES = (f".claude/{_SKILLS}", f".claude/{_COMMANDS}", SHARED, _SKILLS)
+_TEMPLATE_PLACES = (f"templates/{_SKILLS}", f"templates/{_COMMANDS}", "templates/shared/milestone")
+_UNREAD = ("_shared", "node_modules", "__pycache__")  # folders in which nobody keeps prompts
 # Where Claude Code looks for what lies in the folder agents/ here.
 PROMPTS = {".claude/skills/milestone/SKILL.md": "SKILL.md",
            **{f".claude/agents/milestone-{part}.md": f"milestone-{part}.md"
@@ -47,9 +50,36 @@ def _repository_of(folder: str) -> str:
 def project_files(root: str) -> dict[str, Item]:
     """The files of a project, by their paths in it."""
     places = _PLACES + (_TEMPLATE_PLACES if os.path.isdir(os.path.join(root, "templates")) else ())
+    if is_home(root) and not os.path.isdir(os.path.join(root, "skills")):
+        places = tuple(place for place in places if place != _SKILLS)
     real = {os.path.realpath(os.path.join(root, place)): place for place in reversed(places)}  # one may link to another
     return {f"{place}/{name}": Item(text.encode()) for place in places if place in real.values()
-            for name, text in _sourced_files(root, place)}
+            for name, text in _sourced_files(root, place) if not _is_taken_for_a_command(root, place, name)}
+
+
+def _is_taken_for_a_command(root: str, place: str, name: str) -> bool:
+    """Whether a file would only be one more command to Claude Code: one in Markdown that nothing here sources."""
+    return place == f".claude/{_COMMANDS}" and name.endswith(".md") and not _is_named(root, f"{_COMMANDS}/{name}")
+
+
+def _is_named(root: str, path: str) -> bool:
+    """Whether a prompt or a script of the project names this path; in a home directory, one of Claude Code's own."""
+    for folder, folders, files in os.walk(os.path.join(root, ".claude") if is_home(root) else root):
+        folders[:] = [name for name in folders if name == ".claude" or name not in _UNREAD and name[:1] != "."]
+        for file in files:
+            if file.endswith((".md", ".sh")) and path.encode() in _read(os.path.join(folder, file)):
+                return True
+    return False
+
+
+def _read(path: str) -> bytes:
+    try:
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                return file.read()
+    except OSError:  # what we may not read is no prompt of ours
+        pass
+    return b""
 
 
 def _sourced_files(root: str, place: str) -> Iterator[tuple[str, str]]:

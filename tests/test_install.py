@@ -22,6 +22,7 @@ PLACES = [".claude/skills/milestone/_shared", ".claude/commands/milestone/_share
 TEMPLATES = ["templates/skills/milestone/_shared", "templates/commands/milestone/_shared",
              "templates/shared/milestone"]
 NAMES = ["storage-adapter.md", "storage-adapter.sh", "milestone-recovery.md"]
+COMMANDS = [f"{PLACES[1]}/{name}" for name in NAMES if name.endswith(".md")]  # only where the project names them
 ADAPTER = f"{PLACES[0]}/storage-adapter.md"
 USE = "\nsave_agent_state a k 'it''s'\nload_agent_state a k"
 
@@ -102,9 +103,25 @@ def test_install_puts_the_files_into_their_places(milestone, project):
     done = milestone("install")
     assert (done.status, done.err) == (0, "")
     made = {path for path, (_, content, _) in tree(project).items() if content is not None} - {"src/main.c"}
-    assert made == {f"{place}/{name}" for place in PLACES + TEMPLATES for name in NAMES} | {
+    assert made == {f"{place}/{name}" for place in PLACES + TEMPLATES for name in NAMES} - {*COMMANDS} | {
         f"{PLACES[2]}/installed.json"}
     assert str(PROGRAM) in done.out and "in clones elsewhere, run install again" in done.out
+
+
+def test_what_would_be_a_command_of_its_own_is_there_only_if_it_is_sourced(milestone, project):
+    """Claude Code lists every Markdown file below .claude/commands as a skill."""
+    prompt = project / ".claude" / "commands" / "plan.md"
+    prompt.parent.mkdir(parents=True)
+    for named in ([], COMMANDS[:1], COMMANDS, []):
+        prompt.write_text("# Plan\n\n" + "".join(f"    . {path}\n" for path in named))
+        assert milestone("install").status == 0
+        assert [path for path in COMMANDS if (project / path).exists()] == named
+    assert (project / PLACES[1] / "storage-adapter.sh").exists()
+
+
+def test_the_home_of_a_user_gets_no_folder_of_its_own_for_skills(milestone, project):
+    assert milestone("install", HOME=str(project)).status == 0
+    assert not (project / "skills").exists() and (project / ADAPTER).exists()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -131,7 +148,8 @@ def test_a_vendored_program_is_found_from_a_moved_clone(milestone, shell, projec
     clone = project.rename(tmp_path / "another clone")
     (tmp_path / "link").symlink_to(clone)
     for sh, place in [*((sh, PLACES[0]) for sh in SHELLS), *(("dash", place) for place in PLACES[1:])]:
-        done = shell(sh, f"set -eu\n. ./{place}/storage-adapter.md{USE}", cwd=tmp_path / "link", HOME=None)
+        name = "storage-adapter.sh" if place == PLACES[1] else "storage-adapter.md"
+        done = shell(sh, f"set -eu\n. ./{place}/{name}{USE}", cwd=tmp_path / "link", HOME=None)
         assert (done.status, done.out, done.err) == (0, "its", ""), f"{sh}: {done}"
 
 

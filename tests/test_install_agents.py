@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -58,7 +59,8 @@ def test_settings_are_merged_and_come_back_byte_for_byte(milestone, settings, fo
     merged = json.loads(settings.read_text(encoding="utf-8"))
     assert agent_settings.make_hook(str(settings)) in str(merged["hooks"]["SessionStart"][-1]["hooks"][0]["command"])
     assert merged["permissions"]["allow"].count("Bash(register_agent:*)") == 1
-    assert "Bash(set_storage_config:*)" not in merged["permissions"]["allow"]
+    assert not [rule for rule in merged["permissions"]["allow"] if re.match(
+        r"Bash\((set_|migrate_|import_|delete_|cleanup_|abandon_|restore_coord|start_|stop_)", rule)]
     old = json.loads(FORMS[form] or "{}")
     assert {key: merged[key] for key in old if key not in ("hooks", "permissions")} == {
         key: value for key, value in old.items() if key not in ("hooks", "permissions")}
@@ -169,7 +171,7 @@ def test_the_commands_in_the_section_work(milestone, tmp_path, need):
     for folder, text in ((tmp_path, command), (tmp_path / "src" / "deep", command.replace(".claude", "../../.claude"))):
         done = subprocess.run([need("dash"), "-c", f"set -e\n{text}"], cwd=folder, env={"PATH": os.environ["PATH"]},
                               capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, "warning" in done.stderr) == (0, False), done.stderr
         assert done.stdout.startswith("registered executor-ms-123-1 ") and done.stdout.endswith("[]\n")
 
 
