@@ -174,6 +174,20 @@ def test_looking_goes_on_where_nothing_can_be_written(closed, what):
         assert (done.status, done.err) == (0, ""), (words, done)
 
 
+@SQLITE
+def test_so_it_does_with_write_ahead_logging(closed, cli):
+    assert closed("", ["doctor"]).status == 0
+    database = sqlite3.connect(closed.place / "coordination.db")
+    assert database.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    database.close()
+    for words in LOOKS:
+        done = closed("all", words, AGENT_ID="a")
+        assert (done.status, done.err) == (0, ""), (words, done)
+    done = closed("all", ["save_agent_state", "a", "k", "w"])
+    assert done.status == 3
+    assert_sandbox_is_named(done, closed.place)
+
+
 @LOCAL
 @pytest.mark.parametrize("what", ["all", "the directory", "logs"])
 def test_doctor_says_what_cannot_be_written(closed, what, cli):

@@ -37,7 +37,7 @@ class EmbeddedStorage(Storage):
         """Open `database` (a path or `:memory:`) with the present schema."""
         try:
             self.connection = sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None,
-                                              check_same_thread=False)
+                                              check_same_thread=False, uri=True)
             try:
                 self._prepare(database)
             except BaseException:

@@ -4,7 +4,8 @@ from __future__ import annotations
 import os
 import sqlite3
 
-from .directory import cannot_write, create_directory
+from ..errors import StorageError
+from .directory import can_write, cannot_write, create_directory
 from .embedded import SCHEMA_VERSION, EmbeddedStorage
 from .interface import READ_MARK, Clock, Transaction
 
@@ -32,6 +33,16 @@ class SqliteStorage(EmbeddedStorage):
             _create_file(self.path)
         self._synchronous_known = False
         self.connect(":memory:" if self.in_memory else self.path)
+
+    def connect(self, database: str) -> None:
+        """Open the database; where WAL needs files beside it that cannot be made, as it is: nobody is writing then."""
+        try:
+            super().connect(database)
+        except StorageError:
+            if self.in_memory or os.path.exists(self.path + "-wal") or can_write(self.directory):
+                raise
+            name = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+            super().connect(f"file:{name}?immutable=1")
 
     def set_patience(self, seconds: float | None) -> None:
         super().set_patience(seconds)
