@@ -23,7 +23,7 @@ READ_MARK = f"SELECT value, description AS move FROM agent_coordination_config W
 
 
 BRIEF_SECONDS = 0.25  # so long somebody waits who can do without
-LOOK_SECONDS = 5.0  # and so long who only looks, where even that must wait
+LOOK_SECONDS = 10.0  # and so long who only looks, where even that must wait
 
 
 class Clock:
@@ -108,10 +108,12 @@ class Brief:
         self.storage, self.before, self.seconds = storage, storage.patience, seconds
 
     def __enter__(self) -> None:
-        self.storage.set_patience(self.seconds)
+        if self.seconds != self.before:
+            self.storage.set_patience(self.seconds)
 
     def __exit__(self, *exc: object) -> None:
-        self.storage.set_patience(self.before)
+        if self.seconds != self.before:
+            self.storage.set_patience(self.before)
 
 
 class Storage:

@@ -7,7 +7,7 @@ import sqlite3
 from ..errors import StorageError
 from .directory import can_write, cannot_write, create_directory
 from .embedded import SCHEMA_VERSION, EmbeddedStorage
-from .interface import READ_MARK, Clock, Transaction
+from .interface import LOOK_SECONDS, READ_MARK, Clock, Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ class SqliteStorage(EmbeddedStorage):
             create_directory(directory)
             _create_file(self.path)
         self._synchronous_known = False
+        self.patience = None if create else LOOK_SECONDS
         self.connect(":memory:" if self.in_memory else self.path)
+        if not create:
+            self.set_patience(None)
 
     def connect(self, database: str) -> None:
         """Open the database; where WAL needs files beside it that cannot be made, as it is: nobody is writing then."""
