@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .errors import MilestoneError
-from .storage.interface import StorageMoved
+from .storage.interface import LOOK_SECONDS, StorageMoved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +23,13 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     opened: gives the open storage
     release: closes it, so that `opened` opens anew what is in use
     """
+    patience = None if op.makes_store(args, options) or op.existing else LOOK_SECONDS
+
     def run(store: Storage) -> tuple[Storage, Any]:
         if op.opens and op.group != UNNOTICED and store.environ.get("AGENT_ID"):
             _note_caller(store)
-        return store, op.run(store, args, options)
+        with store.hurry(patience):
+            return store, op.run(store, args, options)
 
     store, data = follow_moves(run, opened, release)
     if store.milestones_added:

@@ -10,13 +10,15 @@ import sys
 import pytest
 from test_location import NOBODY, assert_sandbox_is_named, ordinary_user, public  # noqa: F401
 
-from milestone_persist.storage import embedded, postgresql
+from milestone_persist.storage import embedded, postgresql, sqlite
 
 LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
 SQLITE = pytest.mark.parametrize("backend", ["hybrid", "database"], indirect=True)
 HOLD = {
     "a writer": "sqlite3.connect(place + '/coordination.db', isolation_level=None).execute('BEGIN IMMEDIATE')",
     "a reader": "sqlite3.connect(place + '/coordination.db').execute('SELECT * FROM events')",
+    "one that keeps even looks out": "sqlite3.connect(place + '/coordination.db', isolation_level=None)"
+                                     ".execute('BEGIN EXCLUSIVE')",
     "files": "fcntl.flock(os.open(place + '/file-store.lock', os.O_RDWR), fcntl.LOCK_EX)",
     "a queue": "fcntl.flock(os.open(place + '/file-store.queue', os.O_RDWR), fcntl.LOCK_EX)",
 }
@@ -124,6 +126,17 @@ def test_the_error_names_a_reader_and_a_writer(cli, held, directory):
     assert cli("load_agent_state", "a", "k").text == "v"
 
 
+@SQLITE
+@pytest.mark.parametrize("words", [["get_agent_messages", "a"], ["doctor"], ["where"]])
+def test_a_look_that_is_kept_out_is_told_by_whom(words, cli, held, monkeypatch):
+    monkeypatch.setattr(sqlite, "LOOK_SECONDS", 0.0)
+    pid = held("one that keeps even looks out")
+    monkeypatch.setattr(embedded, "BUSY_SECONDS", 3600.0)
+    done = cli(*words)
+    assert (done.status, done.text, done.err.count("\n")) == (3, "", 1)
+    assert "has been writing for 0 s" in done.err and who(pid) in done.err
+
+
 @LOCAL
 def test_doctor_says_who_keeps_others_from_writing(cli, held, backend, directory):
     assert cli("doctor").status == 0
@@ -172,6 +185,20 @@ def test_looking_goes_on_where_nothing_can_be_written(closed, what):
     for words in LOOKS:
         done = closed(what, words, AGENT_ID="a")
         assert (done.status, done.err) == (0, ""), (words, done)
+
+
+@SQLITE
+def test_so_it_does_with_write_ahead_logging(closed, cli):
+    assert closed("", ["doctor"]).status == 0
+    database = sqlite3.connect(closed.place / "coordination.db")
+    assert database.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    database.close()
+    for words in LOOKS:
+        done = closed("all", words, AGENT_ID="a")
+        assert (done.status, done.err) == (0, ""), (words, done)
+    done = closed("all", ["save_agent_state", "a", "k", "w"])
+    assert done.status == 3
+    assert_sandbox_is_named(done, closed.place)
 
 
 @LOCAL

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from milestone_persist import open_store
+from milestone_persist import StorageError, open_store
 from milestone_persist.registry import all_operations
 
 SAMPLES = {"status": "all", "message_id": "1", "percent": "5", "file": "x.db", "text": "title: x", "payload": "{}",
@@ -59,7 +59,7 @@ def test_taking_makes_one_and_looking_none(words, unmade, cli, directory):
     assert directory.exists()
 
 
-@pytest.mark.parametrize("words", [["save-agent-state", "", "k", "v"], ["send-agent-message", "a\nb", "c", "x-t", "{}"],
+@pytest.mark.parametrize("words", [["save-agent-state", "", "k", "v"],
                                    ["acquire-milestone-lock", "m", "--ttl", "9" * 30]])
 def test_bad_usage_makes_none(words, unmade, cli, directory):
     assert cli(*words).status == 2
@@ -120,6 +120,23 @@ def test_waiting_ends_when_the_store_is_removed_and_makes_none(take, cli, clock,
     done = cli("get-agent-messages", "a", *take, "--wait", "60")
     assert (done.status, done.text, done.err.count("\n")) == (3, "", 1)
     assert f"{directory} was removed meanwhile" in done.err
+    assert not directory.exists()
+
+
+def test_so_does_waiting_for_a_lock(cli, clock, directory):
+    assert cli("acquire-milestone-lock", "m", "--owner", "a").status == 0
+    clock.during_sleep = lambda: shutil.rmtree(directory)
+    done = cli("acquire-milestone-lock", "m", "--owner", "b", "--wait", "60")
+    assert (done.status, done.text) == (3, "")
+    assert f"{directory} was removed meanwhile" in done.err
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize("take", [False, True])
+def test_so_does_waiting_in_python(take, store, clock, directory):
+    clock.during_sleep = lambda: shutil.rmtree(directory)
+    with pytest.raises(StorageError, match="was removed meanwhile"):
+        store.get_agent_messages("a", take, wait=60)
     assert not directory.exists()
 
 

@@ -125,7 +125,7 @@ def _is_empty(store: Storage) -> bool:
     return not any(n for table, n in there.items() if table not in ("agent_coordination_config", "events"))
 
 
-@operation(text="exported", creates=False)
+@operation(text="exported", existing=True)
 def export_coordination(store: Storage, file: str | None = None) -> Row:
     """Write everything as JSON lines, the same from every backend.
 

@@ -6,7 +6,7 @@ import os
 from ..errors import Refused, StorageError
 from ..location import find_data_directory
 from ..registry import operation
-from ..storage.directory import how_to_write
+from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
 from ..storage.interface import StorageMoved
 from ..tables import read_columns
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Looking"
-EFFECTIVE = os.access in os.supports_effective_ids
 TIMES = frozenset("created_at updated_at archived_at acquired_at expires_at last_activity completed_at spawn_time "
                   "last_heartbeat completion_time delivered_at processed_at acknowledged_at dead_lettered_at "
                   "retention_until timestamp".split())
@@ -89,8 +88,7 @@ def doctor(store: Storage) -> Row:
 
 def _find_obstacles(store: Storage) -> list[str]:
     """Why this caller cannot write, a line each: the folders it may not write, then what became of an attempt."""
-    folders = [folder for folder, _, _ in os.walk(store.directory)]
-    closed = [folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK, effective_ids=EFFECTIVE)]
+    closed = [folder for folder, _, _ in os.walk(store.directory) if not can_write(folder)]
     if closed:
         return [f"{closed[0]} is not writable: {how_to_write(closed[0])}"]
     try:

@@ -135,6 +135,11 @@ def cannot_write(path: str, error: OSError, advice: str = "") -> StorageError:
     return StorageError(f"cannot write {path} ({error.strerror}): {advice or how_to_write(path)}")
 
 
+def can_write(folder: str) -> bool:
+    """Whether files can be made and removed in a folder."""
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def how_to_write(path: str) -> str:
     """What to do where the system refuses: never to name another directory, which would make a second store."""
     return (f"make {_find_root(path)} writable; in a sandbox, allow that path (Codex: "

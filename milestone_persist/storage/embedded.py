@@ -36,8 +36,8 @@ class EmbeddedStorage(Storage):
     def connect(self, database: str) -> None:
         """Open `database` (a path or `:memory:`) with the present schema."""
         try:
-            self.connection = sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None,
-                                              check_same_thread=False)
+            self.connection = sqlite3.connect(database, timeout=self.wait_seconds, isolation_level=None,
+                                              check_same_thread=False, uri=True)
             try:
                 self._prepare(database)
             except BaseException:
@@ -55,6 +55,7 @@ class EmbeddedStorage(Storage):
         if self.connection.execute("PRAGMA user_version").fetchone()["user_version"] != SCHEMA_VERSION:
             from .migrations import bring_up_to_date
 
+            self.connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")  # who is first may need long
             bring_up_to_date(self.connection, database, SCHEMA_VERSION)
 
     def commit(self) -> None:

@@ -24,6 +24,7 @@ READ_MARK = f"SELECT value, description AS move FROM agent_coordination_config W
 
 
 BRIEF_SECONDS = 0.25  # so long somebody waits who can do without
+LOOK_SECONDS = 10.0  # and so long who only looks, where even that must wait
 
 
 class Clock:
@@ -102,16 +103,18 @@ class Transaction:
 class Brief:
     """Scope in which nothing waits long for another process."""
 
-    __slots__ = ("storage", "before")
+    __slots__ = ("storage", "before", "seconds")
 
-    def __init__(self, storage: Storage) -> None:
-        self.storage, self.before = storage, storage.patience
+    def __init__(self, storage: Storage, seconds: float | None) -> None:
+        self.storage, self.before, self.seconds = storage, storage.patience, seconds
 
     def __enter__(self) -> None:
-        self.storage.set_patience(BRIEF_SECONDS)
+        if self.seconds != self.before:
+            self.storage.set_patience(self.seconds)
 
     def __exit__(self, *exc: object) -> None:
-        self.storage.set_patience(self.before)
+        if self.seconds != self.before:
+            self.storage.set_patience(self.before)
 
 
 class Storage:
@@ -153,9 +156,9 @@ class Storage:
     def backend(self) -> str:
         return "database" if self.engine == "postgresql" else self.engine
 
-    def hurry(self) -> Brief:
-        """Within it, what another process keeps from being done fails soon."""
-        return Brief(self)
+    def hurry(self, seconds: float | None = BRIEF_SECONDS) -> Brief:
+        """Within it, what another process keeps from being done fails so soon; None: when it usually does."""
+        return Brief(self, seconds)
 
     def set_patience(self, seconds: float | None) -> None:
         """How long to wait for another process from now on; None: as long as is usual."""

@@ -62,11 +62,6 @@ class PostgresqlStorage(Storage):
             psql.stop()
             raise
 
-    def set_patience(self, seconds: float | None) -> None:
-        super().set_patience(seconds)
-        if not self._in_transaction:
-            self._ask(f"SET lock_timeout = '{1000 * self._wait_seconds:.0f}ms';", repeatable=True)
-
     @property
     def _wait_seconds(self) -> float:
         return BUSY_SECONDS if self.patience is None else self.patience
@@ -79,7 +74,8 @@ class PostgresqlStorage(Storage):
 
     def _begin_write(self, lock: str) -> None:
         locks = [self._lock("", "_shared"), self._lock(lock)] if lock.startswith(_NARROW) else [self._lock("")]
-        self._begin("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE\\; "
+        wait = "" if self.patience is None else f"SET LOCAL lock_timeout = '{1000 * self.patience:.0f}ms'\\; "
+        self._begin("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE\\; " + wait
                     + "\\; ".join("SELECT " + each for each in locks) + ";")
 
     def _lock(self, key: str, mode: str = "") -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 import os
 import sqlite3
 
-from .directory import cannot_write, create_directory
+from ..errors import StorageError
+from .directory import can_write, cannot_write, create_directory
 from .embedded import SCHEMA_VERSION, EmbeddedStorage
-from .interface import READ_MARK, Clock, Transaction
+from .interface import LOOK_SECONDS, READ_MARK, Clock, Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,20 @@ class SqliteStorage(EmbeddedStorage):
             create_directory(directory)
             _create_file(self.path)
         self._synchronous = FLUSHED["full"]
+        self.patience = None if create else LOOK_SECONDS
         self.connect(":memory:" if self.in_memory else self.path)
+        if not create:
+            self.set_patience(None)
+
+    def connect(self, database: str) -> None:
+        """Open the database; where WAL needs files beside it that cannot be made, as it is: nobody is writing then."""
+        try:
+            super().connect(database)
+        except StorageError:
+            if self.in_memory or os.path.exists(self.path + "-wal") or can_write(self.directory):
+                raise
+            name = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+            super().connect(f"file:{name}?immutable=1")
 
     def set_patience(self, seconds: float | None) -> None:
         super().set_patience(seconds)
