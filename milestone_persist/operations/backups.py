@@ -5,7 +5,7 @@ import os
 
 from ..errors import MilestoneError, Refused, StorageError, UsageError
 from ..registry import operation
-from ..storage.directory import sync_directory
+from ..storage.directory import open_found, sync_directory
 from ..storage.interface import StorageMoved
 from ..tables import APPLICATION_ID
 from .events import record_event
@@ -79,9 +79,11 @@ def restore_coordination(store: Storage, file: str) -> Row:
 
 
 def _open_backup(store: Storage, file: str) -> Storage:
-    path = os.path.abspath(file)
+    path = os.path.realpath(file)
+    if store.holds(path):
+        raise UsageError(f"{file!r} is a file of the store itself: give a file that backup_coordination wrote")
     try:
-        with open(path, "rb") as start:
+        with open_found(path) as start:
             head = start.read(72)
     except OSError as error:
         raise Refused(f"cannot read the backup {file!r} ({error.strerror})") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..errors import Refused, StorageError, UsageError
-from ..storage.directory import cannot_write, create_directory, make_folder, sync_directory
+from ..storage.directory import cannot_write, create_directory, make_folder, open_found, sync_directory
 from ..storage.interface import RETIRED
 from ..tables import NUMBERED, TABLES, read_columns
 from ..values import check_text, dump_json, parse_json
@@ -66,9 +66,11 @@ def export_lines(store: Storage) -> Iterator[str]:
 def read_export(file: str) -> tuple[dict[str, list[Row]], dict[str, int]]:
     """The rows of an export by table, and the last numbers; UsageError names the line that is none of an export."""
     rows: dict[str, list[Row]] = {table: [] for table in TABLES}
+    import io
+
     columns, number, end = read_columns(), 0, None
     try:
-        with open(file, encoding="utf-8", newline="\n") as lines:
+        with io.TextIOWrapper(open_found(os.path.realpath(file)), "utf-8", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
                 item = parse_json(line)
                 if number == 1 and item == HEAD:

@@ -5,6 +5,7 @@ import sqlite3
 
 from ..errors import StorageError, UsageError, closed
 from ..tables import NUMBERED, TABLES
+from .directory import forget_database, note_database
 from .interface import Clock, Storage
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ class EmbeddedStorage(Storage):
     """Base of the storages on SQLite; `path` is what errors name."""
 
     connection: sqlite3.Connection
+    _noted = ""
 
     def __init__(self, directory: str, path: str, clock: Clock, environ: Mapping[str, str]) -> None:
         super().__init__(directory, clock, environ)
@@ -34,16 +36,16 @@ class EmbeddedStorage(Storage):
 
     def connect(self, database: str) -> None:
         """Open `database` (a path or `:memory:`) with the present schema."""
+        self._noted = note_database(database) if database != ":memory:" else ""
         try:
             self.connection = sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None,
                                               check_same_thread=False)
-            try:
-                self._prepare(database)
-            except BaseException:
-                self.connection.close()
-                raise
-        except sqlite3.Error as error:
-            raise self.explain(error) from None
+            self._prepare(database)
+        except BaseException as error:
+            EmbeddedStorage.close(self)
+            if isinstance(error, sqlite3.Error):
+                raise self.explain(error) from None
+            raise
 
     def _prepare(self, database: str) -> None:
         self.connection.row_factory = _as_dict
@@ -111,6 +113,12 @@ class EmbeddedStorage(Storage):
     def close(self) -> None:
         if hasattr(self, "connection"):
             self.connection.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        noted, self._noted = self._noted, ""
+        if noted:
+            forget_database(noted)
 
     def explain(self, error: sqlite3.Error) -> Exception:
         """The driver's error as one of ours, with the path and what to do."""
