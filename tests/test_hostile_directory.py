@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 
 import pytest
 from conftest import FakeClock
@@ -58,7 +59,7 @@ def test_a_journal_is_carried_out_inside_only(directory, outside, environ, link,
     (directory / link).parent.mkdir(parents=True)
     (directory / link).symlink_to(outside.parent)
     (directory / JOURNAL).write_text(json.dumps({name: "theirs"}))
-    with pytest.raises(StorageError, match="cannot be read"), \
+    with pytest.raises(StorageError, match="cannot be read|leads out of"), \
             open_store(directory, clock=FakeClock(), environ=environ) as store:
         store.save_agent_state("a", "k", "v")
 
@@ -181,3 +182,83 @@ def test_a_record_whose_writer_was_killed_is_read(store, directory):
     store.create_milestone_record("ms-1", "title: x\n")
     os.link(directory / "active" / "ms-1.yaml", directory / "active" / "ms-1.yaml.0123456789ab.part")
     assert store.read_milestone_record("ms-1") == "title: x\n"
+
+
+PLACES = ["active", "completed", "logs", "config", "backups", "reports", "agent-registry", "agent-messages",
+          "agent-messages/acknowledged", "coordination.db", "coordination.db-wal", "coordination.db-journal",
+          "file-store.json", "file-store.lock", "session-monitor.lock", ".gitignore"]
+CALLS = [["register-agent", "a", "validation", "m", "s"], ["list-milestones"], ["doctor"], ["where"],
+         ["backup-coordination"], ["initialize-storage-system"], ["start-session-monitor", "--once"],
+         ["get-session-monitor-status"], ["stop-session-monitor"], ["export-coordination"],
+         ["create-milestone-record", "x", "title: x"]]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("name", PLACES)
+@RECORDS
+def test_nothing_in_it_leads_out(cli, directory, outside, name, is_there):
+    path = directory / name
+    path.parent.mkdir(parents=True)
+    path.symlink_to((outside if "." in name else outside.parent) if is_there else outside.parent / "new")
+    for words in CALLS:
+        done = cli(*words)
+        assert done.status == 3 and f"cannot use {path}: it is a symbolic link that leads out of" in done.err
+        assert done.text == "" and done.err.count("\n") == 1 and SECRET.strip() not in done.err
+    assert [*directory.rglob("*")] in ([path], [path.parent, path])
+
+
+@RECORDS
+def test_one_that_stays_inside_may_be_a_link(cli, directory):
+    (directory / "records").mkdir(parents=True)
+    (directory / "active").symlink_to("records")
+    assert cli("create-milestone-record", "x", "title: x").status == 0
+    assert (directory / "records" / "x.yaml").read_text() == "title: x"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@RECORDS
+def test_a_found_directory_is_no_link_that_leads_out(program, tmp_path, outside, is_there):
+    project = tmp_path / "project"
+    (project / "src").mkdir(parents=True)
+    (project / ".git").mkdir()
+    target = outside.parent if is_there else outside.parent / "new"
+    (project / ".milestones").symlink_to(target)
+    for cwd in (project, project / "src") if is_there else (project,):
+        for words in CALLS:
+            done = program(*words, cwd=cwd)
+            assert (done.status, done.text) == (3, "") and done.err.count("\n") == 1
+            assert f"set MILESTONE_DIR={target}" in done.err or not is_there
+
+
+@RECORDS
+def test_one_that_is_named_may_be_a_link_and_one_that_stays_inside_too(program, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    assert program("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(tmp_path / "link")).status == 0
+    assert program("load-agent-state", "a", "k", MILESTONE_DIR=str(tmp_path / "elsewhere")).text == "v"
+    (tmp_path / ".milestones").symlink_to("elsewhere")
+    assert program("load-agent-state", "a", "k").text == "v"
+
+
+THEIRS = {
+    "one table": "CREATE TABLE cookies (host)", "a table of our name": "CREATE TABLE milestones (id TEXT PRIMARY KEY)",
+    "a version": "CREATE TABLE cookies (host); PRAGMA user_version = 1",
+    "no table, a version": "PRAGMA user_version = 1", "no table, a name": "PRAGMA application_id = 77",
+    "events": "CREATE TABLE events (id INTEGER PRIMARY KEY, event); CREATE TABLE agent_state (x)",
+}
+
+
+@pytest.mark.parametrize("sql", THEIRS.values(), ids=THEIRS)
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_another_program_s_database_is_left_as_it_is(cli, directory, sql):
+    directory.mkdir()
+    connection = sqlite3.connect(directory / "coordination.db")
+    connection.executescript(sql)
+    connection.close()
+    before = (directory / "coordination.db").read_bytes()
+    for words in [["doctor"], ["save-agent-state", "a", "k", "v"], ["list-agent-state", "a"], ["where"]]:
+        done = cli(*words)
+        assert (done.status, done.text) == (3, "") and "belongs to another program" in done.err
+        assert done.err.count("\n") == 1
+    assert (directory / "coordination.db").read_bytes() == before
+    assert os.listdir(directory) == ["coordination.db"]

@@ -5,11 +5,16 @@ import os
 import stat
 
 from ..errors import StorageError
+from ..tables import TABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+# What the program opens in the data directory: at its top, and folders below that.
+OURS = frozenset((".gitignore", "active", "completed", "config", "logs", "backups", "reports",
+                  *(table.replace("_", "-") for table in TABLES)))
+INNER = (os.path.join("agent-messages", "acknowledged"),)
 _DATABASES: list[str] = []  # open in this process, each as often as it is
 
 
@@ -32,13 +37,33 @@ def create_directory(directory: str) -> None:
 
 
 def require_usable(directory: str) -> None:
-    """StorageError where a data directory is that cannot be read; one that is not there is empty."""
+    """StorageError where a data directory is that cannot be read, or leads elsewhere; one not there is empty."""
     try:
-        os.listdir(directory)
+        with os.scandir(directory) as entries:
+            links = sorted(entry.path for entry in entries if entry.is_symlink() and _is_ours(entry.name))
+        for path in [*links, *(os.path.join(directory, name) for name in INNER)]:
+            refuse_link_out(path, directory)
     except OSError as error:
         if not isinstance(error, FileNotFoundError) or os.path.islink(directory):
             raise StorageError(f"cannot use the data directory {directory} ({error.strerror}): make it a directory you "
                                "can read, or set MILESTONE_DIR to one") from None
+
+
+def _is_ours(name: str) -> bool:
+    return name in OURS or name.startswith(("coordination.db", "file-store.", "session-monitor."))
+
+
+def refuse_link_out(path: str, directory: str) -> None:
+    """StorageError for a symbolic link that leads out of a directory: it may have come with a cloned repository."""
+    if os.path.islink(path) and not is_inside(path, directory):
+        raise StorageError(f"cannot use {path}: it is a symbolic link that leads out of {directory}, to "
+                           f"{os.path.realpath(path)}; remove it, or, if it is your own, put in its place what it "
+                           "leads to")
+
+
+def is_inside(path: str, directory: str) -> bool:
+    """Whether a path, with every link followed, lies in a directory."""
+    return os.path.realpath(path).startswith(os.path.join(os.path.realpath(directory), ""))
 
 
 def open_private(path: str, flags: int) -> int:

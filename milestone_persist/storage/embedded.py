@@ -4,7 +4,7 @@ from __future__ import annotations
 import sqlite3
 
 from ..errors import StorageError, UsageError, closed
-from ..tables import NUMBERED, TABLES
+from ..tables import APPLICATION_ID, NUMBERED, TABLES
 from .directory import forget_database, note_database
 from .interface import Clock, Storage
 
@@ -52,10 +52,14 @@ class EmbeddedStorage(Storage):
         # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
         for pragma in ("foreign_keys = ON", "temp_store = MEMORY", "journal_size_limit = 4194304"):
             self.connection.execute("PRAGMA " + pragma)
-        if self.connection.execute("PRAGMA user_version").fetchone()["user_version"] != SCHEMA_VERSION:
+        if (self._pragma("user_version"), self._pragma("application_id")) != (SCHEMA_VERSION, APPLICATION_ID):
             from .migrations import bring_up_to_date
 
             bring_up_to_date(self.connection, database, SCHEMA_VERSION)
+
+    def _pragma(self, name: str) -> int:
+        value: int = self.connection.execute("PRAGMA " + name).fetchone()[name]
+        return value
 
     def commit(self) -> None:
         try:
