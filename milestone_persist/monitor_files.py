@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from .errors import StorageError
-from .storage.directory import open_private
+from .storage.directory import open_found, open_private
 from .values import parse_json
 
 TYPE_CHECKING = False
@@ -51,7 +51,7 @@ def find_monitor(directory: str) -> Row | None:
     import fcntl
 
     try:
-        with open(os.path.join(directory, LOCK), "rb") as file:
+        with open_found(os.path.join(directory, LOCK)) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -95,10 +95,10 @@ def append_log(directory: str, line: str, limit: int = LOG_BYTES) -> None:
 def last_line(directory: str) -> str | None:
     """The end of the log; None where there is none."""
     try:
-        with open(os.path.join(directory, LOG), "rb") as file:
+        with open_found(os.path.join(directory, LOG), alone=True) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
             lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
+    except (OSError, StorageError):
         return None
     return lines[-1] if lines else None
 
@@ -106,7 +106,7 @@ def last_line(directory: str) -> str | None:
 def read_text(path: str) -> str:
     """The text of a small file; "" where there is none."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        with open_found(path) as file:
+            return file.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""

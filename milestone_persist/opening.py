@@ -5,7 +5,9 @@ import os
 
 from .errors import StorageError
 from .location import GONE, find_data_directory
+from .shellwords import quote
 from .storage import open_storage
+from .storage.directory import is_inside
 from .storage.interface import Clock, Storage
 from .times import parse_time
 from .values import check_id
@@ -45,9 +47,16 @@ def _find_directory(directory: str, environ: Mapping[str, str]) -> str:
     if os.path.isabs(named):
         return os.path.normpath(named)
     try:
-        return os.path.abspath(directory) if directory else find_data_directory(os.getcwd(), environ)[0]
+        if named:
+            return os.path.abspath(named)
+        found = find_data_directory(os.getcwd(), environ)[0]
     except FileNotFoundError:
         raise StorageError(GONE) from None
+    if os.path.islink(found) and not is_inside(found, os.path.dirname(found)):
+        real = os.path.realpath(found)
+        raise StorageError(f"{found} is a symbolic link that leads out of its directory, to {real}: if it is your own, "
+                           f"set MILESTONE_DIR={quote(real)}; else remove it")
+    return found
 
 
 def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = None, create: bool = True,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from milestone_persist import __version__
+from milestone_persist.values import has_controls
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -116,7 +117,7 @@ def test_warnings_are_lines_beside_the_output(cli):
 
 def test_an_error_stays_one_line_whatever_it_names(cli):
     done = cli("update-agent-status", "a\nb\r\x1b[31m", "failed")
-    assert done.status == 1 and done.err.count("\n") == 1 and "\x1b" not in done.err
+    assert done.status == 2 and done.err.count("\n") == 1 and "\x1b" not in done.err
 
 
 LONG = {"one word": "x" * 300_000, "prose": "lorem ipsum " * 25_000, "lines": "a\nb\n" * 50_000,
@@ -133,9 +134,9 @@ def test_a_line_stays_short_whatever_it_names_and_keeps_its_ends(store, cli, dir
         (["no" + value], "unknown operation 'no", "see --help"), (["save-agent-state", "known", "k", "v", value],
                                                                   "unknown state type '", "temp_data"),
         (["save-agent-state", "known", "k", "v", "progress", value], "TTL_SECONDS must be a whole number, not", ""),
-        (["update-agent-status", value, "failed"], "no agent '", f" in {directory}: no id is like it"),
+        (["update-agent-status", value, "failed"], *_of_no_id("no agent '", directory, value)),
         (["get-agent-messages", "known", "true", "1", value], "too many arguments", "[--wait NUMBER]"),
-        (["read-milestone-record", value], "no record of milestone '", f" in {directory}: no id is like it"),
+        (["read-milestone-record", value], *_of_no_id("no record of milestone '", directory, value)),
         (["create-agent-checkpoint", "known", "manual", value], "", ""),
     ]:
         done = cli(*words)
@@ -143,6 +144,13 @@ def test_a_line_stays_short_whatever_it_names_and_keeps_its_ends(store, cli, dir
         assert done.err.replace('"', "'").startswith("milestone_persist: " + begin), done
         assert done.err.endswith(end + "\n"), done
         assert len(done.err) < 620 and done.err.count("\n") == 1
+
+
+def _of_no_id(begin, directory, value):
+    """How the error of an id that nobody has begins and ends, or of one that nobody may have."""
+    if has_controls(value):
+        return "", ": give a name without"
+    return begin, f" in {directory}: no id is like it"
 
 
 def test_a_warning_stays_short(cli):

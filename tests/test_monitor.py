@@ -114,11 +114,11 @@ def test_an_agent_marked_failed_that_is_heard_of_again_is_active_again(store, cl
 
 
 def test_once_prints_and_logs_what_it_did(cli, clock, directory):
-    cli("register-agent", "exec\n1", "milestone-executor", "ms-1", "execution-ms-1")
+    cli("register-agent", "exec\u200b1", "milestone-executor", "ms-1", "execution-ms-1")
     assert cli("start-session-monitor", "--once").text == "checked: nothing to do\n"
     clock.advance(1800)
     done = cli("start-session-monitor", "--once")
-    line = "checked: failed: exec\\n1 (30 min silent); unresponsive: exec\\n1; interrupted: execution-ms-1"
+    line = "checked: failed: exec\\u200b1 (30 min silent); unresponsive: exec\\u200b1; interrupted: execution-ms-1"
     assert (done.status, done.text) == (0, f"{line}\nnext: recover_milestone_session execution-ms-1\n")
     assert log_of(directory) == ["checked: nothing to do", line]
 

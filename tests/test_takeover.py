@@ -274,6 +274,8 @@ def test_a_row_without_an_agent_is_kept_and_one_of_two_with_the_same_key_noted_w
     directory.mkdir()
     connection = sqlite3.connect(directory / "coordination.db")
     connection.executescript(
+        "CREATE TABLE agent_registry (agent_id TEXT); CREATE TABLE agent_messages (id INTEGER);"
+        "CREATE TABLE coordination_sessions (session_id TEXT);"
         "CREATE TABLE agent_state (agent_id TEXT, state_key TEXT, state_value TEXT, extra TEXT);"
         "INSERT INTO agent_state VALUES ('a', 'k', 'first', NULL), ('a', 'k', 'second', 'more');"
         "INSERT INTO agent_state VALUES (NULL, 'k', 'v', NULL)")
@@ -283,16 +285,6 @@ def test_a_row_without_an_agent_is_kept_and_one_of_two_with_the_same_key_noted_w
         assert store.load_agent_state("unknown", "k") == "v"
         assert [note["row"]["state_value"] for note in notes(store, "row_left_out")] == ["first"]
         assert [note["was"] for note in notes(store, "row_changed")] == [{"extra": "more"}]
-
-
-def test_other_tables_alone_are_kept(directory):
-    directory.mkdir()
-    connection = sqlite3.connect(directory / "coordination.db")
-    connection.executescript("CREATE TABLE theirs (n); INSERT INTO theirs VALUES (1)")
-    connection.close()
-    with open_store(directory, environ={}) as store:
-        store.save_agent_state("a", "k", "v")
-        assert rows(store, "SELECT * FROM theirs") == [(1,)]
 
 
 @pytest.mark.parametrize("given, time", [

@@ -5,6 +5,7 @@ import os
 
 from ..errors import Refused, StorageError, UsageError
 from ..registry import operation
+from ..storage.directory import open_found
 from ..values import read_stored
 from ..vocabulary import CHECKPOINT_TYPES, check_word, nearest
 from .events import record_event
@@ -38,6 +39,8 @@ def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str 
 def _describe_file(store: Storage, path: str) -> Row:
     """Path, size and SHA-256 of a file; the path is relative to the project where it lies inside."""
     full = os.path.abspath(path)
+    if store.holds(full):
+        raise UsageError(f"{path!r} is a file of the store, which backup_coordination keeps: no checkpoint was made")
     size, digest = _measure_file(full)
     if digest is None:
         raise UsageError(f"cannot read the file {path!r}: no checkpoint was made")
@@ -50,14 +53,12 @@ def _measure_file(path: str) -> tuple[int, str | None]:
     import hashlib
 
     digest, size = hashlib.sha256(), 0
-    if not os.path.isfile(path):  # a pipe or device may have no end
-        return 0, None
     try:
-        with open(path, "rb") as file:
+        with open_found(os.path.realpath(path)) as file:
             for block in iter(lambda: file.read(1 << 20), b""):
                 digest.update(block)
                 size += len(block)
-    except OSError:
+    except (OSError, StorageError):
         return 0, None
     return size, digest.hexdigest()
 

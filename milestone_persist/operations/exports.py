@@ -5,7 +5,7 @@ import os
 import stat
 
 from ..errors import Refused, UsageError
-from ..storage.directory import cannot_write, create_directory
+from ..storage.directory import cannot_write, create_directory, open_found
 from ..storage.interface import RETIRED, WHOLE
 from ..storage.parts import NewFile
 from ..tables import NUMBERED, TABLES, read_columns
@@ -32,7 +32,7 @@ def new_file(store: Storage, path: str) -> NewFile:
 
 def require_file(store: Storage, file: str, what: str) -> str:
     """The absolute path of a given file; Refused unless it is one that can be read, and is no part of the store."""
-    path = os.path.abspath(file)
+    path = os.path.realpath(file)
     try:
         status = os.stat(path)
         if not os.access(path, os.R_OK):
@@ -41,10 +41,8 @@ def require_file(store: Storage, file: str, what: str) -> str:
         raise Refused(f"cannot read the {what} {file!r} ({error.strerror})") from None
     if not stat.S_ISREG(status.st_mode):
         raise Refused(f"cannot read the {what} {file!r}: it is no regular file")
-    for name in store.FILES:
-        own = os.path.join(store.directory, name)
-        if os.path.isfile(own) and os.path.samestat(status, os.stat(own)):
-            raise Refused(f"{file!r} is the store itself, no {what}")
+    if store.holds(path):
+        raise Refused(f"{file!r} is a file of the store itself, no {what}")
     return path
 
 
@@ -81,9 +79,11 @@ def export_lines(store: Storage) -> Iterator[str]:
 def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[str, int]]:
     """The rows of an export by table, and the last numbers; UsageError names the line that is none of an export."""
     rows: dict[str, list[Row]] = {table: [] for table in TABLES}
+    import io
+
     columns, number, end = read_columns(), 0, None
     try:
-        with open(require_file(store, file, "export"), encoding="utf-8", newline="\n") as lines:
+        with io.TextIOWrapper(open_found(require_file(store, file, "export")), "utf-8", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
                 item = parse_json(line)
                 if number == 1 and item == HEAD:

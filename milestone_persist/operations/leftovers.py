@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from ..errors import Refused
+from ..storage.directory import open_found
 from ..values import has_controls, is_json
 from ..vocabulary import PHASES
 from .deliverables import results_of
@@ -51,7 +52,7 @@ def _read(directory: str, name: str) -> Row:
         raise Refused("of another user")
     if has_controls(name):
         raise Refused("a control character in its name")
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
+    with open_found(path) as opened:
         if not os.path.samestat(status, os.fstat(opened.fileno())):
             raise Refused("changed while it was read")
         text = opened.read().decode()

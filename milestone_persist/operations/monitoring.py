@@ -6,6 +6,7 @@ import os
 from ..errors import UsageError
 from ..opening import describe_new, open_for
 from ..registry import operation
+from ..storage.directory import require_usable
 from ..values import check_range
 from .agents import log_health
 from .interruption import heard_before, interrupted_sessions, mark_stale_agents
@@ -59,6 +60,7 @@ def stop_session_monitor(store: Storage) -> Row:
     """
     from ..monitor_process import stop_monitor
 
+    require_usable(store.directory)
     return _shown(store, stop_monitor(store.directory))
 
 
@@ -70,6 +72,7 @@ def get_session_monitor_status(store: Storage) -> Row:
     """
     from ..monitor_files import find_monitor, last_line
 
+    require_usable(store.directory)
     found = find_monitor(store.directory)
     return {"running": found is not None, **_shown(store, found or {}), "last_line": last_line(store.directory)}
 

@@ -104,7 +104,8 @@ def _list_files(folder: str) -> Iterator[tuple[str, str]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.endswith(ENDING) and not entry.name.startswith(".") and _is_file(entry):
+                if entry.name.endswith(ENDING) and not entry.name.startswith(".") and \
+                        not entry.is_dir(follow_symlinks=False):  # a link or a pipe is told of, not read
                     stamp = stamp_of(entry.path)
                     if stamp:
                         yield entry.name, stamp
@@ -114,19 +115,10 @@ def _list_files(folder: str) -> Iterator[tuple[str, str]]:
         raise cannot_read(folder, error) from None
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
-        if entry.is_symlink():  # one that leads in a circle
-            return False
-        raise
-
-
 def stamp_of(full: str) -> str:
     """What tells whether a file was edited: its time of change and its size; "" if it is not there."""
     try:
-        status = os.stat(full)
+        status = os.lstat(full)
     except FileNotFoundError:
         return ""
     return f"{status.st_mtime_ns}:{status.st_size}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..errors import StorageError
-from ..storage.directory import cannot_write, move_whole, write_whole
+from ..storage.directory import cannot_write, move_whole, open_found, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def write_new(store: Storage, path: str, data: bytes) -> None:
 
 
 def read_bytes(full: str) -> bytes | None:
-    """What a file holds; None if it is not there or no file."""
+    """What a file holds; None if it is not there or a folder, StorageError if it is none that may be opened."""
     try:
-        with open(full, "rb") as file:
+        with open_found(full, alone=True) as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None

@@ -2,8 +2,20 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from ..errors import StorageError
+from ..tables import TABLES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+# What the program opens in the data directory: at its top, and folders below that.
+OURS = frozenset((".gitignore", "active", "completed", "config", "logs", "backups", "reports",
+                  *(table.replace("_", "-") for table in TABLES)))
+INNER = (os.path.join("agent-messages", "acknowledged"),)
+_DATABASES: list[str] = []  # open in this process, each as often as it is
 
 
 def create_directory(directory: str) -> None:
@@ -25,21 +37,112 @@ def create_directory(directory: str) -> None:
 
 
 def require_usable(directory: str) -> None:
-    """StorageError where a data directory is that cannot be read; one that is not there is empty."""
+    """StorageError where a data directory is that cannot be read, or leads elsewhere; one not there is empty."""
     try:
-        os.listdir(directory)
+        with os.scandir(directory) as entries:
+            links = sorted(entry.path for entry in entries if entry.is_symlink() and _is_ours(entry.name))
+        for path in [*links, *(os.path.join(directory, name) for name in INNER)]:
+            refuse_link_out(path, directory)
     except OSError as error:
         if not isinstance(error, FileNotFoundError) or os.path.islink(directory):
             raise StorageError(f"cannot use the data directory {directory} ({error.strerror}): make it a directory you "
                                "can read") from None
 
 
+def _is_ours(name: str) -> bool:
+    return name in OURS or name.startswith(("coordination.db", "file-store.", "session-monitor."))
+
+
+def refuse_link_out(path: str, directory: str) -> None:
+    """StorageError for a symbolic link that leads out of a directory: it may have come with a cloned repository."""
+    if os.path.islink(path) and not is_inside(path, directory):
+        raise StorageError(f"cannot use {path}: it is a symbolic link that leads out of {directory}, to "
+                           f"{os.path.realpath(path)}; remove it, or, if it is your own, put in its place what it "
+                           "leads to")
+
+
+def is_inside(path: str, directory: str) -> bool:
+    """Whether a path, with every link followed, lies in a directory."""
+    return os.path.realpath(path).startswith(os.path.join(os.path.realpath(directory), ""))
+
+
 def open_private(path: str, flags: int) -> int:
     """A descriptor of a file that only its owner can read, made if it is not there.
 
-    Never through a symbolic link: one that came with a cloned repository may lead anywhere.
+    Never through a symbolic link: one that came with a cloned repository may lead anywhere. Nor what is no file, or is
+    one of a database, or has another name elsewhere and would be written: StorageError.
     """
-    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        _require_own(path, os.lstat(path), alone=bool(flags & (os.O_APPEND | os.O_TRUNC)))
+    except FileNotFoundError:
+        pass
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+
+
+def open_found(path: str, alone: bool = False) -> BinaryIO:
+    """Open for reading a file that somebody else may have put there: no link, no pipe, no file of a database.
+
+    alone: whether it may have no other name (a hard link)
+    StorageError for what must not be opened; OSError as of open.
+    """
+    while True:
+        status = os.lstat(path)
+        _require_own(path, status, alone)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        opened = os.fstat(descriptor)
+        if os.path.samestat(status, opened):
+            return os.fdopen(descriptor, "rb")
+        if not is_database(opened):  # else it stays open: closing it is what does the harm
+            os.close(descriptor)
+
+
+def _require_own(path: str, status: os.stat_result, alone: bool) -> None:
+    """StorageError unless it is a regular file, and no file of a database; IsADirectoryError for a folder."""
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(21, os.strerror(21), path)
+    if stat.S_ISLNK(status.st_mode):
+        raise StorageError(f"cannot use {path}: it is a symbolic link, which may lead anywhere; remove it, or put the "
+                           "file itself in its place")
+    if not stat.S_ISREG(status.st_mode):
+        raise StorageError(f"cannot use {path}: it is no regular file; remove it")
+    if is_database(status):
+        raise StorageError(f"cannot use {path}: it is a database in use, or another name of one; put another file "
+                           "in its place")
+    if alone and status.st_nlink > 1 and _has_other_name(path, status):
+        raise StorageError(f"cannot use {path}: the file has another name (a hard link); put a copy in its place")
+
+
+def _has_other_name(path: str, status: os.stat_result) -> bool:
+    """Whether a file has names beside its own and the one under which it was just written."""
+    own = 1
+    with os.scandir(os.path.dirname(path)) as entries:
+        for entry in entries:
+            if entry.name.startswith(os.path.basename(path) + ".") and entry.name.endswith(".part"):
+                own += entry.inode() == status.st_ino
+    return os.lstat(path).st_nlink > own
+
+
+def note_database(path: str) -> str:
+    """Remember a database that is opened: whoever else opens and closes its files in this process drops its locks."""
+    _DATABASES.append(os.path.realpath(path))
+    return _DATABASES[-1]
+
+
+def forget_database(path: str) -> None:
+    """It was closed; `path` is what note_database gave."""
+    _DATABASES.remove(path)
+
+
+def is_database(status: os.stat_result) -> bool:
+    """Whether a file is one of a database that this process has open."""
+    for path in [*_DATABASES]:
+        for ending in ("", "-wal", "-shm", "-journal"):
+            try:
+                if os.path.samestat(status, os.lstat(path + ending)):
+                    return True
+            except OSError:
+                continue
+    return False
 
 
 def write_private(path: str, data: bytes) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 import sqlite3
 
 from ..errors import Busy, StorageError, UsageError, closed
-from ..tables import NUMBERED, TABLES
-from .directory import how_to_write
+from ..tables import APPLICATION_ID, NUMBERED, TABLES
+from .directory import forget_database, how_to_write, note_database
 from .interface import Clock, Storage
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ class EmbeddedStorage(Storage):
     """Base of the storages on SQLite; `path` is what errors name."""
 
     connection: sqlite3.Connection
+    _noted = ""
 
     def __init__(self, directory: str, path: str, clock: Clock, environ: Mapping[str, str]) -> None:
         super().__init__(directory, clock, environ)
@@ -35,16 +36,16 @@ class EmbeddedStorage(Storage):
 
     def connect(self, database: str) -> None:
         """Open `database` (a path or `:memory:`) with the present schema."""
+        self._noted = note_database(database) if database != ":memory:" else ""
         try:
             self.connection = sqlite3.connect(database, timeout=self.wait_seconds, isolation_level=None,
                                               check_same_thread=False, uri=True)
-            try:
-                self._prepare(database)
-            except BaseException:
-                self.connection.close()
-                raise
-        except sqlite3.Error as error:
-            raise self.explain(error) from None
+            self._prepare(database)
+        except BaseException as error:
+            EmbeddedStorage.close(self)
+            if isinstance(error, sqlite3.Error):
+                raise self.explain(error) from None
+            raise
 
     def _prepare(self, database: str) -> None:
         self.connection.row_factory = _as_dict
@@ -52,11 +53,15 @@ class EmbeddedStorage(Storage):
         for pragma in ("foreign_keys = ON", "synchronous = EXTRA", "temp_store = MEMORY",
                        "journal_size_limit = 4194304"):
             self.connection.execute("PRAGMA " + pragma)
-        if self.connection.execute("PRAGMA user_version").fetchone()["user_version"] != SCHEMA_VERSION:
+        if (self._pragma("user_version"), self._pragma("application_id")) != (SCHEMA_VERSION, APPLICATION_ID):
             from .migrations import bring_up_to_date
 
             self.connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")  # who is first may need long
             bring_up_to_date(self.connection, database, SCHEMA_VERSION)
+
+    def _pragma(self, name: str) -> int:
+        value: int = self.connection.execute("PRAGMA " + name).fetchone()[name]
+        return value
 
     def commit(self) -> None:
         try:
@@ -119,6 +124,12 @@ class EmbeddedStorage(Storage):
     def close(self) -> None:
         if hasattr(self, "connection"):
             self.connection.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        noted, self._noted = self._noted, ""
+        if noted:
+            forget_database(noted)
 
     def explain(self, error: sqlite3.Error, doing: str = "writing") -> Exception:
         """The driver's error as one of ours, with the path and what to do; `doing`: what another may be at."""

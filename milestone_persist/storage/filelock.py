@@ -75,6 +75,6 @@ def _open(path: str) -> int:
         try:
             return open_private(path, os.O_RDWR)
         except OSError:  # who may only read may still lock
-            return os.open(path, os.O_RDONLY)
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise cannot_write(path, error) from None

@@ -1,6 +1,7 @@
 """What an operation may ask of a storage: a place where portable SQL runs, and what surrounds one call."""
 from __future__ import annotations
 
+import os
 import time
 
 from ..errors import StorageError, closed
@@ -229,6 +230,17 @@ class Storage:
         """Close it for good and move its files to the folder `place`. OSError where the system refuses."""
         self.close()
         move_files(self.directory, self.FILES, place)
+
+    def holds(self, path: str) -> bool:
+        """Whether a file, by whatever name, is one of those in FILES or in a folder of those."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            return False
+        places = [os.path.join(self.directory, name) for name in self.FILES]
+        places += [os.path.join(folder, name) for place in places for folder, _, names in os.walk(place)
+                   for name in names]
+        return any(os.path.lexists(place) and os.path.samestat(status, os.lstat(place)) for place in places)
 
     def refuse_stopped(self) -> None:
         """StorageError if nothing may begin here any more; what has begun may end."""

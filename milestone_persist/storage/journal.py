@@ -10,7 +10,7 @@ import json
 import os
 
 from ..errors import StorageError
-from .directory import cannot_write, open_private, sync_directory
+from .directory import cannot_write, open_found, open_private, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class StoreFiles:
         text = self.pending.get(name)
         if text is not None:
             return text.encode()
-        with open(self.path(name), "rb") as file:
+        with open_found(self.path(name)) as file:
             return file.read()
 
 
@@ -93,7 +93,7 @@ def replace_files(directory: str, contents: Contents) -> None:
 def _read_journal(directory: str) -> Contents:
     path = os.path.join(directory, JOURNAL)
     try:
-        with open(path, "rb") as file:
+        with open_found(path) as file:
             contents = json.loads(file.read())
         if not isinstance(contents, dict) or not all(_is_ours(directory, *item) for item in contents.items()):
             raise ValueError

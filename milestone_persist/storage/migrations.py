@@ -14,12 +14,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+EARLIER = {"agent_registry", "agent_messages", "agent_state", "coordination_sessions"}  # by which its tool is known
 SCHEMA_FILE = "milestone-coordination.sql"
 
 
 def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> None:
     """Run the steps the database lacks; StorageError, and nothing changed, if it is newer than this program."""
-    if _pragma(connection, "user_version") == 0 and not _tables(connection):
+    if _pragma(connection, "user_version") == _pragma(connection, "application_id") == 0 and not _tables(connection):
         _prefer_wal(connection, path)
     connection.execute("PRAGMA foreign_keys = OFF")  # while tables are replaced; not to be changed in a transaction
     connection.execute("BEGIN IMMEDIATE")
@@ -40,7 +41,8 @@ def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> 
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: str, version: int, newest: int) -> None:
-    if _pragma(connection, "application_id") not in (0, APPLICATION_ID):
+    application, tables = _pragma(connection, "application_id"), _tables(connection)
+    if application != APPLICATION_ID and (application or version or tables and EARLIER - tables):
         raise StorageError(f"{path} belongs to another program; it was left as it is: "
                            "move it away")
     if version > newest:

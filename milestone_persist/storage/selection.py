@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..errors import StorageError, UsageError
-from .directory import cannot_write, write_whole
+from .directory import cannot_write, open_found, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def fix_backend(directory: str, word: str) -> None:
 def read_word(directory: str, name: str, place: int = 0) -> str:
     """The first word of a small file, or a later one; "" if it is not there."""
     try:
-        with open(os.path.join(directory, name), encoding="utf-8", errors="replace") as file:
-            return [*file.read(1000).split(), *[""] * (place + 1)][place]
+        with open_found(os.path.join(directory, name)) as file:
+            return [*file.read(1000).decode("utf-8", "replace").split(), *[""] * (place + 1)][place]
     except OSError:
         return ""
 
