@@ -1,7 +1,7 @@
 """Generator of the shell functions: one shared helper that runs the program, and a function for each operation."""
 from __future__ import annotations
 
-from .adapter_helper import HELPER
+from .adapter_helper import CHECK, CHECK_NULS, RUN
 from .registry import GENERATE, all_operations
 
 TYPE_CHECKING = False
@@ -28,8 +28,8 @@ _LOCATE = r"""
 # They run in $( ), so that no variable, option, trap or directory of the caller is touched.
 
 milestone_make_helper() { # print its definition; $1: how its name is defined as an alias, if it is one
-  if [ -n "${ZSH_VERSION-}" ]; then emulate -R sh; fi
-  if [ -n "${BASH_VERSION-}${ZSH_VERSION-}" ]; then trap - ERR DEBUG; fi
+  if milestone_is_zsh; then emulate -R sh; fi
+  if milestone_is_bash || milestone_is_zsh; then trap - ERR DEBUG; fi
   set +aefuxC
   milestone_program=@PROGRAM@
   milestone_python=@PYTHON@
@@ -49,7 +49,13 @@ milestone_make_helper() { # print its definition; $1: how its name is defined as
   milestone_text="$milestone_text
   milestone_python=\${MILESTONE_PYTHON:-$milestone_quoted}
   set -- --from-shell $milestone_echo \"\$@\""'
-@HELPER@'
+@CHECK@'
+  if milestone_is_zsh; then milestone_text=$milestone_text'
+@CHECK_NULS@'; fi
+  milestone_write="printf %s"
+  if milestone_is_mksh; then milestone_write="print -rn --"; fi
+  milestone_text=$milestone_text'
+@RUN@'
   if [ -n "${1-}" ]; then # the definition would be read with the value of the alias in it
     milestone_quote "$milestone_text
 "
@@ -60,23 +66,36 @@ alias ${1#alias }"
   milestone_print "$milestone_text"
 }
 
-milestone_print() { # $1 and the end of a line; in mksh printf is a program
-  case ${KSH_VERSION-} in
-    '@'*) print -r -- "$1" ;;
-    *) printf '%s\n' "$1" ;;
-  esac
+milestone_is_bash() { # what a shell says of itself may come from the environment of another; not what counts subshells
+  [ "${BASH_SUBSHELL-}" != "$(printf %s "${BASH_SUBSHELL-}")" ]
+}
+
+milestone_is_zsh() {
+  [ "${ZSH_SUBSHELL-}" != "$(printf %s "${ZSH_SUBSHELL-}")" ]
+}
+
+milestone_is_mksh() { # or any other in which printf is a program
+  [ "$(command -v printf)" != printf ] && [ "$(command -v print)" = print ]
+}
+
+milestone_show_alias() { # how the alias $1 is defined
+  if milestone_is_zsh; then set -- -L "$@"; fi
+  alias "$@"
+}
+
+milestone_print() { # $1 and the end of a line
+  if milestone_is_mksh; then print -r -- "$1"; else printf '%s\n' "$1"; fi
 }
 
 milestone_find_program() { # each kind of shell has its own name for the file being sourced
-  if [ -n "${BASH_VERSION-}" ]; then
+  if milestone_is_bash; then
     milestone_look_beside "${BASH_SOURCE-}"
-  elif [ -n "${ZSH_VERSION-}" ]; then # %x loses newlines, and in some locales characters
+  elif milestone_is_zsh; then # %x loses newlines, and in some locales characters
     eval 'milestone_look_beside "${${funcsourcetrace[1]%:*}:-${(%):-%x}}"'
+  elif (eval ': "${.sh.file}"') 2>/dev/null; then
+    eval 'milestone_look_beside "${.sh.file}"'
   else
-    case ${KSH_VERSION-} in
-      Version*) eval 'milestone_look_beside "${.sh.file}"' ;;
-      *) milestone_search_open_files ;;
-    esac
+    milestone_search_open_files
   fi
 }
 
@@ -158,14 +177,15 @@ milestone_quote() { # set milestone_quoted to $1 as one word of shell
 }
 
 if alias 'milestone_persist' >/dev/null 2>&1; then
-  eval "$(milestone_make_helper "$(alias ${ZSH_VERSION:+-L} 'milestone_persist')")"
+  eval "$(milestone_make_helper "$(milestone_show_alias 'milestone_persist')")"
 else # ksh prints a function as it was read: with the end of its last line, or else without
   eval "$(milestone_make_helper)
 "
 fi
-unset -f milestone_make_helper milestone_print milestone_find_program milestone_look_beside \
-  milestone_read_link milestone_search_open_files milestone_find_python milestone_ask_shim milestone_quote
-if [ -n "${ZSH_VERSION-}" ]; then setopt BSD_ECHO; fi
+if milestone_is_zsh; then setopt BSD_ECHO; fi
+unset -f milestone_make_helper milestone_is_bash milestone_is_zsh milestone_is_mksh milestone_show_alias \
+  milestone_print milestone_find_program milestone_look_beside milestone_read_link milestone_search_open_files \
+  milestone_find_python milestone_ask_shim milestone_quote
 """
 
 _EXECUTABLE_HEAD = """#!/bin/sh
@@ -205,9 +225,10 @@ def _fill(text: str, program: str, python: str, beside: str, command: str, sourc
 
     places = [_quote(beside)] if beside else ["../milestone_persist/__main__.py", "../__main__.py"]
     found = {"@PROGRAM@": _quote(program) if program else "", "@PYTHON@": _quote(python) if python else "",
-             "@BESIDE@": " ".join(f'"${{1%/*}}"/{place}' for place in places), "@HELPER@": HELPER,
+             "@BESIDE@": " ".join(f'"${{1%/*}}"/{place}' for place in places), "@CHECK@": CHECK,
+             "@CHECK_NULS@": CHECK_NULS, "@RUN@": RUN,
              "@COMMAND@": command, "@SOURCE@": source}
-    return "".join(found.get(part, part) for part in re.split("(@[A-Z]+@)", text))
+    return "".join(found.get(part, part) for part in re.split("(@[A-Z_]+@)", text))
 
 
 def _quote(text: str) -> str:

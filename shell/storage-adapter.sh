@@ -15,8 +15,8 @@
 # They run in $( ), so that no variable, option, trap or directory of the caller is touched.
 
 milestone_make_helper() { # print its definition; $1: how its name is defined as an alias, if it is one
-  if [ -n "${ZSH_VERSION-}" ]; then emulate -R sh; fi
-  if [ -n "${BASH_VERSION-}${ZSH_VERSION-}" ]; then trap - ERR DEBUG; fi
+  if milestone_is_zsh; then emulate -R sh; fi
+  if milestone_is_bash || milestone_is_zsh; then trap - ERR DEBUG; fi
   set +aefuxC
   milestone_program=
   milestone_python=
@@ -47,8 +47,9 @@ milestone_make_helper() { # print its definition; $1: how its name is defined as
     printf "%s %s\n" "milestone_persist: no program found${milestone_program:+ at $milestone_program}:" \
       "set MILESTONE_PROGRAM to milestone_persist/__main__.py, or install again from where the program is now" >&2
     exit 3
-  fi
-  if [ -n "${ZSH_VERSION-}" ] && printf -v milestone_nul "\0" >/dev/null 2>&1; then
+  fi'
+  if milestone_is_zsh; then milestone_text=$milestone_text'
+  if printf -v milestone_nul "\0" >/dev/null 2>&1; then
     for milestone_word in "$@"; do
       case $milestone_word in
         *"$milestone_nul"*)
@@ -57,17 +58,17 @@ milestone_make_helper() { # print its definition; $1: how its name is defined as
           ;;
       esac
     done
-  fi
+  fi'; fi
+  milestone_write="printf %s"
+  if milestone_is_mksh; then milestone_write="print -rn --"; fi
+  milestone_text=$milestone_text'
   for milestone_word in "$@"; do
     if [ "$milestone_word" = - ]; then exec "$milestone_python" -I -S "$milestone_program" "$@"; fi
   done
   milestone_all="$*"
   if [ "${#milestone_all}" -lt 30000 ]; then exec "$milestone_python" -I -S "$milestone_program" "$@" </dev/null; fi
   for milestone_word in "$@"; do
-    case ${KSH_VERSION-} in
-      "@"*) print -rn -- "$milestone_word" ;;
-      *) printf %s "$milestone_word" ;;
-    esac && printf "\0" || exit
+    '"$milestone_write"' "$milestone_word" && printf "\0" || exit
   done | "$milestone_python" -I -S "$milestone_program" --words-on-stdin "$#" || exit "$?"
 )'
   if [ -n "${1-}" ]; then # the definition would be read with the value of the alias in it
@@ -80,23 +81,36 @@ alias ${1#alias }"
   milestone_print "$milestone_text"
 }
 
-milestone_print() { # $1 and the end of a line; in mksh printf is a program
-  case ${KSH_VERSION-} in
-    '@'*) print -r -- "$1" ;;
-    *) printf '%s\n' "$1" ;;
-  esac
+milestone_is_bash() { # what a shell says of itself may come from the environment of another; not what counts subshells
+  [ "${BASH_SUBSHELL-}" != "$(printf %s "${BASH_SUBSHELL-}")" ]
+}
+
+milestone_is_zsh() {
+  [ "${ZSH_SUBSHELL-}" != "$(printf %s "${ZSH_SUBSHELL-}")" ]
+}
+
+milestone_is_mksh() { # or any other in which printf is a program
+  [ "$(command -v printf)" != printf ] && [ "$(command -v print)" = print ]
+}
+
+milestone_show_alias() { # how the alias $1 is defined
+  if milestone_is_zsh; then set -- -L "$@"; fi
+  alias "$@"
+}
+
+milestone_print() { # $1 and the end of a line
+  if milestone_is_mksh; then print -r -- "$1"; else printf '%s\n' "$1"; fi
 }
 
 milestone_find_program() { # each kind of shell has its own name for the file being sourced
-  if [ -n "${BASH_VERSION-}" ]; then
+  if milestone_is_bash; then
     milestone_look_beside "${BASH_SOURCE-}"
-  elif [ -n "${ZSH_VERSION-}" ]; then # %x loses newlines, and in some locales characters
+  elif milestone_is_zsh; then # %x loses newlines, and in some locales characters
     eval 'milestone_look_beside "${${funcsourcetrace[1]%:*}:-${(%):-%x}}"'
+  elif (eval ': "${.sh.file}"') 2>/dev/null; then
+    eval 'milestone_look_beside "${.sh.file}"'
   else
-    case ${KSH_VERSION-} in
-      Version*) eval 'milestone_look_beside "${.sh.file}"' ;;
-      *) milestone_search_open_files ;;
-    esac
+    milestone_search_open_files
   fi
 }
 
@@ -178,14 +192,15 @@ milestone_quote() { # set milestone_quoted to $1 as one word of shell
 }
 
 if alias 'milestone_persist' >/dev/null 2>&1; then
-  eval "$(milestone_make_helper "$(alias ${ZSH_VERSION:+-L} 'milestone_persist')")"
+  eval "$(milestone_make_helper "$(milestone_show_alias 'milestone_persist')")"
 else # ksh prints a function as it was read: with the end of its last line, or else without
   eval "$(milestone_make_helper)
 "
 fi
-unset -f milestone_make_helper milestone_print milestone_find_program milestone_look_beside \
-  milestone_read_link milestone_search_open_files milestone_find_python milestone_ask_shim milestone_quote
-if [ -n "${ZSH_VERSION-}" ]; then setopt BSD_ECHO; fi
+if milestone_is_zsh; then setopt BSD_ECHO; fi
+unset -f milestone_make_helper milestone_is_bash milestone_is_zsh milestone_is_mksh milestone_show_alias \
+  milestone_print milestone_find_program milestone_look_beside milestone_read_link milestone_search_open_files \
+  milestone_find_python milestone_ask_shim milestone_quote
 
 # Set-up
 

@@ -89,3 +89,17 @@ def test_a_global_alias_of_zsh(sh):
     done = sh(text, source=False)
     assert (done.status, done.text.splitlines()[-1]) == (0, "alias -g milestone_persist=wrong")
     assert done.text.startswith("v300000\n")
+
+
+# What one shell says of itself, in the environment of another that started it; public images set such variables.
+OTHERS = {"ZSH_VERSION": "5.9", "BASH_VERSION": "5.2.15(1)-release", "KSH_VERSION": "@(#)MIRBSD KSH R59",
+          "ZSH_NAME": "zsh", "ZSH_SUBSHELL": "0", "BASH_SUBSHELL": "0", "BASH": "/bin/bash", "ERRNO": "1",
+          "SHELL": "/bin/zsh", "ZSH_EVAL_CONTEXT": "file", "POSIXLY_CORRECT": "y"}
+
+
+@pytest.mark.parametrize("name", [*OTHERS, "KSH_VERSION of ksh93", "all"])
+def test_a_shell_is_not_taken_for_the_one_that_started_it(sh, name):
+    others = OTHERS if name == "all" else {name.partition(" ")[0]: OTHERS.get(name, "Version AJM 93u+")}
+    long = "long=$(head -c 100000 /dev/zero | tr '\\0' a)\n"
+    done = sh(long + 'save_agent_state a k "$long"; load_agent_state a k | wc -c', **others)
+    assert (done.status, done.text.strip(), done.err) == (0, "100000", "")

@@ -36,8 +36,7 @@ MEANT = {
     "nothing that is known": """inactive incomplete incompleted uncompleted unfinished unstarted not_started
         not-completed notcompleted notfailed not_failed never_started unpaused unblocked unsuspended deactivated
         activated reactive proactive archive archived unterminated undone unfailed infailed pending todo ready planned
-        scheduled
-        reopened unknown none null 0 1 true false x ? - a ab review reviewing partial partially_completed skipped
+        scheduled reopened unknown none null 0 1 true false x ? - a ab review reviewing partial partly_done skipped
         retrying retry stale expired orphaned zombie recovering recovered healthy unhealthy degraded sealed sailed
         nailed hailed phased posed passive native captive germinated determined dawning""",
 }
