@@ -242,3 +242,51 @@ def test_agents_of_a_session_are_listed_with_the_age_of_their_heartbeat(store, c
     assert [(row["agent_id"], row["minutes_since_heartbeat"]) for row in rows] == [("a", 0.0), ("b", 1.5)]
     with pytest.raises(Refused, match="no session 'execution-ms-1-2' in .*: did you mean execution-ms-1-1"):
         store.list_session_agents("execution-ms-1-2")
+
+
+SLIPS = {
+    "save": lambda s, a: s.save_agent_state(a, "k", "v"), "heartbeat": lambda s, a: s.agent_heartbeat(a),
+    "send": lambda s, a: s.send_agent_message(a, "executor-1", "x-t", {}),
+    "take": lambda s, a: s.get_agent_messages(a, True), "checkpoint": lambda s, a: s.create_agent_checkpoint(a),
+}
+
+
+@pytest.mark.parametrize("name", SLIPS)
+@pytest.mark.parametrize("slip", ["exectuor-1", "executor1", "Executor-1", "executor_1", "executer-1"])
+def test_an_agent_taken_in_under_a_slip_of_an_id_is_warned_of_once(store, name, slip):
+    register(store, "executor-1")
+    with pytest.warns(MilestoneWarning) as caught:
+        SLIPS[name](store, slip)
+    assert [str(warning.message) for warning in caught] == [
+        f"no agent {slip!r} is registered: it is taken in as a new one; did you mean executor-1?"]
+    SLIPS["save"](store, slip)
+
+
+def test_an_id_with_another_number_is_another_agent(store):
+    register(store, "executor-1"), register(store, "scope-001")
+    for other in ("executor-2", "executor-11", "executor", "kiro-001", "coordinator-1"):
+        store.save_agent_state(other, "k", "v")
+
+
+@pytest.mark.parametrize("look", [
+    lambda s, a: s.load_agent_state(a, "k", ""), lambda s, a: s.list_agent_state(a),
+    lambda s, a: s.get_agent_messages(a), lambda s, a: s.list_agent_checkpoints(a),
+], ids=["load", "list", "messages", "checkpoints"])
+def test_looking_at_what_is_not_there_under_a_slip_of_an_id_is_warned_of(store, look):
+    register(store, "executor-1")
+    with pytest.warns(MilestoneWarning, match="no agent 'exectuor-1' is registered: .*; did you mean executor-1?"):
+        assert not look(store, "exectuor-1")
+    assert not look(store, "somebody") and not look(store, "executor-1")
+
+
+@pytest.mark.parametrize("ask", [
+    lambda s, a: s.load_agent_state(a, "k"), lambda s, a: s.delete_agent_state(a, "k"),
+    lambda s, a: s.acknowledge_agent_message(a, 1), lambda s, a: s.requeue_agent_message(a, 1),
+], ids=["load", "delete", "acknowledge", "requeue"])
+def test_a_refusal_for_an_unknown_agent_suggests_ids(store, ask):
+    register(store, "executor-1")
+    with pytest.raises(Refused, match="no agent 'exectuor1' is registered: did you mean executor-1?"):
+        ask(store, "exectuor1")
+    with pytest.raises(Refused) as refused:
+        ask(store, "executor-1")
+    assert "did you mean" not in str(refused.value)

@@ -10,7 +10,16 @@ from ..vocabulary import MESSAGE_TYPES, check_word, nearest
 from .deliveries import PENDING as UNTAKEN
 from .deliveries import settle_messages
 from .events import record_event
-from .membership import ENDED_AGENT, admit_agent, find_agent, known_agents, renew_heartbeat, renew_if_own
+from .membership import (
+    ENDED_AGENT,
+    admit_agent,
+    find_agent,
+    known_agents,
+    renew_heartbeat,
+    renew_if_own,
+    suggest_agent,
+    warn_of_slip,
+)
 from .settings import is_strict, read_count
 
 TYPE_CHECKING = False
@@ -179,9 +188,11 @@ def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
 def _look(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
     with store.transaction("agent:" + agent_id):
         renew_if_own(store, agent_id)
-        return _read_payloads(store.execute(
-            f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
-            {"agent": agent_id, "limit": limit or 2_000_000_000}))
+        rows = store.execute(f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
+                             {"agent": agent_id, "limit": limit or 2_000_000_000})
+        if not rows:
+            warn_of_slip(store, agent_id, "it has no message")
+        return _read_payloads(rows)
 
 
 def _take(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
@@ -224,7 +235,7 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
         rows = store.execute("SELECT dead_lettered_at FROM agent_messages WHERE id = :id AND to_agent = :agent", given)
         if not rows:
             raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: "
-                          "nothing was acknowledged")
+                          f"nothing was acknowledged{suggest_agent(store, agent_id)}")
         renew_if_own(store, agent_id)
         return store.execute(
             "UPDATE agent_messages SET delivered_at = coalesce(delivered_at, :now), "
@@ -247,7 +258,8 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Row
         rows = store.execute("SELECT session_id, delivered_at, acknowledged_at, dead_lettered_at FROM agent_messages "
                              "WHERE id = :id AND to_agent = :agent", given)
         if not rows:
-            raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: nothing was requeued")
+            raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: nothing was requeued"
+                          f"{suggest_agent(store, agent_id)}")
         renew_if_own(store, agent_id)
         was = _state_of(rows[0])
         if was != "pending":
