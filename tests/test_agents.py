@@ -290,3 +290,49 @@ def test_a_refusal_for_an_unknown_agent_suggests_ids(store, ask):
     with pytest.raises(Refused) as refused:
         ask(store, "executor-1")
     assert "did you mean" not in str(refused.value)
+
+
+SWAPPED = {
+    "id and type": (["register-agent", "milestone-executor", "c", "ms-1", "execution-ms-1"], "AGENT_ID and AGENT_TYPE",
+                    "register_agent c milestone-executor ms-1 execution-ms-1"),
+    "milestone and session": (["register-agent", "b", "milestone-executor", "execution-ms-1", "ms-1"],
+                              "MILESTONE_ID and SESSION_ID", "register_agent b milestone-executor ms-1 execution-ms-1"),
+    "a part of it": (["register-agent", "b", "milestone-executor", "planning-A-1", "A"], "MILESTONE_ID and SESSION_ID",
+                     "register_agent b milestone-executor A planning-A-1"),
+    "a known milestone": (["register-agent", "b", "validation", "execution-1", "known"], "MILESTONE_ID and SESSION_ID",
+                          "register_agent b validation known execution-1"),
+    "a known session": (["register-agent", "b", "validation", "execution-known", "other"],
+                        "MILESTONE_ID and SESSION_ID", "register_agent b validation other execution-known"),
+    "to and type": (["send-agent-message", "w", "progress_update", "coord", "{}"], "TO_AGENT and MESSAGE_TYPE",
+                    "send_agent_message w coord progress_update '{}'"),
+    "payload and type": (["send-agent-message", "w", "coord", '{"n": 1}', "error_report"], "PAYLOAD and MESSAGE_TYPE",
+                         "send_agent_message w coord error_report '{\"n\": 1}'"),
+    "of a broadcast": (["broadcast-agent-message", "phase_transition", "coord", "{}"], "FROM_AGENT and MESSAGE_TYPE",
+                       "broadcast_agent_message coord phase_transition '{}'"),
+}
+
+
+@pytest.mark.parametrize("name", SWAPPED)
+def test_words_that_have_changed_places_are_named_with_the_right_call(store, cli, dump, name):
+    words, which, right = SWAPPED[name]
+    register(store, "exec-1", milestone="known", session="execution-known")
+    before = dump()
+    told = cli(*words)
+    assert (told.status, told.err) == (2, f"milestone_persist: {which} have changed places: {right}\n")
+    assert dump() == before
+
+
+@pytest.mark.parametrize("words", [
+    ("validation", "git-operations", "ms-1", "execution-1"), ("progress-tracker", "x-mine", "ms-1", "execution-1"),
+    ("a", "validation", "planning-tool", "session-1"), ("a", "validation", "planning-tool", "planning-1"),
+    ("a", "validation", "recovery", "recovery-1"), ("a", "validation", "execution-engine", "sprint-7"),
+    ("a", "validation", "planning", "ms-1"),
+])
+def test_words_that_may_be_right_are_taken(store, words):
+    assert store.register_agent(*words)["agent_id"] == words[0]
+
+
+def test_a_milestone_that_is_known_by_such_a_name_is_taken(store):
+    store.create_milestone_record("planning-ms-1", "title: Planning of ms-1")
+    assert store.register_agent("a", "validation", "planning-ms-1", "ms-1")["session_id"] == "ms-1"
+    store.send_agent_message("error_report", "a", "x-t", {})

@@ -20,6 +20,7 @@ from .membership import (
     suggest_agent,
     warn_of_slip,
 )
+from .places import require_message_in_order
 from .settings import is_strict, read_count
 
 TYPE_CHECKING = False
@@ -56,6 +57,8 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     """
     if not to_agent:
         return broadcast_agent_message(store, from_agent, message_type, payload, priority)
+    require_message_in_order("send_agent_message", {"FROM_AGENT": from_agent, "TO_AGENT": to_agent,
+                                                    "MESSAGE_TYPE": message_type, "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
     with store.transaction("inbox:" + to_agent):
         sender = admit_agent(store, _sender(from_agent))
@@ -67,6 +70,11 @@ def _sender(from_agent: str) -> str:
     if not from_agent:
         raise UsageError("FROM_AGENT is empty: give it a name")
     return from_agent
+
+
+def _word(payload: str | Mapping[str, Any]) -> str:
+    """A payload as a word of a call that an error may show."""
+    return payload if isinstance(payload, str) and len(payload) <= 200 else "PAYLOAD"
 
 
 def _check_message(store: Storage, message_type: str, payload: str | Mapping[str, Any], priority: int) -> Row:
@@ -121,6 +129,8 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
 
     Example: broadcast_agent_message coord-1 phase_transition '{"to": "spec"}'
     """
+    require_message_in_order("broadcast_agent_message", {"FROM_AGENT": from_agent, "MESSAGE_TYPE": message_type,
+                                                         "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
     with store.transaction("broadcast"):
         sender = admit_agent(store, _sender(from_agent))
