@@ -242,3 +242,97 @@ def test_agents_of_a_session_are_listed_with_the_age_of_their_heartbeat(store, c
     assert [(row["agent_id"], row["minutes_since_heartbeat"]) for row in rows] == [("a", 0.0), ("b", 1.5)]
     with pytest.raises(Refused, match="no session 'execution-ms-1-2' in .*: did you mean execution-ms-1-1"):
         store.list_session_agents("execution-ms-1-2")
+
+
+SLIPS = {
+    "save": lambda s, a: s.save_agent_state(a, "k", "v"), "heartbeat": lambda s, a: s.agent_heartbeat(a),
+    "send": lambda s, a: s.send_agent_message(a, "executor-1", "x-t", {}),
+    "take": lambda s, a: s.get_agent_messages(a, True), "checkpoint": lambda s, a: s.create_agent_checkpoint(a),
+}
+
+
+@pytest.mark.parametrize("name", SLIPS)
+@pytest.mark.parametrize("slip", ["exectuor-1", "executor1", "Executor-1", "executor_1", "executer-1"])
+def test_an_agent_taken_in_under_a_slip_of_an_id_is_warned_of_once(store, name, slip):
+    register(store, "executor-1")
+    with pytest.warns(MilestoneWarning) as caught:
+        SLIPS[name](store, slip)
+    assert [str(warning.message) for warning in caught] == [
+        f"no agent {slip!r} is registered: it is taken in as a new one; did you mean executor-1?"]
+    SLIPS["save"](store, slip)
+
+
+def test_an_id_with_another_number_is_another_agent(store):
+    register(store, "executor-1"), register(store, "scope-001")
+    for other in ("executor-2", "executor-11", "executor", "kiro-001", "coordinator-1"):
+        store.save_agent_state(other, "k", "v")
+
+
+@pytest.mark.parametrize("look", [
+    lambda s, a: s.load_agent_state(a, "k", ""), lambda s, a: s.list_agent_state(a),
+    lambda s, a: s.get_agent_messages(a), lambda s, a: s.list_agent_checkpoints(a),
+], ids=["load", "list", "messages", "checkpoints"])
+def test_looking_at_what_is_not_there_under_a_slip_of_an_id_is_warned_of(store, look):
+    register(store, "executor-1")
+    with pytest.warns(MilestoneWarning, match="no agent 'exectuor-1' is registered: .*; did you mean executor-1?"):
+        assert not look(store, "exectuor-1")
+    assert not look(store, "somebody") and not look(store, "executor-1")
+
+
+@pytest.mark.parametrize("ask", [
+    lambda s, a: s.load_agent_state(a, "k"), lambda s, a: s.delete_agent_state(a, "k"),
+    lambda s, a: s.acknowledge_agent_message(a, 1), lambda s, a: s.requeue_agent_message(a, 1),
+], ids=["load", "delete", "acknowledge", "requeue"])
+def test_a_refusal_for_an_unknown_agent_suggests_ids(store, ask):
+    register(store, "executor-1")
+    with pytest.raises(Refused, match="no agent 'exectuor1' is registered: did you mean executor-1?"):
+        ask(store, "exectuor1")
+    with pytest.raises(Refused) as refused:
+        ask(store, "executor-1")
+    assert "did you mean" not in str(refused.value)
+
+
+SWAPPED = {
+    "id and type": (["register-agent", "milestone-executor", "c", "ms-1", "execution-ms-1"], "AGENT_ID and AGENT_TYPE",
+                    "register_agent c milestone-executor ms-1 execution-ms-1"),
+    "milestone and session": (["register-agent", "b", "milestone-executor", "execution-ms-1", "ms-1"],
+                              "MILESTONE_ID and SESSION_ID", "register_agent b milestone-executor ms-1 execution-ms-1"),
+    "a part of it": (["register-agent", "b", "milestone-executor", "planning-A-1", "A"], "MILESTONE_ID and SESSION_ID",
+                     "register_agent b milestone-executor A planning-A-1"),
+    "a known milestone": (["register-agent", "b", "validation", "execution-1", "known"], "MILESTONE_ID and SESSION_ID",
+                          "register_agent b validation known execution-1"),
+    "a known session": (["register-agent", "b", "validation", "execution-known", "other"],
+                        "MILESTONE_ID and SESSION_ID", "register_agent b validation other execution-known"),
+    "to and type": (["send-agent-message", "w", "progress_update", "coord", "{}"], "TO_AGENT and MESSAGE_TYPE",
+                    "send_agent_message w coord progress_update '{}'"),
+    "payload and type": (["send-agent-message", "w", "coord", '{"n": 1}', "error_report"], "PAYLOAD and MESSAGE_TYPE",
+                         "send_agent_message w coord error_report '{\"n\": 1}'"),
+    "of a broadcast": (["broadcast-agent-message", "phase_transition", "coord", "{}"], "FROM_AGENT and MESSAGE_TYPE",
+                       "broadcast_agent_message coord phase_transition '{}'"),
+}
+
+
+@pytest.mark.parametrize("name", SWAPPED)
+def test_words_that_have_changed_places_are_named_with_the_right_call(store, cli, dump, name):
+    words, which, right = SWAPPED[name]
+    register(store, "exec-1", milestone="known", session="execution-known")
+    before = dump()
+    told = cli(*words)
+    assert (told.status, told.err) == (2, f"milestone_persist: {which} have changed places: {right}\n")
+    assert dump() == before
+
+
+@pytest.mark.parametrize("words", [
+    ("validation", "git-operations", "ms-1", "execution-1"), ("progress-tracker", "x-mine", "ms-1", "execution-1"),
+    ("a", "validation", "planning-tool", "session-1"), ("a", "validation", "planning-tool", "planning-1"),
+    ("a", "validation", "recovery", "recovery-1"), ("a", "validation", "execution-engine", "sprint-7"),
+    ("a", "validation", "planning", "ms-1"),
+])
+def test_words_that_may_be_right_are_taken(store, words):
+    assert store.register_agent(*words)["agent_id"] == words[0]
+
+
+def test_a_milestone_that_is_known_by_such_a_name_is_taken(store):
+    store.create_milestone_record("planning-ms-1", "title: Planning of ms-1")
+    assert store.register_agent("a", "validation", "planning-ms-1", "ms-1")["session_id"] == "ms-1"
+    store.send_agent_message("error_report", "a", "x-t", {})

@@ -17,6 +17,7 @@ from .membership import (
     renew_heartbeat,
     set_agent_status,
 )
+from .places import require_registration_in_order
 from .settings import is_strict
 from .snapshots import LIVE
 
@@ -45,6 +46,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     """
     given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES", store.warn)
     with store.transaction("session:" + session_id):
+        require_registration_in_order(store, agent_id, agent_type, milestone_id, session_id)
         kind = _admissible_type(store, agent_type)
         session = ensure_session(store, session_id, milestone_id)
         before = store.execute("SELECT agent_type FROM agent_registry WHERE agent_id = :id", {"id": agent_id})

@@ -9,7 +9,7 @@ from ..storage.directory import open_found
 from ..values import read_stored
 from ..vocabulary import CHECKPOINT_TYPES, check_word, nearest
 from .events import record_event
-from .membership import admit_agent
+from .membership import admit_agent, warn_of_slip
 from .snapshots import keep_until, store_checkpoint
 
 TYPE_CHECKING = False
@@ -75,6 +75,8 @@ def list_agent_checkpoints(store: Storage, agent_id: str) -> list[Row]:
         "SELECT checkpoint_id, checkpoint_type, session_id, created_at, retention_until, file_references "
         "FROM agent_checkpoints WHERE agent_id = :agent ORDER BY created_at DESC, checkpoint_id DESC",
         {"agent": agent_id})
+    if not rows:
+        warn_of_slip(store, agent_id, "it has no checkpoint")
     return [{**row, "file_references": read_stored(row["file_references"], "file_references")} for row in rows]
 
 

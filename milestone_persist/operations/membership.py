@@ -40,6 +40,34 @@ def known_agents(store: Storage) -> list[str]:
     return [row["agent_id"] for row in rows]
 
 
+def suggest_agent(store: Storage, agent_id: str) -> str:
+    """The end of a line about what an agent does not have: who else may be meant, where nobody of that id is known."""
+    if store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
+        return ""
+    near = nearest(agent_id, known_agents(store), 3)
+    return f"; no agent {agent_id!r} is registered: did you mean {' or '.join(near)}?" if near else ""
+
+
+def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
+    """Warn where nobody of an id is known, but somebody whose id differs in a slip of the fingers.
+
+    Ids with other numbers in them are other agents. done: what is done all the same
+    """
+    digits = _digits(agent_id)
+    others = [known for known in known_agents(store) if _digits(known) == digits]
+    if not others or agent_id in others:
+        return
+    import difflib
+
+    near = difflib.get_close_matches(agent_id, others, 1, 0.75)
+    if near:
+        store.warn(f"no agent {agent_id!r} is registered: {done}; did you mean {near[0]}?")
+
+
+def _digits(agent_id: str) -> str:
+    return "".join(character for character in agent_id if character.isdigit())
+
+
 def find_session(store: Storage, session_id: str) -> Row:
     """The row of a session; Refused names the nearest known ids."""
     rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
@@ -166,6 +194,7 @@ def admit_agent(store: Storage, agent_id: str) -> Row:
     if is_strict(store):
         raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}; strict_agents is on: "
                       "register_agent it first")
+    warn_of_slip(store, agent_id, "it is taken in as a new one")
     return _take_in(store, agent_id, session_for_newcomers(store))
 
 

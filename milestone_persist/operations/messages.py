@@ -18,7 +18,10 @@ from .membership import (
     known_agents,
     note_alive,
     renew_if_own,
+    suggest_agent,
+    warn_of_slip,
 )
+from .places import require_message_in_order
 from .settings import is_strict, read_count
 
 TYPE_CHECKING = False
@@ -55,6 +58,8 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     """
     if not to_agent:
         return broadcast_agent_message(store, from_agent, message_type, payload, priority)
+    require_message_in_order("send_agent_message", {"FROM_AGENT": from_agent, "TO_AGENT": to_agent,
+                                                    "MESSAGE_TYPE": message_type, "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
     with store.transaction("inbox:" + to_agent):
         sender = admit_agent(store, _sender(from_agent))
@@ -66,6 +71,11 @@ def _sender(from_agent: str) -> str:
     if not from_agent:
         raise UsageError("FROM_AGENT is empty: give it a name")
     return from_agent
+
+
+def _word(payload: str | Mapping[str, Any]) -> str:
+    """A payload as a word of a call that an error may show."""
+    return payload if isinstance(payload, str) and len(payload) <= 200 else "PAYLOAD"
 
 
 def _check_message(store: Storage, message_type: str, payload: str | Mapping[str, Any], priority: int) -> Row:
@@ -120,6 +130,8 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
 
     Example: broadcast_agent_message coord-1 phase_transition '{"to": "spec"}'
     """
+    require_message_in_order("broadcast_agent_message", {"FROM_AGENT": from_agent, "MESSAGE_TYPE": message_type,
+                                                         "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
     with store.transaction("broadcast"):
         sender = admit_agent(store, _sender(from_agent))
@@ -187,9 +199,11 @@ def _look(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
     if is_own(store, agent_id):
         note_alive(store, agent_id)
     with store.snapshot():
-        return _read_payloads(store.execute(
-            f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
-            {"agent": agent_id, "limit": limit or 2_000_000_000}))
+        rows = store.execute(f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
+                             {"agent": agent_id, "limit": limit or 2_000_000_000})
+        if not rows:
+            warn_of_slip(store, agent_id, "it has no message")
+        return _read_payloads(rows)
 
 
 def _take(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
@@ -232,7 +246,7 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
         rows = store.execute("SELECT dead_lettered_at FROM agent_messages WHERE id = :id AND to_agent = :agent", given)
         if not rows:
             raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: "
-                          "nothing was acknowledged")
+                          f"nothing was acknowledged{suggest_agent(store, agent_id)}")
         renew_if_own(store, agent_id)
         return store.execute(
             "UPDATE agent_messages SET delivered_at = coalesce(delivered_at, :now), "
@@ -255,7 +269,8 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Row
         rows = store.execute("SELECT session_id, delivered_at, acknowledged_at, dead_lettered_at FROM agent_messages "
                              "WHERE id = :id AND to_agent = :agent", given)
         if not rows:
-            raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: nothing was requeued")
+            raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: nothing was requeued"
+                          f"{suggest_agent(store, agent_id)}")
         renew_if_own(store, agent_id)
         was = _state_of(rows[0])
         if was != "pending":

@@ -6,7 +6,7 @@ from ..registry import operation
 from ..times import shift_time
 from ..values import check_range, is_json
 from ..vocabulary import STATE_TYPES, check_word
-from .membership import admit_agent, renew_if_own
+from .membership import admit_agent, renew_if_own, suggest_agent, warn_of_slip
 from .snapshots import LIVE
 
 TYPE_CHECKING = False
@@ -87,10 +87,14 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
         "FROM agent_state WHERE agent_id = :agent AND state_key = :key AND " + LIVE,
         {"agent": agent_id, "key": state_key, "now": store.now()})
     if default is not None and not rows:
+        warn_of_slip(store, agent_id, "the default is given")
         rows = [{"agent_id": agent_id, "state_key": state_key, "value": default, "state_type": None, "version": 0,
                  "created_at": None, "updated_at": None, "expires_at": None}]
     if rows:
         return rows[0] if full else str(rows[0]["value"])
+    slip = suggest_agent(store, agent_id)
+    if slip:
+        raise Refused(f"no state {state_key!r} of agent {agent_id!r} in {store.directory}{slip}")
     keys = [row["state_key"] for row in _list_keys(store, agent_id)]
     raise Refused(f"no state {state_key!r} of agent {agent_id!r} in {store.directory}; it has: " +
                   (", ".join(keys[:20]) or "none"))
@@ -111,7 +115,10 @@ def list_agent_state(store: Storage, agent_id: str) -> list[Row]:
 
     Example: list_agent_state scope-1
     """
-    return _list_keys(store, agent_id)
+    rows = _list_keys(store, agent_id)
+    if not rows:
+        warn_of_slip(store, agent_id, "it has no state")
+    return rows
 
 
 @operation(existing=True)
@@ -128,5 +135,6 @@ def delete_agent_state(store: Storage, agent_id: str, state_key: str) -> Row:
                              "RETURNING agent_id, state_key, expires_at", {"agent": agent_id, "key": state_key})
         renew_if_own(store, agent_id)
         if not rows or (rows[0]["expires_at"] or "9") <= store.now():
-            raise Refused(f"no state {state_key!r} of agent {agent_id!r} in {store.directory}: nothing was deleted")
+            raise Refused(f"no state {state_key!r} of agent {agent_id!r} in {store.directory}: nothing was deleted"
+                          f"{suggest_agent(store, agent_id)}")
         return rows[0]
