@@ -118,7 +118,7 @@ def blocks():
 
 @pytest.mark.parametrize("name, text", blocks())
 def test_a_shipped_block_needs_no_approval(name, text):
-    if name in ("AGENTS.md", "README.md"):  # read where no hook brings the functions: a prefix permitted there ends in &&
+    if name in ("AGENTS.md", "README.md"):  # for shells without a hook; a prefix is permitted by its &&
         text, count = re.subn(r"^\. \.claude/shared/milestone/storage-adapter\.sh && ", "", text, flags=re.M)
         assert count == text.count("\n")
     assert faults_of(text) == set()
