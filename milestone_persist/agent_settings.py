@@ -62,6 +62,18 @@ def is_home(folder: str) -> bool:
     return os.path.realpath(folder) == os.path.realpath(os.path.expanduser("~"))
 
 
+def permits(top: str) -> bool:
+    """Whether the settings of a project, or of the user for all projects, let Claude Code call the functions."""
+    for folder in (top, os.path.expanduser("~")):
+        try:
+            with open(os.path.join(folder, ".claude", "settings.json"), encoding="utf-8", errors="replace") as file:
+                if '"Bash(register_agent:*)"' in file.read():
+                    return True
+        except OSError:
+            continue
+    return False
+
+
 def take_out(text: str, recorded: Row, file: str) -> str | None:
     """The settings without what `put_in` added; None if nothing is left of a file that it made."""
     data = parse(text, file)

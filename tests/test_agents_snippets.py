@@ -103,17 +103,22 @@ def test_every_rule_is_seen_to_find_something():
     assert {*REFUSED} == {*ON_TEXT, *ON_BARE, "a command that is none of the functions"}
 
 
+BLOCK = re.compile(r"^```(?:bash|sh)\n(.*?)^```$", re.M | re.S)
+
+
 def blocks():
-    """Every shell block that agents are given: of the prompts, the skill, and the section for Codex and Gemini."""
+    """Every shell block that agents are given: of the prompts, the skill, the section for Codex and Gemini, and the
+    example that the README gives of a command."""
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "agents").glob("*.md"))}
     texts["AGENTS.md"] = agent_sections.put_in(None, {}, "AGENTS.md")[0]
-    return [(name, text) for name, document in texts.items()
-            for text in re.findall(r"^```(?:bash|sh)\n(.*?)^```$", document, re.M | re.S)]
+    found = [(name, text) for name, document in texts.items() for text in BLOCK.findall(document)]
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Agents of your project\n")[2]
+    return [*found, ("README.md", BLOCK.findall(section.partition("\n## ")[0])[-1])]
 
 
 @pytest.mark.parametrize("name, text", blocks())
 def test_a_shipped_block_needs_no_approval(name, text):
-    if name == "AGENTS.md":  # read where no hook brings the functions: a prefix permitted there ends in &&
+    if name in ("AGENTS.md", "README.md"):  # for shells without a hook; a prefix is permitted by its &&
         text, count = re.subn(r"^\. \.claude/shared/milestone/storage-adapter\.sh && ", "", text, flags=re.M)
         assert count == text.count("\n")
     assert faults_of(text) == set()

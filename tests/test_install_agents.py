@@ -182,6 +182,15 @@ def test_sandboxes_are_told_of_data_outside_the_project(milestone, tmp_path):
     assert "writable_roots" not in milestone("install", ".", "--codex", "--dry-run")[1]
 
 
+def test_prompts_alone_tell_how_their_commands_are_permitted(milestone, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    assert milestone("install", "--prompts", HOME=str(home))[1].endswith("/__main__.py install --claude-code\n")
+    milestone("install", str(home), "--claude-code", HOME=str(home))
+    assert "Claude Code" not in milestone("install", "--prompts", HOME=str(home))[1]
+    assert "it asks" not in milestone("install", "--prompts", "--claude-code", HOME=str(tmp_path))[1]
+
+
 def test_the_hook_is_quiet_without_an_env_file(tmp_path):
     hook = agent_settings.make_hook("f")
     done = subprocess.run(["sh", "-c", hook], cwd=tmp_path, env={}, capture_output=True, check=False)

@@ -47,7 +47,7 @@ def install(store: Storage, directory: str | None = None, *, claude_code: bool =
                           _install_project(installation, folder, tools, prompts))
         found.append(beside(*os.path.split(folder)) if is_bin else beside(folder))
     data = {"changes": changes, "program": find_program(), "relative": all(found), "dry_run": dry_run or check,
-            "notes": _notes(store, directory, tools)}
+            "notes": _notes(store, directory, tools, prompts)}
     if check and changes:
         raise Incomplete(f"not all is installed as it should be: run {way_called()} install without --check", data)
     return data
@@ -170,10 +170,12 @@ def _named(folder: str, rows: list[Row]) -> list[Row]:
     return [{"folder": folder, **row} for row in rows]
 
 
-def _notes(store: Storage, directory: str | None, tools: list[str]) -> list[str]:
-    """What is left for the user to do, for sandboxes that may not write where the data is."""
+def _notes(store: Storage, directory: str | None, tools: list[str], prompts: bool) -> list[str]:
+    """What is left for the user to do: to begin a session, to permit what the prompts say, to open a sandbox."""
     import json
 
+    from ..agent_settings import permits
+    from ..invocation import way_called
     from ..location import find_data_directory
 
     root = os.path.abspath(directory or ".")
@@ -181,6 +183,9 @@ def _notes(store: Storage, directory: str | None, tools: list[str]) -> list[str]
     notes = []
     if "claude_code" in tools:
         notes.append("Claude Code: begin a new session, and its shell commands have the functions")
+    elif prompts and not permits(root):
+        notes.append("Claude Code: it asks before each command of the prompts and knows no function until you run "
+                     f"{way_called()} install --claude-code")
     if os.path.commonpath((os.path.realpath(root), os.path.realpath(data))) != os.path.realpath(root):
         path = json.dumps(data, ensure_ascii=False)
         if "codex" in tools:
