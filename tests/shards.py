@@ -94,10 +94,14 @@ class Shards:
         here, there = Pipe()
         pid = os.fork()
         if not pid:
-            for pipe in (here, *(worker.pipe for worker in self.workers)):
-                pipe.close()
-            self.pipe = there
-            os._exit(self.work())
+            status = 3
+            try:
+                for pipe in (here, *(worker.pipe for worker in self.workers)):
+                    pipe.close()
+                self.pipe = there
+                status = self.work()
+            finally:
+                os._exit(status)
         there.close()
         self.workers.append(Worker(pid, here))
         self.feed(self.workers[-1])
@@ -170,6 +174,7 @@ class Shards:
         capture.stop_global_capturing()
         capture.start_global_capturing()
         capture.suspend_global_capture()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             for number, following in self.receive_numbers():
                 items[number].config.hook.pytest_runtest_protocol(
@@ -181,6 +186,8 @@ class Shards:
             traceback.print_exc()
             return 3
         finally:
+            for number in (signal.SIGINT, signal.SIGTERM):  # the terminal's and the first process's may both come
+                signal.signal(number, signal.SIG_IGN)
             plugins.get_plugin("runner").pytest_sessionfinish(self.session)  # what fixtures have begun ends
 
     def receive_numbers(self):

@@ -1,4 +1,5 @@
-"""A process killed at its n-th statement, for n = 1, 2, … until a run gets through: the data is as before or after."""
+"""A process killed at its n-th statement, for n = 1, 2, … (unless at full size, only some) until a run gets through:
+the data is as before or after."""
 from __future__ import annotations
 
 import shutil
@@ -6,6 +7,7 @@ import sqlite3
 import sys
 
 import pytest
+from conftest import size
 
 from milestone_persist import open_store
 
@@ -90,7 +92,7 @@ def test_a_call_killed_anywhere_happened_whole_or_not_at_all(run, directory, sce
     words = CALLS[name] + ([scene] if name == "restore" else [])
     database = directory / "coordination.db"
     image, before, seen = database.read_bytes(), rows(directory), []
-    for number in range(1, 200):
+    for number in range(1, 200, size(2, 1)):
         done = run_child(run, number, words)
         seen.append(rows(directory))
         if done.status == 0:
@@ -105,7 +107,7 @@ def test_a_call_killed_anywhere_happened_whole_or_not_at_all(run, directory, sce
 
 
 def test_a_database_whose_making_was_killed_is_made_by_the_next_call(run, directory):
-    for number in range(1, 200):
+    for number in range(1, 200, size(3, 1)):
         done = run_child(run, number, ["save-agent-state", "a", "k", "v"])
         with open_store(directory) as store:
             assert store.load_agent_state("a", "k", "none") == ("v" if done.status == 0 else "none")

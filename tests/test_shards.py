@@ -9,17 +9,18 @@ import sys
 import pytest
 from conftest import ROOT, Result
 
-PASSING = """
-import os, pathlib, pytest
-
-@pytest.fixture(scope="session", autouse=True)
+SHARED = """
+@pytest.fixture(scope="session")
 def shared():
     yield
-    pathlib.Path("ended").open("a").write("x")
-
+    with open("ended", "a") as file:
+        file.write("x")
+"""
+PASSING = SHARED + """
 @pytest.mark.parametrize("number", range(20))
 def test_passes(number, shared, tmp_path):
-    pathlib.Path("ran").open("a").write(f"{number}\\n")
+    with open("ran", "a") as file:
+        file.write(f"{number}\\n")
     assert not list(tmp_path.iterdir())
 """
 FAILING = "def test_fails():\n    print('shown')\n    os.system('echo shown too')\n    assert 0"
@@ -79,12 +80,12 @@ def test_what_is_ended_after_the_last_test_may_fail_too(shards):
     assert "ended with status 5" in done.text
 
 
-@pytest.mark.parametrize("signal, status", [("SIGINT", 2), ("SIGKILL", -9)])
-def test_no_process_is_left_when_the_first_one_ends(shards, signal, status):
-    """If one were, the test would wait for it: it holds the standard output."""
-    done = shards([f"import signal\ndef test_ends_all():\n    os.kill(os.getppid(), signal.{signal})\n"
-                   "    while os.getppid() == PARENT: pass\nPARENT = os.getpid()\n"])
-    assert done.status == status
+@pytest.mark.parametrize("signal, wait, status", [("SIGINT", "while True: pass", 2), ("SIGKILL", "", -9)])
+def test_when_the_first_process_ends_the_others_end_in_order(shards, tmp_path, signal, wait, status):
+    """This test would wait for one that is left: it holds the standard output."""
+    done = shards([f"import signal\n{SHARED}\n"
+                   f"def test_ends_all(shared):\n    os.kill(os.getppid(), signal.{signal})\n    {wait}\n"])
+    assert (done.status, (tmp_path / "ended").read_text()) == (status, "x")
 
 
 @pytest.mark.parametrize("texts, words, status", [

@@ -14,7 +14,7 @@ import pytest
 from conftest import ADAPTER, ROOT, SHELLS, share, size
 
 SHELLS_AT_ONCE = 16
-ROUNDS = size(4, 100)  # at full size these are 6400 calls, which take two idle cores some minutes
+ROUNDS = size(2, 100)  # at full size these are 6400 calls, which take two idle cores some minutes
 
 # Each shell sends to its neighbour and takes from an inbox that all share as well as from its own.
 WORK = """set -eu; . "$ADAPTER"; me=$1; neighbour=$2; rounds=$3; round=0
