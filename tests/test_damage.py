@@ -58,11 +58,6 @@ def test_times_as_sqlite_writes_them_are_sound(store, spoil, cli):
     assert cli("doctor").status == 0
 
 
-def test_doctor_finds_nothing_wrong_where_nothing_is(cli, directory):
-    assert cli("doctor").status == 0
-    assert not directory.exists()
-
-
 @HYBRID
 def test_a_call_that_fails_at_its_start_keeps_no_lock(store, spoil, connect):
     other = connect()

@@ -544,7 +544,8 @@ def test_in_the_foreground_it_prints_its_log_and_ends_in_good_order(environ, tmp
         assert program(how).status == 0
     out, err = process.communicate(timeout=60)
     reason = how.replace("stop-session-monitor", "asked to stop")
-    assert (process.returncode, err) == (0, b"")
+    made = f"milestone_persist: made the data directory {directory} (backend {environ['MILESTONE_BACKEND']})\n"
+    assert (process.returncode, err.decode()) == (0, made)
     assert out.decode().endswith(f" ended: {reason}\n")
     assert not is_running(directory)
 

@@ -45,8 +45,9 @@ def require_usable(directory: str) -> None:
             refuse_link_out(path, directory)
     except OSError as error:
         if not isinstance(error, FileNotFoundError) or os.path.islink(directory):
-            raise StorageError(f"cannot use the data directory {directory} ({error.strerror}): make it a directory you "
-                               "can read") from None
+            advice = ("move it away, or name a directory in MILESTONE_DIR" if isinstance(error, NotADirectoryError) else
+                      "make it a directory you can read")
+            raise StorageError(f"cannot use the data directory {directory} ({error.strerror}): {advice}") from None
 
 
 def _is_ours(name: str) -> bool:
