@@ -496,7 +496,7 @@ class Operations:
     def export_coordination(self, file: str | None = None) -> Row:
         """Write everything as JSON lines, the same from every backend.
 
-        file: a new file; without it, one below backups/
+        file: a new file; without it, one below backups/; - is standard output
         """
 
     def import_coordination(self, file: str, *, replace: bool = False) -> Row:

@@ -110,13 +110,14 @@ def _unit(parameter: Parameter) -> str:
 class Operation:
     """One operation: a function and what its declaration says."""
 
-    __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "opens", "backend", "unheard",
-                 "parameters")
+    __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "opens", "backend",
+                 "unheard", "parameters")
 
-    def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, shell: bool,
-                 creates: bool, opens: bool, backend: str, unheard: Callable[[Storage, Any], None] | None) -> None:
+    def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str,
+                 shell: bool, creates: bool, opens: bool, backend: str,
+                 unheard: Callable[[Storage, Any], None] | None) -> None:
         self.function, self.name, self.group = function, function.__name__, group
-        self.text, self.stdin, self.shell = text, stdin, shell
+        self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
         self.creates, self.opens, self.backend, self.unheard = creates, opens, backend, unheard
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
@@ -200,13 +201,14 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
                         False, True, False)
 
 
-def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
+def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
               creates: bool = True, opens: bool = True, backend: str = "file",
               unheard: Callable[[Storage, Any], None] | None = None) -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
     stdin: name of the parameter that may be `-` and is then read from standard input
+    stdout: name of the parameter that may be `-`, which then means standard output
     shell: whether the generated shell file defines a function for it
     creates: whether the data directory is made if it is not there; otherwise an empty store is read
     opens: whether the storage is open when the function is called; otherwise only its place is known
@@ -216,7 +218,7 @@ def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, shell, creates, opens, backend, unheard)
+            function, module.GROUP, text, stdin, stdout, shell, creates, opens, backend, unheard)
         return function
     return declare
 

@@ -9,7 +9,7 @@ from ..storage.directory import sync_directory
 from ..storage.interface import StorageMoved
 from ..tables import APPLICATION_ID
 from .events import record_event
-from .exports import new_file, read_export, write_export
+from .exports import export_lines, new_file, read_export, write_export
 from .records import index_records
 from .transfer import copy_rows, count_rows, fill_store, prepare_source
 from .undoing import stamp
@@ -119,16 +119,19 @@ def _is_empty(store: Storage) -> bool:
     return not any(n for table, n in there.items() if table not in ("agent_coordination_config", "events"))
 
 
-@operation(text="exported", creates=False)
+@operation(text="exported", stdout="file", creates=False)
 def export_coordination(store: Storage, file: str | None = None) -> Row:
     """Write everything as JSON lines, the same from every backend.
 
-    file: a new file; without it, one below backups/
+    file: a new file; without it, one below backups/; - is standard output
 
     Example: export_coordination
     """
     with store.transaction():
         prepare_source(store)
+        if file == "-":
+            text = "".join(line + "\n" for line in export_lines(store))
+            return {"file": file, "rows": count_rows(store), "text": text}
         path = write_export(store, os.path.abspath(file) if file else _default_path(store, ".jsonl"))
         return {"file": path, "rows": count_rows(store)}
 
