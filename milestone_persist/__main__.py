@@ -28,10 +28,13 @@ if __package__:  # python -m: the current directory comes first, where a json.py
         here = ""
     if sys.path and sys.path[0] in ("", here):
         sys.path.append(sys.path.pop(0))
-elif getattr(globals()["__loader__"], "prefix", None) == "":  # a zipapp, of which this file is also the start
-    sys.path.append(sys.path.pop(0))
-else:  # run by path: the package's home comes last, so that nothing beside it hides the standard library
-    sys.path.append(__file__.rpartition("milestone_persist")[0] or ".")
+else:
+    if getattr(globals()["__loader__"], "prefix", None) == "":  # a zipapp, of which this file is also the start
+        home = sys.path.pop(0)
+    else:  # run by path: the package's home comes last, so that nothing beside it hides the standard library
+        home = __file__.rpartition("milestone_persist")[0] or "."
+    # A path through a folder that is removed while we run, as `uninstall --bin` does, would lead nowhere.
+    sys.path.append(os.path.realpath(home) if os.pardir in home else home)
 
 import _signal  # type: ignore[import-not-found] # noqa: E402 # built in; `signal` would import enum
 

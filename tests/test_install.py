@@ -394,6 +394,19 @@ def test_executables_beside_a_vendored_program_move_with_it(milestone, call, pro
     assert (done.status, done.out, done.err) == (0, "v", "")
 
 
+@pytest.mark.parametrize("kind", ["folder", "zipapp"])
+@pytest.mark.parametrize("given", [[], ["--dry-run"], ["--json"]])
+def test_executables_take_themselves_out(milestone, call, project, vendored, kind, given):
+    program = vendored
+    if kind == "zipapp":
+        program = project / "tools.pyz"
+        assert milestone("vendor", "--zipapp", program).status == 0
+    milestone("install", "--bin", "a bin", program=program)
+    done = call("a bin/milestone_persist", "uninstall", "--bin", "a bin", *given)
+    assert (done.status, done.err) == (0, "") and "abandon_session" in done.out
+    assert (project / "a bin").exists() == (given == ["--dry-run"])
+
+
 @pytest.mark.parametrize("umask, mode", [(0o000, 0o644), (0o077, 0o600)])
 def test_modes_follow_the_umask_but_let_nobody_else_write(milestone, call, project, umask, mode):
     code = f"import os, subprocess, sys; os.umask({umask}); sys.exit(subprocess.call(sys.argv[1:]))"
