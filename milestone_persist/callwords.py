@@ -235,7 +235,8 @@ def _check_too_few(op: Operation, args: list[str]) -> None:
     if len(args) < op.required:
         missing = op.positionals[len(args)]
         unset = f", and ${missing.variable} is not set" if missing.variable else ""
-        raise UsageError(f"{missing.name.upper()} is missing{unset}: {form_of(op)}")
+        purpose = "" if op.shell else f" ({op.summary.rstrip('.')})"
+        raise UsageError(f"{missing.name.upper()} is missing{unset}: {form_of(op)}{purpose}")
 
 
 def _check_paths(op: Operation, args: list[str]) -> None:

@@ -564,8 +564,10 @@ class Operations:
         What was edited since stays, and so does the data directory.
         """
 
-    def init(self, shell: str = 'sh', *, env_file: str | None = None) -> str:
-        """Print the functions for eval, with the paths of this program and this Python written into them.
+    def init(self, shell: str, *, env_file: str | None = None) -> str:
+        """Print the shell functions for eval; a store is made ready by initialize_agent_coordination instead.
+
+        The paths of this program and this Python are written into them.
 
         shell: bash, zsh or sh; one text serves all of them
         env_file: write them into this file instead, replacing what an earlier call wrote there; for hooks

@@ -84,8 +84,10 @@ def uninstall(store: Storage, directory: str | None = None, *, bin: str | None =
 
 
 @operation(text="functions", shell=False, opens=False)
-def init(store: Storage, shell: str = "sh", *, env_file: str | None = None) -> str:
-    """Print the functions for eval, with the paths of this program and this Python written into them.
+def init(store: Storage, shell: str, *, env_file: str | None = None) -> str:
+    """Print the shell functions for eval; a store is made ready by initialize_agent_coordination instead.
+
+    The paths of this program and this Python are written into them.
 
     shell: bash, zsh or sh; one text serves all of them
     env_file: write them into this file instead, replacing what an earlier call wrote there; for hooks
@@ -99,15 +101,21 @@ def init(store: Storage, shell: str = "sh", *, env_file: str | None = None) -> s
     from ..packaged import find_program
 
     if shell not in _SHELLS:
-        raise UsageError(f"no functions for {shell!r}: use one of {', '.join(_SHELLS)}; "
-                         "install --bin DIR makes programs for any other")
+        raise UsageError(f"no functions for {shell!r}: use one of {', '.join(_SHELLS)}; install --bin DIR makes programs "
+                         "for any other; a store is made ready by initialize_agent_coordination instead")
     text = make_adapter(find_program(), sys.executable, "", f"python3 -m milestone_persist init {shell}",
                         f'eval "$(python3 -m milestone_persist init {shell})"')
     if env_file is None:
-        return text
+        return _UNQUOTED + text
     _replace_block(env_file, text)
     return ""
 
+
+# Two commands that print nothing. Where the quotes of "$( )" are missing, all lines become one: the first command prints
+# what follows the second, and the rest is a comment.
+_UNQUOTED = """printf '%.0s%b' >&2
+: 'milestone_persist: nothing was defined, for the quotes are missing: eval "$(... init SHELL)"\\n'
+"""
 
 # Commands that do nothing: a comment at the end of $CLAUDE_ENV_FILE has broken the command behind it.
 _BEGIN, _END = ": milestone_persist begins\n", ": milestone_persist ends\n"
