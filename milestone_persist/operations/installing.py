@@ -101,8 +101,8 @@ def init(store: Storage, shell: str, *, env_file: str | None = None) -> str:
     from ..packaged import find_program
 
     if shell not in _SHELLS:
-        raise UsageError(f"no functions for {shell!r}: use one of {', '.join(_SHELLS)}; install --bin DIR makes programs "
-                         "for any other; a store is made ready by initialize_agent_coordination instead")
+        raise UsageError(f"no functions for {shell!r}: use one of {', '.join(_SHELLS)}; install --bin DIR makes "
+                         "programs for any other; a store is made ready by initialize_agent_coordination instead")
     text = make_adapter(find_program(), sys.executable, "", f"python3 -m milestone_persist init {shell}",
                         f'eval "$(python3 -m milestone_persist init {shell})"')
     if env_file is None:
@@ -111,8 +111,8 @@ def init(store: Storage, shell: str, *, env_file: str | None = None) -> str:
     return ""
 
 
-# Two commands that print nothing. Where the quotes of "$( )" are missing, all lines become one: the first command prints
-# what follows the second, and the rest is a comment.
+# Two commands that print nothing. Where the quotes of "$( )" are missing, all lines become one: the first command
+# prints what follows the second, and the rest is a comment.
 _UNQUOTED = """printf '%.0s%b' >&2
 : 'milestone_persist: nothing was defined, for the quotes are missing: eval "$(... init SHELL)"\\n'
 """
