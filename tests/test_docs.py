@@ -136,7 +136,7 @@ def test_the_shell_document_names_every_variable_of_the_shell_file():
 @pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "agents").glob("*.md"))],
                          ids=lambda path: path.name)
 def test_no_comment_follows_a_command(document):
-    """At the prompt of zsh it would be more words: `messages=$(get_agent_messages a true)  # …` takes and loses them."""
+    """At the prompt of zsh it is a command: `messages=$(get_agent_messages a true)  # …` takes and loses them."""
     shell = False
     for line in document.read_text().splitlines():
         if line.startswith("```"):
