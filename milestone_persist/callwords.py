@@ -169,7 +169,7 @@ def _decode(data: bytes) -> str:
 def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[Any], dict[str, Any]]:
     """The arguments and options of a call, each of its type; UsageError shows the right form. Notes --json and --help.
 
-    Without any argument, an id that is all an operation requires may come from the environment.
+    An id that is all an operation still requires may come from the environment.
     """
     caller = environ.get(op.positionals[0].variable, "") if op.positionals else ""
     found = scan_words(op, call.words, call.from_shell, caller)
@@ -180,11 +180,17 @@ def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[An
     _check_too_many(op, found.args)
     if not found.literal:
         _check_who_is_meant(op, found.args)
-    args = found.args or ([caller] if caller else [])
+    args = found.args + _missing_id(op, len(found.args), environ)
     _check_too_few(op, args)
     _check_paths(op, args)
     return ([parameter.convert(word) for parameter, word in zip(_parameters(op, len(args)), args)],
             {parameter.name: parameter.convert(word) for parameter, word in found.options})
+
+
+def _missing_id(op: Operation, count: int, environ: Mapping[str, str]) -> list[str]:
+    """The id that is all an operation still requires after `count` arguments, if the environment has it."""
+    variable = op.positionals[count].variable if count == op.required - 1 else ""
+    return [environ[variable]] if environ.get(variable) else []
 
 
 def _parameters(op: Operation, count: int) -> list[Parameter]:

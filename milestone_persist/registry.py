@@ -21,7 +21,7 @@ MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "p
 GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
-# Where the id comes from when it is the only required argument and no argument is given.
+# Where an id comes from when it is the only required argument that is not given.
 _VARIABLES = {"agent_id": "AGENT_ID", "session_id": "SESSION_ID", "milestone_id": "MILESTONE_ID"}
 _PLAIN = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "None": (type(None),)}
 _CALLED = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
@@ -123,11 +123,14 @@ class Operation:
         self._let_environment_name()
 
     def _let_environment_name(self) -> None:
-        """Who one is may come from the environment; what is to be changed otherwise must be named in the call."""
+        """Who one is, and in which session, may come from the environment; what else is to be changed must be named."""
         if self.required == 1:
             first = self.parameters[0]
             if first.name == "agent_id" or not self.creates:
                 first.variable = _VARIABLES.get(first.name, "")
+        elif self.required and self.parameters[0].name == "agent_id":
+            last = self.parameters[self.required - 1]
+            last.variable = _VARIABLES["session_id"] if last.name == "session_id" else ""
 
     @property
     def command(self) -> str:
