@@ -28,9 +28,13 @@ if __package__:  # python -m: the current directory comes first, where a json.py
         here = ""
     if sys.path and sys.path[0] in ("", here):
         sys.path.append(sys.path.pop(0))
-else:  # run by path
-    if getattr(globals()["__loader__"], "prefix", None) != "":  # no zipapp, of which this file is also the start
-        sys.path.insert(0, __file__.rpartition("milestone_persist")[0] or ".")
+else:
+    if getattr(globals()["__loader__"], "prefix", None) == "":  # a zipapp, of which this file is also the start
+        home = sys.path.pop(0)
+    else:  # run by path
+        home = __file__.rpartition("milestone_persist")[0] or "."
+    # A path through a folder that is removed while we run, as `uninstall --bin` does, would lead nowhere.
+    sys.path.insert(0, os.path.realpath(home) if os.pardir in home else home)
     import __future__  # noqa: F401 # from the standard library, before the package's home comes first
 
     import milestone_persist  # noqa: F401 # this one, whatever is installed; its modules are found by its place

@@ -27,7 +27,7 @@ _LOCATE = r"""
 # others call: a shell that keeps only functions (as the snapshots of coding agents do) still finds them.
 # They run in $( ), so that no variable, option, trap or directory of the caller is touched.
 
-milestone_make_helper() { # print its definition; $1: how its name is defined as an alias, if it is one
+milestone_make_helper() { # print its definition
   if milestone_is_zsh; then emulate -R sh; fi
   if milestone_is_bash || milestone_is_zsh; then trap - ERR DEBUG; fi
   set +aefuxC
@@ -56,13 +56,6 @@ milestone_make_helper() { # print its definition; $1: how its name is defined as
   if milestone_is_mksh; then milestone_write="print -rn --"; fi
   milestone_text=$milestone_text'
 @RUN@'
-  if [ -n "${1-}" ]; then # the definition would be read with the value of the alias in it
-    milestone_quote "$milestone_text
-"
-    milestone_text="unalias 'milestone_persist'
-eval $milestone_quoted
-alias ${1#alias }"
-  fi
   milestone_print "$milestone_text"
 }
 
@@ -78,9 +71,23 @@ milestone_is_mksh() { # or any other in which printf is a program
   [ "$(command -v printf)" != printf ] && [ "$(command -v print)" = print ]
 }
 
-milestone_show_alias() { # how the alias $1 is defined
-  if milestone_is_zsh; then set -- -L "$@"; fi
-  alias "$@"
+milestone_put_aliases_aside() { # print what does that; a function under the name of an alias would get its value's name
+  if milestone_is_zsh; then
+    emulate -R sh
+    set -- -L
+  fi
+  milestone_text=
+  for milestone_name in \
+    @NAMES@; do
+    if alias "$milestone_name" >/dev/null 2>&1; then
+      milestone_alias=$(alias "$@" "$milestone_name")
+      milestone_print "unalias '$milestone_name'"
+      milestone_text="$milestone_text
+alias ${milestone_alias#alias }"
+    fi
+  done
+  milestone_print "milestone_bring_aliases_back() { :$milestone_text
+}"
 }
 
 milestone_print() { # $1 and the end of a line
@@ -176,16 +183,18 @@ milestone_quote() { # set milestone_quoted to $1 as one word of shell
   milestone_quoted="'$milestone_quoted$1'"
 }
 
-if alias 'milestone_persist' >/dev/null 2>&1; then
-  eval "$(milestone_make_helper "$(milestone_show_alias 'milestone_persist')")"
-else # ksh prints a function as it was read: with the end of its last line, or else without
-  eval "$(milestone_make_helper)
-"
-fi
+eval "$(milestone_put_aliases_aside)"
+eval "$(milestone_make_helper)
+" # ksh prints a function as it was read: with the end of its last line, or else without
 if milestone_is_zsh; then setopt BSD_ECHO; fi
-unset -f milestone_make_helper milestone_is_bash milestone_is_zsh milestone_is_mksh milestone_show_alias \
+unset -f milestone_make_helper milestone_is_bash milestone_is_zsh milestone_is_mksh milestone_put_aliases_aside \
   milestone_print milestone_find_program milestone_look_beside milestone_read_link milestone_search_open_files \
   milestone_find_python milestone_ask_shim milestone_quote
+"""
+
+_END = """
+milestone_bring_aliases_back
+unset -f milestone_bring_aliases_back
 """
 
 _EXECUTABLE_HEAD = """#!/bin/sh
@@ -207,11 +216,14 @@ def make_adapter(program: str = "", python: str = "", beside: str = "", command:
     """The text of the shell file, for every shell.
 
     program: the path of the program, written into it; without it, the file looks beside itself
-    python: the path of the Python to use; without it, the file looks on PATH
+    python: the path of the Python to use, for eval; without it, the file looks on PATH
     beside: where the program lies as seen from the folder of the file
     command, source: what made it, and how it is sourced, for its head
     """
-    return _fill(_HEAD + _LOCATE, program, python, beside, command, source) + "".join(_functions())
+    functions = "".join(_functions())
+    if python:  # for eval: zsh has read all of its text, with the caller's aliases, before it runs the first command
+        functions = f"\neval {_quote(functions)}\n"
+    return _fill(_HEAD + _LOCATE, program, python, beside, command, source) + functions + _END
 
 
 def make_executable(command: str, program: str = "", beside: str = "") -> str:
@@ -227,8 +239,17 @@ def _fill(text: str, program: str, python: str, beside: str, command: str, sourc
     found = {"@PROGRAM@": _quote(program) if program else "", "@PYTHON@": _quote(python) if python else "",
              "@BESIDE@": " ".join(f'"${{1%/*}}"/{place}' for place in places), "@CHECK@": CHECK,
              "@CHECK_NULS@": CHECK_NULS, "@RUN@": RUN,
+             "@NAMES@": _names(),
              "@COMMAND@": command, "@SOURCE@": source}
     return "".join(found.get(part, part) for part in re.split("(@[A-Z_]+@)", text))
+
+
+def _names() -> str:
+    """The names of all functions, in lines; in quotes, where no global alias of zsh gets at them."""
+    import textwrap
+
+    names = ["milestone_persist", *(op.name for op in all_operations() if op.shell)]
+    return " \\\n    ".join(textwrap.wrap(" ".join(f"'{name}'" for name in names), 112))
 
 
 def _quote(text: str) -> str:

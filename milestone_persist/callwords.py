@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 STANDARD = ("--json", "--help", "--version", "--from-shell", "--echo-safe")  # before the operation, without a value
 HELP = ("--help", "-h")
+PATHS = ("file", "files", "directory", "dir")
+# What else never begins with a dash, and what may hold any text though it may be left out: where values come as they
+# are, from the shell functions.
+CHOSEN = ("backend", "agent_type", "message_type")
+FREE = ("default", "detail")
 
 
 class Call:
@@ -66,8 +71,8 @@ def scan_call(words: Sequence[str]) -> Call:
 def scan_words(op: Operation, words: Sequence[str], from_shell: bool, caller: str = "") -> Sorted:
     """Sort the words behind an operation's name; nothing is refused here.
 
-    from_shell: the shell functions hand over values that may look like options: there, the required arguments are
-        taken as they come, and of what follows only this operation's own options are read as such
+    from_shell: the shell functions hand over values that may look like options: there, required arguments but for
+        paths and chosen words are taken as they come, and free text that may be left out unless it is a known option
     caller: the id that the environment has for the first argument, which then need not be there: before it, too, an
         option is one
     """
@@ -92,9 +97,12 @@ def _reads_as_option(op: Operation, word: str, count: int, from_shell: bool, cal
     """Whether a word that comes after `count` arguments is an option, or `--`; else it is an argument."""
     if not word.startswith("-") or word == "-":
         return False
-    if from_shell and count < op.required:
-        return bool(caller) and _is_known(op, word)
-    return _is_known(op, word) or word in ("--", *HELP) or not (from_shell or _is_number(word))
+    known, parameter = _is_known(op, word), parameter_at(op, count)
+    if from_shell and count < op.required and parameter and parameter.name not in (*PATHS, *CHOSEN):
+        return bool(caller) and known
+    if from_shell and parameter and parameter.name in FREE:
+        return known or word == "--"
+    return known or word in ("--", *HELP) or not _is_number(word)
 
 
 def _is_known(op: Operation, word: str) -> bool:
@@ -161,7 +169,7 @@ def _decode(data: bytes) -> str:
 def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[Any], dict[str, Any]]:
     """The arguments and options of a call, each of its type; UsageError shows the right form. Notes --json and --help.
 
-    Without any argument, an id that is all an operation requires may come from the environment.
+    An id that is all an operation still requires may come from the environment.
     """
     caller = environ.get(op.positionals[0].variable, "") if op.positionals else ""
     found = scan_words(op, call.words, call.from_shell, caller)
@@ -172,10 +180,17 @@ def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[An
     _check_too_many(op, found.args)
     if not found.literal:
         _check_who_is_meant(op, found.args)
-    args = found.args or ([caller] if caller else [])
+    args = found.args + _missing_id(op, len(found.args), environ)
     _check_too_few(op, args)
+    _check_paths(op, args)
     return ([parameter.convert(word) for parameter, word in zip(_parameters(op, len(args)), args)],
             {parameter.name: parameter.convert(word) for parameter, word in found.options})
+
+
+def _missing_id(op: Operation, count: int, environ: Mapping[str, str]) -> list[str]:
+    """The id that is all an operation still requires after `count` arguments, if the environment has it."""
+    variable = op.positionals[count].variable if count == op.required - 1 else ""
+    return [environ[variable]] if environ.get(variable) else []
 
 
 def _parameters(op: Operation, count: int) -> list[Parameter]:
@@ -233,7 +248,14 @@ def _check_too_few(op: Operation, args: list[str]) -> None:
     if len(args) < op.required:
         missing = op.positionals[len(args)]
         unset = f", and ${missing.variable} is not set" if missing.variable else ""
-        raise UsageError(f"{missing.name.upper()} is missing{unset}: {form_of(op)}")
+        purpose = "" if op.shell else f" ({op.summary.rstrip('.')})"
+        raise UsageError(f"{missing.name.upper()} is missing{unset}: {form_of(op)}{purpose}")
+
+
+def _check_paths(op: Operation, args: list[str]) -> None:
+    for parameter, word in zip(_parameters(op, len(args)), args):
+        if word == "-" and parameter.name in PATHS and parameter.name != op.stdout:
+            raise UsageError(f"{parameter.name.upper()} cannot be - here, ./- is that name: {form_of(op)}")
 
 
 def _check_too_many(op: Operation, args: list[str]) -> None:

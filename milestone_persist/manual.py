@@ -74,7 +74,7 @@ def page(op: Operation) -> str:
 def default_of(parameter: Parameter) -> str:
     """A parameter's default, as it stands behind its help; "" if it says nothing."""
     if parameter.variable:
-        return f" (without any argument: ${parameter.variable})"
+        return f" (if it is left out: ${parameter.variable})"
     default = parameter.default
     return "" if default in (None, False, "", 0) else f" (default {default})"
 

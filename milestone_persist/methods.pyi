@@ -507,7 +507,7 @@ class Operations:
     def export_coordination(self, file: str | None = None) -> Row:
         """Write everything as JSON lines, the same from every backend.
 
-        file: a new file; without it, one below backups/
+        file: a new file; without it, one below backups/; - is standard output
         """
 
     def import_coordination(self, file: str, *, replace: bool = False) -> Row:
@@ -576,7 +576,7 @@ class Operations:
         """
 
     def init(self, shell: str, *, env_file: str | None = None) -> str:
-        """Print 18 KB of shell functions for a shell's start-up file to eval; for the agents of a project there is install.
+        """Print the shell functions (18 KB) for eval; a store is made ready by initialize_agent_coordination instead.
 
         The paths of this program and this Python are written into them.
 

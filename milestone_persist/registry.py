@@ -21,7 +21,7 @@ MODULES = ("setup", "agents", "state", "messages", "checkpoints", "sessions", "p
 GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
-# Where the id comes from when it is the only required argument and no argument is given.
+# Where an id comes from when it is the only required argument that is not given.
 _VARIABLES = {"agent_id": "AGENT_ID", "session_id": "SESSION_ID", "milestone_id": "MILESTONE_ID"}
 _NAMES = ("from_agent", "to_agent", "milestone", "session", "owner")  # ids too, but they may be empty
 _PLAIN = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "None": (type(None),)}
@@ -112,25 +112,28 @@ def _unit(parameter: Parameter) -> str:
 class Operation:
     """One operation: a function and what its declaration says."""
 
-    __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "existing", "opens", "in_use",
-                 "unheard", "parameters")
+    __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "existing", "opens",
+                 "in_use", "unheard", "parameters")
 
-    def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, shell: bool,
+    def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
                  creates: bool | str, existing: bool, opens: bool, in_use: bool,
                  unheard: Callable[[Storage, Any], None] | None) -> None:
         self.function, self.name, self.group = function, function.__name__, group
-        self.text, self.stdin, self.shell = text, stdin, shell
+        self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
         self.creates, self.existing = False if existing else creates, existing
         self.opens, self.in_use, self.unheard = opens, in_use, unheard
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
 
     def _let_environment_name(self) -> None:
-        """Who one is may come from the environment; what is to be changed otherwise must be named in the call."""
+        """Who one is, and in which session, may come from the environment; what else is to be changed must be named."""
         if self.required == 1:
             first = self.parameters[0]
             if first.name == "agent_id" or not self.creates and not self.existing:
                 first.variable = _VARIABLES.get(first.name, "")
+        elif self.required and self.parameters[0].name == "agent_id":
+            last = self.parameters[self.required - 1]
+            last.variable = _VARIABLES["session_id"] if last.name == "session_id" else ""
 
     @property
     def command(self) -> str:
@@ -216,13 +219,14 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
                         False, True, False)
 
 
-def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
+def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
               creates: bool | str = True, existing: bool = False, opens: bool = True, in_use: bool = False,
               unheard: Callable[[Storage, Any], None] | None = None) -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
     stdin: name of the parameter that may be `-` and is then read from standard input
+    stdout: name of the parameter that may be `-`, which then means standard output
     shell: whether the generated shell file defines a function for it
     creates: whether the data directory is made if it is not there; otherwise an empty store is read. Or the name of
         the parameter that must be given for that
@@ -234,7 +238,7 @@ def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, shell, creates, existing, opens, in_use, unheard)
+            function, module.GROUP, text, stdin, stdout, shell, creates, existing, opens, in_use, unheard)
         return function
     return declare
 

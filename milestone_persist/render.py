@@ -264,7 +264,7 @@ def backup(data: Row) -> str:
 
 
 def exported(data: Row) -> str:
-    return f"{sum(data['rows'].values())} rows in {plain(data['file'])}\n"
+    return data["text"] if "text" in data else f"{sum(data['rows'].values())} rows in {plain(data['file'])}\n"
 
 
 def restored_backup(data: Row) -> str:

@@ -8,6 +8,7 @@ from .vocabulary import (
     CHECKPOINT_TYPES,
     HEALTH_STATUSES,
     MESSAGE_TYPES,
+    MILESTONE_STATUSES,
     PHASES,
     SESSION_STATUSES,
     STATE_TYPES,
@@ -28,6 +29,8 @@ SYNONYMS: dict[tuple[str, ...], dict[str, str]] = {
     SESSION_STATUSES: {"completed": _DONE, "abandoned": "aborted canceled cancelled abort cancel abandon "
                        "dropped discarded given_up", "active": _RUNNING + " open", "paused": _WAITING,
                        "failed": _BROKEN},
+    MILESTONE_STATUSES: {"completed": _DONE, "active": "started running working open ongoing", "failed": _BROKEN,
+                         "paused": "suspended on_hold hold", "cancelled": "canceled aborted dropped"},
     MESSAGE_TYPES: {"task_assignment": "task assignment assign assigned assign_task",
                     "progress_update": "progress update status status_update progress_report heartbeat",
                     "coordination_request": "coordination coordinate request question help help_request",

@@ -17,6 +17,9 @@ AGENT_STATUSES = ("spawning", "active", "paused", "completed", "failed", "termin
 STATE_TYPES = ("checkpoint", "progress", "user_data", "system_data", "temp_data")
 OPERATION_TYPES = ("planning", "execution", "validation", "recovery", "cleanup")
 SESSION_STATUSES = ("active", "paused", "completed", "failed", "abandoned")
+# What records usually say; a record may say any other.
+MILESTONE_STATUSES = ("planned", "pending", "active", "in_progress", "paused", "blocked", "completed", "failed",
+                      "abandoned", "cancelled")
 PHASES = ("design", "spec", "task", "execute")
 CHECKPOINT_TYPES = ("automatic", "manual", "phase_completion", "error_recovery")
 HEALTH_STATUSES = ("healthy", "degraded", "failing", "unresponsive")
@@ -26,7 +29,7 @@ WORDS = {
     "agent_type": AGENT_TYPES, "message_type": MESSAGE_TYPES, "phase": PHASES, "state_type": STATE_TYPES,
     "checkpoint_type": CHECKPOINT_TYPES, "health": HEALTH_STATUSES, "backend": BACKENDS, "take": ("true", "false"),
     "shell": ("bash", "zsh"), "update_agent_status status": AGENT_STATUSES,
-    "list_coordination_sessions status": SESSION_STATUSES,
+    "list_coordination_sessions status": SESSION_STATUSES, "list_milestones status": ("all", *MILESTONE_STATUSES),
 }
 
 

@@ -14,7 +14,7 @@
 # others call: a shell that keeps only functions (as the snapshots of coding agents do) still finds them.
 # They run in $( ), so that no variable, option, trap or directory of the caller is touched.
 
-milestone_make_helper() { # print its definition; $1: how its name is defined as an alias, if it is one
+milestone_make_helper() { # print its definition
   if milestone_is_zsh; then emulate -R sh; fi
   if milestone_is_bash || milestone_is_zsh; then trap - ERR DEBUG; fi
   set +aefuxC
@@ -71,13 +71,6 @@ milestone_make_helper() { # print its definition; $1: how its name is defined as
     '"$milestone_write"' "$milestone_word" && printf "\0" || exit
   done | "$milestone_python" -I -S "$milestone_program" --words-on-stdin "$#" || exit "$?"
 )'
-  if [ -n "${1-}" ]; then # the definition would be read with the value of the alias in it
-    milestone_quote "$milestone_text
-"
-    milestone_text="unalias 'milestone_persist'
-eval $milestone_quoted
-alias ${1#alias }"
-  fi
   milestone_print "$milestone_text"
 }
 
@@ -93,9 +86,40 @@ milestone_is_mksh() { # or any other in which printf is a program
   [ "$(command -v printf)" != printf ] && [ "$(command -v print)" = print ]
 }
 
-milestone_show_alias() { # how the alias $1 is defined
-  if milestone_is_zsh; then set -- -L "$@"; fi
-  alias "$@"
+milestone_put_aliases_aside() { # print what does that; a function under the name of an alias would get its value's name
+  if milestone_is_zsh; then
+    emulate -R sh
+    set -- -L
+  fi
+  milestone_text=
+  for milestone_name in \
+    'milestone_persist' 'initialize_agent_coordination' 'initialize_storage_system' 'get_current_storage_backend' \
+    'get_optimal_storage_backend' 'migrate_storage_backend' 'get_storage_config' 'set_storage_config' \
+    'register_agent' 'update_agent_status' 'agent_heartbeat' 'list_session_agents' 'save_agent_state' \
+    'load_agent_state' 'list_agent_state' 'delete_agent_state' 'send_agent_message' 'broadcast_agent_message' \
+    'get_agent_messages' 'acknowledge_agent_message' 'requeue_agent_message' 'create_agent_checkpoint' \
+    'list_agent_checkpoints' 'restore_agent_checkpoint' 'get_session_status' 'update_session_progress' \
+    'list_coordination_sessions' 'save_planning_artifacts' 'list_planning_sessions' 'resume_planning_session' \
+    'create_milestone_from_planning' 'detect_interrupted_sessions' 'recover_milestone_session' \
+    'recover_planning_session' 'recover_execution_session' 'get_session_recovery_status' 'show_recovery_help' \
+    'resume_planning_agents' 'resume_execution_from_phase' 'resume_session_agents' 'restart_planning_with_artifacts' \
+    'restart_incomplete_phases' 'restart_milestone_execution' 'validate_planning_artifacts' \
+    'complete_planning_session' 'create_milestone_from_recovered_planning' 'finalize_milestone_execution' \
+    'complete_coordination_session' 'abandon_session' 'generate_milestone_report' 'cleanup_stale_coordination' \
+    'cleanup_failed_sessions' 'start_session_monitor' 'stop_session_monitor' 'get_session_monitor_status' \
+    'create_milestone_record' 'read_milestone_record' 'update_milestone_record' 'delete_milestone_record' \
+    'list_milestones' 'search_milestones' 'get_milestone_analytics' 'acquire_milestone_lock' \
+    'release_milestone_lock' 'backup_coordination' 'restore_coordination' 'export_coordination' \
+    'import_coordination' 'import_tmp_files' 'log_milestone_event' 'log_storage_event'; do
+    if alias "$milestone_name" >/dev/null 2>&1; then
+      milestone_alias=$(alias "$@" "$milestone_name")
+      milestone_print "unalias '$milestone_name'"
+      milestone_text="$milestone_text
+alias ${milestone_alias#alias }"
+    fi
+  done
+  milestone_print "milestone_bring_aliases_back() { :$milestone_text
+}"
 }
 
 milestone_print() { # $1 and the end of a line
@@ -191,14 +215,11 @@ milestone_quote() { # set milestone_quoted to $1 as one word of shell
   milestone_quoted="'$milestone_quoted$1'"
 }
 
-if alias 'milestone_persist' >/dev/null 2>&1; then
-  eval "$(milestone_make_helper "$(milestone_show_alias 'milestone_persist')")"
-else # ksh prints a function as it was read: with the end of its last line, or else without
-  eval "$(milestone_make_helper)
-"
-fi
+eval "$(milestone_put_aliases_aside)"
+eval "$(milestone_make_helper)
+" # ksh prints a function as it was read: with the end of its last line, or else without
 if milestone_is_zsh; then setopt BSD_ECHO; fi
-unset -f milestone_make_helper milestone_is_bash milestone_is_zsh milestone_is_mksh milestone_show_alias \
+unset -f milestone_make_helper milestone_is_bash milestone_is_zsh milestone_is_mksh milestone_put_aliases_aside \
   milestone_print milestone_find_program milestone_look_beside milestone_read_link milestone_search_open_files \
   milestone_find_python milestone_ask_shim milestone_quote
 
@@ -435,3 +456,6 @@ log_milestone_event() { \milestone_persist log_milestone_event "$@"; }
 
 # Usage: log_storage_event EVENT MILESTONE BACKEND [DETAILS]
 log_storage_event() { \milestone_persist log_storage_event "$@"; }
+
+milestone_bring_aliases_back
+unset -f milestone_bring_aliases_back

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from milestone_persist.callwords import FREE
 from milestone_persist.registry import all_operations
 
 SURFACES = {"command": [], "shell": ["--from-shell"]}
@@ -52,3 +53,62 @@ def test_too_many_words_are_refused_with_the_right_form(scene, cli, dump, files,
                 refuse(done, op)
                 assert op.name in done.err
     assert (dump(), files()) == before
+
+
+def test_unknown_options_are_no_arguments(scene, cli, dump, files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = dump(), files()
+    for op in OPERATIONS:
+        for unknown in (["--no-such"], ["--no-such=1"], ["-x"], ["--dir", "X"], ["--version"]):
+            refuse(cli(op.command, *call_words(op), *unknown), op)
+            if not any(p.name in FREE for p in op.positionals):
+                refuse(cli("--from-shell", op.name, *call_words(op)[:op.required], *unknown), op)
+        for option in op.options:
+            if option.type != "bool":
+                refuse(cli(op.command, *call_words(op), option.flag), op)
+            if option.type in ("bool", "int", "float"):
+                refuse(cli(op.command, *call_words(op), f"{option.flag}=soon"), op)
+    assert (dump(), files()) == before
+
+
+@pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
+@pytest.mark.parametrize("words", [
+    ["export_coordination", "--force"], ["backup_coordination", "--dry-run"], ["vendor", "--chek"],
+    ["install", "--force"], ["import_coordination", "--force", "f"], ["restore_coordination", "--force"],
+    ["import_tmp_files", "--all"],
+    ["create_agent_checkpoint", "a", "manual", "--all"], ["generate", "--force"], ["uninstall", "--force"],
+    ["backup_coordination", "-"], ["vendor", "-"], ["install", "-"], ["restore_coordination", "-"],
+    ["create_agent_checkpoint", "a", "manual", "-"], ["register_agent", "b", "--force", "ms-1", "s-1"],
+    ["migrate_storage_backend", "--force"], ["list_milestones", "--all"], ["get_agent_messages", "a", "--take"],
+])
+def test_what_looks_like_an_option_names_no_file_and_no_word(scene, cli, dump, files, tmp_path, monkeypatch, surface,
+                                                             words):
+    monkeypatch.chdir(tmp_path)
+    before = dump(), files()
+    done = cli(*surface, *words)
+    assert (done.status, done.out) == (2, b"") and words[0] in done.err and done.err.count("\n") == 1
+    assert (dump(), files()) == before
+
+
+def test_options_may_stand_before_a_path(scene, cli, tmp_path):
+    assert cli("--from-shell", "export_coordination", tmp_path / "e.jsonl").status == 0
+    assert cli("--from-shell", "import_coordination", "--replace", tmp_path / "e.jsonl").status == 0
+
+
+@pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
+def test_an_export_to_standard_output_is_what_its_file_would_be(scene, cli, tmp_path, monkeypatch, surface):
+    monkeypatch.chdir(tmp_path)
+    cli("export_coordination", "e.jsonl")
+    done = cli(*surface, "export_coordination", "-")
+    assert (done.status, done.err) == (0, "") and done.out == (tmp_path / "e.jsonl").read_bytes()
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize("words, said", [
+    (["load_agent_state", "a", "none", "--no-such"], "--no-such"), (["load_agent_state", "a", "none", "-x"], "-x"),
+    (["log_milestone_event", "e", "ms-1", "--detail"], ""), (["save_agent_state", "--x", "--y", "--z"], ""),
+    (["load_agent_state", "a", "none", "--help"], "--help"),
+])
+def test_values_from_the_shell_functions_come_through(scene, cli, words, said):
+    done = cli("--from-shell", *words)
+    assert (done.status, done.text, done.err) == (0, said, "")

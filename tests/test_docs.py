@@ -131,3 +131,14 @@ def test_the_shell_document_names_every_variable_of_the_shell_file():
     used = set(re.findall(r"\b(?:MILESTONE|DATABASE)_[A-Z]+\b", (ROOT / "shell" / "storage-adapter.sh").read_text()))
     assert {"MILESTONE_DIR", "DATABASE_URL"} <= used
     assert [name for name in sorted(used) if name not in document] == []
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "agents").glob("*.md"))],
+                         ids=lambda path: path.name)
+def test_no_comment_follows_a_command(document):
+    """At the prompt of zsh it is a command: `messages=$(get_agent_messages a true)  # …` takes and loses them."""
+    shell = False
+    for line in document.read_text().splitlines():
+        if line.startswith("```"):
+            shell = not shell and line.strip("` ") in ("bash", "sh", "zsh", "shell")
+        assert not shell or not re.search(r"\S\s+# ", line), line

@@ -104,15 +104,26 @@ def test_an_agent_may_have_any_name_all_the_same(scene, cli, name):
 
 
 def test_help_and_errors_name_the_variable(cli):
-    assert "(without any argument: $AGENT_ID)" in cli("get-agent-messages", "--help").text
+    assert "(if it is left out: $AGENT_ID)" in cli("get-agent-messages", "--help").text
     assert "AGENT_ID is missing, and $AGENT_ID is not set" in cli("get-agent-messages").err
     assert cli("get-agent-messages", AGENT_ID="").status == 2
+
+
+@pytest.mark.parametrize("surface", [[], ["--from-shell"]])
+def test_an_agent_registers_in_the_session_of_its_environment(store, cli, surface):
+    words = [*surface, "register_agent", "a", "validation", "ms-1"]
+    assert cli(*words, SESSION_ID="validation-ms-1").text == "registered a (validation) in session validation-ms-1\n"
+    assert cli(*words, "other", SESSION_ID="validation-ms-1").text == "registered a (validation) in session other\n"
+    assert "SESSION_ID is missing, and $SESSION_ID is not set: register_agent" in cli(*words).err
+    assert "SESSION_ID is missing" in cli(*words, SESSION_ID="").err
+    assert "MILESTONE_ID is missing: register_agent" in cli(*words[:-1], SESSION_ID="s", MILESTONE_ID="ms-1").err
+    assert cli("help", "register_agent").text.count("$SESSION_ID") == 1
 
 
 def test_only_looking_and_acting_for_oneself_take_an_id_from_the_environment():
     found = {op.name for op in all_operations() if any(p.variable for p in op.parameters)}
     assert {op.name for op in all_operations() if op.name in found and (op.creates or op.existing)} == {
-        "update_agent_status", "agent_heartbeat", "get_agent_messages", "create_agent_checkpoint"}
+        "update_agent_status", "agent_heartbeat", "get_agent_messages", "create_agent_checkpoint", "register_agent"}
     assert {"get_session_status", "read_milestone_record"} <= found
 
 

@@ -300,7 +300,7 @@ def test_the_usual_line_where_its_path_cannot_exist(milestone, shell, call, proj
         given = f'. "{tmp_path}/env"'
     done = shell(sh, f"{given}\n{LINE}{USE}", PYTHONPATH=str(ROOT))
     assert (done.status, done.out) == (0, "its")
-    assert "no such file" in done.err.lower() and done.err.count("\n") == 1
+    assert "no such file" in done.err.lower() and done.err.count("\n") == 1, done
     assert shell(sh, f"{given}\n{LINE} 2>/dev/null || true{USE}", PYTHONPATH=str(ROOT)).err == ""
 
 
@@ -358,6 +358,33 @@ def test_what_cannot_be_run_by_a_path_is_refused(call, project, tmp_path):
     assert "zipapp" in done.err and not (project / ".claude").exists()
 
 
+@pytest.mark.parametrize("sh", [*SHELLS])
+def test_init_without_the_quotes_says_so(shell, sh):
+    given = f'eval $({sys.executable} -m milestone_persist init sh); command -v milestone_persist; echo "$?"'
+    done = shell(sh, given, PYTHONPATH=str(ROOT))
+    assert done.out.strip() != "0" and "the quotes are missing: eval" in done.err and done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("start", [".zshrc", "prompt"])
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_init_in_an_interactive_zsh_says_so_too(call, need, project, tmp_path, start, quote):
+    given = f"eval {quote}$({sys.executable} -m milestone_persist init zsh){quote}\n"
+    (project / ".zshrc").write_text(given if start == ".zshrc" else "")
+    text = (given if start == "prompt" else "") + USE + "\n"
+    done = subprocess.run([need("zsh"), "-i"], input=text, capture_output=True, text=True, check=False, cwd=project,
+                          env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ZDOTDIR": str(project),
+                               "PYTHONPATH": str(ROOT)})
+    assert ("its" in done.stdout) == bool(quote)
+    assert ("milestone_persist" in done.stderr or "parse error" in done.stderr) != bool(quote), done.stderr
+
+
+def test_init_without_a_shell_says_what_it_is_for(milestone):
+    for words in (["init"], ["init", "ms-1"]):
+        done = milestone(*words)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+        assert "a store is made ready by initialize_agent_coordination" in done.err
+
+
 def test_init_of_another_shell_is_refused(milestone):
     done = milestone("init", "fish")
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
@@ -410,6 +437,19 @@ def test_executables_beside_a_vendored_program_move_with_it(milestone, call, pro
     assert call("bin/save_agent_state", "a", "k", "v", cwd=moved).status == 0
     done = call("../bin/load_agent_state", "a", "k", cwd=moved / "src")
     assert (done.status, done.out, done.err) == (0, "v", "")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zipapp"])
+@pytest.mark.parametrize("given", [[], ["--dry-run"], ["--json"]])
+def test_executables_take_themselves_out(milestone, call, project, vendored, kind, given):
+    program = vendored
+    if kind == "zipapp":
+        program = project / "tools.pyz"
+        assert milestone("vendor", "--zipapp", program).status == 0
+    milestone("install", "--bin", "a bin", program=program)
+    done = call("a bin/milestone_persist", "uninstall", "--bin", "a bin", *given)
+    assert (done.status, done.err) == (0, "") and "abandon_session" in done.out
+    assert (project / "a bin").exists() == (given == ["--dry-run"])
 
 
 @pytest.mark.parametrize("umask, mode", [(0o000, 0o644), (0o077, 0o600)])

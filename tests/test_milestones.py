@@ -30,6 +30,17 @@ def test_its_headings_are_indexed(store):
     assert store.list_milestones("active") == []
 
 
+@pytest.mark.parametrize("status, says", [("actve", "did you mean active"), ("finished", "did you mean completed"),
+                                          ("", "use one of: planned, "), ("nonsense", "use one of")])
+def test_a_status_that_no_record_has_and_none_usually_says_is_refused(store, status, says):
+    for text in (None, "status: done"):
+        if text:
+            store.create_milestone_record("ms-1", text)
+        with pytest.raises(UsageError, match=f"unknown milestone status {status!r}: {says}"):
+            store.list_milestones(status)
+    assert store.list_milestones("planned") == [] and len(store.list_milestones("done")) == 1
+
+
 def test_it_can_be_made_only_once_and_changed_only_where_it_is(store):
     store.create_milestone_record("ms-1", "one")
     with pytest.raises(Refused, match="has a record already: update_milestone_record"):

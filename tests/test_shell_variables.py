@@ -66,29 +66,30 @@ def test_options_of_the_caller_stay(sh, option):
 
 ALIAS = """
 if [ -n "${BASH_VERSION-}" ]; then shopt -s expand_aliases; fi
-alias milestone_persist="python3 -m 'milestone_persist'"
+alias milestone_persist="python3 -m 'milestone_persist'" save_agent_state='python3 -m x' list_agent_state=':
+  "$@"' other='echo " '
 alias >before
-. "$ADAPTER"
+%s
 alias >after
-cmp before after"""
+cmp before after
+\\save_agent_state a k v300000; load_agent_state a k; echo
+"""
 
 
-def test_an_alias_of_the_helpers_name(sh):
-    done = sh(ALIAS + WORKS + "\n\\milestone_persist whoami | head -n 1", source=False)
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("source", ['. "$ADAPTER"', '. "$ADAPTER"; . "$ADAPTER"', 'eval "$(cat text)"'])
+def test_aliases_of_the_functions_names_stay(sh, cli, tmp_path, source):
+    (tmp_path / "text").write_text(cli("init", "sh").text)
+    done = sh(ALIAS % source + "\n\\milestone_persist whoami | head -n 1", source=False)
     assert (done.status, done.text, done.err) == (0, "v300000\nagent: unknown: set AGENT_ID\n", "")
 
 
-def test_a_second_time_with_an_alias(sh):
-    done = sh(ALIAS + '\n. "$ADAPTER"; . "$ADAPTER"\nalias | cmp - before' + WORKS, source=False)
-    assert works(done), done
-
-
+@pytest.mark.parametrize("name", ["milestone_persist", "save_agent_state"])
 @pytest.mark.parametrize("sh", ["zsh"], indirect=True)
-def test_a_global_alias_of_zsh(sh):
-    text = "alias -g milestone_persist=wrong\n" + '. "$ADAPTER"' + WORKS + "\nalias -L 'milestone_persist'"
-    done = sh(text, source=False)
-    assert (done.status, done.text.splitlines()[-1]) == (0, "alias -g milestone_persist=wrong")
-    assert done.text.startswith("v300000\n")
+def test_a_global_alias_of_zsh(sh, name):
+    text = f"alias -g {name}=wrong\n" + '. "$ADAPTER"' + f"""
+\\save_agent_state a k v; load_agent_state a k; alias -L '{name}'"""
+    assert sh(text, source=False).text == f"valias -g {name}=wrong\n"
 
 
 # What one shell says of itself, in the environment of another that started it; public images set such variables.

@@ -8,7 +8,7 @@ from ..registry import operation
 from ..storage.interface import StorageMoved
 from .backup_files import mark_whole, require_whole
 from .events import record_event
-from .exports import new_file, read_export, require_file, require_store, write_export
+from .exports import export_lines, new_file, read_export, require_file, require_store, write_export
 from .records import index_records
 from .settings import COMMANDS, read_setting, store_setting
 from .transfer import copy_rows, count_rows, fill_store, prepare_source
@@ -125,17 +125,20 @@ def _is_empty(store: Storage) -> bool:
     return not any(n for table, n in there.items() if table not in ("agent_coordination_config", "events"))
 
 
-@operation(text="exported", existing=True)
+@operation(text="exported", stdout="file", existing=True)
 def export_coordination(store: Storage, file: str | None = None) -> Row:
     """Write everything as JSON lines, the same from every backend.
 
-    file: a new file; without it, one below backups/
+    file: a new file; without it, one below backups/; - is standard output
 
     Example: export_coordination
     """
     require_store(store)
     with store.transaction():
         prepare_source(store)
+        if file == "-":
+            text = "".join(line + "\n" for line in export_lines(store))
+            return {"file": file, "rows": count_rows(store), "text": text}
         path = write_export(store, os.path.abspath(file) if file else _default_path(store, ".jsonl"))
         return {"file": path, "rows": count_rows(store)}
 

@@ -86,7 +86,7 @@ def uninstall(store: Storage, directory: str | None = None, *, bin: str | None =
 
 @operation(text="functions", shell=False, opens=False)
 def init(store: Storage, shell: str, *, env_file: str | None = None) -> str:
-    """Print 18 KB of shell functions for a shell's start-up file to eval; for the agents of a project there is install.
+    """Print the shell functions (18 KB) for eval; a store is made ready by initialize_agent_coordination instead.
 
     The paths of this program and this Python are written into them.
 
@@ -103,15 +103,21 @@ def init(store: Storage, shell: str, *, env_file: str | None = None) -> str:
     from ..packaged import find_program
 
     if shell not in _SHELLS:
-        raise UsageError(f"no functions for {shell!r}: use one of {', '.join(_SHELLS)}; "
-                         "install --bin DIR makes programs for any other")
+        raise UsageError(f"no functions for {shell!r}: use one of {', '.join(_SHELLS)}; install --bin DIR makes "
+                         "programs for any other; a store is made ready by initialize_agent_coordination instead")
     call = f"{way_called()} init {shell}"
     text = make_adapter(find_program(), sys.executable, "", call, f'eval "$({call})"')
     if env_file is None:
-        return text
+        return _UNQUOTED + text
     _replace_block(env_file, text)
     return ""
 
+
+# Two commands that print nothing. Where the quotes of "$( )" are missing, all lines become one: the first command
+# prints what follows the second, and the rest is a comment.
+_UNQUOTED = """printf '%.0s%b' >&2
+: 'milestone_persist: nothing was defined, for the quotes are missing: eval "$(... init SHELL)"\\n'
+"""
 
 # Commands that do nothing: a comment at the end of $CLAUDE_ENV_FILE has broken the command behind it.
 _BEGIN, _END = ": milestone_persist begins\n", ": milestone_persist ends\n"

@@ -6,6 +6,7 @@ from ..registry import operation
 from ..storage.interface import StorageMoved
 from ..times import shift_time
 from ..values import check_range
+from ..vocabulary import MILESTONE_STATUSES, check_word
 from .events import record_event
 from .membership import ensure_milestone
 from .records import archive_record, find_record, index_records, list_records, read_record, require_record, write_record
@@ -119,7 +120,13 @@ def list_milestones(store: Storage, status: str = "all") -> list[Row]:
 
     Example: list_milestones active
     """
-    return list_records(store, None if status == "all" else status)
+    rows = list_records(store)
+    if status == "all":
+        return rows
+    found = [row for row in rows if row["status"] == status]
+    if not found:
+        check_word(status, MILESTONE_STATUSES, "milestone status")
+    return found
 
 
 @operation(text="found", creates=False)

@@ -217,7 +217,7 @@ def _find_under_lock(store: Storage, milestone_id: str) -> str | None:
         return None
 
 
-def list_records(store: Storage, status: str | None = None) -> list[Row]:
+def list_records(store: Storage) -> list[Row]:
     """The milestones with what their records' headings say, in the order of their ids.
 
     Record files are indexed first; where the store cannot be written, those not indexed yet are looked at.
@@ -235,7 +235,7 @@ def list_records(store: Storage, status: str | None = None) -> list[Row]:
     for milestone_id, path, _, text in unindexed:
         rows[milestone_id] = {"created_at": store.now(), "updated_at": store.now(), **rows.get(milestone_id, {}),
                               "id": milestone_id, "file_path": path, **_facts(milestone_id, text, path)}
-    return [rows[name] for name in sorted(rows) if status is None or rows[name]["status"] == status]
+    return [rows[name] for name in sorted(rows)]
 
 
 def count_milestones(store: Storage) -> int:
