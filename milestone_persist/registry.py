@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any, TypeVar
 
-    from .storage.interface import Storage
+    from .storage.interface import Row, Storage
 
     Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -111,13 +111,14 @@ class Operation:
     """One operation: a function and what its declaration says."""
 
     __slots__ = ("function", "name", "group", "text", "stdin", "shell", "creates", "opens", "backend", "unheard",
-                 "parameters")
+                 "repair", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, shell: bool,
-                 creates: bool, opens: bool, backend: str, unheard: Callable[[Storage, Any], None] | None) -> None:
+                 creates: bool, opens: bool, backend: str, unheard: Callable[[Storage, Any], None] | None,
+                 repair: Callable[..., Row] | None) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.shell = text, stdin, shell
-        self.creates, self.opens, self.backend, self.unheard = creates, opens, backend, unheard
+        self.creates, self.opens, self.backend, self.unheard, self.repair = creates, opens, backend, unheard, repair
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
 
@@ -202,7 +203,8 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
               creates: bool = True, opens: bool = True, backend: str = "file",
-              unheard: Callable[[Storage, Any], None] | None = None) -> Callable[[Function], Function]:
+              unheard: Callable[[Storage, Any], None] | None = None,
+              repair: Callable[..., Row] | None = None) -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
@@ -212,11 +214,13 @@ def operation(text: str = "nothing", stdin: str = "", shell: bool = True,
     opens: whether the storage is open when the function is called; otherwise only its place is known
     backend: what a new data directory uses if nothing is set; `in use`: what is there, whatever is set
     unheard: called with the storage and the data where nobody could be given the answer
+    repair: called with the error and the arguments where the store is damaged, before the function is called again;
+        gives what is to be told beside its data
     """
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, shell, creates, opens, backend, unheard)
+            function, module.GROUP, text, stdin, shell, creates, opens, backend, unheard, repair)
         return function
     return declare
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "milestone_persist"
-LEAVES = {"errors", "values", "times", "vocabulary", "packaged", "location", "filenames", "tables"}
+LEAVES = {"errors", "values", "times", "vocabulary", "packaged", "location", "filenames", "tables",
+          "shellwords"}
 BACKENDS = {"storage.sqlite", "storage.embedded", "storage.files", "storage.psql", "storage.postgresql"}
 
 

@@ -7,6 +7,7 @@ from ..errors import StorageError
 from ..location import find_data_directory
 from ..registry import operation
 from ..storage.filesystem import filesystem_of, is_network
+from ..storage.interface import Damaged
 from ..tables import read_columns
 from .settings import find_spoilt_settings
 
@@ -69,9 +70,13 @@ def doctor(store: Storage) -> Row:
 
     Example: doctor
     """
-    wrong = store.check() or [*_find_spoilt_times(store), *find_spoilt_settings(store)]
+    unsound = store.check()
+    wrong = unsound or [*_find_spoilt_times(store), *find_spoilt_settings(store)]
     if wrong:
-        raise StorageError(f"{store.directory} is damaged: " + "; ".join(wrong[:5]))
+        text = f"{store.directory} is damaged: " + "; ".join(wrong[:5])
+        if unsound and store.FILES and "restore_coordination" not in text:  # else it says so, or is mended by hand
+            raise Damaged(text, store)
+        raise StorageError(text)
     if is_network(store.directory):
         store.warn(f"{store.directory} lies on {filesystem_of(store.directory)}, whose locks cannot be trusted between "
                    "machines: use it from one machine only, or PostgreSQL (MILESTONE_DATABASE_URL)")

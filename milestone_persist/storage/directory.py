@@ -131,6 +131,14 @@ def cannot_write(path: str, error: OSError, advice: str = "make it writable, or 
     return StorageError(f"cannot write {path} ({error.strerror}): {advice}")
 
 
+def damaged(directory: str, path: str, why: str) -> StorageError:
+    """The error for a file of the store that does not hold what belongs there."""
+    from .advice import advise_restoring
+
+    return StorageError(f"{path}: {why}; everything was left as it is: mend the file, or "
+                        f"{advise_restoring(directory)}")
+
+
 def move_files(directory: str, names: tuple[str, ...], place: str) -> None:
     """Move some files and folders of the data directory to another folder of it; those not there are passed over."""
     for name in names:

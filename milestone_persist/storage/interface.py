@@ -57,6 +57,20 @@ class StorageMoved(StorageError):
                          f"the data was moved to the {self.engine} backend in {self.directory}: use it there")
 
 
+class Damaged(StorageError):
+    """The files of the store in use do not hold what belongs there, or are gone: a backup may take their place.
+
+    store: where it is; it need not be open
+    mark: the note of what was in use then
+    """
+
+    def __init__(self, text: str, store: Storage) -> None:
+        from .advice import advise_restoring
+
+        self.store, self.mark = store, mark_of(store.directory)
+        super().__init__(f"{text}; everything was left as it is: {advise_restoring(store.directory)}")
+
+
 class Transaction:
     """Scope of one transaction; nested scopes join the outermost, an exception undoes it whole."""
 

@@ -36,8 +36,7 @@ def find_lost(directory: str, engine: str) -> str:
     noted = read_word(directory, IN_USE) == engine and not os.path.exists(os.path.join(directory, BEING_MADE))
     if engine == "file":
         return _find_lost_rows(directory, head, noted)
-    return (f"{head} is gone, and the data with it: put a backup in its place, or remove {IN_USE} in {directory} "
-            "to begin anew") if noted else ""
+    return f"{head} is gone, and the data with it; to begin anew, remove {IN_USE} in {directory}" if noted else ""
 
 
 def _find_lost_rows(directory: str, head: str, noted: bool) -> str:
@@ -46,8 +45,8 @@ def _find_lost_rows(directory: str, head: str, noted: bool) -> str:
     # The journal last: while a store is made, it is there before the rows are, and until the head is.
     if not (noted or _has_rows(directory)) or is_pending(directory) or _is_there(head):
         return ""
-    return (f"{head} is gone, and the rows beside it are of no use without: put it back, or move their folders, "
-            f"{SETTINGS} and {IN_USE} out of {directory} to begin anew")
+    return (f"{head} is gone, and the rows beside it are of no use without; to begin anew, move their folders, "
+            f"{SETTINGS} and {IN_USE} out of {directory}")
 
 
 def _is_there(head: str) -> bool:
