@@ -48,6 +48,22 @@ def write_private(path: str, data: bytes) -> None:
         file.write(data)
 
 
+def append_line(descriptor: int, data: bytes) -> None:
+    """Append a line to a file, whole or, on a full disk, not at all, on a line of its own even where the last is torn.
+
+    descriptor: opened to read and to append
+    """
+    size, written = os.fstat(descriptor).st_size, 0
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        data = b"\n" + data
+    try:
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
+    except OSError:
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+        raise
+
+
 def write_whole(path: str, data: bytes, replace: bool = True) -> None:
     """Write a private file whole, durably, or not at all; its folder is made if need be.
 
