@@ -1,6 +1,7 @@
 """What an operation may ask of a storage: a place where portable SQL runs, and what surrounds one call."""
 from __future__ import annotations
 
+import os
 import time
 
 from ..errors import StorageError, closed
@@ -117,6 +118,7 @@ class Storage:
     FILES: names below the data directory that hold this backend's rows
     warn, report: called with a warning, and with how far a long piece of work is (what, done, total)
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
+    kept: the files that it has replaced, and the names they are kept under until it ends
     open_other: opens another storage of the same data directory by its engine, or a SQLite file by its path
     mark: the note of what is in use, as it was when this was chosen; None for a storage that is not what is in use:
         such a one is worked on wherever the rows are, before it counts or after
@@ -131,6 +133,7 @@ class Storage:
         self.warn: Callable[[str], None] = lambda text: None
         self.depth = 0
         self.undo: list[Callable[[], None]] = []
+        self.kept: dict[str, str] = {}
         self.report: Callable[[str, int, int], None] = lambda what, done, total: None
         self.milestones_added = False
         self.mark: tuple[int, int] | None = None
@@ -178,12 +181,17 @@ class Storage:
             raise StorageMoved(place)
 
     def put_back(self) -> None:
-        """Put back the files that a failed transaction has changed."""
+        """Put back the files that a failed transaction has changed, and forget those kept for that."""
         while self.undo:
             try:
                 self.undo.pop()()
             except (OSError, StorageError) as error:
                 self.warn(f"a file could not be put back: {error}")
+        while self.kept:
+            try:
+                os.unlink(self.kept.popitem()[1])
+            except OSError:  # it has its place again, or is in nobody's way
+                continue
 
     def commit(self) -> None:
         raise NotImplementedError
