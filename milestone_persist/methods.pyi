@@ -501,6 +501,8 @@ class Operations:
     def restore_coordination(self, file: str) -> Row:
         """Replace everything in the store by a backup, records included; what was there is backed up first.
 
+        The files of a store that is damaged or gone are moved below backups/, and the backup takes their place.
+
         file: a file that backup_coordination wrote
         """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from .errors import StorageError
-from .storage.directory import open_found, open_private
+from .storage.directory import append_line, open_found, open_private
 from .values import parse_json
 
 TYPE_CHECKING = False
@@ -85,9 +85,9 @@ def append_log(directory: str, line: str, limit: int = LOG_BYTES) -> None:
             os.replace(path, path + ".1")
     except FileNotFoundError:
         pass
-    descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
+    descriptor = open_private(path, os.O_RDWR | os.O_APPEND)
     try:
-        os.write(descriptor, data)
+        append_line(descriptor, data)
     finally:
         os.close(descriptor)
 

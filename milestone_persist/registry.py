@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any, TypeVar
 
-    from .storage.interface import Storage
+    from .storage.interface import Row, Storage
 
     Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -113,15 +113,15 @@ class Operation:
     """One operation: a function and what its declaration says."""
 
     __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "existing", "opens",
-                 "in_use", "unheard", "parameters")
+                 "in_use", "unheard", "repair", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
                  creates: bool | str, existing: bool, opens: bool, in_use: bool,
-                 unheard: Callable[[Storage, Any], None] | None) -> None:
+                 unheard: Callable[[Storage, Any], None] | None, repair: Callable[..., Row] | None) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
         self.creates, self.existing = False if existing else creates, existing
-        self.opens, self.in_use, self.unheard = opens, in_use, unheard
+        self.opens, self.in_use, self.unheard, self.repair = opens, in_use, unheard, repair
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
 
@@ -221,7 +221,8 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
               creates: bool | str = True, existing: bool = False, opens: bool = True, in_use: bool = False,
-              unheard: Callable[[Storage, Any], None] | None = None) -> Callable[[Function], Function]:
+              unheard: Callable[[Storage, Any], None] | None = None,
+              repair: Callable[..., Row] | None = None) -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
@@ -234,11 +235,13 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
     opens: whether the storage is open when the function is called; otherwise only its place is known
     in_use: whether it opens what is there, whatever is set
     unheard: called with the storage and the data where nobody could be given the answer
+    repair: called with the error and the arguments where the store is damaged, before the function is called again;
+        gives what is to be told beside its data
     """
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, stdout, shell, creates, existing, opens, in_use, unheard)
+            function, module.GROUP, text, stdin, stdout, shell, creates, existing, opens, in_use, unheard, repair)
         return function
     return declare
 

@@ -269,4 +269,5 @@ def exported(data: Row) -> str:
 
 def restored_backup(data: Row) -> str:
     kept = f"; what was there is kept in {plain(data['kept'])}" if data["kept"] else ""
-    return f"{sum(data['rows'].values())} rows from {plain(data['file'])}{kept}\n"
+    damaged = f"; the damaged files are in {plain(data['damaged'])}" if data.get("damaged") else ""
+    return f"{sum(data['rows'].values())} rows from {plain(data['file'])}{kept}{damaged}\n"

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .errors import MilestoneError
-from .storage.interface import LOOK_SECONDS, StorageMoved
+from .storage.interface import LOOK_SECONDS, Damaged, StorageMoved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,15 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
         with store.hurry(patience):
             return store, op.run(store, args, options)
 
-    store, data = follow_moves(run, opened, release)
+    try:
+        store, data = follow_moves(run, opened, release)
+    except Damaged as damage:
+        if op.repair is None:
+            raise
+        repaired = op.repair(damage, *args, **options)
+        release()
+        store, data = follow_moves(run, opened, release)
+        data.update(repaired)
     if store.milestones_added:
         store.milestones_added = False
         _grow(store, release)

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
-from milestone_persist import UsageError
+from milestone_persist import MilestoneWarning, StorageError, UsageError
+from milestone_persist.monitor_files import LOG, append_log
 
 NASTY = ["", 'a "quoted" \\ text', "line\nbreaks\r\n", "👩‍💻\u2028", "'; DROP TABLE events; --", "\x01\x1b",
          "x" * 100_000]
@@ -75,3 +77,73 @@ def test_what_happens_is_recorded_by_itself(store, dump):
                  "setting_changed"):
         assert events(dump, name), name
     assert events(dump, "agent_failed")[0]["detail"] == "lost its way"
+
+
+CALLS = {"milestone": lambda store, event: store.log_milestone_event(event, "m", "d"),
+         "storage": lambda store, event: store.log_storage_event(event, "m", "file")}
+WAYS = pytest.mark.parametrize("way", CALLS)
+
+
+@WAYS
+def test_a_torn_line_stands_by_itself(store, directory, way):
+    CALLS[way](store, "before")
+    path = directory / "logs" / f"{way}-events.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"timestamp": "2026-0')
+    CALLS[way](store, "after")
+    first, torn, last = path.read_text().splitlines()
+    assert (json.loads(first)["event"], json.loads(last)["event"]) == ("before", "after")
+    assert torn == '{"timestamp": "2026-0'
+
+
+def test_a_torn_line_of_the_monitor_stands_by_itself(directory):
+    (directory / "logs").mkdir(parents=True)
+    (directory / LOG).write_text("torn")
+    append_log(str(directory), "whole")
+    assert (directory / LOG).read_text() == "torn\nwhole\n"
+
+
+@WAYS
+def test_there_is_no_line_of_what_was_not_committed(store, directory, dump, monkeypatch, way):
+    storage, before = store._storage(), dump()
+
+    def fail():
+        storage.rollback()
+        raise StorageError("for the test")
+
+    monkeypatch.setattr(storage, "commit", fail)
+    with pytest.raises(StorageError, match="for the test"):
+        CALLS[way](store, "never")
+    monkeypatch.undo()
+    path = directory / "logs" / f"{way}-events.jsonl"
+    assert dump() == before and (not path.exists() or path.read_bytes() == b"")
+
+
+@WAYS
+def test_a_line_that_cannot_be_written_is_told_for_the_event_is_stored(store, directory, dump, monkeypatch, way):
+    CALLS[way](store, "before")
+    path = directory / "logs" / f"{way}-events.jsonl"
+    before, plain = path.read_bytes(), os.write
+
+    left = [10]
+
+    def refuse(descriptor, data):
+        if os.fstat(descriptor).st_ino != path.stat().st_ino:
+            return plain(descriptor, data)
+        if not left:
+            raise OSError(28, "No space left on device")
+        return plain(descriptor, data[:left.pop()])
+
+    told = pytest.warns(MilestoneWarning, match="is stored, but not in the log: .*free some space")
+    with monkeypatch.context() as patched, told:
+        patched.setattr(os, "write", refuse)
+        CALLS[way](store, "after")
+    assert path.read_bytes() == before and events(dump, "after")
+
+
+@WAYS
+def test_where_no_log_can_be_written_nothing_is_done(store, directory, dump, way):
+    before = dump()
+    (directory / "logs").write_text("in the way")
+    with pytest.raises(StorageError, match="cannot write .*logs"):
+        CALLS[way](store, "never")
+    assert dump() == before

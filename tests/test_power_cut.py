@@ -16,7 +16,8 @@ SEEN = "pwrite64,write,ftruncate,fsync,fdatasync,unlink,unlinkat,rename,renameat
        "openat"
 LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (\d+)", re.M)
 # What may come back after a power cut, or be lost, without harm: locks, indexes, what is done once more, and logs.
-HARMLESS = re.compile(r"(\.lock|\.queue|-shm|-wal|\.part|\.pyc(\.\d+)?|file-store\.journal|being-made|\.jsonl)$")
+HARMLESS = re.compile(r"(\.lock|\.queue|-shm|-wal|\.part|\.pyc(\.\d+)?|file-store\.journal|\.kept-\d+|being-made"
+                      r"|\.jsonl)$")
 
 
 class Disk:
@@ -75,6 +76,7 @@ CALLS = {
     "send": ["send-agent-message", "a", "a", "error_report", "{}"],
     "setting": ["set-storage-config", "message_retry_limit", "5"],
     "record": ["create-milestone-record", "ms-1", "title: x"],
+    "update": ["update-milestone-record", "ms-0", "title: y"],
     "archive": ["delete-milestone-record", "ms-0"],
     "backup": ["backup-coordination"],
     "export": ["export-coordination"],

@@ -10,6 +10,7 @@ import pytest
 
 from milestone_persist import StorageError
 from milestone_persist.opening import open_for
+from milestone_persist.operations import undoing
 from milestone_persist.operations.undoing import move_file, set_aside, write_file, write_new
 from milestone_persist.storage.directory import write_whole
 
@@ -84,6 +85,62 @@ def test_what_cannot_be_put_back_is_told_and_the_rest_is_put_back(storage, direc
         raise sqlite3.Error
     assert files(directory) == {"active/x.yaml": b"mine"}
     assert len(told) == 1 and "could not be put back" in told[0]
+
+
+KEEPS_FILES = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+
+
+@KEEPS_FILES
+@pytest.mark.parametrize("room", [0, 1])
+def test_an_update_on_a_disk_that_fills_up_changes_nothing(store, directory, monkeypatch, room):
+    store.create_milestone_record("ms-1", "title: old")
+    before, names, left = files(directory), sorted(os.listdir(directory)), [room]
+    real, storage = undoing.write_whole, store._storage()
+
+    def write(path, data, replace=True):
+        if not left[0]:
+            raise StorageError("the disk is full")
+        left[0] -= 1
+        real(path, data, replace)
+
+    def fail():
+        storage.rollback()
+        raise StorageError("the disk is full")
+
+    with monkeypatch.context() as patched, pytest.raises(StorageError, match="the disk is full"):
+        patched.setattr(undoing, "write_whole", write)
+        patched.setattr(storage, "commit", fail)
+        store.update_milestone_record("ms-1", "title: new")
+    assert files(directory) == before and sorted(os.listdir(directory)) == names
+    assert store.read_milestone_record("ms-1") == "title: old"
+    store.update_milestone_record("ms-1", "title: new")
+    assert store.read_milestone_record("ms-1") == "title: new"
+    assert sorted(os.listdir(directory)) == names
+
+
+@LOCAL
+def test_a_file_that_is_written_twice_is_as_it_was_before_both(storage, directory):
+    write_whole(str(directory / "active" / "x.yaml"), b"mine")
+    (directory / ".kept-0").write_bytes(b"of one who was killed")
+    with pytest.raises(StorageError), storage.transaction():
+        for text in (b"one", b"two"):
+            write_file(storage, "active/x.yaml", text)
+        raise StorageError
+    assert files(directory) == {"active/x.yaml": b"mine"}
+
+
+@LOCAL
+def test_without_hard_links_a_copy_is_kept(storage, directory, monkeypatch):
+    write_whole(str(directory / "active" / "x.yaml"), b"mine")
+
+    def refuse(old, new):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(StorageError), storage.transaction():
+        write_file(storage, "active/x.yaml", b"theirs")
+        raise StorageError
+    assert files(directory) == {"active/x.yaml": b"mine"}
 
 
 @pytest.fixture

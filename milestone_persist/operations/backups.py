@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..storage.interface import Row, Storage
+    from ..storage.interface import Damaged, Row, Storage
 
 GROUP = "Backup"
 
@@ -61,17 +61,27 @@ def _fill_backup(store: Storage, path: str) -> dict[str, int]:
     return rows
 
 
-@operation(text="restored_backup")
+def _rebuild(damage: Damaged, file: str) -> Row:
+    from .rebuilding import rebuild_store
+
+    return rebuild_store(damage, file)
+
+
+@operation(text="restored_backup", repair=_rebuild)
 def restore_coordination(store: Storage, file: str) -> Row:
     """Replace everything in the store by a backup, records included; what was there is backed up first.
+
+    The files of a store that is damaged or gone are moved below backups/, and the backup takes their place.
 
     file: a file that backup_coordination wrote
 
     Example: restore_coordination backup.db
     """
     from ..storage.safe_copy import copy_backup
+    from .rebuilding import refuse_damaged
 
     path = require_file(store, file, "backup")
+    refuse_damaged(store)
     with new_file(store, _default_path(store, ".db")) as copy:  # the given file is only read
         copy_backup(path, copy.part)
         source = store.open_other("database", file=copy.part)

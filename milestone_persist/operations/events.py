@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from ..storage.directory import cannot_write, open_private
+from ..storage.directory import append_line, cannot_write, open_private
 from ..values import dump_json
 
 TYPE_CHECKING = False
@@ -21,26 +21,29 @@ def record_event(store: Storage, event: str, session_id: str | None = None, agen
          "milestone_id": milestone_id, "backend": backend, "detail": detail})
 
 
-def append_line(store: Storage, name: str, entry: dict[str, object]) -> str:
-    """Append one JSON line to a file under logs/ in a single write; returns the path."""
-    folder = os.path.join(store.directory, "logs")
-    path = os.path.join(folder, name)
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        _append(path, (dump_json(entry) + "\n").encode())
-    except OSError as error:
-        raise cannot_write(path, error) from None
-    return path
+class Log:
+    """Within its block a file under logs/ is open, to which `append` adds what has been committed.
 
+    StorageError on entering where it cannot be written: before anything is done.
+    """
 
-def _append(path: str, data: bytes) -> None:
-    """Append a whole line or, on a full disk, none of it."""
-    descriptor, written = open_private(path, os.O_WRONLY | os.O_APPEND), 0
-    try:
-        while written < len(data):
-            written += os.write(descriptor, data[written:])
-    except OSError:
-        os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
-        raise
-    finally:
-        os.close(descriptor)
+    def __init__(self, store: Storage, name: str) -> None:
+        self.store, self.path = store, os.path.join(store.directory, "logs", name)
+
+    def __enter__(self) -> Log:
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            self._descriptor = open_private(self.path, os.O_RDWR | os.O_APPEND)
+        except OSError as error:
+            raise cannot_write(self.path, error) from None
+        return self
+
+    def append(self, entry: dict[str, object]) -> None:
+        """Append one JSON line; a warning tells where it could not be written, for what it tells of is done."""
+        try:
+            append_line(self._descriptor, (dump_json(entry) + "\n").encode())
+        except OSError as error:
+            self.store.warn(f"the event is stored, but not in the log: {cannot_write(self.path, error)}")
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._descriptor)

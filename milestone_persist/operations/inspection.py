@@ -8,7 +8,7 @@ from ..location import find_data_directory
 from ..registry import operation
 from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
-from ..storage.interface import StorageMoved
+from ..storage.interface import Damaged, StorageMoved
 from ..tables import read_columns
 from .settings import find_spoilt_settings
 
@@ -75,9 +75,13 @@ def doctor(store: Storage) -> Row:
         raise Refused(f"no store at {store.directory}: initialize_agent_coordination makes one")
     with store.hurry():
         obstacles = _find_obstacles(store)
-        wrong = store.check() or [*_find_spoilt_times(store), *find_spoilt_settings(store)]
+        unsound = store.check()
+        wrong = unsound or [*_find_spoilt_times(store), *find_spoilt_settings(store)]
     if wrong:
-        raise StorageError(f"{store.directory} is damaged: " + "; ".join([*wrong[:5], *obstacles]))
+        text = f"{store.directory} is damaged: " + "; ".join([*wrong[:5], *obstacles])
+        if unsound and store.FILES and "restore_coordination" not in text:  # else it says so, or is mended by hand
+            raise Damaged(text, store)
+        raise StorageError(text)
     if obstacles:
         raise StorageError(f"{store.directory} is sound, but cannot be written: " + "; ".join(obstacles))
     if is_network(store.directory):

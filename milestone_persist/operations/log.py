@@ -5,7 +5,7 @@ from ..errors import UsageError
 from ..registry import operation
 from ..values import json_object, parse_json
 from ..vocabulary import BACKENDS, check_word
-from .events import append_line, record_event
+from .events import Log, record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +30,10 @@ def log_milestone_event(store: Storage, event: str, milestone_id: str = "", deta
     _require_name(event)
     milestone = milestone_id or store.environ.get("MILESTONE_ID", "")
     entry: Row = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "detail": detail}
-    with store.transaction("events"):
-        record_event(store, event, _session(store), _agent(store), milestone or None, detail)
-        append_line(store, "milestone-events.jsonl", entry)
+    with Log(store, "milestone-events.jsonl") as log:
+        with store.transaction("events"):
+            record_event(store, event, _session(store), _agent(store), milestone or None, detail)
+        log.append(entry)
     return entry
 
 
@@ -53,9 +54,10 @@ def log_storage_event(store: Storage, event: str, milestone: str, backend: str,
     text = json_object(details, "DETAILS", store.warn)
     entry = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "backend": backend,
              "details": parse_json(text)}
-    with store.transaction("events"):
-        record_event(store, event, _session(store), _agent(store), milestone or None, text, backend)
-        append_line(store, "storage-events.jsonl", entry)
+    with Log(store, "storage-events.jsonl") as log:
+        with store.transaction("events"):
+            record_event(store, event, _session(store), _agent(store), milestone or None, text, backend)
+        log.append(entry)
     return entry
 
 

@@ -8,7 +8,7 @@ from ..storage.directory import move_files
 from ..storage.selection import FIXED, database_url, engine_in_use, fix_backend, name_place, read_word
 from ..storage.switching import SAME_FILE, finish_switch, mark_copy, mark_retired, read_mark, remove_mark
 from ..vocabulary import BACKENDS, check_word
-from .events import append_line
+from .events import Log
 from .exports import write_export
 from .record_files import FOLDERS, find_places, list_stamps
 from .records import keeps_files, place_record
@@ -214,6 +214,10 @@ def _set_old_store_aside(store: Storage, engine: str, when: str) -> None:
 
 
 def _log(store: Storage, told: Row) -> None:
-    append_line(store, "storage-events.jsonl", {
-        "timestamp": store.now(), "event": "backend_migrated", "milestone_id": "", "backend": told["to"],
-        "details": {"from": told["from"], "rows": sum(told["rows"].values()), "backup": told["backup"]}})
+    try:
+        with Log(store, "storage-events.jsonl") as log:
+            log.append({"timestamp": store.now(), "event": "backend_migrated", "milestone_id": "",
+                        "backend": told["to"], "details": {"from": told["from"], "rows": sum(told["rows"].values()),
+                                                           "backup": told["backup"]}})
+    except MilestoneError as error:
+        store.warn(f"everything was moved to the {told['to']} backend, but not noted in the log: {error}")

@@ -8,6 +8,8 @@ from ..storage.directory import cannot_write, move_whole, open_found, write_whol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..storage.interface import Storage
 
 
@@ -22,8 +24,22 @@ def write_file(store: Storage, path: str, data: bytes) -> None:
     before = read_bytes(full)
     if before is None:
         return write_new(store, path, data)
-    store.undo.append(lambda: write_whole(full, before))
+    if full not in store.kept:
+        store.undo.append(_keep(store, full, before))
     write_whole(full, data)
+
+
+def _keep(store: Storage, full: str, before: bytes) -> Callable[[], None]:
+    """Give a file that is about to be replaced a second name: what takes it back then needs no room on the disk."""
+    kept = os.path.join(store.directory, f".kept-{len(store.kept)}")
+    try:
+        if os.path.lexists(kept):  # of one who was killed
+            os.unlink(kept)
+        os.link(full, kept)
+    except OSError:  # a file system without hard links
+        return lambda: write_whole(full, before)
+    store.kept[full] = kept
+    return lambda: os.replace(kept, full)
 
 
 def write_new(store: Storage, path: str, data: bytes) -> None:

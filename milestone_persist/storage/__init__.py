@@ -1,9 +1,8 @@
 """Opening the storage of a data directory."""
 from __future__ import annotations
 
-from ..errors import StorageError
 from .directory import create_directory, move_files, require_usable
-from .interface import Clock, Storage, StorageMoved
+from .interface import Clock, Damaged, Storage, StorageMoved
 from .presence import find_lost, is_being_made, note_made, note_making
 from .selection import choose_engine, claim_engine, database_url, engine_in_use, mark_of, require_url
 
@@ -28,7 +27,9 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     if mark != mark_of(directory):  # made or moved just now, by another process
         return open_storage(directory, clock, environ, create, in_use)
     if lost:
-        raise StorageError(lost)
+        store = Storage(directory, clock, environ)
+        store.FILES = files_of(engine)
+        raise Damaged(lost, store)
     is_new = create and not engine_in_use(directory)
     if is_new:
         create_directory(directory)
@@ -67,6 +68,12 @@ def open_engine(engine: str, directory: str, clock: Clock, environ: Mapping[str,
     storage.open_other = lambda engine, file="", aside="", create=True: open_engine(
         engine, directory, clock, environ, create, file, aside, other=True)
     return storage
+
+
+def files_of(engine: str) -> tuple[str, ...]:
+    """The names below a data directory that hold the rows of that kind of storage, the one it is known by first."""
+    files: tuple[str, ...] = _find_kind(engine).FILES
+    return files
 
 
 def _find_kind(engine: str) -> Any:

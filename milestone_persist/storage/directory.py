@@ -152,6 +152,22 @@ def write_private(path: str, data: bytes) -> None:
         file.write(data)
 
 
+def append_line(descriptor: int, data: bytes) -> None:
+    """Append a line to a file, whole or, on a full disk, not at all, on a line of its own even where the last is torn.
+
+    descriptor: opened to read and to append
+    """
+    size, written = os.fstat(descriptor).st_size, 0
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        data = b"\n" + data
+    try:
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
+    except OSError:
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+        raise
+
+
 def write_whole(path: str, data: bytes, replace: bool = True) -> None:
     """Write a private file whole, durably, or not at all; its folder is made if need be.
 
@@ -260,6 +276,14 @@ def _find_root(path: str) -> str:
         if here == below:
             return os.path.realpath(path)
     return here
+
+
+def damaged(directory: str, path: str, why: str) -> StorageError:
+    """The error for a file of the store that does not hold what belongs there."""
+    from .advice import advise_restoring
+
+    return StorageError(f"{path}: {why}; everything was left as it is: mend the file, or "
+                        f"{advise_restoring(directory)}")
 
 
 def move_files(directory: str, names: tuple[str, ...], place: str) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from ..errors import Busy, StorageError, UsageError, closed
 from ..tables import APPLICATION_ID, NUMBERED, TABLES
 from .directory import forget_database, how_to_write, note_database
-from .interface import Clock, Storage
+from .interface import Clock, Damaged, Storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,10 +22,11 @@ UNDECODABLE = "Could not decode"  # so begins what the driver says of text that 
 
 
 class EmbeddedStorage(Storage):
-    """Base of the storages on SQLite; `path` is what errors name."""
+    """Base of the storages on SQLite; `path` is what errors name, `is_own` whether it is that of the directory."""
 
     connection: sqlite3.Connection
     _noted = ""
+    is_own = False
 
     def __init__(self, directory: str, path: str, clock: Clock, environ: Mapping[str, str]) -> None:
         super().__init__(directory, clock, environ)
@@ -145,8 +146,8 @@ class EmbeddedStorage(Storage):
         if "unable to open" in text or "readonly" in text:
             return StorageError(f"cannot write {path} ({text}): {how_to_write(path)}")
         if "not a database" in text or "malformed" in text or "encrypted" in text:
-            return StorageError(f"{path} is not a readable database ({text}); it was left as it is: "
-                                "move it away or put a backup in its place")
+            wrong = f"{path} is not a readable database ({text})"
+            return Damaged(wrong, self) if self.is_own else StorageError(wrong + ": name another file")
         if "full" in text or "I/O" in text:
             return StorageError(f"cannot write {path} ({text}): free some space, then try again")
         return StorageError(f"{path}: {text}")

@@ -7,12 +7,12 @@ import sqlite3
 
 from ..errors import StorageError
 from ..tables import TABLES
-from .directory import create_directory
+from .directory import create_directory, damaged
 from .embedded import SCHEMA_VERSION, EmbeddedStorage
 from .filelock import FileLock
 from .interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
-from .layout import ONE_FILE, damaged, place_of
+from .layout import ONE_FILE, place_of
 from .memory import Memory
 from .selection import engine_in_use, place_in_use
 
@@ -205,7 +205,7 @@ class FileStorage(EmbeddedStorage):
             head = json.loads(text)
             version, sequences = int(head["schema_version"]), dict(head["sequences"])
         except (ValueError, TypeError, KeyError) as error:
-            raise damaged(self.path, f"not the head of a store: {error!r}") from None
+            raise damaged(self.directory, self.path, f"not the head of a store: {error!r}") from None
         if version > SCHEMA_VERSION:
             raise StorageError(f"{self.path} has schema version {version}, newer than this program's {SCHEMA_VERSION}: "
                                "use a newer milestone_persist")
@@ -219,7 +219,7 @@ class FileStorage(EmbeddedStorage):
             self.refuse_moved(found=[])
             raise StorageError(f"{self.path} is gone, the store was moved or removed: open it again") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise damaged(self.path, f"it cannot be read: {error}") from None
+            raise damaged(self.directory, self.path, f"it cannot be read: {error}") from None
 
     # Memory to files
 

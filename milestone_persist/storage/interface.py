@@ -66,6 +66,20 @@ class TakenBack(Exception):
     """Ends a transaction that was only tried."""
 
 
+class Damaged(StorageError):
+    """The files of the store in use do not hold what belongs there, or are gone: a backup may take their place.
+
+    store: where it is; it need not be open
+    mark: the note of what was in use then
+    """
+
+    def __init__(self, text: str, store: Storage) -> None:
+        from .advice import advise_restoring
+
+        self.store, self.mark = store, mark_of(store.directory)
+        super().__init__(f"{text}; everything was left as it is: {advise_restoring(store.directory)}")
+
+
 class Transaction:
     """Scope of one transaction; nested scopes join the outermost, an exception undoes it whole."""
 
@@ -131,6 +145,7 @@ class Storage:
     tell: called with a line on what was done that the answer does not say
     is_new: whether this call has made the data directory
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
+    kept: the files that it has replaced, and the names they are kept under until it ends
     open_other: opens another storage of the same data directory by its engine, or a SQLite file by its path
     mark: the note of what is in use, as it was when this was chosen; None for a storage that is not what is in use:
         such a one is worked on wherever the rows are, before it counts or after
@@ -148,6 +163,7 @@ class Storage:
         self.is_new = False
         self.depth = 0
         self.undo: list[Callable[[], None]] = []
+        self.kept: dict[str, str] = {}
         self.report: Callable[[str, int, int], None] = lambda what, done, total: None
         self.milestones_added = False
         self.mark: tuple[int, int] | None = None
@@ -213,12 +229,17 @@ class Storage:
             raise StorageMoved(place)
 
     def put_back(self) -> None:
-        """Put back the files that a failed transaction has changed."""
+        """Put back the files that a failed transaction has changed, and forget those kept for that."""
         while self.undo:
             try:
                 self.undo.pop()()
             except (OSError, StorageError) as error:
                 self.warn(f"a file could not be put back: {error}")
+        while self.kept:
+            try:
+                os.unlink(self.kept.popitem()[1])
+            except OSError:  # it has its place again, or is in nobody's way
+                continue
 
     def commit(self) -> None:
         raise NotImplementedError

@@ -10,7 +10,7 @@ import json
 import os
 
 from ..errors import StorageError
-from .directory import cannot_write, open_found, open_private, sync_directory
+from .directory import cannot_write, damaged, open_found, open_private, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def _read_journal(directory: str) -> Contents:
         if not isinstance(contents, dict) or not all(_is_ours(directory, *item) for item in contents.items()):
             raise ValueError
     except (OSError, ValueError, RecursionError):
-        raise StorageError(f"{path} cannot be read; everything was left as it is: put a backup in the directory's "
-                           "place, or remove this file to lose the one change it holds") from None
+        raise damaged(directory, path, "it cannot be read; without it the one change that it holds is lost") from None
     return contents
 
 

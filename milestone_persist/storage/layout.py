@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 
-from ..errors import StorageError
 from ..filenames import file_name_of
+from .directory import damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,14 +86,14 @@ class Table:
                 data = b"[" + b",".join(line for line in data.split(b"\n") if line.strip()) + b"]"
             rows = json.loads(data)
         except OSError as error:
-            raise damaged(path, error.strerror or "it cannot be read") from None
+            raise damaged(files.directory, path, error.strerror or "it cannot be read") from None
         except (ValueError, RecursionError) as error:
-            raise damaged(path, f"not JSON: {error}") from None
+            raise damaged(files.directory, path, f"not JSON: {error}") from None
         rows = rows if file.endswith(".jsonl") else [rows]
         for row in rows:
             wrong = self._find_fault(row, file)
             if wrong:
-                raise damaged(path, wrong)
+                raise damaged(files.directory, path, wrong)
         return rows
 
     def _find_fault(self, row: Any, file: str) -> str:
@@ -126,7 +126,7 @@ class Table:
             return {file: None if row is None else json.dumps(row, ensure_ascii=False, indent=1) + "\n"}
         before = {self.key_of(row): row for row in self.read_file(files, file)} if files.exists(file) else {}
         if not may_exist and not before.keys().isdisjoint(changes):
-            raise damaged(files.path(file), "it has rows whose numbers were not given out yet")
+            raise damaged(files.directory, files.path(file), "it has rows whose numbers were not given out yet")
         after = {key: row for key, row in sorted({**before, **changes}.items()) if row is not None}
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in after.values())
         return {} if before == after else {file: text or None}
@@ -151,8 +151,3 @@ def read_layout(connection: sqlite3.Connection) -> list[Table]:
 def place_of(table: str) -> str:
     """Where the rows of a table lie: its folder, or its one file."""
     return ONE_FILE.get(table, table.replace("_", "-"))
-
-
-def damaged(path: str, why: str) -> StorageError:
-    """The error for a file that does not hold what belongs there."""
-    return StorageError(f"{path}: {why}; everything was left as it is: mend the file or put a backup in its place")

@@ -5,7 +5,8 @@ import json
 import sqlite3
 
 from ..errors import StorageError
-from .layout import Table, damaged, read_layout
+from .directory import damaged
+from .layout import Table, read_layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Memory:
             try:
                 self._insert(table, rows)
             except (sqlite3.Error, ValueError, OverflowError) as error:
-                fault = damaged(self.files.path(file), str(error))
+                fault = damaged(self.files.directory, self.files.path(file), str(error))
                 if wrong is None:
                     raise fault from None
                 wrong.append(str(fault))

@@ -62,17 +62,31 @@ def _make_part(path: str) -> tuple[str, int]:
     while True:
         part = f"{path}.{os.urandom(6).hex()}{ENDING}"
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        _lock(descriptor, wait=True)
+        _lock(descriptor, wait=True, alone=False)
         if os.path.lexists(part):  # else it was taken for left over before it had its lock
             return part, descriptor
         os.close(descriptor)
 
 
-def _lock(descriptor: int, wait: bool) -> bool:
+class FolderLock:
+    """Within its block no other process is in one for the same folder, where the file system has locks."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        self._descriptor = os.open(self.folder, os.O_RDONLY)
+        _lock(self._descriptor, wait=True, alone=True)
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._descriptor)
+
+
+def _lock(descriptor: int, wait: bool, alone: bool) -> bool:
     import fcntl
 
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
         return True
     except OSError:  # somebody has it, or this file system has none
         return False
@@ -97,7 +111,7 @@ def _remove_if_left_over(part: str) -> None:
     if stat.S_ISREG(status.st_mode):
         descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            if _lock(descriptor, wait=False):
+            if _lock(descriptor, wait=False, alone=True):
                 _remove(part)
         finally:
             os.close(descriptor)

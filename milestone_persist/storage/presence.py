@@ -46,8 +46,7 @@ def find_lost(directory: str, engine: str) -> str:
         missing = (missing or _has_rows(directory)) and not is_pending(directory)
     if not missing or _is_there(head):  # who makes it has finished between the looks
         return ""
-    what = "the rows beside it are of no use without: put it back" if engine == "file" else (
-        "the data with it: put a backup in its place")
+    what = "the rows beside it are of no use without" if engine == "file" else "the data with it"
     return f"{head} is gone, and {what}; to begin anew, give {directory} another name"
 
 

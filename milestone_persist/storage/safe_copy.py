@@ -27,8 +27,7 @@ def _copy(path: str, target: str) -> None:
     try:
         wrong = source.execute("PRAGMA quick_check").fetchone()[0]
         if wrong != "ok":
-            raise StorageError(f"{path} is damaged ({wrong.splitlines()[0]}); it was left as it is: "
-                               "put a backup in its place")
+            raise sqlite3.DatabaseError(f"malformed: {wrong.splitlines()[0]}")
         source.backup(copy)
     finally:
         source.close()

@@ -29,6 +29,7 @@ class SqliteStorage(EmbeddedStorage):
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
                  file: str = "") -> None:
         super().__init__(directory, os.path.join(directory, file or FILE), clock, environ)
+        self.is_own = not file
         exists = os.path.exists(self.path)
         self.in_memory = not exists and not create
         if not exists and create:
