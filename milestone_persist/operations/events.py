@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from ..storage.directory import cannot_write, open_private
+from ..storage.directory import cannot_write, make_folder, open_private
 from ..values import dump_json
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ def append_line(store: Storage, name: str, entry: dict[str, object]) -> str:
     folder = os.path.join(store.directory, "logs")
     path = os.path.join(folder, name)
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        make_folder(folder)
         _append(path, (dump_json(entry) + "\n").encode())
     except OSError as error:
         raise cannot_write(path, error) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..errors import Refused, StorageError, UsageError
-from ..storage.directory import cannot_write, create_directory, make_folder, open_found, sync_directory
+from ..storage.directory import cannot_write, create_directory, make_file, make_folder, open_found, sync_directory
 from ..storage.interface import RETIRED
 from ..tables import NUMBERED, TABLES, read_columns
 from ..values import check_text, dump_json, parse_json
@@ -24,9 +24,12 @@ LARGEST_NUMBER = 2 ** 62  # of a row that is imported: there must be room for th
 def new_file(store: Storage, path: str) -> BinaryIO:
     """A new private file; UsageError if there is one of that name."""
     try:
-        if path.startswith(store.directory + os.sep):
+        inside = path.startswith(store.directory + os.sep)
+        if inside:
             create_directory(store.directory)
         make_folder(os.path.dirname(path))
+        if inside:
+            return os.fdopen(make_file(path), "wb")
         return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except FileExistsError:
         raise UsageError(f"{path} is there already: name a new file") from None

@@ -19,7 +19,7 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
 
     backend: what to use for a new directory if nothing is set; `in use`: open what is there whatever the settings say
     """
-    require_usable(directory)
+    require_usable(directory, environ)
     mark = mark_of(directory)
     if backend == "in use":
         engine = engine_in_use(directory) or choose_engine(directory, environ, "file")

@@ -6,7 +6,7 @@ import sqlite3
 import time
 
 from ..errors import StorageError
-from .directory import make_folder, sync_directory
+from .directory import make_file, make_folder, sync_directory
 
 
 def back_up(path: str, label: str) -> None:
@@ -21,7 +21,7 @@ def back_up(path: str, label: str) -> None:
         for rest in (part, part + "-wal", part + "-shm", part + "-journal"):  # of a run that was killed
             if os.path.lexists(rest):
                 os.unlink(rest)
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        os.close(make_file(part))
         _copy(path, part)
         os.replace(part, kept)
         sync_directory(folder)
