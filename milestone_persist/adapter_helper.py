@@ -5,7 +5,8 @@ from .values import HOLDS_NUL
 
 # What a caller may have set without exporting it; the helper exports it.
 EXPORT = r"""export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_BACKEND MILESTONE_NOW MILESTONE_DEBUG \
-    MILESTONE_SPAWN_DIRS MILESTONE_DATABASE_URL MILESTONE_DATABASE_SCHEMA DATABASE_URL DATABASE_TYPE"""
+    MILESTONE_SPAWN_DIRS MILESTONE_SHARED_DIRS MILESTONE_DATABASE_URL MILESTONE_DATABASE_SCHEMA \
+    DATABASE_URL DATABASE_TYPE"""
 
 # It is a subshell, so that its variables are its own. Their names are none of a caller's, whose attributes they would
 # have, and they are not exported: together with a long value they would be too much for a program. It holds no

@@ -15,7 +15,7 @@ def find_data_directory(cwd: str, environ: Mapping[str, str]) -> tuple[str, str]
     """The absolute path of the data directory and the reason it was chosen, whether it exists or not."""
     if environ.get("MILESTONE_DIR"):
         return os.path.abspath(os.path.join(cwd, environ["MILESTONE_DIR"])), "MILESTONE_DIR is set"
-    found, top = _search_upward(cwd, environ.get("HOME", ""))
+    found, top = _search_upward(cwd, environ)
     if found:
         return found, "nearest one upward from the current directory"
     main = main_worktree(top) if top else ""
@@ -25,12 +25,13 @@ def find_data_directory(cwd: str, environ: Mapping[str, str]) -> tuple[str, str]
     return os.path.join(top or cwd, NAME), f"none upward from the current directory: it will be made {where}"
 
 
-def _search_upward(cwd: str, home: str) -> tuple[str, str]:
+def _search_upward(cwd: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """The nearest data directory (or "") and the top of the repository, if the search came that far (or "")."""
-    here, home = cwd, os.path.realpath(home) if home else ""
+    here, home = cwd, os.path.realpath(environ["HOME"]) if environ.get("HOME") else ""
     while True:
-        if _is_ours(os.path.join(here, NAME), here == cwd):
-            return os.path.join(here, NAME), ""
+        path = os.path.join(here, NAME)
+        if os.path.isdir(path) and (here == cwd or is_own(path) or is_shared(path, environ)):
+            return path, ""
         if is_top(here):
             return "", here
         parent = os.path.dirname(here)
@@ -39,11 +40,21 @@ def _search_upward(cwd: str, home: str) -> tuple[str, str]:
         here = parent
 
 
-def _is_ours(path: str, is_here: bool) -> bool:
-    """Whether a data directory is there and can be trusted: above the current directory, it must be the user's own."""
-    if not os.path.isdir(path):
-        return False
-    return is_here or os.geteuid() in (0, os.stat(path).st_uid)
+def is_own(path: str) -> bool:
+    """Whether a directory is the user's own.
+
+    For root, who in containers works on what others own, so is one that was mounted, or that lies in a folder of the
+    same owner: but not one that somebody has put into a folder all may write.
+    """
+    status, me = os.stat(path), os.geteuid()
+    above = os.stat(os.path.dirname(os.path.realpath(path)))
+    return status.st_uid == me or me == 0 and (above.st_uid == status.st_uid or above.st_dev != status.st_dev)
+
+
+def is_shared(path: str, environ: Mapping[str, str]) -> bool:
+    """Whether $MILESTONE_SHARED_DIRS names a directory, which then may be of another user and open to a group."""
+    names = environ.get("MILESTONE_SHARED_DIRS", "").split(os.pathsep)
+    return os.path.realpath(path) in (os.path.realpath(name) for name in names if name)
 
 
 def is_top(folder: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from .errors import StorageError
-from .storage.directory import append_line, open_found, open_private
+from .storage.directory import append_line, hand_over, open_found, open_private
 from .values import parse_json
 
 TYPE_CHECKING = False
@@ -78,6 +78,7 @@ def append_log(directory: str, line: str, limit: int = LOG_BYTES) -> None:
     path, data = os.path.join(directory, LOG), (line + "\n").encode("utf-8", "backslashreplace")
     try:
         os.mkdir(os.path.dirname(path), 0o700)  # not makedirs: a data directory that was deleted stays so
+        hand_over(os.path.dirname(path), directory)
     except FileExistsError:
         pass
     try:

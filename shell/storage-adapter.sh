@@ -37,7 +37,8 @@ milestone_make_helper() { # print its definition
   milestone_python=\${MILESTONE_PYTHON:-$milestone_quoted}
   set -- --from-shell $milestone_echo \"\$@\""'
   export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_BACKEND MILESTONE_NOW MILESTONE_DEBUG \
-    MILESTONE_SPAWN_DIRS MILESTONE_DATABASE_URL MILESTONE_DATABASE_SCHEMA DATABASE_URL DATABASE_TYPE
+    MILESTONE_SPAWN_DIRS MILESTONE_SHARED_DIRS MILESTONE_DATABASE_URL MILESTONE_DATABASE_SCHEMA \
+    DATABASE_URL DATABASE_TYPE
   if ! command -v "$milestone_python" >/dev/null 2>&1; then
     printf "%s %s\n" "milestone_persist: no Python found${milestone_python:+ at $milestone_python}:" \
       "set MILESTONE_PYTHON to one" >&2

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from ..storage.directory import append_line, cannot_write, open_private
+from ..storage.directory import append_line, cannot_write, make_folder, open_private
 from ..values import dump_json
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ class Log:
 
     def __enter__(self) -> Log:
         try:
-            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            make_folder(os.path.dirname(self.path))
             self._descriptor = open_private(self.path, os.O_RDWR | os.O_APPEND)
         except OSError as error:
             raise cannot_write(self.path, error) from None

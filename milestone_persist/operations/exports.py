@@ -25,9 +25,10 @@ LARGEST_NUMBER = 2 ** 62  # of a row that is imported: there must be room for th
 
 def new_file(store: Storage, path: str) -> NewFile:
     """A new private file, which has its name when it is whole; UsageError if there is one of that name."""
-    if path.startswith(store.directory + os.sep):
+    inside = path.startswith(store.directory + os.sep)
+    if inside:
         create_directory(store.directory)
-    return NewFile(path)
+    return NewFile(path, inside)
 
 
 def require_file(store: Storage, file: str, what: str) -> str:

@@ -60,7 +60,7 @@ def stop_session_monitor(store: Storage) -> Row:
     """
     from ..monitor_process import stop_monitor
 
-    require_usable(store.directory)
+    require_usable(store.directory, store.environ)
     return _shown(store, stop_monitor(store.directory))
 
 
@@ -72,7 +72,7 @@ def get_session_monitor_status(store: Storage) -> Row:
     """
     from ..monitor_files import find_monitor, last_line
 
-    require_usable(store.directory)
+    require_usable(store.directory, store.environ)
     found = find_monitor(store.directory)
     return {"running": found is not None, **_shown(store, found or {}), "last_line": last_line(store.directory)}
 

@@ -33,7 +33,7 @@ def rebuild_store(damage: Damaged, file: str) -> Row:
     with FolderLock(os.path.dirname(place)):
         if mark_of(store.directory) != damage.mark:  # another process has done it meanwhile
             return {}
-        with NewFile(os.path.join(store.directory, "coordination.db"), replace=True) as new:
+        with NewFile(os.path.join(store.directory, "coordination.db"), inside=True, replace=True) as new:
             copy_backup(path, new.part)
             backup = open_engine("database", store.directory, store.clock, store.environ, file=new.part, other=True)
             try:

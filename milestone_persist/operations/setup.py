@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from ..registry import operation
+from ..storage.directory import make_folder
 from .events import record_event
 from .settings import SETTINGS, check_setting, optimal_backend, read_setting, read_settings, store_setting
 
@@ -30,7 +31,7 @@ def initialize_storage_system(store: Storage) -> Row:
     Example: initialize_storage_system
     """
     for name in ("active", "completed", "config", "logs", "backups"):
-        os.makedirs(os.path.join(store.directory, name), mode=0o700, exist_ok=True)
+        make_folder(os.path.join(store.directory, name))
     return store.describe()
 
 

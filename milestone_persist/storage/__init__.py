@@ -18,7 +18,7 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
 
     in_use: whether what is there is opened, whatever the settings say
     """
-    require_usable(directory)
+    require_usable(directory, environ)
     mark = mark_of(directory)
     engine = in_use and engine_in_use(directory) or choose_engine(directory, environ)
     require_url(directory, engine, environ)

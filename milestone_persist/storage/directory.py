@@ -5,10 +5,12 @@ import os
 import stat
 
 from ..errors import StorageError
+from ..location import is_own, is_shared
 from ..tables import TABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import BinaryIO
 
 # What the program opens in the data directory: at its top, and folders below that.
@@ -25,6 +27,7 @@ def create_directory(directory: str) -> None:
             os.makedirs(os.path.dirname(directory), exist_ok=True)
             try:
                 os.mkdir(directory, 0o700)
+                hand_over(directory, os.path.dirname(directory), with_group=False)
                 sync_directory(os.path.dirname(directory))
             except FileExistsError:  # another process was first, or it is no directory: the next line tells
                 os.listdir(directory)
@@ -36,9 +39,19 @@ def create_directory(directory: str) -> None:
                            f"and {how_to_write(directory)}") from None
 
 
-def require_usable(directory: str) -> None:
-    """StorageError where a data directory is that cannot be read, or leads elsewhere; one not there is empty."""
+def require_usable(directory: str, environ: Mapping[str, str]) -> None:
+    """StorageError where a data directory is that cannot be read, is another's or leads elsewhere.
+
+    One that is not there is empty. One's own that others may write is made private, unless it is meant to be shared.
+    """
     try:
+        status = os.stat(directory)
+        if not is_shared(directory, environ):
+            if not is_own(directory):
+                raise StorageError(f"{directory} belongs to another user (uid {status.st_uid}), who could read and "
+                                   "change all that is in it: if it is meant to be shared, set "
+                                   f"MILESTONE_SHARED_DIRS={directory}")
+            _make_private(directory, status)
         with os.scandir(directory) as entries:
             links = sorted(entry.path for entry in entries if entry.is_symlink() and _is_ours(entry.name))
         for path in [*links, *(os.path.join(directory, name) for name in INNER)]:
@@ -48,6 +61,32 @@ def require_usable(directory: str) -> None:
             advice = ("move it away, or name a directory in MILESTONE_DIR" if isinstance(error, NotADirectoryError) else
                       "make it a directory you can read")
             raise StorageError(f"cannot use the data directory {directory} ({error.strerror}): {advice}") from None
+
+
+def _make_private(directory: str, status: os.stat_result) -> None:
+    if status.st_mode & 0o022:
+        try:
+            os.chmod(directory, stat.S_IMODE(status.st_mode) & ~0o077)
+        except OSError:  # a file system that has no modes, or cannot be written
+            pass
+
+
+def hand_over(made: int | str, folder: str, with_group: bool = True) -> None:
+    """What was just made belongs, where root made it, to the owner of its folder, who would be locked out.
+
+    with_group: in a folder that a group may write, which is a shared one, the group may too
+    """
+    above = os.stat(folder)
+    try:
+        if os.geteuid() == 0 and above.st_uid:
+            os.chown(made, above.st_uid, above.st_gid)
+        if with_group and above.st_mode & 0o020:
+            os.chown(made, -1, above.st_gid)
+            mode = os.stat(made).st_mode
+            kept = above.st_mode & stat.S_ISGID if stat.S_ISDIR(mode) else 0
+            os.chmod(made, stat.S_IMODE(mode) | (mode & 0o700) >> 3 | kept)
+    except PermissionError:  # root without its rights, or somebody who is not in that group
+        pass
 
 
 def _is_ours(name: str) -> bool:
@@ -76,8 +115,21 @@ def open_private(path: str, flags: int) -> int:
     try:
         _require_own(path, os.lstat(path), alone=bool(flags & (os.O_APPEND | os.O_TRUNC)))
     except FileNotFoundError:
-        pass
-    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        try:
+            return make_file(path, flags)
+        except FileExistsError:  # another process was first
+            pass
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:  # it was removed just now, or its folder: then the next look tells
+        return make_file(path, flags)
+
+
+def make_file(path: str, flags: int = os.O_WRONLY) -> int:
+    """A descriptor of a new file that only the owner of its folder can read; FileExistsError if there is one."""
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    hand_over(descriptor, os.path.dirname(path))
+    return descriptor
 
 
 def open_found(path: str, alone: bool = False) -> BinaryIO:
@@ -178,7 +230,7 @@ def write_whole(path: str, data: bytes, replace: bool = True) -> None:
     try:
         make_folder(os.path.dirname(path))
         try:
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with os.fdopen(make_file(part), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -202,6 +254,7 @@ def make_folder(path: str) -> None:
             os.mkdir(path, 0o700)
         except FileExistsError:  # another process was first, or it is no folder: what comes next tells
             return
+        hand_over(path, os.path.dirname(path))
         sync_directory(os.path.dirname(path))
 
 

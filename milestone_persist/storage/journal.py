@@ -10,7 +10,7 @@ import json
 import os
 
 from ..errors import StorageError
-from .directory import cannot_write, damaged, open_found, open_private, sync_directory
+from .directory import cannot_write, damaged, make_folder, open_found, open_private, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _write_parts(directory: str, contents: Contents) -> None:
     """Write every new text, and make the folders they go to."""
     _remove_parts(directory)  # of one who was killed
     for number, (name, text) in enumerate(_written(contents)):
-        os.makedirs(os.path.dirname(os.path.join(directory, name)), mode=0o700, exist_ok=True)
+        make_folder(os.path.dirname(os.path.join(directory, name)))
         _write_file(_part(directory, number), text)
 
 

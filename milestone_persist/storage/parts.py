@@ -8,7 +8,7 @@ import os
 import stat
 
 from ..errors import UsageError
-from .directory import cannot_write, make_folder, put_new, sync_directory
+from .directory import cannot_write, hand_over, make_folder, put_new, sync_directory
 
 ENDING = ".new.part"
 RESTS = ("-journal", "-wal", "-shm")  # what SQLite has beside a file
@@ -17,12 +17,14 @@ RESTS = ("-journal", "-wal", "-shm")  # what SQLite has beside a file
 class NewFile:
     """Within its block there is a private file `part` beside `path`, which `finish` gives that name.
 
+    inside: whether it lies in the data directory, and belongs to whom that belongs
     Raises UsageError where something has that name, unless it may be replaced, and StorageError where it cannot be
     written.
     """
 
-    def __init__(self, path: str, replace: bool = False, advice: str = "name a file you can write") -> None:
-        self.path, self.replace, self.advice = path, replace, advice
+    def __init__(self, path: str, inside: bool = False, replace: bool = False,
+                 advice: str = "name a file you can write") -> None:
+        self.path, self.inside, self.replace, self.advice = path, inside, replace, advice
 
     def __enter__(self) -> NewFile:
         try:
@@ -30,7 +32,7 @@ class NewFile:
                 raise FileExistsError
             make_folder(os.path.dirname(self.path))
             _remove_left_over(os.path.dirname(self.path))
-            self.part, self._lock = _make_part(self.path)
+            self.part, self._lock = _make_part(self.path, self.inside)
         except OSError as error:
             raise self._explain(error) from None
         return self
@@ -57,11 +59,13 @@ class NewFile:
         return cannot_write(self.path, error, self.advice)
 
 
-def _make_part(path: str) -> tuple[str, int]:
+def _make_part(path: str, inside: bool) -> tuple[str, int]:
     """A new part, and the descriptor that keeps its lock."""
     while True:
         part = f"{path}.{os.urandom(6).hex()}{ENDING}"
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        if inside:
+            hand_over(descriptor, os.path.dirname(part))
         _lock(descriptor, wait=True, alone=False)
         if os.path.lexists(part):  # else it was taken for left over before it had its lock
             return part, descriptor

@@ -17,7 +17,7 @@ def back_up(path: str, label: str) -> None:
     # The file's own time: a run that was killed and its successor make the same copy.
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(os.stat(path).st_mtime))
     kept = os.path.join(folder, f"{label}-{stamp}.db")
-    with NewFile(kept, replace=True, advice=f"{path} was left as it is; make the folder writable") as new:
+    with NewFile(kept, replace=True, inside=True, advice=f"{path} was left as it is; make the folder writable") as new:
         _copy(path, new.part)
         new.finish()
 

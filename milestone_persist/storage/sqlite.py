@@ -5,7 +5,7 @@ import os
 import sqlite3
 
 from ..errors import StorageError
-from .directory import can_write, cannot_write, create_directory
+from .directory import can_write, cannot_write, create_directory, make_file
 from .embedded import SCHEMA_VERSION, EmbeddedStorage
 from .interface import LOOK_SECONDS, READ_MARK, Clock, Transaction
 
@@ -108,7 +108,7 @@ class SqliteStorage(EmbeddedStorage):
 def _create_file(path: str) -> None:
     """Make the empty database file with its rights, before any connection: SQLite's own files take them over."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(make_file(path))
     except FileExistsError:
         return
     except OSError as error:
