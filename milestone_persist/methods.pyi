@@ -46,7 +46,7 @@ class Operations:
         """
 
     def register_agent(self, agent_id: str, agent_type: str, milestone_id: str, session_id: str,
-                       capabilities: str | Sequence[str] | None = None) -> Row:
+                       capabilities: str | Sequence[str] | None = None, *, new: bool = False) -> Row:
         """Register an agent, or revive it; its session and milestone are made if they are new.
 
         agent_id: the agent's own id; registering it again keeps its state and spawn time, and begins a new life
@@ -54,6 +54,7 @@ class Operations:
         milestone_id: the milestone it works on
         session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
         capabilities: JSON array of strings
+        new: refuse (status 1) an id that was heard of within session_timeout, for it may be another agent's
 
         What its former life had taken and not acknowledged is in its inbox again.
         """
@@ -140,7 +141,7 @@ class Operations:
         """
 
     def list_agent_state(self, agent_id: str) -> list[Row]:
-        """List the keys an agent has saved, with type, version and size; the values are not printed.
+        """List the keys an agent has saved, with type, version, size and session; the values are not printed.
 
         agent_id: the agent
         """

@@ -106,7 +106,7 @@ def state(data: str | Row) -> str:
 
 
 def state_keys(data: list[Row]) -> str:
-    return columns(data, "state_key state_type version characters updated_at expires_at", "no state")
+    return columns(data, "state_key state_type version characters updated_at expires_at session_id", "no state")
 
 
 def message_id(data: Row) -> str:

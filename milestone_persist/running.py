@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .storage.interface import Storage
 
 UNNOTICED = "Recovery"  # the group in which the caller's own heartbeat must not hide the silence of its session
+BEGINS = "register_agent"  # which asks when that id was heard of before
 MOVES = 5  # so often one call follows rows that are moved: more is no coincidence
 
 
@@ -26,7 +27,7 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     patience = None if op.makes_store(args, options) or op.existing else LOOK_SECONDS
 
     def run(store: Storage) -> tuple[Storage, Any]:
-        if op.opens and op.group != UNNOTICED and store.environ.get("AGENT_ID"):
+        if op.opens and op.group != UNNOTICED and op.name != BEGINS and store.environ.get("AGENT_ID"):
             _note_caller(store)
         with store.hurry(patience):
             return store, op.run(store, args, options)

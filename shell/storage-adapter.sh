@@ -249,7 +249,7 @@ set_storage_config() { \milestone_persist set_storage_config "$@"; }
 
 # Agents
 
-# Usage: register_agent AGENT_ID AGENT_TYPE MILESTONE_ID SESSION_ID [CAPABILITIES]
+# Usage: register_agent AGENT_ID AGENT_TYPE MILESTONE_ID SESSION_ID [CAPABILITIES] [--new]
 register_agent() { \milestone_persist register_agent "$@"; }
 
 # Usage: update_agent_status AGENT_ID [STATUS] [--error TEXT] [--task TEXT] [--phase TEXT]

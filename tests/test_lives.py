@@ -149,3 +149,82 @@ def test_ending_a_session_with_unread_mail_says_how_much(store, cli, name):
     assert told.err == (f"milestone_persist: warning: session {session!r} is {status} with 3 unread messages for v, w "
                         "(highest priority 9): get_agent_messages v shows them\n")
     assert cli(operation, session, *["ms-new"] * (name == "create")).err == ""
+
+
+def test_registering_an_id_that_is_in_use_says_where_and_when(team, cli, clock):
+    clock.advance(300)
+    told = cli("register-agent", "w", "task-phase", "other", "execution-2")
+    assert (told.status, told.err) == (0, (
+        "milestone_persist: warning: agent 'w' was heard of 5 min ago in session 'execution-1' (milestone ms): if that "
+        "is another agent, register this one under another id; --new refuses an id in use\n"))
+    with pytest.warns(MilestoneWarning, match="agent 'w' was heard of 0 s ago in session 'execution-2'"):
+        team.register_agent("w", "task-phase", "other", "execution-2")
+
+
+def test_new_refuses_an_id_in_use_and_changes_nothing(team, cli, dump):
+    before = dump()
+    told = cli("register-agent", "w", "task-phase", "other", "execution-2", "--new")
+    assert (told.status, told.text) == (1, "")
+    assert told.err == ("milestone_persist: agent 'w' was heard of 0 s ago in session 'execution-1' (milestone ms): "
+                        "nothing was registered; take another id\n")
+    assert dump() == before
+    assert team.register_agent("fresh", "task-phase", "other", "execution-2", new=True)["again"] is False
+
+
+@pytest.mark.parametrize("way", ["completed", "failed", "terminated", "spawning", "silent", "unregistered"])
+def test_an_id_whose_agent_is_gone_is_free(team, cli, clock, way):
+    agent = "stranger" if way == "unregistered" else "w"
+    if way == "unregistered":
+        team.save_agent_state(agent, "k", "v")
+    elif way == "silent":
+        clock.advance(1800)
+    else:
+        team.update_agent_status("w", way)
+    told = cli("register-agent", agent, "task-phase", "ms", "execution-1", "--new", AGENT_ID=agent)
+    assert (told.status, told.err) == (0, "")
+
+
+def test_session_id_wins_where_another_registered_under_the_same_id_since(store, environ):
+    for session in ("execution-A-1", "execution-B-1"):
+        store.register_agent("executor-1", "milestone-executor", session[10:11], session)
+    environ["SESSION_ID"] = "execution-A-1"
+    with pytest.warns(MilestoneWarning) as caught:
+        store.save_agent_state("executor-1", "design-phase-results", "done")
+    assert [str(warning.message) for warning in caught] == [
+        "agent 'executor-1' is registered in session 'execution-B-1', but SESSION_ID is 'execution-A-1': this counts "
+        "for 'execution-A-1'; each agent needs an id of its own, and SESSION_ID names its session"]
+    environ["SESSION_ID"] = "execution-B-1"
+    store.save_agent_state("executor-1", "spec-1", "done")
+    assert {row["state_key"]: row["session_id"] for row in store.list_agent_state("executor-1")} == {
+        "design-phase-results": "execution-A-1", "spec-1": "execution-B-1"}
+    for session, phase in (("execution-A-1", "design"), ("execution-B-1", "spec")):
+        with pytest.raises(Refused) as refused:
+            store.finalize_milestone_execution(session)
+        assert phase not in str(refused.value).partition("no results of: ")[2].partition(";")[0]
+
+
+def test_a_broadcast_goes_to_the_session_that_counts(store, environ):
+    for agent, session in (("a", "A"), ("b", "B"), ("boss", "A"), ("boss", "B")):
+        store.register_agent(agent, "validation", "ms", "execution-" + session)
+    environ["SESSION_ID"] = "execution-A"
+    with pytest.warns(MilestoneWarning, match="this counts for 'execution-A'"):
+        assert store.broadcast_agent_message("boss", "x-t", {})["to_agents"] == ["a"]
+    environ["AGENT_ID"] = "a"  # who calls for another says nothing of its session
+    assert store.broadcast_agent_message("boss", "x-t", {})["to_agents"] == ["b"]
+
+
+@pytest.mark.parametrize("session", ["execution-unknown", "execution-2", "execution-over"])
+def test_session_id_of_a_session_it_has_no_part_in_is_said_and_loses(team, environ, session):
+    team.register_agent("v", "task-phase", "ms", "execution-over")
+    team.abandon_session("execution-over") if session == "execution-over" else None
+    team.register_agent("v", "task-phase", "ms", "execution-1")
+    team.register_agent("c", "milestone-coordinator", "ms", "execution-2")
+    environ["SESSION_ID"] = session
+    with pytest.warns(MilestoneWarning, match="but SESSION_ID is 'execution-[a-z2]+': this counts for 'execution-1'"):
+        team.save_agent_state("v", "k", "v")
+    assert team.list_agent_state("v")[0]["session_id"] == "execution-1"
+
+
+def test_keys_are_listed_with_their_session(team, cli):
+    team.save_agent_state("w", "k", "v")
+    assert cli("list-agent-state", "w").text.splitlines()[1].split()[-1] == "execution-1"

@@ -102,7 +102,12 @@ def write_record(store):
     store.create_milestone_record("ms-123", "title: Login")
 
 
+def read_mail(store):
+    store.get_agent_messages("exec-1", True)
+
+
 def save_all(store):
+    read_mail(store)
     for key in ("planning-estimates", "planning-risks", "planning-kiro"):
         store.save_agent_state("coord-1", key, "some")
     for key in ("design-phase-results", "spec-1", "task-1", "execute-phase-results"):
@@ -110,6 +115,7 @@ def save_all(store):
 
 
 BEFORE = {  # what an example needs beside the scene
+    "update_agent_status": read_mail,
     "read_milestone_record": write_record, "update_milestone_record": write_record,
     "delete_milestone_record": write_record, "search_milestones": write_record,
     "release_milestone_lock": lambda store: store.acquire_milestone_lock("ms-123", owner="exec-1"),

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from ..errors import Refused, UsageError
 from ..registry import operation
-from ..times import minutes_between
+from ..times import minutes_between, shift_time, since
 from ..values import json_strings
 from ..vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES, check_word, is_own
 from .deliveries import count_unread, requeue_messages, warn_of_unread
 from .membership import (
     ENDED,
+    acting_session,
     admit_agent,
     ensure_session,
     enter_agent,
@@ -18,7 +19,7 @@ from .membership import (
     set_agent_status,
 )
 from .places import require_registration_in_order
-from .settings import is_strict
+from .settings import is_strict, read_count
 from .snapshots import LIVE
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ GROUP = "Agents"
 
 @operation(text="registered")
 def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id: str, session_id: str,
-                   capabilities: str | Sequence[str] | None = None) -> Row:
+                   capabilities: str | Sequence[str] | None = None, *, new: bool = False) -> Row:
     """Register an agent, or revive it; its session and milestone are made if they are new.
 
     agent_id: the agent's own id; registering it again keeps its state and spawn time, and begins a new life
@@ -40,6 +41,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     milestone_id: the milestone it works on
     session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
     capabilities: JSON array of strings
+    new: refuse (status 1) an id that was heard of within session_timeout, for it may be another agent's
 
     What its former life had taken and not acknowledged is in its inbox again.
     Example: register_agent coord-1 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
@@ -48,8 +50,9 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     with store.transaction("session:" + session_id):
         require_registration_in_order(store, agent_id, agent_type, milestone_id, session_id)
         kind = _admissible_type(store, agent_type)
+        before = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+        _tell_if_in_use(store, before, new)
         session = ensure_session(store, session_id, milestone_id)
-        before = store.execute("SELECT agent_type FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
         requeued = enter_agent(store, agent_id, kind, session, given, milestone_id) + requeue_messages(store, agent_id)
         if kind.endswith("coordinator"):
             store.execute("UPDATE coordination_sessions SET coordinator_id = coalesce(coordinator_id, :agent) "
@@ -57,6 +60,20 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
         return {**find_agent(store, agent_id), "again": bool(before) and before[0]["agent_type"] != "unregistered",
                 "messages_requeued": requeued, "messages_unread": count_unread(store, agent_id),
                 "keys_kept": _count_keys(store, agent_id)}
+
+
+def _tell_if_in_use(store: Storage, before: list[Row], new: bool) -> None:
+    """Say of an agent that was registered and heard of a moment ago that the id may be another's; Refused if new."""
+    limit = shift_time(store.now(), -read_count(store, "session_timeout"))
+    for row in before:
+        if row["agent_type"] == "unregistered" or row["status"] not in ("active", "paused") or \
+                row["last_heartbeat"] <= limit:
+            continue
+        heard = (f"agent {row['agent_id']!r} was heard of {since(row['last_heartbeat'], store.now())} ago in session "
+                 f"{row['session_id']!r} (milestone {row['milestone_id']})")
+        if new:
+            raise Refused(f"{heard}: nothing was registered; take another id")
+        store.warn(f"{heard}: if that is another agent, register this one under another id; --new refuses an id in use")
 
 
 def _count_keys(store: Storage, agent_id: str) -> int:
@@ -147,6 +164,7 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
             raise UsageError(f"--{name.replace('_', '-')} cannot be below 0")
     with store.transaction("agent:" + agent_id):
         row = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id)
+        acting_session(store, row)
         if health is not None or any(number is not None for number in measured.values()):
             log_health(store, agent_id, health or "healthy", **measured)
         return row

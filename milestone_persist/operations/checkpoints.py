@@ -9,7 +9,7 @@ from ..storage.directory import open_found
 from ..values import read_stored
 from ..vocabulary import CHECKPOINT_TYPES, check_word, nearest
 from .events import record_event
-from .membership import admit_agent, warn_of_slip
+from .membership import acting_session, admit_agent, warn_of_slip
 from .snapshots import keep_until, store_checkpoint
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str 
     check_word(checkpoint_type, CHECKPOINT_TYPES, "checkpoint type")
     references = [_describe_file(store, path) for path in files]
     with store.transaction("agent:" + agent_id):
-        admit_agent(store, agent_id)
+        acting_session(store, admit_agent(store, agent_id))
         return store_checkpoint(store, agent_id, checkpoint_type, references)
 
 

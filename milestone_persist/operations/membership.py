@@ -198,6 +198,26 @@ def admit_agent(store: Storage, agent_id: str) -> Row:
     return _take_in(store, agent_id, session_for_newcomers(store))
 
 
+def acting_session(store: Storage, agent: Row) -> str:
+    """The session for which counts what a registered agent does; $SESSION_ID that names another is warned of.
+
+    That other one wins where the agent was registered in it too and it goes on: somebody else has since registered
+    under the same id elsewhere.
+    """
+    wanted, agent_id = store.environ.get("SESSION_ID", ""), agent["agent_id"]
+    is_own = (store.environ.get("AGENT_ID") or agent_id) == agent_id
+    if not wanted or wanted == agent["session_id"] or not is_own:
+        return str(agent["session_id"])
+    been = store.execute(
+        "SELECT 1 AS been FROM events e JOIN coordination_sessions s ON s.session_id = e.session_id "
+        "WHERE e.session_id = :session AND e.agent_id = :agent AND e.event IN ('agent_registered', 'agent_revived') "
+        "AND s.status IN ('active', 'paused') LIMIT 1", {"session": wanted, "agent": agent_id})
+    counts = wanted if been else str(agent["session_id"])
+    store.warn(f"agent {agent_id!r} is registered in session {agent['session_id']!r}, but SESSION_ID is {wanted!r}: "
+               f"this counts for {counts!r}; each agent needs an id of its own, and SESSION_ID names its session")
+    return counts
+
+
 def _take_in(store: Storage, agent_id: str, session_id: str) -> Row:
     session = ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None)
     enter_agent(store, agent_id, "unregistered", session)

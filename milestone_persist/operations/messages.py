@@ -12,6 +12,7 @@ from .deliveries import settle_messages
 from .events import record_event
 from .membership import (
     ENDED_AGENT,
+    acting_session,
     admit_agent,
     find_agent,
     is_own,
@@ -63,7 +64,7 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     message = _check_message(store, message_type, payload, priority)
     with store.transaction("inbox:" + to_agent):
         sender = admit_agent(store, _sender(from_agent))
-        session_id = _session_of(store, to_agent, from_agent) or sender["session_id"]
+        session_id = _session_of(store, to_agent, from_agent) or acting_session(store, sender)
         return {"id": _deliver(store, session_id, from_agent, to_agent, message), "to_agent": to_agent}
 
 
@@ -134,19 +135,19 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
                                                          "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
     with store.transaction("broadcast"):
-        sender = admit_agent(store, _sender(from_agent))
+        session_id = acting_session(store, admit_agent(store, _sender(from_agent)))
         found = store.execute("SELECT agent_id, status FROM agent_registry WHERE session_id = :session "
                               "AND agent_id <> :sender ORDER BY spawn_time, agent_id",
-                              {"session": sender["session_id"], "sender": from_agent})
+                              {"session": session_id, "sender": from_agent})
         others = [row for row in found if row["status"] not in ENDED_AGENT]
         failed = [row["agent_id"] for row in found if row["status"] == "failed"]
         if not others:
             alone = "all others have ended" if found else f"{from_agent!r} is alone"
-            raise Refused(f"{alone} in session {sender['session_id']!r}: nothing was sent")
+            raise Refused(f"{alone} in session {session_id!r}: nothing was sent")
         if failed:
             store.tell(f"not sent to {', '.join(failed[:MOST_NAMED])}, which failed: send_agent_message keeps it for "
                        "who begins again")
-        sent = {row["agent_id"]: _deliver(store, sender["session_id"], from_agent, row["agent_id"], message)
+        sent = {row["agent_id"]: _deliver(store, session_id, from_agent, row["agent_id"], message)
                 for row in others}
         return {"ids": list(sent.values()), "to_agents": list(sent)}
 
@@ -208,7 +209,7 @@ def _look(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
 
 def _take(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
     with store.transaction("inbox:" + agent_id):
-        admit_agent(store, agent_id)
+        acting_session(store, admit_agent(store, agent_id))
         _tell_settled(store, agent_id, settle_messages(store, agent_id))
         rows = _read_payloads(store.execute(
             f"UPDATE agent_messages SET delivered_at = :now WHERE id IN "

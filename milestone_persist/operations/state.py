@@ -6,7 +6,7 @@ from ..registry import operation
 from ..times import shift_time
 from ..values import check_range, is_json
 from ..vocabulary import STATE_TYPES, check_word
-from .membership import admit_agent, renew_if_own, suggest_agent, warn_of_slip
+from .membership import acting_session, admit_agent, renew_if_own, suggest_agent, warn_of_slip
 from .snapshots import LIVE
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
              "json": int(is_json(value)),
              "expires": None if ttl_seconds is None else shift_time(store.now(), ttl_seconds)}
     with store.transaction("agent:" + agent_id):
-        given["session"] = admit_agent(store, agent_id)["session_id"]
+        given["session"] = acting_session(store, admit_agent(store, agent_id))
         store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND expires_at <= :now",
                       given)
         if if_version is not None:
@@ -103,13 +103,13 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
 def _list_keys(store: Storage, agent_id: str) -> list[Row]:
     return store.execute(
         "SELECT state_key, state_type, version, length(state_value) AS characters, is_json, created_at, updated_at, "
-        "expires_at FROM agent_state WHERE agent_id = :agent AND " + LIVE + " ORDER BY state_key",
+        f"expires_at, saved_in AS session_id FROM agent_state WHERE agent_id = :agent AND {LIVE} ORDER BY state_key",
         {"agent": agent_id, "now": store.now()})
 
 
 @operation(text="state_keys", creates=False)
 def list_agent_state(store: Storage, agent_id: str) -> list[Row]:
-    """List the keys an agent has saved, with type, version and size; the values are not printed.
+    """List the keys an agent has saved, with type, version, size and session; the values are not printed.
 
     agent_id: the agent
 
