@@ -20,8 +20,8 @@ sys.path.insert(0, str(ROOT))
 from cluster import Cluster, find_program  # noqa: E402
 
 from milestone_persist import open_store  # noqa: E402
-from milestone_persist.storage.embedded import SCHEMA_VERSION  # noqa: E402
 from milestone_persist.storage.interface import Clock  # noqa: E402
+from milestone_persist.tables import SCHEMA_VERSION  # noqa: E402
 
 NASTY = "it's \"text\"\n\twith $(nothing) \\ in it, é, 日本 and 👩💻"
 TARGET = ROOT / "tests" / "data" / f"version-{SCHEMA_VERSION}"
@@ -73,10 +73,11 @@ def fill(store):
 def make_store(directory, **environ):
     with open_store(directory, clock=HandMoved(), environ={"PATH": os.environ["PATH"], **environ}) as store:
         fill(store)
+        return store.export_coordination()["file"]
 
 
 def freeze_sqlite(directory):
-    make_store(directory, MILESTONE_BACKEND="database")
+    shutil.copy(make_store(directory, MILESTONE_BACKEND="database"), TARGET / "export.jsonl")
     connection = sqlite3.connect(directory / "coordination.db")
     lines = [f"PRAGMA {name} = {connection.execute(f'PRAGMA {name}').fetchone()[0]};"
              for name in ("application_id", "user_version")]
@@ -86,7 +87,8 @@ def freeze_sqlite(directory):
 
 def freeze_files(directory):
     make_store(directory, MILESTONE_BACKEND="file")
-    shutil.copytree(directory, TARGET / "file", ignore=shutil.ignore_patterns(".gitignore", "*.lock", "*.queue", "logs"))
+    beside = shutil.ignore_patterns(".*", "*.lock", "*.queue", "logs", "backups")
+    shutil.copytree(directory, TARGET / "file", ignore=beside)
 
 
 def freeze_postgresql(directory):

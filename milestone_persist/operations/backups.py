@@ -86,7 +86,7 @@ def _open_backup(store: Storage, file: str) -> Storage:
         raise Refused(f"cannot read the backup {file!r} ({error.strerror})") from None
     if head[:16] != b"SQLite format 3\0" or int.from_bytes(head[68:], "big") != APPLICATION_ID:
         raise UsageError(f"{file!r} is no backup: give a file that backup_coordination wrote")
-    return store.open_other("database", file=path)
+    return store.open_other("database", file=path, create=False)
 
 
 def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str, int]],

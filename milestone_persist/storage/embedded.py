@@ -4,7 +4,7 @@ from __future__ import annotations
 import sqlite3
 
 from ..errors import StorageError, UsageError, closed
-from ..tables import NUMBERED, TABLES
+from ..tables import NUMBERED, SCHEMA_VERSION, TABLES
 from .interface import Clock, Storage
 
 TYPE_CHECKING = False
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 30.0
 OLDEST_SQLITE = (3, 35, 0)
-SCHEMA_VERSION = 1
 UNDECODABLE = "Could not decode"  # so begins what the driver says of text that is not UTF-8
 
 
@@ -32,28 +31,39 @@ class EmbeddedStorage(Storage):
             raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 is needed: "
                                "set MILESTONE_PYTHON to a newer Python")
 
-    def connect(self, database: str) -> None:
-        """Open `database` (a path or `:memory:`) with the present schema."""
+    def connect(self, database: str, apart: bool = False) -> None:
+        """Open `database` (a path or `:memory:`) with the present schema.
+
+        apart: leave the file as it is; one of an earlier version is brought up to date in memory
+        """
         try:
             self.connection = sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None,
                                               check_same_thread=False)
             try:
-                self._prepare(database)
+                self._prepare(database, apart)
             except BaseException:
                 self.connection.close()
                 raise
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
-    def _prepare(self, database: str) -> None:
+    def _prepare(self, database: str, apart: bool) -> None:
+        if apart and self._read_version() < SCHEMA_VERSION:
+            self.connection, database = _copy_to_memory(self.connection), ":memory:"
         self.connection.row_factory = _as_dict
         # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
         for pragma in ("foreign_keys = ON", "temp_store = MEMORY", "journal_size_limit = 4194304"):
             self.connection.execute("PRAGMA " + pragma)
-        if self.connection.execute("PRAGMA user_version").fetchone()["user_version"] != SCHEMA_VERSION:
+        if self._read_version() != SCHEMA_VERSION:
             from .migrations import bring_up_to_date
 
             bring_up_to_date(self.connection, database, SCHEMA_VERSION)
+
+    def _read_version(self) -> int:
+        cursor = self.connection.cursor()
+        cursor.row_factory = None
+        version: int = cursor.execute("PRAGMA user_version").fetchone()[0]
+        return version
 
     def commit(self) -> None:
         try:
@@ -114,7 +124,7 @@ class EmbeddedStorage(Storage):
 
     def explain(self, error: sqlite3.Error) -> Exception:
         """The driver's error as one of ours, with the path and what to do."""
-        text, path = str(error), self.path
+        text, path = " ".join(str(error).split()), self.path  # a CHECK is told as it is written
         if text.startswith(UNDECODABLE):
             return StorageError(f"{path}: {self._name_undecodable() or text}")
         if isinstance(error, sqlite3.IntegrityError):
@@ -144,9 +154,22 @@ class EmbeddedStorage(Storage):
             return ""
 
 
+def newer(path: str, version: int, newest: int) -> StorageError:
+    """The error for a store that a newer program has written."""
+    return StorageError(f"{path} has schema version {version}, newer than this program's {newest}: "
+                        "use a newer milestone_persist")
+
+
 def busy(path: str) -> StorageError:
     """The error of having waited for another writer in vain."""
     return StorageError(f"{path} is busy: another process has been writing for {BUSY_SECONDS:.0f} s; try again")
+
+
+def _copy_to_memory(file: sqlite3.Connection) -> sqlite3.Connection:
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    file.backup(copy)
+    file.close()
+    return copy
 
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:

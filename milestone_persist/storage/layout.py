@@ -155,4 +155,5 @@ def place_of(table: str) -> str:
 
 def damaged(path: str, why: str) -> StorageError:
     """The error for a file that does not hold what belongs there."""
+    why = " ".join(why.split())  # a CHECK is told as it is written
     return StorageError(f"{path}: {why}; everything was left as it is: mend the file or put a backup in its place")

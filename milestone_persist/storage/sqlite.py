@@ -5,8 +5,9 @@ import os
 import sqlite3
 
 from ..errors import StorageError
+from ..tables import SCHEMA_VERSION
 from .directory import create_directory
-from .embedded import SCHEMA_VERSION, EmbeddedStorage
+from .embedded import EmbeddedStorage
 from .interface import READ_MARK, Clock, Transaction
 
 TYPE_CHECKING = False
@@ -19,7 +20,10 @@ FILE = "coordination.db"
 
 
 class SqliteStorage(EmbeddedStorage):
-    """A store in `DIRECTORY/coordination.db` (or another `file`), or in memory where nothing is to be made."""
+    """A store in `DIRECTORY/coordination.db` (or another `file`), or in memory where nothing is to be made.
+
+    Another file that is not to be made is only read: it stays as it is.
+    """
 
     FILES = (FILE, FILE + "-journal", FILE + "-wal", FILE + "-shm")
 
@@ -32,7 +36,7 @@ class SqliteStorage(EmbeddedStorage):
             create_directory(directory)
             _create_file(self.path)
         self._synchronous_known = False
-        self.connect(":memory:" if self.in_memory else self.path)
+        self.connect(":memory:" if self.in_memory else self.path, apart=bool(file) and not create)
 
     def transaction(self, lock: str = "") -> Transaction:
         return Transaction(self, self._begin_write)

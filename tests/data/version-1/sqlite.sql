@@ -13,26 +13,26 @@ CREATE TABLE agent_checkpoints (
   created_at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   retention_until TEXT
 );
-INSERT INTO "agent_checkpoints" VALUES('cp-20260101000124000-951dddf5','a','planning-1','manual','{"agent":{"agent_id":"a","agent_type":"validation","milestone_id":"ms-1","session_id":"planning-1","status":"active","capabilities":"[\"run\",\"it''s \\\"text\\\"\\n\\twith $(nothing) \\\\ in it, é, 日本 and 👩💻\"]","current_task":null,"current_phase":null,"resource_usage":"{}","spawn_time":"2026-01-01 00:00:16.000","last_heartbeat":"2026-01-01 00:01:23.000","completion_time":null,"error_info":null,"removed_version":0},"state":[{"state_key":"json","state_value":"{\"n\": 2}","state_type":"progress","version":2,"is_json":1,"saved_in":"planning-1","created_at":"2026-01-01 00:00:29.000","updated_at":"2026-01-01 00:00:31.000","expires_at":null},{"state_key":"text","state_value":"it''s \"text\"\n\twith $(nothing) \\ in it, é, 日本 and 👩💻","state_type":"user_data","version":1,"is_json":0,"saved_in":"planning-1","created_at":"2026-01-01 00:00:27.000","updated_at":"2026-01-01 00:00:27.000","expires_at":null}],"messages":[]}','[]','2026-01-01 00:01:24.000','2026-01-08 00:01:25.000');
+INSERT INTO "agent_checkpoints" VALUES('cp-20260101000124000-fe6decbb','a','planning-1','manual','{"agent":{"agent_id":"a","agent_type":"validation","milestone_id":"ms-1","session_id":"planning-1","status":"active","capabilities":"[\"run\",\"it''s \\\"text\\\"\\n\\twith $(nothing) \\\\ in it, é, 日本 and 👩💻\"]","current_task":null,"current_phase":null,"resource_usage":"{}","spawn_time":"2026-01-01 00:00:16.000","last_heartbeat":"2026-01-01 00:01:23.000","completion_time":null,"error_info":null,"removed_version":0},"state":[{"state_key":"json","state_value":"{\"n\": 2}","state_type":"progress","version":2,"is_json":1,"saved_in":"planning-1","created_at":"2026-01-01 00:00:29.000","updated_at":"2026-01-01 00:00:31.000","expires_at":null},{"state_key":"text","state_value":"it''s \"text\"\n\twith $(nothing) \\ in it, é, 日本 and 👩💻","state_type":"user_data","version":1,"is_json":0,"saved_in":"planning-1","created_at":"2026-01-01 00:00:27.000","updated_at":"2026-01-01 00:00:27.000","expires_at":null}],"messages":[]}','[]','2026-01-01 00:01:24.000','2026-01-08 00:01:25.000');
 CREATE TABLE agent_coordination_config (
   key         TEXT PRIMARY KEY NOT NULL CHECK (key <> ''),
   value       TEXT NOT NULL,
   description TEXT NOT NULL DEFAULT '',
   updated_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))
 );
-INSERT INTO "agent_coordination_config" VALUES('heartbeat_interval','30','seconds between heartbeats an agent should keep to','2026-11-27 15:52:55.921');
+INSERT INTO "agent_coordination_config" VALUES('heartbeat_interval','30','seconds between heartbeats an agent should keep to','2026-11-27 15:59:32.110');
 INSERT INTO "agent_coordination_config" VALUES('message_retry_limit','1','how often a message goes back to the inbox before it is a dead letter','2026-01-01 00:00:59.000');
-INSERT INTO "agent_coordination_config" VALUES('interrupted_after','300','seconds without activity after which an active session counts as interrupted','2026-11-27 15:52:55.921');
-INSERT INTO "agent_coordination_config" VALUES('session_timeout','1800','seconds without heartbeat after which an agent is stale','2026-11-27 15:52:55.921');
-INSERT INTO "agent_coordination_config" VALUES('checkpoint_interval','300','seconds between automatic checkpoints','2026-11-27 15:52:55.921');
-INSERT INTO "agent_coordination_config" VALUES('health_check_interval','60','seconds of silence after which an agent that reports its health is noted as unresponsive','2026-11-27 15:52:55.921');
-INSERT INTO "agent_coordination_config" VALUES('cleanup_retention_days','7','days that ended sessions, checkpoints and logs are kept','2026-11-27 15:52:55.921');
-INSERT INTO "agent_coordination_config" VALUES('strict_agents','false','refuse agents and agent types that are not known','2026-11-27 15:52:55.921');
-INSERT INTO "agent_coordination_config" VALUES('planning_artifacts','planning-scope planning-estimates planning-risks planning-kiro milestone-plan','state keys a planning session is expected to save','2026-11-27 15:52:55.921');
-INSERT INTO "agent_coordination_config" VALUES('agent_spawn_command','','command run for each agent that recovery wants started; empty: only print it','2026-11-27 15:52:55.921');
-INSERT INTO "agent_coordination_config" VALUES('synchronous','full','full: every commit survives a power cut; normal: faster','2026-11-27 15:52:55.921');
-INSERT INTO "agent_coordination_config" VALUES('hybrid_from','25','number of milestones from which the hybrid backend is used','2026-11-27 15:52:55.921');
-INSERT INTO "agent_coordination_config" VALUES('database_from','100','number of milestones from which the database backend is used','2026-11-27 15:52:55.921');
+INSERT INTO "agent_coordination_config" VALUES('interrupted_after','300','seconds without activity after which an active session counts as interrupted','2026-11-27 15:59:32.110');
+INSERT INTO "agent_coordination_config" VALUES('session_timeout','1800','seconds without heartbeat after which an agent is stale','2026-11-27 15:59:32.110');
+INSERT INTO "agent_coordination_config" VALUES('checkpoint_interval','300','seconds between automatic checkpoints','2026-11-27 15:59:32.110');
+INSERT INTO "agent_coordination_config" VALUES('health_check_interval','60','seconds of silence after which an agent that reports its health is noted as unresponsive','2026-11-27 15:59:32.110');
+INSERT INTO "agent_coordination_config" VALUES('cleanup_retention_days','7','days that ended sessions, checkpoints and logs are kept','2026-11-27 15:59:32.110');
+INSERT INTO "agent_coordination_config" VALUES('strict_agents','false','refuse agents and agent types that are not known','2026-11-27 15:59:32.110');
+INSERT INTO "agent_coordination_config" VALUES('planning_artifacts','planning-scope planning-estimates planning-risks planning-kiro milestone-plan','state keys a planning session is expected to save','2026-11-27 15:59:32.110');
+INSERT INTO "agent_coordination_config" VALUES('agent_spawn_command','','command run for each agent that recovery wants started; empty: only print it','2026-11-27 15:59:32.110');
+INSERT INTO "agent_coordination_config" VALUES('synchronous','full','full: every commit survives a power cut; normal: faster','2026-11-27 15:59:32.110');
+INSERT INTO "agent_coordination_config" VALUES('hybrid_from','25','number of milestones from which the hybrid backend is used','2026-11-27 15:59:32.110');
+INSERT INTO "agent_coordination_config" VALUES('database_from','100','number of milestones from which the database backend is used','2026-11-27 15:59:32.110');
 CREATE TABLE agent_health_log (
   id            INTEGER PRIMARY KEY AUTOINCREMENT,
   agent_id      TEXT NOT NULL REFERENCES agent_registry (agent_id) ON DELETE CASCADE,
@@ -162,7 +162,7 @@ INSERT INTO "events" VALUES(12,'2026-01-01 00:01:10.000','messages_returned','ex
 INSERT INTO "events" VALUES(13,'2026-01-01 00:01:13.000','agent_active','execution-1','c','ms-1',NULL,'');
 INSERT INTO "events" VALUES(14,'2026-01-01 00:01:18.000','agent_failed','execution-1','c','ms-1',NULL,'');
 INSERT INTO "events" VALUES(15,'2026-01-01 00:01:20.000','message_dead_lettered','execution-1','c',NULL,NULL,'6');
-INSERT INTO "events" VALUES(16,'2026-01-01 00:01:26.000','checkpoint_created','planning-1','a','ms-1',NULL,'cp-20260101000124000-951dddf5');
+INSERT INTO "events" VALUES(16,'2026-01-01 00:01:26.000','checkpoint_created','planning-1','a','ms-1',NULL,'cp-20260101000124000-fe6decbb');
 INSERT INTO "events" VALUES(17,'2026-01-01 00:01:27.000','session_progress','planning-1',NULL,'ms-1',NULL,'40 % design');
 INSERT INTO "events" VALUES(18,'2026-01-01 00:01:30.000','noted',NULL,NULL,'ms-1',NULL,'it''s "text"
 	with $(nothing) \ in it, é, 日本 and 👩💻');
