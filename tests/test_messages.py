@@ -58,13 +58,13 @@ def test_looking_changes_nothing(team):
     assert counts(team) == {"pending": 1, "taken": 0, "acknowledged": 0, "dead": 0}
 
 
-def test_order_is_priority_then_age_then_id(team, clock):
+def test_order_is_priority_then_id_whatever_a_clock_says(team, clock):
     clock.advance(10)
     low, plain, same = send(team, priority=1), send(team), send(team)
     clock.advance(-5)
-    older = send(team)
+    later = send(team)
     urgent = send(team, priority=10)
-    expected = [urgent, older, plain, same, low]
+    expected = [urgent, plain, same, later, low]
     assert look(team) == expected
     assert take(team) == expected
 

@@ -464,6 +464,19 @@ def test_a_fresh_schema_equals_a_migrated_one(old, connect, postgresql, shared_s
     assert postgresql.query("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'milestone_persist_form'") == "0"
 
 
+def test_counting_dead_letters_goes_by_their_index(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        connection.executescript(CANONICAL)
+        for columns, rest in (("count(*)", "IS NOT NULL"), ("id, payload", "> '' ORDER BY id")):
+            [*_, plan] = connection.execute(f"EXPLAIN QUERY PLAN SELECT {columns} FROM agent_messages "
+                                            f"WHERE session_id = 's' AND dead_lettered_at {rest}").fetchone()
+            assert "agent_messages_dead (session_id=?" in plan
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT id FROM agent_messages WHERE to_agent = 'a' AND delivered_at IS NULL "
+            "AND dead_lettered_at IS NULL ORDER BY priority DESC, id").fetchall()
+        assert len(plan) == 1 and "agent_messages_pending" in plan[0][3]  # no sorting
+
+
 def test_a_step_that_fails_changes_nothing(old, connect, directory, environ, monkeypatch):
     def fail(run):
         run("DELETE FROM events")

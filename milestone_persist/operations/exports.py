@@ -5,7 +5,6 @@ import os
 
 from ..errors import Refused, StorageError, UsageError
 from ..storage.directory import cannot_write, create_directory, make_folder, sync_directory
-from ..storage.interface import RETIRED
 from ..tables import NUMBERED, SCHEMA_VERSION, TABLES, read_columns
 from ..values import check_text, dump_json, parse_json
 from .transfer import read_rows
@@ -120,7 +119,7 @@ def _is_row(item: Any, columns: dict[str, set[str]]) -> bool:
     if not isinstance(item, dict) or str(item.get("table")) not in columns or not isinstance(item.get("row"), dict):
         return False
     table, row = item["table"], item["row"]
-    return bool(set(TABLES[table]) < set(row) <= columns[table] and row.get("key") != RETIRED
+    return bool(set(TABLES[table]) < set(row) <= columns[table]
                 and all(map(_fits, row.values())) and row.get("file_path") is None
                 and (table not in NUMBERED or _is_number(row["id"]) and row["id"]))
 

@@ -23,7 +23,7 @@ POLL_SECONDS = 0.2
 COLUMNS = ("id, session_id, from_agent, to_agent, message_type, payload, priority, created_at, delivered_at, "
            "retry_count")
 PENDING = "to_agent = :agent AND " + UNTAKEN
-ORDER = "ORDER BY priority DESC, created_at, id"
+ORDER = "ORDER BY priority DESC, id"
 
 
 @operation(text="message_id", stdin="payload")
@@ -166,7 +166,7 @@ def _take(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
             f"UPDATE agent_messages SET delivered_at = :now WHERE id IN "
             f"(SELECT id FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit) RETURNING {COLUMNS}",
             {"agent": agent_id, "now": store.now(), "limit": limit or 2_000_000_000}))
-    return sorted(rows, key=lambda row: (-row["priority"], row["created_at"], row["id"]))
+    return sorted(rows, key=lambda row: (-row["priority"], row["id"]))
 
 
 def _read_payloads(rows: list[Row]) -> list[Row]:

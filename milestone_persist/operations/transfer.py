@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from ..errors import UsageError
-from ..storage.interface import RETIRED
 from ..tables import TABLES
 from ..values import dump_json
 from .record_swap import swap_out
@@ -23,17 +22,12 @@ def read_rows(store: Storage, table: str) -> Iterator[Row]:
     order, after = ", ".join(keys), ""
     last: Row = {}
     while True:
-        rows = store.execute(f"SELECT * FROM {_rows_of(table)} {after} ORDER BY {order} LIMIT {PORTION}", last)
+        rows = store.execute(f"SELECT * FROM {table} {after} ORDER BY {order} LIMIT {PORTION}", last)
         yield from (_plain_row(store, table, row) for row in rows)
         if len(rows) < PORTION:
             return
         after = f"WHERE ({order}) > ({', '.join(':' + key for key in keys)})"
         last = {key: rows[-1][key] for key in keys}
-
-
-def _rows_of(table: str) -> str:
-    """The table without the mark of a retired store, which is no row to be moved."""
-    return f"(SELECT * FROM {table} WHERE key <> '{RETIRED}') kept" if table == "agent_coordination_config" else table
 
 
 def _plain_row(store: Storage, table: str, row: Row) -> Row:
@@ -59,7 +53,7 @@ def prepare_source(store: Storage) -> None:
 
 def count_rows(store: Storage) -> dict[str, int]:
     """How many rows each table has."""
-    return {table: int(store.execute(f"SELECT count(*) AS n FROM {_rows_of(table)}")[0]["n"]) for table in TABLES}
+    return {table: int(store.execute(f"SELECT count(*) AS n FROM {table}")[0]["n"]) for table in TABLES}
 
 
 def fill_store(store: Storage, rows_of: Callable[[str], Iterable[Row]], numbers: Mapping[str, int],

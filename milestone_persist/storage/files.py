@@ -34,7 +34,7 @@ class FileStorage(EmbeddedStorage):
     """
 
     engine = "file"
-    FILES = (HEAD, JOURNAL, *(place_of(name) for name in TABLES))
+    FILES = (HEAD, JOURNAL, *(place_of(name) for name in (*TABLES, "store_moves")))
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
                  other: bool = False) -> None:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     Params = Mapping[str, Any]
 
 
-RETIRED = "moved_to"  # the setting of a store that does not count: where the rows are
-COPY = "from "  # before that place, where the store is a copy of it that was not finished
-READ_MARK = f"SELECT value, description AS move FROM agent_coordination_config WHERE key = '{RETIRED}'"
+COPY = "from "  # before the place a store's mark tells, where the store is a copy of it that was not finished
+READ_MARK = "SELECT moved_to AS value, move FROM store_moves"
 
 
 class Clock:

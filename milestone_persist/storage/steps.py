@@ -18,4 +18,12 @@ def take_steps(version: int, run: Run) -> None:
         step(run)
 
 
-STEPS: tuple[Callable[[Run], None], ...] = ()  # the n-th brings version n to version n + 1
+def _give_moves_a_table(run: Run) -> None:
+    run("INSERT INTO store_moves (moved_to, move, noted_at) SELECT value, description, updated_at "
+        "FROM agent_coordination_config WHERE key = 'moved_to'")
+    run("DELETE FROM agent_coordination_config WHERE key = 'moved_to'")
+
+
+STEPS: tuple[Callable[[Run], None], ...] = (  # the n-th brings version n to version n + 1
+    _give_moves_a_table,
+)
