@@ -144,7 +144,7 @@ class Postgresql:
         (directory / "config" / "backend-in-use.txt").write_text("postgresql\n")
         text = (data / "postgresql.sql").read_text(encoding="utf-8").replace("milestone_persist", self.schema)
         self.run(text)
-        self.image = text
+        self.image, self.last = text, ""
 
     def run(self, script):
         self.last = script
@@ -313,7 +313,7 @@ def test_killed_anywhere_it_is_as_before_or_after(old, backend, directory, envir
         if status == 0:
             break
         old.restore()
-    assert number > 12
+    assert number > 8
 
 
 def test_of_several_that_open_it_at_once_one_does_it(old, directory, environ):
