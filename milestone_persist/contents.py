@@ -77,6 +77,6 @@ def _places(names: Iterable[str]) -> dict[str, str]:
 
 
 def _is_kept(parts: list[str]) -> bool:
-    """Neither byte code, nor hidden, nor a folder."""
-    return "__pycache__" not in parts and not parts[-1].startswith(".") and not parts[-1].endswith((".pyc", "~")) \
-        and parts[-1] != ""
+    """Neither byte code, nor hidden, nor a folder, nor in a folder that a wheel has not: sql/history is for tests."""
+    return (parts[0] == NAME or len(parts) == 2) and "__pycache__" not in parts and parts[-1] != "" \
+        and not parts[-1].startswith(".") and not parts[-1].endswith((".pyc", "~"))

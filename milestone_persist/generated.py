@@ -1,4 +1,4 @@
-"""The files of the project that are made from the table of operations; each says so in its head."""
+"""The files of the project that are made from the operations and the schema; each says so."""
 from __future__ import annotations
 
 import os
@@ -7,6 +7,7 @@ from .adapter import make_adapter
 from .documents import make_readme, make_reference
 from .errors import UsageError
 from .packaged import PACKAGE
+from .storage.postgresql_tables import make_postgresql_schema
 from .stub import make_stub
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ FILES: dict[str, Callable[[], str]] = {
     "milestone_persist/methods.pyi": make_stub,
     "README.md": make_readme,
     "docs/functions.md": make_reference,
+    "sql/milestone-coordination.postgresql.sql": make_postgresql_schema,
 }
 
 

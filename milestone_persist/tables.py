@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 APPLICATION_ID = 1297305677  # by which a SQLite file is known as a store of this program
+SCHEMA_VERSION = 2
 
 TABLES = {
     "milestones": ("id",),
@@ -13,6 +14,7 @@ TABLES = {
     "agent_checkpoints": ("checkpoint_id",),
     "agent_health_log": ("id",),
     "agent_coordination_config": ("key",),
+    "idempotency_keys": ("caller", "operation", "key"),
     "events": ("id",),
 }
 NUMBERED = ("agent_messages", "agent_health_log", "events")  # whose rows the database numbers

@@ -17,7 +17,7 @@
 -- Query it freely with sqlite3; names of tables, columns and values are stable.
 
 PRAGMA application_id = 1297305677;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE IF NOT EXISTS milestones (
   id         TEXT PRIMARY KEY NOT NULL CHECK (id <> ''),
@@ -29,7 +29,8 @@ CREATE TABLE IF NOT EXISTS milestones (
   updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   file_path  TEXT,                              -- the record's file, relative to the data directory
   file_stamp TEXT,                              -- its time and size when it was last indexed
-  archived_at TEXT                              -- when the record was taken out of the active ones
+  archived_at TEXT,                             -- when the record was taken out of the active ones
+  version    INTEGER NOT NULL DEFAULT 1 CHECK (version >= 1 AND typeof(version) = 'integer') -- changes of the record
 );
 CREATE INDEX IF NOT EXISTS milestones_by_status ON milestones (status);
 
@@ -45,13 +46,15 @@ CREATE TABLE IF NOT EXISTS coordination_sessions (
   session_id     TEXT PRIMARY KEY NOT NULL CHECK (session_id <> ''),
   milestone_id   TEXT REFERENCES milestones (id),
   operation_type TEXT NOT NULL DEFAULT 'execution'
-                 CHECK (operation_type IN ('planning', 'execution', 'validation', 'recovery', 'cleanup')),
-  phase          TEXT CHECK (phase IN ('design', 'spec', 'task', 'execute')),
+                 CHECK (operation_type = 'planning' OR operation_type = 'execution' OR operation_type = 'validation'
+                        OR operation_type = 'recovery' OR operation_type = 'cleanup'),
+  phase          TEXT CHECK (phase = 'design' OR phase = 'spec' OR phase = 'task' OR phase = 'execute'),
   coordinator_id TEXT,
   agent_count    INTEGER NOT NULL DEFAULT 0 CHECK (agent_count >= 0 AND typeof(agent_count) = 'integer'),
   progress       NUMERIC NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 100),
   status         TEXT NOT NULL DEFAULT 'active'
-                 CHECK (status IN ('active', 'paused', 'completed', 'failed', 'abandoned')),
+                 CHECK (status = 'active' OR status = 'paused' OR status = 'completed' OR status = 'failed'
+                        OR status = 'abandoned'),
   configuration  TEXT NOT NULL DEFAULT '{}'
                  CHECK (json_valid(configuration) AND json_type(configuration) = 'object'),
   created_at     TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
@@ -63,26 +66,35 @@ CREATE INDEX IF NOT EXISTS coordination_sessions_by_milestone ON coordination_se
 
 CREATE TABLE IF NOT EXISTS agent_registry (
   agent_id        TEXT PRIMARY KEY NOT NULL CHECK (agent_id <> ''),
-  agent_type      TEXT NOT NULL CHECK (agent_type IN (
-                    'milestone-coordinator', 'milestone-executor', 'milestone-planner', 'scope-analyzer',
-                    'estimation-agent', 'risk-assessor', 'kiro-strategy', 'planning-aggregator', 'design-phase',
-                    'spec-phase', 'task-phase', 'execute-phase', 'git-operations', 'progress-tracker', 'validation',
-                    'feature-implementation', 'retry-handler', 'unregistered')
+  agent_type      TEXT NOT NULL CHECK (
+                    agent_type = 'milestone-coordinator' OR agent_type = 'milestone-executor'
+                    OR agent_type = 'milestone-planner' OR agent_type = 'scope-analyzer'
+                    OR agent_type = 'estimation-agent' OR agent_type = 'risk-assessor' OR agent_type = 'kiro-strategy'
+                    OR agent_type = 'planning-aggregator' OR agent_type = 'design-phase' OR agent_type = 'spec-phase'
+                    OR agent_type = 'task-phase' OR agent_type = 'execute-phase' OR agent_type = 'git-operations'
+                    OR agent_type = 'progress-tracker' OR agent_type = 'validation'
+                    OR agent_type = 'feature-implementation' OR agent_type = 'retry-handler'
+                    OR agent_type = 'unregistered'
                     OR (substr(agent_type, 1, 2) = 'x-' AND length(agent_type) > 2)),
   milestone_id    TEXT REFERENCES milestones (id),
   session_id      TEXT NOT NULL REFERENCES coordination_sessions (session_id) ON DELETE CASCADE,
   status          TEXT NOT NULL DEFAULT 'active'
-                  CHECK (status IN ('spawning', 'active', 'paused', 'completed', 'failed', 'terminated')),
-  capabilities    TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(capabilities) AND json_type(capabilities) = 'array'),
+                  CHECK (status = 'spawning' OR status = 'active' OR status = 'paused' OR status = 'completed'
+                         OR status = 'failed' OR status = 'terminated'),
+  capabilities    TEXT NOT NULL DEFAULT '[]'
+                  CHECK (json_valid(capabilities) AND json_type(capabilities) = 'array'),
   current_task    TEXT,
-  current_phase   TEXT CHECK (current_phase IN ('design', 'spec', 'task', 'execute')),
+  current_phase   TEXT CHECK (current_phase = 'design' OR current_phase = 'spec' OR current_phase = 'task'
+                              OR current_phase = 'execute'),
   resource_usage  TEXT NOT NULL DEFAULT '{}'
                   CHECK (json_valid(resource_usage) AND json_type(resource_usage) = 'object'),
   spawn_time      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   last_heartbeat  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   completion_time TEXT,
   error_info      TEXT,
-  removed_version INTEGER NOT NULL DEFAULT 0    -- the highest version among its state keys that were removed
+  removed_version INTEGER NOT NULL DEFAULT 0,   -- the highest version among its state keys that were removed
+  life            INTEGER NOT NULL DEFAULT 1 CHECK (life >= 1 AND typeof(life) = 'integer'), -- a registering begins one
+  client_session  TEXT                          -- its client's session or thread, if that is known
 );
 CREATE INDEX IF NOT EXISTS agent_registry_by_session ON agent_registry (session_id);
 CREATE INDEX IF NOT EXISTS agent_registry_by_milestone ON agent_registry (milestone_id);
@@ -94,10 +106,12 @@ CREATE TABLE IF NOT EXISTS agent_messages (
   session_id       TEXT NOT NULL REFERENCES coordination_sessions (session_id) ON DELETE CASCADE,
   from_agent       TEXT NOT NULL CHECK (from_agent <> ''),
   to_agent         TEXT NOT NULL CHECK (to_agent <> ''),
-  message_type     TEXT NOT NULL CHECK (message_type IN (
-                     'task_assignment', 'progress_update', 'coordination_request', 'validation_result',
-                     'error_report', 'completion_notification', 'resource_request', 'phase_transition',
-                     'checkpoint_created')
+  message_type     TEXT NOT NULL CHECK (
+                     message_type = 'task_assignment' OR message_type = 'progress_update'
+                     OR message_type = 'coordination_request' OR message_type = 'validation_result'
+                     OR message_type = 'error_report' OR message_type = 'completion_notification'
+                     OR message_type = 'resource_request' OR message_type = 'phase_transition'
+                     OR message_type = 'checkpoint_created'
                      OR (substr(message_type, 1, 2) = 'x-' AND length(message_type) > 2)),
   payload          TEXT NOT NULL CHECK (json_valid(payload) AND json_type(payload) = 'object'),
   priority         INTEGER NOT NULL DEFAULT 5 CHECK (priority BETWEEN 1 AND 10 AND typeof(priority) = 'integer'),
@@ -107,13 +121,17 @@ CREATE TABLE IF NOT EXISTS agent_messages (
   acknowledged_at  TEXT,
   retry_count      INTEGER NOT NULL DEFAULT 0 CHECK (retry_count >= 0 AND typeof(retry_count) = 'integer'),
   dead_lettered_at TEXT,
+  taken_in_life    INTEGER CHECK (typeof(taken_in_life) IN ('integer', 'null')), -- of to_agent
+  lease_until      TEXT,                        -- a taken one is its taker's until then
+  sent_for         TEXT,                        -- the milestone it was meant for; NULL: nobody knows
   CHECK (acknowledged_at IS NULL OR delivered_at IS NOT NULL)
 );
-CREATE INDEX IF NOT EXISTS agent_messages_pending ON agent_messages (to_agent, priority DESC, created_at, id)
+CREATE INDEX IF NOT EXISTS agent_messages_pending ON agent_messages (to_agent, priority DESC, id)
   WHERE delivered_at IS NULL AND dead_lettered_at IS NULL;
 CREATE INDEX IF NOT EXISTS agent_messages_taken ON agent_messages (to_agent)
   WHERE delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL;
-CREATE INDEX IF NOT EXISTS agent_messages_dead ON agent_messages (session_id) WHERE dead_lettered_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS agent_messages_dead ON agent_messages (session_id, dead_lettered_at)
+  WHERE dead_lettered_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS agent_messages_by_session ON agent_messages (session_id);
 
 CREATE TABLE IF NOT EXISTS agent_state (
@@ -121,7 +139,8 @@ CREATE TABLE IF NOT EXISTS agent_state (
   state_key   TEXT NOT NULL CHECK (state_key <> ''),
   state_value TEXT NOT NULL,                    -- exactly the text that was saved
   state_type  TEXT NOT NULL DEFAULT 'user_data'
-              CHECK (state_type IN ('checkpoint', 'progress', 'user_data', 'system_data', 'temp_data')),
+              CHECK (state_type = 'checkpoint' OR state_type = 'progress' OR state_type = 'user_data'
+                     OR state_type = 'system_data' OR state_type = 'temp_data'),
   created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   updated_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
   expires_at  TEXT,
@@ -140,7 +159,8 @@ CREATE TABLE IF NOT EXISTS agent_checkpoints (
   agent_id        TEXT NOT NULL REFERENCES agent_registry (agent_id) ON DELETE CASCADE,
   session_id      TEXT NOT NULL REFERENCES coordination_sessions (session_id) ON DELETE CASCADE,
   checkpoint_type TEXT NOT NULL DEFAULT 'automatic'
-                  CHECK (checkpoint_type IN ('automatic', 'manual', 'phase_completion', 'error_recovery')),
+                  CHECK (checkpoint_type = 'automatic' OR checkpoint_type = 'manual'
+                         OR checkpoint_type = 'phase_completion' OR checkpoint_type = 'error_recovery'),
   state_snapshot  TEXT NOT NULL CHECK (json_valid(state_snapshot) AND json_type(state_snapshot) = 'object'),
   file_references TEXT NOT NULL DEFAULT '[]'
                   CHECK (json_valid(file_references) AND json_type(file_references) = 'array'),
@@ -155,7 +175,8 @@ CREATE INDEX IF NOT EXISTS agent_checkpoints_expiring ON agent_checkpoints (rete
 CREATE TABLE IF NOT EXISTS agent_health_log (
   id            INTEGER PRIMARY KEY AUTOINCREMENT,
   agent_id      TEXT NOT NULL REFERENCES agent_registry (agent_id) ON DELETE CASCADE,
-  health_status TEXT NOT NULL CHECK (health_status IN ('healthy', 'degraded', 'failing', 'unresponsive')),
+  health_status TEXT NOT NULL CHECK (health_status = 'healthy' OR health_status = 'degraded'
+                                     OR health_status = 'failing' OR health_status = 'unresponsive'),
   cpu_usage     REAL CHECK (typeof(cpu_usage) IN ('real', 'null')),      -- percent
   memory_usage  REAL CHECK (typeof(memory_usage) IN ('real', 'null')),   -- megabytes
   response_time REAL CHECK (typeof(response_time) IN ('real', 'null')),  -- milliseconds
@@ -171,6 +192,25 @@ CREATE TABLE IF NOT EXISTS agent_coordination_config (
   value       TEXT NOT NULL,
   description TEXT NOT NULL DEFAULT '',
   updated_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))
+);
+
+-- What an operation with a key has answered, so that the same call again does nothing and answers the same.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+  caller         TEXT NOT NULL,
+  operation      TEXT NOT NULL,
+  key            TEXT NOT NULL,
+  content_digest TEXT NOT NULL,                 -- of what was asked for
+  result         TEXT NOT NULL CHECK (json_valid(result)),
+  created_at     TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+  PRIMARY KEY (caller, operation, key)
+);
+CREATE INDEX IF NOT EXISTS idempotency_keys_by_time ON idempotency_keys (created_at);
+
+-- One row in a store that does not count: where the rows are. It belongs to the store, and is never moved with them.
+CREATE TABLE IF NOT EXISTS store_moves (
+  moved_to TEXT PRIMARY KEY NOT NULL,           -- ENGINE DIRECTORY; after 'from ', of an unfinished copy
+  move     TEXT NOT NULL DEFAULT '',            -- which move it was
+  noted_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))
 );
 
 -- What happened, for a timeline. No foreign keys: the log outlives what it tells of.
@@ -191,16 +231,17 @@ CREATE INDEX IF NOT EXISTS events_by_time ON events (timestamp);
 CREATE VIEW IF NOT EXISTS active_agents AS
   SELECT a.agent_id, a.agent_type, a.milestone_id, a.session_id, a.status, a.current_task, a.current_phase,
          a.last_heartbeat, (julianday('now') - julianday(a.last_heartbeat)) * 1440 AS minutes_since_heartbeat,
-         s.operation_type, s.phase, s.progress
+         s.operation_type, s.phase, s.progress, a.spawn_time
   FROM agent_registry a JOIN coordination_sessions s ON s.session_id = a.session_id
   WHERE a.status IN ('spawning', 'active');
 
 CREATE VIEW IF NOT EXISTS agent_message_queue AS
   SELECT id, session_id, from_agent, to_agent, message_type, payload, priority, created_at, retry_count,
-         (julianday('now') - julianday(created_at)) * 1440 AS minutes_waiting
+         (julianday('now') - julianday(created_at)) * 1440 AS minutes_waiting,
+         (julianday('now') - julianday(created_at)) * 1440 AS age_minutes
   FROM agent_messages
   WHERE delivered_at IS NULL AND dead_lettered_at IS NULL
-  ORDER BY priority DESC, created_at, id;
+  ORDER BY priority DESC, id;
 
 CREATE VIEW IF NOT EXISTS stale_sessions AS
   SELECT s.session_id, s.milestone_id, s.operation_type, s.phase, s.progress, s.last_activity,

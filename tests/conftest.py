@@ -26,7 +26,7 @@ pytest_plugins = ["building"]
 ROOT = Path(__file__).resolve().parent.parent
 ADAPTER = ROOT / "shell" / "storage-adapter.sh"
 TABLES = ("milestones", "coordination_sessions", "agent_registry", "agent_messages", "agent_state",
-          "agent_checkpoints", "agent_health_log", "agent_coordination_config", "events")
+          "agent_checkpoints", "agent_health_log", "agent_coordination_config", "idempotency_keys", "events")
 
 # Tests of load and of many combinations are small unless FULL_SIZE=1 is set; .ci/run does that on one Python.
 FULL_SIZE = os.environ.get("FULL_SIZE") == "1"

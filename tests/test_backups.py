@@ -12,6 +12,7 @@ from conftest import size
 
 from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
 from milestone_persist.operations import backups, records, undoing
+from milestone_persist.tables import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_a_backup_that_fails_leaves_no_file(filled, tmp_path, monkeypatch):
 def test_an_export_is_json_lines_that_any_backend_reads(filled, tmp_path, clock):
     text = exported(filled, tmp_path, "e.jsonl")
     head, *lines, end = [json.loads(line) for line in text.splitlines()]
-    assert head == {"format": "milestone_persist", "version": 1}
+    assert head == {"format": "milestone_persist", "version": SCHEMA_VERSION}
     assert {line["table"] for line in lines} >= {"milestones", "agent_registry", "agent_state", "agent_messages"}
     assert sum(end["rows"].values()) == len(lines) and end["last_numbers"]["agent_messages"] == 1
     for backend in ("file", "hybrid", "database"):

@@ -578,6 +578,8 @@ def test_an_edit_by_hand_is_read(store, directory, connect):
     lambda path: path.write_text("[1]"),
     lambda path: path.write_text("[" * 100_000),
     lambda path: _edit(path, status="asleep"),
+    lambda path: _edit(path, agent_type="asleep"),
+    lambda path: _edit(path, life=0),
     lambda path: _edit(path, capabilities="{}"),
     lambda path: _edit(path, capabilities=["a list"]),
     lambda path: _edit(path, session_id="no such session"),
@@ -663,7 +665,8 @@ def test_who_may_only_read_can_read(store, connect, monkeypatch):
 def test_every_table_has_a_place(opened):
     storage = opened()
     with storage.snapshot():
-        assert {table.name: table.key for table in storage._memory.tables} == TABLES
+        assert {table.name: table.key for table in storage._memory.tables} == {
+            **TABLES, "store_moves": ("moved_to",)}
         assert all(any(place in FileStorage.FILES for place in (table.folder,)) for table in storage._memory.tables)
 
 

@@ -84,7 +84,7 @@ def restore_coordination(store: Storage, file: str) -> Row:
     refuse_damaged(store)
     with new_file(store, _default_path(store, ".db")) as copy:  # the given file is only read
         copy_backup(path, copy.part)
-        source = store.open_other("database", file=copy.part)
+        source = store.open_other("database", file=copy.part, create=False)
         try:
             require_whole(source, file)
             return _replace(store, file, "store_restored", lambda: copy_rows(source, store, replace=True))

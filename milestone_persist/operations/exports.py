@@ -4,11 +4,11 @@ from __future__ import annotations
 import os
 import stat
 
-from ..errors import Refused, UsageError
+from ..errors import Refused, StorageError, UsageError
 from ..storage.directory import cannot_write, create_directory, open_found
-from ..storage.interface import RETIRED, WHOLE
+from ..storage.interface import WHOLE
 from ..storage.parts import NewFile
-from ..tables import NUMBERED, TABLES, read_columns
+from ..tables import NUMBERED, SCHEMA_VERSION, TABLES, read_columns
 from ..values import check_text, dump_json, parse_json
 from .transfer import read_rows
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..storage.interface import Row, Storage
 
-HEAD = {"format": "milestone_persist", "version": 1}
+FORMAT = "milestone_persist"
 LARGEST_NUMBER = 2 ** 62  # of a row that is imported: there must be room for those to come
 
 
@@ -68,7 +68,7 @@ def write_export(store: Storage, path: str) -> str:
 
 def export_lines(store: Storage) -> Iterator[str]:
     """The lines of an export: the head, the rows, and the end: how many rows of each table, the last numbers."""
-    yield dump_json(HEAD)
+    yield dump_json({"format": FORMAT, "version": SCHEMA_VERSION})
     counts = dict.fromkeys(TABLES, 0)
     for table in TABLES:
         for row in read_rows(store, table):
@@ -87,7 +87,7 @@ def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[s
         with io.TextIOWrapper(open_found(require_file(store, file, "export")), "utf-8", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
                 item = parse_json(line)
-                if number == 1 and item == HEAD:
+                if number == 1 and _is_head(item, file):
                     continue
                 if number > 1 and end is None and _is_end(item, rows):
                     end = item
@@ -105,12 +105,23 @@ def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[s
     return rows, end["last_numbers"]
 
 
+def _is_head(item: Any, file: str) -> bool:
+    """Whether a parsed line is the first of an export; StorageError for one that a newer program has written."""
+    if not isinstance(item, dict) or set(item) != {"format", "version"} or item["format"] != FORMAT:
+        return False
+    version = item["version"]
+    if type(version) is int and version > SCHEMA_VERSION:
+        raise StorageError(f"{file!r} is an export of version {version}, newer than this program's {SCHEMA_VERSION}: "
+                           "use a newer milestone_persist")
+    return type(version) is int and version > 0
+
+
 def _is_end(item: Any, rows: dict[str, list[Row]]) -> bool:
     """Whether a parsed line is the last of an export; ValueError where it counts other rows than there are."""
     if not isinstance(item, dict) or set(item) != {"last_numbers", "rows"}:
         return False
     counts = {table: len(found) for table, found in rows.items()}
-    if item["rows"] != counts:
+    if item["rows"] != {table: number for table, number in counts.items() if number or table in item["rows"]}:
         raise ValueError(f"it counts other rows than the {sum(counts.values())} before it: some are missing")
     numbers = item["last_numbers"]
     return isinstance(numbers, dict) and set(numbers) == set(NUMBERED) and all(map(_is_number, numbers.values()))
@@ -125,7 +136,7 @@ def _is_row(item: Any, columns: dict[str, set[str]]) -> bool:
     if not isinstance(item, dict) or str(item.get("table")) not in columns or not isinstance(item.get("row"), dict):
         return False
     table, row = item["table"], item["row"]
-    return bool(set(TABLES[table]) < set(row) <= columns[table] and row.get("key") not in (RETIRED, WHOLE)
+    return bool(set(TABLES[table]) < set(row) <= columns[table] and row.get("key") != WHOLE
                 and all(map(_fits, row.values())) and row.get("file_path") is None
                 and (table not in NUMBERED or _is_number(row["id"]) and row["id"]))
 

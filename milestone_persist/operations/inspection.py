@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 GROUP = "Looking"
 TIMES = frozenset("created_at updated_at archived_at acquired_at expires_at last_activity completed_at spawn_time "
                   "last_heartbeat completion_time delivered_at processed_at acknowledged_at dead_lettered_at "
-                  "retention_until timestamp".split())
+                  "lease_until retention_until timestamp".split())
 
 
 @operation(text="where", shell=False, creates=False)

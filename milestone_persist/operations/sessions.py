@@ -48,9 +48,9 @@ def count_messages(store: Storage, session_id: str) -> Row:
 
 def list_dead_letters(store: Storage, session_id: str) -> list[Row]:
     """The messages of a session that were put back too often."""
-    rows = store.execute(
+    rows = store.execute(  # not IS NOT NULL: then SQLite goes through all messages of the session
         "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
-        "FROM agent_messages WHERE session_id = :id AND dead_lettered_at IS NOT NULL ORDER BY id", {"id": session_id})
+        "FROM agent_messages WHERE session_id = :id AND dead_lettered_at > '' ORDER BY id", {"id": session_id})
     return [{**row, "payload": read_stored(row["payload"], f"the payload of message {row['id']}")} for row in rows]
 
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..errors import UsageError
-from ..storage.interface import RETIRED, WHOLE
+from ..storage.interface import WHOLE
 from ..tables import TABLES
 from ..values import dump_json
 from .record_swap import swap_out
@@ -32,9 +32,8 @@ def read_rows(store: Storage, table: str) -> Iterator[Row]:
 
 
 def _rows_of(table: str) -> str:
-    """The table without the marks of a retired store and of a backup, which are no rows to be moved."""
-    return (f"(SELECT * FROM {table} WHERE key NOT IN ('{RETIRED}', '{WHOLE}')) kept"
-            if table == "agent_coordination_config" else table)
+    """The table without the mark of a backup, which is no row to be moved."""
+    return f"(SELECT * FROM {table} WHERE key <> '{WHOLE}') kept" if table == "agent_coordination_config" else table
 
 
 def _plain_row(store: Storage, table: str, row: Row) -> Row:

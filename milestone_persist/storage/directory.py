@@ -335,6 +335,7 @@ def damaged(directory: str, path: str, why: str) -> StorageError:
     """The error for a file of the store that does not hold what belongs there."""
     from .advice import advise_restoring
 
+    why = " ".join(why.split())  # a CHECK is told as it is written
     return StorageError(f"{path}: {why}; everything was left as it is: mend the file, or "
                         f"{advise_restoring(directory)}")
 

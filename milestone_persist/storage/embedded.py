@@ -4,7 +4,7 @@ from __future__ import annotations
 import sqlite3
 
 from ..errors import Busy, StorageError, UsageError, closed
-from ..tables import APPLICATION_ID, NUMBERED, TABLES
+from ..tables import APPLICATION_ID, NUMBERED, SCHEMA_VERSION, TABLES
 from .directory import forget_database, how_to_write, note_database
 from .interface import Clock, Damaged, Storage
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 30.0
 OLDEST_SQLITE = (3, 35, 0)
-SCHEMA_VERSION = 1
 UNDECODABLE = "Could not decode"  # so begins what the driver says of text that is not UTF-8
 
 
@@ -35,20 +34,25 @@ class EmbeddedStorage(Storage):
             raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 is needed: "
                                "set MILESTONE_PYTHON to a newer Python")
 
-    def connect(self, database: str) -> None:
-        """Open `database` (a path or `:memory:`) with the present schema."""
+    def connect(self, database: str, apart: bool = False) -> None:
+        """Open `database` (a path or `:memory:`) with the present schema.
+
+        apart: leave the file as it is; one of an earlier version is brought up to date in memory
+        """
         self._noted = note_database(database) if database != ":memory:" else ""
         try:
             self.connection = sqlite3.connect(database, timeout=self.wait_seconds, isolation_level=None,
                                               check_same_thread=False, uri=True)
-            self._prepare(database)
+            self._prepare(database, apart)
         except BaseException as error:
             EmbeddedStorage.close(self)
             if isinstance(error, sqlite3.Error):
                 raise self.explain(error) from None
             raise
 
-    def _prepare(self, database: str) -> None:
+    def _prepare(self, database: str, apart: bool) -> None:
+        if apart and self._pragma("user_version") < SCHEMA_VERSION:
+            self.connection, database = _copy_to_memory(self.connection), ":memory:"
         self.connection.row_factory = _as_dict
         # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
         for pragma in ("foreign_keys = ON", "synchronous = EXTRA", "temp_store = MEMORY",
@@ -61,7 +65,9 @@ class EmbeddedStorage(Storage):
             bring_up_to_date(self.connection, database, SCHEMA_VERSION)
 
     def _pragma(self, name: str) -> int:
-        value: int = self.connection.execute("PRAGMA " + name).fetchone()[name]
+        cursor = self.connection.cursor()
+        cursor.row_factory = None
+        value: int = cursor.execute("PRAGMA " + name).fetchone()[0]
         return value
 
     def commit(self) -> None:
@@ -134,7 +140,7 @@ class EmbeddedStorage(Storage):
 
     def explain(self, error: sqlite3.Error, doing: str = "writing") -> Exception:
         """The driver's error as one of ours, with the path and what to do; `doing`: what another may be at."""
-        text, path = str(error), self.path
+        text, path = " ".join(str(error).split()), self.path  # a CHECK is told as it is written
         if text.startswith(UNDECODABLE):
             return StorageError(f"{path}: {self._name_undecodable() or text}")
         if isinstance(error, sqlite3.IntegrityError):
@@ -163,6 +169,12 @@ class EmbeddedStorage(Storage):
             return ""
 
 
+def newer(path: str, version: int, newest: int) -> StorageError:
+    """The error for a store that a newer program has written."""
+    return StorageError(f"{path} has schema version {version}, newer than this program's {newest}: "
+                        "use a newer milestone_persist")
+
+
 def busy(path: str, seconds: float, doing: str = "writing") -> Busy:
     """The error of having waited in vain for another process that is `writing` or `reading`."""
     from .holders import find_holders
@@ -170,6 +182,13 @@ def busy(path: str, seconds: float, doing: str = "writing") -> Busy:
     who = find_holders(path, doing)
     return Busy(f"{path} is busy: another process{f' ({who})' if who else ''} has been {doing} for "
                 f"{seconds:.3g} s; try again")
+
+
+def _copy_to_memory(file: sqlite3.Connection) -> sqlite3.Connection:
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    file.backup(copy)
+    file.close()
+    return copy
 
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:

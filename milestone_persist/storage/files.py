@@ -6,9 +6,9 @@ import os
 import sqlite3
 
 from ..errors import StorageError
-from ..tables import TABLES
+from ..tables import SCHEMA_VERSION, TABLES
 from .directory import create_directory, damaged
-from .embedded import SCHEMA_VERSION, EmbeddedStorage
+from .embedded import EmbeddedStorage, newer
 from .filelock import FileLock
 from .interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
@@ -34,7 +34,7 @@ class FileStorage(EmbeddedStorage):
     """
 
     engine = "file"
-    FILES = (HEAD, JOURNAL, *(place_of(name) for name in TABLES))
+    FILES = (HEAD, JOURNAL, *(place_of(name) for name in (*TABLES, "store_moves")))
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
                  other: bool = False) -> None:
@@ -43,12 +43,15 @@ class FileStorage(EmbeddedStorage):
         self._other = other
         self._lock = FileLock(os.path.join(directory, LOCK))
         self._head: str | None = None  # the head that belongs to the rows in memory
+        self._version = SCHEMA_VERSION  # that the head tells
         self._inside = False
         exists = os.path.exists(self.path) or is_pending(directory)
         self.in_memory = not exists and not create
         self.connect(":memory:")
         self._files = StoreFiles(directory)
         self._memory = Memory(self.connection, self._files)
+        if exists:
+            self._refuse_newer()
         if self.in_memory:
             self._memory.load_nothing()
         elif not exists:
@@ -68,8 +71,7 @@ class FileStorage(EmbeddedStorage):
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self._memory.tables if table.name in ONE_FILE
                             for row in self.run(f"SELECT * FROM {table.name}")]
-                self._save(self._memory.files_of(settings), {
-                    "schema_version": SCHEMA_VERSION, "store": os.urandom(8).hex(), "generation": 0})
+                self._save(self._memory.files_of(settings), {"store": os.urandom(8).hex(), "generation": 0})
         finally:
             self._leave()
         self._head = None  # from now on, what the files hold
@@ -105,6 +107,8 @@ class FileStorage(EmbeddedStorage):
                 return
             self._acquire(exclusive, self.wait_seconds)
         self._refresh()
+        if self._version < SCHEMA_VERSION:
+            self._bring_up_to_date(exclusive)
 
     def _load_unlocked(self) -> bool:
         """Load every row without the lock; False where others were writing meanwhile.
@@ -204,13 +208,22 @@ class FileStorage(EmbeddedStorage):
         try:
             head = json.loads(text)
             version, sequences = int(head["schema_version"]), dict(head["sequences"])
+            if version < 1:
+                raise ValueError(version)
         except (ValueError, TypeError, KeyError) as error:
             raise damaged(self.directory, self.path, f"not the head of a store: {error!r}") from None
-        if version > SCHEMA_VERSION:
-            raise StorageError(f"{self.path} has schema version {version}, newer than this program's {SCHEMA_VERSION}: "
-                               "use a newer milestone_persist")
+        self._refuse_newer()
         self._memory.clear(sequences)
-        self._head = text
+        self._head, self._version = text, version
+
+    def _refuse_newer(self) -> None:
+        """StorageError for a store that a newer program has written, before anything else is said of it."""
+        try:
+            version = int(json.loads(self._files.read(HEAD))["schema_version"])
+        except (OSError, ValueError, TypeError, KeyError):  # whoever uses it is told
+            return
+        if version > SCHEMA_VERSION:
+            raise newer(self.path, version, SCHEMA_VERSION)
 
     def _read_head(self) -> str:
         try:
@@ -220,6 +233,24 @@ class FileStorage(EmbeddedStorage):
             raise StorageError(f"{self.path} is gone, the store was moved or removed: open it again") from None
         except (OSError, UnicodeDecodeError) as error:
             raise damaged(self.directory, self.path, f"it cannot be read: {error}") from None
+
+    def _bring_up_to_date(self, exclusive: bool) -> None:
+        """Take the steps from the version in the files, and write the head that tells the present one."""
+        from .steps import take_steps
+
+        if not exclusive:
+            self._lock.release()
+            self._acquire(exclusive=True, seconds=self.wait_seconds)
+            self._refresh()  # another process may have been first
+        if self._version == SCHEMA_VERSION:
+            return
+        self._inside = True
+        self.run("BEGIN")
+        self._memory.start(writing=True)
+        take_steps(self._version, self.execute)
+        self._save(self._memory.changed_files(), json.loads(self._head or ""))
+        self._memory.drop_unread()
+        self.run("COMMIT")
 
     # Memory to files
 
@@ -231,10 +262,11 @@ class FileStorage(EmbeddedStorage):
 
     def _save(self, files: dict[str, str | None], head: Row) -> None:
         """Write the changed files, and with them the head that tells of it."""
-        head = {**head, "generation": head["generation"] + 1, "sequences": self._memory.last_numbers()}
+        head = {**head, "schema_version": SCHEMA_VERSION, "generation": head["generation"] + 1,
+                "sequences": self._memory.last_numbers()}
         text = json.dumps(head, indent=1) + "\n"
         replace_files(self.directory, {**files, HEAD: text})
-        self._head = text
+        self._head, self._version = text, SCHEMA_VERSION
 
     def set_aside(self, place: str) -> None:
         self._acquire(exclusive=True, seconds=self.wait_seconds)  # nobody is just reading the files

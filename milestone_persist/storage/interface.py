@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     Params = Mapping[str, Any]
 
 
-RETIRED = "moved_to"  # the setting of a store that does not count: where the rows are
-COPY = "from "  # before that place, where the store is a copy of it that was not finished
+COPY = "from "  # before the place a store's mark tells, where the store is a copy of it that was not finished
 WHOLE = "backup_rows"  # the setting of a backup, written last: how many rows of each table it has
-READ_MARK = f"SELECT value, description AS move FROM agent_coordination_config WHERE key = '{RETIRED}'"
+READ_MARK = "SELECT moved_to AS value, move FROM store_moves"
 
 
 BRIEF_SECONDS = 0.25  # so long somebody waits who can do without

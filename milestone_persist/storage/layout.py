@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Key = tuple[Any, ...]
 
-ONE_FILE = {"agent_coordination_config": "config/settings.jsonl"}
+ONE_FILE = {"agent_coordination_config": "config/settings.jsonl", "store_moves": "config/store-moves.jsonl"}
 # table: column that tells that a row is settled, folder of the settled rows, indexes that hold none of them
 SETTLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "agent_messages": ("acknowledged_at", "acknowledged", ("agent_messages_pending", "agent_messages_taken"))}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .interface import Row
 
-OLD_TABLES = [table for table in TABLES if table not in ("milestone_locks", "events")]
+OLD_TABLES = [table for table in TABLES if table not in ("milestone_locks", "idempotency_keys", "events")]
 NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 BEFORE = "_before_takeover"  # the end of the name of a table that stood where one of ours must be
 

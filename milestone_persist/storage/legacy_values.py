@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 NOWHERE = "execution-taken-over"  # the session of what named none
 TO_ALL = ""  # the recipient of a message to everyone
-TIMES = ("last_activity", "spawn_time", "last_heartbeat", "completion_time", "retention_until", "timestamp")
+TIMES = ("last_activity", "spawn_time", "last_heartbeat", "completion_time", "retention_until", "lease_until",
+         "timestamp")
 # What other tools call the words of a vocabulary.
 SYNONYMS = {
     "active": "running working busy idle ready online started in_progress open processing",

@@ -1,4 +1,4 @@
-"""Bringing a database to the present schema: an ordered list of small steps, run in one transaction after a backup."""
+"""Bringing a SQLite database to the present schema, in one transaction after a backup."""
 from __future__ import annotations
 
 import os
@@ -7,19 +7,20 @@ import sqlite3
 from ..errors import StorageError
 from ..packaged import read_packaged
 from ..tables import APPLICATION_ID
+from .embedded import newer
 from .filesystem import is_network
 from .parts import ENDING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 EARLIER = {"agent_registry", "agent_messages", "agent_state", "coordination_sessions"}  # by which its tool is known
 SCHEMA_FILE = "milestone-coordination.sql"
 
 
 def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> None:
-    """Run the steps the database lacks; StorageError, and nothing changed, if it is newer than this program."""
+    """Make the schema or bring it to the present version; StorageError, and nothing changed, if it is newer."""
     if _pragma(connection, "user_version") == _pragma(connection, "application_id") == 0 and not _tables(connection):
         _prefer_wal(connection, path)
     connection.execute("PRAGMA foreign_keys = OFF")  # while tables are replaced; not to be changed in a transaction
@@ -31,8 +32,14 @@ def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> 
             from .safe_copy import back_up
 
             back_up(path, f"before-version-{newest}")
-        for step in STEPS[version:]:
-            step(connection)
+        if version == 0:
+            _make_schema(connection)
+        elif version < newest:
+            from .reshaping import reshape
+            from .steps import take_steps
+
+            reshape(connection, read_script())
+            take_steps(version, connection.execute)
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
@@ -46,8 +53,7 @@ def _refuse_foreign(connection: sqlite3.Connection, path: str, version: int, new
         raise StorageError(f"{path} belongs to another program; it was left as it is: "
                            "move it away")
     if version > newest:
-        raise StorageError(f"{path} has schema version {version}, newer than this program's {newest}: "
-                           "use a newer milestone_persist")
+        raise newer(path, version, newest)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
@@ -82,16 +88,17 @@ def statements(script: str) -> Iterator[str]:
             pending = ""
 
 
-def _apply_schema(connection: sqlite3.Connection) -> None:
-    """Version 1: the canonical schema; what an earlier tool has made is taken over."""
-    script = [*statements(read_packaged("sql", SCHEMA_FILE))]
+def read_script() -> list[str]:
+    """The statements of the canonical schema."""
+    return [*statements(read_packaged("sql", SCHEMA_FILE))]
+
+
+def _make_schema(connection: sqlite3.Connection) -> None:
+    """The canonical schema; what an earlier tool has made is taken over."""
     if _tables(connection):
         from .legacy import adopt
 
-        adopt(connection, script)
+        adopt(connection, read_script())
         return
-    for statement in script:
+    for statement in read_script():
         connection.execute(statement)
-
-
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_apply_schema,)

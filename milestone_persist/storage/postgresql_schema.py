@@ -5,7 +5,8 @@ import os
 
 from ..errors import StorageError
 from ..packaged import read_packaged
-from .postgresql_text import read_row, write_text
+from ..tables import SCHEMA_VERSION
+from .postgresql_text import read_row, write_script, write_text
 from .psql import Failed
 
 TYPE_CHECKING = False
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from .interface import Row
     from .psql import Psql
 
-STEPS = ("milestone-coordination.postgresql.sql",)  # file n of sql/ brings a schema of version n - 1 to version n
-NEWEST = len(STEPS)
+FILE = "milestone-coordination.postgresql.sql"
 
 _MISSING = ("42P01", "3F000")  # SQLSTATE: no such table, no such schema; or there is one that may not be used
 _OTHERWISE = ("42703", "42883")  # no such column, none of that type
@@ -44,18 +44,18 @@ class Schema:
         if found is None:
             _require_suitable(psql)
             if create:
-                _take_steps(psql, name, guard)
+                _bring_up_to_date(psql, name, guard)
             else:
                 self.passing = True
                 _enter_empty(psql)
             found = _read_version(psql, name) or {}
-        elif found["version"] < NEWEST:
-            _take_steps(psql, name, guard)
-            found["version"] = NEWEST
+        elif found["version"] < SCHEMA_VERSION:
+            _bring_up_to_date(psql, name, guard)
+            found["version"] = SCHEMA_VERSION
         self.version, self.server = found["version"], found["server"]
-        if self.version > NEWEST:
-            raise StorageError(f"the schema {name} has version {self.version}, newer than this program's {NEWEST}: "
-                               "use a newer milestone_persist")
+        if self.version > SCHEMA_VERSION:
+            raise StorageError(f"the schema {name} has schema version {self.version}, newer than this program's "
+                               f"{SCHEMA_VERSION}: use a newer milestone_persist")
 
 
 def _read_version(psql: Psql, name: str) -> Row | None:
@@ -101,15 +101,21 @@ def _require_suitable(psql: Psql) -> None:
                            "createdb -T template0 -E UTF8 NAME, and name that one in MILESTONE_DATABASE_URL")
 
 
-def _take_steps(psql: Psql, name: str, guard: str) -> None:
+def _bring_up_to_date(psql: Psql, name: str, guard: str) -> None:
     """Make the schema or bring it up to date, whole or not at all; of several processes one does it."""
     psql.ask(f"BEGIN READ WRITE\\; SELECT {guard};")
     try:
         psql.ask(f"CREATE SCHEMA IF NOT EXISTS {name};")
         found = _look_closer(psql, name)  # asking for the version of what is not there would end the transaction
         version = found["version"] if found else 0
-        for step in STEPS[version:]:
-            _run_script(psql, step)
+        if version == 0:
+            _make_schema(psql)
+        elif version < SCHEMA_VERSION:
+            from .postgresql_reshaping import reshape
+            from .steps import take_steps
+
+            reshape(psql, name)
+            take_steps(version, lambda sql: psql.ask(write_script(sql)))
         psql.ask("COMMIT;")
     except BaseException:
         if psql.pid:
@@ -120,9 +126,8 @@ def _take_steps(psql: Psql, name: str, guard: str) -> None:
 def _enter_empty(psql: Psql) -> None:
     name = f'"milestone_persist_empty_{os.urandom(6).hex()}"'
     psql.ask(f"BEGIN READ WRITE\\; CREATE SCHEMA {name}\\; SET LOCAL search_path = {name}, pg_temp;")
-    for step in STEPS:
-        _run_script(psql, step)
+    _make_schema(psql)
 
 
-def _run_script(psql: Psql, file: str) -> None:
-    psql.ask(f"DO $do$ BEGIN EXECUTE {write_text(read_packaged('sql', file))}; END $do$;")
+def _make_schema(psql: Psql) -> None:
+    psql.ask(write_script(read_packaged("sql", FILE)))

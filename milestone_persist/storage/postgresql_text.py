@@ -54,6 +54,11 @@ def write_text(value: str) -> str:
     return f"convert_from(decode('{binascii.b2a_base64(value.encode(), newline=False).decode()}','base64'),'UTF8')"
 
 
+def write_script(script: str) -> str:
+    """Any SQL, of one statement or several, as one that gives no rows; psql does not look into it."""
+    return f"DO $do$ BEGIN EXECUTE {write_text(script)}; END $do$;"
+
+
 def read_row(line: bytes) -> Row:
     """A row from its line, with the types SQLite gives: truth values are 1 and 0, whole reals are floats."""
     import json

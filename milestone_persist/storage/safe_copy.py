@@ -6,8 +6,7 @@ import sqlite3
 import time
 
 from ..errors import StorageError, UsageError
-from ..tables import APPLICATION_ID
-from .embedded import SCHEMA_VERSION
+from ..tables import APPLICATION_ID, SCHEMA_VERSION
 from .parts import RESTS, NewFile
 
 

@@ -5,8 +5,9 @@ import os
 import sqlite3
 
 from ..errors import StorageError
+from ..tables import SCHEMA_VERSION
 from .directory import can_write, cannot_write, create_directory, make_file
-from .embedded import SCHEMA_VERSION, EmbeddedStorage
+from .embedded import EmbeddedStorage
 from .interface import LOOK_SECONDS, READ_MARK, Clock, Transaction
 
 TYPE_CHECKING = False
@@ -22,7 +23,10 @@ FLUSHED = {"full": "EXTRA", "normal": "NORMAL"}
 
 
 class SqliteStorage(EmbeddedStorage):
-    """A store in `DIRECTORY/coordination.db` (or another `file`), or in memory where nothing is to be made."""
+    """A store in `DIRECTORY/coordination.db` (or another `file`), or in memory where nothing is to be made.
+
+    Another file that is not to be made is only read: it stays as it is.
+    """
 
     FILES = (FILE, FILE + "-journal", FILE + "-wal", FILE + "-shm")
 
@@ -37,19 +41,19 @@ class SqliteStorage(EmbeddedStorage):
             _create_file(self.path)
         self._synchronous = FLUSHED["full"]
         self.patience = None if create else LOOK_SECONDS
-        self.connect(":memory:" if self.in_memory else self.path)
+        self.connect(":memory:" if self.in_memory else self.path, apart=bool(file) and not create)
         if not create:
             self.set_patience(None)
 
-    def connect(self, database: str) -> None:
+    def connect(self, database: str, apart: bool = False) -> None:
         """Open the database; where WAL needs files beside it that cannot be made, as it is: nobody is writing then."""
         try:
-            super().connect(database)
+            super().connect(database, apart)
         except StorageError:
             if self.in_memory or os.path.exists(self.path + "-wal") or can_write(self.directory):
                 raise
             name = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-            super().connect(f"file:{name}?immutable=1")
+            super().connect(f"file:{name}?immutable=1", apart)
 
     def set_patience(self, seconds: float | None) -> None:
         super().set_patience(seconds)

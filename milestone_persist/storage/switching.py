@@ -8,7 +8,7 @@ name.
 from __future__ import annotations
 
 from ..errors import StorageError
-from .interface import COPY, READ_MARK, RETIRED, StorageMoved
+from .interface import COPY, READ_MARK, StorageMoved
 from .selection import FIXED, IN_USE, MOVING, database_url, fix_backend, mark_of, name_place, read_word, write_word
 
 TYPE_CHECKING = False
@@ -35,15 +35,14 @@ def mark_copy(store: Storage, engine: str, move: str) -> None:
 
 
 def _write_mark(store: Storage, place: str, move: str) -> None:
-    store.execute("INSERT INTO agent_coordination_config (key, value, description, updated_at) "
-                  "VALUES (:key, :place, :move, :now) ON CONFLICT (key) DO UPDATE SET value = excluded.value, "
-                  "description = excluded.description, updated_at = excluded.updated_at",
-                  {"key": RETIRED, "place": place, "move": move, "now": store.now()})
+    remove_mark(store)
+    store.execute("INSERT INTO store_moves (moved_to, move, noted_at) VALUES (:place, :move, :now)",
+                  {"place": place, "move": move, "now": store.now()})
 
 
 def remove_mark(store: Storage) -> None:
     """Let a store count (again), within the caller's transaction."""
-    store.execute("DELETE FROM agent_coordination_config WHERE key = :key", {"key": RETIRED})
+    store.execute("DELETE FROM store_moves")
 
 
 def finish_switch(store: Storage) -> None:
