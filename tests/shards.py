@@ -18,9 +18,19 @@ UNIT = 4  # so many tests are handed out at once: few enough that all workers en
 
 
 def count_processes():
-    """How many workers there shall be: TEST_PROCESSES, or one for each core that is ours."""
+    """How many workers there shall be: TEST_PROCESSES, or one for each core that this process may use."""
+    given = os.environ.get("TEST_PROCESSES")
+    if given:
+        if not given.isdecimal() or not int(given):
+            raise pytest.UsageError(f"TEST_PROCESSES is {given!r}: set it to a number from 1 on, or unset it")
+        return int(given)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(os.environ.get("TEST_PROCESSES") or cores))
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:  # a container's share: microseconds of so many
+            share, period = map(int, file.read().split())
+    except (OSError, ValueError):  # there is none, or it is "max"
+        return cores
+    return max(1, min(cores, round(share / period)))
 
 
 def find_kind(item):

@@ -100,3 +100,9 @@ def test_the_first_failure_can_end_it(shards, tmp_path):
     done = shards([FAILING, PASSING], "-x")
     assert (done.status, closing_line(done)) == (1, "1 failed")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_bad_number_of_processes_is_told(shards):
+    done = shards([PASSING], processes="none")
+    assert done.status == 4
+    assert done.err.strip() == "ERROR: TEST_PROCESSES is 'none': set it to a number from 1 on, or unset it"
