@@ -15,8 +15,8 @@ from conftest import ROOT
 SEEN = "pwrite64,write,ftruncate,fsync,fdatasync,unlink,unlinkat,rename,renameat,renameat2,link,linkat,mkdir,mkdirat," \
        "openat"
 LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (\d+)", re.M)
-# What may come back after a power cut, or be lost, without harm: locks, indexes, what is done once more, and logs.
-HARMLESS = re.compile(r"(\.lock|\.queue|-shm|-wal|\.part|\.pyc(\.\d+)?|file-store\.journal|\.kept-\d+|being-made|\.jsonl)$")
+# What may come back after a power cut, or be lost, without harm: locks, indexes, and what is done once more.
+HARMLESS = re.compile(r"(\.lock|\.queue|-shm|-wal|\.part|file-store\.journal|\.kept-\d+|being-made)$")
 
 
 class Disk:
