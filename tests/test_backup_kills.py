@@ -110,6 +110,15 @@ def test_killed_at_any_sync_or_write_of_sqlite(filled, run, need, directory, tmp
     assert try_all(size(step, 1), kill, directory, directory / "backups", tmp_path, clock) > 0
 
 
+@LOCAL
+def test_a_backup_removes_what_killed_writers_of_records_left(filled, directory):
+    left, others = directory / "active" / "ms-1.yaml.0123456789ab.part", directory / "active" / "my.part"
+    for path in (left, others):
+        path.write_text("half")
+    filled.backup_coordination()
+    assert not left.exists() and others.exists()
+
+
 def spoil(path, *statements):
     connection = sqlite3.connect(path)
     for statement in statements:

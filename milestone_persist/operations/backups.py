@@ -9,7 +9,8 @@ from ..storage.interface import StorageMoved
 from .backup_files import mark_whole, require_whole
 from .events import record_event
 from .exports import export_lines, new_file, read_export, require_file, require_store, write_export
-from .records import index_records
+from .record_files import remove_parts
+from .records import index_records, keeps_files
 from .settings import COMMANDS, read_setting, store_setting
 from .transfer import copy_rows, count_rows, fill_store, prepare_source
 from .undoing import stamp
@@ -48,6 +49,8 @@ def _fill_backup(store: Storage, path: str) -> dict[str, int]:
     try:
         with store.transaction():
             prepare_source(store)
+            if keeps_files(store):
+                remove_parts(store)
             with target.transaction():
                 target.execute("DELETE FROM agent_coordination_config")
                 rows = copy_rows(store, target)

@@ -157,6 +157,19 @@ def read_text(store: Storage, path: str) -> str | None:
         raise StorageError(f"{full} is not UTF-8 text: mend it or move it away") from None
 
 
+def remove_parts(store: Storage) -> None:
+    """Remove what killed writers have left beside records, within the caller's transaction: nobody is writing one."""
+    for folder in FOLDERS:
+        home = os.path.join(store.directory, folder)
+        for name in os.listdir(home) if os.path.isdir(home) else ():
+            words = name.split(".")
+            if words[-1] == "part" and len(words) > 3 and len(words[-2]) == 12 and f".{words[-3]}" == ENDING:
+                try:
+                    os.unlink(os.path.join(home, name))
+                except OSError:  # it is in nobody's way
+                    continue
+
+
 def new_path(store: Storage, milestone_id: str, folder: str) -> str:
     """A path for the record of a milestone that has none.
 
