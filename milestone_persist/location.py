@@ -47,8 +47,10 @@ def is_own(path: str) -> bool:
     same owner: but not one that somebody has put into a folder all may write.
     """
     status, me = os.stat(path), os.geteuid()
+    if me or status.st_uid == me:
+        return status.st_uid == me
     above = os.stat(os.path.dirname(os.path.realpath(path)))
-    return status.st_uid == me or me == 0 and (above.st_uid == status.st_uid or above.st_dev != status.st_dev)
+    return above.st_uid == status.st_uid or above.st_dev != status.st_dev
 
 
 def is_shared(path: str, environ: Mapping[str, str]) -> bool:
