@@ -18,7 +18,8 @@ def run_example(shell, directory, cwd, **variables):
     path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
     done = subprocess.run([shell, EXAMPLE, directory], env={"PATH": path, **variables}, cwd=cwd,
                           stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=300, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert all(": this acknowledged what " in line for line in done.stderr.splitlines()), done.stderr
     return done.stdout
 
 

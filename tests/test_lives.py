@@ -213,10 +213,8 @@ def test_a_broadcast_goes_to_the_session_that_counts(store, environ):
     assert store.broadcast_agent_message("boss", "x-t", {})["to_agents"] == ["b"]
 
 
-@pytest.mark.parametrize("session", ["execution-unknown", "execution-2", "execution-over"])
+@pytest.mark.parametrize("session", ["execution-unknown", "execution-2"])
 def test_session_id_of_a_session_it_has_no_part_in_is_said_and_loses(team, environ, session):
-    team.register_agent("v", "task-phase", "ms", "execution-over")
-    team.abandon_session("execution-over") if session == "execution-over" else None
     team.register_agent("v", "task-phase", "ms", "execution-1")
     team.register_agent("c", "milestone-coordinator", "ms", "execution-2")
     environ["SESSION_ID"] = session
@@ -228,3 +226,12 @@ def test_session_id_of_a_session_it_has_no_part_in_is_said_and_loses(team, envir
 def test_keys_are_listed_with_their_session(team, cli):
     team.save_agent_state("w", "k", "v")
     assert cli("list-agent-state", "w").text.splitlines()[1].split()[-1] == "execution-1"
+
+
+def test_session_id_of_a_session_that_has_ended_is_left_over(store, environ):
+    for session in ("planning-1", "execution-1"):
+        store.register_agent("c", "milestone-coordinator", "ms", session)
+    store.abandon_session("planning-1")
+    environ["SESSION_ID"] = "planning-1"
+    store.save_agent_state("c", "k", "v")
+    assert store.list_agent_state("c")[0]["session_id"] == "execution-1"

@@ -91,7 +91,8 @@ def test_every_printed_option_works_and_none_is_a_dead_end(store, cli, clock, ag
         options = options_in(shown.text)
         assert [option[0] for option in options] == expected_options(kind, present, agents), shown.text
         done = cli("--from-shell", *options[place])
-        assert done.status == 0 and not done.err, (options[place], done)
+        said = [line for line in done.err.splitlines() if " unread message" not in line]
+        assert done.status == 0 and not said, (options[place], done)
         after = options_in(cli("recover_milestone_session", session).text)
         state = store.get_session_status(session)["status"]
         if state in ("completed", "abandoned"):

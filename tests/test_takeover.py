@@ -139,6 +139,7 @@ def test_settings_are_kept_and_the_missing_ones_added(store):
     assert store.get_storage_config("session_timeout") == "1800"
 
 
+@pytest.mark.filterwarnings("ignore:.* unread message", "ignore:.*nobody reads this message")
 def test_what_is_none_of_ours_stays(old, store, directory):
     [kept] = (directory / "backups").iterdir()
     sql = "SELECT name, sql FROM sqlite_master WHERE name IN ('milestone_metrics', 'metrics_by_name', 'audit', " \
@@ -152,6 +153,7 @@ def test_what_is_none_of_ours_stays(old, store, directory):
     assert ["gone" in note["sql"] for note in notes(store, "trigger_left_out")] == [True]
 
 
+@pytest.mark.filterwarnings("ignore:.* unread message")
 def test_the_session_can_be_recovered(store):
     assert PLANNING in [row["session_id"] for row in store.detect_interrupted_sessions()]
     assert store.recover_milestone_session(PLANNING)["session_id"] == PLANNING

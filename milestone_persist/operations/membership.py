@@ -49,13 +49,15 @@ def suggest_agent(store: Storage, agent_id: str) -> str:
 
 
 def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
-    """Warn where nobody of an id is known, but somebody whose id differs in a slip of the fingers.
+    """Warn where nobody of an id is known, but somebody at work whose id differs in a slip of the fingers.
 
     Ids with other numbers in them are other agents. done: what is done all the same
     """
     digits = _digits(agent_id)
-    others = [known for known in known_agents(store) if _digits(known) == digits]
-    if not others or agent_id in others:
+    rows = store.execute("SELECT agent_id FROM agent_registry WHERE status IN ('spawning', 'active') "
+                         "ORDER BY last_heartbeat DESC LIMIT 100")
+    others = [row["agent_id"] for row in rows if _digits(row["agent_id"]) == digits]
+    if not others or store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
         return
     import difflib
 
@@ -202,16 +204,18 @@ def acting_session(store: Storage, agent: Row) -> str:
     """The session for which counts what a registered agent does; $SESSION_ID that names another is warned of.
 
     That other one wins where the agent was registered in it too and it goes on: somebody else has since registered
-    under the same id elsewhere.
+    under the same id elsewhere. One that has ended is only left over: nothing counts for it.
     """
     wanted, agent_id = store.environ.get("SESSION_ID", ""), agent["agent_id"]
     is_own = (store.environ.get("AGENT_ID") or agent_id) == agent_id
     if not wanted or wanted == agent["session_id"] or not is_own:
         return str(agent["session_id"])
+    if store.execute("SELECT 1 AS over FROM coordination_sessions WHERE session_id = :session "
+                     "AND status NOT IN ('active', 'paused')", {"session": wanted}):
+        return str(agent["session_id"])
     been = store.execute(
-        "SELECT 1 AS been FROM events e JOIN coordination_sessions s ON s.session_id = e.session_id "
-        "WHERE e.session_id = :session AND e.agent_id = :agent AND e.event IN ('agent_registered', 'agent_revived') "
-        "AND s.status IN ('active', 'paused') LIMIT 1", {"session": wanted, "agent": agent_id})
+        "SELECT 1 AS been FROM events WHERE session_id = :session AND agent_id = :agent "
+        "AND event IN ('agent_registered', 'agent_revived') LIMIT 1", {"session": wanted, "agent": agent_id})
     counts = wanted if been else str(agent["session_id"])
     store.warn(f"agent {agent_id!r} is registered in session {agent['session_id']!r}, but SESSION_ID is {wanted!r}: "
                f"this counts for {counts!r}; each agent needs an id of its own, and SESSION_ID names its session")
