@@ -9,7 +9,7 @@ from ..storage.directory import sync_directory
 from ..storage.interface import StorageMoved
 from ..tables import APPLICATION_ID
 from .events import record_event
-from .exports import new_file, read_export, require_store, write_export
+from .exports import new_file, read_export, write_export
 from .records import index_records
 from .transfer import copy_rows, count_rows, fill_store, prepare_source
 from .undoing import stamp
@@ -35,7 +35,8 @@ def backup_coordination(store: Storage, file: str | None = None) -> Row:
 
     Example: backup_coordination
     """
-    require_store(store)
+    if not store.describe()["exists"] and not os.path.isdir(store.directory):
+        raise Refused(f"no store at {store.directory}: nothing was written")
     path = os.path.abspath(file) if file else _default_path(store, ".db")
     new_file(store, path).close()
     try:
@@ -128,7 +129,6 @@ def export_coordination(store: Storage, file: str | None = None) -> Row:
 
     Example: export_coordination
     """
-    require_store(store)
     with store.transaction():
         prepare_source(store)
         path = write_export(store, os.path.abspath(file) if file else _default_path(store, ".jsonl"))

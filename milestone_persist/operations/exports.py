@@ -34,12 +34,6 @@ def new_file(store: Storage, path: str) -> BinaryIO:
         raise StorageError(f"cannot write {path} ({error.strerror}): name a file you can write") from None
 
 
-def require_store(store: Storage) -> None:
-    """Refused where there is neither a store nor records that wait for one."""
-    if not store.describe()["exists"] and not os.path.isdir(store.directory):
-        raise Refused(f"no store at {store.directory}: nothing was written")
-
-
 def write_export(store: Storage, path: str) -> str:
     """Write every row as a JSON line, within the caller's transaction; returns the path."""
     out = new_file(store, path)
