@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SHELLS
+from conftest import MADE, ROOT, SHELLS
 
 from milestone_persist import install as install_module
 from milestone_persist.errors import StorageError
@@ -29,7 +29,7 @@ USE = "\nsave_agent_state a k 'it''s'\nload_agent_state a k"
 
 class Done:
     def __init__(self, done):
-        self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
+        self.status, self.out, self.err = done.returncode, done.stdout, MADE.sub("", done.stderr)
 
     def __repr__(self):
         return f"status {self.status}\nout: {self.out}\nerr: {self.err}"

@@ -246,7 +246,7 @@ def test_a_place_that_cannot_be_written(public, cli):
 def assert_sandbox_is_named(done, path):
     """What can be done without a second store: to let this one be written."""
     assert done.err.count("\n") == 1 and "MILESTONE_DIR" not in done.err
-    assert f"make {path} writable" in done.err
+    assert f"writable; in a sandbox, allow {path} (" in done.err
     assert "writable_roots" in done.err and "allowWrite" in done.err
 
 

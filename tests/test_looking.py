@@ -14,7 +14,7 @@ SAMPLES = {"status": "all", "message_id": "1", "percent": "5", "file": "x.db", "
            "value": "20"}
 OPERATIONS = {op.name: op for op in all_operations()}
 NOT_HERE = ("generate", "vendor", "install", "uninstall", "start_session_monitor", "restore_coordination",
-            "import_coordination")
+            "import_coordination", "export_coordination")
 
 
 def words_for(name):

@@ -159,7 +159,7 @@ def test_the_25th_and_the_100th_milestone_move_it_up(cli):
     def add(number):
         return cli("create-milestone-record", f"ms-{number}", f"title: {number}", MILESTONE_BACKEND="")
 
-    cli("save-agent-state", "a", "k", "v", MILESTONE_BACKEND="")
+    cli("save-agent-state", "a", "k", "v")
     for number in range(1, 25):
         add(number)
     assert backend() == "file"
@@ -217,8 +217,8 @@ def test_a_terminal_shows_how_far_it_is_and_a_pipe_does_not(tmp_path, clock):
 
     run(io.BytesIO(), "save-agent-state", "a", "k", "v")
     terminal, pipe = Terminal(), io.BytesIO()
-    assert run(terminal, "migrate-storage-backend", "hybrid") == 0
+    assert run(terminal, "migrate-storage-backend", "file") == 0
     assert b"agent_state" in terminal.getvalue() and b"[#" not in pipe.getvalue()
     assert terminal.getvalue().rstrip(b" ").endswith(b"\r")
-    assert run(pipe, "migrate-storage-backend", "file") == 0
+    assert run(pipe, "migrate-storage-backend", "hybrid") == 0
     assert pipe.getvalue() == b""

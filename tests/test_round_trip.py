@@ -111,7 +111,7 @@ def moved(directory, backend, environ):
     from milestone_persist.opening import open_for
     from milestone_persist.operations.scaling import choose_backend
 
-    store = open_for(str(directory), environ, backend="in use")
+    store = open_for(str(directory), environ, in_use=True)
     try:
         return choose_backend(store, backend)
     finally:

@@ -99,8 +99,8 @@ def test_a_storage_that_was_open_while_all_went_to_and_fro_writes_to_nothing_old
 
 def nearly_grown(directory, clock):
     """A store of JSON files that the next milestone moves to hybrid."""
+    Machine(directory, clock, {"MILESTONE_BACKEND": "file"}).call("save-agent-state", "a", "k", "v")
     machine = Machine(directory, clock, {})
-    machine.call("save-agent-state", "a", "k", "v")
     machine.call("set-storage-config", "hybrid_from", "1")
     return machine
 

@@ -8,7 +8,7 @@ from ..registry import operation
 from ..storage.interface import StorageMoved
 from .backup_files import mark_whole, require_whole
 from .events import record_event
-from .exports import export_lines, new_file, read_export, require_file, require_store, write_export
+from .exports import export_lines, new_file, read_export, require_file, write_export
 from .record_files import remove_parts
 from .records import index_records, keeps_files
 from .settings import COMMANDS, read_setting, store_setting
@@ -36,7 +36,8 @@ def backup_coordination(store: Storage, file: str | None = None) -> Row:
 
     Example: backup_coordination
     """
-    require_store(store)
+    if not store.describe()["exists"] and not os.path.isdir(store.directory):
+        raise Refused(f"no store at {store.directory}: nothing was written")
     path = os.path.abspath(file) if file else _default_path(store, ".db")
     with new_file(store, path) as new:
         rows = _fill_backup(store, new.part)
@@ -146,7 +147,6 @@ def export_coordination(store: Storage, file: str | None = None) -> Row:
 
     Example: export_coordination
     """
-    require_store(store)
     with store.transaction():
         prepare_source(store)
         if file == "-":

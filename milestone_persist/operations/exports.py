@@ -47,12 +47,6 @@ def require_file(store: Storage, file: str, what: str) -> str:
     return path
 
 
-def require_store(store: Storage) -> None:
-    """Refused where there is neither a store nor records that wait for one."""
-    if not store.describe()["exists"] and not os.path.isdir(store.directory):
-        raise Refused(f"no store at {store.directory}: nothing was written")
-
-
 def write_export(store: Storage, path: str) -> str:
     """Write every row as a JSON line, within the caller's transaction; returns the path."""
     with new_file(store, path) as new:

@@ -35,8 +35,8 @@ def create_directory(directory: str) -> None:
         if not os.path.exists(ignore):
             write_whole(ignore, b"*\n")
     except OSError as error:
-        raise StorageError(f"cannot make the data directory {directory} ({error.strerror}): make it yourself, "
-                           f"and {how_to_write(directory)}") from None
+        raise StorageError(f"cannot make the data directory {directory} ({error.strerror}): "
+                           + how_to_write(directory, "mkdir it yourself, writable")) from None
 
 
 def require_usable(directory: str, environ: Mapping[str, str]) -> None:
@@ -313,9 +313,9 @@ def can_write(folder: str) -> bool:
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def how_to_write(path: str) -> str:
+def how_to_write(path: str, first: str = "make it writable") -> str:
     """What to do where the system refuses: never to name another directory, which would make a second store."""
-    return (f"make {_find_root(path)} writable; in a sandbox, allow that path (Codex: "
+    return (f"{first}; in a sandbox, allow {_find_root(path)} (Codex: "
             "sandbox_workspace_write.writable_roots, Claude Code: sandbox.filesystem.allowWrite)")
 
 

@@ -9,8 +9,8 @@ import fcntl
 import os
 import time
 
+from . import embedded
 from .directory import cannot_write, open_private
-from .embedded import busy
 
 
 class FileLock:
@@ -20,8 +20,9 @@ class FileLock:
         self.path = path
         self._descriptor: int | None = None
 
-    def acquire(self, exclusive: bool, seconds: float) -> None:
-        """Wait for the lock; Busy when others keep it too long."""
+    def acquire(self, exclusive: bool, seconds: float | None = None) -> None:
+        """Wait for the lock, so many seconds or as long as is usual; Busy when others keep it longer."""
+        seconds = embedded.BUSY_SECONDS if seconds is None else seconds
         until = time.monotonic() + seconds
         place = _wait(self.path + ".queue", fcntl.LOCK_EX, until, seconds)
         try:
@@ -51,7 +52,7 @@ def _wait(path: str, kind: int, until: float, seconds: float) -> int:
     try:
         while not _try(descriptor, kind):
             if time.monotonic() >= until:
-                raise busy(path, seconds)
+                raise embedded.busy(path, seconds)
             time.sleep(0.001 + time.monotonic_ns() % 1009 / 250_000)  # 1 to 5 ms, each time another
     except OSError as error:
         os.close(descriptor)

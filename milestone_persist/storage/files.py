@@ -64,7 +64,7 @@ class FileStorage(EmbeddedStorage):
 
     def _create(self) -> None:
         """Write the first head, and the settings as the schema has them."""
-        self._acquire(exclusive=True, seconds=self.wait_seconds)
+        self._acquire(exclusive=True)
         try:
             if not self._other and engine_in_use(self.directory) not in ("", self.engine):
                 raise StorageMoved(place_in_use(self.directory))
@@ -139,7 +139,7 @@ class FileStorage(EmbeddedStorage):
                 found.append(b"")
         return found
 
-    def _acquire(self, exclusive: bool, seconds: float) -> None:
+    def _acquire(self, exclusive: bool, seconds: float | None = None) -> None:
         """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
         try:
             self._lock.acquire(exclusive, seconds)
@@ -269,7 +269,7 @@ class FileStorage(EmbeddedStorage):
         self._head, self._version = text, SCHEMA_VERSION
 
     def set_aside(self, place: str) -> None:
-        self._acquire(exclusive=True, seconds=self.wait_seconds)  # nobody is just reading the files
+        self._acquire(exclusive=True)  # nobody is just reading the files
         try:
             super().set_aside(place)
         finally:
