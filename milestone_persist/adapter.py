@@ -27,9 +27,10 @@ _LOCATE = r"""
 # others call: a shell that keeps only functions (as the snapshots of coding agents do) still finds them.
 # They run in $( ), so that no variable, option, trap or directory of the caller is touched.
 
-milestone_make_helper() { # print its definition
+milestone_make_helper() { # print its definition, and what makes room for those of the others
   if milestone_is_zsh; then emulate -R sh; fi
-  if milestone_is_bash || milestone_is_zsh; then trap - ERR DEBUG; fi
+  milestone_find_shell
+  if [ -n "$milestone_shell" ]; then trap - ERR DEBUG; fi
   set +aefuxC
   milestone_program=@PROGRAM@
   milestone_python=@PYTHON@
@@ -50,54 +51,69 @@ milestone_make_helper() { # print its definition
   milestone_python=\${MILESTONE_PYTHON:-$milestone_quoted}
   set -- --from-shell $milestone_echo \"\$@\""'
 @CHECK@'
-  if milestone_is_zsh; then milestone_text=$milestone_text'
+  if [ "$milestone_shell" = zsh ]; then milestone_text=$milestone_text'
 @CHECK_NULS@'; fi
   milestone_write="printf %s"
-  if milestone_is_mksh; then milestone_write="print -rn --"; fi
+  if [ "$milestone_printer" = print ]; then milestone_write="print -rn --"; fi
   milestone_text=$milestone_text'
 @RUN@'
+  milestone_put_aliases_aside
   milestone_print "$milestone_text"
+  if [ "$milestone_shell" = zsh ]; then milestone_print "setopt BSD_ECHO"; fi
 }
 
-milestone_is_bash() { # what a shell says of itself may come from the environment of another; not what counts subshells
-  [ "${BASH_SUBSHELL-}" != "$(printf %s "${BASH_SUBSHELL-}")" ]
+milestone_is_zsh() { # its version may come from the environment of another shell; not what counts subshells
+  [ -n "${ZSH_SUBSHELL-}" ] && [ "$ZSH_SUBSHELL" != "$(printf %s "$ZSH_SUBSHELL")" ]
 }
 
-milestone_is_zsh() {
-  [ "${ZSH_SUBSHELL-}" != "$(printf %s "${ZSH_SUBSHELL-}")" ]
-}
-
-milestone_is_mksh() { # or any other in which printf is a program
-  [ "$(command -v printf)" != printf ] && [ "$(command -v print)" = print ]
-}
-
-milestone_put_aliases_aside() { # print what does that; a function under the name of an alias would get its value's name
+milestone_find_shell() { # set milestone_shell if it is bash or zsh, and milestone_printer: in mksh printf is a program
+  milestone_shell=
+  milestone_printer="printf"
   if milestone_is_zsh; then
-    emulate -R sh
-    set -- -L
+    milestone_shell=zsh
+  elif [ -n "${BASH_SUBSHELL-}" ] && [ "$BASH_SUBSHELL" != "$(printf %s "$BASH_SUBSHELL")" ]; then
+    milestone_shell=bash
+  elif [ "$(command -v print)" = print ] && [ "$(command -v printf)" != printf ]; then
+    milestone_printer=print
   fi
-  milestone_text=
+}
+
+milestone_put_aliases_aside() { # where one has the name of a function, this would be defined under its value's name
+  milestone_aliases=$(alias)
+  milestone_back=
   for milestone_name in \
     @NAMES@; do
-    if alias "$milestone_name" >/dev/null 2>&1; then
-      milestone_alias=$(alias "$@" "$milestone_name")
-      milestone_print "unalias '$milestone_name'"
-      milestone_text="$milestone_text
-alias ${milestone_alias#alias }"
-    fi
+    case $milestone_aliases in
+      *"$milestone_name="*) milestone_put_aside ;;
+    esac
   done
-  milestone_print "milestone_bring_aliases_back() { :$milestone_text
+  milestone_print "milestone_bring_aliases_back() { :$milestone_back
 }"
+  if [ -n "$milestone_back" ]; then # zsh reads all of a text, with its aliases, before it runs the first command
+    milestone_quote "$milestone_text
+"
+    milestone_text="eval $milestone_quoted"
+  fi
+}
+
+milestone_put_aside() { # the alias of the name at hand, if it is one
+  milestone_list="alias"
+  if [ "$milestone_shell" = zsh ]; then milestone_list="alias -L"; fi
+  if milestone_alias=$($milestone_list "$milestone_name" 2>/dev/null); then
+    milestone_print "unalias '$milestone_name'"
+    milestone_back="$milestone_back
+alias ${milestone_alias#alias }"
+  fi
 }
 
 milestone_print() { # $1 and the end of a line
-  if milestone_is_mksh; then print -r -- "$1"; else printf '%s\n' "$1"; fi
+  if [ "$milestone_printer" = print ]; then print -r -- "$1"; else printf '%s\n' "$1"; fi
 }
 
 milestone_find_program() { # each kind of shell has its own name for the file being sourced
-  if milestone_is_bash; then
+  if [ "$milestone_shell" = bash ]; then
     milestone_look_beside "${BASH_SOURCE-}"
-  elif milestone_is_zsh; then # %x loses newlines, and in some locales characters
+  elif [ "$milestone_shell" = zsh ]; then # %x loses newlines, and in some locales characters
     eval 'milestone_look_beside "${${funcsourcetrace[1]%:*}:-${(%):-%x}}"'
   elif (eval ': "${.sh.file}"') 2>/dev/null; then
     eval 'milestone_look_beside "${.sh.file}"'
@@ -183,11 +199,9 @@ milestone_quote() { # set milestone_quoted to $1 as one word of shell
   milestone_quoted="'$milestone_quoted$1'"
 }
 
-eval "$(milestone_put_aliases_aside)"
 eval "$(milestone_make_helper)
 " # ksh prints a function as it was read: with the end of its last line, or else without
-if milestone_is_zsh; then setopt BSD_ECHO; fi
-unset -f milestone_make_helper milestone_is_bash milestone_is_zsh milestone_is_mksh milestone_put_aliases_aside \
+unset -f milestone_make_helper milestone_is_zsh milestone_find_shell milestone_put_aliases_aside milestone_put_aside \
   milestone_print milestone_find_program milestone_look_beside milestone_read_link milestone_search_open_files \
   milestone_find_python milestone_ask_shim milestone_quote
 """

@@ -68,13 +68,12 @@ def scan_call(words: Sequence[str]) -> Call:
     return call
 
 
-def scan_words(op: Operation, words: Sequence[str], from_shell: bool, caller: str = "") -> Sorted:
+def scan_words(op: Operation, words: Sequence[str], from_shell: bool, environ: Mapping[str, str] = {}) -> Sorted:
     """Sort the words behind an operation's name; nothing is refused here.
 
     from_shell: the shell functions hand over values that may look like options: there, required arguments but for
         paths and chosen words are taken as they come, and free text that may be left out unless it is a known option
-    caller: the id that the environment has for the first argument, which then need not be there: before it, too, an
-        option is one
+    environ: where an id may be that then need not be among the arguments: an option in its place is one
     """
     found = Sorted()
     if from_shell and len(words) == 1 and words[0] in HELP:
@@ -84,7 +83,7 @@ def scan_words(op: Operation, words: Sequence[str], from_shell: bool, caller: st
         if found.awaited:
             found.options.append((found.awaited, word))
             found.awaited = None
-        elif found.literal or not _reads_as_option(op, word, len(found.args), from_shell, caller):
+        elif found.literal or not _reads_as_option(op, word, len(found.args), from_shell, environ):
             found.args.append(word)
         elif word == "--":
             found.literal = True
@@ -93,13 +92,13 @@ def scan_words(op: Operation, words: Sequence[str], from_shell: bool, caller: st
     return found
 
 
-def _reads_as_option(op: Operation, word: str, count: int, from_shell: bool, caller: str) -> bool:
+def _reads_as_option(op: Operation, word: str, count: int, from_shell: bool, environ: Mapping[str, str]) -> bool:
     """Whether a word that comes after `count` arguments is an option, or `--`; else it is an argument."""
     if not word.startswith("-") or word == "-":
         return False
     known, parameter = _is_known(op, word), parameter_at(op, count)
     if from_shell and count < op.required and parameter and parameter.name not in (*PATHS, *CHOSEN):
-        return bool(caller) and known
+        return known and bool(parameter.variable) and bool(count or environ.get(parameter.variable))
     if from_shell and parameter and parameter.name in FREE:
         return known or word == "--"
     return known or word in ("--", *HELP) or not _is_number(word)
@@ -171,8 +170,7 @@ def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[An
 
     An id that is all an operation still requires may come from the environment.
     """
-    caller = environ.get(op.positionals[0].variable, "") if op.positionals else ""
-    found = scan_words(op, call.words, call.from_shell, caller)
+    found = scan_words(op, call.words, call.from_shell, environ)
     call.json, call.help = call.json or found.json, found.help
     if call.help:
         return [], {}
@@ -254,6 +252,8 @@ def _check_too_few(op: Operation, args: list[str]) -> None:
 
 def _check_paths(op: Operation, args: list[str]) -> None:
     for parameter, word in zip(_parameters(op, len(args)), args):
+        if not word and parameter.name in PATHS:
+            raise UsageError(f"{parameter.name.upper()} is empty: {form_of(op)}")
         if word == "-" and parameter.name in PATHS and parameter.name != op.stdout:
             raise UsageError(f"{parameter.name.upper()} cannot be - here, ./- is that name: {form_of(op)}")
 

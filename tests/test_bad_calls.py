@@ -5,11 +5,18 @@ import os
 
 import pytest
 
-from milestone_persist.callwords import FREE
+from milestone_persist.callwords import FREE, PATHS
 from milestone_persist.registry import all_operations
+from milestone_persist.vocabulary import words_for
 
 SURFACES = {"command": [], "shell": ["--from-shell"]}
 OPERATIONS = [op for op in all_operations() if op.name != "complete"]  # which takes any words, and is never refused
+
+
+@pytest.fixture
+def backend():
+    """Words are read before anything is opened: one will do."""
+    return "hybrid"
 
 
 @pytest.fixture
@@ -53,6 +60,64 @@ def test_too_many_words_are_refused_with_the_right_form(scene, cli, dump, files,
                 refuse(done, op)
                 assert op.name in done.err
     assert (dump(), files()) == before
+
+
+@pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
+def test_too_few_words_are_refused_with_the_right_form(scene, cli, dump, files, tmp_path, monkeypatch, surface):
+    monkeypatch.chdir(tmp_path)
+    before = dump(), files()
+    for op in OPERATIONS:
+        for count in range(op.required):
+            done = cli(*surface, op.name, *call_words(op)[:count])
+            refuse(done, op)
+            assert f"{op.positionals[count].name.upper()} is missing" in done.err and op.name in done.err
+    assert (dump(), files()) == before
+
+
+# What may be empty: free text, and a number or an id that may be left out, which is what "${5:-}" gives; a
+# message to nobody by name goes to all.
+MAY_BE_EMPTY = ("value", "text", "payload", "milestone", "to_agent")
+
+
+@pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
+def test_an_empty_word_is_no_name_and_no_path(scene, cli, dump, files, tmp_path, monkeypatch, surface):
+    monkeypatch.chdir(tmp_path)
+    before = dump(), files()
+    for op in OPERATIONS:
+        for place, parameter in enumerate(op.positionals):
+            if parameter.name in PATHS or parameter.required and parameter.name not in MAY_BE_EMPTY:
+                words = fitting_words(op)
+                words[place] = ""
+                refuse(cli(*surface, op.name, *words[:max(op.required, place + 1)]), op)
+    assert (dump(), files()) == before
+
+
+@pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
+def test_a_word_of_another_type_is_refused(scene, cli, dump, files, tmp_path, monkeypatch, surface):
+    monkeypatch.chdir(tmp_path)
+    before = dump(), files()
+    wrong = {"int": ["soon", "1.5", "1e3", "0x1", "\u0661", "1_000", " 1", "9" * 30],
+             "float": ["soon", "nan", "1,5", "inf", "1_0"],
+             "bool": ["maybe", "2", "-"], "str": ["nonsense", "\udcff", "\0"]}
+    for op in OPERATIONS:
+        for place, parameter in enumerate(op.positionals):
+            chosen = words_for(op.name, parameter.name) and parameter.name != "agent_type"  # others are stored as x-…
+            for word in wrong[parameter.type][1 if parameter.type == "str" and not chosen else 0:]:
+                words = fitting_words(op)
+                words[place] = word
+                refuse(cli(*surface, op.name, *words[:max(op.required, place + 1)]), op)
+        for option in op.options:
+            for word in wrong[option.type] if option.type in ("int", "float") else []:
+                refuse(cli(*surface, op.name, *fitting_words(op)[:op.required], option.flag, word), op)
+    assert (dump(), files()) == before
+
+
+def fitting_words(op):
+    """Words that fit every argument of an operation, and with which it could be done."""
+    given = {"agent_id": "a", "from_agent": "a", "to_agent": "a", "state_key": "k", "session_id": "s-1",
+             "milestone_id": "ms-1", "payload": "{}", "details": "{}", "capabilities": "[]", "shell": "sh"}
+    types = {"int": "5", "float": "5", "bool": "true"}
+    return [given.get(p.name) or (words_for(op.name, p.name) or [types.get(p.type, "x")])[0] for p in op.positionals]
 
 
 def test_unknown_options_are_no_arguments(scene, cli, dump, files, tmp_path, monkeypatch):
