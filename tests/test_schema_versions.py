@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -442,6 +443,20 @@ def test_a_copy_is_kept_before(old, connect, directory):
     assert (old.version(), old.rows()) == (version, rows)
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_who_does_not_own_the_tables_is_told_who_can_bring_them_forward(old, cli, postgresql):
+    postgresql.query("DROP ROLE IF EXISTS visitor")
+    postgresql.query("CREATE ROLE visitor LOGIN")
+    for right in (f"USAGE ON SCHEMA {old.schema}", f"ALL ON ALL TABLES IN SCHEMA {old.schema}"):
+        postgresql.query(f"GRANT {right} TO visitor")
+    rows, done = old.rows(), cli("list-coordination-sessions",
+                                 MILESTONE_DATABASE_URL=postgresql.url.replace("tester@", "visitor@"))
+    postgresql.query("DROP OWNED BY visitor")
+    assert (done.status, done.out, done.err.count("\n")) == (3, b"", 1)
+    assert f"is to be brought to {SCHEMA_VERSION}, which this user may not do (permission denied" in done.err
+    assert "as the owner of its tables" in done.err and old.rows() == rows
+
+
 FORM = """
   SELECT concat_ws(' ', 'column', c.relname, c.relkind, attnum, attname, format_type(atttypid, atttypmod), attnotnull,
          attcollation::regcollation, attidentity, pg_get_expr(adbin, adrelid)) AS line
@@ -493,3 +508,7 @@ def test_a_step_that_fails_changes_nothing(old, connect, directory, environ, mon
             connect().agent_heartbeat("a")
     assert (old.version(), old.rows()) == (version, rows)
     assert read_all(directory, environ) == expected(rows)
+
+
+if sys.platform == "darwin":  # forking after threads is not safe there
+    del test_killed_anywhere_it_is_as_before_or_after

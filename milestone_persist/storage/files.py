@@ -207,12 +207,14 @@ class FileStorage(EmbeddedStorage):
             return
         try:
             head = json.loads(text)
-            version, sequences = int(head["schema_version"]), dict(head["sequences"])
+            version = int(head["schema_version"])
+            if version > SCHEMA_VERSION:
+                raise newer(self.path, version, SCHEMA_VERSION)
+            sequences = dict(head["sequences"])
             if version < 1:
                 raise ValueError(version)
         except (ValueError, TypeError, KeyError) as error:
             raise damaged(self.directory, self.path, f"not the head of a store: {error!r}") from None
-        self._refuse_newer()
         self._memory.clear(sequences)
         self._head, self._version = text, version
 

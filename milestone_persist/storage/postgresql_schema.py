@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FILE = "milestone-coordination.postgresql.sql"
 
 _MISSING = ("42P01", "3F000")  # SQLSTATE: no such table, no such schema; or there is one that may not be used
+_FORBIDDEN = "42501"
 _OTHERWISE = ("42703", "42883")  # no such column, none of that type
 _VERSION = ("SELECT row_to_json(q) FROM (SELECT max(version) AS version, current_setting('server_version') AS server, "
             "(SELECT set_config('synchronous_commit', 'off', false) FROM agent_coordination_config "
@@ -50,7 +51,12 @@ class Schema:
                 _enter_empty(psql)
             found = _read_version(psql, name) or {}
         elif found["version"] < SCHEMA_VERSION:
-            _bring_up_to_date(psql, name, guard)
+            try:
+                _bring_up_to_date(psql, name, guard)
+            except Failed as error:
+                if error.state == _FORBIDDEN:
+                    raise _not_the_owner(name, found["version"], error) from None
+                raise
             found["version"] = SCHEMA_VERSION
         self.version, self.server = found["version"], found["server"]
         if self.version > SCHEMA_VERSION:
@@ -89,6 +95,12 @@ def _look_closer(psql: Psql, name: str) -> Row | None:
 def _foreign(name: str) -> StorageError:
     return StorageError(f"the schema {name} belongs to another program, which has a table schema_version of its own: "
                         "name another schema in MILESTONE_DATABASE_SCHEMA")
+
+
+def _not_the_owner(name: str, version: int, error: Failed) -> StorageError:
+    return StorageError(f"the schema {name} has schema version {version} and is to be brought to {SCHEMA_VERSION}, "
+                        f"which this user may not do ({error.message}): run any call once as the owner of its tables, "
+                        "who needs CREATE on the database for that")
 
 
 def _require_suitable(psql: Psql) -> None:
