@@ -9,15 +9,15 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .api import Store, open_store
-    from .errors import MilestoneError, MilestoneWarning, Refused, StorageError, UsageError
+    from .base import __version__
+    from .base.errors import MilestoneError, MilestoneWarning, Refused, StorageError, UsageError
     from .storage.interface import Clock
 
-__version__ = "0.1.0"
 __all__ = ["Clock", "MilestoneError", "MilestoneWarning", "Refused", "StorageError", "Store", "UsageError",
            "__version__", "open_store"]
 
-_HOMES = {"open_store": "api", "Store": "api", "MilestoneError": "errors", "MilestoneWarning": "errors",
-          "Refused": "errors", "StorageError": "errors", "UsageError": "errors", "Clock": "storage.interface"}
+_HOMES = {"open_store": "api", "Store": "api", "Clock": "storage.interface", "__version__": "base", **dict.fromkeys(
+    ("MilestoneError", "MilestoneWarning", "Refused", "StorageError", "UsageError"), "base.errors")}
 
 
 def __getattr__(name: str) -> object:

@@ -45,7 +45,7 @@ import _signal  # type: ignore[import-not-found] # noqa: E402 # built in; `signa
 if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C ends us at once, as it does any program
 
-from milestone_persist.entry import run  # noqa: E402
+from milestone_persist.cli.process import run  # noqa: E402
 
 if __name__ == "__main__":
     run()

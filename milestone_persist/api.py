@@ -6,13 +6,13 @@ import sys
 import threading
 import warnings
 
-from .errors import MilestoneWarning, StorageError, closed
-from .opening import open_for
+from .base.errors import MilestoneWarning, StorageError, closed
+from .base.values import show
+from .opening.place import open_for
 from .registry import Operation, all_operations, find_operation
 from .running import run_operation
 from .storage.interface import Clock, Storage
 from .storage.selection import engine_in_use, mark_of
-from .values import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Running one operation: on an open storage, following it where the rows were moved, and moving up when it is time."""
 from __future__ import annotations
 
-from .errors import MilestoneError
+from .base.errors import MilestoneError
 from .storage.interface import LOOK_SECONDS, Damaged, StorageMoved
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage]
 
 
 def _refuse_removed(store: Storage) -> None:
-    from .errors import StorageError
+    from .base.errors import StorageError
     from .storage.selection import engine_in_use
 
     if not engine_in_use(store.directory):
@@ -69,7 +69,7 @@ def _refuse_removed(store: Storage) -> None:
 
 
 def _note_caller(store: Storage) -> None:
-    from .operations.membership import note_caller
+    from .coordination.membership import note_caller
 
     try:
         with store.hurry():
@@ -81,13 +81,13 @@ def _note_caller(store: Storage) -> None:
 
 
 def _finish_switch(store: Storage) -> None:
-    from .storage.switching import finish_switch
+    from .opening.switching import finish_switch
 
     finish_switch(store)
 
 
 def _grow(store: Storage, release: Callable[[], None]) -> None:
-    from .operations.scaling import grow
+    from .moving.scaling import grow
 
     if grow(store):
         release()

@@ -10,7 +10,7 @@ import tempfile
 
 from memory import find_memory
 
-from milestone_persist.storage.psql import find_psql
+from milestone_persist.storage.postgresql.psql import find_psql
 
 PASSWORD = "p@ss/w:rd %"
 ENCODED = "p%40ss%2Fw%3Ard%20%25"

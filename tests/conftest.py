@@ -18,8 +18,8 @@ from memory import find_memory
 from shared_schema import SharedSchema
 
 from milestone_persist import open_store
-from milestone_persist.cli import Console, main
-from milestone_persist.opening import open_for
+from milestone_persist.cli.main import Console, main
+from milestone_persist.opening.place import open_for
 from milestone_persist.storage.interface import Clock
 
 pytest_plugins = ["building"]

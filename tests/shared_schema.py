@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from milestone_persist import open_store
-from milestone_persist.storage.psql import Failed, Lost, Psql
+from milestone_persist.storage.postgresql.psql import Failed, Lost, Psql
 
 EMPTY = Path(__file__).parent / "data" / "empty-schema.sql"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from milestone_persist import MilestoneWarning, Refused, UsageError
-from milestone_persist.times import format_time
+from milestone_persist.base.times import format_time
 
 
 def register(store, agent="exec-1", type="milestone-executor", milestone="ms-1", session="execution-ms-1-1", *more):

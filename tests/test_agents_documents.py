@@ -6,10 +6,11 @@ import re
 import pytest
 from conftest import ADAPTER, ROOT
 
-from milestone_persist import open_store, project_files
-from milestone_persist.operations.deliverables import PLANNERS, WEIGHTS, results_of
+from milestone_persist import open_store
+from milestone_persist.base.vocabulary import MESSAGE_TYPES
+from milestone_persist.coordination.deliverables import PLANNERS, WEIGHTS, results_of
+from milestone_persist.install import project_files
 from milestone_persist.registry import all_operations
-from milestone_persist.vocabulary import MESSAGE_TYPES
 
 DOCUMENTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "agents").glob("*.md"))}
 PLACE = ".claude/shared/milestone/storage-adapter.sh"  # what the documents source

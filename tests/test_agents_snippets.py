@@ -9,7 +9,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from milestone_persist import agent_sections
+from milestone_persist.install import sections as agent_sections
 from milestone_persist.registry import all_operations
 
 FUNCTIONS = {op.name for op in all_operations() if op.shell}

@@ -11,8 +11,10 @@ import pytest
 from conftest import size
 
 from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
-from milestone_persist.operations import backups, records, undoing
-from milestone_persist.tables import SCHEMA_VERSION
+from milestone_persist.base.tables import SCHEMA_VERSION
+from milestone_persist.operations import backups
+from milestone_persist.records import index as records
+from milestone_persist.records import undo as undoing
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from milestone_persist.callwords import FREE, PATHS
+from milestone_persist.base.vocabulary import words_for
+from milestone_persist.cli.arguments import FREE, PATHS
 from milestone_persist.registry import all_operations
-from milestone_persist.vocabulary import words_for
 
 SURFACES = {"command": [], "shell": ["--from-shell"]}
 OPERATIONS = [op for op in all_operations() if op.name != "complete"]  # which takes any words, and is never refused

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from milestone_persist import __version__
-from milestone_persist.values import has_controls
+from milestone_persist.base.values import has_controls
 
 ROOT = Path(__file__).resolve().parent.parent
 

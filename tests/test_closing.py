@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from milestone_persist import MilestoneError, StorageError, open_store
-from milestone_persist.storage import embedded, filelock
-from milestone_persist.storage.filelock import FileLock
+from milestone_persist.storage.jsonfiles import lock as filelock
+from milestone_persist.storage.jsonfiles.lock import FileLock
+from milestone_persist.storage.sqlite import embedded
 
 LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
 CALLS = {

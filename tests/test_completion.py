@@ -9,9 +9,9 @@ import sys
 import pytest
 from conftest import ROOT
 
-from milestone_persist.operations.completing import IDS
+from milestone_persist.base.vocabulary import WORDS
+from milestone_persist.commands.shell_completion import IDS
 from milestone_persist.registry import all_operations
-from milestone_persist.vocabulary import WORDS
 
 PROGRAM = shlex.join([sys.executable, "-I", "-S", str(ROOT / "milestone_persist" / "__main__.py")])
 EVAL = f'eval "$({PROGRAM} completion $SHELL_NAME)"\n'

@@ -11,7 +11,7 @@ import pytest
 from building import copy_tree
 from conftest import ROOT, share
 
-from milestone_persist import generated
+from milestone_persist.generate import files as generated
 from milestone_persist.registry import all_operations
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from milestone_persist.shellwords import command
+from milestone_persist.base.quoting import command
 
 HOSTILE = ["\x1b[2J", "a\nmilestone_persist: ok", "\r", "\x07", "\x7f", "\x9b31m", "\u202egnp.exe", "\u2066x",
            "\u2028"]

@@ -15,12 +15,12 @@ import pytest
 from conftest import size
 
 from milestone_persist import StorageError, open_store
-from milestone_persist.storage import embedded
-from milestone_persist.storage.filelock import FileLock
-from milestone_persist.storage.files import HEAD, LOCK, FileStorage
+from milestone_persist.base.tables import TABLES
 from milestone_persist.storage.interface import Clock
-from milestone_persist.storage.journal import JOURNAL
-from milestone_persist.tables import TABLES
+from milestone_persist.storage.jsonfiles.journal import JOURNAL
+from milestone_persist.storage.jsonfiles.lock import FileLock
+from milestone_persist.storage.jsonfiles.store import HEAD, LOCK, FileStorage
+from milestone_persist.storage.sqlite import embedded
 
 SENT_BY_EACH = size(20, 100)
 NASTY = ["../../x", "a/b", ".", "..", "CON", "con", "A", "a", "x" * 300, "X" * 300, "%41", "~", "=", "a=b", "-rf",

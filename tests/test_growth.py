@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import pytest
 
-from milestone_persist.opening import open_for
-from milestone_persist.operations import agents, checkpoints, interruption, membership, messages, state
+from milestone_persist.coordination import liveness as interruption
+from milestone_persist.coordination import membership
+from milestone_persist.opening.place import open_for
+from milestone_persist.operations import agents, checkpoints, messages, state
 
 FEW, MANY = 100, 100_000
 HISTORY = """

@@ -9,8 +9,8 @@ import pytest
 from conftest import FakeClock
 
 from milestone_persist import StorageError, open_store
-from milestone_persist.monitor_files import LOCK, LOG, STOP
-from milestone_persist.storage.journal import JOURNAL
+from milestone_persist.monitor.files import LOCK, LOG, STOP
+from milestone_persist.storage.jsonfiles.journal import JOURNAL
 
 SECRET = "mine\n"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from conftest import MADE, ROOT, SHELLS
 
-from milestone_persist import install as install_module
-from milestone_persist.errors import StorageError
-from milestone_persist.file_changes import FileChanges
-from milestone_persist.manifest import Item
+from milestone_persist.base.errors import StorageError
+from milestone_persist.install import installation as install_module
+from milestone_persist.install.file_changes import FileChanges
+from milestone_persist.install.manifest import Item
 
 PROGRAM = ROOT / "milestone_persist" / "__main__.py"
 PLACES = [".claude/skills/milestone/_shared", ".claude/commands/milestone/_shared", ".claude/shared/milestone",
@@ -341,11 +341,11 @@ def test_init_in_the_start_up_file_of_an_interactive_zsh(call, need, project):
 
 def test_init_from_a_zipapp(call, shell, project, tmp_path):
     made = tmp_path / "it's $one.pyz"
-    call(sys.executable, "-m", "zipapp", ROOT, "-m", "milestone_persist.entry:run", "-o", made)
+    call(sys.executable, "-m", "zipapp", ROOT, "-m", "milestone_persist.cli.process:run", "-o", made)
     done = shell("dash", f'set -eu; eval "$({sys.executable} "$PYZ" init sh)"{USE}', PYZ=str(made))
     assert (done.status, done.out, done.err) == (0, "its", "")
     done = call(sys.executable, "-c", f"import sys; sys.path.insert(0, {str(made)!r}); "
-                "import milestone_persist.packaged as p; print(p.find_program())")
+                "import milestone_persist.base.packaged as p; print(p.find_program())")
     assert done.out == f"{made}\n"
 
 

@@ -10,8 +10,9 @@ import sys
 import pytest
 from conftest import ROOT
 
-from milestone_persist import agent_sections, agent_settings
-from milestone_persist.errors import UsageError
+from milestone_persist.base.errors import UsageError
+from milestone_persist.install import agent_settings
+from milestone_persist.install import sections as agent_sections
 
 SETTINGS = ".claude/settings.json"
 

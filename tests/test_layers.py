@@ -1,70 +1,45 @@
 """Which module may import which, and what one shell call loads."""
 from __future__ import annotations
 
-import ast
 import functools
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from rooms import PACKAGE, find_arrows, find_back, find_circle, read_imports, read_rooms, room_of
 
-PACKAGE = Path(__file__).resolve().parent.parent / "milestone_persist"
-LEAVES = {"errors", "values", "times", "vocabulary", "suggestions", "packaged", "location", "filenames", "tables"}
-BACKENDS = {"storage.sqlite", "storage.embedded", "storage.files", "storage.psql", "storage.postgresql"}
-
-
-def module_name(path):
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "milestone_persist"
+ROOMS, IMPORTS = read_rooms(), read_imports()
 
 
-MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
+def test_every_module_is_in_a_room_and_every_room_has_modules():
+    homes = {name: room_of(name, ROOMS) for name in IMPORTS}
+    assert None not in homes.values() and set(homes.values()) == set(ROOMS)
 
 
-def imports(name, lazy):
-    """Our modules that a module imports when it is loaded or, with `lazy`, ever; not those for type checkers only."""
-    found, path = set(), MODULES[name]
-    home = path.parent.relative_to(PACKAGE).parts
-
-    def visit(node):
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
-            return
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = (*home[:len(home) - node.level + 1], *(node.module or "").split("."))
-            base = tuple(part for part in base if part)
-            for alias in node.names:
-                inner = ".".join((*base, alias.name))
-                found.add(inner if inner in MODULES else ".".join(base) or "milestone_persist")
-        if lazy or not isinstance(node, ast.FunctionDef):
-            for child in ast.iter_child_nodes(node):
-                visit(child)
-
-    visit(ast.parse(path.read_text(encoding="utf-8")))
-    return found - {"milestone_persist"}
-
-
-@pytest.mark.parametrize("name", sorted(MODULES))
-def test_imports_point_one_way(name):
-    ever, loaded = imports(name, lazy=True), imports(name, lazy=False)
-    if name in LEAVES:
-        assert ever <= LEAVES
-    elif name.startswith("storage"):
-        assert not {other for other in ever if not other.startswith("storage")} - LEAVES
-    elif name.startswith("operations."):
-        assert not loaded & {"cli", "entry", "api", "adapter", "__main__"}
-        assert not ever & BACKENDS
-    else:
-        assert not loaded & BACKENDS
-        assert name in ("__main__", "entry") or "cli" not in loaded
+def test_a_room_imports_only_rooms_that_stand_above_it():
+    assert find_back(find_arrows(IMPORTS, ROOMS), ROOMS) == []
 
 
 def test_no_two_modules_import_each_other():
-    graph = {name: imports(name, lazy=False) for name in MODULES}
-    while graph:
-        ready = {name for name, needed in graph.items() if not needed & set(graph)}
-        assert ready, f"these import each other: {sorted(graph)}"
-        graph = {name: needed for name, needed in graph.items() if name not in ready}
+    assert find_circle(IMPORTS) == []
+
+
+def test_only_the_registry_and_the_public_names_import_what_no_source_names():
+    assert {name: len(found.unknown) for name, found in IMPORTS.items() if found.unknown} == {"": 1, "registry": 1}
+
+
+@pytest.mark.parametrize("line", [
+    "from ..operations import state", "def f():\n    from ..operations.state import save_agent_state",
+    "import milestone_persist.operations.state", "__import__('milestone_persist.operations.state')",
+    "from importlib import import_module\nimport_module('milestone_persist.operations.state')"])
+def test_an_import_turned_round_is_found(tmp_path, line):
+    package = tmp_path / "milestone_persist"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    module = package / "storage" / "interface.py"
+    module.write_text(module.read_text() + f"\n{line}\n")
+    back = find_back(find_arrows(read_imports(package), ROOMS), ROOMS)
+    assert [text.partition(":")[0] for text in back] == ["storage.interface"]
 
 
 def loaded_by(*command, **environ):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from milestone_persist.location import find_data_directory
+from milestone_persist.base.location import find_data_directory
 
 NOBODY = 65534
 AT_TOP = "none upward from the current directory: it will be made at the top of the repository"

@@ -10,7 +10,9 @@ import sys
 import pytest
 from test_location import NOBODY, assert_sandbox_is_named, ordinary_user, public  # noqa: F401
 
-from milestone_persist.storage import embedded, postgresql, sqlite
+from milestone_persist.storage.postgresql import store as postgresql
+from milestone_persist.storage.sqlite import embedded
+from milestone_persist.storage.sqlite import store as sqlite
 
 LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
 SQLITE = pytest.mark.parametrize("backend", ["hybrid", "database"], indirect=True)
@@ -87,7 +89,7 @@ def test_files_are_read_whole_without_their_lock(cli, held, what):
 
 @pytest.mark.parametrize("backend", ["file"], indirect=True)
 def test_files_that_change_while_they_are_read_without_their_lock_are_read_again(cli, connect, held, monkeypatch):
-    from milestone_persist.storage.files import FileStorage
+    from milestone_persist.storage.jsonfiles.store import FileStorage
 
     glance, writer = FileStorage._glance, connect()
     looks = []

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from milestone_persist import MilestoneWarning, StorageError, UsageError
-from milestone_persist.monitor_files import LOG, append_log
+from milestone_persist.monitor.files import LOG, append_log
 
 NASTY = ["", 'a "quoted" \\ text', "line\nbreaks\r\n", "👩‍💻\u2028", "'; DROP TABLE events; --", "\x01\x1b",
          "x" * 100_000]

@@ -16,7 +16,7 @@ import pytest
 from building import run
 from conftest import FULL_SIZE, ROOT, SHELLS, TABLES, share
 
-from milestone_persist.cli import Console, main
+from milestone_persist.cli.main import Console, main
 
 PROGRAM = ROOT / "milestone_persist" / "__main__.py"
 VALUE = "it's \"both\" $(touch pwned) `touch pwned` %s \\n é\n\t-\n"

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from milestone_persist import MilestoneWarning, Refused, UsageError
-from milestone_persist.cli import Console, main
+from milestone_persist.cli.main import Console, main
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from milestone_persist import MilestoneWarning, StorageError, UsageError, open_store
-from milestone_persist.cli import Console, main
-from milestone_persist.operations import migration, transfer
+from milestone_persist.cli.main import Console, main
+from milestone_persist.moving import migration, transfer
 
 LOCAL = ("file", "hybrid", "database")
 

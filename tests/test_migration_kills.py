@@ -10,9 +10,9 @@ import re
 import pytest
 from conftest import share
 
-from milestone_persist.cli import Console, main
-from milestone_persist.operations import migration, transfer
-from milestone_persist.storage import switching
+from milestone_persist.cli.main import Console, main
+from milestone_persist.moving import migration, transfer
+from milestone_persist.opening import switching
 
 LOCAL = ("file", "hybrid", "database")
 DIRECTIONS = [*itertools.permutations(LOCAL, 2), ("hybrid", "postgresql"), ("file", "postgresql"),

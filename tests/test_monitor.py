@@ -15,9 +15,9 @@ import pytest
 from conftest import ROOT
 
 from milestone_persist import Refused, StorageError, UsageError
-from milestone_persist.monitor import Monitor
-from milestone_persist.monitor_files import LOCK, LOG, PID, STOP, append_log, find_monitor, try_lock
-from milestone_persist.monitor_process import background_command
+from milestone_persist.monitor.files import LOCK, LOG, PID, STOP, append_log, find_monitor, try_lock
+from milestone_persist.monitor.loop import Monitor
+from milestone_persist.monitor.process import background_command
 from milestone_persist.storage.interface import Clock
 
 SHELLS = ("sh", "bash", "zsh")
@@ -337,7 +337,7 @@ def check_line(cli, directory):
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 def test_a_locked_database_is_an_error_of_one_check(check_line, store, directory, monkeypatch):
-    monkeypatch.setattr("milestone_persist.storage.embedded.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("milestone_persist.storage.sqlite.embedded.BUSY_SECONDS", 0.01)
     other = sqlite3.connect(directory / "coordination.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert "is busy" in check_line()
@@ -563,7 +563,8 @@ def test_it_does_not_stay_when_whoever_started_it_has_gone(program, directory, e
     program("initialize-agent-coordination")
     reader, writer = os.pipe()
     os.close(reader)
-    subprocess.run(background_command(str(directory), 300), env=environ, stdout=writer, check=False)
+    command = background_command("milestone_persist.commands.monitoring", str(directory), 300)
+    subprocess.run(command, env=environ, stdout=writer, check=False)
     os.close(writer)
     wait_until(lambda: log_of(directory)[-1:] == ["ended: nobody waited for it to start"], "the end")
     assert not is_running(directory)
@@ -590,7 +591,7 @@ def test_it_starts_from_a_zipped_package_in_a_path_with_spaces(background, run, 
     home = tmp_path / "a b'c"
     home.mkdir()
     with zipfile.ZipFile(home / "tool.pyz", "w") as archive:
-        archive.writestr("__main__.py", "from milestone_persist.entry import run\nrun()\n")
+        archive.writestr("__main__.py", "from milestone_persist.cli.process import run\nrun()\n")
         for folder in ("milestone_persist", "sql"):
             for path in sorted((ROOT / folder).rglob("*")):
                 if path.suffix in (".py", ".sql"):

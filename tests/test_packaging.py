@@ -14,7 +14,7 @@ from building import run
 from conftest import ROOT
 
 from milestone_persist import __version__
-from milestone_persist.generated import FILES
+from milestone_persist.generate.files import FILES
 
 NASTY = """it's "both" $(touch pwned) `touch pwned` %s \\n \\ 👩💻\n\t'; DROP TABLE agent_state; --\n"""
 PLACE = "it's a \"place\" with $HOME, é and 日本"
@@ -167,14 +167,14 @@ def test_read_only_package(unpacked, project, need):
 @pytest.mark.parametrize("flags", [[], ["-I", "-S"], ["-OO"]], ids=lambda flags: " ".join(flags) or "plain")
 def test_zipapp(unpacked, project, flags):
     made = unpacked.parent / f"{PLACE}.pyz"
-    run([sys.executable, "-m", "zipapp", unpacked, "-m", "milestone_persist.entry:run", "-o", made], project)
+    run([sys.executable, "-m", "zipapp", unpacked, "-m", "milestone_persist.cli.process:run", "-o", made], project)
     shutil.rmtree(unpacked)
     check_command([sys.executable, *flags, made], project)
 
 
 def test_zipapp_of_a_checkout(source, project, tmp_path):
     made = tmp_path / "x.pyz"
-    run([sys.executable, "-m", "zipapp", source, "-m", "milestone_persist.entry:run", "-o", made], project)
+    run([sys.executable, "-m", "zipapp", source, "-m", "milestone_persist.cli.process:run", "-o", made], project)
     check_command([sys.executable, "-I", "-S", made], project)
 
 
@@ -206,7 +206,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel, source):
     assert {"milestone_persist/py.typed", "milestone_persist/methods.pyi"} <= wanted
     assert f"\nVersion: {__version__}\n" in metadata
     assert [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line] == []
-    assert "milestone-persist = milestone_persist.entry:run" in scripts
+    assert "milestone-persist = milestone_persist.cli.process:run" in scripts
     assert any(name.endswith("/LICENSE") for name in names)
 
 

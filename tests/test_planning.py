@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from milestone_persist import Refused
-from milestone_persist.yamltext import dump_yaml
+from milestone_persist.base.yaml_text import dump_yaml
 
 SESSION = "planning-ms-1-1"
 

@@ -15,10 +15,10 @@ from cluster import ENCODED, PASSWORD
 from conftest import size
 
 from milestone_persist import StorageError, UsageError, open_store
-from milestone_persist.opening import open_for
-from milestone_persist.storage.postgresql_text import write_statement
-from milestone_persist.storage.postgresql_url import DatabaseUrl
-from milestone_persist.storage.psql import Lost, Psql
+from milestone_persist.opening.place import open_for
+from milestone_persist.storage.postgresql.psql import Lost, Psql
+from milestone_persist.storage.postgresql.text import write_statement
+from milestone_persist.storage.postgresql.url import DatabaseUrl
 
 ROOT = Path(__file__).resolve().parent.parent
 TERMINATE = ("SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity "

@@ -7,7 +7,8 @@ import warnings
 import pytest
 
 from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
-from milestone_persist.operations import record_files, transfer
+from milestone_persist.moving import transfer
+from milestone_persist.records import files as record_files
 
 LONG = ["数据库迁移与备份恢复功能完善以及文档更新计划二", "x" * 201, "É" * 100]
 BY_HAND = ["café", "My Milestone", "a+b", "MS(1)", "50%off", "100%a", "50% 1", "foo~1", "MS-1", "it's"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from milestone_persist import MilestoneWarning, Refused
-from milestone_persist.errors import Incomplete
+from milestone_persist.base.errors import Incomplete
 
 SESSION = "planning-ms-123-1640995200"
 ARTIFACTS = {"planning-scope": "scope-analyzer", "planning-estimates": "estimation-agent",
@@ -515,7 +515,7 @@ def test_nobody_is_started_in_a_session_that_has_ended_meanwhile(planning, clock
         return "exit status 0", False
 
     clock.advance(3600)
-    monkeypatch.setattr("milestone_persist.operations.workorders._run_command", abandon)
+    monkeypatch.setattr("milestone_persist.coordination.work_orders._run_command", abandon)
     orders = planning.resume_planning_agents(SESSION)["orders"]
     assert len(started) == 1 and set(statuses(planning).values()) == {"terminated"}
     assert {order["result"] for order in orders[1:]} == {"not run: the session is abandoned by now"}
@@ -600,7 +600,7 @@ def test_a_resume_that_was_killed_half_way_pretends_nothing_of_the_others(planni
 
     clock.advance(3600)
     with monkeypatch.context() as patch:
-        patch.setattr("milestone_persist.operations.workorders._run_command", die_at_the_second)
+        patch.setattr("milestone_persist.coordination.work_orders._run_command", die_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             planning.resume_planning_agents(SESSION)
     assert list(statuses(planning).values()).count("spawning") == 2

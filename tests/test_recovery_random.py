@@ -6,7 +6,7 @@ import pytest
 from conftest import size
 
 from milestone_persist import Refused, UsageError
-from milestone_persist.times import format_time
+from milestone_persist.base.times import format_time
 
 STEPS = 700
 AGENT_TYPES = ("milestone-coordinator", "scope-analyzer", "estimation-agent", "design-phase", "spec-phase",

@@ -4,12 +4,12 @@ from __future__ import annotations
 import ast
 import os
 import shlex
-from pathlib import Path
 
 import pytest
+from rooms import PACKAGE, module_name
 
-from milestone_persist import render
-from milestone_persist.manual import overview, page, topic, topics
+from milestone_persist.cli.help import overview, page, topic, topics
+from milestone_persist.cli.text import find_renderer
 from milestone_persist.registry import MODULES, all_operations, example_of, operations_of, parameter_help
 
 OPERATIONS = {op.name: op for op in all_operations()}
@@ -39,8 +39,7 @@ def test_no_two_modules_declare_the_same_operation():
 
 
 def test_every_operation_module_is_in_the_table():
-    folder = Path(render.__file__).parent / "operations"
-    declaring = {path.stem for path in folder.glob("*.py")
+    declaring = {module_name(path) for path in PACKAGE.rglob("*.py")
                  for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)
                  for mark in node.decorator_list if getattr(getattr(mark, "func", None), "id", "") == "operation"}
     assert declaring == set(MODULES)
@@ -51,7 +50,7 @@ def test_a_declaration_is_complete(name):
     op = OPERATIONS[name]
     assert set(parameter_help(op)) == {parameter.name for parameter in op.parameters}
     assert op.summary.endswith(".") and len(op.summary) < 120
-    assert callable(render.find_renderer(op.text))
+    assert callable(find_renderer(op.text))
     assert not op.stdin or op.stdin in [parameter.name for parameter in op.positionals]
     assert example_of(op).split()[0] == name
     for parameter in op.parameters:

@@ -8,7 +8,7 @@ import pytest
 from conftest import size
 
 from milestone_persist import StorageError, open_store
-from milestone_persist.tables import TABLES
+from milestone_persist.base.tables import TABLES
 
 MILESTONES, AGENTS, MESSAGES, KEYS = size((40, 100, 300, 80), (120, 500, 20_000, 5_000))
 WHEN = "2026-01-01 00:00:00.000"
@@ -108,8 +108,8 @@ def test_everything_comes_back_and_no_confirmed_write_is_lost(tmp_path, postgres
 
 def moved(directory, backend, environ):
     """Migrate as `migrate_storage_backend` of a command line does: whatever is set, from what is in use."""
-    from milestone_persist.opening import open_for
-    from milestone_persist.operations.scaling import choose_backend
+    from milestone_persist.moving.scaling import choose_backend
+    from milestone_persist.opening.place import open_for
 
     store = open_for(str(directory), environ, in_use=True)
     try:

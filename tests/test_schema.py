@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from milestone_persist import StorageError, open_store, vocabulary
-from milestone_persist.operations.settings import SETTINGS
-from milestone_persist.storage.migrations import bring_up_to_date
-from milestone_persist.tables import SCHEMA_VERSION
+from milestone_persist import StorageError, open_store
+from milestone_persist.base import vocabulary
+from milestone_persist.base.tables import SCHEMA_VERSION
+from milestone_persist.coordination.settings import SETTINGS
+from milestone_persist.storage.sqlite.migrations import bring_up_to_date
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = (ROOT / "sql" / "milestone-coordination.sql").read_text(encoding="utf-8")

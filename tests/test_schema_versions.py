@@ -15,11 +15,11 @@ import pytest
 from conftest import FULL_SIZE, ROOT
 
 from milestone_persist import Refused, StorageError, open_store
-from milestone_persist.opening import open_for
-from milestone_persist.storage import journal
-from milestone_persist.storage.psql import Psql, find_psql
+from milestone_persist.base.tables import NUMBERED, SCHEMA_VERSION, TABLES
+from milestone_persist.opening.place import open_for
+from milestone_persist.storage.jsonfiles import journal
+from milestone_persist.storage.postgresql.psql import Psql, find_psql
 from milestone_persist.storage.steps import STEPS
-from milestone_persist.tables import NUMBERED, SCHEMA_VERSION, TABLES
 
 CANONICAL = (ROOT / "sql" / "milestone-coordination.sql").read_text(encoding="utf-8")
 VERSIONS = range(1, SCHEMA_VERSION)
@@ -503,7 +503,7 @@ def test_a_step_that_fails_changes_nothing(old, connect, directory, environ, mon
 
     version, rows = old.version(), old.rows()
     with monkeypatch.context() as patch:
-        patch.setattr("milestone_persist.storage.steps.STEPS", (*STEPS[:-1], fail))
+        patch.setattr("milestone_persist.opening.engines.steps.STEPS", (*STEPS[:-1], fail))
         with pytest.raises((Refused, StorageError)):
             connect().agent_heartbeat("a")
     assert (old.version(), old.rows()) == (version, rows)

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from milestone_persist import StorageError, UsageError, open_store
-from milestone_persist.opening import open_for
-from milestone_persist.operations.settings import SETTINGS
+from milestone_persist.coordination.settings import SETTINGS
+from milestone_persist.opening.place import open_for
 
 
 def test_initialising_is_idempotent_and_keeps_settings(store, dump):

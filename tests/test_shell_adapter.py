@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from conftest import ADAPTER, ROOT
 
-from milestone_persist.adapter import make_adapter
+from milestone_persist.generate.adapter import make_adapter
 from milestone_persist.registry import all_operations
 
 NAMES = """

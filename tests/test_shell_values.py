@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import SHELLS, share, size
 
-from milestone_persist.values import has_controls
+from milestone_persist.base.values import has_controls
 
 NASTY = {
     "empty": "", "single quote": "it's", "double quotes": '"quoted"', "both": "'\"'\"",

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from milestone_persist import Refused, UsageError
-from milestone_persist.values import has_controls
+from milestone_persist.base.values import has_controls
 
 NASTY = {
     "empty": "", "quotes": """it's "both" kinds""", "command": "$(touch pwned) `touch pwned` ${HOME}",

@@ -3,10 +3,9 @@ from __future__ import annotations
 
 import pytest
 
-from milestone_persist import vocabulary
-from milestone_persist.registry import all_operations
-from milestone_persist.suggestions import SYNONYMS, count_slips, suggest_names, suggest_word
-from milestone_persist.vocabulary import (
+from milestone_persist.base import vocabulary
+from milestone_persist.base.suggestions import SYNONYMS, count_slips, suggest_names, suggest_word
+from milestone_persist.base.vocabulary import (
     AGENT_STATUSES,
     AGENT_TYPES,
     CHECKPOINT_TYPES,
@@ -16,6 +15,7 @@ from milestone_persist.vocabulary import (
     SESSION_STATUSES,
     STATE_TYPES,
 )
+from milestone_persist.registry import all_operations
 
 NAMES = tuple(op.name for op in all_operations())
 

@@ -9,10 +9,13 @@ import pytest
 from test_migration_kills import Machine
 
 from milestone_persist import MilestoneWarning, StorageError, open_store
-from milestone_persist.opening import open_for
-from milestone_persist.operations import migration, milestones, scaling
-from milestone_persist.storage import files, selection, switching
+from milestone_persist.moving import migration, scaling
+from milestone_persist.opening import switching
+from milestone_persist.opening.place import open_for
+from milestone_persist.operations import milestones
+from milestone_persist.storage import selection
 from milestone_persist.storage.interface import StorageMoved
+from milestone_persist.storage.jsonfiles import store as files
 
 
 @pytest.fixture
@@ -138,7 +141,7 @@ def test_the_files_are_set_aside_when_nobody_reads_them(directory, clock, monkey
     machine, held, real = nearly_grown(directory, clock), [], migration._set_old_store_aside
 
     def look(store, engine, when):
-        monkeypatch.setattr("milestone_persist.storage.interface.move_files",
+        monkeypatch.setattr("milestone_persist.opening.engines.interface.move_files",
                             lambda *given: held.append(store._lock._descriptor))
         real(store, engine, when)
 

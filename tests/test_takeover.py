@@ -14,9 +14,9 @@ import pytest
 from conftest import ROOT
 
 from milestone_persist import Refused, StorageError, open_store
-from milestone_persist.storage.legacy_values import fit_time
-from milestone_persist.storage.migrations import bring_up_to_date
-from milestone_persist.tables import SCHEMA_VERSION, TABLES
+from milestone_persist.base.tables import SCHEMA_VERSION, TABLES
+from milestone_persist.storage.sqlite.migrations import bring_up_to_date
+from milestone_persist.storage.takeover.fitting import fit_time
 
 EARLIER = (ROOT / "tests" / "data" / "earlier-tool.sql").read_text(encoding="utf-8")
 PLANNING = "planning-ms-123-1640995200"

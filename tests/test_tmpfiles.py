@@ -7,9 +7,9 @@ import os
 import pytest
 
 from milestone_persist import Refused
-from milestone_persist.errors import Incomplete
+from milestone_persist.base.errors import Incomplete
+from milestone_persist.coordination.leftovers import key_of
 from milestone_persist.operations import tmpfiles
-from milestone_persist.operations.leftovers import key_of
 
 SESSION = "planning-ms-123-1"
 BEGUN = 1767225600  # as the clock of the tests begins

@@ -9,9 +9,9 @@ import stat
 import pytest
 
 from milestone_persist import StorageError
-from milestone_persist.opening import open_for
-from milestone_persist.operations import undoing
-from milestone_persist.operations.undoing import move_file, set_aside, write_file, write_new
+from milestone_persist.opening.place import open_for
+from milestone_persist.records import undo as undoing
+from milestone_persist.records.undo import move_file, set_aside, write_file, write_new
 from milestone_persist.storage.directory import write_whole
 
 LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)

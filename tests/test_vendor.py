@@ -18,8 +18,10 @@ from building import run
 from conftest import ROOT, Result
 from test_packaging import PLACE, check_adapter, check_command
 
-from milestone_persist import __version__, replacing, vendoring
-from milestone_persist.cli import Console, main
+from milestone_persist import __version__
+from milestone_persist.cli.main import Console, main
+from milestone_persist.vendor import copies as vendoring
+from milestone_persist.vendor import replace as replacing
 
 PROGRAM = ROOT / "milestone_persist" / "__main__.py"
 PYTHON = [sys.executable, "-I", "-S"]

@@ -13,7 +13,7 @@ import pytest
 from building import copy_tree
 from conftest import ROOT
 
-from milestone_persist.invocation import way_called
+from milestone_persist.base.invocation import way_called
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README.partition("\n## Agents of your project\n")[2].partition("\n## ")[0]
@@ -99,7 +99,8 @@ def test_help_and_advice_name_the_way_it_was_called(call, type_in, clone):
     """And that way works: what `init` says of itself can be run."""
     (clone.parent / "bin").mkdir()
     script = clone.parent / "bin" / "milestone-persist"  # as pip writes it
-    script.write_text(f"#!{sys.executable}\nimport sys\nfrom milestone_persist.entry import run\nsys.exit(run())\n")
+    script.write_text(f"#!{sys.executable}\nimport sys\n"
+                      "from milestone_persist.cli.process import run\nsys.exit(run())\n")
     script.chmod(0o755)
     if "pyz" in call:
         type_in("python3 ../milestone_persist/milestone_persist vendor --zipapp tools/milestone.pyz")

@@ -1,1 +1,1 @@
-"""The operations, a module for each group; registry.MODULES names them in the order of the documents."""
+"""The operations on an open store, a module for each group; the declarations are in the functions."""

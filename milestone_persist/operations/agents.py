@@ -1,13 +1,13 @@
 """Agents: registering, status, heartbeat, and who is in a session."""
 from __future__ import annotations
 
-from ..errors import Refused, UsageError
-from ..registry import operation
-from ..times import minutes_between, shift_time, since
-from ..values import json_strings
-from ..vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES, check_word, is_own
-from .deliveries import count_unread, requeue_messages, warn_of_unread
-from .membership import (
+from ..base.errors import Refused, UsageError
+from ..base.times import minutes_between, shift_time, since
+from ..base.values import check_word, is_own, json_strings
+from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES
+from ..coordination.inbox import count_unread, requeue_messages, warn_of_unread
+from ..coordination.liveness import log_health
+from ..coordination.membership import (
     ENDED,
     acting_session,
     admit_agent,
@@ -18,9 +18,10 @@ from .membership import (
     renew_heartbeat,
     set_agent_status,
 )
-from .places import require_registration_in_order
-from .settings import is_strict, read_count
-from .snapshots import LIVE
+from ..coordination.places import require_registration_in_order
+from ..coordination.settings import is_strict, read_count
+from ..coordination.snapshots import LIVE
+from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _admissible_type(store: Storage, agent_type: str) -> str:
         return agent_type
     if not agent_type.strip() or is_strict(store):
         check_word(agent_type, AGENT_TYPES, "agent type", extensible=True)
-    from ..suggestions import suggest_word
+    from ..base.suggestions import suggest_word
 
     meant = suggest_word(agent_type, AGENT_TYPES)
     store.warn(f"unknown agent type {agent_type!r}: stored as x-{agent_type}" +
@@ -168,16 +169,6 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
         if health is not None or any(number is not None for number in measured.values()):
             log_health(store, agent_id, health or "healthy", **measured)
         return row
-
-
-def log_health(store: Storage, agent_id: str, health: str, cpu: float | None = None, memory: float | None = None,
-               response_ms: float | None = None, errors: float | None = None, warnings: float | None = None) -> None:
-    """Add a row to the health log, within the caller's transaction."""
-    store.execute(
-        "INSERT INTO agent_health_log (agent_id, health_status, cpu_usage, memory_usage, response_time, error_count, "
-        "warning_count, timestamp) VALUES (:id, :health, :cpu, :memory, :response, :errors, :warnings, :now)",
-        {"id": agent_id, "health": health, "cpu": cpu, "memory": memory, "response": response_ms,
-         "errors": errors or 0, "warnings": warnings or 0, "now": store.now()})
 
 
 @operation(text="agents", creates=False)

@@ -3,17 +3,17 @@ from __future__ import annotations
 
 import os
 
-from ..errors import MilestoneError, Refused, StorageError
+from ..base.errors import MilestoneError, Refused, StorageError
+from ..coordination.settings import COMMANDS, read_setting, store_setting
+from ..moving.backup_files import mark_whole, require_whole
+from ..moving.export_file import export_lines, new_file, read_export, require_file, write_export
+from ..moving.transfer import copy_rows, count_rows, fill_store, prepare_source
+from ..records.files import remove_parts
+from ..records.index import index_records, keeps_files
+from ..records.undo import stamp
 from ..registry import operation
+from ..storage.events import record_event
 from ..storage.interface import StorageMoved
-from .backup_files import mark_whole, require_whole
-from .events import record_event
-from .exports import export_lines, new_file, read_export, require_file, write_export
-from .record_files import remove_parts
-from .records import index_records, keeps_files
-from .settings import COMMANDS, read_setting, store_setting
-from .transfer import copy_rows, count_rows, fill_store, prepare_source
-from .undoing import stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _fill_backup(store: Storage, path: str) -> dict[str, int]:
 
 
 def _rebuild(damage: Damaged, file: str) -> Row:
-    from .rebuilding import rebuild_store
+    from ..moving.rebuilding import rebuild_store
 
     return rebuild_store(damage, file)
 
@@ -81,8 +81,8 @@ def restore_coordination(store: Storage, file: str) -> Row:
 
     Example: restore_coordination backup.db
     """
-    from ..storage.safe_copy import copy_backup
-    from .rebuilding import refuse_damaged
+    from ..moving.rebuilding import refuse_damaged
+    from ..storage.sqlite.safe_copy import copy_backup
 
     path = require_file(store, file, "backup")
     refuse_damaged(store)

@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import os
 
-from ..errors import Refused, StorageError, UsageError
+from ..base.errors import Refused, StorageError, UsageError
+from ..base.values import check_word, nearest, read_stored
+from ..base.vocabulary import CHECKPOINT_TYPES
+from ..coordination.membership import acting_session, admit_agent, warn_of_slip
+from ..coordination.snapshots import keep_until, store_checkpoint
 from ..registry import operation
 from ..storage.directory import open_found
-from ..values import read_stored
-from ..vocabulary import CHECKPOINT_TYPES, check_word, nearest
-from .events import record_event
-from .membership import acting_session, admit_agent, warn_of_slip
-from .snapshots import keep_until, store_checkpoint
+from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,17 +1,17 @@
 """Cleaning up: stale agents, and rows that nobody needs any more; never an active session, never finished work."""
 from __future__ import annotations
 
+from ..base.times import shift_time
+from ..base.values import check_range
+from ..coordination.artifacts import artifact_keys, milestones_of
+from ..coordination.deliverables import list_deliverables
+from ..coordination.liveness import mark_stale_agents, sum_up
+from ..coordination.membership import count_agents
+from ..coordination.settings import read_count
+from ..records.index import index_records
+from ..records.swap import is_swapped_out
 from ..registry import operation
-from ..times import shift_time
-from ..values import check_range
-from .deliverables import list_deliverables
-from .events import record_event
-from .interruption import mark_stale_agents, sum_up
-from .membership import count_agents
-from .planning import artifact_keys, milestones_of
-from .record_swap import is_swapped_out
-from .records import index_records
-from .settings import read_count
+from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

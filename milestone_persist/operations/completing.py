@@ -1,110 +1,208 @@
-"""Completing: what may stand in the place of a command line's last word, for the shells' completion."""
+"""Finishing sessions: completing, making the milestone, finalizing, abandoning."""
 from __future__ import annotations
 
-import os
-
-from ..callwords import parameter_at, scan_call, scan_words
-from ..errors import UsageError
-from ..registry import all_operations, find_operation, operation
-from ..shellwords import unquote
-from ..vocabulary import words_for
-from .snapshots import LIVE
+from ..base.errors import Incomplete, Refused
+from ..base.quoting import quote
+from ..base.values import dump_json
+from ..coordination.artifacts import PLAN, artifact_keys, artifact_value, expected_artifacts, find_artifacts
+from ..coordination.deliverables import list_deliverables, missing_names
+from ..coordination.inbox import warn_of_unread
+from ..coordination.liveness import mark_dead_agents
+from ..coordination.membership import complete_session, ensure_milestone, find_session, set_agent_status
+from ..coordination.session_view import milestone_id_for
+from ..coordination.state import write_state
+from ..records.index import archive_record, find_record, index_records
+from ..registry import operation
+from ..storage.events import record_event
+from .planning import create_milestone_from_planning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from ..storage.interface import Row, Storage
 
-    from ..registry import Operation, Parameter
-    from ..storage.interface import Storage
-
-GROUP = "Looking"
-
-_AGENTS = "SELECT agent_id AS word FROM agent_registry ORDER BY last_heartbeat DESC LIMIT 500"
-_MILESTONES = "SELECT id AS word FROM milestones ORDER BY updated_at DESC LIMIT 500"
-# Queries for what is known under the other names; :agent is the first argument.
-IDS = {
-    "session_id": "SELECT session_id AS word FROM coordination_sessions ORDER BY last_activity DESC LIMIT 500",
-    "agent_id": _AGENTS, "from_agent": _AGENTS, "to_agent": _AGENTS, "milestone_id": _MILESTONES,
-    "milestone": _MILESTONES, "key": "SELECT key AS word FROM agent_coordination_config",
-    "checkpoint_id": "SELECT checkpoint_id AS word FROM agent_checkpoints ORDER BY created_at DESC LIMIT 500",
-    "state_key": f"SELECT state_key AS word FROM agent_state WHERE agent_id = :agent AND {LIVE}",
-    "message_id": "SELECT id AS word FROM agent_messages WHERE to_agent = :agent AND acknowledged_at IS NULL LIMIT 500",
-}
+GROUP = "Recovery"
 
 
-@operation(text="record", shell=False, opens=False)
-def completion(store: Storage, shell: str) -> str:
-    """Print the completion of operations, options, words and ids for a shell, to be evaluated when it starts.
+@operation(text="validated", creates=False)
+def validate_planning_artifacts(store: Storage, session_id: str) -> Row:
+    """Check that every expected planning artifact is there and not empty; status 1 if not.
 
-    shell: bash or zsh
+    session_id: the planning session
 
-    Example: completion bash
+    Example: validate_planning_artifacts planning-ms-123-1
     """
-    from ..completion import SCRIPTS, make_script
+    with store.snapshot():
+        session = _require_type(store, session_id, "planning")
+        present = artifact_keys(store, session_id)
+        empty = [key for key in artifact_keys(store, session_id, empty=True) if key not in present]
+        missing = [key for key in expected_artifacts(store) if key not in [*present, *empty]]
+    found = {"session_id": session_id, "present": present, "missing": missing, "empty": empty,
+             "valid": not missing and not empty, "can_be_completed": bool(present)}
+    if missing or empty:
+        then = "recover_milestone_session" if session["status"] == "completed" else "resume_planning_agents"
+        raise Incomplete(f"session {session_id!r} lacks artifacts: {then} {quote(session_id)} goes on there", found)
+    return found
 
-    if shell not in SCRIPTS:
-        raise UsageError(f"no completion for {shell!r}: use one of {', '.join(SCRIPTS)}")
-    return make_script(shell)
 
+@operation(text="finished", existing=True)
+def complete_planning_session(store: Storage, session_id: str) -> Row:
+    """Complete a planning session; a missing milestone-plan is assembled from the planning artifacts there are.
 
-@operation(text="words", shell=False, opens=False)
-def complete(store: Storage, *words: str, quoted: bool = False) -> list[str]:
-    """Print what the last word of a command line can become, a line each; the completion of shells asks this.
+    session_id: the planning session
 
-    words: the command line, from the program's or function's name on
-    quoted: the words are as they were typed, with their quotes and backslashes
-
-    Example: complete get_session_status planning-
+    Status 1 if there is no artifact at all. Example: complete_planning_session planning-ms-123-1
     """
-    if len(words) < 2:
+    with store.transaction("session:" + session_id):
+        session = _require_type(store, session_id, "planning")
+        if session["status"] == "completed":
+            return {**_tell(session), "changed": False, "assembled_from": []}
+        assembled = _assemble_plan(store, session)
+        return {**_complete(store, session), "assembled_from": assembled}
+
+
+@operation(text="milestone_recovered", existing=True)
+def create_milestone_from_recovered_planning(store: Storage, session_id: str, milestone_id: str | None = None) -> Row:
+    """Write the milestone record from the artifacts a planning session has, and complete the session.
+
+    session_id: the planning session
+    milestone_id: the milestone's id; without it, the session's
+
+    A missing milestone-plan is assembled first. Example: create_milestone_from_recovered_planning planning-ms-123-1
+    """
+    with store.transaction("session:" + session_id):
+        session = _require_type(store, session_id, "planning")
+        assembled = _assemble_plan(store, session)
+        made = create_milestone_from_planning(store, session_id, milestone_id or milestone_id_for(session))
+        return {**made, "assembled_from": assembled}
+
+
+def _assemble_plan(store: Storage, session: Row) -> list[str]:
+    """Save a milestone-plan made of the artifacts where there is none, marked as assembled; the keys it was made of."""
+    rows = find_artifacts(store, session["session_id"])
+    if not rows:
+        raise Refused(f"session {session['session_id']!r} has no planning artifact: nothing can be completed; "
+                      f"resume_planning_agents {quote(session['session_id'])} goes on")
+    if any(row["state_key"] == PLAN for row in rows):
         return []
-    *before, word = map(unquote, words) if quoted else words
-    found = _find_candidates(store, os.path.basename(before[0]), before[1:], word)
-    return sorted({name for name in found if name.startswith(word) and name.isprintable()})
+    plan = {"assembled": True, "from": [{"state_key": row["state_key"], "agent_id": row["agent_id"]} for row in rows],
+            "missing": [key for key in expected_artifacts(store) if key not in [row["state_key"] for row in rows]
+                        and key != PLAN],
+            **_values_by_key(rows)}
+    owner = _owner_of_plan(store, session, rows)
+    # Not save_agent_state: that would renew the heartbeat of an agent that may be dead.
+    write_state(store, {"agent": owner, "session": session["session_id"], "key": PLAN, "value": dump_json(plan),
+                        "type": "user_data", "json": 1, "now": store.now(), "expires": None})
+    record_event(store, "plan_assembled", session["session_id"], owner, session["milestone_id"],
+                 " ".join(row["state_key"] for row in rows))
+    return sorted({row["state_key"] for row in rows})
 
 
-def _find_candidates(store: Storage, program: str, given: list[str], word: str) -> Iterable[str]:
-    op = find_operation(program)
-    if op and op.shell:
-        return _complete_operation(store, op, given, word, from_shell=True)
-    call = scan_call(given)
-    if call.awaits_directory:
-        return ()
-    if call.directory:
-        store.directory = os.path.abspath(call.directory)
-    if not call.name:
-        return ("--dir", "--help", "--json", "--version") if word.startswith("-") else ["help", *_names(word)]
-    if call.name == "help":
-        from ..manual import topics
-
-        return () if call.words else [*topics(), *_names(word)]
-    op = find_operation(call.name)
-    return _complete_operation(store, op, call.words, word, from_shell=False) if op else ()
+def _values_by_key(rows: list[Row]) -> Row:
+    """The artifacts' values; where several agents saved a key, the latest stands under it, the others name whose."""
+    latest = {row["state_key"]: row["agent_id"] for row in rows}
+    return {key if latest[key] == row["agent_id"] else f"{key} of {row['agent_id']}": artifact_value(row)
+            for row in rows for key in [row["state_key"]]}
 
 
-def _names(word: str) -> list[str]:
-    return [op.name if "_" in word else op.command for op in all_operations()]
+def _owner_of_plan(store: Storage, session: Row, artifacts: list[Row]) -> str:
+    """The session's coordinator if it is registered there, else whoever saved the last artifact."""
+    known = store.execute("SELECT agent_id FROM agent_registry WHERE agent_id = :id AND session_id = :session",
+                          {"id": session["coordinator_id"], "session": session["session_id"]})
+    return str(known[0]["agent_id"] if known else artifacts[-1]["agent_id"])
 
 
-def _complete_operation(store: Storage, op: Operation, given: list[str], word: str, from_shell: bool) -> Iterable[str]:
-    """What may follow an operation's words."""
-    found = scan_words(op, given, from_shell)
-    if word.startswith("-") and not found.awaited and not found.literal:
-        options = [] if from_shell and len(found.args) < op.required else [p.flag for p in op.options] + ["--json"]
-        return [*options, *([] if found.args else ["--help"])]
-    parameter = found.awaited or parameter_at(op, len(found.args))
-    return _words_for(store, op, parameter, found.args) if parameter else ()
+@operation(text="finished", existing=True)
+def finalize_milestone_execution(store: Storage, session_id: str) -> Row:
+    """Complete an execution session and its milestone; status 1, and which, while a phase is missing.
+
+    session_id: the execution session
+
+    The record of the milestone moves to completed/. Example: finalize_milestone_execution execution-ms-123-1
+    """
+    with store.transaction("session:" + session_id):
+        session = _require_type(store, session_id, "execution")
+        missing = missing_names(list_deliverables(store, session))
+        if session["status"] == "completed":
+            return {**_tell(session), "changed": False}
+        if missing:
+            raise Refused(f"session {session_id!r} has no results of: {', '.join(missing)}; "
+                          f"resume_execution_from_phase {quote(session_id)} {missing[0]} goes on there")
+        done = _complete(store, session)
+        _complete_milestone(store, session)
+        return done
 
 
-def _words_for(store: Storage, op: Operation, parameter: Parameter, args: list[str]) -> Iterable[str]:
-    words = words_for(op.name, parameter.name)
-    if words or parameter.name not in IDS:
-        return words
-    from ..opening import open_for
+def _complete_milestone(store: Storage, session: Row) -> None:
+    milestone_id = session["milestone_id"]
+    if not milestone_id:
+        return
+    ensure_milestone(store, milestone_id)
+    index_records(store)
+    row = store.execute("SELECT archived_at FROM milestones WHERE id = :id", {"id": milestone_id})[0]
+    if not row["archived_at"] and find_record(store, milestone_id) is not None:
+        archive_record(store, milestone_id)
+    store.execute("UPDATE milestones SET status = 'completed', updated_at = :now WHERE id = :id",
+                  {"id": milestone_id, "now": store.now()})
+    record_event(store, "milestone_completed", session["session_id"], milestone_id=milestone_id)
 
-    opened = open_for(store.directory, store.environ, store.clock, create=False)
-    try:
-        rows = opened.execute(IDS[parameter.name], {"agent": args[0] if args else "", "now": opened.now()})
-        return [str(row["word"]) for row in rows]
-    finally:
-        opened.close()
+
+@operation(text="finished", existing=True)
+def complete_coordination_session(store: Storage, session_id: str) -> Row:
+    """Complete a session that has to yield neither artifacts nor phases: one of validation, recovery or cleanup.
+
+    session_id: the session; an execution session only as long as no phase has results
+
+    Example: complete_coordination_session validation-ms-123-1
+    """
+    with store.transaction("session:" + session_id):
+        session = find_session(store, session_id)
+        if session["status"] == "completed":
+            return {**_tell(session), "changed": False}
+        if session["operation_type"] == "planning":
+            raise Refused(f"session {session_id!r} is one of planning: complete_planning_session completes it")
+        if any(item["saved"] for item in list_deliverables(store, session)):
+            raise Refused(f"session {session_id!r} is one of execution: finalize_milestone_execution completes it")
+        return _complete(store, session)
+
+
+@operation(text="finished", existing=True)
+def abandon_session(store: Storage, session_id: str) -> Row:
+    """Give a session up: its agents are ended, what they had taken goes back; all they saved stays.
+
+    session_id: the session; a completed one is refused
+
+    Example: abandon_session planning-ms-123-1
+    """
+    with store.transaction("session:" + session_id):
+        session = find_session(store, session_id)
+        if session["status"] == "completed":
+            raise Refused(f"session {session_id!r} is completed: its work stays")
+        if session["status"] == "abandoned":
+            return {**_tell(session), "changed": False}
+        rows = store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :id AND status IN "
+                             "('spawning', 'active', 'paused', 'failed') ORDER BY agent_id", {"id": session_id})
+        for row in rows:
+            set_agent_status(store, row["agent_id"], "terminated", "abandoned")
+        warn_of_unread(store, f"session {session_id!r} is abandoned", session_id=session_id)
+        record_event(store, "session_abandoned", session_id, milestone_id=session["milestone_id"])
+        ended = store.execute("UPDATE coordination_sessions SET status = 'abandoned', completed_at = :now "
+                              "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]
+        return {**_tell(ended), "changed": True}
+
+
+def _require_type(store: Storage, session_id: str, wanted: str) -> Row:
+    session = find_session(store, session_id)
+    if session["operation_type"] != wanted:
+        raise Refused(f"session {session_id!r} is of type {session['operation_type']}, not {wanted}: "
+                      f"recover_milestone_session {quote(session_id)} shows what can be done")
+    return session
+
+
+def _complete(store: Storage, session: Row) -> Row:
+    mark_dead_agents(store, session)
+    return {**_tell(complete_session(store, session["session_id"])), "changed": True}
+
+
+def _tell(session: Row) -> Row:
+    return {key: session[key] for key in ("session_id", "operation_type", "milestone_id", "status", "progress",
+                                          "completed_at")}

@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import os
 
-from ..errors import Refused, StorageError
-from ..location import find_data_directory
+from ..base.errors import Refused, StorageError
+from ..base.location import find_data_directory
+from ..base.tables import read_columns
+from ..coordination.settings import find_spoilt_settings
 from ..registry import operation
 from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
 from ..storage.interface import Damaged, StorageMoved
-from ..tables import read_columns
-from .settings import find_spoilt_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,16 +115,3 @@ def _find_spoilt_times(store: Storage) -> list[str]:
                 found.append(f"{table}.{column} of {rows[0]['n']} rows is no time, as {rows[0]['example']!r}: "
                              "write it as 2026-01-31 09:30:00.000")
     return found
-
-
-@operation(text="generated", shell=False, creates=False)
-def generate(store: Storage, *files: str) -> list[Row]:
-    """Make the generated files of this project again, or only tell which are stale; for its developers.
-
-    files: some of them; without any, all
-
-    Example: generate
-    """
-    from ..generated import write_generated
-
-    return write_generated(files)

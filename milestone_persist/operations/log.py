@@ -1,11 +1,11 @@
 """Log: what happened, as rows of the events table and as JSON lines under logs/."""
 from __future__ import annotations
 
-from ..errors import UsageError
+from ..base.errors import UsageError
+from ..base.values import check_word, json_object, parse_json
+from ..base.vocabulary import BACKENDS
 from ..registry import operation
-from ..values import json_object, parse_json
-from ..vocabulary import BACKENDS, check_word
-from .events import Log, record_event
+from ..storage.events import Log, record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

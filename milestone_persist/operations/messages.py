@@ -1,16 +1,14 @@
 """Messages: one row a recipient, handed to exactly one taker, kept until acknowledged."""
 from __future__ import annotations
 
-from ..errors import Refused, UsageError
-from ..registry import operation
-from ..shellwords import command
-from ..times import since
-from ..values import check_range, json_object, read_stored
-from ..vocabulary import MESSAGE_TYPES, check_word, nearest
-from .deliveries import PENDING as UNTAKEN
-from .deliveries import settle_messages
-from .events import record_event
-from .membership import (
+from ..base.errors import Refused, UsageError
+from ..base.quoting import command
+from ..base.times import since
+from ..base.values import check_range, check_word, json_object, nearest, read_stored
+from ..base.vocabulary import MESSAGE_TYPES
+from ..coordination.inbox import PENDING as UNTAKEN
+from ..coordination.inbox import settle_messages
+from ..coordination.membership import (
     ENDED_AGENT,
     acting_session,
     admit_agent,
@@ -22,8 +20,10 @@ from .membership import (
     suggest_agent,
     warn_of_slip,
 )
-from .places import require_message_in_order
-from .settings import is_strict, read_count
+from ..coordination.places import require_message_in_order
+from ..coordination.settings import is_strict, read_count
+from ..registry import operation
+from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,15 +1,23 @@
 """Milestones: their records, what is known of them, and leases on them."""
 from __future__ import annotations
 
-from ..errors import Refused, StorageError, UsageError
+from ..base.errors import Refused, StorageError, UsageError
+from ..base.times import shift_time
+from ..base.values import check_range, check_word
+from ..base.vocabulary import MILESTONE_STATUSES
+from ..coordination.membership import ensure_milestone
+from ..records.index import (
+    archive_record,
+    find_record,
+    index_records,
+    list_records,
+    read_record,
+    require_record,
+    write_record,
+)
 from ..registry import operation
+from ..storage.events import record_event
 from ..storage.interface import StorageMoved
-from ..times import shift_time
-from ..values import check_range
-from ..vocabulary import MILESTONE_STATUSES, check_word
-from .events import record_event
-from .membership import ensure_milestone
-from .records import archive_record, find_record, index_records, list_records, read_record, require_record, write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

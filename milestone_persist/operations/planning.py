@@ -1,17 +1,26 @@
 """Planning: the artifacts of a planning session, and the milestone that is made from them."""
 from __future__ import annotations
 
-from ..errors import Refused
+from ..base.errors import Refused
+from ..base.quoting import quote
+from ..base.values import dump_json, read_stored, whole_characters
+from ..base.yaml_text import dump_yaml
+from ..coordination.artifacts import (
+    PLAN,
+    artifact_keys,
+    artifact_value,
+    expected_artifacts,
+    find_artifacts,
+    free_milestone_id,
+    has_other_record,
+    milestones_of,
+)
+from ..coordination.liveness import mark_dead_agents
+from ..coordination.membership import complete_session, ensure_milestone, find_session, reopen_session
+from ..coordination.snapshots import store_checkpoint
+from ..records.index import index_records, write_record
 from ..registry import operation
-from ..shellwords import quote
-from ..values import dump_json, is_json, parse_json, read_stored, whole_characters
-from ..yamltext import dump_yaml
-from .events import record_event
-from .interruption import mark_dead_agents
-from .membership import complete_session, ensure_milestone, find_session, reopen_session
-from .records import find_record, index_records, write_record
-from .settings import read_setting
-from .snapshots import LIVE, store_checkpoint
+from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,47 +29,6 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Planning"
-PLAN = "milestone-plan"
-EMPTY = ("", '""', "null")  # values in which nothing is said: what an unset variable leaves
-BRIEF = "CASE WHEN length(s.state_value) < 20 THEN s.state_value ELSE '-' END AS brief"
-
-
-def expected_artifacts(store: Storage) -> list[str]:
-    """The state keys a planning session is expected to save."""
-    return read_setting(store, "planning_artifacts").split()
-
-
-def is_empty(row: Row) -> bool:
-    """Whether a row that was read with BRIEF holds a value in which nothing is said."""
-    return row["brief"].strip() in EMPTY
-
-
-def find_artifacts(store: Storage, session_id: str, columns: str = "s.state_value, s.version, s.updated_at",
-                   empty: bool = False) -> list[Row]:
-    """The planning artifacts saved in a session, oldest first: the expected keys and all planning-*.
-
-    columns: which there are beside agent_id, agent_type and state_key
-    empty: those in which nothing is said, instead of the others
-    """
-    keys = {f"key{place}": key for place, key in enumerate({*expected_artifacts(store), PLAN})}
-    rows = store.execute(
-        f"SELECT s.agent_id, a.agent_type, s.state_key, {BRIEF}, {columns} "
-        f"FROM agent_state s JOIN agent_registry a ON a.agent_id = s.agent_id WHERE s.saved_in = :id AND {LIVE} "
-        f"AND (substr(s.state_key, 1, 9) = 'planning-' OR s.state_key IN ({', '.join(':' + name for name in keys)})) "
-        "ORDER BY s.updated_at, s.agent_id, s.state_key", {"id": session_id, "now": store.now(), **keys})
-    return [row for row in rows if is_empty(row) == empty]
-
-
-def artifact_keys(store: Storage, session_id: str, empty: bool = False) -> list[str]:
-    """The keys of the planning artifacts saved in a session, each once."""
-    return sorted({row["state_key"] for row in find_artifacts(store, session_id, "s.updated_at", empty)})
-
-
-def artifact_value(row: Row) -> Any:
-    """An artifact's value: parsed where it is JSON, else its text."""
-    return parse_json(row["state_value"]) if is_json(row["state_value"]) else row["state_value"]
-
-
 def _tell_artifacts(store: Storage, session_id: str) -> Row:
     rows = find_artifacts(store, session_id)
     present = sorted({row["state_key"] for row in rows})
@@ -92,7 +60,7 @@ def save_planning_artifacts(store: Storage, session_id: str) -> Row:
 
 
 def _take_in_files(store: Storage, session_id: str) -> None:
-    from .tmpfiles import keep_session_files
+    from ..coordination.tmp_files import keep_session_files
 
     keep_session_files(store, session_id)
 
@@ -171,27 +139,6 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
         complete_session(store, session_id)
         record_event(store, "milestone_created", session_id, milestone_id=milestone_id, detail=title)
     return {"milestone_id": milestone_id, "session_id": session_id, "created": True}
-
-
-def milestones_of(session: Row) -> list[str]:
-    """The ids of the milestones that were made of a planning session."""
-    made = read_stored(session["configuration"], "the configuration").get("milestones")
-    return made if isinstance(made, list) else []
-
-
-def free_milestone_id(store: Storage, milestone_id: str, session_id: str) -> str:
-    """An id under which a session's milestone can be made: this one, or if it has a record, with a number."""
-    wanted, number = milestone_id, 1
-    while has_other_record(store, wanted, session_id):
-        number += 1
-        wanted = f"{milestone_id}-{number}"
-    return wanted
-
-
-def has_other_record(store: Storage, milestone_id: str, session_id: str) -> bool:
-    """Whether a milestone has a record other than one that a run for this session, killed half-way, has left."""
-    text = find_record(store, milestone_id)
-    return text is not None and "\n" + dump_yaml({"planning_session": session_id}) not in text
 
 
 def _title_of(plan: Any) -> str:

@@ -1,13 +1,13 @@
 """Recovery: which sessions were interrupted, and what can be done about each; looking changes nothing."""
 from __future__ import annotations
 
-from ..errors import Refused
+from ..base.errors import Refused
+from ..coordination.advice import list_options, verdict
+from ..coordination.liveness import find_interrupted_sessions, heard_before
+from ..coordination.membership import find_session
+from ..coordination.session_view import survey_session
+from ..coordination.settings import read_count
 from ..registry import operation
-from .interruption import find_interrupted_sessions, heard_before
-from .membership import find_session
-from .options import list_options, verdict
-from .settings import read_count
-from .survey import survey_session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

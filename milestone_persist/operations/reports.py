@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import os
 
-from ..filenames import file_name_of
+from ..base.filenames import file_name_of
+from ..base.values import show
+from ..coordination.session_view import survey_session
 from ..registry import operation
 from ..storage.directory import write_whole
-from ..values import show
-from .survey import survey_session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,14 +1,15 @@
 """Resuming and restarting sessions: dead agents are marked, their messages put back, and work orders made."""
 from __future__ import annotations
 
-from ..errors import Incomplete, Refused
+from ..base.errors import Incomplete, Refused
+from ..base.values import check_word
+from ..base.vocabulary import PHASES
+from ..coordination.deliverables import estimate_progress, list_deliverables, made_by, missing_names
+from ..coordination.liveness import mark_dead_agents, sum_up
+from ..coordination.membership import SILENT, find_session, reopen_session, set_agent_status
+from ..coordination.work_orders import make_orders, run_orders, spawn_command
 from ..registry import operation
-from ..vocabulary import PHASES, check_word
-from .deliverables import estimate_progress, list_deliverables, made_by, missing_names
-from .events import record_event
-from .interruption import mark_dead_agents, sum_up
-from .membership import SILENT, find_session, reopen_session, set_agent_status
-from .workorders import make_orders, run_orders, spawn_command
+from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

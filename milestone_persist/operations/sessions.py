@@ -1,14 +1,15 @@
 """Sessions: how far they are, who is in them, what lies in their inboxes."""
 from __future__ import annotations
 
-from ..errors import Refused
+from ..base.errors import Refused
+from ..base.times import minutes_between
+from ..base.values import check_range, check_word, read_stored
+from ..base.vocabulary import PHASES, SESSION_STATUSES
+from ..coordination.inbox import count_messages, list_dead_letters
+from ..coordination.membership import ENDED, find_session
 from ..registry import operation
-from ..times import minutes_between
-from ..values import check_range, read_stored
-from ..vocabulary import PHASES, SESSION_STATUSES, check_word
+from ..storage.events import record_event
 from .agents import list_session_agents
-from .events import record_event
-from .membership import ENDED, find_session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,25 +34,6 @@ def get_session_status(store: Storage, session_id: str) -> Row:
     minutes = round(minutes_between(session["last_activity"], store.now()), 1)
     return {**session, "configuration": read_stored(session["configuration"], "the configuration"),
             "minutes_inactive": minutes, "agents": agents, "messages": messages, "dead_letters": letters}
-
-
-def count_messages(store: Storage, session_id: str) -> Row:
-    """How many messages of a session are pending, taken, acknowledged and dead letters."""
-    return store.execute(
-        "SELECT coalesce(sum(CASE WHEN delivered_at IS NULL AND dead_lettered_at IS NULL THEN 1 ELSE 0 END), 0) "
-        "AS pending, coalesce(sum(CASE WHEN delivered_at IS NOT NULL AND acknowledged_at IS NULL "
-        "AND dead_lettered_at IS NULL THEN 1 ELSE 0 END), 0) AS taken, "
-        "coalesce(sum(CASE WHEN acknowledged_at IS NOT NULL THEN 1 ELSE 0 END), 0) AS acknowledged, "
-        "coalesce(sum(CASE WHEN dead_lettered_at IS NOT NULL THEN 1 ELSE 0 END), 0) AS dead "
-        "FROM agent_messages WHERE session_id = :id", {"id": session_id})[0]
-
-
-def list_dead_letters(store: Storage, session_id: str) -> list[Row]:
-    """The messages of a session that were put back too often."""
-    rows = store.execute(  # not IS NOT NULL: then SQLite goes through all messages of the session
-        "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
-        "FROM agent_messages WHERE session_id = :id AND dead_lettered_at > '' ORDER BY id", {"id": session_id})
-    return [{**row, "payload": read_stored(row["payload"], f"the payload of message {row['id']}")} for row in rows]
 
 
 @operation(existing=True)

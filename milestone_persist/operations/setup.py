@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import os
 
+from ..coordination.settings import SETTINGS, check_setting, optimal_backend, read_setting, read_settings, store_setting
 from ..registry import operation
 from ..storage.directory import make_folder
-from .events import record_event
-from .settings import SETTINGS, check_setting, optimal_backend, read_setting, read_settings, store_setting
+from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def migrate_storage_backend(store: Storage, backend: str, *, dry_run: bool = Fal
 
     Example: migrate_storage_backend database --dry-run
     """
-    from .scaling import choose_backend
+    from ..moving.scaling import choose_backend
 
     return choose_backend(store, backend, dry_run)
 

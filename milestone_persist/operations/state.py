@@ -1,13 +1,14 @@
 """State: keys and values that outlive the agent that saved them, readable by every other."""
 from __future__ import annotations
 
-from ..errors import Refused
+from ..base.errors import Refused
+from ..base.times import shift_time
+from ..base.values import check_range, check_word, is_json
+from ..base.vocabulary import STATE_TYPES
+from ..coordination.membership import acting_session, admit_agent, renew_if_own, suggest_agent, warn_of_slip
+from ..coordination.snapshots import LIVE
+from ..coordination.state import write_state
 from ..registry import operation
-from ..times import shift_time
-from ..values import check_range, is_json
-from ..vocabulary import STATE_TYPES, check_word
-from .membership import acting_session, admit_agent, renew_if_own, suggest_agent, warn_of_slip
-from .snapshots import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,21 +45,6 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
         if if_version is not None:
             _require_version(store, agent_id, state_key, if_version)
         return write_state(store, given)
-
-
-def write_state(store: Storage, given: Row) -> Row:
-    """Write a value of a registered agent, within the caller's transaction.
-
-    given: agent, session (whose result it is), key, value, type, json, expires, now
-    """
-    return store.execute(
-        "INSERT INTO agent_state (agent_id, saved_in, state_key, state_value, state_type, created_at, updated_at, "
-        "expires_at, is_json, version) VALUES (:agent, :session, :key, :value, :type, :now, :now, :expires, :json, "
-        "1 + coalesce((SELECT removed_version FROM agent_registry WHERE agent_id = :agent), 0)) "
-        "ON CONFLICT (agent_id, state_key) DO UPDATE SET saved_in = excluded.saved_in, "
-        "state_value = excluded.state_value, state_type = excluded.state_type, updated_at = excluded.updated_at, "
-        "expires_at = excluded.expires_at, is_json = excluded.is_json, version = agent_state.version + 1 "
-        "RETURNING agent_id, state_key, state_type, version, expires_at", given)[0]
 
 
 def _require_version(store: Storage, agent_id: str, state_key: str, wanted: int) -> None:

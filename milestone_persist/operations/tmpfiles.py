@@ -3,27 +3,17 @@ from __future__ import annotations
 
 import os
 
-from ..errors import Incomplete, Refused
+from ..base.errors import Incomplete
+from ..coordination.leftovers import find_files
+from ..coordination.membership import session_for_newcomers
+from ..coordination.tmp_files import TMP, find_stored, keep_files, plan_files, session_named
 from ..registry import operation
-from ..times import format_time
-from ..values import is_json
-from ..vocabulary import PHASES
-from .deliverables import ANY_PLANNER, PLANNERS, maker_id, results_of
-from .events import record_event
-from .leftovers import find_files, key_of
-from .membership import ensure_session, enter_agent, session_for_newcomers, set_agent_status
-from .snapshots import LIVE
-from .state import write_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Moving in from /tmp"
-TMP = "/tmp"
-MAKERS = {**PLANNERS, **{results_of(phase): f"{phase}-phase" for phase in PHASES}}
-
-
 @operation(text="imported_files")
 def import_tmp_files(store: Storage, dir: str = TMP, *, session: str = "", remove: bool = False,
                      dry_run: bool = False) -> Row:
@@ -57,132 +47,10 @@ def import_tmp_files(store: Storage, dir: str = TMP, *, session: str = "", remov
     return told
 
 
-def keep_session_files(store: Storage, session_id: str) -> None:
-    """Keep the files in /tmp whose names hold the session's id or its milestone's, in the caller's transaction."""
-    try:
-        found = [file for file in find_files(TMP)[0] if session_named(store, file["file"]) == session_id]
-    except Refused:
-        return
-    for file in found:
-        file["session_id"] = session_id
-    plan_files(store, found)
-    keep_files(store, found)
-
-
-def _id_in(name: str, known: list[str]) -> str:
-    """The longest of the ids that stands in a file's name as whole words."""
-    stem = f"-{os.path.splitext(name)[0]}-"
-    return max((known_id for known_id in known if any(f"{before}{known_id}{after}" in stem for before in "-_."
-                                                      for after in "-_.")), key=len, default="")
-
-
-def _ids(store: Storage) -> tuple[list[str], list[str]]:
-    """The ids of all sessions and of all milestones."""
-    return ([row["session_id"] for row in store.execute("SELECT session_id FROM coordination_sessions")],
-            [row["id"] for row in store.execute("SELECT id FROM milestones")])
-
-
-def session_named(store: Storage, name: str) -> str:
-    """The session whose id a file's name holds, else the latest of the milestone whose id it holds, else ""."""
-    sessions, milestones = _ids(store)
-    found = _id_in(name, sessions)
-    if found:
-        return found
-    rows = store.execute("SELECT session_id FROM coordination_sessions WHERE milestone_id = :id "
-                         "ORDER BY last_activity DESC, session_id LIMIT 1", {"id": _id_in(name, milestones)})
-    return rows[0]["session_id"] if rows else ""
-
-
-def plan_files(store: Storage, found: list[Row]) -> None:
-    """Give each file its agent, its key and what becomes of it: saved, older or unchanged. `found`: oldest first."""
-    sessions, milestones = _ids(store)
-    newest: dict[tuple[str, str], Row] = {}
-    for file in found:
-        key = key_of(file["file"], _id_in(file["file"], sessions) or _id_in(file["file"], milestones))
-        file["agent_type"] = MAKERS.get(key, ANY_PLANNER)
-        file["agent_id"] = _agent_for(store, file["session_id"], key, file["agent_type"])
-        file["state_key"], file["saved_at"] = key, _time_of(store, file)
-        newest[file["agent_id"], key] = file
-    for file in found:
-        place = file["agent_id"], file["state_key"]
-        stored, last = _stored(store, *place), newest[place]
-        before = stored["state_value"] if stored else None
-        after = before if stored and stored["updated_at"] >= last["saved_at"] else last["text"]
-        if file["text"] == after:
-            file["what"] = "saved" if file is last and before != after else "unchanged"
-            file["replaced"] = stored if file["what"] == "saved" else None
-        else:
-            file["state_key"] = _older_key(file["state_key"], file["saved_at"], file["text"])
-            file["what"] = "unchanged" if _stored(store, file["agent_id"], file["state_key"]) else "older"
-
-
-def _time_of(store: Storage, file: Row) -> str:
-    return min(store.now(), format_time(file["stat"].st_mtime))
-
-
-def _older_key(key: str, time: str, text: str) -> str:
-    """The key of a value that is not the newest: none that counts as an artifact, and the same for the same value."""
-    import hashlib
-
-    stamp = time[:19].replace("-", "").replace(":", "").replace(" ", "-")
-    return f"older-{key}-{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:4]}"
-
-
-def _agent_for(store: Storage, session_id: str, key: str, agent_type: str) -> str:
-    """The agent of a session that has saved the key, else the last of the type that makes it, else a new one."""
-    rows = store.execute(
-        "SELECT a.agent_id FROM agent_registry a LEFT JOIN agent_state s ON s.agent_id = a.agent_id "
-        "AND s.state_key = :key WHERE a.session_id = :session "
-        "AND (s.state_key = :key OR a.agent_type = :type AND a.agent_type <> :planner) "
-        "ORDER BY CASE WHEN s.state_key IS NULL THEN 1 ELSE 0 END, s.updated_at DESC, a.last_heartbeat DESC LIMIT 1",
-        {"key": key, "session": session_id, "type": agent_type, "planner": ANY_PLANNER})
-    return rows[0]["agent_id"] if rows else maker_id({"name": _name_of(key), "agent_type": agent_type}, session_id)
-
-
-def _name_of(key: str) -> str:
-    return next((phase for phase in PHASES if key == results_of(phase)), key)
-
-
-def _stored(store: Storage, agent_id: str, key: str) -> Row | None:
-    rows = store.execute("SELECT state_value, state_type, is_json, updated_at FROM agent_state "
-                         "WHERE agent_id = :agent AND state_key = :key AND " + LIVE,
-                         {"agent": agent_id, "key": key, "now": store.now()})
-    return rows[0] if rows else None
-
-
-def keep_files(store: Storage, found: list[Row]) -> None:
-    """Save what plan_files has found to be new, as of the time each file was written."""
-    for file in found:
-        if file["what"] == "unchanged":
-            continue
-        _ensure_agent(store, file)
-        replaced = file.get("replaced")
-        if replaced:
-            older = _older_key(file["state_key"], replaced["updated_at"], replaced["state_value"])
-            _write(store, file, older, replaced["state_value"], replaced["updated_at"])
-        _write(store, file, file["state_key"], file["text"], file["saved_at"])
-        record_event(store, "file_imported", file["session_id"], file["agent_id"], detail=file["file"])
-
-
-def _write(store: Storage, file: Row, key: str, text: str, time: str) -> None:
-    write_state(store, {"agent": file["agent_id"], "session": file["session_id"], "key": key, "value": text,
-                        "type": "user_data", "json": int(is_json(text)), "expires": None, "now": time})
-
-
-def _ensure_agent(store: Storage, file: Row) -> None:
-    """Enter the agent that is missing, as one that has done its work; whoever is there is not said to be alive."""
-    if store.execute("SELECT 1 AS n FROM agent_registry WHERE agent_id = :id", {"id": file["agent_id"]}):
-        return
-    rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": file["session_id"]})
-    session = rows[0] if rows else ensure_session(store, file["session_id"], store.environ.get("MILESTONE_ID") or None)
-    enter_agent(store, file["agent_id"], file["agent_type"], session)
-    set_agent_status(store, file["agent_id"], "completed")
-
-
 def _remove(store: Storage, directory: str, file: Row) -> bool:
     """Delete a file if the store gives back what was read from it, and it is still the same file."""
     path = os.path.join(directory, file["file"])
-    stored = _stored(store, file["agent_id"], file["state_key"])
+    stored = find_stored(store, file["agent_id"], file["state_key"])
     try:
         now, then = os.lstat(path), file["stat"]
         same = os.path.samestat(now, then) and (now.st_mtime_ns, now.st_size) == (then.st_mtime_ns, then.st_size)

@@ -4,9 +4,9 @@ from __future__ import annotations
 import os
 import stat
 
-from ..errors import StorageError
-from ..location import is_own, is_shared
-from ..tables import TABLES
+from ..base.errors import StorageError
+from ..base.location import is_own, is_shared
+from ..base.tables import TABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ OURS = frozenset((".gitignore", "active", "completed", "config", "logs", "backup
                   *(table.replace("_", "-") for table in TABLES)))
 INNER = (os.path.join("agent-messages", "acknowledged"),)
 _DATABASES: list[str] = []  # open in this process, each as often as it is
+
+IN_USE = os.path.join("config", "backend-in-use.txt")  # where the rows are, and by which move they came there
 
 
 def create_directory(directory: str) -> None:
@@ -321,7 +323,6 @@ def how_to_write(path: str, first: str = "make it writable") -> str:
 
 def _find_root(path: str) -> str:
     """The data directory in which a path lies; the path itself where it is in none."""
-    from .selection import IN_USE
 
     here = os.path.realpath(path)
     while not os.path.exists(os.path.join(here, IN_USE)):
@@ -333,7 +334,7 @@ def _find_root(path: str) -> str:
 
 def damaged(directory: str, path: str, why: str) -> StorageError:
     """The error for a file of the store that does not hold what belongs there."""
-    from .advice import advise_restoring
+    from .remedies import advise_restoring
 
     why = " ".join(why.split())  # a CHECK is told as it is written
     return StorageError(f"{path}: {why}; everything was left as it is: mend the file, or "

@@ -4,8 +4,8 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import StorageError, closed
-from ..times import format_time
+from ..base.errors import StorageError, closed
+from ..base.times import format_time
 from .directory import move_files
 from .selection import mark_of, place_in_use
 
@@ -73,7 +73,7 @@ class Damaged(StorageError):
     """
 
     def __init__(self, text: str, store: Storage) -> None:
-        from .advice import advise_restoring
+        from .remedies import advise_restoring
 
         self.store, self.mark = store, mark_of(store.directory)
         super().__init__(f"{text}; everything was left as it is: {advise_restoring(store.directory)}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ..errors import UsageError
+from ..base.errors import UsageError
 from .directory import cannot_write, hand_over, make_folder, put_new, sync_directory
 
 ENDING = ".new.part"

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import os
 
-from ..errors import StorageError, UsageError
-from .directory import cannot_write, open_found, write_whole
+from ..base.errors import StorageError, UsageError
+from .directory import IN_USE, cannot_write, open_found, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +14,6 @@ ENGINES = ("file", "hybrid", "database", "postgresql")
 DEFAULT = "hybrid"  # of a new directory, whoever makes it
 FIXED = os.path.join("config", "storage-backend.txt")  # written by people, and by migrate_storage_backend
 MOVING = "moving"  # what stands there while that works: what is in use decides
-IN_USE = os.path.join("config", "backend-in-use.txt")  # where the rows are, and by which move they came there
-
-
 def database_url(environ: Mapping[str, str]) -> str:
     """The URL of a PostgreSQL database, if one is set."""
     if environ.get("MILESTONE_DATABASE_URL"):

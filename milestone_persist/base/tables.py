@@ -1,0 +1,35 @@
+"""The tables, each with its primary key, in an order in which rows can be inserted."""
+from __future__ import annotations
+
+APPLICATION_ID = 1297305677  # by which a SQLite file is known as a store of this program
+SCHEMA_VERSION = 2
+
+TABLES = {
+    "milestones": ("id",),
+    "milestone_locks": ("milestone_id",),
+    "coordination_sessions": ("session_id",),
+    "agent_registry": ("agent_id",),
+    "agent_messages": ("id",),
+    "agent_state": ("agent_id", "state_key"),
+    "agent_checkpoints": ("checkpoint_id",),
+    "agent_health_log": ("id",),
+    "agent_coordination_config": ("key",),
+    "idempotency_keys": ("caller", "operation", "key"),
+    "events": ("id",),
+}
+NUMBERED = ("agent_messages", "agent_health_log", "events")  # whose rows the database numbers
+
+
+def read_columns() -> dict[str, set[str]]:
+    """The columns of each table, from the canonical schema."""
+    import sqlite3
+
+    from .packaged import read_packaged
+
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(read_packaged("sql", "milestone-coordination.sql"))
+    found = {table: {row[1] for row in connection.execute(f"PRAGMA table_info({table})")} for table in TABLES}
+    connection.close()
+    return found
+
+POSTGRESQL_FILE = "milestone-coordination.postgresql.sql"

@@ -1,0 +1,218 @@
+"""Checks of the values that come from outside: text, ids, numbers and JSON."""
+from __future__ import annotations
+
+from .errors import StorageError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+HOLDS_NUL = "holds a NUL byte: encode it first, e.g. with base64"
+DEEPEST_JSON = 200  # of what comes in: jq stops at 256 levels, and what is handed out is wrapped in some more
+DEEPEST_STORED = 500  # of what an earlier version let in: SQLite's own parser stops at 1000
+
+
+# What makes a terminal or a reader see something else than there is: controls, line separators, marks of direction.
+CONTROLS = (*range(32), *range(0x7f, 0xa0), 0x061c, 0x200e, 0x200f, *range(0x2028, 0x202f), *range(0x2066, 0x206a))
+_AS_JSON = {code: f"\\u{code:04x}" for code in CONTROLS if code >= 0x7f}
+
+
+def show(text: str) -> str:
+    """A text from outside as one line to be printed: what a terminal would act upon, or not show, is an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def has_controls(text: str) -> bool:
+    """Whether a text holds one of CONTROLS."""
+    return not text.isprintable() and not {*map(ord, text)}.isdisjoint(CONTROLS)
+
+
+def check_text(value: str, what: str) -> str:
+    """Return `value` if a database can hold it as text: no NUL, no lone surrogates."""
+    if "\0" in value:
+        raise UsageError(f"{what} {HOLDS_NUL}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} is not UTF-8 text: encode it first, e.g. with base64") from None
+    return value
+
+
+def check_id(value: str, what: str) -> str:
+    """Return `value` if it can name something: any text but the empty one, or one with control characters."""
+    if not value:
+        raise UsageError(f"{what} is empty: give it a name")
+    if has_controls(check_text(value, what)):
+        raise UsageError(f"{what} holds a control character ({value!r}): give a name without")
+    return value
+
+
+def check_range(value: float, least: float, most: float, what: str) -> None:
+    """UsageError unless least <= value <= most."""
+    if not least <= value <= most:
+        raise UsageError(f"{what} must be from {_plain(least)} to {_plain(most)}, not {_plain(value)}")
+
+
+def _plain(number: float) -> str:
+    """A number as people write it: a whole one without a point or an exponent."""
+    return str(int(number)) if number % 1 == 0 else f"{number:g}"
+
+
+class TooDeep(ValueError):
+    """JSON in which more objects and arrays stand one in another than every reader takes."""
+
+    def __str__(self) -> str:
+        return f"nested too deeply, more than {DEEPEST_JSON} levels"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text} is out of range")
+    return number
+
+
+def _depth(value: Any) -> int:
+    """How many objects and arrays stand one in another."""
+    depth, level = 0, [value]
+    while True:
+        level = [outer for outer in level if isinstance(outer, (dict, list))]
+        if not level:
+            return depth
+        depth += 1
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+
+
+def parse_json(text: str, deepest: int = DEEPEST_JSON, **options: Any) -> Any:
+    """The value of a JSON text, strictly: no NaN, no number out of range, no absurd depth. ValueError says why not.
+
+    deepest: how many objects and arrays may stand one in another
+    options: more of json.loads
+    """
+    import json
+
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, **options)
+    except RecursionError:
+        raise TooDeep from None
+    if _depth(value) > deepest:
+        raise TooDeep
+    return value
+
+
+def read_stored(text: str, what: str) -> Any:
+    """The value of JSON text from the database; StorageError if it is none any more, because somebody spoilt it."""
+    try:
+        return parse_json(text, DEEPEST_STORED)
+    except ValueError as error:
+        raise StorageError(f"{what} cannot be read ({error}): correct it in the database") from None
+
+
+def dump_json(value: Any, **options: Any) -> str:
+    """A value as compact JSON text that every reader can parse and print: half characters are U+FFFD, and those that a
+    terminal would act upon \\uXXXX."""
+    text = _dump(value, **options)
+    return text if text.isprintable() else whole_characters(text.translate(_AS_JSON))
+
+
+def _dump(value: Any, **options: Any) -> str:
+    import json
+
+    options.setdefault("separators", (",", ":"))
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+
+
+def whole_characters(text: str) -> str:
+    """A text that UTF-8 can hold: half characters (lone surrogates), which JSON may name, as U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+    return text
+
+
+def whole_escapes(text: str) -> str:
+    """A JSON text whose escapes name no half character: U+FFFD is named instead. Nothing else is changed."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    import re
+
+    pair, half = r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..", r"\\u[dD][89a-fA-F].."
+    return re.sub(f"{pair}|({half})|\\\\.", lambda found: r"\ufffd" if found[1] else found[0], text)
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON, by the strict reading of `parse_json`."""
+    if text.lstrip(" \t\r\n")[:1] not in tuple('{["-0123456789tfn'):
+        return False
+    try:
+        parse_json(text)
+    except ValueError:
+        return False
+    return True
+
+
+def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str], None]) -> str:
+    """A JSON argument as text that every reader can parse; half characters in it are warned of.
+
+    value: JSON text or a Python value, of `kind`, which errors call `shape`
+    """
+    try:
+        given = value if isinstance(value, str) else _dump(value)
+        text = whole_escapes(given) if isinstance(value, str) else whole_characters(given)
+        parsed = parse_json(text)
+    except (TooDeep, RecursionError):
+        raise UsageError(f"{what} is nested too deeply: make it at most {DEEPEST_JSON} levels deep") from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{what} is not JSON ({error}): give {shape}") from None
+    if not isinstance(parsed, kind):
+        raise UsageError(f"{what} must be {shape}")
+    check_text(text, what)
+    if text != given:
+        warn(f"{what} names half a character (a surrogate without the other), which many readers of JSON refuse: it is "
+             "U+FFFD now")
+    return text
+
+
+def json_object(value: Any, what: str, warn: Callable[[str], None]) -> str:
+    """A JSON object as text, from text or a dict."""
+    return json_text(value, what, dict, """an object such as '{"phase": "design"}'""", warn)
+
+
+def json_strings(value: Any, what: str, warn: Callable[[str], None]) -> str:
+    """A JSON array of strings as text, from text or a list."""
+    text = json_text(value, what, list, """an array of strings such as '["planning"]'""", warn)
+    if not all(isinstance(item, str) for item in parse_json(text)):
+        raise UsageError(f"""{what} must be an array of strings such as '["planning"]'""")
+    return text
+
+
+def nearest(word: str, known: list[str], count: int = 1) -> list[str]:
+    """The known ids most like `word`, best first; empty when none is near."""
+    import difflib
+
+    return difflib.get_close_matches(word, known, count, 0.65)
+
+
+def is_own(word: str) -> bool:
+    """Whether a word is one of the caller's own making (`x-…`)."""
+    return word.startswith("x-") and len(word) > 2
+
+
+def check_word(word: str, known: tuple[str, ...], what: str, extensible: bool = False) -> str:
+    """Return `word` if it is one of `known` (or `x-…` where `extensible`); UsageError names what is meant."""
+    if word in known or (extensible and is_own(word)):
+        return word
+    from .suggestions import suggest_word
+
+    meant = suggest_word(word, known)
+    hint = f"did you mean {meant}?" if meant else "use one of: " + ", ".join(known)
+    own = " (or x-YOURS)" if extensible else ""
+    raise UsageError(f"unknown {what} {word!r}: {hint}{own}")

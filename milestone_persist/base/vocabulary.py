@@ -1,0 +1,36 @@
+"""The words the system knows, and how a word from outside is checked against them."""
+from __future__ import annotations
+
+AGENT_TYPES = (
+    "milestone-coordinator", "milestone-executor", "milestone-planner", "scope-analyzer", "estimation-agent",
+    "risk-assessor", "kiro-strategy", "planning-aggregator", "design-phase", "spec-phase", "task-phase",
+    "execute-phase", "git-operations", "progress-tracker", "validation", "feature-implementation",
+    "retry-handler", "unregistered",
+)
+MESSAGE_TYPES = (
+    "task_assignment", "progress_update", "coordination_request", "validation_result", "error_report",
+    "completion_notification", "resource_request", "phase_transition", "checkpoint_created",
+)
+AGENT_STATUSES = ("spawning", "active", "paused", "completed", "failed", "terminated")
+STATE_TYPES = ("checkpoint", "progress", "user_data", "system_data", "temp_data")
+OPERATION_TYPES = ("planning", "execution", "validation", "recovery", "cleanup")
+SESSION_STATUSES = ("active", "paused", "completed", "failed", "abandoned")
+# What records usually say; a record may say any other.
+MILESTONE_STATUSES = ("planned", "pending", "active", "in_progress", "paused", "blocked", "completed", "failed",
+                      "abandoned", "cancelled")
+PHASES = ("design", "spec", "task", "execute")
+CHECKPOINT_TYPES = ("automatic", "manual", "phase_completion", "error_recovery")
+HEALTH_STATUSES = ("healthy", "degraded", "failing", "unresponsive")
+BACKENDS = ("file", "hybrid", "database")
+# The words a parameter takes, by its name, or by the operation's and its name where that means different things.
+WORDS = {
+    "agent_type": AGENT_TYPES, "message_type": MESSAGE_TYPES, "phase": PHASES, "state_type": STATE_TYPES,
+    "checkpoint_type": CHECKPOINT_TYPES, "health": HEALTH_STATUSES, "backend": BACKENDS, "take": ("true", "false"),
+    "shell": ("bash", "zsh"), "update_agent_status status": AGENT_STATUSES,
+    "list_coordination_sessions status": SESSION_STATUSES, "list_milestones status": ("all", *MILESTONE_STATUSES),
+}
+
+
+def words_for(operation: str, parameter: str) -> tuple[str, ...]:
+    """The words that a parameter of an operation takes; none if it takes others."""
+    return WORDS.get(f"{operation} {parameter}") or WORDS.get(parameter) or ()

@@ -1,0 +1,273 @@
+"""The grammar of a command line: which operation its words call, and with which arguments and options.
+
+Scanning sorts the words and refuses none, for a line that is still being typed; binding checks them and gives values.
+"""
+from __future__ import annotations
+
+from ..base.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, BinaryIO
+
+    from ..registry import Operation, Parameter
+
+
+STANDARD = ("--json", "--help", "--version", "--from-shell", "--echo-safe")  # before the operation, without a value
+HELP = ("--help", "-h")
+PATHS = ("file", "files", "directory", "dir")
+# What else never begins with a dash, and what may hold any text though it may be left out: where values come as they
+# are, from the shell functions.
+CHOSEN = ("backend", "agent_type", "message_type")
+FREE = ("default", "detail")
+
+
+class Call:
+    """What the words of a command line ask for."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.words: list[str] = []  # behind the operation's name
+        self.directory = ""
+        self.json = self.help = self.version = False
+        self.from_shell = self.echo_safe = False
+        self.unknown = ""  # the first option that there is not
+        self.awaits_directory = False  # --dir is the last word
+
+
+class Sorted:
+    """The words behind an operation's name: its arguments, and its options with their values."""
+
+    def __init__(self) -> None:
+        self.args: list[str] = []
+        self.options: list[tuple[Parameter, str]] = []
+        self.json = self.help = False
+        self.literal = False  # behind --
+        self.awaited: Parameter | None = None  # the option whose value comes next
+        self.unknown = ""  # the first option that there is not
+
+
+def scan_call(words: Sequence[str]) -> Call:
+    """What stands before the operation, its name, and the words behind it; nothing is refused here."""
+    call, rest = Call(), list(words)
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        flag, equals, value = word.partition("=")
+        if flag == "--dir":
+            call.awaits_directory = not equals and not rest
+            call.directory = value if equals else rest.pop(0) if rest and not rest[0].startswith("-") else ""
+            call.unknown = call.unknown or ("" if call.directory else flag)
+        elif word in STANDARD:
+            setattr(call, word[2:].replace("-", "_"), True)
+        elif word in HELP:
+            call.help = True
+        else:
+            call.unknown = call.unknown or word
+    call.name, call.words = (rest[0] if rest else ""), rest[1:]
+    return call
+
+
+def scan_words(op: Operation, words: Sequence[str], from_shell: bool, environ: Mapping[str, str] = {}) -> Sorted:
+    """Sort the words behind an operation's name; nothing is refused here.
+
+    from_shell: the shell functions hand over values that may look like options: there, required arguments but for
+        paths and chosen words are taken as they come, and free text that may be left out unless it is a known option
+    environ: where an id may be that then need not be among the arguments: an option in its place is one
+    """
+    found = Sorted()
+    if from_shell and len(words) == 1 and words[0] in HELP:
+        found.help = True
+        return found
+    for word in words:
+        if found.awaited:
+            found.options.append((found.awaited, word))
+            found.awaited = None
+        elif found.literal or not _reads_as_option(op, word, len(found.args), from_shell, environ):
+            found.args.append(word)
+        elif word == "--":
+            found.literal = True
+        else:
+            _take_option(found, op, word)
+    return found
+
+
+def _reads_as_option(op: Operation, word: str, count: int, from_shell: bool, environ: Mapping[str, str]) -> bool:
+    """Whether a word that comes after `count` arguments is an option, or `--`; else it is an argument."""
+    if not word.startswith("-") or word == "-":
+        return False
+    known, parameter = _is_known(op, word), parameter_at(op, count)
+    if from_shell and count < op.required and parameter and parameter.name not in (*PATHS, *CHOSEN):
+        return known and bool(parameter.variable) and bool(count or environ.get(parameter.variable))
+    if from_shell and parameter and parameter.name in FREE:
+        return known or word == "--"
+    return known or word in ("--", *HELP) or not _is_number(word)
+
+
+def _is_known(op: Operation, word: str) -> bool:
+    return word == "--json" or find_option(op, word) is not None
+
+
+def find_option(op: Operation, word: str) -> Parameter | None:
+    """The operation's option that a word names, perhaps with `=` and a value."""
+    flag = word.partition("=")[0]
+    return next((p for p in op.options if p.flag == flag), None)
+
+
+def parameter_at(op: Operation, count: int) -> Parameter | None:
+    """The parameter that takes the argument after `count` others; a repeated one takes the rest."""
+    names = op.positionals
+    if names and names[-1].repeated:
+        count = min(count, len(names) - 1)
+    return names[count] if count < len(names) else None
+
+
+def _take_option(found: Sorted, op: Operation, word: str) -> None:
+    parameter, (flag, equals, value) = find_option(op, word), word.partition("=")
+    if word == "--json":
+        found.json = True
+    elif word in HELP:
+        found.help = True
+    elif parameter is None:
+        found.unknown = found.unknown or flag
+    elif equals:
+        found.options.append((parameter, value))
+    elif parameter.type == "bool":
+        found.options.append((parameter, "true"))
+    else:
+        found.awaited = parameter
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def read_call(argv: list[str], stdin: BinaryIO) -> Call:
+    """The words of a command line, of which the shell functions hand over long ones on standard input."""
+    words = argv
+    if argv[:1] == ["--words-on-stdin"]:
+        words = [_decode(word) for word in stdin.read().split(b"\0")[:-1]]
+        if argv[1:] != [str(len(words))]:
+            raise UsageError("the shell could not hand over its arguments: nothing was done")
+    call = scan_call(words)
+    if call.unknown == "--dir":
+        raise UsageError("--dir needs a directory")
+    if call.unknown:
+        raise UsageError(f"unknown option {call.unknown}: see --help; an operation's own options stand behind its name")
+    return call
+
+
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments and options of a call, each of its type; UsageError shows the right form. Notes --json and --help.
+
+    An id that is all an operation still requires may come from the environment.
+    """
+    found = scan_words(op, call.words, call.from_shell, environ)
+    call.json, call.help = call.json or found.json, found.help
+    if call.help:
+        return [], {}
+    _check_options(op, found)
+    _check_too_many(op, found.args)
+    if not found.literal:
+        _check_who_is_meant(op, found.args)
+    args = found.args + _missing_id(op, len(found.args), environ)
+    _check_too_few(op, args)
+    _check_paths(op, args)
+    return ([parameter.convert(word) for parameter, word in zip(_parameters(op, len(args)), args)],
+            {parameter.name: parameter.convert(word) for parameter, word in found.options})
+
+
+def _missing_id(op: Operation, count: int, environ: Mapping[str, str]) -> list[str]:
+    """The id that is all an operation still requires after `count` arguments, if the environment has it."""
+    variable = op.positionals[count].variable if count == op.required - 1 else ""
+    return [environ[variable]] if environ.get(variable) else []
+
+
+def _parameters(op: Operation, count: int) -> list[Parameter]:
+    """The parameters of so many arguments."""
+    return [found for place in range(count) for found in [parameter_at(op, place)] if found]
+
+
+def form_of(op: Operation) -> str:
+    """How an operation is called; of what is no shell function also what it is for."""
+    usage = f" {op.usage}" if op.parameters else " takes none"
+    if op.shell:
+        return op.name + usage
+    from ..base.invocation import way_called
+
+    return f"{way_called()} {op.command}{usage} ({op.summary.rstrip('.')})"
+
+
+def _check_options(op: Operation, found: Sorted) -> None:
+    if found.awaited:
+        raise UsageError(f"{found.awaited.flag} needs a value: {form_of(op)}")
+    if found.unknown == "--dir":
+        from ..base.invocation import way_called
+
+        raise UsageError(f"--dir stands before the operation, as in {way_called()} --dir DIR {op.name} …; "
+                         "or set MILESTONE_DIR")
+    if found.unknown:
+        from ..base.suggestions import suggest_typed
+
+        meant = suggest_typed(found.unknown[2:], tuple(p.flag[2:] for p in op.options))
+        if meant:
+            raise UsageError(f"unknown option {found.unknown}: did you mean --{meant}? {form_of(op)}")
+        dashes = "; put -- before a value that begins with a dash" if op.positionals else ""
+        raise UsageError(f"unknown option {found.unknown}: {form_of(op)}{dashes}")
+
+
+def _check_who_is_meant(op: Operation, args: list[str]) -> None:
+    """UsageError if the id that the environment may have was left out, and what belongs behind it stands in its place.
+
+    An agent may have the name of an option or of a status: then what belongs behind it is there, too.
+    """
+    if not args or not op.positionals or not op.positionals[0].variable:
+        return
+    from ..base.vocabulary import words_for
+
+    following = op.positionals[1].name if len(op.positionals) > 1 else ""
+    belongs = [word in words_for(op.name, following) for word in args[:2]]
+    if (belongs[0] or _is_known(op, args[0])) and not any(belongs[1:]):
+        from ..base.quoting import command
+
+        name = op.positionals[0].name.upper()
+        raise UsageError(f"{name} is missing: {op.name} {name} {command(args)}")
+
+
+def _check_too_few(op: Operation, args: list[str]) -> None:
+    if len(args) < op.required:
+        missing = op.positionals[len(args)]
+        unset = f", and ${missing.variable} is not set" if missing.variable else ""
+        purpose = "" if op.shell else f" ({op.summary.rstrip('.')})"
+        raise UsageError(f"{missing.name.upper()} is missing{unset}: {form_of(op)}{purpose}")
+
+
+def _check_paths(op: Operation, args: list[str]) -> None:
+    for parameter, word in zip(_parameters(op, len(args)), args):
+        if not word and parameter.name in PATHS:
+            raise UsageError(f"{parameter.name.upper()} is empty: {form_of(op)}")
+        if word == "-" and parameter.name in PATHS and parameter.name != op.stdout:
+            raise UsageError(f"{parameter.name.upper()} cannot be - here, ./- is that name: {form_of(op)}")
+
+
+def _check_too_many(op: Operation, args: list[str]) -> None:
+    names = op.positionals
+    if len(args) > len(names) and not (names and names[-1].repeated):
+        raise UsageError(f"too many arguments, from {args[len(names)]!r} on: {form_of(op)}")
+
+
+def read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
+    """Replace `-` in the place of the operation's long value by what standard input holds."""
+    place = [p.name for p in op.positionals].index(op.stdin)
+    if len(args) > place and args[place] == "-":
+        args = [*args]
+        args[place] = _decode(stdin.read())
+    return args

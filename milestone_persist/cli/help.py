@@ -1,0 +1,86 @@
+"""Help made from the table of operations: the overview, a page for each topic and for each operation."""
+from __future__ import annotations
+
+from ..base import __version__
+from ..base.invocation import DOCUMENTED as PROGRAM
+from ..registry import all_operations, example_of, parameter_help
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..registry import Operation, Parameter
+
+STATUSES = "Exit status: 0 done; 1 no (not found, nothing to do); 2 bad usage or value; 3 the storage cannot be used."
+
+
+def overview() -> str:
+    """What `--help` prints: how every operation is called, under its group; what it does is a topic's to say."""
+    lines = [f"milestone_persist {__version__}: coordination of coding agents that work on one milestone.", "",
+             f"Usage: {PROGRAM} [--dir DIR] [--json] OPERATION [ARGUMENT…]",
+             f"       {PROGRAM} help OPERATION   all about one",
+             f"       {PROGRAM} help TOPIC       what those under a heading below do, e.g. help messages", "",
+             "Names with _ are also shell functions."]
+    for group, operations in _groups().items():
+        lines += ["", group, *(f"  {_called(op)} {' '.join(p.label for p in op.positionals)}".rstrip()
+                               for op in operations)]
+    lines += ["", "--dir DIR   the data directory; else MILESTONE_DIR, else the nearest .milestones/ upward",
+              "--json      print an operation's data as JSON", "--version   print the version", "", STATUSES]
+    return "\n".join(lines) + "\n"
+
+
+def topics() -> list[str]:
+    """The words that `help` takes beside the names of operations: the groups."""
+    return [group.lower() for group in _groups()]
+
+
+def topic(word: str) -> str:
+    """What `help TOPIC` prints: the operations of a group and what they do; "" if there is no such group."""
+    found = [(group, operations) for group, operations in _groups().items() if group.lower() == word.lower()]
+    if not found:
+        return ""
+    group, operations = found[0]
+    lines = [group, *(f"  {_called(op)} {op.usage}".rstrip() + f"\n      {op.summary}" for op in operations)]
+    return "\n".join([*lines, "", STATUSES]) + "\n"
+
+
+def _groups() -> dict[str, list[Operation]]:
+    found: dict[str, list[Operation]] = {}
+    for op in all_operations():
+        found.setdefault(op.group, []).append(op)
+    return found
+
+
+def _called(op: Operation) -> str:
+    """An operation's name: that of the shell function if there is one."""
+    return op.name if op.shell else op.command
+
+
+def page(op: Operation) -> str:
+    """What `OPERATION --help` prints: its call as a shell function if it is one, else as a command."""
+    call = op.name if op.shell else f"{PROGRAM} {op.command}"
+    lines = [f"Usage: {call} {op.usage}".rstrip(), "", op.summary, *remarks_of(op)]
+    helps = parameter_help(op)
+    if op.parameters:
+        lines.append("")
+        width = max(len(p.flag if p.option else p.name.upper()) for p in op.parameters)
+        for p in op.parameters:
+            name = p.flag if p.option else p.name.upper()
+            lines.append(f"  {name.ljust(width)}  {helps.get(p.name, '')}{default_of(p)}")
+    lines += ["", f"Example: {example_of(op).replace(op.name, call, 1)}", STATUSES]
+    lines.append(f"As a command: {PROGRAM} {op.command} …; --json prints its data" if op.shell
+                 else "--json prints its data")
+    return "\n".join([*lines, f"See also: {PROGRAM} help {op.group.lower()}"]) + "\n"
+
+
+def default_of(parameter: Parameter) -> str:
+    """A parameter's default, as it stands behind its help; "" if it says nothing."""
+    if parameter.variable:
+        return f" (if it is left out: ${parameter.variable})"
+    default = parameter.default
+    return "" if default in (None, False, "", 0) else f" (default {default})"
+
+
+def remarks_of(op: Operation) -> list[str]:
+    """The sentences of the documentation that are neither summary, parameters nor example."""
+    helps = parameter_help(op)
+    lines = [line.strip().partition("Example: ")[0].strip() for line in (op.function.__doc__ or "").splitlines()[1:]]
+    return [line for line in lines if line and line.partition(": ")[0] not in helps]

@@ -1,0 +1,185 @@
+"""The command line: words in, one operation called, its text or JSON out."""
+from __future__ import annotations
+
+from ..base import __version__
+from ..base.errors import Incomplete, MilestoneError, UsageError
+from ..base.values import show
+from ..registry import all_operations, find_operation
+from .arguments import bind, read_call, read_value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, BinaryIO
+
+    from ..registry import Operation
+    from ..storage.interface import Clock, Storage
+    from .arguments import Call
+
+PROGRAM = "milestone_persist"
+LONGEST_LINE, LONGEST_WORD = 600, 120  # of an error, in characters, before what it names is shown in part
+
+
+def one_line(text: str) -> str:
+    """An error or a warning as one line, which shows of what is long only the ends: what to do stands behind it."""
+    line = show(f"{PROGRAM}: {text}")
+    if len(line) > LONGEST_LINE:
+        line = " ".join(_shorten(word, LONGEST_WORD) for word in line.split(" "))
+    return _shorten(line, LONGEST_LINE)
+
+
+def _shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most // 2]}…{text[-(most // 2 - 1):]}"
+
+
+class Console:
+    """The streams and surroundings of one command."""
+
+    def __init__(self, stdin: BinaryIO, stdout: BinaryIO, stderr: BinaryIO, environ: Mapping[str, str],
+                 clock: Clock | None = None) -> None:
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+        self.environ, self.clock = environ, clock
+        self.warned: set[str] = set()
+
+    def complain(self, text: str) -> None:
+        """One line on standard error."""
+        self.stderr.write((one_line(text) + "\n").encode("utf-8", "backslashreplace"))
+        self.stderr.flush()
+
+    def warn(self, text: str) -> None:
+        """A warning, once."""
+        if text not in self.warned:
+            self.warned.add(text)
+            self.complain("warning: " + text)
+
+    def draw_progress(self, what: str, done: int, total: int) -> None:
+        """A bar on the terminal's last line, gone when the work is done."""
+        filled = 30 * done // max(total, 1)
+        bar = f"\r{what:<26} [{'#' * filled}{' ' * (30 - filled)}] {done}/{total}"
+        self.stderr.write((bar if done < total else "\r" + " " * len(bar) + "\r").encode())
+        self.stderr.flush()
+
+
+def main(argv: list[str], console: Console) -> int:
+    """Run one command line (without the program's name); returns the exit status."""
+    try:
+        return _dispatch(read_call(argv, console.stdin), console)
+    except MilestoneError as error:
+        console.complain(str(error))
+        return error.status
+
+
+def _dispatch(call: Call, console: Console) -> int:
+    if call.version:
+        _refuse_more([call.name, *call.words] if call.name else [], "--version")
+        return _print(console, f"{PROGRAM} {__version__}\n")
+    if not call.name or call.help or call.name == "help":
+        return _print_help(call, console)
+    found = find_operation(call.name)
+    if found is None:
+        raise _unknown(call.name)
+    args, options = bind(found, call, console.environ)
+    if call.help:
+        return _print_help(call, console)
+    if found.stdin:
+        args = read_value(found, args, console.stdin)
+    return _run(found, args, options, call, console)
+
+
+def _refuse_more(words: list[str], form: str) -> None:
+    if words:
+        raise UsageError(f"too many arguments, from {words[0]!r} on: {form}")
+
+
+def _unknown(name: str) -> UsageError:
+    from ..base.suggestions import offer, suggest_names
+
+    near = suggest_names(name, tuple(op.name for op in all_operations()))
+    return UsageError(f"unknown operation {name!r}: {offer(near, 'see --help')}")
+
+
+class _Opened:
+    """The storage of one call: opened when it is first asked for, after it was released anew what is in use then."""
+
+    def __init__(self, op: Operation, creates: bool, call: Call, console: Console) -> None:
+        self.op, self.creates, self.call, self.console = op, creates, call, console
+        self.storage: Storage | None = None
+        self.in_use = op.in_use
+
+    def get(self) -> Storage:
+        if self.storage is None:
+            self.storage = _open(self)
+        return self.storage
+
+    def release(self) -> None:
+        storage, self.storage, self.in_use = self.storage, None, True
+        if storage is not None:
+            storage.close()
+
+
+def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, console: Console) -> int:
+    from ..running import run_operation
+
+    op.check(args, options)  # before anything is made
+    opened, failure = _Opened(op, op.makes_store(args, options), call, console), None
+    try:
+        try:
+            data = run_operation(op, args, options, opened.get, opened.release)
+        except Incomplete as error:
+            data, failure = error.data, error
+        try:
+            _print(console, _text_of(op, data, call))
+        except OSError:
+            if op.unheard:
+                op.unheard(opened.get(), data)
+            raise
+    finally:
+        opened.release()
+    if failure:
+        raise failure
+    return 0
+
+
+def _text_of(op: Operation, data: Any, call: Call) -> str:
+    from .text import find_renderer, forms
+
+    text = forms.as_json(data) + "\n" if call.json else find_renderer(op.text)(data)
+    is_json = call.json or op.text == "json" or op.text == "state" and not isinstance(data, str)
+    return forms.echo_safe(text) if call.echo_safe and is_json else text
+
+
+def _open(opened: _Opened) -> Storage:
+    from ..opening.place import Place, describe_new, open_for
+
+    op, console, directory = opened.op, opened.console, opened.call.directory
+    store = (open_for(directory, console.environ, console.clock, opened.creates, opened.in_use) if op.opens else
+             Place(directory, console.environ, console.clock))
+    store.warn, store.tell = console.warn, console.complain
+    if store.is_new and op.text != "ready":  # which names it
+        store.tell(describe_new(store))
+    if console.stderr.isatty():
+        store.report = console.draw_progress
+    return store
+
+
+def _print(console: Console, text: str) -> int:
+    if text:
+        console.stdout.write(text.encode("utf-8", "backslashreplace"))
+        console.stdout.flush()
+    return 0
+
+
+def _print_help(call: Call, console: Console) -> int:
+    from ..base.invocation import DOCUMENTED, way_called
+    from . import help as manual
+
+    if call.name == "help":
+        _refuse_more(call.words[1:], "help [OPERATION or TOPIC]")
+    name = call.words[0] if call.name == "help" and call.words else "" if call.name == "help" else call.name
+    if not name:
+        return _print(console, manual.overview().replace(DOCUMENTED, way_called()))
+    found = find_operation(name)
+    text = manual.page(found) if found else manual.topic(name)
+    if not text:
+        raise _unknown(name)
+    return _print(console, text.replace(DOCUMENTED, way_called()))

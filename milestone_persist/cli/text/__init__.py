@@ -1,0 +1,18 @@
+"""What data looks like when it is printed: which form an operation has, by its name."""
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def find_renderer(name: str) -> Callable[[Any], str]:
+    """The function that makes an operation's text, in one of the modules beside this."""
+    from . import forms
+
+    if name not in vars(forms):
+        from . import installing, monitoring, recovery
+
+        forms = next(module for module in (recovery, monitoring, installing) if name in vars(module))
+    return vars(forms)[name]  # type: ignore[no-any-return]

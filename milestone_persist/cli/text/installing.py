@@ -1,0 +1,56 @@
+"""What installing looks like as text: a line for each folder and kind of change."""
+from __future__ import annotations
+
+from ...base.quoting import command
+from .forms import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...storage.interface import Row
+
+_DONE = {"missing": "written", "stale": "updated", "foreign": "written", "edited": "left, for it was edited",
+         "removed": "removed", "restored": "as before"}
+_MOST = 4  # names in a line
+
+
+def functions(data: str) -> str:
+    return data
+
+
+def installed(data: Row) -> str:
+    lines = [f"{plain(what)}: {', '.join(names[:_MOST])}" + (f" and {len(names) - _MOST} more" * (len(names) > _MOST))
+             for what, names in _grouped(data).items()]
+    lines += [f"kept: {plain(row['file'])} is now {plain(row['kept'])}" for row in data["changes"] if "kept" in row]
+    if not data["changes"]:
+        lines.append("nothing is missing or stale" if "program" in data else "nothing was installed")
+    if "program" in data:
+        lines.append(_program(data))
+    return "\n".join(lines + [plain(note) for note in data["notes"]]) + "\n"
+
+
+def _grouped(data: Row) -> dict[str, list[str]]:
+    """The names of the files, by change and folder."""
+    found: dict[str, list[str]] = {}
+    for row in data["changes"]:
+        folder, _, name = f"{row['folder']}/{row['file']}".rpartition("/")
+        change = row["change"] if data["dry_run"] else _DONE[row["change"]]
+        found.setdefault(f"{change} in {folder}", []).append(plain(name))
+    return found
+
+
+def _program(data: Row) -> str:
+    if data["relative"]:
+        return f"they find {plain(data['program'])} by its place beside them: in every clone that has it, too"
+    return (f"they run {plain(data['program'])}: in clones elsewhere, run install again, "
+            "or keep the package inside of the project")
+
+
+def vendored(data: Row) -> str:
+    path = data["path"]
+    if "drift" in data:
+        rows = [f"{row['drift']}: {plain(row['file'])}\n" for row in data["drift"]]
+        return "".join(rows) or f"version {plain(data['version'])}: {plain(path)}\n"
+    done = f"{'written' if data['written'] else 'unchanged'}: {plain(path)} (version {data['version']})"
+    if data["form"] == "zipapp":
+        return f'{done}\nRun next: eval "$({command([path, "init", "sh"])})"\n'
+    return f"{done}\nRun next: . {command([path + '/shell/storage-adapter.sh'])}\n"

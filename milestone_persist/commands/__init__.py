@@ -1,0 +1,1 @@
+"""Declared operations that need no open store."""

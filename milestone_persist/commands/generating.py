@@ -1,0 +1,24 @@
+"""Making the generated files of this project again."""
+from __future__ import annotations
+
+from ..registry import operation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+
+GROUP = "Looking"
+
+
+@operation(text="generated", shell=False, creates=False)
+def generate(store: Storage, *files: str) -> list[Row]:
+    """Make the generated files of this project again, or only tell which are stale; for its developers.
+
+    files: some of them; without any, all
+
+    Example: generate
+    """
+    from ..generate.files import write_generated
+
+    return write_generated(files)

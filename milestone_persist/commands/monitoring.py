@@ -1,0 +1,176 @@
+"""Recovery: the session monitor, which marks silent agents failed and puts back what they held, and no more."""
+from __future__ import annotations
+
+import os
+
+from ..base.errors import UsageError
+from ..base.values import check_range
+from ..coordination.liveness import heard_before, interrupted_sessions, log_health, mark_stale_agents
+from ..coordination.settings import read_count
+from ..opening.place import describe_new, open_for
+from ..registry import operation
+from ..storage.directory import require_usable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+GROUP = "Recovery"
+
+
+@operation(text="monitor_started", opens=False)
+def start_session_monitor(store: Storage, seconds: int = 300, *, once: bool = False, foreground: bool = False) -> Row:
+    """Watch the sessions in the background: mark silent agents failed, put back what they held, log each check.
+
+    seconds: from one check to the next, 1 to 86400
+    once: do a single check now, print what it did and end; for cron and hooks
+    foreground: stay in the foreground until a signal or stop_session_monitor; for systemd, launchd and containers
+
+    Starting it again changes nothing: each data directory has one. Agents are silent after session_timeout seconds.
+    Example: start_session_monitor 300
+    """
+    check_range(seconds, 1, 86400, "SECONDS")
+    if once and foreground:
+        raise UsageError("--once and --foreground exclude each other: use one of them")
+    if once:
+        return _check_now(store)
+    from ..monitor.files import find_monitor
+    from ..monitor.loop import Monitor
+    from ..monitor.process import run_in_foreground, start_in_background
+
+    found = None if foreground else find_monitor(store.directory)
+    if found is not None:
+        return _shown(store, {"started": False, **found})
+    opened = open_for(store.directory, store.environ, store.clock)  # made if it is not there, and known to be usable
+    opened.close()
+    if opened.is_new:
+        store.tell(describe_new(opened))
+    if foreground:
+        monitor = Monitor(store.directory, seconds, store.clock, lambda: _check_for_log(store), _tell)
+        return {"ended": run_in_foreground(monitor)}
+    return _shown(store, start_in_background(__name__, store.directory, seconds, store.environ))
+
+
+@operation(text="monitor_stopped", opens=False)
+def stop_session_monitor(store: Storage) -> Row:
+    """Ask the session monitor to end and wait until it has; status 1 if none is running.
+
+    Example: stop_session_monitor
+    """
+    from ..monitor.process import stop_monitor
+
+    require_usable(store.directory, store.environ)
+    return _shown(store, stop_monitor(store.directory))
+
+
+@operation(text="monitor_status", opens=False)
+def get_session_monitor_status(store: Storage) -> Row:
+    """Tell whether the session monitor is running, since when, and what its log says last.
+
+    Example: get_session_monitor_status
+    """
+    from ..monitor.files import find_monitor, last_line
+
+    require_usable(store.directory, store.environ)
+    found = find_monitor(store.directory)
+    return {"running": found is not None, **_shown(store, found or {}), "last_line": last_line(store.directory)}
+
+
+def _shown(store: Storage, about: Row) -> Row:
+    """What people and programs are told of a monitor: all but the word that ends it."""
+    from ..monitor.files import LOG
+
+    return {**{key: value for key, value in about.items() if key != "token"},
+            "log": os.path.join(store.directory, LOG)}
+
+
+def _tell(line: str) -> None:
+    """A line of the log for whoever watches the foreground."""
+    try:
+        os.write(1, (line + "\n").encode("utf-8", "backslashreplace"))
+    except OSError:  # nobody does
+        pass
+
+
+def _check_now(store: Storage) -> Row:
+    """A single check, and its line in the log."""
+    from ..cli.text.monitoring import check_line
+    from ..monitor.files import append_log
+
+    checked = check_sessions(store)
+    try:
+        append_log(store.directory, f"{store.now()} {check_line(checked)}")
+    except FileNotFoundError:  # no data directory: there was nothing to check
+        pass
+    except OSError as error:
+        store.warn(f"the check was done, but not logged: {error.filename}: {error.strerror}")
+    return checked
+
+
+def _check_for_log(store: Storage) -> str:
+    from ..cli.text.monitoring import check_line
+
+    return check_line(check_sessions(store))
+
+
+def check_sessions(store: Storage) -> Row:
+    """One check of a storage that is opened for it: what it marked failed, noted as unresponsive and put back.
+
+    Gives found (whether there is a storage), failed (as mark_stale_agents), unresponsive (agent ids), interrupted
+    (session ids).
+    """
+    from ..running import follow_moves
+
+    storages: list[Storage] = []
+
+    def opened() -> Storage:
+        if not storages:
+            storages.append(open_for(store.directory, store.environ, store.clock, create=False, in_use=True))
+        return storages[0]
+
+    def release() -> None:
+        while storages:
+            storages.pop().close()
+
+    try:
+        checked: Row = follow_moves(_check, opened, release)
+        return checked
+    finally:
+        release()
+
+
+def _check(opened: Storage) -> Row:
+    with opened.transaction("agents"):
+        failed = mark_stale_agents(opened)
+        unresponsive = _note_unresponsive(opened, [row["agent_id"] for row in failed if row["marked"]])
+    return {"found": opened.describe()["exists"], "failed": failed, "unresponsive": unresponsive,
+            "interrupted": interrupted_sessions(opened)}
+
+
+def _note_unresponsive(store: Storage, failed: list[str]) -> list[str]:
+    """Write into the health log, once for each silence: agents that just failed, and agents that used to report their
+    health and have been silent for `health_check_interval` seconds."""
+    silent = store.execute(
+        "SELECT a.agent_id FROM agent_registry a WHERE a.status IN ('spawning', 'active') AND "
+        "a.last_heartbeat <= :limit AND EXISTS (SELECT 1 FROM agent_health_log h WHERE h.agent_id = a.agent_id "
+        "AND h.health_status <> 'unresponsive') ORDER BY a.agent_id",
+        {"limit": heard_before(store, read_count(store, "health_check_interval"))})
+    noted = []
+    for agent_id in [*failed, *(row["agent_id"] for row in silent)]:
+        if not store.execute(
+                "SELECT 1 AS noted FROM agent_health_log h JOIN agent_registry a ON a.agent_id = h.agent_id "
+                "WHERE h.agent_id = :id AND h.health_status = 'unresponsive' AND h.timestamp > a.last_heartbeat "
+                "LIMIT 1", {"id": agent_id}):
+            log_health(store, agent_id, "unresponsive")
+            noted.append(agent_id)
+    return noted
+
+
+def run_in_background(directory: str, seconds: str) -> None:
+    """The life of the process that start_session_monitor starts."""
+    from ..monitor.loop import Monitor
+    from ..monitor.process import serve_in_background
+    from ..opening.place import Place
+
+    place = Place(directory, os.environ)
+    serve_in_background(Monitor(place.directory, int(seconds), place.clock, lambda: _check_for_log(place)))

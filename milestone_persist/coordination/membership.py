@@ -1,0 +1,334 @@
+"""Agents in sessions: finding them, renewing heartbeats, taking in those nobody registered."""
+from __future__ import annotations
+
+from ..base.errors import MilestoneError, Refused
+from ..base.times import format_time, shift_time
+from ..base.values import nearest
+from ..base.vocabulary import OPERATION_TYPES
+from ..storage.events import record_event
+from ..storage.interface import StorageMoved
+from ..storage.suggestions import suggest
+from .inbox import gather_messages, return_messages, settle_messages, warn_of_unread
+from .settings import is_strict, read_count
+from .snapshots import store_checkpoint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+ENDED = ("completed", "failed", "abandoned")
+ENDED_AGENT = ("completed", "failed", "terminated")
+SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
+WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
+
+
+def find_agent(store: Storage, agent_id: str) -> Row:
+    """The registry row of an agent; Refused names the nearest known ids."""
+    rows = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+    if not rows:
+        raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}")
+    return rows[0]
+
+
+def known_agents(store: Storage) -> list[str]:
+    """The ids of the agents heard of last, for suggestions."""
+    rows = store.execute("SELECT agent_id FROM agent_registry ORDER BY last_heartbeat DESC LIMIT 1000")
+    return [row["agent_id"] for row in rows]
+
+
+def suggest_agent(store: Storage, agent_id: str) -> str:
+    """The end of a line about what an agent does not have: who else may be meant, where nobody of that id is known."""
+    if store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
+        return ""
+    near = nearest(agent_id, known_agents(store), 3)
+    return f"; no agent {agent_id!r} is registered: did you mean {' or '.join(near)}?" if near else ""
+
+
+def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
+    """Warn where nobody of an id is known, but somebody at work whose id differs in a slip of the fingers.
+
+    Ids with other numbers in them are other agents. done: what is done all the same
+    """
+    digits = _digits(agent_id)
+    rows = store.execute("SELECT agent_id FROM agent_registry WHERE status IN ('spawning', 'active') "
+                         "ORDER BY last_heartbeat DESC LIMIT 100")
+    others = [row["agent_id"] for row in rows if _digits(row["agent_id"]) == digits]
+    if not others or store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
+        return
+    import difflib
+
+    near = difflib.get_close_matches(agent_id, others, 1, 0.75)
+    if near:
+        store.warn(f"no agent {agent_id!r} is registered: {done}; did you mean {near[0]}?")
+
+
+def _digits(agent_id: str) -> str:
+    return "".join(character for character in agent_id if character.isdigit())
+
+
+def find_session(store: Storage, session_id: str) -> Row:
+    """The row of a session; Refused names the nearest known ids."""
+    rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
+    if not rows:
+        known = store.execute("SELECT session_id FROM coordination_sessions ORDER BY last_activity DESC LIMIT 1000")
+        raise Refused(f"no session {session_id!r} {suggest(store, session_id, [row['session_id'] for row in known])}")
+    return rows[0]
+
+
+def ensure_milestone(store: Storage, milestone_id: str | None) -> None:
+    """Make the milestone's row if it is new."""
+    if milestone_id:
+        added = store.execute(
+            "INSERT INTO milestones (id, title, created_at, updated_at) VALUES (:id, :id, :now, :now) "
+            "ON CONFLICT (id) DO NOTHING RETURNING id", {"id": milestone_id, "now": store.now()})
+        store.milestones_added = store.milestones_added or bool(added)
+
+
+def ensure_session(store: Storage, session_id: str, milestone_id: str | None) -> Row:
+    """The session, made if it is new and opened again (with a warning) if it had ended; counts as activity."""
+    ensure_milestone(store, milestone_id)
+    now = store.now()
+    rows = store.execute("SELECT status FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
+    if not rows:
+        store.execute(
+            "INSERT INTO coordination_sessions "
+            "(session_id, milestone_id, operation_type, status, created_at, last_activity) "
+            "VALUES (:id, :milestone, :type, 'active', :now, :now)",
+            {"id": session_id, "milestone": milestone_id, "type": operation_type_of(session_id), "now": now})
+        record_event(store, "session_created", session_id, milestone_id=milestone_id)
+    elif rows[0]["status"] in ENDED:
+        store.warn(f"session {session_id!r} was {rows[0]['status']}; it is active again")
+        record_event(store, "session_reopened", session_id, detail=rows[0]["status"])
+    return store.execute(
+        "UPDATE coordination_sessions SET last_activity = CASE WHEN last_activity > :now THEN last_activity "
+        "ELSE :now END, milestone_id = coalesce(milestone_id, :milestone), "
+        "completed_at = CASE WHEN status IN ('active', 'paused') THEN completed_at END, "
+        "status = CASE WHEN status = 'paused' THEN 'paused' ELSE 'active' END "
+        "WHERE session_id = :id RETURNING *", {"id": session_id, "milestone": milestone_id, "now": now})[0]
+
+
+def operation_type_of(session_id: str) -> str:
+    """What a session does, from its id's first word."""
+    word = session_id.partition("-")[0]
+    return word if word in OPERATION_TYPES else "execution"
+
+
+def count_agents(store: Storage, session_id: str) -> None:
+    """Set the session's agent_count to what the registry holds."""
+    store.execute(
+        "UPDATE coordination_sessions SET agent_count = "
+        "(SELECT count(*) FROM agent_registry WHERE session_id = :id) WHERE session_id = :id", {"id": session_id})
+
+
+def renew_heartbeat(store: Storage, agent_id: str) -> Row | None:
+    """Note that an agent is alive; its row, or None for one nobody registered.
+
+    One that was marked failed for its silence, and perhaps put off, is active again, if its session is.
+    """
+    rows = store.execute(
+        "UPDATE agent_registry SET last_heartbeat = CASE WHEN last_heartbeat > :now THEN last_heartbeat "
+        "ELSE :now END WHERE agent_id = :id RETURNING *", {"id": agent_id, "now": store.now()})
+    if rows and rows[0]["status"] in ("failed", "terminated") and (rows[0]["error_info"] or "").startswith(SILENT):
+        return _revive(store, rows[0])
+    return rows[0] if rows else None
+
+
+def _revive(store: Storage, agent: Row) -> Row:
+    rows = store.execute(
+        "UPDATE agent_registry SET status = 'active', error_info = NULL, completion_time = NULL "
+        "WHERE agent_id = :id AND EXISTS (SELECT 1 FROM coordination_sessions s "
+        "WHERE s.session_id = agent_registry.session_id AND s.status = 'active') RETURNING *",
+        {"id": agent["agent_id"]})
+    for row in rows:
+        record_event(store, "agent_revived", row["session_id"], row["agent_id"], row["milestone_id"], "heard of again")
+    return rows[0] if rows else agent
+
+
+def renew_if_own(store: Storage, agent_id: str) -> None:
+    """Renew the heartbeat of an agent whose rows are changed, unless $AGENT_ID says that another does that."""
+    if is_own(store, agent_id):
+        renew_heartbeat(store, agent_id)
+
+
+def is_own(store: Storage, agent_id: str) -> bool:
+    """Whether it is the agent itself that acts, and no other that $AGENT_ID names."""
+    return (store.environ.get("AGENT_ID") or agent_id) == agent_id
+
+
+def note_alive(store: Storage, agent_id: str) -> None:
+    """Renew the heartbeat of an agent that only looks, where that can be done without waiting for others."""
+    try:
+        with store.hurry(), store.transaction("agent:" + agent_id):
+            renew_heartbeat(store, agent_id)
+    except StorageMoved:
+        raise
+    except MilestoneError:
+        pass
+
+
+def note_caller(store: Storage) -> None:
+    """Renew the heartbeat of the agent that $AGENT_ID names, if it is registered and its interval is over.
+
+    So a call that only looks writes at most once in an interval; where it cannot, it looks all the same.
+    """
+    given = {"id": store.environ["AGENT_ID"]}
+    for row in store.execute("SELECT last_heartbeat FROM agent_registry WHERE agent_id = :id", given):
+        if row["last_heartbeat"] <= format_time(store.clock.time() - read_count(store, "heartbeat_interval")):
+            note_alive(store, given["id"])
+
+
+def admit_agent(store: Storage, agent_id: str) -> Row:
+    """The row of the agent that acts, its heartbeat renewed; an unregistered one is taken in, or refused if strict."""
+    row = renew_heartbeat(store, agent_id)
+    if row and row["agent_type"] != "unregistered":
+        return row
+    left = _session_left(store, row) if row else ""
+    if row and not left:
+        return row
+    store.widen()
+    row = renew_heartbeat(store, agent_id)
+    if row:
+        return _take_in(store, agent_id, left) if left else row
+    if is_strict(store):
+        raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}; strict_agents is on: "
+                      "register_agent it first")
+    warn_of_slip(store, agent_id, "it is taken in as a new one")
+    return _take_in(store, agent_id, session_for_newcomers(store))
+
+
+def acting_session(store: Storage, agent: Row) -> str:
+    """The session for which counts what a registered agent does; $SESSION_ID that names another is warned of.
+
+    That other one wins where the agent was registered in it too and it goes on: somebody else has since registered
+    under the same id elsewhere. One that has ended is only left over: nothing counts for it.
+    """
+    wanted, agent_id = store.environ.get("SESSION_ID", ""), agent["agent_id"]
+    is_own = (store.environ.get("AGENT_ID") or agent_id) == agent_id
+    if not wanted or wanted == agent["session_id"] or not is_own:
+        return str(agent["session_id"])
+    if store.execute("SELECT 1 AS over FROM coordination_sessions WHERE session_id = :session "
+                     "AND status NOT IN ('active', 'paused')", {"session": wanted}):
+        return str(agent["session_id"])
+    been = store.execute(
+        "SELECT 1 AS been FROM events WHERE session_id = :session AND agent_id = :agent "
+        "AND event IN ('agent_registered', 'agent_revived') LIMIT 1", {"session": wanted, "agent": agent_id})
+    counts = wanted if been else str(agent["session_id"])
+    store.warn(f"agent {agent_id!r} is registered in session {agent['session_id']!r}, but SESSION_ID is {wanted!r}: "
+               f"this counts for {counts!r}; each agent needs an id of its own, and SESSION_ID names its session")
+    return counts
+
+
+def _take_in(store: Storage, agent_id: str, session_id: str) -> Row:
+    session = ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None)
+    enter_agent(store, agent_id, "unregistered", session)
+    return find_agent(store, agent_id)
+
+
+def _session_left(store: Storage, row: Row) -> str:
+    """Where an agent nobody registered acts now, if not in its session: $SESSION_ID, or elsewhere if that has ended."""
+    wanted = store.environ.get("SESSION_ID", "")
+    if not wanted and find_session(store, row["session_id"])["status"] in ENDED:
+        wanted = _latest_session(store)
+    return "" if wanted == row["session_id"] else wanted
+
+
+def session_for_newcomers(store: Storage) -> str:
+    """$SESSION_ID, else the active session with the latest activity, else a new one."""
+    return (store.environ.get("SESSION_ID") or _latest_session(store)
+            or f"execution-unregistered-{int(store.clock.time())}")
+
+
+def _latest_session(store: Storage) -> str:
+    rows = store.execute("SELECT session_id FROM coordination_sessions WHERE status = 'active' "
+                         "ORDER BY last_activity DESC, session_id LIMIT 1")
+    return str(rows[0]["session_id"]) if rows else ""
+
+
+def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, capabilities: str | None = None,
+                milestone_id: str | None = None) -> int:
+    """Enter an agent into a session, new or once more; what it saved and when it was first spawned stay.
+
+    milestone_id: what it works on; None: what the session does
+    Returns how many messages went back into its inbox because it had died.
+    """
+    before = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+    returned = sum(_begin_anew(store, row, session["session_id"]) for row in before)
+    store.execute(
+        "INSERT INTO agent_registry (agent_id, agent_type, milestone_id, session_id, status, capabilities, "
+        "spawn_time, last_heartbeat) VALUES (:id, :type, :milestone, :session, 'active', :given, :now, :now) "
+        "ON CONFLICT (agent_id) DO UPDATE SET agent_type = excluded.agent_type, "
+        "milestone_id = excluded.milestone_id, session_id = excluded.session_id, status = 'active', "
+        "capabilities = coalesce(:capabilities, agent_registry.capabilities), "
+        "last_heartbeat = CASE WHEN agent_registry.last_heartbeat > excluded.last_heartbeat "
+        "THEN agent_registry.last_heartbeat ELSE excluded.last_heartbeat END, "
+        "completion_time = NULL, error_info = NULL",
+        {"id": agent_id, "type": agent_type, "milestone": milestone_id or session["milestone_id"],
+         "session": session["session_id"], "capabilities": capabilities, "given": capabilities or "[]",
+         "now": store.now()})
+    for session_id in {row["session_id"] for row in before} | {session["session_id"]}:
+        count_agents(store, session_id)
+    gather_messages(store, agent_id, session["session_id"])
+    ended = any(row["status"] in ENDED_AGENT for row in before)
+    record_event(store, "agent_revived" if ended else "agent_registered", session["session_id"], agent_id,
+                 milestone_id or session["milestone_id"], agent_type)
+    return returned
+
+
+def _begin_anew(store: Storage, agent: Row, session_id: str) -> int:
+    """Before an agent is entered again: what it took when it died goes back (how many), what it saved is kept."""
+    died = agent["status"] in ENDED_AGENT or (
+        agent["status"] != "paused" and
+        agent["last_heartbeat"] <= shift_time(store.now(), -read_count(store, "session_timeout")))
+    returned = return_messages(store, agent["agent_id"])[0] if died else 0
+    if agent["session_id"] != session_id and _has_unkept_state(store, agent):
+        store_checkpoint(store, agent["agent_id"], "automatic", [], agent["session_id"])
+    return returned
+
+
+def _has_unkept_state(store: Storage, agent: Row) -> bool:
+    """Whether an agent has saved something in its session since its last checkpoint there."""
+    theirs = "agent_id = :agent AND {} = :session"
+    return bool(store.execute(
+        f"SELECT 1 AS saved FROM agent_state WHERE {theirs.format('saved_in')} AND updated_at > coalesce("
+        f"(SELECT max(created_at) FROM agent_checkpoints WHERE {theirs.format('session_id')}), '') LIMIT 1",
+        {"agent": agent["agent_id"], "session": agent["session_id"]}))
+
+
+def set_agent_status(store: Storage, agent_id: str, status: str, error: str | None = None) -> tuple[int, int]:
+    """Set a status, and what follows for the messages taken: (put back, dead letters), both 0 unless it failed."""
+    row = store.execute(
+        "UPDATE agent_registry SET status = :status, error_info = :error, "
+        "completion_time = CASE WHEN :ended = 1 THEN coalesce(completion_time, :now) END "
+        "WHERE agent_id = :id RETURNING session_id, milestone_id",
+        {"id": agent_id, "status": status, "error": error, "now": store.now(),
+         "ended": int(status in ENDED_AGENT)})[0]
+    record_event(store, f"agent_{status}", row["session_id"], agent_id, row["milestone_id"], error or "")
+    if status == "completed":
+        settle_messages(store, agent_id)
+    if status in ("failed", "terminated"):
+        return return_messages(store, agent_id)
+    return 0, 0
+
+
+def complete_session(store: Storage, session_id: str) -> Row:
+    """Mark a session completed with all its agents that had not ended; completing it again changes nothing."""
+    session = find_session(store, session_id)
+    if session["status"] == "completed":
+        return session
+    for row in store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :id "
+                             "AND status IN ('spawning', 'active', 'paused')", {"id": session_id}):
+        set_agent_status(store, row["agent_id"], "completed")
+    warn_of_unread(store, f"session {session_id!r} is completed", session_id=session_id)
+    record_event(store, "session_completed", session_id, milestone_id=session["milestone_id"])
+    return store.execute("UPDATE coordination_sessions SET status = 'completed', progress = 100, completed_at = :now "
+                         "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]
+
+
+def reopen_session(store: Storage, session_id: str) -> None:
+    """Make a session active, whatever it was; counts as activity."""
+    before = find_session(store, session_id)["status"]
+    if before != "active":
+        record_event(store, "session_resumed", session_id, detail=before)
+    store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL, last_activity = "
+                  "CASE WHEN last_activity > :now THEN last_activity ELSE :now END WHERE session_id = :id",
+                  {"id": session_id, "now": store.now()})

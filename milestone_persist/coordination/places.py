@@ -1,0 +1,72 @@
+"""Words of a call that have changed places: refused only where each is plainly what the other's place wants."""
+from __future__ import annotations
+
+from ..base.errors import UsageError
+from ..base.quoting import command
+from ..base.values import is_own
+from ..base.vocabulary import AGENT_TYPES, MESSAGE_TYPES, OPERATION_TYPES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..storage.interface import Storage
+
+
+def _refuse(operation: str, words: Mapping[str, str], first: str, second: str) -> None:
+    """UsageError that names the two and shows the call with them in their places."""
+    right = {**words, first: words[second], second: words[first]}
+    raise UsageError(f"{first} and {second} have changed places: "
+                     f"{command([operation, *(word for word in right.values() if word)])}")
+
+
+def require_registration_in_order(store: Storage, agent_id: str, agent_type: str, milestone_id: str,
+                                  session_id: str) -> None:
+    """UsageError where id and type, or milestone and session, have changed places."""
+    words = {"AGENT_ID": agent_id, "AGENT_TYPE": agent_type, "MILESTONE_ID": milestone_id, "SESSION_ID": session_id}
+    if agent_id in AGENT_TYPES and not _is_type(agent_type):
+        _refuse("register_agent", words, "AGENT_ID", "AGENT_TYPE")
+    if _are_swapped(store, milestone_id, session_id):
+        _refuse("register_agent", words, "MILESTONE_ID", "SESSION_ID")
+
+
+def _is_type(word: str) -> bool:
+    return word in AGENT_TYPES or is_own(word)
+
+
+def _are_swapped(store: Storage, milestone_id: str, session_id: str) -> bool:
+    """Whether the milestone is named as a session is, the session is not, and one of them says that it is the other.
+
+    A milestone may be called `planning-tool`, and a session anything: such ids alone say nothing.
+    """
+    if not _looks_like_session(milestone_id) or _looks_like_session(session_id):
+        return False
+    given = {"milestone": milestone_id, "session": session_id}
+    known = store.execute(
+        "SELECT 'milestone' AS what, id FROM milestones WHERE id IN (:milestone, :session) UNION ALL "
+        "SELECT 'session', session_id FROM coordination_sessions WHERE session_id IN (:milestone, :session)", given)
+    there = {(row["what"], row["id"]) for row in known}
+    if ("milestone", milestone_id) in there or ("session", session_id) in there:
+        return False
+    return (("session", milestone_id) in there or ("milestone", session_id) in there
+            or f"-{session_id}-" in milestone_id + "-"
+            or session_id.lower().startswith(("ms-", "milestone-")))
+
+
+def _looks_like_session(word: str) -> bool:
+    kind, _, rest = word.partition("-")
+    return kind in OPERATION_TYPES and bool(rest)
+
+
+def require_message_in_order(operation: str, words: Mapping[str, str]) -> None:
+    """UsageError where MESSAGE_TYPE has changed places with the id beside it or the payload.
+
+    words: FROM_AGENT, TO_AGENT (where the operation has one), MESSAGE_TYPE, PAYLOAD
+    """
+    given = words["MESSAGE_TYPE"]
+    if given in MESSAGE_TYPES or is_own(given):
+        return
+    others = ("TO_AGENT", "PAYLOAD") if "TO_AGENT" in words else ("FROM_AGENT", "PAYLOAD")
+    for name in others:
+        if words[name] in MESSAGE_TYPES and (name == "PAYLOAD") == given.startswith("{"):
+            _refuse(operation, words, name, "MESSAGE_TYPE")

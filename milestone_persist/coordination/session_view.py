@@ -1,0 +1,121 @@
+"""Survey: everything that is known of one session when it is to be recovered, read at one instant."""
+from __future__ import annotations
+
+from ..base.times import minutes_between
+from ..base.values import read_stored
+from .artifacts import artifact_keys, free_milestone_id, milestones_of
+from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
+from .inbox import TAKEN, count_messages, list_dead_letters
+from .liveness import heard_before, is_quiet, is_stale, patience
+from .membership import WAITS, find_session
+from .settings import read_count
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+STOPPED = ("restarted", "abandoned")  # the error of an agent that recovery ended, so that it may be started again
+CONDITIONS = ("alive", "silent", "stale", "failed", "stopped", "paused", "completed", "terminated")
+RECOVERABLE = ("silent", "stale", "failed", "stopped")
+
+
+def put_off(error: str | None) -> str:
+    """The error of a dead agent whose turn comes later; why it is dead stays in it, and revives it or does not."""
+    return str(error) if is_put_off(error) else f"{error}; {WAITS}" if error else WAITS
+
+
+def is_put_off(error: str | None) -> bool:
+    return (error or "").endswith(WAITS)
+
+
+def survey_session(store: Storage, session_id: str) -> Row:
+    """The session with its agents, deliverables, messages and last checkpoint, within the caller's transaction."""
+    session = find_session(store, session_id)
+    agents = _survey_agents(store, session)
+    deliverables = list_deliverables(store, session)
+    return {
+        **session, "configuration": read_stored(session["configuration"], "the configuration"),
+        "minutes_inactive": round(minutes_between(session["last_activity"], store.now()), 1),
+        "interrupted": session["status"] == "active" and (
+            is_quiet(store, session) or any(agent["condition"] in ("failed", "stale") for agent in agents)),
+        "agents": agents, "counts": _count_conditions(agents), "quiet": _list_quiet(store, agents),
+        "deliverables": deliverables,
+        "missing": missing_names(deliverables), "next": next_names(deliverables),
+        "estimated_progress": estimate_progress(deliverables) if deliverables else session["progress"],
+        "messages": count_messages(store, session_id), "taken": _list_taken(store, session_id),
+        "dead_letters": list_dead_letters(store, session_id), "last_checkpoint": _last_checkpoint(store, session_id),
+        **_survey_plan(store, session),
+    }
+
+
+def _survey_plan(store: Storage, session: Row) -> Row:
+    """Every planning artifact there is, expected or not, and under which id a milestone can still be made of them."""
+    if session["operation_type"] != "planning":
+        return {"artifacts": [], "can_become": None}
+    artifacts, made = artifact_keys(store, session["session_id"]), milestones_of(session)
+    can = artifacts and not made
+    return {"artifacts": artifacts, "can_become": free_milestone_id(store, milestone_id_for(session),
+                                                                    session["session_id"]) if can else None}
+
+
+def milestone_id_for(session: Row) -> str:
+    """The milestone of a session; where it has none, what is left of its id without operation type and time."""
+    words = session["session_id"].split("-")
+    middle = words[1 if words[0] == session["operation_type"] else 0:]
+    if len(middle) > 1 and middle[-1].isdigit() and len(middle[-1]) > 8:
+        middle = middle[:-1]
+    return session["milestone_id"] or "-".join(middle) or session["session_id"]
+
+
+def _survey_agents(store: Storage, session: Row) -> list[Row]:
+    rows = store.execute(
+        "SELECT agent_id, agent_type, milestone_id, session_id, status, current_task, current_phase, spawn_time, "
+        "last_heartbeat, completion_time, error_info, (SELECT count(*) FROM agent_messages m WHERE m.to_agent = "
+        "a.agent_id AND m.acknowledged_at IS NULL AND m.dead_lettered_at IS NULL) AS unread_messages "
+        "FROM agent_registry a WHERE session_id = :id ORDER BY spawn_time, agent_id", {"id": session["session_id"]})
+    stale = heard_before(store, read_count(store, "session_timeout"))
+    silent = heard_before(store, patience(store, session))
+    for row in rows:
+        row["minutes_since_heartbeat"] = round(minutes_between(row["last_heartbeat"], store.now()), 1)
+        row["condition"] = _condition(row, stale, silent)
+    return rows
+
+
+def _condition(agent: Row, stale: str, silent: str) -> str:
+    """One of CONDITIONS: silent is with its whole session, stopped by recovery; else the status of one not at work."""
+    if is_stale(agent, stale):
+        return "stale"
+    if is_stale(agent, silent):
+        return "silent"
+    if agent["status"] in ("spawning", "active"):
+        return "alive"
+    if agent["status"] == "terminated" and (agent["error_info"] in STOPPED or is_put_off(agent["error_info"])):
+        return "stopped"
+    return str(agent["status"])
+
+
+def _list_quiet(store: Storage, agents: list[Row]) -> Row:
+    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted."""
+    limit = read_count(store, "interrupted_after")
+    since = heard_before(store, limit)
+    return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in agents
+                                                   if agent["condition"] == "alive" and is_stale(agent, since)]}
+
+
+def _count_conditions(agents: list[Row]) -> Row:
+    found = [agent["condition"] for agent in agents]
+    return {"agents": len(agents), **{word: found.count(word) for word in CONDITIONS},
+            "recoverable": sum(word in RECOVERABLE for word in found)}
+
+
+def _list_taken(store: Storage, session_id: str) -> list[Row]:
+    return store.execute(
+        "SELECT id, from_agent, to_agent, message_type, delivered_at, retry_count FROM agent_messages "
+        f"WHERE session_id = :id AND {TAKEN} ORDER BY id", {"id": session_id})
+
+
+def _last_checkpoint(store: Storage, session_id: str) -> Row | None:
+    rows = store.execute(
+        "SELECT checkpoint_id, agent_id, checkpoint_type, created_at FROM agent_checkpoints WHERE session_id = :id "
+        "ORDER BY created_at DESC, checkpoint_id DESC LIMIT 1", {"id": session_id})
+    return {**rows[0], "minutes_ago": round(minutes_between(rows[0]["created_at"], store.now()), 1)} if rows else None

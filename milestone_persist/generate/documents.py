@@ -1,0 +1,100 @@
+"""Documents made from the table of operations: docs/functions.md, and the table of functions in README.md."""
+from __future__ import annotations
+
+import os
+
+from ..base import vocabulary
+from ..base.errors import UsageError
+from ..base.packaged import PACKAGE, read_packaged
+from ..cli.help import STATUSES, default_of, remarks_of
+from ..registry import GENERATE, all_operations, example_of, parameter_help
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..registry import Operation
+
+_BEGIN, _END = f"<!-- made by `{GENERATE}`: do not edit -->\n", "<!-- end of what is made -->\n"
+
+_VOCABULARIES = {
+    "agent type (or `x-…` of your own)": vocabulary.AGENT_TYPES,
+    "message type (or `x-…` of your own)": vocabulary.MESSAGE_TYPES,
+    "agent status": vocabulary.AGENT_STATUSES,
+    "state type": vocabulary.STATE_TYPES,
+    "operation type": vocabulary.OPERATION_TYPES,
+    "session status": vocabulary.SESSION_STATUSES,
+    "phase": vocabulary.PHASES,
+    "checkpoint type": vocabulary.CHECKPOINT_TYPES,
+    "health status": vocabulary.HEALTH_STATUSES,
+    "backend": vocabulary.BACKENDS,
+}
+
+
+def make_readme() -> str:
+    """README.md with its table of functions as the operations are now."""
+    with open(os.path.join(os.path.dirname(PACKAGE), "README.md"), encoding="utf-8") as file:
+        before, begin, rest = file.read().partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not end:
+        raise UsageError(f"README.md has lost the lines {_BEGIN.strip()!r} and {_END.strip()!r}")
+    return f"{before}{begin}\n{_table(('function', 'what it does'), _summaries())}\n{end}{after}"
+
+
+def _summaries() -> Iterator[Sequence[str]]:
+    group = ""
+    for op in all_operations():
+        if op.group != group:
+            group = op.group
+            yield f"**{group}**", ""
+        yield f"`{' '.join([_name(op), *(p.label for p in op.positionals)])}`", op.summary
+
+
+def _name(op: Operation) -> str:
+    return op.name if op.shell else f"python3 -m milestone_persist {op.command}"
+
+
+def make_reference() -> str:
+    """docs/functions.md: every operation with its parameters, the words values are checked against, the settings."""
+    lines = [f"# Functions\n\n{_BEGIN}",
+             "Each is a shell function, a subcommand of `python3 -m milestone_persist` (with `-` for `_`) and a method",
+             "of the Python `Store`. The subcommands also take `--json`, which prints the data instead of the text.",
+             STATUSES + "\n"]
+    group = ""
+    for op in all_operations():
+        if op.group != group:
+            group = op.group
+            lines.append(f"## {group}\n")
+        lines.append(_entry(op))
+    return "\n".join(lines) + "\n" + _words() + "\n" + _settings()
+
+
+def _entry(op: Operation) -> str:
+    helps = parameter_help(op)
+    parts = [f"### {op.name}\n", f"`{_name(op)} {op.usage}".rstrip() + "`\n", "\n".join([op.summary, *remarks_of(op)])]
+    if op.parameters:
+        parts.append("")
+    parts += [f"- `{p.flag if p.option else p.name.upper()}`: {helps[p.name]}{default_of(p)}" for p in op.parameters]
+    return "\n".join(parts) + f"\n\nExample: `{example_of(op).replace(op.name, _name(op), 1)}`\n"
+
+
+def _words() -> str:
+    rows = [(what, " ".join(f"`{word}`" for word in words)) for what, words in _VOCABULARIES.items()]
+    return "## Words\n\n" + _table(("what", "values"), rows)
+
+
+def _settings() -> str:
+    """The settings with their defaults, as the schema itself describes them."""
+    import sqlite3
+
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(read_packaged("sql", "milestone-coordination.sql"))
+    found = list(connection.execute("SELECT key, value, description FROM agent_coordination_config ORDER BY rowid"))
+    connection.close()
+    rows = [(f"`{key}`", f"`{value}`" if value else "", description) for key, value, description in found]
+    return "## Settings\n\n" + _table(("key", "default", "meaning"), rows)
+
+
+def _table(heads: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

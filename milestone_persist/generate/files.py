@@ -1,0 +1,51 @@
+"""The files of the project that are made from the operations and the schema; each says so."""
+from __future__ import annotations
+
+import os
+
+from ..base.errors import UsageError
+from ..base.packaged import PACKAGE
+from .adapter import make_adapter
+from .documents import make_readme, make_reference
+from .postgresql_tables import make_postgresql_schema
+from .stub import make_stub, make_table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..storage.interface import Row
+
+FILES: dict[str, Callable[[], str]] = {
+    "shell/storage-adapter.sh": make_adapter,
+    "milestone_persist/methods.pyi": make_stub,
+    "milestone_persist/registry/table.py": make_table,
+    "README.md": make_readme,
+    "docs/functions.md": make_reference,
+    "sql/milestone-coordination.postgresql.sql": make_postgresql_schema,
+}
+
+
+def write_generated(names: Sequence[str] = ()) -> list[Row]:
+    """Make the generated files of a checkout again; each file's name and whether it had been stale."""
+    unknown = [name for name in names if name not in FILES]
+    if unknown:
+        raise UsageError(f"{unknown[0]} is not a generated file; these are: {', '.join(FILES)}")
+    if __doc__ is None:
+        raise UsageError("the files are made from docstrings: run Python without -OO")
+    root = os.path.dirname(PACKAGE)
+    if not os.path.exists(os.path.join(root, "pyproject.toml")):
+        raise UsageError("generated files are made in a checkout of the project only")
+    return [{"file": name, "stale": _write(os.path.join(root, name), FILES[name]())} for name in names or FILES]
+
+
+def _write(path: str, text: str) -> bool:
+    try:
+        with open(path, encoding="utf-8") as file:
+            if file.read() == text:
+                return False
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return True

@@ -1,0 +1,222 @@
+"""Installing into a folder and taking out again: only what is not as wanted is changed, and what was there is kept."""
+from __future__ import annotations
+
+import os
+
+from ..base.errors import Refused, UsageError
+from . import agent_settings
+from . import sections as agent_sections
+from .file_changes import FileChanges, locked
+from .manifest import Item, Manifest, digest_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..storage.interface import Row
+
+# Files of others in which tools of agents look for what concerns them.
+TOOLS = {"claude_code": ".claude/settings.json", "codex": "AGENTS.md", "gemini": "GEMINI.md"}
+
+
+class Installation:
+    """What was installed in a folder. Each method tells what it changed: rows of file, change and perhaps kept.
+
+    change: missing (it was not there), stale (it was ours), foreign (it was not; kept says where it is now),
+        removed, restored, edited (left as it is, because it is not what was installed)
+    dry_run: it only tells
+    """
+
+    def __init__(self, root: str, manifest: str, dry_run: bool = False) -> None:
+        self.root, self._place, self._dry_run = root, os.path.join(root, manifest), dry_run
+        self._rows: list[Row] = []
+        self._texts: dict[str, str | None] = {}  # of shared files, by their real paths
+
+    def install(self, wanted: dict[str, Item], tools: list[str], renewed: dict[str, Item] = {}) -> list[Row]:
+        """Put the wanted files in their places, and our entries into what the tools read (and those of earlier
+        calls); files of an earlier version that are not wanted any more go.
+
+        renewed: files that are brought up to date where an earlier call has put them and nobody edited them
+        """
+        with FileChanges(self._dry_run) as changes, locked(self.root):
+            old = Manifest.load(self._place) or Manifest()
+            wanted = {**wanted, **{path: item for path, item in renewed.items()
+                                   if digest_of(self._full(path)) in old.files.get(path, [])}}
+            new, steps = self._plan(wanted, old)
+            edits = self._plan_entries({TOOLS[tool] for tool in tools} | _shared(old), old, new)
+            self._write_manifest(changes, new)  # first: whoever goes on after we were killed knows what is ours
+            for path, kept in steps:
+                self._replace(changes, path, wanted[path], kept)
+            for path, text in edits:
+                self._write_text(changes, path, text)
+            for path in old.files:
+                if path not in wanted:
+                    self._remove(changes, path, old)
+        return self._rows
+
+    def uninstall(self) -> list[Row]:
+        """Take out what was installed and is still as it was; what was there before comes back. Refused if nothing
+        was installed."""
+        with FileChanges(self._dry_run) as changes, locked(self.root):
+            old = Manifest.load(self._place)
+            if old is None:
+                raise Refused(f"nothing was installed in {self.root}: there is no {self._place}")
+            for path in sorted(_shared(old)):
+                self._take_out(changes, path, old)
+            for path in old.files:
+                self._remove(changes, path, old)
+            changes.remove(self._place)
+            for path in sorted(old.directories, key=len, reverse=True):
+                changes.remove_directory(self._full(path))
+        return self._rows
+
+    def _full(self, path: str) -> str:
+        return os.path.normpath(os.path.join(self.root, path))
+
+    def _tell(self, path: str, change: str, **more: str) -> None:
+        self._rows.append({"file": path, "change": change, **more})
+
+    def _plan(self, wanted: dict[str, Item], old: Manifest) -> tuple[Manifest, list[tuple[str, str]]]:
+        """The manifest as it will be, and which files to write: their paths and where to keep what is there."""
+        new, steps = Manifest(), []
+        new.kept = {path: kept for path, kept in old.kept.items() if path in wanted or path in old.shared}
+        new.directories = [*old.directories, *self._missing_directories([*wanted, os.path.relpath(
+            self._place, self.root)], old)]
+        for path, item in wanted.items():
+            found, known = digest_of(self._full(path)), old.files.get(path, [])
+            new.files[path] = [item.digest, *[digest for digest in known if digest != item.digest][:1]]
+            if found == item.digest:
+                continue
+            foreign = found is not None and found not in known
+            kept = self._free_name(path) if foreign else ""
+            if foreign:
+                new.kept.setdefault(path, kept)
+            self._tell(path, "foreign" if foreign else "missing" if found is None else "stale",
+                       **({"kept": kept} if foreign else {}))
+            steps.append((path, kept))
+        return new, steps
+
+    def _missing_directories(self, paths: list[str], old: Manifest) -> Iterator[str]:
+        seen = set(old.directories)
+        if not os.path.isdir(self.root):
+            yield "."
+        for path in paths:
+            parts = path.split("/")[:-1]
+            for end in range(1, len(parts) + 1):
+                folder = "/".join(parts[:end])
+                if folder not in seen and not os.path.isdir(self._full(folder)):
+                    seen.add(folder)
+                    yield folder
+
+    def _free_name(self, path: str) -> str:
+        name, count = f"{path}.orig", 1
+        while os.path.lexists(self._full(name)):
+            name, count = f"{path}.orig.{count}", count + 1
+        return name
+
+    def _replace(self, changes: FileChanges, path: str, item: Item, kept: str) -> None:
+        full = self._full(path)
+        changes.make_directory(os.path.dirname(full))
+        if kept:
+            changes.move(full, self._full(kept))
+        if item.target:
+            changes.link(full, item.target)
+        else:
+            changes.write(full, item.data, item.mode)
+
+    def _remove(self, changes: FileChanges, path: str, old: Manifest) -> None:
+        """Remove a file that is ours and bring back what was there."""
+        full, kept = self._full(path), old.kept.get(path, "")
+        found = digest_of(full)
+        if found is not None and found not in old.files[path]:
+            self._tell(path, "edited", **({"kept": kept} if kept else {}))
+            return
+        if found is not None:
+            changes.remove(full)
+        if kept and os.path.lexists(self._full(kept)):
+            changes.move(self._full(kept), full)
+            self._tell(path, "restored")
+        elif found is not None:
+            self._tell(path, "removed")
+
+    def _write_manifest(self, changes: FileChanges, manifest: Manifest) -> None:
+        data = manifest.dump()
+        if digest_of(self._place) != Item(data).digest:
+            changes.make_directory(os.path.dirname(self._place))
+            changes.write(self._place, data)
+
+    # Files of others: of each, only our entries are ours.
+
+    def _plan_entries(self, paths: set[str], old: Manifest, new: Manifest) -> list[tuple[str, str]]:
+        """Which files of others to write, and their texts; what is added to them is noted in the new manifest."""
+        edits = []
+        for path in sorted(paths):
+            text, recorded = self._read(path), old.shared.get(path, {})
+            edited, added = _module(path).put_in(text, recorded, self._full(path))
+            if edited != text:
+                self._texts[os.path.realpath(self._full(path))] = edited
+                kept = "" if _module(path).take_out(edited, added, path) == text or recorded else self._free_name(path)
+                if kept:
+                    new.kept[path] = kept
+                self._tell(path, "stale" if recorded else "missing", **({"kept": kept} if kept else {}))
+                edits.append((path, edited))
+            if added:
+                new.shared[path] = added
+        return edits
+
+    def _read(self, path: str) -> str | None:
+        real = os.path.realpath(self._full(path))
+        if real not in self._texts:
+            self._texts[real] = None
+            if digest_of(real) is not None:
+                if not os.access(real, os.W_OK):
+                    raise UsageError(f"{real} is read-only: make it writable first; nothing was changed")
+                self._texts[real] = _read_text(real)
+        return self._texts[real]
+
+    def _write_text(self, changes: FileChanges, path: str, text: str) -> None:
+        """Write a file of others, where it really is; its text is kept first if it could not be made again."""
+        real, kept = os.path.realpath(self._full(path)), [row["kept"] for row in self._rows
+                                                          if row["file"] == path and "kept" in row]
+        changes.make_directory(os.path.dirname(real))
+        if kept:
+            with open(real, "rb") as file:
+                changes.write(self._full(kept[0]), file.read(), os.stat(real).st_mode & 0o777)
+        changes.write(real, text.encode())
+
+    def _take_out(self, changes: FileChanges, path: str, old: Manifest) -> None:
+        text = self._read(path)
+        if text is None:
+            return
+        real, kept = os.path.realpath(self._full(path)), self._full(old.kept[path]) if path in old.kept else ""
+        left = _module(path).take_out(text, old.shared[path], self._full(path))
+        self._texts[real] = left
+        if kept and os.path.isfile(kept) and left is not None:
+            original = _read_text(kept)
+            if agent_settings.parse(original, kept) == agent_settings.parse(left, path):
+                left = original
+                changes.remove(kept)
+        if left is None:
+            changes.remove(real)
+        elif left != text:
+            changes.write(real, left.encode())
+        if left != text:
+            self._tell(path, "restored" if left is not None else "removed")
+
+
+def _shared(manifest: Manifest) -> set[str]:
+    return set(manifest.shared) & set(TOOLS.values())
+
+
+def _module(path: str) -> Any:
+    """What knows how our entries are put into a file of others and taken out."""
+    return agent_settings if path.endswith(".json") else agent_sections
+
+
+def _read_text(path: str) -> str:
+    with open(path, encoding="utf-8", newline="") as file:
+        try:
+            return file.read()
+        except UnicodeDecodeError:
+            raise UsageError(f"{path} is not UTF-8 text: mend it first; nothing was changed") from None

@@ -1,0 +1,87 @@
+"""What `install` has put into a folder, written down there: so that it changes and removes nothing else."""
+from __future__ import annotations
+
+import os
+
+from ..base.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row
+
+
+class Item:
+    """One file to be installed: its content, or as a link its target."""
+
+    def __init__(self, data: bytes = b"", mode: int = 0o644, target: str = "") -> None:
+        self.data, self.mode, self.target = data, mode, target
+
+    @property
+    def digest(self) -> str:
+        return f"link to {self.target}" if self.target else _digest(self.data)
+
+
+class Manifest:
+    """The files that were installed, and what to do when they go; all paths are relative to the folder.
+
+    files: for each the digests that are known as ours, the latest first
+    kept: where the file is that was in its place before
+    directories: those that were made
+    shared: for files of others in which there are entries of ours, what was added
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, list[str]] = {}
+        self.kept: dict[str, str] = {}
+        self.directories: list[str] = []
+        self.shared: dict[str, Row] = {}
+
+    def dump(self) -> bytes:
+        import json
+
+        data = {"made by": "milestone_persist install; uninstall needs it", **vars(self)}
+        return (json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
+
+    @classmethod
+    def load(cls, path: str) -> Manifest | None:
+        """The manifest in a file; None if there is none, UsageError if it cannot be read."""
+        import json
+
+        manifest = cls()
+        try:
+            with open(path, encoding="utf-8") as file:
+                data = json.load(file)
+            for name, empty in vars(cls()).items():
+                if not isinstance(data[name], type(empty)):
+                    raise ValueError(name)
+                setattr(manifest, name, data[name])
+            manifest._check_paths()
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UsageError(f"{path} is damaged: bring it back, or remove it to install anew") from None
+        return manifest
+
+    def _check_paths(self) -> None:
+        """ValueError for a path that leads out of the folder: the file may come from a stranger's repository."""
+        for path in (*self.files, *self.kept, *self.kept.values(), *self.directories, *self.shared):
+            if os.path.isabs(path) or ".." in path.split("/"):
+                raise ValueError(path)
+
+
+def digest_of(path: str) -> str | None:
+    """What is in a place, as Item.digest says it; None if there is nothing. UsageError for a folder or a device."""
+    if os.path.islink(path):
+        return f"link to {os.readlink(path)}"
+    if not os.path.lexists(path):
+        return None
+    if not os.path.isfile(path):
+        raise UsageError(f"{path} is in the way and no file: move it away first; nothing was changed")
+    with open(path, "rb") as file:
+        return _digest(file.read())
+
+
+def _digest(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()

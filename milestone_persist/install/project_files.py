@@ -1,0 +1,107 @@
+"""What is installed: the files that agents source, the executables, and how all of them find the program."""
+from __future__ import annotations
+
+import os
+
+from ..base.location import is_top
+from ..base.packaged import find_program, read_packaged
+from ..generate.adapter import make_adapter, make_executable
+from ..generate.markdown_adapter import make_markdown_adapter, make_recovery_document
+from ..registry import all_operations
+from .agent_settings import is_home
+from .manifest import Item
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+COMMAND = "milestone_persist install"
+SHARED = ".claude/shared/milestone"  # here is the manifest, too
+# Scripts in .claude/agents/ look in ../../skills. Those under templates/ are for projects that have such a folder.
+_COMMANDS = "commands/milestone/_shared"
+_SKILLS = "skills/milestone/_shared"
+_PLACES = (f".claude/{_SKILLS}", f".claude/{_COMMANDS}", SHARED, _SKILLS)
+_TEMPLATE_PLACES = (f"templates/{_SKILLS}", f"templates/{_COMMANDS}", "templates/shared/milestone")
+_UNREAD = ("_shared", "node_modules", "__pycache__")  # folders in which nobody keeps prompts
+# Where Claude Code looks for what lies in the folder agents/ here.
+PROMPTS = {".claude/skills/milestone/SKILL.md": "SKILL.md",
+           **{f".claude/agents/milestone-{part}.md": f"milestone-{part}.md"
+              for part in ("coordinator", "executor", "planner")}}
+
+
+def beside(root: str, place: str = ".") -> str:
+    """Where the program lies as seen from a place in the folder `root`, if both are in the same repository or the
+    program is in `root`; else ""."""
+    top, program, start = (os.path.realpath(path) for path in (root, find_program(), os.path.join(root, place)))
+    top = _repository_of(top) or top
+    inside = [os.path.commonpath((top, path)) == top for path in (program, start)]
+    return os.path.relpath(program, start) if all(inside) else ""
+
+
+def _repository_of(folder: str) -> str:
+    """The nearest folder from here upward that is the top of a git repository; "" if there is none."""
+    while not is_top(folder):
+        folder, below = os.path.dirname(folder), folder
+        if folder == below:
+            return ""
+    return folder
+
+
+def project_files(root: str) -> dict[str, Item]:
+    """The files of a project, by their paths in it."""
+    places = _PLACES + (_TEMPLATE_PLACES if os.path.isdir(os.path.join(root, "templates")) else ())
+    if is_home(root) and not os.path.isdir(os.path.join(root, "skills")):
+        places = tuple(place for place in places if place != _SKILLS)
+    real = {os.path.realpath(os.path.join(root, place)): place for place in reversed(places)}  # one may link to another
+    return {f"{place}/{name}": Item(text.encode()) for place in places if place in real.values()
+            for name, text in _sourced_files(root, place) if not _is_taken_for_a_command(root, place, name)}
+
+
+def _is_taken_for_a_command(root: str, place: str, name: str) -> bool:
+    """Whether a file would only be one more command to Claude Code: one in Markdown that nothing here sources."""
+    return place == f".claude/{_COMMANDS}" and name.endswith(".md") and not _is_named(root, f"{_COMMANDS}/{name}")
+
+
+def _is_named(root: str, path: str) -> bool:
+    """Whether a prompt or a script of the project names this path; in a home directory, one of Claude Code's own."""
+    for folder, folders, files in os.walk(os.path.join(root, ".claude") if is_home(root) else root):
+        folders[:] = [name for name in folders if name == ".claude" or name not in _UNREAD and name[:1] != "."]
+        for file in files:
+            if file.endswith((".md", ".sh")) and path.encode() in _read(os.path.join(folder, file)):
+                return True
+    return False
+
+
+def _read(path: str) -> bytes:
+    try:
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                return file.read()
+    except OSError:  # what we may not read is no prompt of ours
+        pass
+    return b""
+
+
+def _sourced_files(root: str, place: str) -> Iterator[tuple[str, str]]:
+    found = beside(root, place)
+    program = "" if found else find_program()
+
+    def adapter(name: str) -> str:
+        return make_adapter(program, "", found, COMMAND, f". {place}/{name}")
+
+    yield "storage-adapter.sh", adapter("storage-adapter.sh")
+    yield "storage-adapter.md", make_markdown_adapter(adapter("storage-adapter.md"))
+    yield "milestone-recovery.md", make_recovery_document(adapter("milestone-recovery.md"))
+
+
+def prompts(places: Iterable[str] = PROMPTS) -> dict[str, Item]:
+    """The agents' prompts and the skill that teaches the functions, by their places in a project."""
+    return {place: Item(read_packaged("agents", PROMPTS[place]).encode()) for place in places}
+
+
+def executables(folder: str) -> dict[str, Item]:
+    """A program for /bin/sh, and a link to it for each function: it does what its name says."""
+    found = beside(*os.path.split(folder))
+    text = make_executable(f"{COMMAND} --bin", "" if found else find_program(), found)
+    links = {op.name: Item(target="milestone_persist") for op in all_operations() if op.shell}
+    return {"milestone_persist": Item(text.encode(), 0o755), **links}

@@ -1,0 +1,113 @@
+"""The session monitor's files in the data directory: its lock, what it says of itself, its log.
+
+The one instance is whoever holds the lock on session-monitor.lock. It is asked to end by a file that names it, which
+works across containers as well; session-monitor.pid is for people to read and nothing here acts on it.
+"""
+from __future__ import annotations
+
+import os
+
+from ..base.errors import StorageError
+from ..base.values import parse_json
+from ..storage.directory import append_line, hand_over, open_found, open_private
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row
+
+LOCK, STOP, PID = "session-monitor.lock", "session-monitor.stop", "session-monitor.pid"
+LOG = os.path.join("logs", "session-monitor.log")
+LOG_BYTES = 1_000_000
+
+
+def try_lock(directory: str) -> int | None:
+    """A descriptor that holds the lock of the data directory, or None while another process holds it."""
+    import fcntl
+
+    path = os.path.join(directory, LOCK)
+    while True:
+        descriptor = open_private(path, os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                return None
+            raise
+        if is_same_file(descriptor, path):
+            return descriptor
+        os.close(descriptor)  # the file was replaced before we had its lock
+
+
+def is_same_file(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def find_monitor(directory: str) -> Row | None:
+    """What the running monitor wrote of itself (token, pid, host, seconds, started_at); None when none runs."""
+    import fcntl
+
+    try:
+        with open_found(os.path.join(directory, LOCK)) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _read_about(file.read())
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StorageError(f"cannot read {error.filename or LOCK} ({error.strerror}): make it readable") from None
+    return None
+
+
+def _read_about(data: bytes) -> Row:
+    """A holder's words of itself; nothing known while it is writing them."""
+    try:
+        about = parse_json(data.decode())
+    except ValueError:
+        about = None
+    known = about if isinstance(about, dict) else {}
+    return {key: known.get(key) for key in ("token", "pid", "host", "seconds", "started_at")}
+
+
+def append_log(directory: str, line: str, limit: int = LOG_BYTES) -> None:
+    """Append a line to the log; one that would outgrow `limit` bytes is put aside first, in place of the last such."""
+    path, data = os.path.join(directory, LOG), (line + "\n").encode("utf-8", "backslashreplace")
+    try:
+        os.mkdir(os.path.dirname(path), 0o700)  # not makedirs: a data directory that was deleted stays so
+        hand_over(os.path.dirname(path), directory)
+    except FileExistsError:
+        pass
+    try:
+        if os.path.getsize(path) + len(data) > limit:
+            os.replace(path, path + ".1")
+    except FileNotFoundError:
+        pass
+    descriptor = open_private(path, os.O_RDWR | os.O_APPEND)
+    try:
+        append_line(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def last_line(directory: str) -> str | None:
+    """The end of the log; None where there is none."""
+    try:
+        with open_found(os.path.join(directory, LOG), alone=True) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except (OSError, StorageError):
+        return None
+    return lines[-1] if lines else None
+
+
+def read_text(path: str) -> str:
+    """The text of a small file; "" where there is none."""
+    try:
+        with open_found(path) as file:
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""

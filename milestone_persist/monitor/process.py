@@ -1,0 +1,161 @@
+"""The processes of the session monitor: one in the foreground, one in the background, and how it is asked to end."""
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from ..base.errors import Refused, StorageError
+from ..base.packaged import PACKAGE
+from ..base.values import dump_json, parse_json
+from ..cli.text.forms import plain
+from ..storage.directory import cannot_write, write_private
+from .files import LOCK, LOG, STOP, find_monitor, read_text
+from .loop import Monitor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..storage.interface import Row
+
+PATIENCE_SECONDS = 30.0  # for a new monitor to answer, and for one that was asked to end
+# By path, not -m: so it works from a checkout, an installation, a zip and a zipapp, and from any directory.
+_START = ("import sys; sys.path.append(sys.argv.pop(1)); "
+          "__import__(sys.argv[1], fromlist=['here']).run_in_background(*sys.argv[2:])")
+
+
+def run_in_foreground(monitor: Monitor) -> str:
+    """Be the monitor of a directory until a signal or stop_session_monitor ends it; Refused if there is one."""
+    import signal
+    import threading
+
+    try:
+        if not monitor.enter():
+            raise Refused(describe_running(find_monitor(monitor.directory) or {}) + ": stop_session_monitor ends it")
+    except OSError as error:
+        raise _refusal(monitor.directory, error) from None
+    is_main = threading.current_thread() is threading.main_thread()
+    before = monitor.heed_signals() if is_main else []
+    try:
+        reason = monitor.run()
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    monitor.leave(reason)
+    return reason
+
+
+def background_command(module: str, directory: str, seconds: int) -> list[str]:
+    """The command line of the process in the background, which calls a module's run_in_background."""
+    return [sys.executable, "-I", "-S", "-c", _START, os.path.dirname(PACKAGE), module, directory, str(seconds)]
+
+
+def start_in_background(module: str, directory: str, seconds: int, environ: Mapping[str, str]) -> Row:
+    """Start a monitor that outlives the caller; its answer, once it holds the lock: what it says of itself, and
+    whether it was `started` or had been running."""
+    import subprocess
+
+    if not sys.executable:
+        raise StorageError("this Python does not know its own path: run start_session_monitor from a shell")
+    child = subprocess.Popen(background_command(module, directory, seconds), env=dict(environ), cwd="/",
+                             start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
+    try:
+        answer = child.communicate(timeout=PATIENCE_SECONDS)[0].decode("utf-8", "replace")
+    except subprocess.TimeoutExpired:
+        child.kill()
+        answer = f"no answer within {PATIENCE_SECONDS:.0f} s"
+    finally:
+        if child.stdout:
+            child.stdout.close()
+    return _read_answer(answer)
+
+
+def _read_answer(answer: str) -> Row:
+    try:
+        told: Row = parse_json(answer)
+    except ValueError:
+        told = {"error": "the session monitor did not start: " + (answer.strip().splitlines() or ["it died"])[-1]}
+    if "error" in told:
+        raise StorageError(told["error"])
+    return told
+
+
+def serve_in_background(monitor: Monitor) -> None:
+    """The life of the process that start_in_background started: one answer to the one who waits, then the loop."""
+    if os.fork():  # the caller's child ends at once; the monitor belongs to nobody
+        os._exit(0)
+    os.umask(0o077)
+    monitor.about["pid"] = os.getpid()
+    monitor.heed_signals()
+    try:
+        entered = monitor.enter()
+        told = {"started": entered, **(monitor.about if entered else find_monitor(monitor.directory) or {})}
+    except OSError as error:
+        entered, told = False, {"error": str(_refusal(monitor.directory, error))}
+    heard = _answer(told)
+    if entered:
+        monitor.leave(monitor.run() if heard else "nobody waited for it to start")
+    os._exit(0)  # not waiting for a check that still waits for the database
+
+
+def _answer(told: Row) -> bool:
+    """Tell the starter and let go of its pipe; whether it is still there."""
+    try:
+        os.write(1, dump_json(told).encode())
+    except BrokenPipeError:
+        return False
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+    return True
+
+
+def _refusal(directory: str, error: OSError) -> StorageError:
+    return cannot_write(error.filename or os.path.join(directory, LOCK), error)
+
+
+def describe_running(about: Row) -> str:
+    """The words for a monitor that runs."""
+    return (f"a session monitor is running: pid {about.get('pid')} on {plain(about.get('host'))}, "
+            f"every {about.get('seconds')} s since {about.get('started_at')}")
+
+
+def stop_monitor(directory: str) -> Row:
+    """Ask the running monitor to end and wait until it has; what it had said of itself. Refused if none runs."""
+    found = find_monitor(directory)
+    if found is None:
+        raise Refused(f"no session monitor is running for {directory}: nothing to stop")
+    asked, until = None, time.monotonic() + PATIENCE_SECONDS
+    about: Row | None = found
+    while about is not None and asked in (None, about["token"]):
+        if asked is None and about["token"]:
+            asked, found = about["token"], about
+            _write_request(directory, asked)
+        if time.monotonic() > until:
+            raise StorageError(f"{describe_running(found)}; {PATIENCE_SECONDS:.0f} s after it was asked to end it has "
+                               f"not: see {os.path.join(directory, LOG)} and end that process yourself")
+        time.sleep(0.02)
+        about = find_monitor(directory)
+    _withdraw_request(directory, asked)
+    return found
+
+
+def _write_request(directory: str, token: str) -> None:
+    path = os.path.join(directory, STOP)
+    try:
+        write_private(path, token.encode())
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def _withdraw_request(directory: str, token: str | None) -> None:
+    """Take away what a monitor that ended by itself has left."""
+    path = os.path.join(directory, STOP)
+    try:
+        if read_text(path) == token:
+            os.unlink(path)
+    except OSError:  # another one who asked was quicker
+        pass

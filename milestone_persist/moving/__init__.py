@@ -1,0 +1,1 @@
+"""All rows at once: to another backend, or to and from a file."""

@@ -1,0 +1,39 @@
+"""What tells that a backup is whole."""
+from __future__ import annotations
+
+from ..base.errors import StorageError, UsageError
+from ..base.values import dump_json
+from ..storage.interface import WHOLE
+from .transfer import count_rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..storage.interface import Storage
+
+
+def mark_whole(backup: Storage, rows: Mapping[str, int]) -> None:
+    """Note in a backup how many rows it has: the last step of filling it, within the caller's transaction."""
+    backup.execute("INSERT INTO agent_coordination_config (key, value, updated_at) VALUES (:key, :rows, :now)",
+                   {"key": WHOLE, "rows": dump_json(rows, sort_keys=True), "now": backup.now()})
+
+
+def require_whole(backup: Storage, file: str) -> None:
+    """UsageError unless a backup holds all that was to be in it.
+
+    One of an earlier version has no mark. It got its rows in one transaction: killed, it holds nothing but settings.
+    """
+    try:
+        wrong = backup.check()
+        rows = {} if wrong else count_rows(backup)
+    except StorageError as error:
+        wrong = [str(error)]
+    if wrong:
+        raise UsageError(f"the backup {file!r} is damaged ({wrong[0]}): name another one")
+    marks = backup.execute("SELECT value FROM agent_coordination_config WHERE key = :key", {"key": WHOLE})
+    if marks and marks[0]["value"] != dump_json(rows, sort_keys=True):
+        raise UsageError(f"{file!r} is no whole backup: it counts other rows than it has; name another one")
+    if not marks and not any(number for table, number in rows.items() if table != "agent_coordination_config"):
+        raise UsageError(f"{file!r} is no whole backup: it holds nothing, as one whose making was stopped; "
+                         "name another one")

@@ -1,0 +1,141 @@
+"""The file of an export: a line that names the format, each row as a line of JSON, and a line that counts them."""
+from __future__ import annotations
+
+import os
+import stat
+
+from ..base.errors import Refused, StorageError, UsageError
+from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, read_columns
+from ..base.values import check_text, dump_json, parse_json
+from ..storage.directory import cannot_write, create_directory, open_found
+from ..storage.interface import WHOLE
+from ..storage.parts import NewFile
+from .transfer import read_rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..storage.interface import Row, Storage
+
+FORMAT = "milestone_persist"
+LARGEST_NUMBER = 2 ** 62  # of a row that is imported: there must be room for those to come
+
+
+def new_file(store: Storage, path: str) -> NewFile:
+    """A new private file, which has its name when it is whole; UsageError if there is one of that name."""
+    inside = path.startswith(store.directory + os.sep)
+    if inside:
+        create_directory(store.directory)
+    return NewFile(path, inside)
+
+
+def require_file(store: Storage, file: str, what: str) -> str:
+    """The absolute path of a given file; Refused unless it is one that can be read, and is no part of the store."""
+    path = os.path.realpath(file)
+    try:
+        status = os.stat(path)
+        if not os.access(path, os.R_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise Refused(f"cannot read the {what} {file!r} ({error.strerror})") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise Refused(f"cannot read the {what} {file!r}: it is no regular file")
+    if store.holds(path):
+        raise Refused(f"{file!r} is a file of the store itself, no {what}")
+    return path
+
+
+def write_export(store: Storage, path: str) -> str:
+    """Write every row as a JSON line, within the caller's transaction; returns the path."""
+    with new_file(store, path) as new:
+        try:
+            with open(new.part, "wb") as out:
+                for line in export_lines(store):
+                    out.write(line.encode() + b"\n")
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        new.finish()
+    return path
+
+
+def export_lines(store: Storage) -> Iterator[str]:
+    """The lines of an export: the head, the rows, and the end: how many rows of each table, the last numbers."""
+    yield dump_json({"format": FORMAT, "version": SCHEMA_VERSION})
+    counts = dict.fromkeys(TABLES, 0)
+    for table in TABLES:
+        for row in read_rows(store, table):
+            counts[table] += 1
+            yield dump_json({"table": table, "row": row}, sort_keys=True)
+    yield dump_json({"last_numbers": store.last_numbers(), "rows": counts})
+
+
+def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[str, int]]:
+    """The rows of an export by table, and the last numbers; UsageError names the line that is none of an export."""
+    rows: dict[str, list[Row]] = {table: [] for table in TABLES}
+    import io
+
+    columns, number, end = read_columns(), 0, None
+    try:
+        with io.TextIOWrapper(open_found(require_file(store, file, "export")), "utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                item = parse_json(line)
+                if number == 1 and _is_head(item, file):
+                    continue
+                if number > 1 and end is None and _is_end(item, rows):
+                    end = item
+                elif number > 1 and end is None and _is_row(item, columns):
+                    rows[item["table"]].append(item["row"])
+                else:
+                    raise ValueError("not what export_coordination writes")
+    except OSError as error:
+        raise Refused(f"cannot read {file!r} ({error.strerror})") from None
+    except (ValueError, TypeError, UsageError) as error:
+        raise UsageError(f"{file!r} is no export of export_coordination: line {number}: {error}") from None
+    if end is None:
+        raise UsageError(f"{file!r} is no whole export of export_coordination: it ends after line {number}, without "
+                         "the line that counts the rows")
+    return rows, end["last_numbers"]
+
+
+def _is_head(item: Any, file: str) -> bool:
+    """Whether a parsed line is the first of an export; StorageError for one that a newer program has written."""
+    if not isinstance(item, dict) or set(item) != {"format", "version"} or item["format"] != FORMAT:
+        return False
+    version = item["version"]
+    if type(version) is int and version > SCHEMA_VERSION:
+        raise StorageError(f"{file!r} is an export of version {version}, newer than this program's {SCHEMA_VERSION}: "
+                           "use a newer milestone_persist")
+    return type(version) is int and version > 0
+
+
+def _is_end(item: Any, rows: dict[str, list[Row]]) -> bool:
+    """Whether a parsed line is the last of an export; ValueError where it counts other rows than there are."""
+    if not isinstance(item, dict) or set(item) != {"last_numbers", "rows"}:
+        return False
+    counts = {table: len(found) for table, found in rows.items()}
+    if item["rows"] != {table: number for table, number in counts.items() if number or table in item["rows"]}:
+        raise ValueError(f"it counts other rows than the {sum(counts.values())} before it: some are missing")
+    numbers = item["last_numbers"]
+    return isinstance(numbers, dict) and set(numbers) == set(NUMBERED) and all(map(_is_number, numbers.values()))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < LARGEST_NUMBER
+
+
+def _is_row(item: Any, columns: dict[str, set[str]]) -> bool:
+    """Whether a parsed line is a row of a table, with columns that it has and values that every backend can hold."""
+    if not isinstance(item, dict) or str(item.get("table")) not in columns or not isinstance(item.get("row"), dict):
+        return False
+    table, row = item["table"], item["row"]
+    return bool(set(TABLES[table]) < set(row) <= columns[table] and row.get("key") != WHOLE
+                and all(map(_fits, row.values())) and row.get("file_path") is None
+                and (table not in NUMBERED or _is_number(row["id"]) and row["id"]))
+
+
+def _fits(value: Any) -> bool:
+    if isinstance(value, str):
+        check_text(value, "it")
+    return value is None or isinstance(value, (str, float)) or type(value) is int and abs(value) < 2 ** 63

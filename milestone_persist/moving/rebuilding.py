@@ -1,0 +1,86 @@
+"""A backup in the place of a damaged store: its files are all kept, the new one is whole before it counts."""
+from __future__ import annotations
+
+import os
+
+from ..opening.engines import files_of, open_engine
+from ..records.undo import stamp
+from ..storage.directory import IN_USE, cannot_write, make_folder, move_files
+from ..storage.interface import WHOLE, Damaged
+from ..storage.parts import FolderLock, NewFile
+from ..storage.selection import engine_in_use, mark_of, write_word
+from .backup_files import require_whole
+from .export_file import require_file
+from .transfer import copy_rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+
+def rebuild_store(damage: Damaged, file: str) -> Row:
+    """Move the files of a damaged store below backups/ and let a backup be the store; where its files are kept.
+
+    Killed on the way, the store is still damaged or gone, and the next call begins again. The records of milestones are
+    in its rows at first, where the restoring that comes next finds them.
+    """
+    from ..storage.sqlite.safe_copy import copy_backup
+
+    store, engine = damage.store, engine_in_use(damage.store.directory)
+    path = require_file(store, file, "backup")
+    place = os.path.join(store.directory, "backups", stamp(store) + "-damaged")
+    make_folder(os.path.dirname(place))
+    with FolderLock(os.path.dirname(place)):
+        if mark_of(store.directory) != damage.mark:  # another process has done it meanwhile
+            return {}
+        with NewFile(os.path.join(store.directory, "coordination.db"), inside=True, replace=True) as new:
+            copy_backup(path, new.part)
+            backup = open_engine("database", store.directory, store.clock, store.environ, file=new.part, other=True)
+            try:
+                require_whole(backup, file)
+                if engine == "file":
+                    _fill_files(backup, store, place)
+                else:
+                    backup.execute("DELETE FROM agent_coordination_config WHERE key = :key", {"key": WHOLE})
+            finally:
+                backup.close()
+            if engine != "file":
+                _move(store, engine, place)
+                new.finish()
+        write_word(store.directory, IN_USE, engine)  # whoever has the old store open follows
+    return {"damaged": place} if os.path.isdir(place) else {}
+
+
+def _move(store: Storage, engine: str, place: str) -> None:
+    """Move the files of a store away, a stale journal before the file it belongs to."""
+    try:
+        move_files(store.directory, tuple(reversed(files_of(engine))), place)
+    except OSError as error:
+        raise cannot_write(place, error) from None
+
+
+def _fill_files(backup: Storage, store: Storage, place: str) -> None:
+    """Let files of rows be the store, made beside the old ones; the one by which they are known comes last."""
+    import shutil
+
+    beside = place + "-unfinished"
+    target = open_engine("file", beside, store.clock, store.environ, other=True)
+    try:
+        target.engine = "database"  # records are kept in the rows
+        with target.transaction():
+            copy_rows(backup, target, replace=True)
+    finally:
+        target.close()
+    _move(store, "file", place)
+    try:
+        move_files(beside, tuple(reversed(files_of("file"))), store.directory)
+        shutil.rmtree(beside)
+    except OSError as error:
+        raise cannot_write(store.directory, error) from None
+
+
+def refuse_damaged(store: Storage) -> None:
+    """Damaged where the files of a store hold what is not sound."""
+    wrong = store.check() if store.FILES else []
+    if wrong:
+        raise Damaged(f"{store.directory} is damaged: {wrong[0]}", store)

@@ -1,0 +1,65 @@
+"""Which backend, and when: because somebody says so, or because of how many milestones there are."""
+from __future__ import annotations
+
+from ..base.errors import MilestoneError, UsageError
+from ..base.values import check_word
+from ..base.vocabulary import BACKENDS
+from ..coordination.settings import optimal_backend
+from ..storage.interface import StorageMoved
+from ..storage.selection import database_url, fix_backend, fixed_backend
+from .migration import Unfinished, migrate, target_engine
+from .transfer import count_rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+
+def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Row:
+    """Migrate because somebody said so: the backend is fixed from then on; `auto` lets it follow the milestones."""
+    automatic = backend == "auto"
+    backend = check_word(_suiting_backend(store) if automatic else backend, BACKENDS, "backend")
+    fixed = "" if automatic else backend
+    _refuse_contradiction(store, backend)
+    told: Row = {"from": store.engine, "to": store.engine, "rows": count_rows(store), "backup": None,
+                 "dry_run": dry_run}
+    if target_engine(store, backend) != store.engine:
+        return migrate(store, backend, dry_run, fixed)
+    if not dry_run:
+        fix_backend(store.directory, fixed)
+    return told
+
+
+def _suiting_backend(store: Storage) -> str:
+    """What is opened when nothing is fixed: PostgreSQL where a URL is set, else what suits the number of milestones."""
+    if database_url(store.environ) and store.environ.get("MILESTONE_BACKEND", "") in ("", "database"):
+        return "database"
+    return optimal_backend(store)
+
+
+def _refuse_contradiction(store: Storage, backend: str) -> None:
+    named = store.environ.get("MILESTONE_BACKEND")
+    if named and named != backend:
+        raise UsageError(f"MILESTONE_BACKEND is {named}: unset it, or make it {backend}")
+
+
+def grow(store: Storage) -> bool:
+    """After a milestone was added: move up to the backend that suits their number, unless one is fixed."""
+    best = ""
+    try:
+        if fixed_backend(store.directory, store.environ) or store.engine == "postgresql":
+            return False
+        best = optimal_backend(store)
+        if BACKENDS.index(best) <= BACKENDS.index(store.backend):
+            return False
+        told = migrate(store, best)
+    except StorageMoved:  # by another process, which tells of it
+        return True
+    except Unfinished as error:
+        store.warn(str(error))
+        return True
+    except MilestoneError as error:
+        store.warn(f"could not move to the {best or 'next'} backend, {store.backend} goes on: {error}")
+        return False
+    store.warn(f"moved to the {best} backend; a backup is in {told['backup']}")
+    return True

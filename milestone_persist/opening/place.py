@@ -1,0 +1,75 @@
+"""From a directory (named or found) and an environment to an open storage."""
+from __future__ import annotations
+
+import os
+
+from ..base.errors import StorageError
+from ..base.location import GONE, find_data_directory
+from ..base.quoting import quote
+from ..base.times import parse_time
+from ..base.values import check_id
+from ..storage.directory import is_inside
+from ..storage.interface import Clock, Storage
+from .engines import open_storage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class FixedClock(Clock):
+    """A clock that stands still at $MILESTONE_NOW, for tests of one's own agents."""
+
+    def __init__(self, text: str) -> None:
+        self.seconds = parse_time(text)
+
+    def time(self) -> float:
+        return self.seconds
+
+
+class Place(Storage):
+    """A storage that is not open: where it is (named, or found from here), its clock and its environment."""
+
+    def __init__(self, directory: str, environ: Mapping[str, str], clock: Clock | None = None) -> None:
+        if clock is None:
+            clock = FixedClock(environ["MILESTONE_NOW"]) if environ.get("MILESTONE_NOW") else Clock()
+        for name in ("AGENT_ID", "SESSION_ID", "MILESTONE_ID"):
+            if environ.get(name):
+                check_id(environ[name], "$" + name)
+        super().__init__(_find_directory(directory, environ), clock, environ)
+
+    def close(self) -> None:
+        pass
+
+
+def _find_directory(directory: str, environ: Mapping[str, str]) -> str:
+    named = directory or environ.get("MILESTONE_DIR", "")
+    if os.path.isabs(named):
+        return os.path.normpath(named)
+    try:
+        if named:
+            return os.path.abspath(named)
+        found = find_data_directory(os.getcwd(), environ)[0]
+    except FileNotFoundError:
+        raise StorageError(GONE) from None
+    if os.path.islink(found) and not is_inside(found, os.path.dirname(found)):
+        real = os.path.realpath(found)
+        raise StorageError(f"{found} is a symbolic link that leads out of its directory, to {real}: if it is your own, "
+                           f"set MILESTONE_DIR={quote(real)}; else remove it")
+    return found
+
+
+def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = None, create: bool = True,
+             in_use: bool = False) -> Storage:
+    """Open the storage of `directory`, or of the directory that is found from here.
+
+    create: whether it is made if it is not there; otherwise an empty one is read
+    in_use: whether what is there is opened, whatever is set
+    """
+    place = Place(directory, environ, clock)
+    return open_storage(place.directory, place.clock, environ, create, in_use)
+
+
+def describe_new(store: Storage) -> str:
+    """The line that tells of a data directory that was made just now."""
+    return f"made the data directory {store.directory} (backend {store.backend})"

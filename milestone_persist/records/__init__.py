@@ -1,0 +1,1 @@
+"""Milestone records: texts as files or rows."""

@@ -1,0 +1,184 @@
+"""Files of milestone records: which there are, whose they are by their names, and what they hold."""
+from __future__ import annotations
+
+import os
+
+from ..base.errors import StorageError
+from ..base.filenames import file_name_of, name_of_file
+from ..base.values import has_controls
+from .headings import read_headings
+from .undo import cannot_read, read_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..storage.interface import Row, Storage
+
+    Places = dict[str, tuple[str, str]]  # folder: path in the data directory, stamp
+
+FOLDERS = ("completed", "active")  # where both hold a milestone's record, the active one counts
+ENDING = ".yaml"
+
+
+def record_folder(archived: bool) -> str:
+    """The folder that the record of a milestone belongs in."""
+    return FOLDERS[0] if archived else FOLDERS[1]
+
+
+def path_counting(places: Places) -> tuple[str, str]:
+    """Of the files that a milestone has, the path and stamp of the one that counts."""
+    return places[max(places, key=FOLDERS.index)]
+
+
+class Changes:
+    """How the record files differ from the milestones table.
+
+    changed: milestone, path, stamp and text of each file that is new or was edited
+    gone: milestones whose file is not there any more
+    wrong: path of each file that cannot be a milestone's record: why not
+    """
+
+    def __init__(self) -> None:
+        self.changed: list[tuple[str, str, str, str]] = []
+        self.gone: list[str] = []
+        self.wrong: dict[str, str] = {}
+
+
+def find_changes(store: Storage) -> Changes:
+    """Compare the record files with the milestones table, reading only those whose time or size is another."""
+    changes, known = Changes(), _known_files(store)
+    indexed = {row["id"]: (row["file_path"], row["file_stamp"]) for row in known}
+    found = scan_files(store, known, changes.wrong)
+    for milestone_id, places in found.items():
+        path, stamp = path_counting(places)
+        if indexed.get(milestone_id) != (path, stamp):
+            try:
+                text = read_text(store, path)
+            except StorageError as error:
+                changes.wrong[path] = str(error)
+                continue
+            if text is not None:  # else it was removed just now
+                changes.changed.append((milestone_id, path, stamp, text))
+    changes.gone = [name for name in indexed if name not in found]
+    return changes
+
+
+def find_places(store: Storage) -> dict[str, Places]:
+    """The files that each milestone has."""
+    return scan_files(store, _known_files(store), {})
+
+
+def _known_files(store: Storage) -> list[Row]:
+    return store.execute("SELECT id, file_path, file_stamp FROM milestones WHERE file_path IS NOT NULL")
+
+
+def scan_files(store: Storage, known: list[Row], wrong: dict[str, str]) -> dict[str, Places]:
+    """The record files there are, by milestone; `wrong` gets those that are none, with the reason."""
+    owners = {os.path.basename(row["file_path"]): row["id"] for row in known}
+    found: dict[str, Places] = {}
+    for folder in FOLDERS:
+        files = _list_files(os.path.join(store.directory, folder))
+        for name, stamp in sorted(files, key=lambda file: (file[0] not in owners, file)):
+            path = os.path.join(folder, name)
+            full = os.path.join(store.directory, path)
+            milestone_id = owners.get(name) or _id_of(store, path)
+            if milestone_id is None:
+                wrong[path] = f"the name of {full} is not UTF-8 or holds a control character: rename it"
+                continue
+            place = found.setdefault(milestone_id, {}).setdefault(folder, (path, stamp))
+            if place[0] != path:
+                wrong[path] = (f"{full} is a second record of milestone {milestone_id!r}, beside {place[0]}: "
+                               "make one of the two")
+    return found
+
+
+def list_stamps(store: Storage) -> dict[str, str]:
+    """Every record file there is, and what tells whether it was edited."""
+    return {os.path.join(folder, name): stamp for folder in FOLDERS
+            for name, stamp in _list_files(os.path.join(store.directory, folder))}
+
+
+def _list_files(folder: str) -> Iterator[tuple[str, str]]:
+    """Name and stamp of each record file in a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(ENDING) and not entry.name.startswith(".") and \
+                        not entry.is_dir(follow_symlinks=False):  # a link or a pipe is told of, not read
+                    stamp = stamp_of(entry.path)
+                    if stamp:
+                        yield entry.name, stamp
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise cannot_read(folder, error) from None
+
+
+def stamp_of(full: str) -> str:
+    """What tells whether a file was edited: its time of change and its size; "" if it is not there."""
+    try:
+        status = os.lstat(full)
+    except FileNotFoundError:
+        return ""
+    return f"{status.st_mtime_ns}:{status.st_size}"
+
+
+def _id_of(store: Storage, path: str) -> str | None:
+    """The milestone that a new file belongs to: whose file name it has, else the one named as it is.
+
+    Where a name was too long to be kept whole, the record's own heading `id` tells. None for a name that is no text.
+    """
+    stem = os.path.basename(path)[:-len(ENDING)]
+    try:
+        stem.encode()
+    except UnicodeEncodeError:
+        return None
+    name = name_of_file(stem)
+    if name:
+        return None if has_controls(name) else name
+    try:
+        name = read_headings(read_text(store, path) or "").get("id", "")
+    except StorageError:
+        name = ""
+    name = name if name and file_name_of(name, keep_case=True) == stem else stem
+    return None if has_controls(name) else name
+
+
+def read_text(store: Storage, path: str) -> str | None:
+    """The text of a record file; None if it is not there, StorageError if it holds none."""
+    full = os.path.join(store.directory, path)
+    data = read_bytes(full)
+    try:
+        if data is not None and b"\0" in data:
+            raise ValueError
+        return None if data is None else data.decode()
+    except ValueError:
+        raise StorageError(f"{full} is not UTF-8 text: mend it or move it away") from None
+
+
+def remove_parts(store: Storage) -> None:
+    """Remove what killed writers have left beside records, within the caller's transaction: nobody is writing one."""
+    for folder in FOLDERS:
+        home = os.path.join(store.directory, folder)
+        for name in os.listdir(home) if os.path.isdir(home) else ():
+            words = name.split(".")
+            if words[-1] == "part" and len(words) > 3 and len(words[-2]) == 12 and f".{words[-3]}" == ENDING:
+                try:
+                    os.unlink(os.path.join(home, name))
+                except OSError:  # it is in nobody's way
+                    continue
+
+
+def new_path(store: Storage, milestone_id: str, folder: str) -> str:
+    """A path for the record of a milestone that has none.
+
+    Its name differs from all others' even where `A` is `a` to the file system.
+    """
+    name = file_name_of(milestone_id, keep_case=True) + ENDING
+    taken = store.execute(
+        "SELECT 1 AS taken FROM milestones WHERE id <> :id AND lower(file_path) IN (:active, :completed)",
+        {"id": milestone_id, **{other: os.path.join(other, name).lower() for other in FOLDERS}})
+    if taken:
+        name = file_name_of(milestone_id, spelled=True) + ENDING
+    return os.path.join(folder, name)

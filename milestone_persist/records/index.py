@@ -1,0 +1,236 @@
+"""Milestone records: one text a milestone (YAML, but opaque here), as a file or, on the database backend, a row."""
+from __future__ import annotations
+
+import os
+
+from ..base.errors import Refused, StorageError
+from ..base.quoting import quote
+from ..storage.interface import StorageMoved
+from .files import FOLDERS, find_changes, find_places, new_path, path_counting, read_text, record_folder, stamp_of
+from .headings import read_headings
+from .swap import finish_swap, is_swapped_out
+from .undo import move_file, read_bytes, set_aside, write_file, write_new
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+    from .files import Places
+
+
+def keeps_files(store: Storage) -> bool:
+    """Whether records are files in active/ and completed/, which people edit; else they are in the milestones table."""
+    return store.backend in ("file", "hybrid")
+
+
+def find_record(store: Storage, milestone_id: str) -> str | None:
+    """The record's text exactly as it was written, or None."""
+    rows = store.execute("SELECT data, file_path FROM milestones WHERE id = :id", {"id": milestone_id})
+    if not keeps_files(store):
+        return str(rows[0]["data"]) or None if rows else None
+    if rows and rows[0]["file_path"]:
+        name = os.path.basename(rows[0]["file_path"])
+        for folder in reversed(FOLDERS):
+            text = read_text(store, os.path.join(folder, name))
+            if text is not None:
+                return text
+    places = find_places(store).get(milestone_id)  # it was written or renamed by hand and is not indexed yet
+    if places:
+        return read_text(store, path_counting(places)[0])
+    return str(rows[0]["data"]) or None if rows else None
+
+
+def read_record(store: Storage, row: Row) -> str:
+    """The record of a milestone whose row was just indexed; "" where it has none, StorageError where it is missing."""
+    if keeps_files(store) and not row["file_path"]:
+        return row.get("data") or ""  # somebody else's program may have put it there
+    text = find_record(store, row["id"])
+    if text is None and row["file_path"]:
+        raise StorageError(f"the record of milestone {row['id']!r} is missing, it was {row['file_path']}: "
+                           "put it there and try again")
+    return text or ""
+
+
+def write_record(store: Storage, milestone_id: str, text: str) -> None:
+    """Write the record whole or not at all and note its headings, within the caller's transaction; the row is there."""
+    path = stamp = None
+    if keeps_files(store):
+        row = store.execute("SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})[0]
+        name = os.path.basename(row["file_path"] or "")
+        path = os.path.join("active", name) if name else new_path(store, milestone_id, "active")
+        _write_file(store, milestone_id, path, text, path == row["file_path"])
+        stamp = _stamp(store, path)
+    _note_record(store, milestone_id, text, path, stamp)
+
+
+def _write_file(store: Storage, milestone_id: str, path: str, text: str, replace: bool) -> None:
+    try:
+        (write_file if replace else write_new)(store, path, text.encode())
+    except FileExistsError:
+        raise StorageError(f"{os.path.join(store.directory, path)} is there and is no record of milestone "
+                           f"{milestone_id!r}: mend it or move it away") from None
+
+
+def _stamp(store: Storage, path: str) -> str:
+    return stamp_of(os.path.join(store.directory, path))
+
+
+def _facts(milestone_id: str, text: str, path: str | None) -> Row:
+    """What the milestones table says of a record."""
+    headings, archived = read_headings(text), _is_archived(path)
+    return {"title": headings.get("title", milestone_id), "priority": headings.get("priority", "medium"),
+            "status": "completed" if archived else headings.get("status", "active")}
+
+
+def _is_archived(path: str | None) -> bool:
+    return path is not None and os.path.dirname(path) == record_folder(archived=True)
+
+
+def _note_record(store: Storage, milestone_id: str, text: str, path: str | None, stamp: str | None) -> None:
+    store.execute(
+        "UPDATE milestones SET title = :title, status = :status, priority = :priority, data = :data, "
+        "file_path = :path, file_stamp = :stamp, archived_at = :archived, updated_at = :now WHERE id = :id",
+        {**_facts(milestone_id, text, path), "id": milestone_id, "now": store.now(), "data": "" if path else text,
+         "path": path, "stamp": stamp, "archived": store.now() if _is_archived(path) else None})
+
+
+def place_records(store: Storage) -> None:
+    """Give every milestones row that brings its record's text (`data`) the file of it, where records are files."""
+    if keeps_files(store):
+        places = find_places(store)
+        for row in store.execute("SELECT id FROM milestones WHERE data <> '' ORDER BY id"):
+            whole = store.execute("SELECT * FROM milestones WHERE id = :id", row)[0]
+            place_record(store, whole, places.get(row["id"], {}))
+
+
+def place_record(store: Storage, row: Row, places: Places = {}) -> None:
+    """Give a milestones row that brings its record's text (`data`) the file of it; its other columns stay.
+
+    places: the files there are of this milestone: one that holds the text already is it
+    """
+    folder, data = record_folder(bool(row["archived_at"])), row["data"].encode()
+    path = places[folder][0] if folder in places else new_path(store, row["id"], folder)
+    full = os.path.join(store.directory, path)
+    if os.path.lexists(full) and read_bytes(full) != data:
+        _keep_other(store, path)
+    if not os.path.lexists(full):
+        write_new(store, path, data)
+    store.execute("UPDATE milestones SET data = '', file_path = :path, file_stamp = :stamp WHERE id = :id",
+                  {"id": row["id"], "path": path, "stamp": _stamp(store, path)})
+
+
+def _keep_other(store: Storage, path: str) -> None:
+    """Move another record file out of the way, and tell."""
+    store.warn(f"there was another record in {path}: it is kept in {set_aside(store, path)}")
+
+
+def archive_record(store: Storage, milestone_id: str) -> None:
+    """Move a record to completed/ and mark its milestone completed; one that is there already is kept elsewhere."""
+    given = {"id": milestone_id, "now": store.now(), "path": None, "stamp": None}
+    if keeps_files(store):
+        places = find_places(store).get(milestone_id, {})
+        if "active" not in places:
+            raise Refused(f"the record of milestone {milestone_id!r} was just removed: nothing was changed")
+        if "completed" in places:
+            _keep_other(store, places["completed"][0])
+        old = places["active"][0]
+        new = os.path.join("completed", os.path.basename(old))
+        move_file(store, old, new)
+        given.update(path=new, stamp=_stamp(store, new))
+    store.execute("UPDATE milestones SET status = 'completed', file_path = :path, file_stamp = :stamp, "
+                  "archived_at = :now, updated_at = :now WHERE id = :id", given)
+
+
+def index_records(store: Storage, strict: bool = False) -> None:
+    """Bring the milestones table in line with the record files: those edited, added, moved or removed by hand.
+
+    strict: a file that cannot be a record is an error, not only a warning
+    """
+    if not keeps_files(store):
+        return
+    changes = find_changes(store)
+    if changes.changed or changes.gone or is_swapped_out(store):
+        with store.transaction("milestones"):
+            finish_swap(store)
+            changes = find_changes(store)  # as they are when nobody else moves them
+            for change in changes.changed:
+                _index_file(store, *change)
+            for milestone_id in changes.gone:
+                _forget_file(store, milestone_id)
+    for why in changes.wrong.values():
+        if strict:
+            raise StorageError(f"{why}; nothing was done")
+        store.warn(f"{why}; until then it is left out")
+
+
+def _index_file(store: Storage, milestone_id: str, path: str, stamp: str, text: str) -> None:
+    store.execute("INSERT INTO milestones (id, title, created_at, updated_at) VALUES (:id, :id, :now, :now) "
+                  "ON CONFLICT (id) DO NOTHING", {"id": milestone_id, "now": store.now()})
+    _note_record(store, milestone_id, text, path, stamp)
+
+
+def _forget_file(store: Storage, milestone_id: str) -> None:
+    """A record was removed by hand: the milestone goes too, unless a session or an agent still refers to it."""
+    given = {"id": milestone_id}
+    store.execute("UPDATE milestones SET file_path = NULL, file_stamp = NULL WHERE id = :id", given)
+    store.execute(
+        "DELETE FROM milestones WHERE id = :id "
+        "AND NOT EXISTS (SELECT 1 FROM coordination_sessions s WHERE s.milestone_id = milestones.id) "
+        "AND NOT EXISTS (SELECT 1 FROM agent_registry a WHERE a.milestone_id = milestones.id)", given)
+
+
+def require_record(store: Storage, milestone_id: str) -> str:
+    """The record's text; Refused names the nearest milestones."""
+    if is_swapped_out(store):  # by another process, or by one that was killed
+        index_records(store)
+    text = find_record(store, milestone_id)
+    if text is None and keeps_files(store):  # its file may have been moved or replaced just now
+        text = _find_under_lock(store, milestone_id)
+    if text is None:
+        from ..storage.suggestions import suggest
+
+        rows = store.execute("SELECT id FROM milestones ORDER BY updated_at DESC LIMIT 1000")
+        known = [row["id"] for row in rows]
+        if milestone_id in known:
+            raise Refused(f"milestone {milestone_id!r} has no record yet: "
+                          f"create_milestone_record {quote(milestone_id)} TEXT")
+        raise Refused(f"no record of milestone {milestone_id!r} {suggest(store, milestone_id, known)}")
+    return text
+
+
+def _find_under_lock(store: Storage, milestone_id: str) -> str | None:
+    try:
+        with store.transaction("milestones"):
+            index_records(store)
+            return find_record(store, milestone_id)
+    except StorageMoved:
+        raise
+    except StorageError:  # where nothing can be written, nobody moves anything
+        return None
+
+
+def list_records(store: Storage) -> list[Row]:
+    """The milestones with what their records' headings say, in the order of their ids.
+
+    Record files are indexed first; where the store cannot be written, those not indexed yet are looked at.
+    """
+    unindexed = []
+    try:
+        with store.hurry():
+            index_records(store)
+    except StorageMoved:
+        raise
+    except StorageError:
+        unindexed = find_changes(store).changed
+    rows = {row["id"]: row for row in store.execute(
+        "SELECT id, title, status, priority, created_at, updated_at, file_path FROM milestones ORDER BY id")}
+    for milestone_id, path, _, text in unindexed:
+        rows[milestone_id] = {"created_at": store.now(), "updated_at": store.now(), **rows.get(milestone_id, {}),
+                              "id": milestone_id, "file_path": path, **_facts(milestone_id, text, path)}
+    return [rows[name] for name in sorted(rows)]
+
+
+def count_milestones(store: Storage) -> int:
+    """How many milestones there are, those included whose record was written by hand."""
+    if keeps_files(store):
+        return len(list_records(store))
+    return int(store.execute("SELECT count(*) AS milestones FROM milestones")[0]["milestones"])

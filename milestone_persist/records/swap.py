@@ -1,0 +1,69 @@
+"""All record files replaced as one: where the process is killed on the way, the next call puts the old ones back."""
+from __future__ import annotations
+
+import os
+
+from ..storage.directory import cannot_write, move_whole
+from ..storage.events import record_event
+from .files import FOLDERS
+from .undo import move_file, read_bytes, stamp, write_new
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Storage
+
+MARK = os.path.join("config", "record-swap.txt")  # the folder that keeps the old files, and which of FOLDERS there were
+DONE = "store_records_kept"  # the event by which it is known that the transaction was committed
+
+
+def swap_out(store: Storage) -> None:
+    """Move all record files below backups/, so that others can be written, within the caller's transaction."""
+    place = os.path.join("backups", stamp(store))
+    there = [folder for folder in FOLDERS if os.path.lexists(os.path.join(store.directory, folder))]
+    write_new(store, MARK, " ".join([place, *there]).encode())
+    for folder in there:
+        move_file(store, folder, os.path.join(place, folder))
+    record_event(store, DONE, detail=place)
+
+
+def is_swapped_out(store: Storage) -> bool:
+    """Whether a swap was begun and is not finished."""
+    return os.path.lexists(os.path.join(store.directory, MARK))
+
+
+def finish_swap(store: Storage) -> None:
+    """After a swap whose transaction was committed, forget it; else undo it. The transaction may fail."""
+    path = os.path.join(store.directory, MARK)
+    data = read_bytes(path)
+    if data is None:
+        return
+    place, *there = data.decode("utf-8", "replace").split(" ")
+    try:
+        if _is_ours(place) and not _is_done(store, place):
+            for folder in FOLDERS:
+                _put_back(store.directory, place, folder, folder in there)
+            store.warn("whoever was replacing all records was killed: the old ones are there again")
+        os.unlink(path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def _is_ours(place: str) -> bool:
+    """Whether a mark, which may have come with a cloned repository, names a folder of ours."""
+    parent, name = os.path.split(place)
+    return parent == "backups" and not name.startswith(".")
+
+
+def _is_done(store: Storage, place: str) -> bool:
+    return bool(store.execute("SELECT 1 AS done FROM events WHERE event = :event AND detail = :place",
+                              {"event": DONE, "place": place}))
+
+
+def _put_back(directory: str, place: str, name: str, was_there: bool) -> None:
+    """Give a folder its old files; those written meanwhile are kept beside where these were."""
+    folder, old = os.path.join(directory, name), os.path.join(directory, place, name)
+    is_moved = os.path.lexists(old)
+    if (is_moved or not was_there) and os.path.lexists(folder):
+        move_whole(folder, os.path.join(directory, place, "unfinished", name))
+    if is_moved:
+        move_whole(old, folder)

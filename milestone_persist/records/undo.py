@@ -1,0 +1,82 @@
+"""Files written and moved within a transaction: if it fails, they are as they were."""
+from __future__ import annotations
+
+import os
+
+from ..base.errors import StorageError
+from ..storage.directory import cannot_write, move_whole, open_found, write_whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..storage.interface import Storage
+
+
+def stamp(store: Storage) -> str:
+    """The present as part of a file name, made its own by a random end."""
+    return f"{store.now()[:19].replace('-', '').replace(':', '').replace(' ', '-')}-{os.urandom(4).hex()}"
+
+
+def write_file(store: Storage, path: str, data: bytes) -> None:
+    """Write a file, given by its path in the data directory, in the place of the one that is there."""
+    full = os.path.join(store.directory, path)
+    before = read_bytes(full)
+    if before is None:
+        return write_new(store, path, data)
+    if full not in store.kept:
+        store.undo.append(_keep(store, full, before))
+    write_whole(full, data)
+
+
+def _keep(store: Storage, full: str, before: bytes) -> Callable[[], None]:
+    """Give a file that is about to be replaced a second name: what takes it back then needs no room on the disk."""
+    kept = os.path.join(store.directory, f".kept-{len(store.kept)}")
+    try:
+        if os.path.lexists(kept):  # of one who was killed
+            os.unlink(kept)
+        os.link(full, kept)
+    except OSError:  # a file system without hard links
+        return lambda: write_whole(full, before)
+    store.kept[full] = kept
+    return lambda: os.replace(kept, full)
+
+
+def write_new(store: Storage, path: str, data: bytes) -> None:
+    """Write a new file; FileExistsError if there is one of that name."""
+    full = os.path.join(store.directory, path)
+    write_whole(full, data, replace=False)
+    store.undo.append(lambda: os.unlink(full))
+
+
+def read_bytes(full: str) -> bytes | None:
+    """What a file holds; None if it is not there or a folder, StorageError if it is none that may be opened."""
+    try:
+        with open_found(full, alone=True) as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        raise cannot_read(full, error) from None
+
+
+def cannot_read(full: str, error: OSError) -> StorageError:
+    """The error to raise where the system refuses to let a file be read."""
+    return StorageError(f"cannot read {full} ({error.strerror}): make it readable")
+
+
+def move_file(store: Storage, old: str, new: str) -> None:
+    """Move a file or folder; both places are paths in the data directory."""
+    before, after = os.path.join(store.directory, old), os.path.join(store.directory, new)
+    try:
+        move_whole(before, after)
+    except OSError as error:
+        raise cannot_write(after, error) from None
+    store.undo.append(lambda: os.replace(after, before))
+
+
+def set_aside(store: Storage, path: str) -> str:
+    """Move a file or folder of the data directory to a new folder below backups/: which."""
+    place = os.path.join("backups", stamp(store))
+    move_file(store, path, os.path.join(place, path))
+    return os.path.join(store.directory, place)

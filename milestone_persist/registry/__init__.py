@@ -1,0 +1,293 @@
+"""The table of operations: what a declared function says about itself, for every surface (CLI, shell, API, docs)."""
+from __future__ import annotations
+
+from ..base.errors import UsageError
+from ..base.values import check_id, check_text
+from .table import MODULE_OF
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any, TypeVar
+
+    from ..storage.interface import Row, Storage
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+# The modules that declare operations, in the order help and documents show them.
+MODULES = ("operations.setup", "operations.agents", "operations.state", "operations.messages", "operations.checkpoints",
+           "operations.sessions", "operations.planning", "operations.recovery", "operations.resuming",
+           "operations.completing", "operations.reports", "operations.cleanup", "commands.monitoring",
+           "operations.milestones", "operations.backups", "operations.tmpfiles", "operations.log",
+           "commands.installing", "commands.vendoring", "operations.inspection", "commands.generating",
+           "commands.shell_completion")
+
+GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
+
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
+# Where an id comes from when it is the only required argument that is not given.
+_VARIABLES = {"agent_id": "AGENT_ID", "session_id": "SESSION_ID", "milestone_id": "MILESTONE_ID"}
+_NAMES = ("from_agent", "to_agent", "milestone", "session", "owner")  # ids too, but they may be empty
+_PLAIN = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "None": (type(None),)}
+_CALLED = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+_LARGEST = 2 ** 63  # what the databases' integers hold
+
+
+class Parameter:
+    """One parameter of an operation, as its function declares it."""
+
+    __slots__ = ("name", "annotation", "default", "required", "option", "repeated", "variable")
+
+    def __init__(self, name: str, annotation: str, default: Any, required: bool, option: bool, repeated: bool) -> None:
+        self.name, self.annotation, self.default = name, annotation, default
+        self.required, self.option, self.repeated = required, option, repeated
+        self.variable = ""  # of the environment, in which its value may be
+
+    @property
+    def types(self) -> list[str]:
+        """The types it may have, that of a command-line word first."""
+        return self.annotation.split(" | ")
+
+    @property
+    def type(self) -> str:
+        """The type a command-line word is turned into."""
+        return self.types[0]
+
+    @property
+    def flag(self) -> str:
+        """The option's spelling on a command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def label(self) -> str:
+        """The parameter as a usage line shows it."""
+        word = self.name.upper()
+        if self.option:
+            return f"[{self.flag}]" if self.type == "bool" else f"[{self.flag} {_unit(self)}]"
+        if self.repeated:
+            return f"[{word.rstrip('S')}…]"
+        return word if self.required else f"[{word}]"
+
+    def convert(self, word: str) -> Any:
+        """A command-line word as this parameter's type; UsageError says what was expected.
+
+        An empty word for a number that may be left out is none: what "${5:-}" gives.
+        """
+        if not word and self.type in ("int", "float") and not (self.required or self.option):
+            return self.default
+        if self.type == "bool":
+            if word.lower() not in _TRUE + _FALSE:
+                raise self._expected(repr(word))
+            return word.lower() in _TRUE
+        if self.type not in ("int", "float"):
+            return word
+        try:
+            if not word.isascii() or "_" in word or word != word.strip():  # as Python alone takes numbers
+                raise ValueError
+            return int(word) if self.type == "int" else float(word)
+        except ValueError:
+            raise self._expected(repr(word)) from None
+
+    def check(self, value: Any) -> None:
+        """UsageError unless a value has this parameter's type and a database can hold it."""
+        if isinstance(value, str) and "str" in self.types:
+            is_id = self.name in _NAMES or self.name.endswith(("_id", "_key"))
+            may_miss = not value and (self.name in _NAMES or not self.required)
+            (check_id if is_id and not may_miss else check_text)(value, self._spelling)
+        elif all(name in _PLAIN for name in self.types):  # what else a type may be is for the operation to check
+            fitting = [kind for name in self.types for kind in _PLAIN[name]]
+            if not isinstance(value, tuple(fitting)) or isinstance(value, bool) and bool not in fitting:
+                raise self._expected(type(value).__name__ if value is not None else "None")
+            if isinstance(value, (int, float)) and not -_LARGEST <= value < _LARGEST:
+                raise self._expected(f"{value}"[:40])
+
+    @property
+    def _spelling(self) -> str:
+        return self.flag if self.option else self.name.upper()
+
+    def _expected(self, found: str) -> UsageError:
+        return UsageError(f"{self._spelling} must be {_CALLED[self.type]}, not {found}")
+
+
+def _unit(parameter: Parameter) -> str:
+    return {"int": "N", "float": "NUMBER"}.get(parameter.type, "TEXT")
+
+
+class Operation:
+    """One operation: a function and what its declaration says."""
+
+    __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "existing", "opens",
+                 "in_use", "unheard", "repair", "parameters")
+
+    def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
+                 creates: bool | str, existing: bool, opens: bool, in_use: bool,
+                 unheard: Callable[[Storage, Any], None] | None, repair: Callable[..., Row] | None) -> None:
+        self.function, self.name, self.group = function, function.__name__, group
+        self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
+        self.creates, self.existing = False if existing else creates, existing
+        self.opens, self.in_use, self.unheard, self.repair = opens, in_use, unheard, repair
+        self.parameters = tuple(_read_parameters(function))
+        self._let_environment_name()
+
+    def _let_environment_name(self) -> None:
+        """Who one is, and in which session, may come from the environment; what else is to be changed must be named."""
+        if self.required == 1:
+            first = self.parameters[0]
+            if first.name == "agent_id" or not self.creates and not self.existing:
+                first.variable = _VARIABLES.get(first.name, "")
+        elif self.required and self.parameters[0].name == "agent_id":
+            last = self.parameters[self.required - 1]
+            last.variable = _VARIABLES["session_id"] if last.name == "session_id" else ""
+
+    @property
+    def command(self) -> str:
+        """The name of the subcommand."""
+        return self.name.replace("_", "-")
+
+    @property
+    def positionals(self) -> list[Parameter]:
+        return [p for p in self.parameters if not p.option]
+
+    @property
+    def options(self) -> list[Parameter]:
+        return [p for p in self.parameters if p.option]
+
+    @property
+    def required(self) -> int:
+        """How many positional arguments must be there."""
+        return sum(p.required for p in self.parameters)
+
+    @property
+    def usage(self) -> str:
+        """The parameters as a usage line shows them."""
+        return " ".join(p.label for p in self.parameters)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the documentation."""
+        return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+    def makes_store(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
+        """Whether a call with these arguments makes the data directory if it is not there."""
+        if not isinstance(self.creates, str):
+            return self.creates
+        given = dict(zip((p.name for p in self.positionals), args))
+        return bool({**given, **options}.get(self.creates))
+
+    def run(self, store: Storage, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Call the function after checking every value it is given; raises what the operation raises.
+
+        options: by name; may name positional parameters too, a repeated one with a list
+        TypeError if arguments and parameters do not fit together.
+        """
+        args, options = self.check(args, options)
+        return self.function(store, *args, **options)
+
+    def check(self, args: Sequence[Any], options: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """What the function is to be called with; UsageError for a value that has not its parameter's type."""
+        names = self.positionals
+        if names and names[-1].repeated:
+            args, options = self._spread(args, options)
+            names += names[-1:] * (len(args) - len(names))
+        given = [*zip(names, args), *((p, options[p.name]) for p in self.parameters if p.name in options)]
+        for parameter, value in given:
+            parameter.check(value)
+        return args, options
+
+    def _spread(self, args: Sequence[Any], options: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Arguments in which the list given by name for the repeated parameter stands in its place."""
+        *names, last = self.positionals
+        if last.name not in options:
+            return args, options
+        options = {**options}
+        rest = options.pop(last.name)
+        if not isinstance(rest, (list, tuple)):
+            raise UsageError(f"{last.name.upper()} must be a list, not {type(rest).__name__}")
+        return [*args, *(options.pop(p.name, p.default) for p in names[len(args):]), *rest], options
+
+
+def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
+    code, types = function.__code__, function.__annotations__
+    defaults = function.__defaults__ or ()
+    names = code.co_varnames[1:code.co_argcount]
+    for place, name in enumerate(names):
+        missing = len(names) - len(defaults)
+        default = defaults[place - missing] if place >= missing else None
+        yield Parameter(name, types.get(name, "str"), default, place < missing, False, False)
+    keywords = code.co_varnames[code.co_argcount:code.co_argcount + code.co_kwonlyargcount]
+    if code.co_flags & 0x04:  # *names
+        name = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+        yield Parameter(name, types.get(name, "str"), None, False, False, True)
+    for name in keywords:
+        yield Parameter(name, types.get(name, "str"), (function.__kwdefaults__ or {}).get(name),
+                        False, True, False)
+
+
+def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
+              creates: bool | str = True, existing: bool = False, opens: bool = True, in_use: bool = False,
+              unheard: Callable[[Storage, Any], None] | None = None,
+              repair: Callable[..., Row] | None = None) -> Callable[[Function], Function]:
+    """Declare a function as an operation; the function itself is left as it is.
+
+    text: name of the renderer (in render.py) that makes what is printed
+    stdin: name of the parameter that may be `-` and is then read from standard input
+    stdout: name of the parameter that may be `-`, which then means standard output
+    shell: whether the generated shell file defines a function for it
+    creates: whether the data directory is made if it is not there; otherwise an empty store is read. Or the name of
+        the parameter that must be given for that
+    existing: whether it changes only what is there: it makes none, but what it changes must be named in the call
+    opens: whether the storage is open when the function is called; otherwise only its place is known
+    in_use: whether it opens what is there, whatever is set
+    unheard: called with the storage and the data where nobody could be given the answer
+    repair: called with the error and the arguments where the store is damaged, before the function is called again;
+        gives what is to be told beside its data
+    """
+    def declare(function: Function) -> Function:
+        module = _import(function.__module__)
+        module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
+            function, module.GROUP, text, stdin, stdout, shell, creates, existing, opens, in_use, unheard, repair)
+        return function
+    return declare
+
+
+def _import(name: str) -> Any:
+    __import__(name)
+    import sys
+
+    return sys.modules[name]
+
+
+def operations_of(module: str) -> dict[str, Operation]:
+    """The operations that one of MODULES declares, by name."""
+    table: dict[str, Operation] = _import(f"{__name__.rpartition('.')[0]}.{module}").OPERATIONS
+    return table
+
+
+def find_operation(name: str) -> Operation | None:
+    """The operation of that name (`-` or `_` between the words), loading only the module that declares it."""
+    name = name.replace("-", "_")
+    for module in (MODULE_OF[name],) if name in MODULE_OF else MODULES:  # one that was just written is not in the table
+        found = operations_of(module).get(name)
+        if found:
+            return found
+    return None
+
+
+def all_operations() -> list[Operation]:
+    """Every operation, in the order of the documents."""
+    return [op for module in MODULES for op in operations_of(module).values()]
+
+
+def parameter_help(op: Operation) -> dict[str, str]:
+    """The help line of each parameter, read from the lines `name: text` of the function's documentation."""
+    found = {}
+    for line in (op.function.__doc__ or "").splitlines()[1:]:
+        name, colon, text = line.strip().partition(": ")
+        if colon and name.isidentifier() and name.islower():
+            found[name] = text
+    return found
+
+
+def example_of(op: Operation) -> str:
+    """The example call in the function's documentation."""
+    return (op.function.__doc__ or "").partition("Example: ")[2].partition("\n")[0].strip()

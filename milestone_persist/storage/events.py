@@ -1,0 +1,49 @@
+"""The record of what happened: rows of the events table, and JSON lines under logs/."""
+from __future__ import annotations
+
+import os
+
+from ..base.values import dump_json
+from .directory import append_line, cannot_write, make_folder, open_private
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .interface import Storage
+
+
+def record_event(store: Storage, event: str, session_id: str | None = None, agent_id: str | None = None,
+                 milestone_id: str | None = None, detail: str = "", backend: str | None = None) -> None:
+    """Add a row to the events table, within the caller's transaction."""
+    store.execute(
+        "INSERT INTO events (timestamp, event, session_id, agent_id, milestone_id, backend, detail) "
+        "VALUES (:now, :event, :session_id, :agent_id, :milestone_id, :backend, :detail)",
+        {"now": store.now(), "event": event, "session_id": session_id, "agent_id": agent_id,
+         "milestone_id": milestone_id, "backend": backend, "detail": detail})
+
+
+class Log:
+    """Within its block a file under logs/ is open, to which `append` adds what has been committed.
+
+    StorageError on entering where it cannot be written: before anything is done.
+    """
+
+    def __init__(self, store: Storage, name: str) -> None:
+        self.store, self.path = store, os.path.join(store.directory, "logs", name)
+
+    def __enter__(self) -> Log:
+        try:
+            make_folder(os.path.dirname(self.path))
+            self._descriptor = open_private(self.path, os.O_RDWR | os.O_APPEND)
+        except OSError as error:
+            raise cannot_write(self.path, error) from None
+        return self
+
+    def append(self, entry: dict[str, object]) -> None:
+        """Append one JSON line; a warning tells where it could not be written, for what it tells of is done."""
+        try:
+            append_line(self._descriptor, (dump_json(entry) + "\n").encode())
+        except OSError as error:
+            self.store.warn(f"the event is stored, but not in the log: {cannot_write(self.path, error)}")
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,195 @@
+"""Several files replaced as one: written beside their places first, then told in a journal, then renamed.
+
+What takes room comes before anything is decided, and a change is taken back until its first file is in place. From
+then on the journal counts, which holds all that was to be written: whoever reads looks through it, whoever holds the
+store's exclusive lock carries it out (again). So a crash at any moment leaves the files as before or as after.
+"""
+from __future__ import annotations
+
+import json
+import os
+
+from ...base.errors import StorageError
+from ..directory import cannot_write, damaged, make_folder, open_found, open_private, sync_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Contents = Mapping[str, str | None]
+
+JOURNAL = "file-store.journal"
+
+
+class StoreFiles:
+    """The files of a store as they are, or will be once the journal that a crash left is carried out."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.pending: Contents = {}
+
+    def look_for_journal(self) -> None:
+        """See whether a journal waits; the caller holds the lock. StorageError for one that cannot be read."""
+        self.pending = _read_journal(self.directory) if is_pending(self.directory) else {}
+
+    def carry_out_journal(self) -> None:
+        """Carry out the journal that waits, if there is one; the caller holds the exclusive lock."""
+        self.look_for_journal()
+        if self.pending:
+            try:
+                _write_parts(self.directory, self.pending)
+                _carry_out(self.directory, self.pending)
+            except OSError as error:
+                raise cannot_write(self.directory, error) from None
+            self.pending = {}
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    def list(self, folder: str) -> set[str]:
+        """The names in a folder; none where there is no folder."""
+        try:
+            names = set(os.listdir(self.path(folder)))
+        except FileNotFoundError:
+            names = set()
+        for name, text in self.pending.items():
+            home, _, base = name.rpartition("/")
+            if home == folder:
+                (names.discard if text is None else names.add)(base)
+        return names
+
+    def exists(self, name: str) -> bool:
+        if name in self.pending:
+            return self.pending[name] is not None
+        return os.path.exists(self.path(name))
+
+    def read(self, name: str) -> bytes:
+        """What a file holds; OSError if it cannot be read."""
+        text = self.pending.get(name)
+        if text is not None:
+            return text.encode()
+        with open_found(self.path(name)) as file:
+            return file.read()
+
+
+def is_pending(directory: str) -> bool:
+    """Whether a journal waits to be carried out."""
+    return os.path.exists(os.path.join(directory, JOURNAL))
+
+
+def replace_files(directory: str, contents: Contents) -> None:
+    """Write each file (None: remove it), all or none; StorageError if nothing was changed."""
+    try:
+        _write_parts(directory, contents)
+        _write_file(os.path.join(directory, JOURNAL + ".part"), json.dumps(contents, ensure_ascii=False))
+        os.replace(os.path.join(directory, JOURNAL + ".part"), os.path.join(directory, JOURNAL))
+        sync_directory(directory)
+        _carry_out(directory, contents)
+    except OSError as error:
+        if not _has_begun(directory):  # else it is decided and kept: the journal counts
+            raise _take_back(directory, error) from None
+
+
+def _read_journal(directory: str) -> Contents:
+    path = os.path.join(directory, JOURNAL)
+    try:
+        with open_found(path) as file:
+            contents = json.loads(file.read())
+        if not isinstance(contents, dict) or not all(_is_ours(directory, *item) for item in contents.items()):
+            raise ValueError
+    except (OSError, ValueError, RecursionError):
+        raise damaged(directory, path, "it cannot be read; without it the one change that it holds is lost") from None
+    return contents
+
+
+def _is_ours(directory: str, name: str, text: object) -> bool:
+    """Whether a journal, which may have come with a cloned repository, names a file inside the directory."""
+    parts, home = name.split("/"), os.path.realpath(directory)
+    return (len(parts) <= 3 and not any(part.startswith(".") or not part for part in parts)
+            and os.path.realpath(os.path.join(home, *parts[:-1])) == os.path.join(home, *parts[:-1])
+            and (text is None or isinstance(text, str)))
+
+
+def _part(directory: str, number: int) -> str:
+    """Where the n-th file that is to be written lies before it has its place."""
+    return os.path.join(directory, f"file-store.{number}.part")
+
+
+def _write_parts(directory: str, contents: Contents) -> None:
+    """Write every new text, and make the folders they go to."""
+    _remove_parts(directory)  # of one who was killed
+    for number, (name, text) in enumerate(_written(contents)):
+        make_folder(os.path.dirname(os.path.join(directory, name)))
+        _write_file(_part(directory, number), text)
+
+
+def _written(contents: Contents) -> list[tuple[str, str]]:
+    return [(name, text) for name, text in contents.items() if text is not None]
+
+
+def _carry_out(directory: str, contents: Contents) -> None:
+    for number, (name, _) in enumerate(_written(contents)):
+        os.replace(_part(directory, number), os.path.join(directory, name))
+    for name, text in contents.items():
+        if text is None:
+            _remove(os.path.join(directory, name))
+    for folder in _folders(contents):
+        sync_directory(os.path.join(directory, folder))
+    _remove(os.path.join(directory, JOURNAL))
+
+
+def _folders(contents: Contents) -> list[str]:
+    """The folders of the files and those above them: each may be new, and then its name is in the one above."""
+    found = {""}
+    for name in contents:
+        while name:
+            name = os.path.dirname(name)
+            found.add(name)
+    return sorted(found)
+
+
+def _has_begun(directory: str) -> bool:
+    """Whether a file has its new text: the first that is renamed."""
+    return is_pending(directory) and not os.path.exists(_part(directory, 0))
+
+
+def _take_back(directory: str, error: OSError) -> StorageError:
+    """Remove what was written of a change that has not begun; the error that tells what has become of it."""
+    path = os.path.join(directory, JOURNAL)
+    try:
+        _remove(path)
+        _remove(path + ".part")
+        _remove_parts(directory)
+        sync_directory(directory)
+    except OSError:
+        if is_pending(directory):
+            return StorageError(f"cannot write in {directory} ({error.strerror}): the change waits in {JOURNAL} and "
+                                "is carried out by the next call that can write")
+    return cannot_write(error.filename2 or error.filename or path, error)
+
+
+def _remove_parts(directory: str) -> None:
+    number = 0
+    while _remove(_part(directory, number)):
+        number += 1
+
+
+def _write_file(path: str, text: str) -> None:
+    """Write a whole file, durable."""
+    descriptor = open_private(path, os.O_WRONLY | os.O_TRUNC)
+    try:
+        data = memoryview(text.encode())
+        while data:
+            data = data[os.write(descriptor, data):]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: str) -> bool:
+    """Remove a file; whether it was there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True

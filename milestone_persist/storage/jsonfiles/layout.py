@@ -1,0 +1,153 @@
+"""Which file a row lies in, and how it reads there; taken from the schema, so that a new table needs nothing here.
+
+A row is one JSON object whose keys are the columns; texts are kept as the texts they are, JSON columns too. A table
+has the folder of its name, `agent_registry` the folder `agent-registry`, with a `.json` file for each row, named
+after its key. Rows that the database numbers lie, a line each, in `.jsonl` files of a hundred numbers; settings in one.
+Acknowledged messages lie apart, in `agent-messages/acknowledged`, so that an inbox is read without all of history.
+"""
+from __future__ import annotations
+
+import json
+
+from ...base.filenames import file_name_of
+from ..directory import damaged
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3
+    from typing import Any
+
+    from ..interface import Row
+    from .journal import StoreFiles
+
+    Key = tuple[Any, ...]
+
+ONE_FILE = {"agent_coordination_config": "config/settings.jsonl", "store_moves": "config/store-moves.jsonl"}
+# table: column that tells that a row is settled, folder of the settled rows, indexes that hold none of them
+SETTLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "agent_messages": ("acknowledged_at", "acknowledged", ("agent_messages_pending", "agent_messages_taken"))}
+ROWS_A_FILE = 100
+LONGEST = 230  # bytes of a file name, without its ending
+
+
+class Table:
+    """One table: its columns, its key, the tables it refers to and the words by which a statement may touch it."""
+
+    def __init__(self, connection: sqlite3.Connection, name: str, sql: str) -> None:
+        info = connection.execute(f"PRAGMA table_info({name})").fetchall()
+        self.name = name
+        self.columns = frozenset(row["name"] for row in info)
+        self.key = tuple(row["name"] for row in sorted(info, key=lambda row: int(row["pk"])) if row["pk"])
+        self.parents = {row["table"] for row in connection.execute(f"PRAGMA foreign_key_list({name})")}
+        self.numbered = "AUTOINCREMENT" in sql
+        self.words = {name}
+        self.folder = place_of(name)
+        self.settled_by, self.settled_in, self.open_indexes = SETTLED.get(name, ("", "", ()))
+        self.reactions: dict[str, str] = {}  # triggers that change other rows when one is inserted, by name
+
+    def is_append(self, sql: str) -> bool:
+        """Whether a statement only adds a row that the database numbers: it needs no row there is."""
+        start = f"INSERT INTO {self.name} ("
+        return (self.numbered and sql.startswith(start) and sql.count(self.name) == 1
+                and "id" not in sql[len(start):sql.index(")")].split(", "))
+
+    def file_of(self, key: Key, settled: bool = False) -> str:
+        """The file, relative to the data directory, that holds the row with this key."""
+        if self.name in ONE_FILE:
+            return self.folder
+        if self.numbered:
+            folder = f"{self.folder}/{self.settled_in}" if settled else self.folder
+            return f"{folder}/{(key[0] - 1) // ROWS_A_FILE * ROWS_A_FILE + 1:08d}.jsonl"
+        names = [file_name_of(part, longest=LONGEST // len(key)) for part in key]
+        return f"{self.folder}/{'='.join(names)}.json"
+
+    def places_of(self, key: Key, row: Row | None, was_settled: bool) -> dict[str, Row | None]:
+        """What each file must hold of this key, the row or nothing; `was_settled`: whether it may have been before."""
+        settled = bool(self.settled_by) and row is not None and row[self.settled_by] is not None
+        places = {self.file_of(key, settled): row}
+        if self.settled_by and (settled or was_settled):
+            places[self.file_of(key, not settled)] = None
+        return places
+
+    def names(self, files: StoreFiles, settled: bool = False) -> list[str]:
+        """The files there are, relative to the data directory, of the rows that are settled or of the others."""
+        if self.name in ONE_FILE:
+            return [self.folder] if files.exists(self.folder) else []
+        ending = ".jsonl" if self.numbered else ".json"
+        folder = f"{self.folder}/{self.settled_in}" if settled else self.folder
+        return [f"{folder}/{name}" for name in sorted(files.list(folder)) if name.endswith(ending) and name[0] != "."]
+
+    def read_file(self, files: StoreFiles, file: str) -> list[Row]:
+        """The rows of a file; StorageError names it where it does not hold what belongs there."""
+        path = files.path(file)
+        try:
+            data = files.read(file)
+            if file.endswith(".jsonl"):
+                data = b"[" + b",".join(line for line in data.split(b"\n") if line.strip()) + b"]"
+            rows = json.loads(data)
+        except OSError as error:
+            raise damaged(files.directory, path, error.strerror or "it cannot be read") from None
+        except (ValueError, RecursionError) as error:
+            raise damaged(files.directory, path, f"not JSON: {error}") from None
+        rows = rows if file.endswith(".jsonl") else [rows]
+        for row in rows:
+            wrong = self._find_fault(row, file)
+            if wrong:
+                raise damaged(files.directory, path, wrong)
+        return rows
+
+    def _find_fault(self, row: Any, file: str) -> str:
+        if not isinstance(row, dict):
+            return "not a JSON object"
+        if not self.columns.issuperset(row):
+            return f"unknown key {min(set(row) - self.columns)!r}"
+        for name in self.key:
+            if not isinstance(row.get(name), int if self.numbered else str):
+                return f"{name} is missing or of the wrong kind"
+        key = self.key_of(row)
+        settled = bool(self.settled_by) and row.get(self.settled_by) is not None
+        home = self.file_of(key)
+        if file == home or (settled and file == self.file_of(key, settled)):
+            return ""
+        return f"{key[0]!r} belongs in {home}"
+
+    def key_of(self, row: Row) -> Key:
+        return tuple(row[name] for name in self.key)
+
+    def change_file(self, files: StoreFiles, file: str, changes: dict[Key, Row | None],
+                    may_exist: bool) -> dict[str, str | None]:
+        """The new text of a file in which these rows have changed (None: are gone), as {file: text}.
+
+        The text is None where no row is left; {} where nothing has changed.
+        may_exist: whether the rows may be there already; StorageError if they are and may not
+        """
+        if file.endswith(".json"):
+            row = changes.popitem()[1]
+            return {file: None if row is None else json.dumps(row, ensure_ascii=False, indent=1) + "\n"}
+        before = {self.key_of(row): row for row in self.read_file(files, file)} if files.exists(file) else {}
+        if not may_exist and not before.keys().isdisjoint(changes):
+            raise damaged(files.directory, files.path(file), "it has rows whose numbers were not given out yet")
+        after = {key: row for key, row in sorted({**before, **changes}.items()) if row is not None}
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in after.values())
+        return {} if before == after else {file: text or None}
+
+
+def read_layout(connection: sqlite3.Connection) -> list[Table]:
+    """Every table of the schema, those that others refer to first."""
+    found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL "
+                               "AND name NOT LIKE 'sqlite!_%' ESCAPE '!'").fetchall()
+    tables = [Table(connection, row["name"], row["sql"]) for row in found if row["type"] == "table"]
+    for row in found:  # a statement on a view, or on a table with a trigger, touches what they mention
+        if row["type"] in ("view", "trigger"):
+            for table in tables:
+                if table.name in row["sql"]:
+                    table.words.add(row["tbl_name"])
+                if table.name == row["tbl_name"] and "AFTER INSERT" in row["sql"]:
+                    table.reactions[row["name"]] = row["sql"]
+    parents = {name for table in tables for name in table.parents}
+    return sorted(tables, key=lambda table: table.name not in parents)
+
+
+def place_of(table: str) -> str:
+    """Where the rows of a table lie: its folder, or its one file."""
+    return ONE_FILE.get(table, table.replace("_", "-"))

@@ -1,0 +1,201 @@
+"""The rows of the file backend in memory: loaded when a statement needs them, with a note of each that changes."""
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from ...base.errors import StorageError
+from ..directory import damaged
+from .layout import Table, read_layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..interface import Params, Row
+    from .journal import StoreFiles
+    from .layout import Key
+
+EVENTS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
+
+
+class Memory:
+    """A fresh SQLite database in memory, and which files it holds already.
+
+    Tables that others refer to are loaded at the start of a transaction, the others when a statement first names
+    them, settled rows when one may touch them. `writing`: whether changes are noted.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, files: StoreFiles) -> None:
+        self.connection, self.files = connection, files
+        self.tables = read_layout(connection)
+        self.parents = {name for table in self.tables for name in table.parents}
+        self.unloaded = set(self.tables)
+        self.unsettled = {table for table in self.tables if table.settled_by}  # without their settled rows
+        self.tracked: set[Table] = set()
+        self.writing = False
+        self.connection.execute("CREATE TEMP TABLE changed (name, key)")
+
+    def clear(self, last_numbers: dict[str, int]) -> None:
+        """Forget every row; new ones are numbered from there on."""
+        for table in list(self.tracked):
+            self._untrack(table)
+        self.connection.execute("PRAGMA foreign_keys = OFF")
+        for name in ("changed", "sqlite_sequence", *(table.name for table in self.tables)):
+            self.connection.execute(f"DELETE FROM {name}")
+        self.connection.execute("PRAGMA foreign_keys = ON")
+        self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", last_numbers.items())
+        self.unloaded = set(self.tables)
+        self.unsettled = {table for table in self.tables if table.settled_by}
+
+    def start(self, writing: bool) -> None:
+        """Make ready for a transaction that has begun."""
+        self.writing = writing
+        self._load(table for table in self.tables if table.name in self.parents)
+        if writing:
+            for table in set(self.tables) - self.unloaded:
+                self._track(table)
+
+    def load_for(self, sql: str, params: Params) -> None:
+        """Load what a statement may touch and is not there yet."""
+        if "DELETE FROM" in sql and any("DELETE FROM " + name in sql for name in self.parents):
+            self.load_all()
+        for table in [table for table in self.tables if any(word in sql for word in table.words)]:
+            if table.is_append(sql):
+                self._track(table)
+            else:
+                self._load([table])
+                if table in self.unsettled and not self._spares_settled(table, sql, params):
+                    self._load_settled(table)
+
+    def load_all(self, wrong: list[str] | None = None) -> None:
+        """Load every file; the first that does not fit raises StorageError or, with `wrong`, each is told there."""
+        self._load(self.tables, wrong)
+        for table in list(self.unsettled):
+            self._load_settled(table, wrong)
+
+    def load_nothing(self) -> None:
+        """Be what there is: there are no files."""
+        self.unloaded, self.unsettled = set(), set()
+
+    def _spares_settled(self, table: Table, sql: str, params: Params) -> bool:
+        """Whether SQLite's own plan proves that a statement touches no settled row: its indexes have none of them.
+
+        A look-up by number is as good where it takes the numbers from a subquery that uses these indexes.
+        """
+        plan = [row["detail"] for row in self.connection.execute("EXPLAIN QUERY PLAN " + sql, params)]
+        others = [f" {other.name} USING" for other in self.tables if other is not table]
+        steps = [step for step in plan if step.startswith(("SEARCH", "SCAN"))
+                 and not any(other in step for other in others)]
+        numbers = [step for step in steps if f" {table.name} USING INTEGER PRIMARY KEY (rowid=?)" in step]
+        proved = [step for step in steps if any(f" INDEX {name} " in step for name in table.open_indexes)]
+        lists = [step for step in plan if step.startswith("LIST SUBQUERY")]
+        return len(proved) + len(numbers) == len(steps) > 0 and len(numbers) <= min(len(lists), len(proved))
+
+    def _load(self, tables: Iterable[Table], wrong: list[str] | None = None) -> None:
+        for table in tables:
+            if table in self.unloaded:
+                self._load_files(table, table.names(self.files), wrong)
+                self.unloaded.remove(table)
+
+    def _load_settled(self, table: Table, wrong: list[str] | None = None) -> None:
+        self._load_files(table, table.names(self.files, settled=True), wrong)
+        self.unsettled.remove(table)
+
+    def _load_files(self, table: Table, names: list[str], wrong: list[str] | None) -> None:
+        files = []
+        for file in names:
+            try:
+                files.append((file, table.read_file(self.files, file)))
+            except StorageError as error:
+                if wrong is None:
+                    raise
+                wrong.append(str(error))
+        self._untrack(table)
+        for name in table.reactions:  # what a trigger removed here would stay in its file
+            self.connection.execute(f"DROP TRIGGER {name}")
+        self.connection.execute("SAVEPOINT loading")
+        try:
+            self._insert(table, [row for _, rows in files for row in rows])
+        except (sqlite3.Error, ValueError, OverflowError):
+            self.connection.execute("ROLLBACK TO loading")
+            self._insert_each(table, files, wrong)
+        self.connection.execute("RELEASE loading")
+        for sql in table.reactions.values():
+            self.connection.execute(sql)
+        if self.writing:
+            self._track(table)
+
+    def _insert_each(self, table: Table, files: list[tuple[str, list[Row]]], wrong: list[str] | None) -> None:
+        """Insert the rows of one file after the other, to tell which does not fit."""
+        for file, rows in files:
+            try:
+                self._insert(table, rows)
+            except (sqlite3.Error, ValueError, OverflowError) as error:
+                fault = damaged(self.files.directory, self.files.path(file), str(error))
+                if wrong is None:
+                    raise fault from None
+                wrong.append(str(fault))
+
+    def _insert(self, table: Table, rows: list[Row]) -> None:
+        alike: dict[tuple[str, ...], list[Row]] = {}
+        for row in rows:
+            alike.setdefault(tuple(row), []).append(row)
+        for names, group in alike.items():
+            self.connection.executemany(
+                f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
+                [tuple(row.values()) for row in group])
+
+    def _track(self, table: Table) -> None:
+        """From here on note the keys of the rows that change."""
+        if table in self.tracked:
+            return
+        self.tracked.add(table)
+        for event, sides in EVENTS.items():
+            notes = ""
+            for side in sides:
+                key = ", ".join(f"{side}.{name}" for name in table.key)
+                notes += f"INSERT INTO changed VALUES ('{table.name}', json_array({key})); "
+            self.connection.execute(f"CREATE TEMP TRIGGER {table.name}_{event} AFTER {event} ON main.{table.name} "
+                                    f"BEGIN {notes}END")
+
+    def _untrack(self, table: Table) -> None:
+        if table in self.tracked:
+            self.tracked.remove(table)
+            for event in EVENTS:
+                self.connection.execute(f"DROP TRIGGER IF EXISTS temp.{table.name}_{event}")
+
+    def changed_files(self) -> dict[str, str | None]:
+        """The new text of each file that a changed row lies in or has left; None where no row is left."""
+        named = {table.name: table for table in self.tables}
+        return self.files_of((named[row["name"]], tuple(json.loads(row["key"]))) for row in
+                             self.connection.execute("SELECT DISTINCT name, key FROM changed").fetchall())
+
+    def files_of(self, keys: Iterable[tuple[Table, Key]]) -> dict[str, str | None]:
+        """The same for the rows with these keys."""
+        by_file: dict[tuple[str, Table], dict[Key, Row | None]] = {}
+        for table, key in keys:
+            for file, row in table.places_of(key, self._read_row(table, key), table not in self.unsettled).items():
+                by_file.setdefault((file, table), {})[key] = row
+        contents: dict[str, str | None] = {}
+        for (file, table), rows in by_file.items():
+            contents.update(table.change_file(self.files, file, rows, table not in self.unloaded))
+        return contents
+
+    def _read_row(self, table: Table, key: Key) -> Row | None:
+        where = " AND ".join(f"{name} = ?" for name in table.key)
+        row: Row | None = self.connection.execute(f"SELECT * FROM {table.name} WHERE {where}", key).fetchone()
+        return row
+
+    def drop_unread(self) -> None:
+        """Once changes are in the files: keep no row of what is not loaded, so that it can be loaded later."""
+        for table in self.tracked.intersection(self.unloaded):
+            self.connection.execute(f"DELETE FROM {table.name}")
+        for table in self.tracked.intersection(self.unsettled):
+            self.connection.execute(f"DELETE FROM {table.name} WHERE {table.settled_by} IS NOT NULL")
+        self.connection.execute("DELETE FROM changed")
+
+    def last_numbers(self) -> dict[str, int]:
+        """The last number given out in each table whose rows the database numbers."""
+        rows = self.connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name")
+        return {row["name"]: row["seq"] for row in rows}

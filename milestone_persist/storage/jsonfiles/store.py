@@ -1,0 +1,312 @@
+"""The portable SQL on JSON files: loaded into SQLite in memory under a lock, changed rows written back as a whole."""
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+
+from ...base.errors import StorageError, newer
+from ...base.tables import SCHEMA_VERSION, TABLES
+from ..directory import create_directory, damaged
+from ..interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
+from ..selection import engine_in_use, place_in_use
+from ..sqlite.embedded import EmbeddedStorage
+from .journal import JOURNAL, StoreFiles, is_pending, replace_files
+from .layout import ONE_FILE, place_of
+from .lock import FileLock
+from .memory import Memory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..interface import Params, Row
+
+HEAD = "file-store.json"  # there is a store; how often it was written; the last number given out in each numbered table
+LOCK = "file-store"  # .lock and .queue
+
+
+class FileStorage(EmbeddedStorage):
+    """A store of JSON files below `directory`, or one in memory where nothing is to be made.
+
+    What is in memory stays there until the head shows that another process has written. A file edited by hand is
+    read by whoever opens the store after that.
+    """
+
+    engine = "file"
+    FILES = (HEAD, JOURNAL, *(place_of(name) for name in (*TABLES, "store_moves")))
+
+    def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
+                 other: bool = False) -> None:
+        """Open it; StorageMoved where it would have to be made, but the rows are elsewhere, unless it is an `other`."""
+        super().__init__(directory, os.path.join(directory, HEAD), clock, environ)
+        self._other = other
+        self._lock = FileLock(os.path.join(directory, LOCK))
+        self._head: str | None = None  # the head that belongs to the rows in memory
+        self._version = SCHEMA_VERSION  # that the head tells
+        self._inside = False
+        exists = os.path.exists(self.path) or is_pending(directory)
+        self.in_memory = not exists and not create
+        self.connect(":memory:")
+        self._files = StoreFiles(directory)
+        self._memory = Memory(self.connection, self._files)
+        if exists:
+            self._refuse_newer()
+        if self.in_memory:
+            self._memory.load_nothing()
+        elif not exists:
+            create_directory(directory)
+            try:
+                self._create()
+            except BaseException:
+                self.close()
+                raise
+
+    def _create(self) -> None:
+        """Write the first head, and the settings as the schema has them."""
+        self._acquire(exclusive=True)
+        try:
+            if not self._other and engine_in_use(self.directory) not in ("", self.engine):
+                raise StorageMoved(place_in_use(self.directory))
+            if not os.path.exists(self.path):
+                settings = [(table, table.key_of(row)) for table in self._memory.tables if table.name in ONE_FILE
+                            for row in self.run(f"SELECT * FROM {table.name}")]
+                self._save(self._memory.files_of(settings), {"store": os.urandom(8).hex(), "generation": 0})
+        finally:
+            self._leave()
+        self._head = None  # from now on, what the files hold
+
+    # Transactions
+
+    def transaction(self, lock: str = "") -> Transaction:
+        return Transaction(self, lambda: self._enter(exclusive=True))
+
+    def snapshot(self) -> Transaction:
+        return Transaction(self, lambda: self._enter(exclusive=False))
+
+    def _enter(self, exclusive: bool) -> None:
+        try:
+            if not self.in_memory:
+                self._reach(exclusive)
+            self._inside = True
+            self.run("BEGIN")
+            self._memory.start(exclusive)
+        except BaseException as error:
+            raise self._give_up(error) from None
+
+    def _reach(self, exclusive: bool) -> None:
+        """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
+        try:
+            self._acquire(exclusive, self.wait_seconds if exclusive else min(BRIEF_SECONDS, self.wait_seconds))
+        except StorageMoved:
+            raise
+        except StorageError:
+            if exclusive:
+                raise
+            if self._load_unlocked():
+                return
+            self._acquire(exclusive, self.wait_seconds)
+        self._refresh()
+        if self._version < SCHEMA_VERSION:
+            self._bring_up_to_date(exclusive)
+
+    def _load_unlocked(self) -> bool:
+        """Load every row without the lock; False where others were writing meanwhile.
+
+        What is read is whole if head and journal are the same afterwards: a change has a journal before its first file
+        is in place, and another head after that.
+        """
+        for _ in range(3):
+            before = self._glance()
+            wrong: list[str] = []
+            self._files.look_for_journal()
+            self._head = None
+            self._refresh()
+            self._memory.load_all(wrong)
+            if not wrong and self._glance() == before:
+                return True
+        self._head = None
+        return False
+
+    def _glance(self) -> list[bytes]:
+        """Head and journal as they are now."""
+        found = []
+        for name in (HEAD, JOURNAL):
+            try:
+                with open(os.path.join(self.directory, name), "rb") as file:
+                    found.append(file.read())
+            except FileNotFoundError:
+                found.append(b"")
+        return found
+
+    def _acquire(self, exclusive: bool, seconds: float | None = None) -> None:
+        """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
+        try:
+            self._lock.acquire(exclusive, seconds)
+        except StorageError:
+            if not os.path.isdir(self.directory):
+                self.refuse_moved(found=[])
+            raise
+        try:
+            if exclusive:
+                self._files.carry_out_journal()
+            else:
+                self._files.look_for_journal()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def commit(self) -> None:
+        try:
+            if self._memory.writing and not self.in_memory:
+                self._write_changes()
+        except BaseException as error:
+            raise self._give_up(error) from None
+        try:
+            self._memory.drop_unread()
+            self.connection.execute("COMMIT")
+        except sqlite3.Error:  # closed meanwhile by another thread; what counts is in the files
+            self._head = None
+        finally:
+            self._leave()
+
+    def rollback(self) -> None:
+        try:
+            super().rollback()
+        finally:
+            self._head = None  # what was loaded meanwhile is undone too
+            self._leave()
+
+    def _give_up(self, error: BaseException) -> BaseException:
+        """Undo everything; returns the error to raise."""
+        self.rollback()
+        return self.explain(error) if isinstance(error, sqlite3.Error) else error
+
+    def _leave(self) -> None:
+        self._inside = False
+        self._lock.release()
+
+    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+        if not self._inside:
+            with self.snapshot() if _only_reads(sql) else self.transaction():
+                return self.execute(sql, params)
+        if not self._memory.writing and not _only_reads(sql):
+            raise RuntimeError("a statement that writes, inside a snapshot")
+        try:
+            self._memory.load_for(sql, params)
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
+        return self.run(sql, params)
+
+    # Files to memory
+
+    def _refresh(self) -> None:
+        """Forget the rows in memory if another process has written since they were loaded."""
+        text = self._read_head()
+        if text == self._head:
+            return
+        try:
+            head = json.loads(text)
+            version = int(head["schema_version"])
+            if version > SCHEMA_VERSION:
+                raise newer(self.path, version, SCHEMA_VERSION)
+            sequences = dict(head["sequences"])
+            if version < 1:
+                raise ValueError(version)
+        except (ValueError, TypeError, KeyError) as error:
+            raise damaged(self.directory, self.path, f"not the head of a store: {error!r}") from None
+        self._memory.clear(sequences)
+        self._head, self._version = text, version
+
+    def _refuse_newer(self) -> None:
+        """StorageError for a store that a newer program has written, before anything else is said of it."""
+        try:
+            version = int(json.loads(self._files.read(HEAD))["schema_version"])
+        except (OSError, ValueError, TypeError, KeyError):  # whoever uses it is told
+            return
+        if version > SCHEMA_VERSION:
+            raise newer(self.path, version, SCHEMA_VERSION)
+
+    def _read_head(self) -> str:
+        try:
+            return self._files.read(HEAD).decode()
+        except FileNotFoundError:
+            self.refuse_moved(found=[])
+            raise StorageError(f"{self.path} is gone, the store was moved or removed: open it again") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise damaged(self.directory, self.path, f"it cannot be read: {error}") from None
+
+    def _bring_up_to_date(self, exclusive: bool) -> None:
+        """Take the steps from the version in the files, and write the head that tells the present one."""
+        from ..steps import take_steps
+
+        if not exclusive:
+            self._lock.release()
+            self._acquire(exclusive=True, seconds=self.wait_seconds)
+            self._refresh()  # another process may have been first
+        if self._version == SCHEMA_VERSION:
+            return
+        self._inside = True
+        self.run("BEGIN")
+        self._memory.start(writing=True)
+        take_steps(self._version, self.execute)
+        self._save(self._memory.changed_files(), json.loads(self._head or ""))
+        self._memory.drop_unread()
+        self.run("COMMIT")
+
+    # Memory to files
+
+    def _write_changes(self) -> None:
+        head = json.loads(self._head or "")
+        files = self._memory.changed_files()
+        if files or head["sequences"] != self._memory.last_numbers():
+            self._save(files, head)
+
+    def _save(self, files: dict[str, str | None], head: Row) -> None:
+        """Write the changed files, and with them the head that tells of it."""
+        head = {**head, "schema_version": SCHEMA_VERSION, "generation": head["generation"] + 1,
+                "sequences": self._memory.last_numbers()}
+        text = json.dumps(head, indent=1) + "\n"
+        replace_files(self.directory, {**files, HEAD: text})
+        self._head, self._version = text, SCHEMA_VERSION
+
+    def set_aside(self, place: str) -> None:
+        self._acquire(exclusive=True)  # nobody is just reading the files
+        try:
+            super().set_aside(place)
+        finally:
+            self._leave()
+
+    # What doctor needs
+
+    def describe(self) -> Row:
+        return {"backend": self.backend, "engine": f"JSON files, SQLite {sqlite3.sqlite_version} in memory",
+                "journal_mode": "file", "database": self.directory, "exists": not self.in_memory,
+                "schema_version": SCHEMA_VERSION}
+
+    def check(self) -> list[str]:
+        wrong: list[str] = []
+        if self.in_memory:
+            return wrong
+        self._head = None  # read every file anew
+        try:
+            with self.snapshot():
+                self._memory.load_all(wrong)
+                wrong += super().check() + self._check_numbers(json.loads(self._head or "")["sequences"])
+            if wrong:
+                self._head = None
+        except StorageMoved:
+            raise
+        except StorageError as error:
+            wrong.append(str(error))
+        return wrong
+
+    def _check_numbers(self, given_out: dict[str, int]) -> list[str]:
+        return [f"{self.path}: {name} has number {there}, but only {given_out.get(name, 0)} were given out: raise that"
+                for name, there in self._memory.last_numbers().items() if there > given_out.get(name, 0)]
+
+
+def _only_reads(sql: str) -> bool:
+    word = sql.split(None, 1)[0].upper()
+    return word in ("SELECT", "PRAGMA", "EXPLAIN") or (word == "WITH" and not any(
+        verb in sql.upper() for verb in ("INSERT ", "UPDATE ", "DELETE ")))

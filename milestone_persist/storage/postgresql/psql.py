@@ -1,0 +1,197 @@
+"""One `psql` child process, and the protocol spoken with it: statements in, one JSON object a row out."""
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+from ...base.errors import StorageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROGRAM = "psql"
+ANSWER_SECONDS = 90.0  # longer than the server's own limits: only a psql or a network that hangs comes to it
+FAREWELL_SECONDS = 2.0
+_WRITE, _READ = 1 << 16, 1 << 20
+
+
+class Failed(Exception):
+    """The server refused a statement: (SQLSTATE, message)."""
+
+    def __init__(self, state: str, message: str) -> None:
+        super().__init__(state, message)
+        self.state, self.message = state, message
+
+
+class Lost(Exception):
+    """The connection is gone: what psql said of it, and the rows that came before."""
+
+    def __init__(self, text: str, rows: list[bytes]) -> None:
+        super().__init__(text, rows)
+        self.text, self.rows = text, rows
+
+
+class Psql:
+    """A connection. The child leads a process group of its own, so that Ctrl-C in a terminal reaches only us."""
+
+    def __init__(self, url: str, variables: Mapping[str, str]) -> None:
+        """Start psql on `url`, which holds no password, with the environment `variables`; nothing is asked yet."""
+        self.pid, self.owner, self.busy = 0, os.getpid(), False
+        self.ended_by_itself = False  # then all that it received was printed
+        self.mark = os.urandom(12).hex().encode()
+        program = find_psql(variables)
+        command = [program, "-XqAtw", "-v", "VERBOSITY=terse", "-d", url]
+        (its_input, self.input), (self.output, its_output) = _pipe(), _pipe()
+        os.set_blocking(self.input, False)
+        try:
+            self.pid = os.posix_spawn(program, command, dict(variables), setpgroup=0, file_actions=[
+                (os.POSIX_SPAWN_DUP2, its_input, 0), (os.POSIX_SPAWN_DUP2, its_output, 1),
+                (os.POSIX_SPAWN_DUP2, its_output, 2)])
+        except OSError as error:
+            self._close_pipes()
+            raise StorageError(f"cannot start {program} ({error.strerror}): install postgresql-client") from None
+        finally:
+            os.close(its_input)
+            os.close(its_output)
+
+    def ask(self, statements: str) -> list[bytes]:
+        """Run statements, each with its semicolon; the rows, a JSON object each. Raises Failed (of the last) or Lost.
+
+        Whatever else interrupts it (Ctrl-C) ends the child, and with it what the server was doing.
+        """
+        lines = self._converse(statements)
+        state = lines.pop().split()[-1].decode()
+        if state != "00000":
+            if len(state) != 5:
+                self.stop()
+                raise StorageError("this psql is too old: install postgresql-client 11 or newer")
+            text = b" ".join(self._converse("\\echo :LAST_ERROR_MESSAGE")[:-1])
+            raise Failed(state, " ".join(text.decode(errors="replace").split()))
+        return _rows(lines)
+
+    def _converse(self, text: str) -> list[bytes]:
+        """Send text; the lines of the answer, the last of which is the end mark with the SQLSTATE."""
+        self.busy = True
+        try:
+            answer = self._exchange(b"%s\n\\echo %s :SQLSTATE\n" % (text.encode(), self.mark))
+            self.busy = False
+        finally:
+            if self.busy:
+                self.stop()
+        return answer.rstrip(b"\n").split(b"\n")
+
+    def _exchange(self, request: bytes) -> bytes:
+        if not self.pid:
+            raise Lost("the connection was closed", [])
+        poll, rest, answer = select.poll(), memoryview(request), bytearray()
+        poll.register(self.output, select.POLLIN)
+        poll.register(self.input, select.POLLOUT)
+        while True:
+            ready = dict(poll.poll(ANSWER_SECONDS * 1000))
+            if not ready:
+                raise Lost(f"no answer for {ANSWER_SECONDS:.0f} s", [])
+            if self.input in ready:
+                rest = self._write(rest)
+                if not rest:
+                    poll.unregister(self.input)
+            if self.output in ready:
+                block = os.read(self.output, _READ)
+                seen = max(0, len(answer) - 100)
+                answer += block
+                if not block:
+                    lines = bytes(answer).split(b"\n")
+                    said = [line.decode(errors="replace") for line in lines if not line.startswith(b"{")]
+                    raise Lost("\n".join(said).strip() or "psql ended", _rows(lines))
+                if answer.endswith(b"\n") and answer.find(self.mark, seen) >= 0:
+                    return bytes(answer)
+
+    def _write(self, rest: memoryview) -> memoryview:
+        """Write some; what is left. Where psql has gone there is nothing left: reading will tell why."""
+        try:
+            return rest[os.write(self.input, rest[:_WRITE]):]
+        except BlockingIOError:
+            return rest
+        except BrokenPipeError:
+            return rest[:0]
+
+    def stop(self) -> None:
+        """End the child; an unfinished transaction is rolled back. Stopping again does nothing."""
+        pid, self.pid = self.pid, 0
+        if not pid:
+            return
+        if self.owner == os.getpid():  # a forked process must not end what is its parent's
+            if self.busy:
+                _send(pid, signal.SIGINT)  # psql has the server cancel the statement
+            else:
+                self._write(memoryview(b"\\q\n"))
+            os.close(self.input)
+            self.input = -1
+            if not self._has_ended():
+                _send(pid, signal.SIGKILL)
+            try:
+                self.ended_by_itself = os.WIFEXITED(os.waitpid(pid, 0)[1])
+            except ChildProcessError:
+                pass
+        self._close_pipes()
+
+    def _has_ended(self) -> bool:
+        """Wait for the end of psql's output."""
+        poll = select.poll()
+        poll.register(self.output, select.POLLIN)
+        while poll.poll(FAREWELL_SECONDS * 1000):
+            if not os.read(self.output, _READ):
+                return True
+        return False
+
+    def _close_pipes(self) -> None:
+        for descriptor in (self.input, self.output):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.input = self.output = -1
+
+    def __del__(self) -> None:
+        self.stop()
+
+
+def find_psql(variables: Mapping[str, str]) -> str:
+    """The psql that these variables mean; StorageError if there is none.
+
+    What Debian puts into the PATH is a Perl script that costs four times what the psql does which it calls.
+    """
+    for folder in os.get_exec_path(variables):
+        path = os.path.join(folder, PROGRAM)
+        if not (os.path.isfile(path) and os.access(path, os.X_OK)):
+            continue
+        if os.path.basename(os.path.realpath(path)) != "pg_wrapper" or "PGCLUSTER" in variables:
+            return path
+        import glob
+
+        versions = sorted(glob.glob("/usr/lib/postgresql/*/bin/psql"), key=lambda name: float(name.split("/")[4]))
+        return (versions or [path])[-1]
+    raise StorageError("psql is missing, and PostgreSQL is reached through it: install postgresql-client")
+
+
+def _rows(lines: list[bytes]) -> list[bytes]:
+    return [line for line in lines if line.startswith(b"{")]
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe with both ends above the standard streams, which this process may have closed."""
+    ends = os.pipe()
+    if min(ends) > 2:
+        return ends
+    import fcntl
+
+    moved = fcntl.fcntl(ends[0], fcntl.F_DUPFD_CLOEXEC, 3), fcntl.fcntl(ends[1], fcntl.F_DUPFD_CLOEXEC, 3)
+    for end in ends:
+        os.close(end)
+    return moved

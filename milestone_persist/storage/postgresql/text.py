@@ -1,0 +1,72 @@
+"""Portable SQL as text for psql. Values become digits or base64, so that none can be read as SQL or as a command."""
+from __future__ import annotations
+
+import binascii
+import re
+
+from ...base.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..interface import Params, Row
+
+# Strings, names, comments and casts are left as they are; what is left of colons are parameters.
+_TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*|::\w+|:([A-Za-z_]\w*)""")
+_REALS = ("cpu_usage", "memory_usage", "response_time")  # JSON tells 97 from 97.0, but not as which it is stored
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*""")
+
+
+def write_statement(sql: str, params: Params) -> str:
+    """One statement that gives each row as a JSON object; cut off anywhere, it is no statement at all."""
+    words = _QUOTED.sub("", sql).upper()
+    text = _TOKEN.sub(lambda found: write_value(params[found[1]]) if found[1] else found[0], sql)
+    if not is_write(sql):
+        return f"SELECT row_to_json(q)::text FROM ({text}\n) AS q;"
+    if re.search(r"\bRETURNING\b", words):
+        return f"WITH q AS ({text}\n) SELECT row_to_json(q)::text FROM q;"
+    return f"WITH q AS ({text}\n) SELECT;"
+
+
+def is_write(sql: str) -> bool:
+    """Whether a statement changes rows."""
+    return re.search(r"\b(INSERT|UPDATE|DELETE)\b", _QUOTED.sub("", sql).upper()) is not None
+
+
+def write_value(value: Any) -> str:
+    """A value as SQL; TypeError if it is of no kind a column can hold."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return write_text(value)
+    if isinstance(value, int):
+        return f"({int(value)})"
+    if not isinstance(value, float):
+        raise TypeError(f"no column holds {type(value).__name__}")
+    if value - value != 0:
+        raise UsageError(f"{value} is no number a database can hold")
+    return f"({value!r})"
+
+
+def write_text(value: str) -> str:
+    """Text as SQL, in base64."""
+    return f"convert_from(decode('{binascii.b2a_base64(value.encode(), newline=False).decode()}','base64'),'UTF8')"
+
+
+def write_script(script: str) -> str:
+    """Any SQL, of one statement or several, as one that gives no rows; psql does not look into it."""
+    return f"DO $do$ BEGIN EXECUTE {write_text(script)}; END $do$;"
+
+
+def read_row(line: bytes) -> Row:
+    """A row from its line, with the types SQLite gives: truth values are 1 and 0, whole reals are floats."""
+    import json
+
+    row: Row = json.loads(line)
+    for name, value in row.items():
+        if isinstance(value, bool):
+            row[name] = int(value)
+        elif name in _REALS and value is not None:
+            row[name] = float(value)
+    return row

@@ -1,0 +1,1 @@
+"""The engine on SQLite: a file, or memory."""

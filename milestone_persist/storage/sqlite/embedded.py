@@ -1,0 +1,198 @@
+"""What every storage that runs SQLite in this process shares: the connection, the statements, the errors."""
+from __future__ import annotations
+
+import sqlite3
+
+from ...base.errors import Busy, StorageError, UsageError, closed
+from ...base.tables import APPLICATION_ID, NUMBERED, SCHEMA_VERSION, TABLES
+from ..directory import forget_database, how_to_write, note_database
+from ..interface import Clock, Damaged, Storage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..interface import Params, Row
+
+BUSY_SECONDS = 30.0
+OLDEST_SQLITE = (3, 35, 0)
+UNDECODABLE = "Could not decode"  # so begins what the driver says of text that is not UTF-8
+
+
+class EmbeddedStorage(Storage):
+    """Base of the storages on SQLite; `path` is what errors name, `is_own` whether it is that of the directory."""
+
+    connection: sqlite3.Connection
+    _noted = ""
+    is_own = False
+
+    def __init__(self, directory: str, path: str, clock: Clock, environ: Mapping[str, str]) -> None:
+        super().__init__(directory, clock, environ)
+        self.path = path
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 is needed: "
+                               "set MILESTONE_PYTHON to a newer Python")
+
+    def connect(self, database: str, apart: bool = False) -> None:
+        """Open `database` (a path or `:memory:`) with the present schema.
+
+        apart: leave the file as it is; one of an earlier version is brought up to date in memory
+        """
+        self._noted = note_database(database) if database != ":memory:" else ""
+        try:
+            self.connection = sqlite3.connect(database, timeout=self.wait_seconds, isolation_level=None,
+                                              check_same_thread=False, uri=True)
+            self._prepare(database, apart)
+        except BaseException as error:
+            EmbeddedStorage.close(self)
+            if isinstance(error, sqlite3.Error):
+                raise self.explain(error) from None
+            raise
+
+    def _prepare(self, database: str, apart: bool) -> None:
+        if apart and self._pragma("user_version") < SCHEMA_VERSION:
+            self.connection, database = _copy_to_memory(self.connection), ":memory:"
+        self.connection.row_factory = _as_dict
+        # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
+        for pragma in ("foreign_keys = ON", "synchronous = EXTRA", "temp_store = MEMORY",
+                       "journal_size_limit = 4194304"):
+            self.connection.execute("PRAGMA " + pragma)
+        if (self._pragma("user_version"), self._pragma("application_id")) != (SCHEMA_VERSION, APPLICATION_ID):
+            from .migrations import bring_up_to_date
+
+            self.connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")  # who is first may need long
+            bring_up_to_date(self.connection, database, SCHEMA_VERSION)
+
+    def _pragma(self, name: str) -> int:
+        cursor = self.connection.cursor()
+        cursor.row_factory = None
+        value: int = cursor.execute("PRAGMA " + name).fetchone()[0]
+        return value
+
+    def commit(self) -> None:
+        try:
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.rollback()
+            raise self.explain(error, "reading") from None
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long it waits for another process."""
+        return BUSY_SECONDS if self.patience is None else min(self.patience, BUSY_SECONDS)
+
+    def rollback(self) -> None:
+        try:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
+
+    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+        self.refuse_stopped()
+        return self.run(sql, params)
+
+    def run(self, sql: str, params: Params = {}) -> list[Row]:
+        """Run one statement on the connection as it is."""
+        try:
+            cursor = self.connection.execute(sql, params)
+            try:
+                return cursor.fetchall()
+            finally:
+                cursor.close()  # after an error it would keep its lock as long as somebody holds the error
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
+
+    def last_numbers(self) -> dict[str, int]:
+        given_out = {row["name"]: row["seq"] for row in self.execute("SELECT name, seq FROM sqlite_sequence")}
+        return {table: given_out.get(table, 0) for table in NUMBERED}
+
+    def settle_counters(self, numbers: Mapping[str, int] = {}) -> None:
+        for given in ({"name": name, "seq": number} for name, number in numbers.items() if number):
+            self.execute("UPDATE sqlite_sequence SET seq = :seq WHERE name = :name AND seq < :seq", given)
+            self.execute("INSERT INTO sqlite_sequence (name, seq) SELECT :name, :seq WHERE NOT EXISTS "
+                         "(SELECT 1 FROM sqlite_sequence WHERE name = :name)", given)
+
+    def check(self) -> list[str]:
+        wrong = [row["integrity_check"] for row in self.execute("PRAGMA integrity_check")]
+        wrong = [] if wrong == ["ok"] else wrong
+        for table in TABLES:  # not those of others that may lie beside them
+            wrong += [f"table {table}, row {row['rowid']}: refers to a row of {row['parent']} that is gone"
+                      for row in self.execute(f"PRAGMA foreign_key_check({table})")]
+        return wrong + self._find_spoilt()
+
+    def _find_spoilt(self) -> list[str]:
+        """A line for each value that is no text."""
+        from .undecodable import find_spoilt
+
+        return [f"{place} is {fault}" for place, fault in find_spoilt(self.connection)]
+
+    def close(self) -> None:
+        if hasattr(self, "connection"):
+            self.connection.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        noted, self._noted = self._noted, ""
+        if noted:
+            forget_database(noted)
+
+    def explain(self, error: sqlite3.Error, doing: str = "writing") -> Exception:
+        """The driver's error as one of ours, with the path and what to do; `doing`: what another may be at."""
+        text, path = " ".join(str(error).split()), self.path  # a CHECK is told as it is written
+        if text.startswith(UNDECODABLE):
+            return StorageError(f"{path}: {self._name_undecodable() or text}")
+        if isinstance(error, sqlite3.IntegrityError):
+            return UsageError(f"refused by the database: {text}")
+        if "locked" in text or "busy" in text:
+            return busy(path, self.wait_seconds, doing)
+        if "closed" in text:  # by another thread
+            return closed()
+        if "unable to open" in text or "readonly" in text:
+            return StorageError(f"cannot write {path} ({text}): {how_to_write(path)}")
+        if "not a database" in text or "malformed" in text or "encrypted" in text:
+            wrong = f"{path} is not a readable database ({text})"
+            return Damaged(wrong, self) if self.is_own else StorageError(wrong + ": name another file")
+        if "full" in text or "I/O" in text:
+            return StorageError(f"cannot write {path} ({text}): free some space, then try again")
+        return StorageError(f"{path}: {text}")
+
+
+    def _name_undecodable(self) -> str:
+        """Which row holds what cannot be read; "" where that cannot be told."""
+        from .undecodable import NOT_UTF8
+
+        try:
+            return next((line for line in self._find_spoilt() if line.endswith(NOT_UTF8)), "")
+        except sqlite3.Error:
+            return ""
+
+
+def busy(path: str, seconds: float, doing: str = "writing") -> Busy:
+    """The error of having waited in vain for another process that is `writing` or `reading`."""
+    from ..holders import find_holders
+
+    who = find_holders(path, doing)
+    return Busy(f"{path} is busy: another process{f' ({who})' if who else ''} has been {doing} for "
+                f"{seconds:.3g} s; try again")
+
+
+def _copy_to_memory(file: sqlite3.Connection) -> sqlite3.Connection:
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    file.backup(copy)
+    file.close()
+    return copy
+
+
+def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
+    return {column[0]: value if type(value) is not bytes else _decode(value)
+            for column, value in zip(cursor.description, row)}
+
+
+def _decode(value: bytes) -> str:
+    """The text of a BLOB: no column is one, but sqlite3's readfile() makes them."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise sqlite3.OperationalError(UNDECODABLE) from None

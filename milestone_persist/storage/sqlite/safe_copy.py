@@ -1,0 +1,66 @@
+"""Copies of database files: one kept before its schema is changed, one of a backup that is to be restored."""
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+
+from ...base.errors import StorageError, UsageError
+from ...base.tables import APPLICATION_ID, SCHEMA_VERSION
+from ..parts import RESTS, NewFile
+
+
+def back_up(path: str, label: str) -> None:
+    """Copy the database to backups/LABEL-TIME.db, whole or not at all, while the caller keeps every writer out."""
+    folder = os.path.join(os.path.dirname(path), "backups")
+    # The file's own time: a run that was killed and its successor make the same copy.
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(os.stat(path).st_mtime))
+    kept = os.path.join(folder, f"{label}-{stamp}.db")
+    with NewFile(kept, replace=True, inside=True, advice=f"{path} was left as it is; make the folder writable") as new:
+        _copy(path, new.part)
+        new.finish()
+
+
+def _copy(path: str, target: str) -> None:
+    source, copy = sqlite3.connect(path, isolation_level=None), sqlite3.connect(target, isolation_level=None)
+    try:
+        wrong = source.execute("PRAGMA quick_check").fetchone()[0]
+        if wrong != "ok":
+            raise sqlite3.DatabaseError(f"malformed: {wrong.splitlines()[0]}")
+        source.backup(copy)
+    finally:
+        source.close()
+        copy.close()
+
+
+def copy_backup(path: str, target: str) -> None:
+    """Copy a backup, which is only read, to a private file that is there; UsageError if it is none."""
+    address = "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=ro"
+    if not any(os.path.exists(path + rest) for rest in RESTS):
+        address += "&immutable=1"  # else SQLite makes files beside one with a WAL
+    try:
+        source, copy = sqlite3.connect(address, uri=True), sqlite3.connect(target)
+        try:
+            [(name,)], [(version,)] = (source.execute("PRAGMA " + pragma) for pragma in ("application_id",
+                                                                                         "user_version"))
+            if name != APPLICATION_ID:
+                raise sqlite3.DatabaseError("not of this program")
+            if version > SCHEMA_VERSION:
+                raise StorageError(f"{path} has schema version {version}, newer than this program's {SCHEMA_VERSION}: "
+                                   "use a newer milestone_persist")
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            source.close()
+            copy.close()
+    except sqlite3.Error as error:
+        raise _explain(path, error) from None
+
+
+def _explain(path: str, error: sqlite3.Error) -> Exception:
+    text = str(error)
+    if "not " in text:
+        return UsageError(f"{path!r} is no backup ({text}): give a file that backup_coordination wrote")
+    if "full" in text:
+        return StorageError(f"cannot copy the backup {path!r} ({text}): free some space, then try again")
+    return UsageError(f"cannot read the backup {path!r} ({text}): it is damaged or not whole; name another one")

@@ -1,0 +1,119 @@
+"""The portable SQL on a SQLite file, shared by many short-lived processes."""
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from ...base.errors import StorageError
+from ...base.tables import SCHEMA_VERSION
+from ..directory import can_write, cannot_write, create_directory, make_file
+from ..interface import LOOK_SECONDS, READ_MARK, Clock, Transaction
+from .embedded import EmbeddedStorage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..interface import Params, Row
+
+FILE = "coordination.db"
+# The setting `synchronous`, and SQLite's. With its FULL the removal of a rollback journal is not synced: after a power
+# cut the journal can be there again, and undo what was committed. EXTRA syncs it, and is as FULL where there is a WAL.
+FLUSHED = {"full": "EXTRA", "normal": "NORMAL"}
+
+
+class SqliteStorage(EmbeddedStorage):
+    """A store in `DIRECTORY/coordination.db` (or another `file`), or in memory where nothing is to be made.
+
+    Another file that is not to be made is only read: it stays as it is.
+    """
+
+    FILES = (FILE, FILE + "-journal", FILE + "-wal", FILE + "-shm")
+
+    def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
+                 file: str = "") -> None:
+        super().__init__(directory, os.path.join(directory, file or FILE), clock, environ)
+        self.is_own = not file
+        exists = os.path.exists(self.path)
+        self.in_memory = not exists and not create
+        if not exists and create:
+            create_directory(directory)
+            _create_file(self.path)
+        self._synchronous = FLUSHED["full"]
+        self.patience = None if create else LOOK_SECONDS
+        self.connect(":memory:" if self.in_memory else self.path, apart=bool(file) and not create)
+        if not create:
+            self.set_patience(None)
+
+    def connect(self, database: str, apart: bool = False) -> None:
+        """Open the database; where WAL needs files beside it that cannot be made, as it is: nobody is writing then."""
+        try:
+            super().connect(database, apart)
+        except StorageError:
+            if self.in_memory or os.path.exists(self.path + "-wal") or can_write(self.directory):
+                raise
+            name = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+            super().connect(f"file:{name}?immutable=1", apart)
+
+    def set_patience(self, seconds: float | None) -> None:
+        super().set_patience(seconds)
+        self.run(f"PRAGMA busy_timeout = {1000 * self.wait_seconds:.0f}")
+
+    def try_writing(self) -> None:
+        super().try_writing()
+        with Transaction(self, lambda: self._begin("BEGIN EXCLUSIVE", "reading")):
+            pass
+
+    def transaction(self, lock: str = "") -> Transaction:
+        return Transaction(self, self._begin_write)
+
+    def snapshot(self) -> Transaction:
+        return Transaction(self, lambda: self._begin("BEGIN"))
+
+    def is_torn(self) -> bool:
+        return self.depth > 0  # in the child, SQLite takes the lock of the other thread for its own, for ever
+
+    def _begin_write(self) -> None:
+        self._begin("BEGIN IMMEDIATE")
+        try:
+            wanted = self._read_synchronous()
+            if wanted != self._synchronous:
+                self.rollback()  # SQLite takes it between transactions only
+                self.run(f"PRAGMA synchronous = {wanted}")
+                self._synchronous = wanted
+                self._begin("BEGIN IMMEDIATE")
+        except BaseException:
+            self.rollback()
+            raise
+
+    def _read_synchronous(self) -> str:
+        """What the setting asks for now: another process may have changed it."""
+        rows = self.run("SELECT value FROM agent_coordination_config WHERE key = 'synchronous'")
+        return FLUSHED.get(rows[0]["value"].strip().lower() if rows else "full", FLUSHED["full"])
+
+    def _begin(self, sql: str, doing: str = "writing") -> None:
+        try:
+            self.connection.execute(sql)
+        except sqlite3.Error as error:
+            raise self.explain(error, doing) from None
+
+    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+        rows = super().execute(sql, params)
+        if not self.depth and self.mark is not None:
+            self.refuse_moved(self.run(READ_MARK))
+        return rows
+
+    def describe(self) -> Row:
+        mode = self.execute("PRAGMA journal_mode")[0]["journal_mode"]
+        return {"backend": self.backend, "engine": f"SQLite {sqlite3.sqlite_version}", "journal_mode": mode,
+                "database": self.path, "exists": not self.in_memory, "schema_version": SCHEMA_VERSION}
+
+
+def _create_file(path: str) -> None:
+    """Make the empty database file with its rights, before any connection: SQLite's own files take them over."""
+    try:
+        os.close(make_file(path))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise cannot_write(path, error) from None

@@ -1,0 +1,14 @@
+"""What a refusal says of ids that are like the one that was not found."""
+from __future__ import annotations
+
+from ..base.values import nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .interface import Storage
+
+
+def suggest(store: Storage, word: str, known: list[str]) -> str:
+    """The end of a "no such …" line: where it was looked for, and the nearest ids known there."""
+    near = nearest(word, known, 3)
+    return f"in {store.directory}: " + ("did you mean " + " or ".join(near) + "?" if near else "no id is like it")

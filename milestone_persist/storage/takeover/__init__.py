@@ -1,0 +1,1 @@
+"""Databases of the earlier shell tool, brought into the present form."""

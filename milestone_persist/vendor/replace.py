@@ -1,0 +1,106 @@
+"""Putting a new file or folder into the place of an old one, so that a kill on the way leaves one of them."""
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+
+from ..base.errors import Refused, StorageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def replace_folder(path: str, files: dict[str, bytes]) -> None:
+    """Make `path` a folder of just these files, given by their paths in it; StorageError if that cannot be written."""
+    with _staging(path) as (new, old):
+        for name, data in files.items():
+            place = os.path.join(new, name)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(place, "xb") as file:
+                file.write(data)
+        if os.path.isdir(path) and os.listdir(path):
+            _swap(new, path, old)
+        else:
+            os.rename(new, path)
+
+
+def replace_file(path: str, write: Callable[[str], None]) -> None:
+    """Make `path` the file that `write` makes at the path it is given; StorageError if it cannot be written."""
+    with _staging(path) as (new, _):
+        write(new)
+        os.replace(new, path)
+
+
+def remove_leftovers(path: str) -> None:
+    """Remove what somebody who was killed while replacing `path` has left beside it."""
+    with _staging(path):
+        pass
+
+
+@contextlib.contextmanager
+def _staging(path: str) -> Iterator[tuple[str, str]]:
+    """Two free names beside `path`, for what will be and what was there; what lies there in the end is removed."""
+    home, name = os.path.split(path)
+    new, old = (os.path.join(home, f".{name}.{part}") for part in ("new", "old"))
+    try:
+        os.makedirs(home, exist_ok=True)
+        with _only_one(home):
+            if os.path.isdir(old) and not os.path.exists(path):  # one that could not swap was killed in between
+                os.rename(old, path)
+            try:
+                _remove(new, old)
+                yield new, old
+            finally:
+                _remove(new, old)
+    except OSError as error:
+        raise StorageError(f"cannot write {path} ({error.strerror or error}): "
+                           "make it writable, or name another place") from None
+
+
+@contextlib.contextmanager
+def _only_one(folder: str) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Refused(f"another process is writing in {folder}: try again") from None
+    finally:
+        os.close(descriptor)
+
+
+def _remove(*paths: str) -> None:
+    for path in paths:
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            os.remove(path)
+
+
+def _swap(new: str, path: str, old: str) -> None:
+    """Put one folder into the place of another: in one step where the system can, else in two."""
+    if not _exchange(new, path):
+        os.rename(path, old)
+        try:
+            os.rename(new, path)
+        except OSError:
+            os.rename(old, path)
+            raise
+
+
+def _exchange(one: str, other: str) -> bool:
+    """Exchange two paths in one step; whether it was done."""
+    try:
+        import ctypes
+
+        system = ctypes.CDLL(None)
+        paths = os.fsencode(one), os.fsencode(other)
+        if sys.platform == "darwin":
+            return bool(system.renamex_np(*paths, 2) == 0)
+        return bool(system.renameat2(-100, paths[0], -100, paths[1], 2) == 0)
+    except (ImportError, OSError, AttributeError):  # a libc without it
+        return False
