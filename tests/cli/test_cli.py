@@ -3,14 +3,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from milestone_persist import __version__
 from milestone_persist.base.values import has_controls
-
-ROOT = Path(__file__).resolve().parent.parent
 
 BAD = [  # status, what the line says, the words
     (2, "unknown operation", ["no-such-thing"]),

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
-DOCUMENT = Path(__file__).parent / "data" / "milestone-persistence.md"
+DOCUMENT = ROOT / "tests" / "data" / "milestone-persistence.md"
 
 BLOCKS = ("Initialize Agent Coordination", "Use Persistent State Instead of /tmp Files", "Inter-Agent Communication",
           "Before (Fragile)", "After (Robust)", "Inter-Agent Coordination", "Detect Interrupted Sessions",

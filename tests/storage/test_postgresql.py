@@ -8,11 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 from cluster import ENCODED, PASSWORD
-from conftest import size
+from conftest import ROOT, size
 
 from milestone_persist import StorageError, UsageError, open_store
 from milestone_persist.opening.place import open_for
@@ -20,7 +19,6 @@ from milestone_persist.storage.postgresql.psql import Lost, Psql
 from milestone_persist.storage.postgresql.text import write_statement
 from milestone_persist.storage.postgresql.url import DatabaseUrl
 
-ROOT = Path(__file__).resolve().parent.parent
 TERMINATE = ("SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity "
              "WHERE application_name = 'milestone_persist'")
 

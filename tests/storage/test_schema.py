@@ -5,9 +5,9 @@ import re
 import sqlite3
 import stat
 import sys
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from milestone_persist import StorageError, open_store
 from milestone_persist.base import vocabulary
@@ -15,7 +15,6 @@ from milestone_persist.base.tables import SCHEMA_VERSION
 from milestone_persist.coordination.settings import SETTINGS
 from milestone_persist.storage.sqlite.migrations import bring_up_to_date
 
-ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = (ROOT / "sql" / "milestone-coordination.sql").read_text(encoding="utf-8")
 NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now'"
 
