@@ -7,7 +7,7 @@ import sqlite3
 
 from ...base.errors import StorageError, newer
 from ...base.tables import SCHEMA_VERSION, TABLES
-from ..directory import create_directory, damaged
+from ..directory import create_directory, damaged, open_found
 from ..interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
 from ..selection import engine_in_use, place_in_use
 from ..sqlite.embedded import EmbeddedStorage
@@ -132,7 +132,7 @@ class FileStorage(EmbeddedStorage):
         found = []
         for name in (HEAD, JOURNAL):
             try:
-                with open(os.path.join(self.directory, name), "rb") as file:
+                with open_found(os.path.join(self.directory, name)) as file:
                     found.append(file.read())
             except FileNotFoundError:
                 found.append(b"")
