@@ -141,7 +141,7 @@ def test_the_files_are_set_aside_when_nobody_reads_them(directory, clock, monkey
     machine, held, real = nearly_grown(directory, clock), [], migration._set_old_store_aside
 
     def look(store, engine, when):
-        monkeypatch.setattr("milestone_persist.opening.engines.interface.move_files",
+        monkeypatch.setattr("milestone_persist.storage.interface.move_files",
                             lambda *given: held.append(store._lock._descriptor))
         real(store, engine, when)
 
