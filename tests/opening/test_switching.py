@@ -67,14 +67,14 @@ def test_writing_is_possible_from_the_switch_on(machine, monkeypatch, name, end)
 
 
 def test_a_call_that_saw_the_settings_change_looks_again(machine, monkeypatch):
-    real = selection.engine_in_use
+    real = selection.backend_in_use
 
     def move(directory):
-        monkeypatch.setattr(selection, "engine_in_use", real)
+        monkeypatch.setattr(selection, "backend_in_use", real)
         machine.call("migrate-storage-backend", "database")
         return real(directory)
 
-    monkeypatch.setattr(selection, "engine_in_use", move)  # after what is fixed was read
+    monkeypatch.setattr(selection, "backend_in_use", move)  # after what is fixed was read
     assert machine.call("read-milestone-record", "ms-1") == "title: first"
 
 
