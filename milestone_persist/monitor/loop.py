@@ -9,6 +9,7 @@ from ..base.times import format_time
 from ..base.values import dump_json
 from ..cli.text.forms import plain
 from ..storage.directory import write_private
+from ..storage.locks import close_locked
 from .files import LOCK, PID, STOP, append_log, is_same_file, read_text, try_lock
 
 TYPE_CHECKING = False
@@ -143,7 +144,7 @@ class Monitor:
 
     def _release(self) -> None:
         if self.descriptor is not None:
-            os.close(self.descriptor)
+            close_locked(self.descriptor)
         self.descriptor = None
 
     def write(self, text: str) -> None:

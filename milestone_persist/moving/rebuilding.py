@@ -7,7 +7,8 @@ from ..opening.engines import files_of, open_engine
 from ..records.undo import stamp
 from ..storage.directory import IN_USE, cannot_write, make_folder, move_files
 from ..storage.interface import WHOLE, Damaged
-from ..storage.parts import FolderLock, NewFile
+from ..storage.locks import FolderLock
+from ..storage.parts import NewFile
 from ..storage.selection import engine_in_use, mark_of, write_word
 from .backup_files import require_whole
 from .export_file import require_file
