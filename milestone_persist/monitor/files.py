@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 
 from ..base.errors import StorageError
+from ..base.found import cannot_read, open_found
 from ..base.values import parse_json
-from ..storage.directory import append_line, hand_over, open_found, open_private
+from ..storage.directory import append_line, hand_over, open_private
 from ..storage.locks import close_locked, lock, unlock
 
 TYPE_CHECKING = False
@@ -53,7 +54,7 @@ def find_monitor(directory: str) -> Row | None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise StorageError(f"cannot read {error.filename or LOCK} ({error.strerror}): make it readable") from None
+        raise cannot_read(error.filename or LOCK, error) from None
     return None
 
 
@@ -96,12 +97,3 @@ def last_line(directory: str) -> str | None:
     except (OSError, StorageError):
         return None
     return lines[-1] if lines else None
-
-
-def read_text(path: str) -> str:
-    """The text of a small file; "" where there is none."""
-    try:
-        with open_found(path) as file:
-            return file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
