@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TEMPLATE = "storage-adapter.template.sh"
+TEMPLATE = "adapter.template.sh"  # beside this file
 
 
 def make_adapter(program: str = "", python: str = "", beside: str = "", command: str = GENERATE,
@@ -38,7 +38,7 @@ def read_parts() -> dict[str, str]:
     """The parts of the template by their names: what stands behind each line `#: name`."""
     import re
 
-    _, *found = re.split("^#: (.+)\n", read_packaged("shell", TEMPLATE), flags=re.MULTILINE)
+    _, *found = re.split("^#: (.+)\n", read_packaged("generate", TEMPLATE), flags=re.MULTILINE)
     return dict(zip(found[::2], found[1::2]))
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Not to be sourced: of this generate/adapter.py makes storage-adapter.sh, and the executables that can be installed.
+# Not to be sourced: of this adapter.py makes shell/storage-adapter.sh, and the executables that can be installed.
 # A line `#: name` begins a part, which is taken as it stands; what is between two @ is filled in.
 #
 # The first four parts are the body of the helper that all functions call, behind the paths that are written into it.
