@@ -5,9 +5,10 @@ import os
 import stat
 
 from ..base.errors import Refused, StorageError, UsageError
+from ..base.found import open_found
 from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, read_columns
 from ..base.values import check_text, dump_json, parse_json
-from ..storage.directory import cannot_write, create_directory, open_found
+from ..storage.directory import cannot_write, create_directory
 from ..storage.interface import WHOLE
 from ..storage.parts import NewFile
 from .transfer import read_rows

@@ -4,12 +4,13 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Refused, StorageError
+from ..base.found import read_found
 from ..base.quoting import quote
 from ..storage.interface import StorageMoved
 from .files import FOLDERS, find_changes, find_places, new_path, path_counting, read_text, record_folder, stamp_of
 from .headings import read_headings
 from .swap import finish_swap, is_swapped_out
-from .undo import move_file, read_bytes, set_aside, write_file, write_new
+from .undo import move_file, set_aside, write_file, write_new
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def place_record(store: Storage, row: Row, places: Places = {}) -> None:
     folder, data = record_folder(bool(row["archived_at"])), row["data"].encode()
     path = places[folder][0] if folder in places else new_path(store, row["id"], folder)
     full = os.path.join(store.directory, path)
-    if os.path.lexists(full) and read_bytes(full) != data:
+    if os.path.lexists(full) and read_found(full, alone=True) != data:
         _keep_other(store, path)
     if not os.path.lexists(full):
         write_new(store, path, data)

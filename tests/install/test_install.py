@@ -405,6 +405,8 @@ def test_an_env_file_is_written_once_and_keeps_what_others_wrote(milestone, shel
     assert (done.status, done.out, done.err) == (0, "12\nits", "")
     assert env.read_text().count("AFTER") == 2
     assert milestone("init", "sh", "--env-file", "").status == 2
+    assert milestone("init", "sh", "--env-file", tmp_path).status == 2
+    assert milestone("init", "sh", "--env-file", os.devnull).status == 2 and not os.path.isfile(os.devnull)
 
 
 def test_executables_do_what_the_functions_do(milestone, call, project, tmp_path):

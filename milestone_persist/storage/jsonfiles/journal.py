@@ -10,7 +10,8 @@ import json
 import os
 
 from ...base.errors import StorageError
-from ..directory import cannot_write, damaged, make_folder, open_found, open_private, sync_directory
+from ...base.found import open_found
+from ..directory import cannot_write, damaged, make_folder, open_private, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

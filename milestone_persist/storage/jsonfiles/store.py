@@ -6,9 +6,10 @@ import os
 import sqlite3
 
 from ...base.errors import StorageError, newer
+from ...base.found import read_found
 from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
-from ..directory import create_directory, damaged, open_found
+from ..directory import create_directory, damaged
 from ..interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
 from ..selection import backend_in_use, place_in_use
 from ..sqlite.embedded import EmbeddedStorage
@@ -130,14 +131,7 @@ class FileStorage(EmbeddedStorage):
 
     def _glance(self) -> list[bytes]:
         """Head and journal as they are now."""
-        found = []
-        for name in (HEAD, JOURNAL):
-            try:
-                with open_found(os.path.join(self.directory, name)) as file:
-                    found.append(file.read())
-            except FileNotFoundError:
-                found.append(b"")
-        return found
+        return [read_found(os.path.join(self.directory, name)) or b"" for name in (HEAD, JOURNAL)]
 
     def _acquire(self, exclusive: bool, seconds: float | None = None) -> None:
         """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
