@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 WEIGHTS = {"design": 15, "spec": 25, "task": 20, "execute": 40}
 PLANNERS = {"planning-scope": "scope-analyzer", "planning-estimates": "estimation-agent",
             "planning-risks": "risk-assessor", "planning-kiro": "kiro-strategy", PLAN: "planning-aggregator"}
+# Words of keys under which agents keep what goes into a phase, or how it goes.
+NO_RESULT = ("input", "inputs", "request", "assignment", "context", "prompt", "config", "scope", "state", "status",
+             "progress", "session", "checkpoint", "log", "retry", "retries", "lock", "error", "errors", "failure",
+             "failures", "failed", "validation", "todo", "draft")
 ANY_PLANNER = "milestone-planner"  # makes artifacts that no other type is known to make
 
 
@@ -47,11 +51,18 @@ def _sort_out(rows: Iterable[Row]) -> Row:
 
 
 def phase_of(state_key: str) -> str | None:
-    """The phase a state key is a result of: `design-phase-results`, `spec-…`, `task-…`, `execute-phase-results`."""
-    if state_key in ("design-phase-results", "execute-phase-results"):
-        return state_key.partition("-")[0]
-    word, dash, _ = state_key.partition("-")
-    return word if dash and word in ("spec", "task") else None
+    """The phase a state key is a result of: `design-phase-results`, `spec-…`, `task-…`, `execute-phase-results`.
+
+    Not `spec-phase-…` or `task-phase-…` but for its results, nor where the first or last word behind `spec-` or `task-`
+    is one of NO_RESULT: that is what goes into a phase, or how it goes.
+    """
+    phase, _, rest = state_key.partition("-")
+    if phase not in PHASES or rest == "phase-results":
+        return phase if phase in PHASES else None
+    words = [word for word in rest.replace("_", "-").replace(".", "-").lower().split("-") if not word.isdigit()]
+    if phase not in ("spec", "task") or not rest or words[:1] == ["phase"]:
+        return None
+    return None if words and (words[0] in NO_RESULT or words[-1] in NO_RESULT) else phase
 
 
 def results_of(phase: str) -> str:
