@@ -92,8 +92,8 @@ NAMES = {
         "design-results", "design-phase-input", "design_phase_results", "design-phase-results-old",
         "design-phase-results-2", f"spec-phase-input-{S}", "spec-phase-state", "spec-phase", "task-phase-failure",
         "task-phase-001", "task-phase-task-001", "execution-results", "execute-results", "execute-phase-state",
-        f"execute-phase-input-{S}", "execute_phase_results", "execution-phase-results", "milestone-EXECUTE-phase-results",
-        "milestone", "milestone-1", "milestone--", "milestone-ünïcode", "milestone-a b"]},
+        f"execute-phase-input-{S}", "execute_phase_results", "execution-phase-results", "milestone",
+        "milestone-EXECUTE-phase-results", "milestone-1", "milestone--", "milestone-ünïcode", "milestone-a b"]},
 }
 
 
@@ -105,7 +105,8 @@ def test_only_exact_names_are_results_and_every_other_keeps_its_own_key(store, f
     told = whats(store.import_tmp_files(str(folder), session=EXECUTION))
     assert {name: key for name, (what, _, key) in told.items() if what == "saved"} == {
         name: key for name, (what, _, key) in told.items() if not key.startswith("older-")}
-    assert {name: key.partition("older-")[2].rpartition("-2025")[0] or key for name, (_, _, key) in told.items()} == NAMES
+    assert NAMES == {name: key.partition("older-")[2].rpartition("-2025")[0] or key
+                     for name, (_, _, key) in told.items()}
     for _, agent, key in told.values():
         assert store.load_agent_state(agent, key)
     assert len({(agent, key) for _, agent, key in told.values()}) == len(NAMES), "nothing was displaced"
