@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..base.times import minutes_between
 from ..base.values import read_stored
-from .artifacts import artifact_keys, free_milestone_id, milestones_of
+from .artifacts import expected_artifacts, find_artifacts, free_milestone_id, milestones_of
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
 from .inbox import TAKEN, count_messages, list_dead_letters
 from .liveness import heard_before, is_quiet, is_stale, patience
@@ -49,12 +49,15 @@ def survey_session(store: Storage, session_id: str) -> Row:
 
 
 def _survey_plan(store: Storage, session: Row) -> Row:
-    """Every planning artifact there is, expected or not, and under which id a milestone can still be made of them."""
+    """Every planning artifact there is, `more` than expected, and the id under which they can still become one."""
     if session["operation_type"] != "planning":
-        return {"artifacts": [], "can_become": None}
-    artifacts, made = artifact_keys(store, session["session_id"]), milestones_of(session)
+        return {"artifacts": [], "more": [], "can_become": None}
+    rows, made = find_artifacts(store, session["session_id"], "s.updated_at"), milestones_of(session)
+    expected, artifacts = expected_artifacts(store), sorted({row["state_key"] for row in rows})
     can = artifacts and not made
-    return {"artifacts": artifacts, "can_become": free_milestone_id(store, milestone_id_for(session),
+    more = [{key: row[key] for key in ("state_key", "agent_id", "updated_at")} for row in rows
+            if row["state_key"] not in expected]
+    return {"artifacts": artifacts, "more": more, "can_become": free_milestone_id(store, milestone_id_for(session),
                                                                     session["session_id"]) if can else None}
 
 

@@ -87,8 +87,9 @@ def cleanup_failed_sessions(store: Storage, hours: float = 24) -> Row:
 
 
 def _holds_work(store: Storage, session: Row) -> bool:
-    """Whether anything a session was to yield is there."""
-    return (any(item["saved"] for item in list_deliverables(store, session))
+    """Whether anything a session was to yield is there, if only the beginning of it."""
+    flaws = [row["flaw"] for item in list_deliverables(store, session) for row in item["empty"]]
+    return ("cut off" in flaws or any(item["saved"] for item in list_deliverables(store, session))
             or session["operation_type"] == "planning" and bool(artifact_keys(store, session["session_id"])))
 
 
