@@ -481,7 +481,7 @@ class Operations:
         """Take or renew the lease on a milestone; status 1 if another owner keeps it.
 
         milestone_id: the milestone
-        owner: who holds it; without it $AGENT_ID; without that it is anonymous and cannot be renewed
+        owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
         ttl: seconds after which the lease is anybody's
         wait: seconds to wait for another owner
         """
@@ -490,7 +490,7 @@ class Operations:
         """Give back the lease on a milestone; status 1 if it is not the owner's.
 
         milestone_id: the milestone
-        owner: who holds it; without it $AGENT_ID, else the anonymous one
+        owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
         """
 
     def backup_coordination(self, file: str | None = None) -> Row:

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from ..base.errors import Refused, StorageError, UsageError
-from ..base.times import shift_time
 from ..base.values import check_range, check_word
 from ..base.vocabulary import MILESTONE_STATUSES
+from ..coordination.leases import give_back, make_token, name_holder, name_owner, take_lease
 from ..coordination.membership import ensure_milestone
 from ..records.index import (
     archive_record,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Milestones"
-ANONYMOUS = "anonymous"
 POLL_SECONDS = 0.2
 
 
@@ -201,7 +200,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
     """Take or renew the lease on a milestone; status 1 if another owner keeps it.
 
     milestone_id: the milestone
-    owner: who holds it; without it $AGENT_ID; without that it is anonymous and cannot be renewed
+    owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
     ttl: seconds after which the lease is anybody's
     wait: seconds to wait for another owner
 
@@ -209,33 +208,16 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
     """
     check_range(ttl, 1, 86400, "--ttl")
     check_range(wait, 0, 86400, "--wait")
-    name = owner or store.environ.get("AGENT_ID") or ANONYMOUS
+    name = name_owner(store, owner)
     until = store.clock.monotonic() + wait
     while True:
-        lease = _take_lease(store, milestone_id, name, ttl)
-        if lease["owner"] == name and lease["taken"]:
-            return lease
+        lease = take_lease(store, milestone_id, name or make_token(), ttl)
+        if lease["taken"]:
+            return {**lease, "token": not name}
         if store.clock.monotonic() >= until:
-            raise Refused(f"milestone {milestone_id!r} is locked by {lease['owner']!r} until {lease['expires_at']}: "
+            raise Refused(f"milestone {milestone_id!r} is locked by {name_holder(lease)} until {lease['expires_at']}: "
                           "try again later")
         store.clock.sleep(min(POLL_SECONDS, max(0.0, until - store.clock.monotonic())))
-
-
-def _take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Row:
-    """Take the lease if it is free, run out, or the owner's own; else the lease as it is."""
-    given = {"id": milestone_id, "owner": owner, "now": store.now(), "until": shift_time(store.now(), ttl),
-             "anonymous": ANONYMOUS}
-    with store.transaction("milestone:" + milestone_id):
-        rows = store.execute(
-            "INSERT INTO milestone_locks (milestone_id, owner, acquired_at, expires_at) "
-            "VALUES (:id, :owner, :now, :until) ON CONFLICT (milestone_id) DO UPDATE SET owner = excluded.owner, "
-            "acquired_at = excluded.acquired_at, expires_at = excluded.expires_at "
-            "WHERE milestone_locks.expires_at <= excluded.acquired_at "
-            "OR (milestone_locks.owner = excluded.owner AND milestone_locks.owner <> :anonymous) "
-            "RETURNING milestone_id, owner, acquired_at, expires_at", given)
-        kept = rows or store.execute("SELECT milestone_id, owner, acquired_at, expires_at FROM milestone_locks "
-                                     "WHERE milestone_id = :id", given)
-        return {**kept[0], "taken": bool(rows)}
 
 
 @operation(text="nothing", existing=True)
@@ -243,18 +225,10 @@ def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
     """Give back the lease on a milestone; status 1 if it is not the owner's.
 
     milestone_id: the milestone
-    owner: who holds it; without it $AGENT_ID, else the anonymous one
+    owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
 
     Example: release_milestone_lock ms-123 --owner exec-1
     """
-    name = owner or store.environ.get("AGENT_ID") or ANONYMOUS
-    with store.transaction("milestone:" + milestone_id):
-        rows = store.execute("SELECT owner, expires_at FROM milestone_locks WHERE milestone_id = :id",
-                             {"id": milestone_id})
-        if not rows:
-            raise Refused(f"milestone {milestone_id!r} is not locked: nothing was released")
-        if rows[0]["owner"] != name:
-            raise Refused(f"the lock on milestone {milestone_id!r} is {rows[0]['owner']!r}'s, not {name!r}'s: "
-                          "nothing was released")
-        store.execute("DELETE FROM milestone_locks WHERE milestone_id = :id", {"id": milestone_id})
+    name = name_owner(store, owner)
+    give_back(store, milestone_id, name)
     return {"milestone_id": milestone_id, "owner": name}

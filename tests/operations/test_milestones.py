@@ -133,7 +133,7 @@ def test_a_lease_is_its_owners_until_it_expires(store, connect, clock):
     assert store.acquire_milestone_lock("ms-1", owner="a", ttl=60)["expires_at"] > lease["expires_at"]
     clock.advance(61)
     assert other.acquire_milestone_lock("ms-1", owner="b", wait=0)["owner"] == "b"
-    with pytest.raises(Refused, match="is 'b''s, not 'a''s"):
+    with pytest.raises(Refused, match="is held by 'b', and you are 'a'"):
         store.release_milestone_lock("ms-1", owner="a")
     other.release_milestone_lock("ms-1", owner="b")
     with pytest.raises(Refused, match="is not locked"):
@@ -146,12 +146,40 @@ def test_waiting_ends_when_the_lease_is_given_back(store, connect, clock):
     assert connect().acquire_milestone_lock("ms-1", owner="b")["owner"] == "b"
 
 
-def test_a_lease_without_a_name_cannot_be_taken_twice(store):
-    store.acquire_milestone_lock("ms-1", wait=0)
-    with pytest.raises(Refused, match="locked by 'anonymous'"):
+def test_who_gives_no_name_gets_a_token_that_releasing_needs(store, cli):
+    done = cli("acquire-milestone-lock", "ms 1", "--wait", "0")
+    *words, token = done.text.split()
+    assert done.status == 0 and done.text.endswith(f": release_milestone_lock 'ms 1' --owner {token}\n")
+    with pytest.raises(Refused, match="is locked by somebody without a name until 2026-01-01 00:05:00.000"):
+        store.acquire_milestone_lock("ms 1", wait=0)
+    for words in [], ["--owner", "b"], ["--owner", "lock-"]:
+        refused = cli("release-milestone-lock", "ms 1", *words)
+        assert (refused.status, refused.err.count("\n")) == (1, 1) and "nothing was released" in refused.err
+        assert token not in refused.err
+    assert cli("acquire-milestone-lock", "ms 1", "--owner", token, "--wait", "0").status == 0  # renewed
+    assert cli("release-milestone-lock", "ms 1", "--owner", token).status == 0
+    assert cli("release-milestone-lock", "ms 1", "--owner", token).status == 1
+
+
+def test_who_comes_too_late_releases_nobody_elses(store, connect, clock):
+    late = store.acquire_milestone_lock("ms-1", ttl=10)["owner"]
+    clock.advance(11)
+    second = connect().acquire_milestone_lock("ms-1", wait=0)["owner"]
+    for owner in late, "":
+        with pytest.raises(Refused, match="nothing was released"):
+            store.release_milestone_lock("ms-1", owner=owner)
+    with pytest.raises(Refused, match="is locked"):
         store.acquire_milestone_lock("ms-1", wait=0)
-    store.release_milestone_lock("ms-1")
-    store.acquire_milestone_lock("ms-1", wait=0)
+    store.release_milestone_lock("ms-1", owner=second)
+
+
+def test_a_named_owners_lock_is_not_released_without_the_name(store, cli):
+    assert cli("acquire-milestone-lock", "ms-1", "--owner", "a").text == (
+        "locked ms-1 for a until 2026-01-01 00:05:00.000\n")
+    for variables in {}, {"AGENT_ID": "b"}:
+        done = cli("release-milestone-lock", "ms-1", **variables)
+        assert done.status == 1 and "is held by 'a'" in done.err
+    assert cli("release-milestone-lock", "ms-1", AGENT_ID="a").status == 0
 
 
 def test_the_agent_of_the_environment_owns_it(environ, connect):
