@@ -49,6 +49,14 @@ def give_back(store: Storage, milestone_id: str, owner: str) -> None:
         store.execute("DELETE FROM milestone_locks WHERE milestone_id = :id", {"id": milestone_id})
 
 
+def refuse_locked(store: Storage, milestone_id: str, owner: str) -> None:
+    """Refused while another than `owner` holds the lease on a milestone."""
+    for lease in _read_lease(store, milestone_id):
+        if lease["expires_at"] > store.now() and lease["owner"] != owner:
+            raise Refused(f"milestone {milestone_id!r} is locked by {name_holder(lease)} until {lease['expires_at']}: "
+                          "nothing was changed; wait, or give the --owner with which it was taken")
+
+
 def name_holder(lease: Row) -> str:
     """Who holds a lease, for others: a token is its holder's secret."""
     return "somebody without a name" if lease["owner"].startswith(TOKEN) else repr(lease["owner"])

@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 from ..base.errors import Refused, StorageError, UsageError
+from ..base.quoting import command
 from ..base.values import check_range, check_word
 from ..base.vocabulary import MILESTONE_STATUSES
-from ..coordination.leases import give_back, make_token, name_holder, name_owner, take_lease
+from ..coordination.leases import give_back, make_token, name_holder, name_owner, refuse_locked, take_lease
 from ..coordination.membership import ensure_milestone
 from ..records.index import (
     archive_record,
@@ -50,32 +51,53 @@ def create_milestone_record(store: Storage, milestone_id: str, text: str) -> Row
         return _store_record(store, milestone_id, text, "milestone_created")
 
 
-@operation(text="record", creates=False)
-def read_milestone_record(store: Storage, milestone_id: str) -> str:
+@operation(text="state", creates=False)
+def read_milestone_record(store: Storage, milestone_id: str, *, full: bool = False) -> str | Row:
     """Print the record of a milestone exactly as it was written; completed ones too.
 
     milestone_id: the milestone
+    full: print a JSON object with text, version, path and times instead
 
     Example: read_milestone_record ms-123
     """
-    return require_record(store, milestone_id)
+    if not full:
+        return require_record(store, milestone_id)
+    row = next((row for row in list_records(store) if row["id"] == milestone_id), {})
+    return {"text": require_record(store, milestone_id), **row}  # its version first: the text may be newer, never older
 
 
 @operation(text="record_written", stdin="text")
-def update_milestone_record(store: Storage, milestone_id: str, text: str) -> Row:
-    """Replace the record of a milestone.
+def update_milestone_record(store: Storage, milestone_id: str, text: str, *, if_version: int | None = None,
+                            owner: str = "") -> Row:
+    """Replace the record of a milestone; status 1 while another holds its lock.
 
     milestone_id: a milestone that has a record
     text: the whole new record; - reads standard input
+    if_version: replace it only if it still has this version, as read_milestone_record --full tells; else status 1
+    owner: who holds its lock, if anybody does; without it $AGENT_ID
 
     Example: update_milestone_record ms-123 'status: paused'
     """
     _require_text(text)
     with store.transaction("milestones"):
-        index_records(store)
-        require_record(store, milestone_id)
-        _refuse_archived(store, milestone_id)
+        _require_changeable(store, milestone_id, owner)
+        if if_version is not None:
+            _require_version(store, milestone_id, if_version)
         return _store_record(store, milestone_id, text, "milestone_updated")
+
+
+def _require_changeable(store: Storage, milestone_id: str, owner: str) -> None:
+    index_records(store)
+    require_record(store, milestone_id)
+    _refuse_archived(store, milestone_id)
+    refuse_locked(store, milestone_id, name_owner(store, owner))
+
+
+def _require_version(store: Storage, milestone_id: str, wanted: int) -> None:
+    found = _read_place(store, milestone_id)["version"]
+    if found != wanted:
+        raise Refused(f"the record of milestone {milestone_id!r} has version {found}, not {wanted}: another writer was "
+                      f"first; read it again: {command(['read_milestone_record', milestone_id, '--full'])}")
 
 
 def _require_text(text: str) -> None:
@@ -86,8 +108,12 @@ def _require_text(text: str) -> None:
 def _store_record(store: Storage, milestone_id: str, text: str, event: str) -> Row:
     write_record(store, milestone_id, text)
     record_event(store, event, milestone_id=milestone_id)
-    return {"milestone_id": milestone_id, "path": store.execute(
-        "SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})[0]["file_path"]}
+    return _read_place(store, milestone_id)
+
+
+def _read_place(store: Storage, milestone_id: str) -> Row:
+    return store.execute("SELECT id AS milestone_id, file_path AS path, version FROM milestones WHERE id = :id",
+                         {"id": milestone_id})[0]
 
 
 def _refuse_archived(store: Storage, milestone_id: str) -> None:
@@ -102,21 +128,19 @@ def _is_archived(store: Storage, milestone_id: str) -> bool:
 
 
 @operation(text="record_written")
-def delete_milestone_record(store: Storage, milestone_id: str) -> Row:
+def delete_milestone_record(store: Storage, milestone_id: str, *, owner: str = "") -> Row:
     """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
 
     milestone_id: a milestone that has a record
+    owner: who holds its lock, if anybody does; without it $AGENT_ID
 
     Example: delete_milestone_record ms-123
     """
     with store.transaction("milestones"):
-        index_records(store)
-        require_record(store, milestone_id)
-        _refuse_archived(store, milestone_id)
+        _require_changeable(store, milestone_id, owner)
         archive_record(store, milestone_id)
         record_event(store, "milestone_deleted", milestone_id=milestone_id)
-        return {"milestone_id": milestone_id, "path": store.execute(
-            "SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})[0]["file_path"]}
+        return _read_place(store, milestone_id)
 
 
 @operation(text="milestones", creates=False)

@@ -218,7 +218,8 @@ def words(data: list[str]) -> str:
 
 
 def record_written(data: Row) -> str:
-    return f"milestone {plain(data['milestone_id'])}: {plain(data['path'] or 'in the database')}\n"
+    place = plain(data["path"] or "in the database")
+    return f"milestone {plain(data['milestone_id'])}: {place}, version {data['version']}\n"
 
 
 def milestones(data: list[Row]) -> str:
