@@ -47,11 +47,10 @@ class FileStorage(EmbeddedStorage):
         self._inside = False
         exists = os.path.exists(self.path) or is_pending(directory)
         self.in_memory = not exists and not create
-        self.connect(":memory:")
         self._files = StoreFiles(directory)
+        self._refuse_newer()
+        self.connect(":memory:")
         self._memory = Memory(self.connection, self._files)
-        if exists:
-            self._refuse_newer()
         if self.in_memory:
             self._memory.load_nothing()
         elif not exists:
