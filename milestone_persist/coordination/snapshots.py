@@ -6,7 +6,7 @@ import os
 from ..base.times import shift_time
 from ..base.values import dump_json
 from ..storage.events import record_event
-from .inbox import PENDING, TAKEN
+from .message_states import PENDING, TAKEN
 from .settings import read_count
 
 TYPE_CHECKING = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 from ..base.errors import Incomplete, Refused
 from ..base.quoting import quote
 from ..base.values import dump_json
+from ..base.vocabulary import GOING_ON, any_of
 from ..coordination.artifacts import PLAN, artifact_value, expected_artifacts, find_artifacts
 from ..coordination.deliverables import list_deliverables, made_by, tell_flaw, tell_near
 from ..coordination.inbox import warn_of_unread
@@ -211,7 +212,7 @@ def abandon_session(store: Storage, session_id: str) -> Row:
         if session["status"] == "abandoned":
             return {**_tell(session), "changed": False}
         rows = store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :id AND status IN "
-                             "('spawning', 'active', 'paused', 'failed') ORDER BY agent_id", {"id": session_id})
+                             f"{any_of((*GOING_ON, 'failed'))} ORDER BY agent_id", {"id": session_id})
         for row in rows:
             set_agent_status(store, row["agent_id"], "terminated", "abandoned")
         warn_of_unread(store, f"session {session_id!r} is abandoned", session_id=session_id)
