@@ -4,9 +4,9 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Refused
+from ..base.found import open_found
 from ..base.values import has_controls, is_json
 from ..base.vocabulary import PHASES
-from ..storage.directory import open_found
 from .artifacts import PLAN
 from .deliverables import results_of
 

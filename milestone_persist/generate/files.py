@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import UsageError
+from ..base.found import read_found
 from ..base.packaged import PACKAGE
 from .adapter import make_adapter
 from .documents import make_readme, make_reference
@@ -40,12 +41,9 @@ def write_generated(names: Sequence[str] = ()) -> list[Row]:
 
 
 def _write(path: str, text: str) -> bool:
-    try:
-        with open(path, encoding="utf-8") as file:
-            if file.read() == text:
-                return False
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+    if read_found(path) == text.encode():
+        return False
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     return True

@@ -4,12 +4,12 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Refused, StorageError, UsageError
+from ..base.found import open_found
 from ..base.values import check_word, nearest, read_stored
 from ..base.vocabulary import CHECKPOINT_TYPES
 from ..coordination.membership import acting_session, admit_agent, warn_of_slip
 from ..coordination.snapshots import keep_until, read_snapshot, store_checkpoint
 from ..registry import operation
-from ..storage.directory import open_found
 from ..storage.events import record_event
 
 TYPE_CHECKING = False

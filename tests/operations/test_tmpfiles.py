@@ -8,8 +8,8 @@ import pytest
 
 from milestone_persist import Refused
 from milestone_persist.base.errors import Incomplete
+from milestone_persist.coordination import tmp_files
 from milestone_persist.coordination.leftovers import key_of
-from milestone_persist.operations import tmpfiles
 
 SESSION = "planning-ms-123-1"
 BEGUN = 1767225600  # as the clock of the tests begins
@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch):
     """A directory in the place of /tmp."""
     folder = tmp_path / "tmp"
     folder.mkdir()
-    monkeypatch.setattr(tmpfiles, "TMP", str(folder))
+    monkeypatch.setattr(tmp_files, "TMP", str(folder))
     return folder
 
 
@@ -163,13 +163,13 @@ def test_only_what_was_read_back_is_removed(session, folder, leave, monkeypatch)
     for number in range(3):
         leave(f"planning-scope-{number}.json", {"n": number}, number - 60)
     spoilt = leave("planning-risks.json", {})
-    keep = tmpfiles.keep_files
+    keep = tmp_files.keep_files
 
     def keep_and_spoil(store, found):
         keep(store, found)
         spoilt.write_text('{"changed": "meanwhile"}')
 
-    monkeypatch.setattr(tmpfiles, "keep_files", keep_and_spoil)
+    monkeypatch.setattr("milestone_persist.operations.tmpfiles.keep_files", keep_and_spoil)
     with pytest.warns(Warning, match="planning-risks.json was not removed"):
         told = session.import_tmp_files(str(folder), remove=True)
     assert [path.name for path in folder.iterdir()] == ["planning-risks.json"]

@@ -6,10 +6,12 @@ import os
 import sqlite3
 
 from ...base.errors import StorageError, newer
+from ...base.found import read_found
 from ...base.tables import SCHEMA_VERSION, TABLES
+from ..backends import FILE
 from ..directory import create_directory, damaged
 from ..interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
-from ..selection import engine_in_use, place_in_use
+from ..selection import backend_in_use, place_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, place_of
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..interface import Params, Row
 
-HEAD = "file-store.json"  # there is a store; how often it was written; the last number given out in each numbered table
+HEAD = FILE.head  # there is a store; how often it was written; the last number given out in each numbered table
 LOCK = "file-store"  # .lock and .queue
 
 
@@ -33,7 +35,7 @@ class FileStorage(EmbeddedStorage):
     read by whoever opens the store after that.
     """
 
-    engine = "file"
+    backend = FILE
     FILES = (HEAD, JOURNAL, *(place_of(name) for name in (*TABLES, "store_moves")))
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
@@ -65,7 +67,7 @@ class FileStorage(EmbeddedStorage):
         """Write the first head, and the settings as the schema has them."""
         self._acquire(exclusive=True)
         try:
-            if not self._other and engine_in_use(self.directory) not in ("", self.engine):
+            if not self._other and backend_in_use(self.directory) not in (None, self.backend):
                 raise StorageMoved(place_in_use(self.directory))
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self._memory.tables if table.name in ONE_FILE
@@ -129,14 +131,7 @@ class FileStorage(EmbeddedStorage):
 
     def _glance(self) -> list[bytes]:
         """Head and journal as they are now."""
-        found = []
-        for name in (HEAD, JOURNAL):
-            try:
-                with open(os.path.join(self.directory, name), "rb") as file:
-                    found.append(file.read())
-            except FileNotFoundError:
-                found.append(b"")
-        return found
+        return [read_found(os.path.join(self.directory, name)) or b"" for name in (HEAD, JOURNAL)]
 
     def _acquire(self, exclusive: bool, seconds: float | None = None) -> None:
         """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
@@ -279,7 +274,7 @@ class FileStorage(EmbeddedStorage):
     # What doctor needs
 
     def describe(self) -> Row:
-        return {"backend": self.backend, "engine": f"JSON files, SQLite {sqlite3.sqlite_version} in memory",
+        return {"backend": self.backend.word, "engine": f"JSON files, SQLite {sqlite3.sqlite_version} in memory",
                 "journal_mode": "file", "database": self.directory, "exists": not self.in_memory,
                 "schema_version": SCHEMA_VERSION}
 
