@@ -109,48 +109,60 @@ class Operations:
 
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
-                         Literal[False] = False) -> str:
+                         Literal[False] = False, session: str | None = None) -> str:
         """Print a saved value exactly as it was saved.
 
         agent_id: the agent that saved it
         state_key: the key
         default: printed when there is no such key; without it that is status 1
-        full: print a JSON object with value, version (0: it is the default), type and times instead
+        full: print a JSON object with value, version (0: it is the default), type, session and times instead
+        session: what was saved in that session, though the key was written anew in another since
+
+        What the same id has saved for another milestone is not printed unless its session is named.
         """
 
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
-                         Literal[True]) -> Row:
+                         Literal[True], session: str | None = None) -> Row:
         """Print a saved value exactly as it was saved.
 
         agent_id: the agent that saved it
         state_key: the key
         default: printed when there is no such key; without it that is status 1
-        full: print a JSON object with value, version (0: it is the default), type and times instead
+        full: print a JSON object with value, version (0: it is the default), type, session and times instead
+        session: what was saved in that session, though the key was written anew in another since
+
+        What the same id has saved for another milestone is not printed unless its session is named.
         """
 
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
-                         bool) -> str | Row:
+                         bool, session: str | None = None) -> str | Row:
         """Print a saved value exactly as it was saved.
 
         agent_id: the agent that saved it
         state_key: the key
         default: printed when there is no such key; without it that is status 1
-        full: print a JSON object with value, version (0: it is the default), type and times instead
+        full: print a JSON object with value, version (0: it is the default), type, session and times instead
+        session: what was saved in that session, though the key was written anew in another since
+
+        What the same id has saved for another milestone is not printed unless its session is named.
         """
 
     def list_agent_state(self, agent_id: str) -> list[Row]:
         """List the keys an agent has saved, with type, version, size and session; the values are not printed.
 
         agent_id: the agent
+
+        What the same id has saved for another milestone comes last, with the commands that read it (`own` is false).
         """
 
-    def delete_agent_state(self, agent_id: str, state_key: str) -> Row:
+    def delete_agent_state(self, agent_id: str, state_key: str, *, session: str | None = None) -> Row:
         """Delete a key; status 1 if there is none.
 
         agent_id: the agent that saved it
         state_key: the key
+        session: only if it was saved in that session; what was saved for another milestone is not deleted without
         """
 
     def send_agent_message(self, from_agent: str, to_agent: str, message_type: str, payload: str |

@@ -280,13 +280,13 @@ list_session_agents() { \milestone_persist list_session_agents "$@"; }
 # Usage: save_agent_state AGENT_ID STATE_KEY VALUE [STATE_TYPE] [TTL_SECONDS] [--if-version N]
 save_agent_state() { \milestone_persist save_agent_state "$@"; }
 
-# Usage: load_agent_state AGENT_ID STATE_KEY [DEFAULT] [--full]
+# Usage: load_agent_state AGENT_ID STATE_KEY [DEFAULT] [--full] [--session TEXT]
 load_agent_state() { \milestone_persist load_agent_state "$@"; }
 
 # Usage: list_agent_state AGENT_ID
 list_agent_state() { \milestone_persist list_agent_state "$@"; }
 
-# Usage: delete_agent_state AGENT_ID STATE_KEY
+# Usage: delete_agent_state AGENT_ID STATE_KEY [--session TEXT]
 delete_agent_state() { \milestone_persist delete_agent_state "$@"; }
 
 # Messages

@@ -19,7 +19,7 @@ from ..coordination.membership import (
 )
 from ..coordination.places import require_registration_in_order
 from ..coordination.settings import is_strict, read_count
-from ..coordination.snapshots import LIVE
+from ..coordination.state import list_keys
 from ..registry import operation
 
 TYPE_CHECKING = False
@@ -59,7 +59,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
                           "WHERE session_id = :id", {"id": session_id, "agent": agent_id})
         return {**find_agent(store, agent_id), "again": bool(before) and before[0]["agent_type"] != "unregistered",
                 "messages_requeued": requeued, "messages_unread": count_unread(store, agent_id),
-                "keys_kept": _count_keys(store, agent_id)}
+                **_count_keys(store, agent_id, session["milestone_id"])}
 
 
 def _tell_if_in_use(store: Storage, before: list[Row], new: bool) -> None:
@@ -76,9 +76,10 @@ def _tell_if_in_use(store: Storage, before: list[Row], new: bool) -> None:
         store.warn(f"{heard}: if that is another agent, register this one under another id; --new refuses an id in use")
 
 
-def _count_keys(store: Storage, agent_id: str) -> int:
-    return int(store.execute(f"SELECT count(*) AS n FROM agent_state WHERE agent_id = :agent AND {LIVE}",
-                             {"agent": agent_id, "now": store.now()})[0]["n"])
+def _count_keys(store: Storage, agent_id: str, milestone_id: str | None) -> Row:
+    """How many keys an agent finds, and how many there are that it saved for other milestones."""
+    own = [row["own"] for row in list_keys(store, agent_id, milestone_id)]
+    return {"keys_kept": own.count(True), "keys_elsewhere": own.count(False)}
 
 
 def _admissible_type(store: Storage, agent_type: str) -> str:

@@ -10,6 +10,7 @@ from ..coordination.liveness import mark_stale_agents, sum_up
 from ..coordination.membership import count_agents
 from ..coordination.message_states import UNREAD
 from ..coordination.settings import read_count
+from ..coordination.snapshots import keep_until
 from ..records.index import index_records
 from ..records.swap import is_swapped_out
 from ..registry import operation
@@ -98,9 +99,15 @@ def _holds_work(store: Storage, session: Row) -> bool:
 def _remove_session(store: Storage, session: Row) -> int:
     """Remove a session with all that hangs on it; how many pending messages went with it, for nobody could read them.
 
-    What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints.
+    What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints, and
+    what they have saved, unless they work on another milestone.
     """
-    given = {"id": session["session_id"]}
+    given = {"id": session["session_id"], "milestone": session["milestone_id"], "until": keep_until(store)}
+    store.execute("DELETE FROM agent_state WHERE saved_in = :id AND EXISTS (SELECT 1 FROM agent_registry a JOIN "
+                  "coordination_sessions k ON k.session_id = a.session_id WHERE a.agent_id = agent_state.agent_id "
+                  "AND k.milestone_id <> :milestone)", given)
+    store.execute("UPDATE agent_checkpoints SET retention_until = :until WHERE session_id = :id "
+                  "AND retention_until IS NULL", given)
     _send_home(store, session["session_id"])
     elsewhere = "(SELECT a.session_id FROM agent_registry a WHERE a.agent_id = {} AND a.session_id <> :id)"
     for table, agent, which in (("agent_messages", "to_agent", "acknowledged_at IS NULL AND "),
