@@ -80,7 +80,7 @@ def doctor(store: Storage) -> Row:
     if wrong:
         text = f"{store.directory} is damaged: " + "; ".join([*wrong[:5], *obstacles])
         if unsound and store.FILES and "restore_coordination" not in text:  # else it says so, or is mended by hand
-            raise Damaged(text, store)
+            raise Damaged(text, store, store.backend)
         raise StorageError(text)
     if obstacles:
         raise StorageError(f"{store.directory} is sound, but cannot be written: " + "; ".join(obstacles))

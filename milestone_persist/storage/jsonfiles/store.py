@@ -9,7 +9,7 @@ from ...base.errors import StorageError, newer
 from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
 from ..directory import create_directory, damaged
-from ..interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
+from ..interface import BRIEF_SECONDS, StorageMoved, Transaction
 from ..selection import backend_in_use, place_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..call import Clock
     from ..interface import Params, Row
 
 HEAD = FILE.head  # there is a store; how often it was written; the last number given out in each numbered table
