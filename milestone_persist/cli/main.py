@@ -125,7 +125,7 @@ class _Opened:
 
 
 def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandLine, console: Console) -> int:
-    from ..running import run_operation
+    from ..running import follow_moves, run_operation
 
     op.check(args, options)  # before anything is made
     opened, failure = _Opened(op, op.makes_store(args, options), call, console), None
@@ -139,7 +139,8 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
             _print(console, _text_of(op, data, call))
         except OSError:
             if op.unheard:
-                op.unheard(opened.get(), data)
+                unheard = op.unheard
+                follow_moves(lambda store: unheard(store, data), opened.get, opened.release)
             raise
     finally:
         opened.release()

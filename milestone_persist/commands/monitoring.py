@@ -120,24 +120,10 @@ def check_sessions(call: Call) -> Row:
     Gives found (whether there is a storage), failed (as mark_stale_agents), unresponsive (agent ids), interrupted
     (session ids).
     """
-    from ..running import follow_moves
+    from ..running import look
 
-    storages: list[Storage] = []
-
-    def opened() -> Storage:
-        if not storages:
-            storages.append(open_for(call.directory, call.environ, call.clock, create=False, in_use=True))
-        return storages[0]
-
-    def release() -> None:
-        while storages:
-            storages.pop().close()
-
-    try:
-        checked: Row = follow_moves(_check, opened, release)
-        return checked
-    finally:
-        release()
+    checked: Row = look(call, _check, in_use=True)
+    return checked
 
 
 def _check(opened: Storage) -> Row:

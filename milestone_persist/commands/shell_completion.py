@@ -100,11 +100,7 @@ def _words_for(call: Call, op: Operation, parameter: Parameter, args: list[str])
     words = words_for(op.name, parameter.name)
     if words or parameter.name not in IDS:
         return words
-    from ..opening.place import open_for
+    from ..running import look
 
-    opened = open_for(call.directory, call.environ, call.clock, create=False)
-    try:
-        rows = opened.execute(IDS[parameter.name], {"agent": args[0] if args else "", "now": opened.now()})
-        return [str(row["word"]) for row in rows]
-    finally:
-        opened.close()
+    given = {"agent": args[0] if args else "", "now": call.now()}
+    return [str(row["word"]) for row in look(call, lambda store: store.execute(IDS[parameter.name], given))]

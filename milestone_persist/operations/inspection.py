@@ -10,7 +10,7 @@ from ..coordination.settings import find_spoilt_settings
 from ..registry import operation
 from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
-from ..storage.interface import Damaged, StorageMoved
+from ..storage.interface import Damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,8 +97,6 @@ def _find_obstacles(store: Storage) -> list[str]:
         return [f"{closed[0]} is not writable: {how_to_write(closed[0])}"]
     try:
         store.try_writing()
-    except StorageMoved:
-        raise
     except StorageError as error:
         return [str(error)]
     return []

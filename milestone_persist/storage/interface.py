@@ -29,22 +29,35 @@ BRIEF_SECONDS = 0.25  # so long somebody waits who can do without
 LOOK_SECONDS = 10.0  # and so long who only looks, where even that must wait
 
 
-class StorageMoved(StorageError):
-    """The rows are in another store: open the storage again.
+class Move:
+    """The note of a move, as the mark of a store tells it that does not count.
 
-    place: backend and data directory, as a store that does not count names them
-    move: which move it was, as the marks of both stores name it
-    is_copy: whether the store that was asked is a copy of that one which was not finished
+    place: backend and data directory of the store that counts, as the mark names them
+    name: which move it was, as the marks of both stores name it
+    is_copy: whether the store with this mark is a copy of that one which was not finished
     """
 
-    def __init__(self, place: str, move: str = "") -> None:
-        self.move = move
-        self.is_copy = place.startswith(COPY)
-        self.place = place[len(COPY):] if self.is_copy else place
+    __slots__ = ("place", "name", "is_copy", "backend", "directory")
+
+    def __init__(self, text: str, name: str = "") -> None:
+        self.name = name
+        self.is_copy = text.startswith(COPY)
+        self.place = text[len(COPY):] if self.is_copy else text
         self.backend, _, self.directory = self.place.partition(" ")
-        super().__init__(f"the data is being moved here from the {self.backend} backend in {self.directory}: "
-                         "use it there, or migrate again there" if self.is_copy else
-                         f"the data was moved to the {self.backend} backend in {self.directory}: use it there")
+
+    def __str__(self) -> str:
+        if self.is_copy:
+            return (f"the data is being moved here from the {self.backend} backend in {self.directory}: "
+                    "use it there, or migrate again there")
+        return f"the data was moved to the {self.backend} backend in {self.directory}: use it there"
+
+
+class StorageMoved(Exception):
+    """The rows are in another store: open the storage again. No error, until that cannot be done; nothing was done."""
+
+    def __init__(self, move: Move) -> None:
+        self.move = move
+        super().__init__(str(move))
 
 
 class TakenBack(Exception):
@@ -192,11 +205,12 @@ class Storage(Call):
         if self.mark is None:
             return
         rows = self.execute(READ_MARK) if found is None else found
-        place = str(rows[0]["value"]) if rows else ""
         if mark_of(self.directory) != self.mark:
-            raise StorageMoved(place_in_use(self.directory))
-        if place and place.partition(" ")[0] != self.backend.name:  # hybrid and database are one file
-            raise StorageMoved(place)
+            raise StorageMoved(Move(place_in_use(self.directory)))
+        if rows:
+            move = Move(rows[0]["value"])
+            if move.is_copy or move.backend != self.backend.name:  # hybrid and database are one file
+                raise StorageMoved(move)
 
     def put_back(self) -> None:
         """Put back the files that a failed transaction has changed, and forget those kept for that."""
