@@ -1,8 +1,9 @@
 """Running one operation: on an open storage, following it where the rows were moved, and moving up when it is time."""
 from __future__ import annotations
 
-from .base.errors import MilestoneError
+from .base.errors import MilestoneError, StorageError
 from .storage.interface import LOOK_SECONDS, Damaged, StorageMoved
+from .storage.selection import engine_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,9 +62,6 @@ def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage]
 
 
 def _refuse_removed(store: Storage) -> None:
-    from .base.errors import StorageError
-    from .storage.selection import engine_in_use
-
     if not engine_in_use(store.directory):
         raise StorageError(f"the store in {store.directory} was removed meanwhile: nothing was done")
 

@@ -7,7 +7,7 @@ from ..base.errors import UsageError
 from ..base.values import check_range
 from ..coordination.liveness import heard_before, interrupted_sessions, log_health, mark_stale_agents
 from ..coordination.settings import read_count
-from ..opening.place import describe_new, open_for
+from ..opening.place import Place, describe_new, open_for
 from ..registry import operation
 from ..storage.directory import require_usable
 
@@ -170,7 +170,6 @@ def run_in_background(directory: str, seconds: str) -> None:
     """The life of the process that start_session_monitor starts."""
     from ..monitor.loop import Monitor
     from ..monitor.process import serve_in_background
-    from ..opening.place import Place
 
     place = Place(directory, os.environ)
     serve_in_background(Monitor(place.directory, int(seconds), place.clock, lambda: _check_for_log(place)))

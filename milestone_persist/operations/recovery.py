@@ -7,7 +7,7 @@ from ..coordination.liveness import find_interrupted_sessions, heard_before
 from ..coordination.membership import find_session
 from ..coordination.session_view import survey_session
 from ..coordination.settings import read_count
-from ..registry import operation
+from ..registry import all_operations, operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,7 +113,5 @@ def show_recovery_help(store: Storage) -> list[Row]:
 
     Example: show_recovery_help
     """
-    from ..registry import all_operations
-
     return [{"name": op.name, "usage": op.usage, "summary": op.summary}
             for op in all_operations() if op.group == GROUP]
