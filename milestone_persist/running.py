@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from .base.errors import MilestoneError, StorageError
 from .storage.interface import LOOK_SECONDS, Damaged, StorageMoved
-from .storage.selection import engine_in_use
+from .storage.selection import backend_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage]
 
 
 def _refuse_removed(store: Storage) -> None:
-    if not engine_in_use(store.directory):
+    if not backend_in_use(store.directory):
         raise StorageError(f"the store in {store.directory} was removed meanwhile: nothing was done")
 
 

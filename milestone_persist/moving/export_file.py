@@ -44,7 +44,7 @@ def require_file(store: Storage, file: str, what: str) -> str:
     if not stat.S_ISREG(status.st_mode):
         raise Refused(f"cannot read the {what} {file!r}: it is no regular file")
     if store.holds(path):
-        raise Refused(f"{file!r} is a file of the store itself, no {what}")
+        raise UsageError(f"{file!r} is a file of the store itself, no {what}")
     return path
 
 

@@ -53,6 +53,8 @@ class StoreFiles:
             names = set(os.listdir(self.path(folder)))
         except FileNotFoundError:
             names = set()
+        except OSError as error:
+            raise StorageError(f"cannot read {self.path(folder)} ({error.strerror}): make it readable") from None
         for name, text in self.pending.items():
             home, _, base = name.rpartition("/")
             if home == folder:
