@@ -10,7 +10,7 @@ import json
 import os
 
 from ...base.errors import StorageError
-from ...base.found import open_found
+from ...base.found import cannot_read, open_found
 from ..directory import cannot_write, damaged, fill_file, make_folder, open_private, sync_directory
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ class StoreFiles:
         except FileNotFoundError:
             names = set()
         except OSError as error:
-            raise StorageError(f"cannot read {self.path(folder)} ({error.strerror}): make it readable") from None
+            raise cannot_read(self.path(folder), error) from None
         for name, text in self.pending.items():
             home, _, base = name.rpartition("/")
             if home == folder:
