@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ...base.quoting import command
 from ...coordination.deliverables import tell_flaw, tell_near
-from .forms import plain, table
+from .forms import milestone, plain, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,8 +140,6 @@ def _assembled(data: Row) -> list[str]:
 
 
 def milestone_recovered(data: Row) -> str:
-    from .forms import milestone
-
     return "\n".join([*_assembled(data), milestone(data)])
 
 
