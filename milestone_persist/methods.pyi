@@ -404,7 +404,7 @@ class Operations:
     def cleanup_stale_coordination(self, minutes: float = 30) -> Row:
         """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
 
-        minutes: how long without a heartbeat
+        minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
         After cleanup_retention_days go: ended sessions, old checkpoints (not an agent's last), health log and events.
         """

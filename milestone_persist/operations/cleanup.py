@@ -1,6 +1,7 @@
 """Cleaning up: stale agents, and rows that nobody needs any more; never an active session, never finished work."""
 from __future__ import annotations
 
+from ..base.errors import UsageError
 from ..base.times import shift_time
 from ..base.values import check_range
 from ..coordination.artifacts import artifact_keys, milestones_of
@@ -25,14 +26,23 @@ OPEN = "(SELECT session_id FROM coordination_sessions WHERE status IN ('active',
 def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> Row:
     """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
 
-    minutes: how long without a heartbeat
+    minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
     After cleanup_retention_days go: ended sessions, old checkpoints (not an agent's last), health log and events.
     Example: cleanup_stale_coordination 30
     """
     check_range(minutes, 0, 1_000_000, "MINUTES")
     with store.transaction("cleanup"):
+        _refuse_too_short(store, minutes)
         return {**sum_up(mark_stale_agents(store, minutes * 60)), "removed": apply_retention(store)}
+
+
+def _refuse_too_short(store: Storage, minutes: float) -> None:
+    """UsageError for so few minutes that agents at work would be marked failed."""
+    least = read_count(store, "heartbeat_interval")
+    if minutes * 60 < least:
+        raise UsageError(f"MINUTES must be at least {least / 60:g} (heartbeat_interval is {least} s), not {minutes:g}: "
+                         "agents at work would be marked failed")
 
 
 def apply_retention(store: Storage) -> Row:
