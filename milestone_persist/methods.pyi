@@ -410,11 +410,12 @@ class Operations:
         """
 
     def cleanup_failed_sessions(self, hours: float = 24) -> Row:
-        """Remove failed and abandoned sessions that ended so many hours ago, with their agents, state and messages.
+        """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
 
         hours: how long ago
 
-        One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
+        An active session whose agents have all ended or fallen silent so long ago (at least session_timeout) is failed
+        first. One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
         other sessions stay.
         """
 

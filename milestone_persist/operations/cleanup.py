@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 from ..base.errors import UsageError
-from ..base.times import shift_time
+from ..base.times import minutes_between, shift_time
 from ..base.values import check_range
 from ..coordination.artifacts import artifact_keys, milestones_of
 from ..coordination.deliverables import list_deliverables
 from ..coordination.liveness import mark_stale_agents, sum_up
-from ..coordination.membership import count_agents
+from ..coordination.membership import SILENT, count_agents, set_agent_status
 from ..coordination.settings import read_count
 from ..records.index import index_records
 from ..records.swap import is_swapped_out
@@ -76,24 +76,48 @@ def _holds_unmade_plan(store: Storage, session: Row) -> bool:
 
 @operation(text="cleaned_failed", existing=True)
 def cleanup_failed_sessions(store: Storage, hours: float = 24) -> Row:
-    """Remove failed and abandoned sessions that ended so many hours ago, with their agents, state and messages.
+    """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
 
     hours: how long ago
 
-    One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
+    An active session whose agents have all ended or fallen silent so long ago (at least session_timeout) is failed
+    first. One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
     other sessions stay.
     Example: cleanup_failed_sessions 24
     """
     check_range(hours, 0, 1_000_000, "HOURS")
     with store.transaction("cleanup"):
+        died = _fail_dead_sessions(store, hours)
         ended = store.execute(
             "SELECT * FROM coordination_sessions WHERE status IN ('failed', 'abandoned') "
             "AND coalesce(completed_at, last_activity) <= :old AND last_activity <= :old ORDER BY session_id",
             {"old": shift_time(store.now(), -3600 * hours)})
+        ended = sorted({row["session_id"]: row for row in [*ended, *died]}.values(), key=lambda row: row["session_id"])
         kept = [row["session_id"] for row in ended if _holds_work(store, row)]
         gone = [row for row in ended if row["session_id"] not in kept]
         lost = sum(_remove_session(store, row) for row in gone)
-        return {"removed": [row["session_id"] for row in gone], "kept": kept, "messages_lost": lost}
+        return {"failed": [row["session_id"] for row in died], "removed": [row["session_id"] for row in gone],
+                "kept": kept, "messages_lost": lost}
+
+
+def _fail_dead_sessions(store: Storage, hours: float) -> list[Row]:
+    """Mark the active sessions failed whose agents have all ended or were silent for so long; their rows."""
+    old = shift_time(store.now(), -max(3600 * hours, read_count(store, "session_timeout")))
+    rows = store.execute(
+        "SELECT session_id FROM coordination_sessions s WHERE status = 'active' AND last_activity <= :old "
+        "AND NOT EXISTS (SELECT 1 FROM agent_registry a WHERE a.session_id = s.session_id AND a.last_heartbeat > :old "
+        "AND a.status IN ('spawning', 'active', 'paused')) ORDER BY session_id", {"old": old})
+    return [_fail_session(store, row["session_id"]) for row in rows]
+
+
+def _fail_session(store: Storage, session_id: str) -> Row:
+    for agent in store.execute("SELECT agent_id, last_heartbeat FROM agent_registry WHERE session_id = :id "
+                               "AND status IN ('spawning', 'active', 'paused') ORDER BY agent_id", {"id": session_id}):
+        silent = minutes_between(agent["last_heartbeat"], store.now())
+        set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{silent:.0f} min")
+    record_event(store, "session_failed", session_id)
+    return store.execute("UPDATE coordination_sessions SET status = 'failed', completed_at = :now "
+                         "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]
 
 
 def _holds_work(store: Storage, session: Row) -> bool:

@@ -116,7 +116,7 @@ def test_what_detection_prints(shell):
 
 def test_what_recovery_prints(shell):
     keys = "planning-scope planning-estimates planning-risks planning-kiro milestone-plan"
-    save = f"for key in $(echo {keys}); do save_agent_state planner $key '{{}}'; done\n"
+    save = f"for key in $(echo {keys}); do save_agent_state planner $key some; done\n"
     done = shell("Recover Specific Sessions", first=FIRST + save)
     lines = done.text.splitlines()
     assert "✅ All planning artifacts present - session can be completed" in lines
