@@ -414,9 +414,9 @@ class Operations:
 
         hours: how long ago
 
-        An active session whose agents have all ended or fallen silent so long ago (at least session_timeout) is failed
-        first. One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
-        other sessions stay.
+        Active sessions whose agents have all ended or were silent for so long (at least session_timeout) are failed
+        first. What holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents
+        of other sessions stay.
         """
 
     def start_session_monitor(self, seconds: int = 300, *, once: bool = False, foreground: bool =

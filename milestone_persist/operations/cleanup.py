@@ -6,6 +6,7 @@ from ..base.times import minutes_between, shift_time
 from ..base.values import check_range
 from ..coordination.artifacts import artifact_keys, milestones_of
 from ..coordination.deliverables import list_deliverables
+from ..coordination.future import count_from_now
 from ..coordination.liveness import mark_stale_agents, sum_up
 from ..coordination.membership import SILENT, count_agents, set_agent_status
 from ..coordination.settings import read_count
@@ -80,13 +81,14 @@ def cleanup_failed_sessions(store: Storage, hours: float = 24) -> Row:
 
     hours: how long ago
 
-    An active session whose agents have all ended or fallen silent so long ago (at least session_timeout) is failed
-    first. One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
-    other sessions stay.
+    Active sessions whose agents have all ended or were silent for so long (at least session_timeout) are failed
+    first. What holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents
+    of other sessions stay.
     Example: cleanup_failed_sessions 24
     """
     check_range(hours, 0, 1_000_000, "HOURS")
     with store.transaction("cleanup"):
+        count_from_now(store)
         died = _fail_dead_sessions(store, hours)
         ended = store.execute(
             "SELECT * FROM coordination_sessions WHERE status IN ('failed', 'abandoned') "

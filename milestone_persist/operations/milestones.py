@@ -5,6 +5,7 @@ from ..base.errors import Refused, StorageError, UsageError
 from ..base.times import shift_time
 from ..base.values import check_range, check_word
 from ..base.vocabulary import MILESTONE_STATUSES
+from ..coordination.future import count_from_now
 from ..coordination.membership import ensure_milestone
 from ..records.index import (
     archive_record,
@@ -226,6 +227,7 @@ def _take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Row:
     given = {"id": milestone_id, "owner": owner, "now": store.now(), "until": shift_time(store.now(), ttl),
              "anonymous": ANONYMOUS}
     with store.transaction("milestone:" + milestone_id):
+        count_from_now(store, milestone_id)
         rows = store.execute(
             "INSERT INTO milestone_locks (milestone_id, owner, acquired_at, expires_at) "
             "VALUES (:id, :owner, :now, :until) ON CONFLICT (milestone_id) DO UPDATE SET owner = excluded.owner, "

@@ -374,8 +374,8 @@ def test_failed_sessions_go_but_not_finished_work_and_not_messages_for_the_livin
 
 @pytest.mark.filterwarnings("ignore:.* unread message")
 def test_sessions_whose_agents_are_all_dead_are_failed_and_cleared(store, clock, cli):
-    for name, agents in (("validation-dead", "ab"), ("execution-ended", "c"), ("planning-work", "d"), ("validation-mixed",
-                         "ef"), ("cleanup-paused", "g")):
+    for name, agents in (("validation-dead", "ab"), ("execution-ended", "c"), ("planning-work", "d"),
+                         ("validation-mixed", "ef"), ("cleanup-paused", "g")):
         for agent in agents:
             store.register_agent(agent, "validation", "ms", name)
     store.save_agent_state("d", "planning-scope", "12 files")
