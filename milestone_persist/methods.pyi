@@ -416,18 +416,19 @@ class Operations:
     def cleanup_stale_coordination(self, minutes: float = 30) -> Row:
         """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
 
-        minutes: how long without a heartbeat
+        minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
         After cleanup_retention_days go: ended sessions, old checkpoints (not an agent's last), health log and events.
         """
 
     def cleanup_failed_sessions(self, hours: float = 24) -> Row:
-        """Remove failed and abandoned sessions that ended so many hours ago, with their agents, state and messages.
+        """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
 
         hours: how long ago
 
-        One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
-        other sessions stay.
+        Active sessions whose agents have all ended or were silent for so long (at least session_timeout) are failed
+        first. What holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents
+        of other sessions stay.
         """
 
     def start_session_monitor(self, seconds: int = 300, *, once: bool = False, foreground: bool =

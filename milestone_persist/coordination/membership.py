@@ -97,8 +97,7 @@ def ensure_session(store: Storage, session_id: str, milestone_id: str | None) ->
         store.warn(f"session {session_id!r} was {rows[0]['status']}; it is active again")
         record_event(store, "session_reopened", session_id, detail=rows[0]["status"])
     return store.execute(
-        "UPDATE coordination_sessions SET last_activity = CASE WHEN last_activity > :now THEN last_activity "
-        "ELSE :now END, milestone_id = coalesce(milestone_id, :milestone), "
+        "UPDATE coordination_sessions SET last_activity = :now, milestone_id = coalesce(milestone_id, :milestone), "
         f"completed_at = CASE WHEN status IN {any_of(OPEN_SESSION)} THEN completed_at END, "
         "status = CASE WHEN status = 'paused' THEN 'paused' ELSE 'active' END "
         "WHERE session_id = :id RETURNING *", {"id": session_id, "milestone": milestone_id, "now": now})[0]
@@ -123,8 +122,8 @@ def renew_heartbeat(store: Storage, agent_id: str) -> Row | None:
     One that was marked failed for its silence, and perhaps put off, is active again, if its session is.
     """
     rows = store.execute(
-        "UPDATE agent_registry SET last_heartbeat = CASE WHEN last_heartbeat > :now THEN last_heartbeat "
-        "ELSE :now END WHERE agent_id = :id RETURNING *", {"id": agent_id, "now": store.now()})
+        "UPDATE agent_registry SET last_heartbeat = :now WHERE agent_id = :id RETURNING *",
+        {"id": agent_id, "now": store.now()})
     if rows and rows[0]["status"] in DIED and (rows[0]["error_info"] or "").startswith(SILENT):
         return _revive(store, rows[0])
     return rows[0] if rows else None
@@ -254,9 +253,7 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, ca
         "ON CONFLICT (agent_id) DO UPDATE SET agent_type = excluded.agent_type, "
         "milestone_id = excluded.milestone_id, session_id = excluded.session_id, status = 'active', "
         "capabilities = coalesce(:capabilities, agent_registry.capabilities), "
-        "last_heartbeat = CASE WHEN agent_registry.last_heartbeat > excluded.last_heartbeat "
-        "THEN agent_registry.last_heartbeat ELSE excluded.last_heartbeat END, "
-        "completion_time = NULL, error_info = NULL",
+        "last_heartbeat = excluded.last_heartbeat, completion_time = NULL, error_info = NULL",
         {"id": agent_id, "type": agent_type, "milestone": milestone_id or session["milestone_id"],
          "session": session["session_id"], "capabilities": capabilities, "given": capabilities or "[]",
          "now": store.now()})
@@ -324,6 +321,5 @@ def reopen_session(store: Storage, session_id: str) -> None:
     before = find_session(store, session_id)["status"]
     if before != "active":
         record_event(store, "session_resumed", session_id, detail=before)
-    store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL, last_activity = "
-                  "CASE WHEN last_activity > :now THEN last_activity ELSE :now END WHERE session_id = :id",
-                  {"id": session_id, "now": store.now()})
+    store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL, last_activity = :now "
+                  "WHERE session_id = :id", {"id": session_id, "now": store.now()})

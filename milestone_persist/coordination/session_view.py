@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STOPPED = ("restarted", "abandoned")  # the error of an agent that recovery ended, so that it may be started again
 CONDITIONS = ("alive", "silent", "stale", "failed", "stopped", "paused", "completed", "terminated")
+MOST_SILENT = 3  # of the living whose death can be said
 RECOVERABLE = ("silent", "stale", "failed", "stopped")
 
 
@@ -100,11 +101,16 @@ def _condition(agent: Row, stale: str, silent: str) -> str:
 
 
 def _list_quiet(store: Storage, agents: list[Row]) -> Row:
-    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted."""
+    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted.
+
+    longest: those that were silent longest, if only for more than heartbeat_interval
+    """
     limit = read_count(store, "interrupted_after")
-    since = heard_before(store, limit)
-    return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in agents
-                                                   if agent["condition"] == "alive" and is_stale(agent, since)]}
+    since, late = heard_before(store, limit), heard_before(store, read_count(store, "heartbeat_interval"))
+    alive = sorted((agent for agent in agents if agent["condition"] == "alive"), key=lambda row: row["last_heartbeat"])
+    return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in alive if is_stale(agent, since)],
+            "longest": [{"agent_id": agent["agent_id"], "minutes": agent["minutes_since_heartbeat"]}
+                        for agent in alive if is_stale(agent, late)][:MOST_SILENT]}
 
 
 def _count_conditions(agents: list[Row]) -> Row:

@@ -167,7 +167,9 @@ def cleaned_stale(data: Row) -> str:
 
 
 def cleaned_failed(data: Row) -> str:
-    lines = [f"removed {len(data['removed'])} sessions: {' '.join(plain(name) for name in data['removed']) or 'none'}"]
+    lines = [f"failed, for all their agents are dead: {' '.join(plain(name) for name in data['failed'])}"
+             ] if data["failed"] else []
+    lines += [f"removed {len(data['removed'])} sessions: {' '.join(plain(name) for name in data['removed']) or 'none'}"]
     if data["kept"]:
         lines.append(f"kept, for they hold finished work: {' '.join(plain(name) for name in data['kept'])}")
     if data["messages_lost"]:
