@@ -209,3 +209,24 @@ def test_the_commands_that_are_printed_work_whatever_the_names(store, run_shell,
     text = ('line=$(list_agent_state "$1" | sed -n "s/^of milestone A: //p"); eval "$line"')
     done = run_shell("dash", text, "it's $(me)", **{**environ, "MILESTONE_DIR": str(directory)})
     assert (done.status, done.text, done.err) == (0, "of A", "")
+
+
+def test_two_that_live_under_one_id_each_finish_their_own_milestone(store, cli):
+    results = (KEY, "spec-1", "task-1", "execute-phase-results")
+    first, other = ({"AGENT_ID": "executor-1", "SESSION_ID": f"execution-{name}-1"} for name in "AB")
+    assert cli("register-agent", "executor-1", "milestone-executor", "A", "execution-A-1").status == 0
+    told = cli("register-agent", "executor-1", "milestone-executor", "B", "execution-B-1")
+    assert told.status == 0 and "'executor-1' was heard of 0 s ago in session 'execution-A-1' (milestone A)" in told.err
+    for key in results:
+        told = cli("save-agent-state", "executor-1", key, "of A", **first)
+        assert told.status == 0 and "this counts for 'execution-A-1'" in told.err
+    assert "no results of: design, spec, task, execute" in cli("finalize-milestone-execution", "execution-B-1").err
+    assert cli("finalize-milestone-execution", "execution-A-1").status == 0
+    assert store.update_agent_status("executor-1")["status"] == "active"
+    for key in results:
+        told = cli("save-agent-state", "executor-1", key, "of B", **other)
+        assert told.status == 0 and "was milestone A's: that is kept in checkpoint" in told.err
+        assert cli("load-agent-state", "executor-1", key, "--session", "execution-A-1").text == "of A"
+    assert cli("finalize-milestone-execution", "execution-B-1").status == 0
+    assert {row["session_id"]: row["status"] for row in store.list_coordination_sessions()} == {
+        "execution-A-1": "completed", "execution-B-1": "completed"}
