@@ -454,23 +454,45 @@ class Operations:
         text: the record, usually YAML with title:, status: and priority: at the top level; - reads standard input
         """
 
-    def read_milestone_record(self, milestone_id: str) -> str:
+    @overload
+    def read_milestone_record(self, milestone_id: str, *, full: Literal[False] = False) -> str:
         """Print the record of a milestone exactly as it was written; completed ones too.
 
         milestone_id: the milestone
+        full: print a JSON object with text, version, path and times instead
         """
 
-    def update_milestone_record(self, milestone_id: str, text: str) -> Row:
-        """Replace the record of a milestone.
+    @overload
+    def read_milestone_record(self, milestone_id: str, *, full: Literal[True]) -> Row:
+        """Print the record of a milestone exactly as it was written; completed ones too.
+
+        milestone_id: the milestone
+        full: print a JSON object with text, version, path and times instead
+        """
+
+    @overload
+    def read_milestone_record(self, milestone_id: str, *, full: bool) -> str | Row:
+        """Print the record of a milestone exactly as it was written; completed ones too.
+
+        milestone_id: the milestone
+        full: print a JSON object with text, version, path and times instead
+        """
+
+    def update_milestone_record(self, milestone_id: str, text: str, *, if_version: int | None =
+                                None, owner: str = '') -> Row:
+        """Replace the record of a milestone; status 1 while another holds its lock.
 
         milestone_id: a milestone that has a record
         text: the whole new record; - reads standard input
+        if_version: replace it only if it still has this version, as read_milestone_record --full tells; else status 1
+        owner: who holds its lock, if anybody does; without it $AGENT_ID
         """
 
-    def delete_milestone_record(self, milestone_id: str) -> Row:
+    def delete_milestone_record(self, milestone_id: str, *, owner: str = '') -> Row:
         """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
 
         milestone_id: a milestone that has a record
+        owner: who holds its lock, if anybody does; without it $AGENT_ID
         """
 
     def list_milestones(self, status: str = 'all') -> list[Row]:
@@ -493,7 +515,7 @@ class Operations:
         """Take or renew the lease on a milestone; status 1 if another owner keeps it.
 
         milestone_id: the milestone
-        owner: who holds it; without it $AGENT_ID; without that it is anonymous and cannot be renewed
+        owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
         ttl: seconds after which the lease is anybody's
         wait: seconds to wait for another owner
         """
@@ -502,7 +524,7 @@ class Operations:
         """Give back the lease on a milestone; status 1 if it is not the owner's.
 
         milestone_id: the milestone
-        owner: who holds it; without it $AGENT_ID, else the anonymous one
+        owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
         """
 
     def backup_coordination(self, file: str | None = None) -> Row:

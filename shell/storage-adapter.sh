@@ -421,13 +421,13 @@ get_session_monitor_status() { \milestone_persist get_session_monitor_status "$@
 # Usage: create_milestone_record MILESTONE_ID TEXT
 create_milestone_record() { \milestone_persist create_milestone_record "$@"; }
 
-# Usage: read_milestone_record MILESTONE_ID
+# Usage: read_milestone_record MILESTONE_ID [--full]
 read_milestone_record() { \milestone_persist read_milestone_record "$@"; }
 
-# Usage: update_milestone_record MILESTONE_ID TEXT
+# Usage: update_milestone_record MILESTONE_ID TEXT [--if-version N] [--owner TEXT]
 update_milestone_record() { \milestone_persist update_milestone_record "$@"; }
 
-# Usage: delete_milestone_record MILESTONE_ID
+# Usage: delete_milestone_record MILESTONE_ID [--owner TEXT]
 delete_milestone_record() { \milestone_persist delete_milestone_record "$@"; }
 
 # Usage: list_milestones [STATUS]

@@ -7,7 +7,7 @@ from ..base.errors import StorageError
 from ..base.times import shift_time
 from ..base.values import dump_json, read_stored
 from ..storage.events import record_event
-from .inbox import PENDING, TAKEN
+from .message_states import PENDING, TAKEN
 from .settings import read_count
 
 TYPE_CHECKING = False

@@ -4,11 +4,10 @@ from __future__ import annotations
 from ..base.errors import Refused, UsageError
 from ..base.times import minutes_between, shift_time, since
 from ..base.values import check_word, is_own, json_strings
-from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES
+from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, DIED, ENDED, GOING_ON, HEALTH_STATUSES, PHASES
 from ..coordination.inbox import count_unread, requeue_messages, warn_of_unread
 from ..coordination.liveness import log_health
 from ..coordination.membership import (
-    ENDED,
     acting_session,
     admit_agent,
     ensure_session,
@@ -118,9 +117,9 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
         check_word(phase, PHASES, "phase")
     with store.transaction("agent:" + agent_id):
         before = find_agent(store, agent_id)
-        if status in ("spawning", "active", "paused"):
+        if status in GOING_ON:
             _require_open(store, before)
-        if status not in ("failed", "terminated"):  # these are said about an agent, not by it
+        if status not in DIED:  # these are said about an agent, not by it
             renew_heartbeat(store, agent_id)
         if status is not None:
             set_agent_status(store, agent_id, status, error)

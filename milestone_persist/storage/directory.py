@@ -265,12 +265,17 @@ def _find_root(path: str) -> str:
     return here
 
 
-def damaged(directory: str, path: str, why: str) -> StorageError:
-    """The error for a file of the store that does not hold what belongs there."""
+def damaged(directory: str, path: str, why: str, can_do_without: bool = False) -> StorageError:
+    """The error for a file of the store that does not hold what belongs there.
+
+    can_do_without: whether the store is sound without it
+    """
+    from ..base.invocation import way_called
     from .remedies import advise_restoring
 
     why = " ".join(why.split())  # a CHECK is told as it is written
-    return StorageError(f"{path}: {why}; everything was left as it is: mend the file, or "
+    aside = f"let {way_called()} doctor --fix set it aside, " if can_do_without else ""
+    return StorageError(f"{path}: {why}; everything was left as it is: mend the file, {aside}or "
                         f"{advise_restoring(directory)}")
 
 

@@ -263,6 +263,9 @@ class Storage:
         if self.stopped and self.depth == 0:
             raise closed()
 
+    def require_whole(self) -> None:
+        """Within a transaction: StorageError where a row there is cannot be read, and would be left out."""
+
     def last_numbers(self) -> dict[str, int]:
         """The last id given out in each table whose rows the database numbers, though that row be gone; 0: none yet."""
         raise NotImplementedError

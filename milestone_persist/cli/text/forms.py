@@ -225,7 +225,8 @@ def words(data: list[str]) -> str:
 
 
 def record_written(data: Row) -> str:
-    return f"milestone {plain(data['milestone_id'])}: {plain(data['path'] or 'in the database')}\n"
+    place = plain(data["path"] or "in the database")
+    return f"milestone {plain(data['milestone_id'])}: {place}, version {data['version']}\n"
 
 
 def milestones(data: list[Row]) -> str:
@@ -243,7 +244,11 @@ def analytics(data: Row) -> str:
 
 
 def lock(data: Row) -> str:
-    return f"locked {plain(data['milestone_id'])} for {plain(data['owner'])} until {data['expires_at']}\n"
+    milestone_id, until = plain(data["milestone_id"]), data["expires_at"]
+    if data["token"]:
+        release = command(["release_milestone_lock", data["milestone_id"], "--owner", data["owner"]])
+        return f"locked {milestone_id} until {until}; what gives it back: {release}\n"
+    return f"locked {milestone_id} for {plain(data['owner'])} until {until}\n"
 
 
 def migrated(data: Row) -> str:

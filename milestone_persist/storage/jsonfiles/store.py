@@ -47,6 +47,7 @@ class FileStorage(EmbeddedStorage):
         self._head: str | None = None  # the head that belongs to the rows in memory
         self._version = SCHEMA_VERSION  # that the head tells
         self._inside = False
+        self._warned: set[str] = set()
         exists = os.path.exists(self.path) or is_pending(directory)
         self.in_memory = not exists and not create
         self._files = StoreFiles(directory)
@@ -90,10 +91,24 @@ class FileStorage(EmbeddedStorage):
             if not self.in_memory:
                 self._reach(exclusive)
             self._inside = True
-            self.run("BEGIN")
-            self._memory.start(exclusive)
+            self._begin(exclusive)
+            if self._memory.spoilt:
+                self._begin_without_some(exclusive)
         except BaseException as error:
             raise self._give_up(error) from None
+
+    def _begin(self, writing: bool, whole: bool = True) -> None:
+        """Begin in memory; where not all is `whole`, what refers to a row that cannot be read is loaded too."""
+        self.run(f"PRAGMA foreign_keys = {'ON' if whole else 'OFF'}")
+        self.run("BEGIN")
+        self._memory.start(writing)
+
+    def _begin_without_some(self, writing: bool) -> None:
+        spoilt = self._memory.spoilt
+        self.run("ROLLBACK")
+        self._memory.clear(json.loads(self._head or "")["sequences"])
+        self._begin(writing, whole=False)
+        self._memory.spoilt = {**spoilt, **self._memory.spoilt}
 
     def _reach(self, exclusive: bool) -> None:
         """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
@@ -123,6 +138,7 @@ class FileStorage(EmbeddedStorage):
             self._files.look_for_journal()
             self._head = None
             self._refresh()
+            self.run("PRAGMA foreign_keys = OFF")
             self._memory.load_all(wrong)
             if not wrong and self._glance() == before:
                 return True
@@ -178,6 +194,8 @@ class FileStorage(EmbeddedStorage):
 
     def _leave(self) -> None:
         self._inside = False
+        if self._memory.spoilt:  # it may be mended
+            self._head = None
         self._lock.release()
 
     def execute(self, sql: str, params: Params = {}) -> list[Row]:
@@ -190,7 +208,19 @@ class FileStorage(EmbeddedStorage):
             self._memory.load_for(sql, params)
         except sqlite3.Error as error:
             raise self.explain(error) from None
+        for fault in self._memory.spoilt_in(sql):
+            self._warn_once(f"left out: {fault}")
         return self.run(sql, params)
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self.warn(text)
+
+    def require_whole(self) -> None:
+        self._memory.load_all()
+        for fault in self._memory.spoilt.values():
+            raise fault
 
     # Files to memory
 
@@ -286,6 +316,7 @@ class FileStorage(EmbeddedStorage):
         try:
             with self.snapshot():
                 self._memory.load_all(wrong)
+                wrong += map(str, self._memory.spoilt.values())
                 wrong += super().check() + self._check_numbers(json.loads(self._head or "")["sequences"])
             if wrong:
                 self._head = None
