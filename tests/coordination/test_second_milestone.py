@@ -72,7 +72,7 @@ def test_registering_counts_the_keys_it_finds_and_those_of_other_milestones(seco
 
 def test_a_save_under_the_same_key_keeps_what_was_there(second, cli):
     told = cli("save-agent-state", "executor-1", KEY, "of B")
-    [kept] = second.list_agent_checkpoints("executor-1")
+    [kept] = [row for row in second.list_agent_checkpoints("executor-1") if row["retention_until"] is None]
     assert (told.status, kept["session_id"], kept["retention_until"]) == (0, "execution-A-1", None)
     assert told.err == (f"milestone_persist: warning: '{KEY}' of 'executor-1' was milestone A's: that is kept in "
                         f"checkpoint {kept['checkpoint_id']}; load_agent_state executor-1 {KEY} --session "
@@ -230,3 +230,30 @@ def test_two_that_live_under_one_id_each_finish_their_own_milestone(store, cli):
     assert cli("finalize-milestone-execution", "execution-B-1").status == 0
     assert {row["session_id"]: row["status"] for row in store.list_coordination_sessions()} == {
         "execution-A-1": "completed", "execution-B-1": "completed"}
+
+
+def test_recovery_finds_what_another_milestone_has_displaced(second, clock):
+    before = second.recover_milestone_session("execution-A-1")
+    for key in (KEY, "notes"):
+        save(second, "", key)
+    after = second.recover_milestone_session("execution-A-1")
+    assert (after["deliverables"], after["missing"]) == (before["deliverables"], ["spec", "task", "execute"])
+    second.delete_agent_state("executor-1", KEY)
+    assert missing(second, "execution-A-1") == ["spec", "task", "execute"]
+    assert missing(second, "execution-B-1") == ["design", "spec", "task", "execute"]
+    with pytest.warns(MilestoneWarning, match="was heard of 0 s ago"):
+        register(second, "A")
+    second.save_agent_state("executor-1", KEY, "")
+    assert missing(second, "execution-A-1") == ["design", "spec", "task", "execute"], "it was saved there again"
+
+
+def test_a_milestone_is_made_of_a_plan_that_another_milestone_has_displaced(store):
+    for milestone in ("A", "B"):
+        store.register_agent("planner", "milestone-planner", milestone, f"planning-{milestone}-1")
+        if milestone == "A":
+            store.save_agent_state("planner", "milestone-plan", '{"title": "plan of A"}')
+    with pytest.warns(MilestoneWarning, match="was milestone A's"):
+        store.save_agent_state("planner", "milestone-plan", '{"title": "plan of B"}')
+    for milestone in ("A", "B"):
+        store.create_milestone_from_planning(f"planning-{milestone}-1", milestone)
+        assert f"plan of {milestone}" in store.read_milestone_record(milestone)
