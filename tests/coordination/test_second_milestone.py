@@ -46,6 +46,7 @@ def test_a_newcomer_is_not_handed_the_keys_of_another_milestone(second, cli):
     assert told.err == (f"milestone_persist: warning: '{KEY}' of 'executor-1' was saved for milestone A, not for B: "
                         f"the default is given; load_agent_state executor-1 {KEY} --session execution-A-1 reads it\n")
     assert "it has: none" in cli("load-agent-state", "executor-1", "other").err
+    assert "was saved for milestone A" in cli("load-agent-state", "executor-1", KEY, "--session", "").err
 
 
 def test_keys_of_another_milestone_are_listed_with_the_commands_that_read_them(second, cli):
@@ -133,7 +134,8 @@ def test_a_newcomer_deletes_no_key_of_another_milestone(second, cli, dump):
     assert (told.status, told.err) == (1, (
         f"milestone_persist: '{KEY}' of 'executor-1' was saved for milestone A, not for B: nothing was deleted; "
         "--session execution-A-1 deletes it\n"))
-    assert cli("delete-agent-state", "executor-1", KEY, "--session", "execution-B-1").status == 1
+    for session in ("execution-B-1", ""):
+        assert cli("delete-agent-state", "executor-1", KEY, "--session", session).status == 1
     assert dump()["agent_state"] == before
     assert cli("delete-agent-state", "executor-1", KEY, "--session", "execution-A-1").status == 0
     assert [row["state_key"] for row in second.list_agent_state("executor-1")] == ["notes"]
