@@ -177,9 +177,9 @@ IN_SHELLS = {
 @pytest.mark.parametrize("sh", ["bash", "zsh", "dash"], indirect=True)
 def test_the_functions_of_a_shell_refuse_the_same_19_calls(sh, refuse, directory):
     calls = [shlex.split(call) for some in IN_SHELLS.values() for call in some]
-    lines = [f'{shlex.join(call)} >out 2>err && status=0 || code=$?; echo "$code" "$(wc -c <out)" "$(wc -l <err)"; cat err'
-             for call in calls]
-    done = sh("\n".join(["code=0", *lines, "rm out err"]), MILESTONE_DIR=str(directory))
+    lines = [f"code=0\n{shlex.join(call)} >out 2>err || code=$?\n"
+             'echo "$code" "$(wc -c <out)" "$(wc -l <err)"; cat err' for call in calls]
+    done = sh("\n".join([*lines, "rm out err"]), MILESTONE_DIR=str(directory))
     told = done.text.splitlines()
     assert done.status == 0 and len(calls) == 19 and len(told) == 38, done
     for call, counts, line in zip(calls, told[::2], told[1::2]):
