@@ -9,13 +9,13 @@ from ..base.vocabulary import words_for
 from ..cli.arguments import parameter_at, scan_call, scan_words
 from ..coordination.snapshots import LIVE
 from ..registry import all_operations, find_operation, operation
+from ..storage.call import Call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..registry import Operation, Parameter
-    from ..storage.interface import Storage
 
 GROUP = "Looking"
 
@@ -32,8 +32,8 @@ IDS = {
 }
 
 
-@operation(text="record", shell=False, opens=False)
-def completion(store: Storage, shell: str) -> str:
+@operation(text="record", shell=False)
+def completion(call: Call, shell: str) -> str:
     """Print the completion of operations, options, words and ids for a shell, to be evaluated when it starts.
 
     shell: bash or zsh
@@ -47,8 +47,8 @@ def completion(store: Storage, shell: str) -> str:
     return make_script(shell)
 
 
-@operation(text="words", shell=False, opens=False)
-def complete(store: Storage, *words: str, quoted: bool = False) -> list[str]:
+@operation(text="words", shell=False)
+def complete(call: Call, *words: str, quoted: bool = False) -> list[str]:
     """Print what the last word of a command line can become, a line each; the completion of shells asks this.
 
     words: the command line, from the program's or function's name on
@@ -59,52 +59,48 @@ def complete(store: Storage, *words: str, quoted: bool = False) -> list[str]:
     if len(words) < 2:
         return []
     *before, word = map(unquote, words) if quoted else words
-    found = _find_candidates(store, os.path.basename(before[0]), before[1:], word)
+    found = _find_candidates(call, os.path.basename(before[0]), before[1:], word)
     return sorted({name for name in found if name.startswith(word) and name.isprintable()})
 
 
-def _find_candidates(store: Storage, program: str, given: list[str], word: str) -> Iterable[str]:
+def _find_candidates(call: Call, program: str, given: list[str], word: str) -> Iterable[str]:
     op = find_operation(program)
     if op and op.shell:
-        return _complete_operation(store, op, given, word, from_shell=True)
-    call = scan_call(given)
-    if call.awaits_directory:
+        return _complete_operation(call, op, given, word, from_shell=True)
+    line = scan_call(given)
+    if line.awaits_directory:
         return ()
-    if call.directory:
-        store.directory = os.path.abspath(call.directory)
-    if not call.name:
+    if line.directory:
+        call = Call(os.path.abspath(line.directory), call.clock, call.environ)
+    if not line.name:
         return ("--dir", "--help", "--json", "--version") if word.startswith("-") else ["help", *_names(word)]
-    if call.name == "help":
+    if line.name == "help":
         from ..cli.help import topics
 
-        return () if call.words else [*topics(), *_names(word)]
-    op = find_operation(call.name)
-    return _complete_operation(store, op, call.words, word, from_shell=False) if op else ()
+        return () if line.words else [*topics(), *_names(word)]
+    op = find_operation(line.name)
+    return _complete_operation(call, op, line.words, word, from_shell=False) if op else ()
 
 
 def _names(word: str) -> list[str]:
     return [op.name if "_" in word else op.command for op in all_operations()]
 
 
-def _complete_operation(store: Storage, op: Operation, given: list[str], word: str, from_shell: bool) -> Iterable[str]:
+def _complete_operation(call: Call, op: Operation, given: list[str], word: str, from_shell: bool) -> Iterable[str]:
     """What may follow an operation's words."""
     found = scan_words(op, given, from_shell)
     if word.startswith("-") and not found.awaited and not found.literal:
         options = [] if from_shell and len(found.args) < op.required else [p.flag for p in op.options] + ["--json"]
         return [*options, *([] if found.args else ["--help"])]
     parameter = found.awaited or parameter_at(op, len(found.args))
-    return _words_for(store, op, parameter, found.args) if parameter else ()
+    return _words_for(call, op, parameter, found.args) if parameter else ()
 
 
-def _words_for(store: Storage, op: Operation, parameter: Parameter, args: list[str]) -> Iterable[str]:
+def _words_for(call: Call, op: Operation, parameter: Parameter, args: list[str]) -> Iterable[str]:
     words = words_for(op.name, parameter.name)
     if words or parameter.name not in IDS:
         return words
-    from ..opening.place import open_for
+    from ..running import look
 
-    opened = open_for(store.directory, store.environ, store.clock, create=False)
-    try:
-        rows = opened.execute(IDS[parameter.name], {"agent": args[0] if args else "", "now": opened.now()})
-        return [str(row["word"]) for row in rows]
-    finally:
-        opened.close()
+    given = {"agent": args[0] if args else "", "now": call.now()}
+    return [str(row["word"]) for row in look(call, lambda store: store.execute(IDS[parameter.name], given))]

@@ -8,13 +8,14 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..storage.call import Call
+    from ..storage.interface import Row
 
 GROUP = "Installing"
 
 
-@operation(text="vendored", shell=False, opens=False)
-def vendor(store: Storage, directory: str = "", *, check: bool = False, zipapp: str = "") -> Row:
+@operation(text="vendored", shell=False)
+def vendor(call: Call, directory: str = "", *, check: bool = False, zipapp: str = "") -> Row:
     """Copy this program into a folder that needs no installation and can be moved; the same again changes nothing.
 
     It replaces an earlier copy in one step, and nothing else.

@@ -6,7 +6,6 @@ from ..base.times import format_time, shift_time
 from ..base.values import nearest
 from ..base.vocabulary import AT_WORK, DIED, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
-from ..storage.interface import StorageMoved
 from ..storage.suggestions import suggest
 from .inbox import gather_messages, return_messages, settle_messages, warn_of_unread
 from .settings import is_strict, read_count
@@ -158,8 +157,6 @@ def note_alive(store: Storage, agent_id: str) -> None:
     try:
         with store.hurry(), store.transaction("agent:" + agent_id):
             renew_heartbeat(store, agent_id)
-    except StorageMoved:
-        raise
     except MilestoneError:
         pass
 

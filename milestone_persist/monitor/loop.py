@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from threading import Thread
     from typing import Any
 
-    from ..storage.interface import Clock, Row
+    from ..storage.call import Clock
+    from ..storage.interface import Row
 
 POLL_SECONDS = 0.25  # between two looks whether it should end
 LEAP_SECONDS = 60  # a clock that runs ahead by more was set, or the machine slept

@@ -11,6 +11,7 @@ from ..coordination.membership import acting_session, admit_agent, warn_of_slip
 from ..coordination.snapshots import keep_until, read_snapshot, store_checkpoint
 from ..coordination.state import keep_others
 from ..registry import operation
+from ..storage.directory import is_one_of
 from ..storage.events import record_event
 
 TYPE_CHECKING = False
@@ -40,7 +41,7 @@ def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str 
 def _describe_file(store: Storage, path: str) -> Row:
     """Path, size and SHA-256 of a file; the path is relative to the project where it lies inside."""
     full = os.path.abspath(path)
-    if store.holds(full):
+    if is_one_of(full, store.directory, store.FILES):
         raise UsageError(f"{path!r} is a file of the store, which backup_coordination keeps: no checkpoint was made")
     size, digest = _measure_file(full)
     if digest is None:

@@ -10,7 +10,7 @@ from ..coordination.settings import find_spoilt_settings
 from ..registry import operation
 from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
-from ..storage.interface import Damaged, StorageMoved
+from ..storage.interface import Damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def doctor(store: Storage) -> Row:
     if wrong:
         text = f"{store.directory} is damaged: " + "; ".join([*wrong[:5], *obstacles])
         if unsound and store.FILES and "restore_coordination" not in text:  # else it says so, or is mended by hand
-            raise Damaged(text, store)
+            raise Damaged(text, store, store.backend)
         raise StorageError(text)
     if obstacles:
         raise StorageError(f"{store.directory} is sound, but cannot be written: " + "; ".join(obstacles))
@@ -97,8 +97,6 @@ def _find_obstacles(store: Storage) -> list[str]:
         return [f"{closed[0]} is not writable: {how_to_write(closed[0])}"]
     try:
         store.try_writing()
-    except StorageMoved:
-        raise
     except StorageError as error:
         return [str(error)]
     return []

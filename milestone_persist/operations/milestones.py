@@ -18,7 +18,6 @@ from ..records.index import (
 )
 from ..registry import operation
 from ..storage.events import record_event
-from ..storage.interface import StorageMoved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,8 +181,6 @@ def search_milestones(store: Storage, term: str) -> list[Row]:
 def _text_of(store: Storage, row: Row) -> str:
     try:
         return read_record(store, row)
-    except StorageMoved:
-        raise
     except StorageError:  # one file that cannot be read; the list has warned of it
         return ""
 

@@ -103,15 +103,3 @@ def get_session_recovery_status(store: Storage) -> Row:
 def _count_statuses(store: Storage, table: str) -> Row:
     rows = store.execute(f"SELECT status, count(*) AS n FROM {table} GROUP BY status ORDER BY status")
     return {"total": sum(row["n"] for row in rows), **{row["status"]: row["n"] for row in rows}}
-
-
-@operation(text="recovery_help", creates=False, opens=False)
-def show_recovery_help(store: Storage) -> list[Row]:
-    """Show what there is for recovery, a line for each function.
-
-    Example: show_recovery_help
-    """
-    from ..registry import all_operations
-
-    return [{"name": op.name, "usage": op.usage, "summary": op.summary}
-            for op in all_operations() if op.group == GROUP]

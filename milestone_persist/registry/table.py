@@ -35,7 +35,7 @@ MODULE_OF = {
     "recover_planning_session": "operations.recovery",
     "recover_execution_session": "operations.recovery",
     "get_session_recovery_status": "operations.recovery",
-    "show_recovery_help": "operations.recovery",
+    "show_recovery_help": "commands.recovery_help",
     "resume_planning_agents": "operations.resuming",
     "resume_execution_from_phase": "operations.resuming",
     "resume_session_agents": "operations.resuming",

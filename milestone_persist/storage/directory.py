@@ -285,3 +285,14 @@ def move_files(directory: str, names: tuple[str, ...], place: str) -> None:
         old = os.path.join(directory, name)
         if os.path.lexists(old):
             move_whole(old, os.path.join(place, name))
+
+
+def is_one_of(path: str, directory: str, names: tuple[str, ...]) -> bool:
+    """Whether a path leads to one of some files of the data directory, or to one in a folder among them."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    places = [os.path.join(directory, name) for name in names]
+    places += [os.path.join(folder, name) for place in places for folder, _, names in os.walk(place) for name in names]
+    return any(os.path.lexists(place) and os.path.samestat(status, os.lstat(place)) for place in places)

@@ -167,7 +167,7 @@ def test_others_read_what_is_of_their_milestone(second, environ):
 
 def test_another_agent_reads_an_id_that_had_never_another_milestone(store, environ):
     store.register_agent("planner-A", "milestone-planner", "A", "planning-A-1")
-    store.save_agent_state("planner-A", "milestone-plan", "{}")
+    store.save_agent_state("planner-A", "milestone-plan", "in three steps")
     store.register_agent("coordinator-B", "milestone-coordinator", "B", "planning-B-1")
     environ.update(AGENT_ID="coordinator-B", SESSION_ID="planning-B-1")
     assert store.load_agent_state("planner-A", "milestone-plan") == "{}"

@@ -74,7 +74,7 @@ def test_first_coordinator_stays(store):
 
 def test_ended_session_is_opened_again(store):
     register(store)
-    store.save_agent_state("exec-1", "milestone-plan", "{}")
+    store.save_agent_state("exec-1", "milestone-plan", "in three steps")
     store.create_milestone_from_planning("execution-ms-1-1", "ms-1")
     assert session(store)["status"] == "completed"
     with pytest.warns(MilestoneWarning, match="was completed; it is active again"):
@@ -130,7 +130,7 @@ def test_unregistered_agent_joins_the_active_session_with_the_latest_activity(st
 
 def test_unregistered_agent_does_not_join_an_ended_session(store):
     register(store, session="planning-1")
-    store.save_agent_state("exec-1", "milestone-plan", "{}")
+    store.save_agent_state("exec-1", "milestone-plan", "in three steps")
     store.create_milestone_from_planning("planning-1", "ms-1")
     store.save_agent_state("stranger", "k", "v")
     assert agent(store, "stranger")["session_id"].startswith("execution-unregistered-")

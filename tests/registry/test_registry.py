@@ -45,6 +45,12 @@ def test_every_operation_module_is_in_the_table():
     assert declaring == set(MODULES)
 
 
+def test_what_needs_no_store_is_declared_apart():
+    """And takes a Call, so that the checker of types proves that it runs no SQL."""
+    for module in MODULES:
+        assert {op.opens for op in operations_of(module).values()} == {module.startswith("operations.")}
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_declaration_is_complete(name):
     op = OPERATIONS[name]

@@ -5,7 +5,7 @@ from ...base.errors import Busy, MilestoneError, StorageError, UsageError
 from ...base.tables import NUMBERED
 from ..backends import POSTGRESQL
 from ..directory import create_directory
-from ..interface import READ_MARK, Clock, Storage, Transaction
+from ..interface import READ_MARK, Storage, Transaction
 from .psql import Failed, Lost, Psql
 from .schema import Schema
 from .text import is_write, read_row, write_statement, write_text
@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..call import Clock
     from ..interface import Params, Row
 
 BUSY_SECONDS = 30

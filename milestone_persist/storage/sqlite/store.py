@@ -8,13 +8,14 @@ from ...base.errors import StorageError
 from ...base.tables import SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file
-from ..interface import LOOK_SECONDS, READ_MARK, Clock, Transaction
+from ..interface import LOOK_SECONDS, READ_MARK, Transaction
 from .embedded import EmbeddedStorage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..call import Clock
     from ..interface import Params, Row
 
 FILE = HYBRID.head  # of DATABASE too
