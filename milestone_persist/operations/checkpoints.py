@@ -9,6 +9,7 @@ from ..base.values import check_word, nearest, read_stored
 from ..base.vocabulary import CHECKPOINT_TYPES
 from ..coordination.membership import acting_session, admit_agent, warn_of_slip
 from ..coordination.snapshots import keep_until, read_snapshot, store_checkpoint
+from ..coordination.state import keep_others
 from ..registry import operation
 from ..storage.directory import is_one_of
 from ..storage.events import record_event
@@ -93,7 +94,7 @@ def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Row:
     """
     with store.transaction("checkpoint:" + checkpoint_id):
         row = _find_checkpoint(store, checkpoint_id)
-        agent_id, state = row["agent_id"], read_snapshot(row)
+        agent_id, state = row["agent_id"], read_snapshot(row)["state"]
         store.execute("UPDATE agent_checkpoints SET retention_until = :until WHERE checkpoint_id = :id "
                       "AND retention_until < :until", {"id": checkpoint_id, "until": keep_until(store)})
         kept = store_checkpoint(store, agent_id, "error_recovery", [])
@@ -122,6 +123,8 @@ def _replace_state(store: Storage, agent_id: str, session_id: str, state: list[R
     now, given = store.now(), {"agent": agent_id, "session": session_id}
     for item in state:
         theirs = item.get("saved_in") in (None, session_id)
+        if theirs:
+            keep_others(store, {"agent": agent_id, "key": item["state_key"], "session": session_id})
         store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND (:theirs = 1 "
                       "OR expires_at <= :now)", {**given, "key": item["state_key"], "theirs": int(theirs), "now": now})
     store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND saved_in = :session", given)

@@ -42,10 +42,12 @@ def test_what_is_saved_under_a_key_again_belongs_to_the_present_session_and_a_ch
     with pytest.warns(MilestoneWarning, match="was milestone ms-1's: that is kept in checkpoint cp-"):
         plan(store, "planning-2", "ms-2", title="second")
     assert store.recover_milestone_session("planning-2")["artifacts"] == ["milestone-plan"]
-    assert store.recover_milestone_session("planning-1")["artifacts"] == []
-    [kept] = store.list_agent_checkpoints("coord-001")
+    assert store.recover_milestone_session("planning-1")["artifacts"] == ["milestone-plan"]
+    kept = store.list_agent_checkpoints("coord-001")[0]
     assert kept["session_id"] == "planning-1"
-    store.restore_agent_checkpoint(kept["checkpoint_id"])
+    with pytest.warns(MilestoneWarning, match="was milestone ms-2's: that is kept in checkpoint cp-"):
+        store.restore_agent_checkpoint(kept["checkpoint_id"])
+    assert store.recover_milestone_session("planning-2")["artifacts"] == ["milestone-plan"]
     assert store.recover_milestone_session("planning-1")["artifacts"] == ["milestone-plan"]
     assert "first" in store.load_agent_state("coord-001", "milestone-plan", session="planning-1")
 

@@ -40,8 +40,9 @@ def recovery(data: Row) -> str:
              row["unread_messages"]) for row in data["agents"]])
         lines += ["  " + line for line in text.splitlines()]
     lines += _deliverables(data)
-    lines.append(f"Messages: {data['messages']['pending']} pending, {len(data['taken'])} taken but unacknowledged, "
-                 f"{len(letters)} dead letters")
+    waiting = {"pending": data["messages"]["pending"], "taken but unacknowledged": len(data["taken"]),
+               "dead letters": len(letters)}
+    lines.append("Messages: " + (", ".join(f"{count} {word}" for word, count in waiting.items() if count) or "none"))
     lines += [f"  dead letter {row['id']}: {plain(row['message_type'])} for {plain(row['to_agent'])}"
               for row in letters]
     last = data["last_checkpoint"]
@@ -57,9 +58,8 @@ def recovery(data: Row) -> str:
 
 def _agent_counts(counts: Row) -> str:
     """How many agents there are, and of each condition that there is."""
-    shown = [f"{count} {word}" for word, count in counts.items()
-             if word not in ("agents", "recoverable") and (count or word in ("alive", "stale", "failed"))]
-    return f"Agents: {counts['agents']}, of them {', '.join(shown)}; {counts['recoverable']} recoverable"
+    shown = [f"{count} {word}" for word, count in counts.items() if count and word not in ("agents", "recoverable")]
+    return f"Agents: {', '.join(shown) or 'none'}; {counts['recoverable']} recoverable"
 
 
 def _deliverables(data: Row) -> list[str]:
