@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..base import __version__
-from ..base.errors import Incomplete, MilestoneError, UsageError
+from ..base.errors import Incomplete, MilestoneError, StorageError, UsageError
 from ..base.values import show
 from ..registry import all_operations, find_operation
 from .arguments import bind, read_call, read_value
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .arguments import Call
 
 PROGRAM = "milestone_persist"
+ROOM = 20_000  # bytes of messages that an agent is shown: many tools cut what is longer than 30,000 characters
 LONGEST_LINE, LONGEST_WORD = 600, 120  # of an error, in characters, before what it names is shown in part
 
 
@@ -121,18 +122,22 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, co
     from ..running import run_operation
 
     op.check(args, options)  # before anything is made
-    opened, failure = _Opened(op, op.makes_store(args, options), call, console), None
+    makes = op.makes_store(args, options)
+    opened, failure = _Opened(op, makes, call, console), None
     try:
         try:
             data = run_operation(op, args, options, opened.get, opened.release)
         except Incomplete as error:
             data, failure = error.data, error
+        text = _text_of(op, data, call)
         try:
-            _print(console, _text_of(op, data, call))
-        except OSError:
-            if op.unheard:
-                op.unheard(opened.get(), data)
-            raise
+            _print(console, text)
+        except OSError as error:
+            if not op.opens or op.stdout or not (makes or op.existing):  # it only looked
+                raise
+            became = op.unheard(opened.get(), data, *args) if op.unheard else (
+                f"{op.name} is done, do not repeat it: " + text.strip().partition("\n")[0])
+            raise StorageError(f"the answer could not be printed ({error.strerror or error}); {became}") from None
     finally:
         opened.release()
     if failure:
@@ -155,6 +160,7 @@ def _open(opened: _Opened) -> Storage:
     store = (open_for(directory, console.environ, console.clock, opened.creates, opened.in_use) if op.opens else
              Place(directory, console.environ, console.clock))
     store.warn, store.tell = console.warn, console.complain
+    store.room = ROOM if opened.call.from_shell else None
     if store.is_new and op.text != "ready":  # which names it
         store.tell(describe_new(store))
     if console.stderr.isatty():

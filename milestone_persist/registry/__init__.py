@@ -121,7 +121,7 @@ class Operation:
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
                  creates: bool | str, existing: bool, opens: bool, in_use: bool,
-                 unheard: Callable[[Storage, Any], None] | None, repair: Callable[..., Row] | None) -> None:
+                 unheard: Callable[..., str] | None, repair: Callable[..., Row] | None) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
         self.creates, self.existing = False if existing else creates, existing
@@ -225,7 +225,7 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
               creates: bool | str = True, existing: bool = False, opens: bool = True, in_use: bool = False,
-              unheard: Callable[[Storage, Any], None] | None = None,
+              unheard: Callable[..., str] | None = None,
               repair: Callable[..., Row] | None = None) -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
@@ -238,7 +238,8 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
     existing: whether it changes only what is there: it makes none, but what it changes must be named in the call
     opens: whether the storage is open when the function is called; otherwise only its place is known
     in_use: whether it opens what is there, whatever is set
-    unheard: called with the storage and the data where nobody could be given the answer
+    unheard: called with the storage, the data and the arguments where nobody could be given the answer; says what
+        has become of it
     repair: called with the error and the arguments where the store is damaged, before the function is called again;
         gives what is to be told beside its data
     """

@@ -142,6 +142,7 @@ class Storage:
     FILES: names below the data directory that hold this backend's rows
     warn, report: called with a warning, and with how far a long piece of work is (what, done, total)
     tell: called with a line on what was done that the answer does not say
+    room: how many bytes of messages its reader can be shown at once; None: any number
     is_new: whether this call has made the data directory
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
     kept: the files that it has replaced, and the names they are kept under until it ends
@@ -153,6 +154,7 @@ class Storage:
     FILES: tuple[str, ...] = ()
     engine = "hybrid"
     patience: float | None = None  # how long it waits for another process; None: as long as is usual
+    room: int | None = None
     stopped = False  # set by another thread, which must not close it under this one: nothing further begins
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
