@@ -7,7 +7,7 @@ from ..base.values import nearest
 from ..base.vocabulary import AT_WORK, DIED, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
 from ..storage.suggestions import suggest
-from .inbox import gather_messages, return_messages, settle_messages, warn_of_unread
+from .inbox import requeue_messages, return_messages, settle_messages, warn_of_unread
 from .settings import is_strict, read_count
 from .snapshots import store_checkpoint
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
+CLIENT_SESSIONS = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "GEMINI_SESSION_ID")  # the first that is set
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 
@@ -214,7 +215,7 @@ def acting_session(store: Storage, agent: Row) -> str:
 
 def _take_in(store: Storage, agent_id: str, session_id: str) -> Row:
     session = ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None)
-    enter_agent(store, agent_id, "unregistered", session)
+    enter_agent(store, agent_id, "unregistered", session, begins_life=False)
     return find_agent(store, agent_id)
 
 
@@ -239,31 +240,41 @@ def _latest_session(store: Storage) -> str:
 
 
 def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, capabilities: str | None = None,
-                milestone_id: str | None = None) -> int:
+                milestone_id: str | None = None, begins_life: bool = True) -> int:
     """Enter an agent into a session, new or once more; what it saved and when it was first spawned stay.
 
     milestone_id: what it works on; None: what the session does
-    Returns how many messages went back into its inbox because it had died.
+    begins_life: whether it is another process, to which what was taken before goes back
+    Returns how many messages went back into its inbox.
     """
     before = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     returned = sum(_begin_anew(store, row, session["session_id"]) for row in before)
+    if begins_life:
+        returned += requeue_messages(store, agent_id)
     store.execute(
         "INSERT INTO agent_registry (agent_id, agent_type, milestone_id, session_id, status, capabilities, "
-        "spawn_time, last_heartbeat) VALUES (:id, :type, :milestone, :session, 'active', :given, :now, :now) "
+        "spawn_time, last_heartbeat, client_session) "
+        "VALUES (:id, :type, :milestone, :session, 'active', :given, :now, :now, :client) "
         "ON CONFLICT (agent_id) DO UPDATE SET agent_type = excluded.agent_type, "
         "milestone_id = excluded.milestone_id, session_id = excluded.session_id, status = 'active', "
         "capabilities = coalesce(:capabilities, agent_registry.capabilities), "
-        "last_heartbeat = excluded.last_heartbeat, completion_time = NULL, error_info = NULL",
+        "last_heartbeat = excluded.last_heartbeat, "
+        "completion_time = NULL, error_info = NULL, life = agent_registry.life + :next, "
+        "client_session = CASE WHEN :next = 1 THEN excluded.client_session ELSE agent_registry.client_session END",
         {"id": agent_id, "type": agent_type, "milestone": milestone_id or session["milestone_id"],
          "session": session["session_id"], "capabilities": capabilities, "given": capabilities or "[]",
-         "now": store.now()})
+         "now": store.now(), "next": int(begins_life), "client": _client_session(store)})
     for session_id in {row["session_id"] for row in before} | {session["session_id"]}:
         count_agents(store, session_id)
-    gather_messages(store, agent_id, session["session_id"])
     ended = any(row["status"] in ENDED_AGENT for row in before)
     record_event(store, "agent_revived" if ended else "agent_registered", session["session_id"], agent_id,
                  milestone_id or session["milestone_id"], agent_type)
     return returned
+
+
+def _client_session(store: Storage) -> str | None:
+    """The session or thread of the client in which the caller runs, if that tells it."""
+    return next((store.environ[name] for name in CLIENT_SESSIONS if store.environ.get(name)), None)
 
 
 def _begin_anew(store: Storage, agent: Row, session_id: str) -> int:

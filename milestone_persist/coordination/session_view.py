@@ -9,7 +9,7 @@ from .deliverables import estimate_progress, list_deliverables, missing_names, n
 from .inbox import count_messages, list_dead_letters
 from .liveness import heard_before, is_quiet, is_stale, patience
 from .membership import WAITS, find_session
-from .message_states import TAKEN, UNREAD
+from .message_states import COUNTS_IN, FOR_READER, TAKEN, UNREAD
 from .settings import read_count
 
 TYPE_CHECKING = False
@@ -77,7 +77,7 @@ def _survey_agents(store: Storage, session: Row) -> list[Row]:
     rows = store.execute(
         "SELECT agent_id, agent_type, milestone_id, session_id, status, current_task, current_phase, spawn_time, "
         "last_heartbeat, completion_time, error_info, (SELECT count(*) FROM agent_messages WHERE to_agent = "
-        f"a.agent_id AND {UNREAD}) AS unread_messages "
+        f"a.agent_id AND {UNREAD} AND {FOR_READER}) AS unread_messages "
         "FROM agent_registry a WHERE session_id = :id ORDER BY spawn_time, agent_id", {"id": session["session_id"]})
     stale = heard_before(store, read_count(store, "session_timeout"))
     silent = heard_before(store, patience(store, session))
@@ -122,7 +122,7 @@ def _count_conditions(agents: list[Row]) -> Row:
 def _list_taken(store: Storage, session_id: str) -> list[Row]:
     return store.execute(
         "SELECT id, from_agent, to_agent, message_type, delivered_at, retry_count FROM agent_messages "
-        f"WHERE session_id = :id AND {TAKEN} ORDER BY id", {"id": session_id})
+        f"WHERE {TAKEN} AND {COUNTS_IN} = :id ORDER BY id", {"id": session_id})
 
 
 def _last_checkpoint(store: Storage, session_id: str) -> Row | None:

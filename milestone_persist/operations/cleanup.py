@@ -10,7 +10,7 @@ from ..coordination.deliverables import list_deliverables
 from ..coordination.future import count_from_now
 from ..coordination.liveness import mark_stale_agents, sum_up
 from ..coordination.membership import SILENT, count_agents, set_agent_status
-from ..coordination.message_states import UNREAD
+from ..coordination.message_states import COUNTS_IN, UNREAD
 from ..coordination.settings import read_count
 from ..coordination.snapshots import keep_until
 from ..records.index import index_records
@@ -65,6 +65,7 @@ def apply_retention(store: Storage) -> Row:
          "agent_checkpoints newer WHERE newer.agent_id = agent_checkpoints.agent_id "
          "AND newer.created_at > agent_checkpoints.created_at) RETURNING checkpoint_id"),
         ("health_log", "DELETE FROM agent_health_log WHERE timestamp <= :old RETURNING id"),
+        ("keys", "DELETE FROM idempotency_keys WHERE created_at <= :old RETURNING key"),
         ("events", "DELETE FROM events WHERE timestamp <= :old AND (session_id IS NULL OR session_id NOT IN "
          + OPEN + ") RETURNING id"),
     ):
@@ -151,12 +152,11 @@ def _remove_session(store: Storage, session: Row) -> int:
         home = elsewhere.format(f"{table}.{agent}")
         store.execute(f"UPDATE {table} SET session_id = {home} WHERE session_id = :id AND {which}{home} IS NOT NULL",
                       given)
-    lost = store.execute(f"SELECT count(*) AS n FROM agent_messages WHERE session_id = :id AND {UNREAD}",
-                         given)[0]["n"]
+    lost = len(store.execute(f"DELETE FROM agent_messages WHERE {UNREAD} AND {COUNTS_IN} = :id RETURNING id", given))
     store.execute("DELETE FROM coordination_sessions WHERE session_id = :id", given)
     record_event(store, "session_removed", session["session_id"], milestone_id=session["milestone_id"],
                  detail=f"{session['status']}; {lost} messages that nobody had read")
-    return int(lost)
+    return lost
 
 
 def _send_home(store: Storage, session_id: str) -> None:
