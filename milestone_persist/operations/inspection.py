@@ -5,13 +5,8 @@ import os
 
 from ..base.errors import Refused, StorageError
 from ..base.location import find_data_directory
-from ..base.tables import read_columns
-from ..base.times import shift_time
-from ..coordination.future import TOLERANCE
-from ..coordination.settings import find_spoilt_settings
 from ..registry import operation
 from ..storage.directory import can_write, how_to_write
-from ..storage.filesystem import filesystem_of, is_network
 from ..storage.interface import Damaged
 
 TYPE_CHECKING = False
@@ -74,6 +69,9 @@ def doctor(store: Storage) -> Row:
 
     Example: doctor
     """
+    from ..coordination.settings import find_spoilt_settings
+    from ..storage.filesystem import filesystem_of, is_network
+
     if not store.describe()["exists"]:
         raise Refused(f"no store at {store.directory}: initialize_agent_coordination makes one")
     with store.hurry():
@@ -110,6 +108,8 @@ def _find_obstacles(store: Storage) -> list[str]:
 
 def _find_spoilt_times(store: Storage) -> list[str]:
     """A line for each column that holds what is no time, or one that does not compare with the others."""
+    from ..base.tables import read_columns
+
     found = []
     for table, columns in read_columns().items():
         for column in sorted(columns & TIMES):
@@ -123,6 +123,10 @@ def _find_spoilt_times(store: Storage) -> list[str]:
 
 def _find_future_times(store: Storage) -> list[str]:
     """A line for each column that holds times after now, as a clock that is ahead leaves them."""
+    from ..base.tables import read_columns
+    from ..base.times import shift_time
+    from ..coordination.future import TOLERANCE
+
     found = []
     for table, columns in read_columns().items():
         for column in sorted(columns & TIMES - UNTIL):
