@@ -150,6 +150,8 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
 
 
 def _text_of(op: Operation, data: Any, call: CommandLine) -> str:
+    if op.text == "nothing" and not call.json:
+        return ""
     from .text import find_renderer, forms
 
     text = forms.as_json(data) + "\n" if call.json else find_renderer(op.text)(data)
