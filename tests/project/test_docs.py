@@ -114,7 +114,7 @@ def test_an_output_that_differs_is_noticed(tmp_path, run_script):
         check_document(tmp_path / "bad.md", "bash", ["bash"], run_script)
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *FOR_DEVELOPERS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
 def test_links_lead_to_files(document):
     links = LINK.findall(FENCE.sub("", document.read_text(encoding="utf-8")))
     assert [link for link in links if not (document.parent / link).exists()] == []
