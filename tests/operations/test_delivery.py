@@ -271,6 +271,20 @@ def test_mail_is_meant_for_the_milestone_of_its_reader_or_else_of_its_sender(tea
     assert [row["sent_for"] for row in team.list_agent_messages("c", sent=True)] == ["other", "ms", "ms", "ms"]
 
 
+@pytest.mark.filterwarnings("ignore:no agent 'late' is registered", "ignore:agent 'c' is registered in session")
+def test_the_milestone_of_a_sender_is_that_for_which_it_acts_and_no_guess(team, environ):
+    def sent_for(sender):
+        team.send_agent_message(sender, "late", "x-t", {})
+        return team.list_agent_messages("late")[-1]["sent_for"]
+
+    assert sent_for("stranger") is None  # in the session that was active last
+    team.register_agent("c", "milestone-coordinator", "other", "execution-other")
+    assert sent_for("c") == "other"
+    environ["SESSION_ID"] = "execution-1"
+    assert sent_for("c") == "ms"
+    assert sent_for("second stranger") == "ms"
+
+
 def test_mail_of_which_nobody_knows_the_milestone_is_anybodys(team, directory, environ):
     send(team)
     storage = team._storage()
