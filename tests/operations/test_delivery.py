@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -380,6 +381,12 @@ def test_who_acknowledges_after_its_lease_ran_out_is_heard(team, clock):
     clock.advance(11)
     team.acknowledge_agent_message("w", number)
     assert (take(team), states(team)) == ([], {number: "acknowledged"})
+
+
+def test_every_promise_in_the_documents_names_a_test_that_there_is():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")))
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests").rglob("test_*.py")))
+    assert len(named) > 15 and named <= set(re.findall(r"^def (test_\w+)", text, re.MULTILINE))
 
 
 # Keys.
