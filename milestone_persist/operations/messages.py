@@ -351,8 +351,8 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
 
 def _tell_of_rest(store: Storage, agent_id: str, lease: float | None, most: int) -> None:
     again = ["get_agent_messages", agent_id, "true", *([] if lease is None else ["--lease", f"{lease:g}"])]
-    store.tell(f"{count_unread(store, agent_id)} more are in the inbox, which would be over {most} bytes; when these "
-               f"are done: {command(again)}")
+    store.tell(f"{count_unread(store, agent_id)} more remain in the inbox (at most {most} bytes at once); "
+               f"when these are done: {command(again)}")
 
 
 def _tell_settled(store: Storage, agent_id: str, settled: list[Row]) -> None:

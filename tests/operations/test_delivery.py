@@ -79,7 +79,7 @@ def test_a_plain_take_acknowledges_what_was_taken_before_but_no_lease(team, cli)
     assert states(team) == {plain: "acknowledged", leased: "taken"}
 
 
-def test_a_lease_that_runs_out_too_often_makes_a_dead_letter(team, clock):
+def test_a_lease_that_runs_out_too_often_makes_a_dead_letter(team, clock, cli):
     team.set_storage_config("message_retry_limit", "2")
     number = send(team)
     for tries in range(3):
@@ -89,6 +89,9 @@ def test_a_lease_that_runs_out_too_often_makes_a_dead_letter(team, clock):
     assert (look(team), states(team), counts(team)) == ([], {1: "dead"}, {"dead": 1})
     assert take(team) == []
     assert [letter["id"] for letter in team.get_session_status("execution-1")["dead_letters"]] == [number]
+    told = cli("get-session-status", "execution-1").text
+    assert "to read them: list_agent_messages w --state dead; to put one back: requeue_agent_message w 1\n" in told
+    assert cli(*"list_agent_messages w --state dead".split()).text.startswith('[{"id":1,')
     assert team.requeue_agent_message("w", number)["was"] == "dead"
     assert look(team) == [(number, 0)]
 
@@ -183,8 +186,8 @@ def test_a_take_from_the_shell_leaves_in_the_inbox_what_a_tool_would_cut_off(tea
     told = cli("--from-shell", "get_agent_messages", "w", "true")
     first = ids(json.loads(told.text))
     assert first == sent[:len(first)] and 15 < len(first) < 20 and len(told.text) <= 20_000
-    assert told.err == (f"milestone_persist: {40 - len(first)} more are in the inbox, which would be over 20000 bytes; "
-                        "when these are done: get_agent_messages w true\n")
+    assert told.err == (f"milestone_persist: {40 - len(first)} more remain in the inbox (at most 20000 bytes at "
+                        "once); when these are done: get_agent_messages w true\n")
     got = list(first)
     while len(got) < 40:
         got += ids(json.loads(cli("--from-shell", "get_agent_messages", "w", "true").text))
@@ -196,8 +199,8 @@ def test_a_bounded_take_hands_out_one_message_at_least(team, cli):
     first, second = send(team, "x" * 15_000), send(team)
     told = cli("get-agent-messages", "w", "true", "--max-bytes", "1", "--lease", "60")
     assert ids(json.loads(told.text)) == [first]
-    assert told.err.endswith("1 more are in the inbox, which would be over 1 bytes; when these are done: "
-                             "get_agent_messages w true --lease 60\n")
+    assert told.err.endswith("1 more remain in the inbox (at most 1 bytes at once); when "
+                             "these are done: get_agent_messages w true --lease 60\n")
     assert ids(team.get_agent_messages("w", True, max_bytes=10 ** 6)) == [second]
     assert take(team) == []
 
@@ -248,8 +251,8 @@ def test_a_message_keeps_the_session_it_was_sent_in(team):
 def test_who_registers_for_another_milestone_is_told_of_the_mail_and_not_given_it(team, cli):
     number = send(team, "of ms", to="coordinator-1")
     told = cli("register-agent", "coordinator-1", "milestone-coordinator", "other", "execution-other")
-    assert told.err == ("milestone_persist: mail for coordinator-1 of milestone 'ms' is not handed out in this one "
-                        "(1): list_agent_messages coordinator-1 --state pending --milestone ms shows it\n")
+    assert told.err == ("milestone_persist: unread, but sent to coordinator-1 for milestone 'ms' and not handed out in "
+                        "another: 1; list_agent_messages coordinator-1 --state pending --milestone ms shows it\n")
     assert take(team, "coordinator-1") == look(team, "coordinator-1") == []
     assert (counts(team, "execution-other"), counts(team)) == ({}, {"pending": 1})
     shown = cli("list-agent-messages", "coordinator-1", "--state", "pending", "--milestone", "ms")
