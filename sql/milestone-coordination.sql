@@ -8,7 +8,8 @@
 --
 -- The life of a message is told by its times:
 --   delivered_at NULL                              pending: it lies in the inbox of to_agent
---   delivered_at set, acknowledged_at NULL         taken: goes back to the inbox when its taker fails
+--   delivered_at set, acknowledged_at NULL         taken: goes back to the inbox when its taker fails or registers again,
+--                                                  and at lease_until, from when on it counts as pending
 --   acknowledged_at set                            done
 --   dead_lettered_at set                           its takers failed too often: kept, never handed out again
 --

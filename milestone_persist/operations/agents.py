@@ -69,8 +69,8 @@ def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[Row]:
     found = count_for_others(store, agent_id)
     for row in found:
         show = command(["list_agent_messages", agent_id, "--state", "pending", "--milestone", row["sent_for"]])
-        store.tell(f"mail for {agent_id} of milestone {row['sent_for']!r} is not handed out in this one "
-                   f"({row['number']}): {show} shows it")
+        store.tell(f"unread, but sent to {agent_id} for milestone {row['sent_for']!r} and not handed out in another: "
+                   f"{row['number']}; {show} shows it")
     return found
 
 
