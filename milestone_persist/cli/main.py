@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..base import __version__
-from ..base.errors import Incomplete, MilestoneError, UsageError
+from ..base.errors import Incomplete, MilestoneError, Unsound, UsageError
 from ..base.values import show
 from ..registry import all_operations, find_operation
 from .arguments import bind, read_call, read_value
@@ -121,11 +121,13 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, co
     from ..running import run_operation
 
     op.check(args, options)  # before anything is made
-    opened, failure = _Opened(op, op.makes_store(args, options), call, console), None
+    opened = _Opened(op, op.makes_store(args, options), call, console)
+    data: Any
+    failure: MilestoneError | None = None
     try:
         try:
             data = run_operation(op, args, options, opened.get, opened.release)
-        except Incomplete as error:
+        except (Incomplete, Unsound) as error:
             data, failure = error.data, error
         try:
             _print(console, _text_of(op, data, call))

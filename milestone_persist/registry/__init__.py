@@ -19,8 +19,8 @@ MODULES = ("operations.setup", "operations.agents", "operations.state", "operati
            "operations.sessions", "operations.planning", "operations.recovery", "operations.resuming",
            "operations.completing", "operations.reports", "operations.cleanup", "commands.monitoring",
            "operations.milestones", "operations.backups", "operations.tmpfiles", "operations.log",
-           "commands.installing", "commands.vendoring", "operations.inspection", "commands.generating",
-           "commands.shell_completion")
+           "commands.installing", "commands.vendoring", "operations.inspection", "operations.doctoring",
+           "commands.generating", "commands.shell_completion")
 
 GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
 
