@@ -1,7 +1,7 @@
 """Running one operation: on an open storage, following it where the rows were moved, and moving up when it is time."""
 from __future__ import annotations
 
-from .base.errors import MilestoneError
+from .base.errors import MilestoneError, StorageError
 from .storage.interface import LOOK_SECONDS, Damaged, StorageMoved
 
 TYPE_CHECKING = False
@@ -30,7 +30,10 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
         if op.opens and op.group != UNNOTICED and op.name != BEGINS and store.environ.get("AGENT_ID"):
             _note_caller(store)
         with store.hurry(patience):
-            return store, op.run(store, args, options)
+            try:
+                return store, op.run(store, args, options)
+            except Exception as error:
+                raise blame(store, error) from None
 
     try:
         store, data = follow_moves(run, opened, release)
@@ -47,6 +50,22 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     return data
 
 
+def blame(store: Storage, error: Exception) -> Exception:
+    """The error to raise for one that nobody foresaw: where rows of the store are spoilt, which."""
+    if isinstance(error, (MilestoneError, OSError)):
+        return error
+    try:
+        with store.hurry():
+            wrong = store.check()
+    except MilestoneError as other:
+        wrong = [str(other)]
+    if not wrong:
+        return error
+    from .base.invocation import way_called
+
+    return StorageError(f"{store.directory} is damaged: {wrong[0]}; {way_called()} doctor tells all")
+
+
 def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage], release: Callable[[], None]) -> Any:
     """What an action gives on the storage in use, which is opened anew as often as its rows are moved meanwhile."""
     for _ in range(MOVES):
@@ -61,7 +80,6 @@ def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage]
 
 
 def _refuse_removed(store: Storage) -> None:
-    from .base.errors import StorageError
     from .storage.selection import engine_in_use
 
     if not engine_in_use(store.directory):

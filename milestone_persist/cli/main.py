@@ -118,7 +118,7 @@ class _Opened:
 
 
 def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, console: Console) -> int:
-    from ..running import run_operation
+    from ..running import blame, run_operation
 
     op.check(args, options)  # before anything is made
     opened = _Opened(op, op.makes_store(args, options), call, console)
@@ -130,7 +130,11 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, co
         except (Incomplete, Unsound) as error:
             data, failure = error.data, error
         try:
-            _print(console, _text_of(op, data, call))
+            text = _text_of(op, data, call)
+        except Exception as error:
+            raise blame(opened.get(), error) from None
+        try:
+            _print(console, text)
         except OSError:
             if op.unheard:
                 op.unheard(opened.get(), data)

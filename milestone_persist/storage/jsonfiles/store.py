@@ -239,15 +239,11 @@ class FileStorage(EmbeddedStorage):
         if text == self._head:
             return
         try:
-            head = json.loads(text)
-            version = int(head["schema_version"])
-            if version > SCHEMA_VERSION:
-                raise newer(self.path, version, SCHEMA_VERSION)
-            sequences = dict(head["sequences"])
-            if version < 1:
-                raise ValueError(version)
-        except (ValueError, TypeError, KeyError) as error:
-            raise damaged(self.directory, self.path, f"not the head of a store: {error!r}") from None
+            version, sequences = _read_facts(text)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise damaged(self.directory, self.path, f"not the head of a store: {error!r:.100}") from None
+        if version > SCHEMA_VERSION:
+            raise newer(self.path, version, SCHEMA_VERSION)
         self._memory.clear(sequences)
         self._head, self._version = text, version
 
@@ -255,7 +251,7 @@ class FileStorage(EmbeddedStorage):
         """StorageError for a store that a newer program has written, before anything else is said of it."""
         try:
             version = int(json.loads(self._files.read(HEAD))["schema_version"])
-        except (OSError, ValueError, TypeError, KeyError):  # whoever uses it is told
+        except (OSError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError):  # its user is told
             return
         if version > SCHEMA_VERSION:
             raise newer(self.path, version, SCHEMA_VERSION)
@@ -368,6 +364,17 @@ class FileStorage(EmbeddedStorage):
     def _check_numbers(self, given_out: dict[str, int]) -> list[str]:
         return [f"{self.path}: {name} has number {there}, but only {given_out.get(name, 0)} were given out: raise that"
                 for name, there in self._memory.last_numbers().items() if there > given_out.get(name, 0)]
+
+
+def _read_facts(text: str) -> tuple[int, dict[str, int]]:
+    """The version and the last numbers given out that a head tells; an error of some kind where it is none."""
+    head = json.loads(text)
+    for number in (head["schema_version"], head["generation"], *head["sequences"].values()):
+        if type(number) is not int or not 0 <= number < 2 ** 63:
+            raise ValueError(number)
+    if head["schema_version"] < 1:
+        raise ValueError(head["schema_version"])
+    return head["schema_version"], head["sequences"]
 
 
 def _only_reads(sql: str) -> bool:
