@@ -406,7 +406,8 @@ class Operations:
 
         minutes: how long without a heartbeat
 
-        After cleanup_retention_days go: ended sessions, old checkpoints (not an agent's last), health log and events.
+        After cleanup_retention_days go: ended sessions, acknowledged messages, old checkpoints (not an agent's last),
+        health log and events.
         """
 
     def cleanup_failed_sessions(self, hours: float = 24) -> Row:

@@ -616,3 +616,23 @@ def test_of_the_silent_among_the_living_it_is_told_how_to_take_them_for_dead(pla
     assert "risk-assessor" in verdict and "coord" not in verdict.partition("(")[2].partition(")")[0]
     planning.cleanup_stale_coordination(int(verdict.split("cleanup_stale_coordination ")[1].split()[0]))
     assert planning.recover_milestone_session(SESSION)["counts"]["failed"] == 5
+
+
+def test_acknowledged_messages_of_a_session_that_stays_open_go_in_time(connect, clock):
+    store = connect()
+    store.register_agent("a", "validation", "m", "validation-1")
+    for number in range(4):
+        store.send_agent_message("a", "a", "x-n", {"n": number})
+    store.get_agent_messages("a", True, 2)
+    for message_id in 1, 2:
+        store.acknowledge_agent_message("a", message_id)
+    store.get_agent_messages("a", True, 1)  # taken, and never acknowledged
+    clock.advance(86400 * 7 - 1)
+    store.agent_heartbeat("a")
+    assert store.cleanup_stale_coordination(30)["removed"]["acknowledged_messages"] == 0
+    clock.advance(1)
+    store.agent_heartbeat("a")
+    assert store.cleanup_stale_coordination(30)["removed"]["acknowledged_messages"] == 2
+    assert store.get_session_status("validation-1")["messages"] == {
+        "pending": 1, "taken": 1, "acknowledged": 0, "dead": 0}
+    assert store.send_agent_message("a", "a", "x-n", {})["id"] == 5
