@@ -55,7 +55,7 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     payload: a JSON object; - reads standard input
     priority: 1 to 10; 10 is handed out first
 
-    Example: send_agent_message coord-1 exec-1 task_assignment '{"phase": "design"}' 8
+    Example: send_agent_message coord-ms-123 exec-ms-123 task_assignment '{"phase": "design"}' 8
     """
     if not to_agent:
         return broadcast_agent_message(store, from_agent, message_type, payload, priority)
@@ -129,7 +129,7 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
     payload: a JSON object; - reads standard input
     priority: 1 to 10
 
-    Example: broadcast_agent_message coord-1 phase_transition '{"to": "spec"}'
+    Example: broadcast_agent_message coord-ms-123 phase_transition '{"to": "spec"}'
     """
     require_message_in_order("broadcast_agent_message", {"FROM_AGENT": from_agent, "MESSAGE_TYPE": message_type,
                                                          "PAYLOAD": _word(payload)})
@@ -170,7 +170,7 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     limit: at most so many
     wait: seconds to wait for a message where there is none
 
-    Example: get_agent_messages exec-1 true 10 --wait 60
+    Example: get_agent_messages exec-ms-123 true 10 --wait 60
     """
     if limit is not None:
         check_range(limit, 1, 1_000_000_000, "LIMIT")
@@ -239,7 +239,7 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
     agent_id: the recipient
     message_id: the id the message came with
 
-    Example: acknowledge_agent_message exec-1 17
+    Example: acknowledge_agent_message exec-ms-123 17
     """
     given = {"agent": agent_id, "id": message_id, "now": store.now()}
     with store.transaction("inbox:" + agent_id):
@@ -262,7 +262,7 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Row
     message_id: its id
 
     A dead letter may then be tried as often as a new message.
-    Example: requeue_agent_message exec-1 17
+    Example: requeue_agent_message exec-ms-123 17
     """
     given = {"agent": agent_id, "id": message_id}
     with store.transaction("inbox:" + agent_id):
