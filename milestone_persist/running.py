@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from .base.errors import MilestoneError, StorageError
 from .storage.interface import LOOK_SECONDS, Damaged, StorageMoved
+from .storage.selection import backend_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,8 +93,6 @@ def look(call: Call, action: Callable[[Storage], Any], in_use: bool = False) -> 
 
 
 def _refuse_removed(store: Storage) -> None:
-    from .storage.selection import backend_in_use
-
     if not backend_in_use(store.directory):
         raise StorageError(f"the store in {store.directory} was removed meanwhile: nothing was done")
 

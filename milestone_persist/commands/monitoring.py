@@ -158,5 +158,6 @@ def run_in_background(directory: str, seconds: str) -> None:
     """The life of the process that start_session_monitor starts."""
     from ..monitor.loop import Monitor
     from ..monitor.process import serve_in_background
+
     call = begin_call(directory, os.environ)
     serve_in_background(Monitor(call.directory, int(seconds), call.clock, lambda: _check_for_log(call)))

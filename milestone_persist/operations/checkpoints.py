@@ -7,6 +7,7 @@ from ..base.errors import Refused, StorageError, UsageError
 from ..base.found import open_found
 from ..base.values import check_word, nearest, read_stored
 from ..base.vocabulary import CHECKPOINT_TYPES
+from ..coordination.idempotency import do_once, lock_of
 from ..coordination.membership import acting_session, admit_agent, warn_of_slip
 from ..coordination.snapshots import keep_until, read_snapshot, store_checkpoint
 from ..coordination.state import keep_others
@@ -22,20 +23,23 @@ GROUP = "Checkpoints"
 
 
 @operation(text="checkpoint_id")
-def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str = "manual", *files: str) -> Row:
+def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str = "manual", *files: str,
+                            key: str | None = None) -> Row:
     """Keep all of an agent's state as it is now, its registry row and its unacknowledged messages; prints the id.
 
     agent_id: the agent
     checkpoint_type: automatic, manual, phase_completion or error_recovery
     files: files whose size and SHA-256 are kept, to tell later which have changed
+    key: makes it once: with the same key the same call prints the first id again, another is refused (status 1)
 
     Example: create_agent_checkpoint exec-ms-123 phase_completion src/main.py
     """
     check_word(checkpoint_type, CHECKPOINT_TYPES, "checkpoint type")
     references = [_describe_file(store, path) for path in files]
-    with store.transaction("agent:" + agent_id):
+    with store.transaction(lock_of("agent:" + agent_id, key)):
         acting_session(store, admit_agent(store, agent_id))
-        return store_checkpoint(store, agent_id, checkpoint_type, references)
+        return do_once(store, key, agent_id, "create_agent_checkpoint", [checkpoint_type, *files],
+                       lambda: store_checkpoint(store, agent_id, checkpoint_type, references))
 
 
 def _describe_file(store: Storage, path: str) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from ..base.errors import Refused
 from ..base.vocabulary import AT_WORK, any_of
 from ..coordination.advice import list_options, verdict
+from ..coordination.future import look_from_now
 from ..coordination.inbox import count_messages
 from ..coordination.liveness import find_interrupted_sessions, heard_before
 from ..coordination.membership import find_session
@@ -25,6 +26,7 @@ def detect_interrupted_sessions(store: Storage) -> list[Row]:
     Active counts the agents heard of within session_timeout. The 5 minutes are the setting interrupted_after.
     Example: detect_interrupted_sessions
     """
+    look_from_now(store)
     with store.snapshot():
         return find_interrupted_sessions(store)
 
@@ -37,6 +39,7 @@ def recover_milestone_session(store: Storage, session_id: str) -> Row:
 
     Example: recover_milestone_session planning-ms-123-1
     """
+    look_from_now(store)
     with store.snapshot():
         view = survey_session(store, session_id)
     return {**view, "verdict": verdict(view), "options": list_options(view)}
@@ -65,6 +68,7 @@ def recover_execution_session(store: Storage, session_id: str | None = None) -> 
 
 
 def _recover_type(store: Storage, session_id: str | None, kind: str) -> Row:
+    look_from_now(store)
     with store.snapshot():
         if session_id:
             others = []
@@ -85,6 +89,7 @@ def get_session_recovery_status(store: Storage) -> Row:
 
     Example: get_session_recovery_status
     """
+    look_from_now(store)
     with store.snapshot():
         interrupted = find_interrupted_sessions(store)
         stale = store.execute(f"SELECT count(*) AS n FROM agent_registry WHERE status IN {any_of(AT_WORK)} "

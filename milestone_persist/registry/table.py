@@ -20,6 +20,7 @@ MODULE_OF = {
     "get_agent_messages": "operations.messages",
     "acknowledge_agent_message": "operations.messages",
     "requeue_agent_message": "operations.messages",
+    "list_agent_messages": "operations.messages",
     "create_agent_checkpoint": "operations.checkpoints",
     "list_agent_checkpoints": "operations.checkpoints",
     "restore_agent_checkpoint": "operations.checkpoints",

@@ -137,6 +137,7 @@ class Storage(Call):
     backend: which it is: what holds the rows, and whether milestone records are files
     milestones_added: whether this call made a milestone, so that another backend may suit better now
     FILES: names below the data directory that hold this backend's rows
+    room: how many bytes of messages its reader can be shown at once; None: any number
     is_new: whether this call has made the data directory
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
     kept: the files that it has replaced, and the names they are kept under until it ends
@@ -148,6 +149,7 @@ class Storage(Call):
     FILES: tuple[str, ...] = ()
     backend = DEFAULT
     patience: float | None = None  # how long it waits for another process; None: as long as is usual
+    room: int | None = None
     stopped = False  # set by another thread, which must not close it under this one: nothing further begins
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:

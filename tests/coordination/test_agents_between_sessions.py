@@ -116,13 +116,13 @@ def test_the_mail_of_an_agent_counts_in_its_session_wherever_it_came_from(store)
     assert store.get_session_status("execution-1")["messages"]["taken"] == 1
     assert store.get_session_status("planning-other")["messages"]["taken"] == 0
     assert len(store.recover_milestone_session("execution-1")["taken"]) == 1
-    store.register_agent("ex", "milestone-executor", "ms-2", "execution-2")
+    store.register_agent("ex", "milestone-executor", "ms-1", "execution-2")
     assert store.get_session_status("execution-1")["messages"]["taken"] == 0
     assert store.get_session_status("execution-2")["messages"]["pending"] == 1
     with pytest.warns(MilestoneWarning, match="no agent 'late' is registered"):
         store.send_agent_message("boss", "late", "task_assignment", {"n": 2})
     assert store.get_session_status("planning-other")["messages"]["pending"] == 1
-    store.register_agent("late", "validation", "ms-1", "validation-1")
+    store.register_agent("late", "validation", "ms-9", "validation-1")
     assert store.get_session_status("validation-1")["messages"]["pending"] == 1
 
 

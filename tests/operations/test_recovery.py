@@ -366,9 +366,46 @@ def test_failed_sessions_go_but_not_finished_work_and_not_messages_for_the_livin
     clock.advance(23 * 3600)
     assert store.cleanup_failed_sessions(24)["removed"] == []
     clock.advance(3600)
-    assert store.cleanup_failed_sessions(24) == {"removed": ["validation-1"], "kept": ["planning-1"],
+    store.agent_heartbeat("living")
+    assert store.cleanup_failed_sessions(24) == {"failed": [], "removed": ["validation-1"], "kept": ["planning-1"],
                                                  "messages_lost": 1}, "nobody could read it any more"
     assert store.get_agent_messages("living")[0]["payload"] == {"keep": 1}
+
+
+@pytest.mark.filterwarnings("ignore:.* unread message")
+def test_sessions_whose_agents_are_all_dead_are_failed_and_cleared(store, clock, cli):
+    for name, agents in (("validation-dead", "ab"), ("execution-ended", "c"), ("planning-work", "d"),
+                         ("validation-mixed", "ef"), ("cleanup-paused", "g")):
+        for agent in agents:
+            store.register_agent(agent, "validation", "ms", name)
+    store.save_agent_state("d", "planning-scope", "12 files")
+    store.send_agent_message("e", "a", "task_assignment", {})
+    store.get_agent_messages("a", True)
+    store.update_agent_status("c", "completed"), store.update_agent_status("g", "paused")
+    clock.advance(23 * 3600)
+    store.register_agent("young", "validation", "ms", "validation-young")
+    store.agent_heartbeat("f")
+    assert store.cleanup_failed_sessions(24)["failed"] == []
+    clock.advance(3600)
+    assert store.cleanup_failed_sessions(24) == {
+        "failed": ["cleanup-paused", "execution-ended", "planning-work", "validation-dead"], "kept": ["planning-work"],
+        "removed": ["cleanup-paused", "execution-ended", "validation-dead"], "messages_lost": 1}
+    left = {row["session_id"]: row["status"] for row in store.list_coordination_sessions()}
+    assert left == {"planning-work": "failed", "validation-mixed": "active", "validation-young": "active"}
+    assert store.cleanup_failed_sessions(24)["removed"] == []
+    assert store.load_agent_state("d", "planning-scope") == "12 files"
+    clock.advance(6 * 86400)
+    assert store.cleanup_stale_coordination()["removed"]["sessions"] == 0, "its time begins when it was failed"
+    assert store.resume_planning_agents("planning-work")["status"] == "active"
+
+
+def test_agents_at_work_are_no_failed_session_whatever_is_asked(store, clock, cli):
+    store.register_agent("a", "validation", "ms", "validation-1")
+    clock.advance(1799)
+    assert cli("cleanup_failed_sessions", "0").text == "removed 0 sessions: none\n"
+    clock.advance(1)
+    assert cli("cleanup_failed_sessions", "0").text == (
+        "failed, for all their agents are dead: validation-1\nremoved 1 sessions: validation-1\n")
 
 
 def test_retention_removes_what_ended_long_ago_but_no_plan_without_milestone(store, clock):

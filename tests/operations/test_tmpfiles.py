@@ -104,8 +104,8 @@ def test_only_exact_names_are_results_and_every_other_keeps_its_own_key(store, f
     told = whats(store.import_tmp_files(str(folder), session=EXECUTION))
     assert {name: key for name, (what, _, key) in told.items() if what == "saved"} == {
         name: key for name, (what, _, key) in told.items() if not key.startswith("older-")}
-    assert {name: key.partition("older-")[2].rpartition("-2025")[0] or key
-                     for name, (_, _, key) in told.items()} == NAMES
+    keys = {name: key.partition("older-")[2].rpartition("-2025")[0] or key for name, (_, _, key) in told.items()}
+    assert keys == NAMES
     for _, agent, key in told.values():
         assert store.load_agent_state(agent, key)
     assert len({(agent, key) for _, agent, key in told.values()}) == len(NAMES), "nothing was displaced"
@@ -131,9 +131,9 @@ def test_what_is_no_result_completes_nothing(store, folder, leave, cli):
     ("task-phase-results", "task"), ("spec-api", "spec"), ("task-list", "task"), ("task-001", "task"),
     ("task-error-handling-tests", None), ("spec-results", "spec"), ("task-results-7", "task"),
     ("spec-phase-input", None), ("spec-input-1752660000", None), ("task-failure-task-7", None), ("task-failure", None),
-    ("task-7-status", None), ("task-phase-001", None), ("spec-phase-results-old", None), ("spec-", None), ("spec", None),
+    ("task-7-status", None), ("task-phase-001", None), ("spec-phase-results-old", None), ("spec-", None),
     ("design-results", None), ("design-phase-input", None), ("execute_phase_results", None), ("spec_api", None),
-    ("execution-phase-results", None), ("older-spec-api", None), ("Spec-api", None),
+    ("execution-phase-results", None), ("older-spec-api", None), ("spec", None), ("Spec-api", None),
 ])
 def test_which_keys_are_results_of_a_phase(store, key, phase):
     store.register_agent("exec-1", "milestone-executor", "ms-1", EXECUTION)

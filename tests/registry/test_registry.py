@@ -116,7 +116,7 @@ def save_all(store):
     for key in ("planning-estimates", "planning-risks", "planning-kiro"):
         store.save_agent_state("coord-ms-123", key, "some")
     for key in ("design-phase-results", "spec-1", "task-1", "execute-phase-results"):
-        store.save_agent_state("exec-ms-123", key, "done")
+        store.save_agent_state("exec-ms-123", key, '{"done": 1}')
 
 
 BEFORE = {  # what an example needs beside the scene

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ...base.quoting import command
 from ...coordination.deliverables import tell_flaw, tell_near
-from .forms import plain, table
+from .forms import milestone, plain, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,8 +140,6 @@ def _assembled(data: Row) -> list[str]:
 
 
 def milestone_recovered(data: Row) -> str:
-    from .forms import milestone
-
     return "\n".join([*_assembled(data), milestone(data)])
 
 
@@ -169,7 +167,9 @@ def cleaned_stale(data: Row) -> str:
 
 
 def cleaned_failed(data: Row) -> str:
-    lines = [f"removed {len(data['removed'])} sessions: {' '.join(plain(name) for name in data['removed']) or 'none'}"]
+    lines = [f"failed, for all their agents are dead: {' '.join(plain(name) for name in data['failed'])}"
+             ] if data["failed"] else []
+    lines += [f"removed {len(data['removed'])} sessions: {' '.join(plain(name) for name in data['removed']) or 'none'}"]
     if data["kept"]:
         lines.append(f"kept, for they hold finished work: {' '.join(plain(name) for name in data['kept'])}")
     if data["messages_lost"]:
