@@ -98,7 +98,7 @@ def _complete_operation(store: Storage, op: Operation, given: list[str], word: s
 
 def _words_for(store: Storage, op: Operation, parameter: Parameter, args: list[str]) -> Iterable[str]:
     words = words_for(op.name, parameter.name)
-    if words or parameter.name not in IDS:
+    if words or parameter.name not in IDS or parameter.flag == "--key" and parameter.option:  # a name of one's own
         return words
     from ..opening.place import open_for
 
