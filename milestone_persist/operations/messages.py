@@ -5,7 +5,7 @@ from ..base.errors import Refused, UsageError
 from ..base.quoting import command
 from ..base.times import shift_time, since
 from ..base.values import check_range, check_word, dump_json, json_object, nearest, parse_json, read_stored
-from ..base.vocabulary import ENDED_AGENT, MESSAGE_TYPES
+from ..base.vocabulary import ENDED_AGENT, MESSAGE_STATES, MESSAGE_TYPES
 from ..coordination.idempotency import do_once, lock_of
 from ..coordination.inbox import count_unread, return_lapsed, settle_messages
 from ..coordination.membership import (
@@ -20,7 +20,7 @@ from ..coordination.membership import (
     suggest_agent,
     warn_of_slip,
 )
-from ..coordination.message_states import BACK, FOR_READER, LAPSED, MESSAGE_STATES, STATE, TAKEN
+from ..coordination.message_states import BACK, FOR_READER, LAPSED, STATE, TAKEN
 from ..coordination.message_states import PENDING as UNTAKEN
 from ..coordination.places import require_message_in_order
 from ..coordination.settings import is_strict, read_count
