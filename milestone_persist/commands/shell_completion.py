@@ -7,7 +7,7 @@ from ..base.errors import UsageError
 from ..base.quoting import unquote
 from ..base.vocabulary import words_for
 from ..cli.arguments import parameter_at, scan_call, scan_words
-from ..coordination.snapshots import LIVE
+from ..coordination.state import LIVE
 from ..registry import all_operations, find_operation, operation
 from ..storage.call import Call
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..base.values import is_own
 from ..base.vocabulary import PHASES
 from .artifacts import BRIEF, PLAN, expected_artifacts, is_empty
-from .snapshots import LIVE
+from .state import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,10 +6,6 @@ from ..base.times import format_time, shift_time
 from ..base.values import nearest
 from ..base.vocabulary import OPERATION_TYPES
 from ..storage.events import record_event
-from ..storage.suggestions import suggest
-from .inbox import gather_messages, return_messages, settle_messages, warn_of_unread
-from .settings import is_strict, read_count
-from .snapshots import store_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +21,8 @@ def find_agent(store: Storage, agent_id: str) -> Row:
     """The registry row of an agent; Refused names the nearest known ids."""
     rows = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     if not rows:
+        from ..storage.suggestions import suggest
+
         raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}")
     return rows[0]
 
@@ -69,6 +67,8 @@ def find_session(store: Storage, session_id: str) -> Row:
     """The row of a session; Refused names the nearest known ids."""
     rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
     if not rows:
+        from ..storage.suggestions import suggest
+
         known = store.execute("SELECT session_id FROM coordination_sessions ORDER BY last_activity DESC LIMIT 1000")
         raise Refused(f"no session {session_id!r} {suggest(store, session_id, [row['session_id'] for row in known])}")
     return rows[0]
@@ -168,6 +168,8 @@ def note_caller(store: Storage) -> None:
 
     So a call that only looks writes at most once in an interval; where it cannot, it looks all the same.
     """
+    from .settings import read_count
+
     given = {"id": store.environ["AGENT_ID"]}
     for row in store.execute("SELECT last_heartbeat FROM agent_registry WHERE agent_id = :id", given):
         if row["last_heartbeat"] <= format_time(store.clock.time() - read_count(store, "heartbeat_interval")):
@@ -186,7 +188,11 @@ def admit_agent(store: Storage, agent_id: str) -> Row:
     row = renew_heartbeat(store, agent_id)
     if row:
         return _take_in(store, agent_id, left) if left else row
+    from .settings import is_strict
+
     if is_strict(store):
+        from ..storage.suggestions import suggest
+
         raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}; strict_agents is on: "
                       "register_agent it first")
     warn_of_slip(store, agent_id, "it is taken in as a new one")
@@ -248,6 +254,8 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, ca
     milestone_id: what it works on; None: what the session does
     Returns how many messages went back into its inbox because it had died.
     """
+    from .inbox import gather_messages
+
     before = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     returned = sum(_begin_anew(store, row, session["session_id"]) for row in before)
     store.execute(
@@ -273,6 +281,10 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, ca
 
 def _begin_anew(store: Storage, agent: Row, session_id: str) -> int:
     """Before an agent is entered again: what it took when it died goes back (how many), what it saved is kept."""
+    from .inbox import return_messages
+    from .settings import read_count
+    from .snapshots import store_checkpoint
+
     died = agent["status"] in ENDED_AGENT or (
         agent["status"] != "paused" and
         agent["last_heartbeat"] <= shift_time(store.now(), -read_count(store, "session_timeout")))
@@ -293,6 +305,8 @@ def _has_unkept_state(store: Storage, agent: Row) -> bool:
 
 def set_agent_status(store: Storage, agent_id: str, status: str, error: str | None = None) -> tuple[int, int]:
     """Set a status, and what follows for the messages taken: (put back, dead letters), both 0 unless it failed."""
+    from .inbox import return_messages, settle_messages
+
     row = store.execute(
         "UPDATE agent_registry SET status = :status, error_info = :error, "
         "completion_time = CASE WHEN :ended = 1 THEN coalesce(completion_time, :now) END "
@@ -309,6 +323,8 @@ def set_agent_status(store: Storage, agent_id: str, status: str, error: str | No
 
 def complete_session(store: Storage, session_id: str) -> Row:
     """Mark a session completed with all its agents that had not ended; completing it again changes nothing."""
+    from .inbox import warn_of_unread
+
     session = find_session(store, session_id)
     if session["status"] == "completed":
         return session

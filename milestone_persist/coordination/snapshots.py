@@ -8,12 +8,12 @@ from ..base.values import dump_json
 from ..storage.events import record_event
 from .inbox import PENDING, TAKEN
 from .settings import read_count
+from .state import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
-LIVE = "(expires_at IS NULL OR expires_at > :now)"
 _INBOX = ("SELECT id, from_agent, message_type, payload, priority, created_at, delivered_at, retry_count "
           "FROM agent_messages WHERE to_agent = :agent AND ")
 # Two halves, because each has an index that leaves the acknowledged ones aside.

@@ -1,9 +1,11 @@
-"""State: writing a key of an agent."""
+"""State: which of it there is, and writing a key of an agent."""
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
+
+LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
 
 def write_state(store: Storage, given: Row) -> Row:

@@ -11,8 +11,7 @@ from ..storage.events import record_event
 from .deliverables import ANY_PLANNER, PLANNERS, maker_id, results_of
 from .leftovers import find_files, key_of
 from .membership import ensure_session, enter_agent, set_agent_status
-from .snapshots import LIVE
-from .state import write_state
+from .state import LIVE, write_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from .deliverables import WEIGHTS, made_by, maker_id, results_of
 from .membership import enter_agent, find_agent, find_session, set_agent_status
 from .session_view import RECOVERABLE, milestone_id_for, put_off, survey_session
 from .settings import read_setting
-from .snapshots import LIVE
+from .state import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

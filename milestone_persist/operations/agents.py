@@ -20,7 +20,7 @@ from ..coordination.membership import (
 )
 from ..coordination.places import require_registration_in_order
 from ..coordination.settings import is_strict, read_count
-from ..coordination.snapshots import LIVE
+from ..coordination.state import LIVE
 from ..registry import operation
 
 TYPE_CHECKING = False

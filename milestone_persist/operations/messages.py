@@ -20,7 +20,6 @@ from ..coordination.membership import (
     suggest_agent,
     warn_of_slip,
 )
-from ..coordination.places import require_message_in_order
 from ..coordination.settings import is_strict, read_count
 from ..registry import operation
 from ..storage.events import record_event
@@ -59,6 +58,8 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     """
     if not to_agent:
         return broadcast_agent_message(store, from_agent, message_type, payload, priority)
+    from ..coordination.places import require_message_in_order
+
     require_message_in_order("send_agent_message", {"FROM_AGENT": from_agent, "TO_AGENT": to_agent,
                                                     "MESSAGE_TYPE": message_type, "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
@@ -131,6 +132,8 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
 
     Example: broadcast_agent_message coord-1 phase_transition '{"to": "spec"}'
     """
+    from ..coordination.places import require_message_in_order
+
     require_message_in_order("broadcast_agent_message", {"FROM_AGENT": from_agent, "MESSAGE_TYPE": message_type,
                                                          "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)

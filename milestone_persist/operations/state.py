@@ -6,8 +6,7 @@ from ..base.times import shift_time
 from ..base.values import check_range, check_word, is_json
 from ..base.vocabulary import STATE_TYPES
 from ..coordination.membership import acting_session, admit_agent, renew_if_own, suggest_agent, warn_of_slip
-from ..coordination.snapshots import LIVE
-from ..coordination.state import write_state
+from ..coordination.state import LIVE, write_state
 from ..registry import operation
 
 TYPE_CHECKING = False
