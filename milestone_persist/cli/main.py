@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..base import __version__
-from ..base.errors import Incomplete, MilestoneError, UsageError
+from ..base.errors import Incomplete, MilestoneError, StorageError, Unsound, UsageError
 from ..base.values import show
 from ..registry import all_operations, find_operation
 from .arguments import bind, read_call, read_value
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .arguments import CommandLine
 
 PROGRAM = "milestone_persist"
+ROOM = 20_000  # bytes of messages that an agent is shown: many tools cut what is longer than 30,000 characters
 LONGEST_LINE, LONGEST_WORD = 600, 120  # of an error, in characters, before what it names is shown in part
 
 
@@ -125,28 +126,47 @@ class _Opened:
 
 
 def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandLine, console: Console) -> int:
-    from ..running import follow_moves, run_operation
+    from ..running import blame, run_operation
 
     op.check(args, options)  # before anything is made
-    opened, failure = _Opened(op, op.makes_store(args, options), call, console), None
+    makes = op.makes_store(args, options)
+    opened = _Opened(op, makes, call, console)
+    data: Any
+    failure: MilestoneError | None = None
     try:
         try:
             data = (run_operation(op, args, options, opened.get, opened.release) if op.opens else
                     op.run(_begin(call, console), args, options))
-        except Incomplete as error:
+        except (Incomplete, Unsound) as error:
             data, failure = error.data, error
         try:
-            _print(console, _text_of(op, data, call))
-        except OSError:
-            if op.unheard:
-                unheard = op.unheard
-                follow_moves(lambda store: unheard(store, data), opened.get, opened.release)
-            raise
+            text = _text_of(op, data, call)
+        except Exception as error:
+            raise (blame(opened.get(), error) if op.opens else error) from None
+        try:
+            _print(console, text)
+        except OSError as error:
+            if not op.opens or op.stdout or not (makes or op.existing):  # it only looked
+                raise
+            became = _tell_undelivered(op, data, args, opened) or (
+                f"{op.name} is done, do not repeat it: " + text.strip().partition("\n")[0])
+            raise StorageError(f"the answer could not be printed ({error.strerror or error}); {became}") from None
     finally:
         opened.release()
     if failure:
         raise failure
     return 0
+
+
+def _tell_undelivered(op: Operation, data: Any, args: list[Any], opened: _Opened) -> str:
+    """What has become of what was done, where the answer could not be printed; "" where the operation says nothing."""
+    from ..running import follow_moves
+
+    unheard = op.unheard
+    if unheard is None:
+        return ""
+    told: str = follow_moves(lambda store: unheard(store, data, *args), opened.get, opened.release)
+    return told
 
 
 def _text_of(op: Operation, data: Any, call: CommandLine) -> str:
@@ -173,6 +193,7 @@ def _open(opened: _Opened) -> Storage:
     console = opened.console
     store = open_for(opened.call.directory, console.environ, console.clock, opened.creates, opened.in_use)
     console.listen(store)
+    store.room = ROOM if opened.call.from_shell else None
     if store.is_new and opened.op.text != "ready":  # which names it
         store.tell(describe_new(store))
     return store

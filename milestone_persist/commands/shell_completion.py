@@ -1,4 +1,7 @@
-"""Completing: what may stand in the place of a command line's last word, for the shells' completion."""
+"""Completion of command lines: the scripts of bash and zsh, and what may stand in the place of the last word.
+
+The scripts ask the program at each TAB.
+"""
 from __future__ import annotations
 
 import os
@@ -7,7 +10,7 @@ from ..base.errors import UsageError
 from ..base.quoting import unquote
 from ..base.vocabulary import words_for
 from ..cli.arguments import parameter_at, scan_call, scan_words
-from ..coordination.state import LIVE
+from ..coordination.snapshots import LIVE
 from ..registry import all_operations, find_operation, operation
 from ..storage.call import Call
 
@@ -28,8 +31,38 @@ IDS = {
     "milestone": _MILESTONES, "key": "SELECT key AS word FROM agent_coordination_config",
     "checkpoint_id": "SELECT checkpoint_id AS word FROM agent_checkpoints ORDER BY created_at DESC LIMIT 500",
     "state_key": f"SELECT state_key AS word FROM agent_state WHERE agent_id = :agent AND {LIVE}",
-    "message_id": "SELECT id AS word FROM agent_messages WHERE to_agent = :agent AND acknowledged_at IS NULL LIMIT 500",
+    "message_id": "SELECT id AS word FROM agent_messages WHERE to_agent = :agent ORDER BY id DESC LIMIT 500",
 }
+
+# bash hands over words as they were typed; it closes a quote that was opened, and inside it nothing is escaped.
+_BASH = r"""# Completion of milestone_persist. In ~/.bashrc: eval "$(@WAY@ completion bash)"
+_milestone_persist() {
+  local word
+  COMPREPLY=()
+  while IFS= read -r word; do
+    case ${COMP_WORDS[COMP_CWORD]} in
+      [\"\']*) case $word in *[\\\"\'\$\`\!]*) word= ;; esac ;;
+      *) [ -z "$word" ] || printf -v word %q "$word" ;;
+    esac
+    [ -z "$word" ] || COMPREPLY+=("$word")
+  done <<<"$(@EXPORT@
+    exec @CALL@ complete --quoted -- "${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null </dev/null)"
+}
+complete -o default -F _milestone_persist @NAMES@
+"""
+
+_ZSH = r"""#compdef @NAMES@
+# Completion of milestone_persist. In ~/.zshrc, after compinit: eval "$(@WAY@ completion zsh)"
+_milestone_persist() {
+  local -a found
+  found=("${(@f)$(@EXPORT@
+    exec @CALL@ complete -- "${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null </dev/null)}") || found=()
+  if [[ -n "$found" ]]; then compadd -- "${found[@]}"; else _files; fi
+}
+if (( ${+functions[compdef]} )); then compdef _milestone_persist @NAMES@; fi
+"""
+
+SCRIPTS = {"bash": _BASH, "zsh": _ZSH}
 
 
 @operation(text="record", shell=False)
@@ -40,11 +73,24 @@ def completion(call: Call, shell: str) -> str:
 
     Example: completion bash
     """
-    from ..generate.completion import SCRIPTS, make_script
-
     if shell not in SCRIPTS:
         raise UsageError(f"no completion for {shell!r}: use one of {', '.join(SCRIPTS)}")
-    return make_script(shell)
+    return _make_script(shell)
+
+
+def _make_script(shell: str) -> str:
+    """The script for bash or zsh, with the paths of this program and this Python; the table gives it the names."""
+    import sys
+    from shlex import quote
+
+    from ..base.invocation import way_called
+    from ..base.packaged import find_program
+    from ..generate.adapter import read_parts
+
+    names = ["milestone_persist", "milestone-persist", *(op.name for op in all_operations() if op.shell)]
+    call = f"{quote(sys.executable)} -I -S {quote(find_program())}"
+    return (SCRIPTS[shell].replace("@EXPORT@", read_parts()["export"].strip()).replace("@NAMES@", " ".join(names))
+            .replace("@CALL@", call).replace("@WAY@", way_called()))
 
 
 @operation(text="words", shell=False)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 
+from ..base import __version__
 from ..base.errors import Incomplete, UsageError
 from ..registry import operation
 
@@ -40,8 +41,6 @@ def vendor(call: Call, directory: str = "", *, check: bool = False, zipapp: str 
 
 
 def _describe(found: Row) -> str:
-    from ..base import __version__
-
     path, version = found["path"], found["version"]
     if found["drift"]:
         return f"{len(found['drift'])} files of {path} are not as they were copied: remove it, then vendor it again"

@@ -5,9 +5,10 @@ import os
 import stat
 
 from ..base.errors import Refused, StorageError, UsageError
+from ..base.found import open_found
 from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, read_columns
 from ..base.values import check_text, dump_json, parse_json
-from ..storage.directory import cannot_write, create_directory, is_one_of, open_found
+from ..storage.directory import cannot_write, create_directory, is_one_of
 from ..storage.interface import WHOLE
 from ..storage.parts import NewFile
 from .transfer import read_rows
@@ -44,7 +45,7 @@ def require_file(call: Call, files: tuple[str, ...], file: str, what: str) -> st
     if not stat.S_ISREG(status.st_mode):
         raise Refused(f"cannot read the {what} {file!r}: it is no regular file")
     if is_one_of(path, call.directory, files):
-        raise Refused(f"{file!r} is a file of the store itself, no {what}")
+        raise UsageError(f"{file!r} is a file of the store itself, no {what}")
     return path
 
 

@@ -8,7 +8,8 @@ from ..records.undo import stamp
 from ..storage.backends import DATABASE, FILE, JSONFILES
 from ..storage.directory import IN_USE, cannot_write, make_folder, move_files
 from ..storage.interface import WHOLE, Damaged
-from ..storage.parts import FolderLock, NewFile
+from ..storage.locks import FolderLock
+from ..storage.parts import NewFile
 from ..storage.selection import backend_in_use, mark_of, write_word
 from .backup_files import require_whole
 from .export_file import require_file

@@ -46,8 +46,9 @@ def _plain_row(store: Storage, table: str, row: Row) -> Row:
 def prepare_source(store: Storage) -> None:
     """Bring the index of the records up to date and drop what has expired, within the caller's transaction.
 
-    StorageError names a record file that cannot be read and would be lost.
+    StorageError names a file that cannot be read and would be lost.
     """
+    store.require_whole()
     index_records(store, strict=True)
     store.execute("DELETE FROM agent_state WHERE expires_at <= :now OR expires_at <= "
                   "(SELECT max(updated_at) FROM agent_state)", {"now": store.now()})

@@ -4,11 +4,13 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Refused, StorageError
+from ..base.found import read_found
 from ..base.quoting import quote
+from ..storage.findings import finding
 from .files import FOLDERS, find_changes, find_places, new_path, path_counting, read_text, record_folder, stamp_of
 from .headings import read_headings
 from .swap import finish_swap, is_swapped_out
-from .undo import move_file, read_bytes, set_aside, write_file, write_new
+from .undo import move_file, set_aside, write_file, write_new
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,8 +83,9 @@ def _is_archived(path: str | None) -> bool:
 
 def _note_record(store: Storage, milestone_id: str, text: str, path: str | None, stamp: str | None) -> None:
     store.execute(
-        "UPDATE milestones SET title = :title, status = :status, priority = :priority, data = :data, "
-        "file_path = :path, file_stamp = :stamp, archived_at = :archived, updated_at = :now WHERE id = :id",
+        "UPDATE milestones SET version = CASE WHEN file_path IS NULL AND data = '' THEN version ELSE version + 1 END, "
+        "title = :title, status = :status, priority = :priority, data = :data, file_path = :path, "
+        "file_stamp = :stamp, archived_at = :archived, updated_at = :now WHERE id = :id",
         {**_facts(milestone_id, text, path), "id": milestone_id, "now": store.now(), "data": "" if path else text,
          "path": path, "stamp": stamp, "archived": store.now() if _is_archived(path) else None})
 
@@ -104,7 +107,7 @@ def place_record(store: Storage, row: Row, places: Places = {}) -> None:
     folder, data = record_folder(bool(row["archived_at"])), row["data"].encode()
     path = places[folder][0] if folder in places else new_path(store, row["id"], folder)
     full = os.path.join(store.directory, path)
-    if os.path.lexists(full) and read_bytes(full) != data:
+    if os.path.lexists(full) and read_found(full, alone=True) != data:
         _keep_other(store, path)
     if not os.path.lexists(full):
         write_new(store, path, data)
@@ -130,8 +133,8 @@ def archive_record(store: Storage, milestone_id: str) -> None:
         new = os.path.join("completed", os.path.basename(old))
         move_file(store, old, new)
         given.update(path=new, stamp=_stamp(store, new))
-    store.execute("UPDATE milestones SET status = 'completed', file_path = :path, file_stamp = :stamp, "
-                  "archived_at = :now, updated_at = :now WHERE id = :id", given)
+    store.execute("UPDATE milestones SET version = version + 1, status = 'completed', file_path = :path, "
+                  "file_stamp = :stamp, archived_at = :now, updated_at = :now WHERE id = :id", given)
 
 
 def index_records(store: Storage, strict: bool = False) -> None:
@@ -165,7 +168,8 @@ def _index_file(store: Storage, milestone_id: str, path: str, stamp: str, text: 
 def _forget_file(store: Storage, milestone_id: str) -> None:
     """A record was removed by hand: the milestone goes too, unless a session or an agent still refers to it."""
     given = {"id": milestone_id}
-    store.execute("UPDATE milestones SET file_path = NULL, file_stamp = NULL WHERE id = :id", given)
+    store.execute("UPDATE milestones SET version = version + 1, file_path = NULL, file_stamp = NULL WHERE id = :id",
+                  given)
     store.execute(
         "DELETE FROM milestones WHERE id = :id "
         "AND NOT EXISTS (SELECT 1 FROM coordination_sessions s WHERE s.milestone_id = milestones.id) "
@@ -211,12 +215,23 @@ def list_records(store: Storage) -> list[Row]:
             index_records(store)
     except StorageError:
         unindexed = find_changes(store).changed
-    rows = {row["id"]: row for row in store.execute(
-        "SELECT id, title, status, priority, created_at, updated_at, file_path FROM milestones ORDER BY id")}
+    rows = {row["id"]: row for row in store.execute("SELECT id, title, status, priority, version, created_at, "
+                                                    "updated_at, file_path FROM milestones ORDER BY id")}
     for milestone_id, path, _, text in unindexed:
-        rows[milestone_id] = {"created_at": store.now(), "updated_at": store.now(), **rows.get(milestone_id, {}),
-                              "id": milestone_id, "file_path": path, **_facts(milestone_id, text, path)}
+        known = rows.get(milestone_id, {"created_at": store.now(), "updated_at": store.now(), "version": 0})
+        rows[milestone_id] = {**known, "version": known["version"] + 1, "id": milestone_id, "file_path": path,
+                              **_facts(milestone_id, text, path)}
     return [rows[name] for name in sorted(rows)]
+
+
+def inspect_records(store: Storage) -> list[Row]:
+    """Findings on record files: those that are gone, and those that can be none."""
+    if not store.backend.records_are_files:
+        return []
+    changes = find_changes(store)
+    gone = [finding(store.directory, f"the record of milestone {name!r} is gone: put its file back; else the next "
+                    "listing forgets it") for name in changes.gone]
+    return gone + [finding(store.directory, why) for why in changes.wrong.values()]
 
 
 def count_milestones(store: Storage) -> int:

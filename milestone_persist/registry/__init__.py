@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from ..storage.call import Call
-    from ..storage.interface import Row, Storage
+    from ..storage.interface import Row
 
     Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -21,7 +21,7 @@ MODULES = ("operations.setup", "operations.agents", "operations.state", "operati
            "operations.resuming", "operations.completing", "operations.reports", "operations.cleanup",
            "commands.monitoring", "operations.milestones", "operations.backups", "operations.tmpfiles",
            "operations.log", "commands.installing", "commands.vendoring", "operations.inspection",
-           "commands.generating", "commands.shell_completion")
+           "operations.doctoring", "commands.generating", "commands.shell_completion")
 
 GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
 
@@ -125,7 +125,7 @@ class Operation:
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
                  creates: bool | str, existing: bool, in_use: bool,
-                 unheard: Callable[[Storage, Any], None] | None, repair: Callable[..., Row] | None) -> None:
+                 unheard: Callable[..., str] | None, repair: Callable[..., Row] | None) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
         self.opens = _read_opens(function)
@@ -235,7 +235,7 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
               creates: bool | str = True, existing: bool = False, in_use: bool = False,
-              unheard: Callable[[Storage, Any], None] | None = None,
+              unheard: Callable[..., str] | None = None,
               repair: Callable[..., Row] | None = None) -> Callable[[Function], Function]:
     """Declare a function as an operation, of an open `store: Storage` or of a `call: Call`; it is left as it is.
 
@@ -247,7 +247,8 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
         the parameter that must be given for that
     existing: whether it changes only what is there: it makes none, but what it changes must be named in the call
     in_use: whether it opens what is there, whatever is set
-    unheard: called with the storage and the data where nobody could be given the answer
+    unheard: called with the storage, the data and the arguments where nobody could be given the answer; says what
+        has become of it
     repair: called with the error and the arguments where the store is damaged, before the function is called again;
         gives what is to be told beside its data
     """

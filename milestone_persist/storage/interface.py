@@ -7,6 +7,7 @@ from ..base.errors import StorageError, closed
 from .backends import DEFAULT
 from .call import Call, Clock
 from .directory import move_files
+from .findings import finding
 from .selection import mark_of, place_in_use
 
 TYPE_CHECKING = False
@@ -137,6 +138,7 @@ class Storage(Call):
     backend: which it is: what holds the rows, and whether milestone records are files
     milestones_added: whether this call made a milestone, so that another backend may suit better now
     FILES: names below the data directory that hold this backend's rows
+    room: how many bytes of messages its reader can be shown at once; None: any number
     is_new: whether this call has made the data directory
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
     kept: the files that it has replaced, and the names they are kept under until it ends
@@ -148,6 +150,7 @@ class Storage(Call):
     FILES: tuple[str, ...] = ()
     backend = DEFAULT
     patience: float | None = None  # how long it waits for another process; None: as long as is usual
+    room: int | None = None
     stopped = False  # set by another thread, which must not close it under this one: nothing further begins
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
@@ -241,6 +244,9 @@ class Storage(Call):
         if self.stopped and self.depth == 0:
             raise closed()
 
+    def require_whole(self) -> None:
+        """Within a transaction: StorageError where a row there is cannot be read, and would be left out."""
+
     def last_numbers(self) -> dict[str, int]:
         """The last id given out in each table whose rows the database numbers, though that row be gone; 0: none yet."""
         raise NotImplementedError
@@ -263,6 +269,14 @@ class Storage(Call):
     def check(self) -> list[str]:
         """Everything that is wrong with the stored rows, a line each; empty when all is well."""
         raise NotImplementedError
+
+    def inspect(self) -> list[Row]:
+        """The same for doctor, as findings."""
+        return [finding(self.describe()["database"], line) for line in self.check()]
+
+    def mend(self, place: str) -> list[Row]:
+        """Repair what can be repaired without loss; what was done. What is taken out is kept in the folder `place`."""
+        return []
 
     def close(self) -> None:
         """Release everything; closing again does nothing."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 import os
 
 from ..base.errors import StorageError, UsageError
+from ..base.found import read_found
 from .backends import DATABASE, DEFAULT, FILE, HYBRID, NAMED, POSTGRESQL
-from .directory import IN_USE, cannot_write, open_found, write_whole
+from .directory import IN_USE, cannot_write, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,11 +129,8 @@ def fix_backend(directory: str, word: str) -> None:
 
 def read_word(directory: str, name: str, place: int = 0) -> str:
     """The first word of a small file, or a later one; "" if it is not there."""
-    try:
-        with open_found(os.path.join(directory, name)) as file:
-            return [*file.read(1000).decode("utf-8", "replace").split(), *[""] * (place + 1)][place]
-    except OSError:
-        return ""
+    words = (read_found(os.path.join(directory, name), 1000) or b"").decode("utf-8", "replace").split()
+    return words[place] if place < len(words) else ""
 
 
 def write_word(directory: str, name: str, word: str, replace: bool = True) -> None:

@@ -133,7 +133,7 @@ def test_a_line_stays_short_whatever_it_names_and_keeps_its_ends(store, cli, dir
                                                                   "unknown state type '", "temp_data"),
         (["save-agent-state", "known", "k", "v", "progress", value], "TTL_SECONDS must be a whole number, not", ""),
         (["update-agent-status", value, "failed"], *_of_no_id("no agent '", directory, value)),
-        (["get-agent-messages", "known", "true", "1", value], "too many arguments", "[--wait NUMBER]"),
+        (["get-agent-messages", "known", "true", "1", value], "too many arguments", "[--brief]"),
         (["read-milestone-record", value], *_of_no_id("no record of milestone '", directory, value)),
         (["create-agent-checkpoint", "known", "manual", value], "", ""),
     ]:
@@ -273,7 +273,7 @@ def test_help(cli):
         assert text.startswith("Usage: save_agent_state AGENT_ID STATE_KEY VALUE")
         assert "\nExample: save_agent_state " in text and "Exit status: 0 done; 1 no" in text
         assert "python3 -m milestone_persist save-agent-state" in text and text.endswith(" help state\n")
-    assert cli("help", "doctor").text.startswith("Usage: python3 -m milestone_persist doctor\n")
+    assert cli("help", "doctor").text.startswith("Usage: python3 -m milestone_persist doctor [--fix]\n")
     assert cli("help", "messages").text.startswith("Messages\n  send_agent_message FROM_AGENT TO_AGENT")
     assert cli("--version").text == f"milestone_persist {__version__}\n"
     assert cli("help", "nothing-such").status == 2

@@ -117,7 +117,7 @@ def test_one_that_is_made_between_two_looks_is_there(connect, cli, directory, ba
 def test_to_begin_anew_the_directory_gets_another_name(cli, directory, head):
     head.unlink()
     told = cli("where").err.strip()
-    assert told.endswith(f"to begin anew, give {directory} another name")
+    assert f"to begin anew, give {directory} another name; " in told
     directory.rename(directory.with_name("kept"))
     assert cli("save-agent-state", "a", "k", "w").status == 0
 
