@@ -122,8 +122,7 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, co
     from ..running import run_operation
 
     op.check(args, options)  # before anything is made
-    makes = op.makes_store(args, options)
-    opened, failure = _Opened(op, makes, call, console), None
+    opened, failure = _Opened(op, op.makes_store(args, options), call, console), None
     try:
         try:
             data = run_operation(op, args, options, opened.get, opened.release)
@@ -133,7 +132,7 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, co
         try:
             _print(console, text)
         except OSError as error:
-            if not op.opens or op.stdout or not (makes or op.existing):  # it only looked
+            if not op.opens or op.stdout or not op.writes(args, options):  # it only looked
                 raise
             became = op.unheard(opened.get(), data, *args) if op.unheard else (
                 f"{op.name} is done, do not repeat it: " + text.strip().partition("\n")[0])
