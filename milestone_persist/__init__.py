@@ -2,7 +2,7 @@
 
     from milestone_persist import open_store
     with open_store() as store:
-        store.save_agent_state("scope-1", "planning-scope", "…")
+        store.save_agent_state("scope-ms-123", "planning-scope", "…")
 """
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from .api import Store, open_store
     from .base import __version__
     from .base.errors import MilestoneError, MilestoneWarning, Refused, StorageError, UsageError
-    from .storage.interface import Clock
+    from .storage.call import Clock
 
 __all__ = ["Clock", "MilestoneError", "MilestoneWarning", "Refused", "StorageError", "Store", "UsageError",
            "__version__", "open_store"]
 
-_HOMES = {"open_store": "api", "Store": "api", "Clock": "storage.interface", "__version__": "base", **dict.fromkeys(
+_HOMES = {"open_store": "api", "Store": "api", "Clock": "storage.call", "__version__": "base", **dict.fromkeys(
     ("MilestoneError", "MilestoneWarning", "Refused", "StorageError", "UsageError"), "base.errors")}
 
 

@@ -109,48 +109,60 @@ class Operations:
 
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
-                         Literal[False] = False) -> str:
+                         Literal[False] = False, session: str | None = None) -> str:
         """Print a saved value exactly as it was saved.
 
         agent_id: the agent that saved it
         state_key: the key
         default: printed when there is no such key; without it that is status 1
-        full: print a JSON object with value, version (0: it is the default), type and times instead
+        full: print a JSON object with value, version (0: it is the default), type, session and times instead
+        session: what was saved in that session, though the key was written anew in another since
+
+        What the same id has saved for another milestone is not printed unless its session is named.
         """
 
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
-                         Literal[True]) -> Row:
+                         Literal[True], session: str | None = None) -> Row:
         """Print a saved value exactly as it was saved.
 
         agent_id: the agent that saved it
         state_key: the key
         default: printed when there is no such key; without it that is status 1
-        full: print a JSON object with value, version (0: it is the default), type and times instead
+        full: print a JSON object with value, version (0: it is the default), type, session and times instead
+        session: what was saved in that session, though the key was written anew in another since
+
+        What the same id has saved for another milestone is not printed unless its session is named.
         """
 
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
-                         bool) -> str | Row:
+                         bool, session: str | None = None) -> str | Row:
         """Print a saved value exactly as it was saved.
 
         agent_id: the agent that saved it
         state_key: the key
         default: printed when there is no such key; without it that is status 1
-        full: print a JSON object with value, version (0: it is the default), type and times instead
+        full: print a JSON object with value, version (0: it is the default), type, session and times instead
+        session: what was saved in that session, though the key was written anew in another since
+
+        What the same id has saved for another milestone is not printed unless its session is named.
         """
 
     def list_agent_state(self, agent_id: str) -> list[Row]:
         """List the keys an agent has saved, with type, version, size and session; the values are not printed.
 
         agent_id: the agent
+
+        What the same id has saved for another milestone comes last, with the commands that read it (`own` is false).
         """
 
-    def delete_agent_state(self, agent_id: str, state_key: str) -> Row:
+    def delete_agent_state(self, agent_id: str, state_key: str, *, session: str | None = None) -> Row:
         """Delete a key; status 1 if there is none.
 
         agent_id: the agent that saved it
         state_key: the key
+        session: only if it was saved in that session; what was saved for another milestone is not deleted without
         """
 
     def send_agent_message(self, from_agent: str, to_agent: str, message_type: str, payload: str |
@@ -267,9 +279,9 @@ class Operations:
     def save_planning_artifacts(self, session_id: str) -> Row:
         """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
 
-        session_id: the session; files in /tmp whose names hold its id or its milestone's are taken in first
+        session_id: the session; one that nobody registered is taken in; so are files in /tmp whose names hold its id
 
-        Status 1 if there is none yet.
+        Status 1 if a session that was known has none yet.
         """
 
     def list_planning_sessions(self) -> Row:
@@ -426,18 +438,20 @@ class Operations:
     def cleanup_stale_coordination(self, minutes: float = 30) -> Row:
         """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
 
-        minutes: how long without a heartbeat
+        minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
-        After cleanup_retention_days go: ended sessions, old checkpoints (not an agent's last), health log and events.
+        After cleanup_retention_days go: ended sessions, acknowledged messages, old checkpoints (not an agent's last),
+        health log and events.
         """
 
     def cleanup_failed_sessions(self, hours: float = 24) -> Row:
-        """Remove failed and abandoned sessions that ended so many hours ago, with their agents, state and messages.
+        """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
 
         hours: how long ago
 
-        One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
-        other sessions stay.
+        Active sessions whose agents have all ended or were silent for so long (at least session_timeout) are failed
+        first. What holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents
+        of other sessions stay.
         """
 
     def start_session_monitor(self, seconds: int = 300, *, once: bool = False, foreground: bool =
@@ -465,23 +479,45 @@ class Operations:
         key: makes it once: the same call with the same key changes nothing, another is refused (status 1)
         """
 
-    def read_milestone_record(self, milestone_id: str) -> str:
+    @overload
+    def read_milestone_record(self, milestone_id: str, *, full: Literal[False] = False) -> str:
         """Print the record of a milestone exactly as it was written; completed ones too.
 
         milestone_id: the milestone
+        full: print a JSON object with text, version, path and times instead
         """
 
-    def update_milestone_record(self, milestone_id: str, text: str) -> Row:
-        """Replace the record of a milestone.
+    @overload
+    def read_milestone_record(self, milestone_id: str, *, full: Literal[True]) -> Row:
+        """Print the record of a milestone exactly as it was written; completed ones too.
+
+        milestone_id: the milestone
+        full: print a JSON object with text, version, path and times instead
+        """
+
+    @overload
+    def read_milestone_record(self, milestone_id: str, *, full: bool) -> str | Row:
+        """Print the record of a milestone exactly as it was written; completed ones too.
+
+        milestone_id: the milestone
+        full: print a JSON object with text, version, path and times instead
+        """
+
+    def update_milestone_record(self, milestone_id: str, text: str, *, if_version: int | None =
+                                None, owner: str = '') -> Row:
+        """Replace the record of a milestone; status 1 while another holds its lock.
 
         milestone_id: a milestone that has a record
         text: the whole new record; - reads standard input
+        if_version: replace it only if it still has this version, as read_milestone_record --full tells; else status 1
+        owner: who holds its lock, if anybody does; without it $AGENT_ID
         """
 
-    def delete_milestone_record(self, milestone_id: str) -> Row:
+    def delete_milestone_record(self, milestone_id: str, *, owner: str = '') -> Row:
         """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
 
         milestone_id: a milestone that has a record
+        owner: who holds its lock, if anybody does; without it $AGENT_ID
         """
 
     def list_milestones(self, status: str = 'all') -> list[Row]:
@@ -504,7 +540,7 @@ class Operations:
         """Take or renew the lease on a milestone; status 1 if another owner keeps it.
 
         milestone_id: the milestone
-        owner: who holds it; without it $AGENT_ID; without that it is anonymous and cannot be renewed
+        owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
         ttl: seconds after which the lease is anybody's
         wait: seconds to wait for another owner
         """
@@ -513,7 +549,7 @@ class Operations:
         """Give back the lease on a milestone; status 1 if it is not the owner's.
 
         milestone_id: the milestone
-        owner: who holds it; without it $AGENT_ID, else the anonymous one
+        owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
         """
 
     def backup_coordination(self, file: str | None = None) -> Row:
@@ -628,8 +664,13 @@ class Operations:
     def whoami(self) -> Row:
         """Print what is known of the caller: agent, session, milestone and data directory, and where each comes from."""
 
-    def doctor(self) -> Row:
-        """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none."""
+    def doctor(self, *, fix: bool = False) -> list[Row]:
+        """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none.
+
+        fix: repair what can be repaired without loss; what is taken out or replaced is kept below backups/
+
+        Looking changes nothing. Every finding says what, where, how bad it is (unsound, note) and what to do.
+        """
 
     def generate(self, *files: str) -> list[Row]:
         """Make the generated files of this project again, or only tell which are stale; for its developers.

@@ -38,6 +38,14 @@ class StorageError(MilestoneError):
     status = 3
 
 
+class Unsound(StorageError):
+    """Something is wrong with the storage; `data` is everything that was found."""
+
+    def __init__(self, text: str, data: list[dict[str, Any]]) -> None:
+        super().__init__(text)
+        self.data = data
+
+
 class Busy(StorageError):
     """Another process holds the storage; it was waited for in vain."""
 

@@ -6,8 +6,6 @@ from ..base.times import format_time, shift_time
 from ..base.values import nearest
 from ..base.vocabulary import AT_WORK, DIED, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
-from ..storage.interface import StorageMoved
-from ..storage.suggestions import suggest
 from .inbox import requeue_messages, return_messages, settle_messages, warn_of_unread
 from .settings import is_strict, read_count
 from .snapshots import store_checkpoint
@@ -25,6 +23,8 @@ def find_agent(store: Storage, agent_id: str) -> Row:
     """The registry row of an agent; Refused names the nearest known ids."""
     rows = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     if not rows:
+        from ..storage.suggestions import suggest
+
         raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}")
     return rows[0]
 
@@ -69,6 +69,8 @@ def find_session(store: Storage, session_id: str) -> Row:
     """The row of a session; Refused names the nearest known ids."""
     rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
     if not rows:
+        from ..storage.suggestions import suggest
+
         known = store.execute("SELECT session_id FROM coordination_sessions ORDER BY last_activity DESC LIMIT 1000")
         raise Refused(f"no session {session_id!r} {suggest(store, session_id, [row['session_id'] for row in known])}")
     return rows[0]
@@ -83,8 +85,11 @@ def ensure_milestone(store: Storage, milestone_id: str | None) -> None:
         store.milestones_added = store.milestones_added or bool(added)
 
 
-def ensure_session(store: Storage, session_id: str, milestone_id: str | None) -> Row:
-    """The session, made if it is new and opened again (with a warning) if it had ended; counts as activity."""
+def ensure_session(store: Storage, session_id: str, milestone_id: str | None, kind: str = "") -> Row:
+    """The session, made if it is new and opened again (with a warning) if it had ended; counts as activity.
+
+    kind: the operation type of a new one; without it, what its id says
+    """
     ensure_milestone(store, milestone_id)
     now = store.now()
     rows = store.execute("SELECT status FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
@@ -93,14 +98,14 @@ def ensure_session(store: Storage, session_id: str, milestone_id: str | None) ->
             "INSERT INTO coordination_sessions "
             "(session_id, milestone_id, operation_type, status, created_at, last_activity) "
             "VALUES (:id, :milestone, :type, 'active', :now, :now)",
-            {"id": session_id, "milestone": milestone_id, "type": operation_type_of(session_id), "now": now})
+            {"id": session_id, "milestone": milestone_id, "type": kind or operation_type_of(session_id),
+             "now": now})
         record_event(store, "session_created", session_id, milestone_id=milestone_id)
     elif rows[0]["status"] in ENDED:
         store.warn(f"session {session_id!r} was {rows[0]['status']}; it is active again")
         record_event(store, "session_reopened", session_id, detail=rows[0]["status"])
     return store.execute(
-        "UPDATE coordination_sessions SET last_activity = CASE WHEN last_activity > :now THEN last_activity "
-        "ELSE :now END, milestone_id = coalesce(milestone_id, :milestone), "
+        "UPDATE coordination_sessions SET last_activity = :now, milestone_id = coalesce(milestone_id, :milestone), "
         f"completed_at = CASE WHEN status IN {any_of(OPEN_SESSION)} THEN completed_at END, "
         "status = CASE WHEN status = 'paused' THEN 'paused' ELSE 'active' END "
         "WHERE session_id = :id RETURNING *", {"id": session_id, "milestone": milestone_id, "now": now})[0]
@@ -125,8 +130,8 @@ def renew_heartbeat(store: Storage, agent_id: str) -> Row | None:
     One that was marked failed for its silence, and perhaps put off, is active again, if its session is.
     """
     rows = store.execute(
-        "UPDATE agent_registry SET last_heartbeat = CASE WHEN last_heartbeat > :now THEN last_heartbeat "
-        "ELSE :now END WHERE agent_id = :id RETURNING *", {"id": agent_id, "now": store.now()})
+        "UPDATE agent_registry SET last_heartbeat = :now WHERE agent_id = :id RETURNING *",
+        {"id": agent_id, "now": store.now()})
     if rows and rows[0]["status"] in DIED and (rows[0]["error_info"] or "").startswith(SILENT):
         return _revive(store, rows[0])
     return rows[0] if rows else None
@@ -159,8 +164,6 @@ def note_alive(store: Storage, agent_id: str) -> None:
     try:
         with store.hurry(), store.transaction("agent:" + agent_id):
             renew_heartbeat(store, agent_id)
-    except StorageMoved:
-        raise
     except MilestoneError:
         pass
 
@@ -189,6 +192,8 @@ def admit_agent(store: Storage, agent_id: str) -> Row:
     if row:
         return _take_in(store, agent_id, left) if left else row
     if is_strict(store):
+        from ..storage.suggestions import suggest
+
         raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}; strict_agents is on: "
                       "register_agent it first")
     warn_of_slip(store, agent_id, "it is taken in as a new one")
@@ -262,8 +267,7 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, ca
         "ON CONFLICT (agent_id) DO UPDATE SET agent_type = excluded.agent_type, "
         "milestone_id = excluded.milestone_id, session_id = excluded.session_id, status = 'active', "
         "capabilities = coalesce(:capabilities, agent_registry.capabilities), "
-        "last_heartbeat = CASE WHEN agent_registry.last_heartbeat > excluded.last_heartbeat "
-        "THEN agent_registry.last_heartbeat ELSE excluded.last_heartbeat END, "
+        "last_heartbeat = excluded.last_heartbeat, "
         "completion_time = NULL, error_info = NULL, life = agent_registry.life + :next, "
         "client_session = CASE WHEN :next = 1 THEN excluded.client_session ELSE agent_registry.client_session END",
         {"id": agent_id, "type": agent_type, "milestone": milestone_id or session["milestone_id"],
@@ -337,6 +341,5 @@ def reopen_session(store: Storage, session_id: str) -> None:
     before = find_session(store, session_id)["status"]
     if before != "active":
         record_event(store, "session_resumed", session_id, detail=before)
-    store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL, last_activity = "
-                  "CASE WHEN last_activity > :now THEN last_activity ELSE :now END WHERE session_id = :id",
-                  {"id": session_id, "now": store.now()})
+    store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL, last_activity = :now "
+                  "WHERE session_id = :id", {"id": session_id, "now": store.now()})

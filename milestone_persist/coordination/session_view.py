@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..base.times import minutes_between
 from ..base.values import read_stored
 from ..base.vocabulary import AT_WORK
-from .artifacts import artifact_keys, free_milestone_id, milestones_of
+from .artifacts import expected_artifacts, find_artifacts, free_milestone_id, milestones_of
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
 from .inbox import count_messages, list_dead_letters
 from .liveness import heard_before, is_quiet, is_stale, patience
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STOPPED = ("restarted", "abandoned")  # the error of an agent that recovery ended, so that it may be started again
 CONDITIONS = ("alive", "silent", "stale", "failed", "stopped", "paused", "completed", "terminated")
+MOST_SILENT = 3  # of the living whose death can be said
 RECOVERABLE = ("silent", "stale", "failed", "stopped")
 
 
@@ -51,12 +52,15 @@ def survey_session(store: Storage, session_id: str) -> Row:
 
 
 def _survey_plan(store: Storage, session: Row) -> Row:
-    """Every planning artifact there is, expected or not, and under which id a milestone can still be made of them."""
+    """Every planning artifact there is, `more` than expected, and the id under which they can still become one."""
     if session["operation_type"] != "planning":
-        return {"artifacts": [], "can_become": None}
-    artifacts, made = artifact_keys(store, session["session_id"]), milestones_of(session)
+        return {"artifacts": [], "more": [], "can_become": None}
+    rows, made = find_artifacts(store, session["session_id"], "s.updated_at"), milestones_of(session)
+    expected, artifacts = expected_artifacts(store), sorted({row["state_key"] for row in rows})
     can = artifacts and not made
-    return {"artifacts": artifacts, "can_become": free_milestone_id(store, milestone_id_for(session),
+    more = [{key: row[key] for key in ("state_key", "agent_id", "updated_at")} for row in rows
+            if row["state_key"] not in expected]
+    return {"artifacts": artifacts, "more": more, "can_become": free_milestone_id(store, milestone_id_for(session),
                                                                     session["session_id"]) if can else None}
 
 
@@ -98,11 +102,16 @@ def _condition(agent: Row, stale: str, silent: str) -> str:
 
 
 def _list_quiet(store: Storage, agents: list[Row]) -> Row:
-    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted."""
+    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted.
+
+    longest: those that were silent longest, if only for more than heartbeat_interval
+    """
     limit = read_count(store, "interrupted_after")
-    since = heard_before(store, limit)
-    return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in agents
-                                                   if agent["condition"] == "alive" and is_stale(agent, since)]}
+    since, late = heard_before(store, limit), heard_before(store, read_count(store, "heartbeat_interval"))
+    alive = sorted((agent for agent in agents if agent["condition"] == "alive"), key=lambda row: row["last_heartbeat"])
+    return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in alive if is_stale(agent, since)],
+            "longest": [{"agent_id": agent["agent_id"], "minutes": agent["minutes_since_heartbeat"]}
+                        for agent in alive if is_stale(agent, late)][:MOST_SILENT]}
 
 
 def _count_conditions(agents: list[Row]) -> Row:

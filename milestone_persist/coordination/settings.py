@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..base.errors import UsageError
-from ..base.quoting import command
+from ..storage.backends import DATABASE, FILE, HYBRID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ _FLAGS = {"true": "true", "1": "true", "yes": "true", "on": "true",
 def check_setting(key: str, value: str) -> str:
     """The value as it is to be stored; UsageError for an unknown key or a value not of its kind."""
     if key in ("backend", "storage_backend"):
+        from ..base.quoting import command
+
         raise UsageError(f"{key} is no setting: {command(['migrate_storage_backend', value])} moves the rows")
     if key not in SETTINGS:
         from ..base.suggestions import offer, suggest_names
@@ -126,5 +128,5 @@ def optimal_backend(store: Storage) -> str:
 
     count = count_milestones(store)
     if count >= read_count(store, "database_from"):
-        return "database"
-    return "hybrid" if count >= read_count(store, "hybrid_from") else "file"
+        return DATABASE.word
+    return (HYBRID if count >= read_count(store, "hybrid_from") else FILE).word

@@ -20,7 +20,7 @@ from ..coordination.membership import (
 )
 from ..coordination.places import require_registration_in_order
 from ..coordination.settings import is_strict, read_count
-from ..coordination.snapshots import LIVE
+from ..coordination.state import list_keys
 from ..registry import operation
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     new: refuse (status 1) an id that was heard of within session_timeout, for it may be another agent's
 
     What its former life had taken and not acknowledged is in its inbox again.
-    Example: register_agent coord-1 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
+    Example: register_agent coord-ms-123 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
     """
     given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES", store.warn)
     with store.transaction("session:" + session_id):
@@ -61,7 +61,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
         return {**find_agent(store, agent_id), "again": bool(before) and before[0]["agent_type"] != "unregistered",
                 "messages_requeued": requeued, "messages_unread": count_unread(store, agent_id),
                 "messages_for_others": _tell_of_mail_for_others(store, agent_id),
-                "keys_kept": _count_keys(store, agent_id)}
+                **_count_keys(store, agent_id, session["milestone_id"])}
 
 
 def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[Row]:
@@ -88,9 +88,10 @@ def _tell_if_in_use(store: Storage, before: list[Row], new: bool) -> None:
         store.warn(f"{heard}: if that is another agent, register this one under another id; --new refuses an id in use")
 
 
-def _count_keys(store: Storage, agent_id: str) -> int:
-    return int(store.execute(f"SELECT count(*) AS n FROM agent_state WHERE agent_id = :agent AND {LIVE}",
-                             {"agent": agent_id, "now": store.now()})[0]["n"])
+def _count_keys(store: Storage, agent_id: str, milestone_id: str | None) -> Row:
+    """How many keys an agent finds, and how many there are that it saved for other milestones."""
+    own = [row["own"] for row in list_keys(store, agent_id, milestone_id)]
+    return {"keys_kept": own.count(True), "keys_elsewhere": own.count(False)}
 
 
 def _admissible_type(store: Storage, agent_type: str) -> str:
@@ -118,7 +119,7 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
     phase: design, spec, task or execute, kept as current_phase
 
     Completing acknowledges the messages it has taken; failing puts them back into its inbox.
-    Example: update_agent_status exec-1 completed
+    Example: update_agent_status exec-ms-123 completed
     """
     if status is None and (error, task, phase) == (None, None, None):
         return find_agent(store, agent_id)
@@ -166,7 +167,7 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
     warnings: warnings since the last heartbeat
 
     unresponsive is said about an agent, as the session monitor does: it is logged and renews no heartbeat.
-    Example: agent_heartbeat exec-1 degraded --cpu 97
+    Example: agent_heartbeat exec-ms-123 degraded --cpu 97
     """
     if health is not None:
         check_word(health, HEALTH_STATUSES, "health status")

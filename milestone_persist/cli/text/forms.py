@@ -1,6 +1,7 @@
 """What the operations' data looks like as text: one small function for each form."""
 from __future__ import annotations
 
+from ...base.invocation import way_called
 from ...base.quoting import command, quote
 from ...base.values import dump_json, show
 
@@ -78,6 +79,9 @@ def registered(data: Row) -> str:
     told = [f"{count(back, 'message')} requeued", f"{unread} unread", f"{count(keys, 'key')} kept"]
     if not data["again"]:  # then only what it may not expect
         told = [text for text, number in zip(told, (back, unread, keys)) if number]
+    elsewhere = data["keys_elsewhere"]
+    if elsewhere:
+        told.append(f"{count(elsewhere, 'key')} of other milestones: {command(['list_agent_state', data['agent_id']])}")
     again = " again" if data["again"] else ""
     return (f"registered {agent} ({kind}) in session {plain(data['session_id'])}{again}" +
             (": " + ", ".join(told) if told else "") + "\n")
@@ -96,7 +100,11 @@ def state(data: str | Row) -> str:
 
 
 def state_keys(data: list[Row]) -> str:
-    return columns(data, "state_key state_type version characters updated_at expires_at session_id", "no state")
+    own = columns([row for row in data if row["own"]],
+                  "state_key state_type version characters updated_at expires_at session_id", "no state")
+    return own + "".join(f"of milestone {plain(row['milestone_id'])}: " + command(
+        ["load_agent_state", row["agent_id"], row["state_key"], "--session", row["session_id"]]) + "\n"
+        for row in data if not row["own"])
 
 
 def message_id(data: Row) -> str:
@@ -203,10 +211,12 @@ def whoami(data: Row) -> str:
             f"data: {plain(data['directory'])}, {data['reason']}\n")
 
 
-def doctor(data: Row) -> str:
-    journal = f", journal {data['journal_mode']}" if data.get("journal_mode") else ""
-    place = f", on {data['filesystem']}" if data["filesystem"] else ""
-    return f"sound: {plain(data['database'])} ({data['engine']}{journal}{place})\n"
+def doctor(data: list[Row]) -> str:
+    lines = [": ".join(plain(found[part]) for part in ("severity", "where", "what", "do") if found[part])
+             for found in data]
+    if any(found["fixable"] and found["severity"] != "fixed" for found in data):
+        lines.append(f"{way_called()} doctor --fix")
+    return "\n".join(lines) + "\n"
 
 
 def generated(data: list[Row]) -> str:
@@ -222,7 +232,8 @@ def words(data: list[str]) -> str:
 
 
 def record_written(data: Row) -> str:
-    return f"milestone {plain(data['milestone_id'])}: {plain(data['path'] or 'in the database')}\n"
+    place = plain(data["path"] or "in the database")
+    return f"milestone {plain(data['milestone_id'])}: {place}, version {data['version']}\n"
 
 
 def milestones(data: list[Row]) -> str:
@@ -240,7 +251,11 @@ def analytics(data: Row) -> str:
 
 
 def lock(data: Row) -> str:
-    return f"locked {plain(data['milestone_id'])} for {plain(data['owner'])} until {data['expires_at']}\n"
+    milestone_id, until = plain(data["milestone_id"]), data["expires_at"]
+    if data["token"]:
+        release = command(["release_milestone_lock", data["milestone_id"], "--owner", data["owner"]])
+        return f"locked {milestone_id} until {until}; what gives it back: {release}\n"
+    return f"locked {milestone_id} for {plain(data['owner'])} until {until}\n"
 
 
 def migrated(data: Row) -> str:

@@ -6,10 +6,15 @@ import os
 import sqlite3
 
 from ...base.errors import StorageError, newer
+from ...base.found import read_found
 from ...base.tables import SCHEMA_VERSION, TABLES
-from ..directory import create_directory, damaged
-from ..interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
-from ..selection import engine_in_use, place_in_use
+from ..backends import FILE
+from ..directory import cannot_write, create_directory, damaged, move_whole
+from ..findings import FIXED, finding, line_of
+from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
+from ..orphans import GONE, make_parents
+from ..remedies import advise_restoring
+from ..selection import backend_in_use, place_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, place_of
@@ -20,9 +25,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..call import Clock
     from ..interface import Params, Row
 
-HEAD = "file-store.json"  # there is a store; how often it was written; the last number given out in each numbered table
+HEAD = FILE.head  # there is a store; how often it was written; the last number given out in each numbered table
 LOCK = "file-store"  # .lock and .queue
 
 
@@ -33,7 +39,7 @@ class FileStorage(EmbeddedStorage):
     read by whoever opens the store after that.
     """
 
-    engine = "file"
+    backend = FILE
     FILES = (HEAD, JOURNAL, *(place_of(name) for name in (*TABLES, "store_moves")))
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
@@ -45,13 +51,14 @@ class FileStorage(EmbeddedStorage):
         self._head: str | None = None  # the head that belongs to the rows in memory
         self._version = SCHEMA_VERSION  # that the head tells
         self._inside = False
+        self._lenient = False  # whether rows may refer to what is not there
+        self._warned: set[str] = set()
         exists = os.path.exists(self.path) or is_pending(directory)
         self.in_memory = not exists and not create
-        self.connect(":memory:")
         self._files = StoreFiles(directory)
+        self._refuse_newer()
+        self.connect(":memory:")
         self._memory = Memory(self.connection, self._files)
-        if exists:
-            self._refuse_newer()
         if self.in_memory:
             self._memory.load_nothing()
         elif not exists:
@@ -66,8 +73,8 @@ class FileStorage(EmbeddedStorage):
         """Write the first head, and the settings as the schema has them."""
         self._acquire(exclusive=True)
         try:
-            if not self._other and engine_in_use(self.directory) not in ("", self.engine):
-                raise StorageMoved(place_in_use(self.directory))
+            if not self._other and backend_in_use(self.directory) not in (None, self.backend):
+                raise StorageMoved(Move(place_in_use(self.directory)))
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self._memory.tables if table.name in ONE_FILE
                             for row in self.run(f"SELECT * FROM {table.name}")]
@@ -89,17 +96,29 @@ class FileStorage(EmbeddedStorage):
             if not self.in_memory:
                 self._reach(exclusive)
             self._inside = True
-            self.run("BEGIN")
-            self._memory.start(exclusive)
+            self._begin(exclusive, whole=not self._lenient)
+            if self._memory.spoilt and not self._lenient:
+                self._begin_without_some(exclusive)
         except BaseException as error:
             raise self._give_up(error) from None
+
+    def _begin(self, writing: bool, whole: bool = True) -> None:
+        """Begin in memory; where not all is `whole`, what refers to a row that cannot be read is loaded too."""
+        self.run(f"PRAGMA foreign_keys = {'ON' if whole else 'OFF'}")
+        self.run("BEGIN")
+        self._memory.start(writing)
+
+    def _begin_without_some(self, writing: bool) -> None:
+        spoilt = self._memory.spoilt
+        self.run("ROLLBACK")
+        self._memory.clear(json.loads(self._head or "")["sequences"])
+        self._begin(writing, whole=False)
+        self._memory.spoilt = {**spoilt, **self._memory.spoilt}
 
     def _reach(self, exclusive: bool) -> None:
         """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
         try:
             self._acquire(exclusive, self.wait_seconds if exclusive else min(BRIEF_SECONDS, self.wait_seconds))
-        except StorageMoved:
-            raise
         except StorageError:
             if exclusive:
                 raise
@@ -122,6 +141,7 @@ class FileStorage(EmbeddedStorage):
             self._files.look_for_journal()
             self._head = None
             self._refresh()
+            self.run("PRAGMA foreign_keys = OFF")
             self._memory.load_all(wrong)
             if not wrong and self._glance() == before:
                 return True
@@ -130,14 +150,7 @@ class FileStorage(EmbeddedStorage):
 
     def _glance(self) -> list[bytes]:
         """Head and journal as they are now."""
-        found = []
-        for name in (HEAD, JOURNAL):
-            try:
-                with open(os.path.join(self.directory, name), "rb") as file:
-                    found.append(file.read())
-            except FileNotFoundError:
-                found.append(b"")
-        return found
+        return [read_found(os.path.join(self.directory, name)) or b"" for name in (HEAD, JOURNAL)]
 
     def _acquire(self, exclusive: bool, seconds: float | None = None) -> None:
         """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
@@ -184,6 +197,8 @@ class FileStorage(EmbeddedStorage):
 
     def _leave(self) -> None:
         self._inside = False
+        if self._memory.spoilt:  # it may be mended
+            self._head = None
         self._lock.release()
 
     def execute(self, sql: str, params: Params = {}) -> list[Row]:
@@ -196,7 +211,19 @@ class FileStorage(EmbeddedStorage):
             self._memory.load_for(sql, params)
         except sqlite3.Error as error:
             raise self.explain(error) from None
+        for fault in self._memory.spoilt_in(sql):
+            self._warn_once(f"left out: {fault}")
         return self.run(sql, params)
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self.warn(text)
+
+    def require_whole(self) -> None:
+        self._memory.load_all()
+        for fault in self._memory.spoilt.values():
+            raise fault
 
     # Files to memory
 
@@ -206,15 +233,11 @@ class FileStorage(EmbeddedStorage):
         if text == self._head:
             return
         try:
-            head = json.loads(text)
-            version = int(head["schema_version"])
-            if version > SCHEMA_VERSION:
-                raise newer(self.path, version, SCHEMA_VERSION)
-            sequences = dict(head["sequences"])
-            if version < 1:
-                raise ValueError(version)
-        except (ValueError, TypeError, KeyError) as error:
-            raise damaged(self.directory, self.path, f"not the head of a store: {error!r}") from None
+            version, sequences = _read_facts(text)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise damaged(self.directory, self.path, f"not the head of a store: {error!r:.100}") from None
+        if version > SCHEMA_VERSION:
+            raise newer(self.path, version, SCHEMA_VERSION)
         self._memory.clear(sequences)
         self._head, self._version = text, version
 
@@ -222,7 +245,7 @@ class FileStorage(EmbeddedStorage):
         """StorageError for a store that a newer program has written, before anything else is said of it."""
         try:
             version = int(json.loads(self._files.read(HEAD))["schema_version"])
-        except (OSError, ValueError, TypeError, KeyError):  # whoever uses it is told
+        except (OSError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError):  # its user is told
             return
         if version > SCHEMA_VERSION:
             raise newer(self.path, version, SCHEMA_VERSION)
@@ -280,30 +303,70 @@ class FileStorage(EmbeddedStorage):
     # What doctor needs
 
     def describe(self) -> Row:
-        return {"backend": self.backend, "engine": f"JSON files, SQLite {sqlite3.sqlite_version} in memory",
+        return {"backend": self.backend.word, "engine": f"JSON files, SQLite {sqlite3.sqlite_version} in memory",
                 "journal_mode": "file", "database": self.directory, "exists": not self.in_memory,
                 "schema_version": SCHEMA_VERSION}
 
     def check(self) -> list[str]:
+        return [line_of(found) for found in self.inspect()]
+
+    def inspect(self) -> list[Row]:
         wrong: list[str] = []
+        spoilt: list[Row] = []
         if self.in_memory:
-            return wrong
+            return spoilt
         self._head = None  # read every file anew
         try:
             with self.snapshot():
                 self._memory.load_all(wrong)
-                wrong += super().check() + self._check_numbers(json.loads(self._head or "")["sequences"])
+                spoilt = [finding(self._files.path(file), str(fault), fixable=True)
+                          for file, fault in self._memory.spoilt.items()]
+                given_out = json.loads(self._head or "")["sequences"]
+                wrong += super().check() + self._check_numbers(given_out) + self._find_lost(given_out)
             if wrong:
                 self._head = None
-        except StorageMoved:
-            raise
         except StorageError as error:
             wrong.append(str(error))
-        return wrong
+        return spoilt + [finding(self.path, line, fixable=line.endswith(GONE)) for line in wrong]
+
+    def mend(self, place: str) -> list[Row]:
+        """Move every file that cannot be read to the folder `place`; what refers to its row is kept, and so its key."""
+        done = []
+        self._head, self._lenient = None, True
+        try:
+            with self.transaction():
+                self._memory.load_all()
+                for file in [*self._memory.spoilt]:
+                    move_whole(self._files.path(file), os.path.join(place, file))
+                    del self._memory.spoilt[file]
+                    done.append(finding(self._files.path(file), f"set aside: it is {os.path.join(place, file)}",
+                                        severity=FIXED))
+                done += make_parents(self)
+        except OSError as error:
+            raise cannot_write(self.directory, error) from None
+        finally:
+            self._head, self._lenient = None, False
+        return done
+
+    def _find_lost(self, given_out: dict[str, int]) -> list[str]:
+        folders = {name: self._files.path(place_of(name)) for name, number in given_out.items() if number}
+        return [f"{path} is gone, and {given_out[name]} rows had been in it: put it back, or "
+                f"{advise_restoring(self.directory)}" for name, path in folders.items() if not os.path.isdir(path)]
 
     def _check_numbers(self, given_out: dict[str, int]) -> list[str]:
         return [f"{self.path}: {name} has number {there}, but only {given_out.get(name, 0)} were given out: raise that"
                 for name, there in self._memory.last_numbers().items() if there > given_out.get(name, 0)]
+
+
+def _read_facts(text: str) -> tuple[int, dict[str, int]]:
+    """The version and the last numbers given out that a head tells; an error of some kind where it is none."""
+    head = json.loads(text)
+    for number in (head["schema_version"], head["generation"], *head["sequences"].values()):
+        if type(number) is not int or not 0 <= number < 2 ** 63:
+            raise ValueError(number)
+    if head["schema_version"] < 1:
+        raise ValueError(head["schema_version"])
+    return head["schema_version"], head["sequences"]
 
 
 def _only_reads(sql: str) -> bool:
