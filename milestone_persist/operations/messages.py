@@ -392,7 +392,7 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
             "dead_lettered_at = NULL WHERE id = :id RETURNING id, acknowledged_at", given)[0]
 
 
-@operation(existing=True, text="requeued")
+@operation(text="requeued", existing=True)
 def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Row:
     """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
 
