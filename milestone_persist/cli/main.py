@@ -128,7 +128,7 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, co
         except Incomplete as error:
             data, failure = error.data, error
         try:
-            _print(console, _text_of(op, data, call))
+            _print(console, _text_of(op, data, call, op.long if options.get("long") else ""))
         except OSError:
             if op.unheard:
                 op.unheard(opened.get(), data)
@@ -140,10 +140,10 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, co
     return 0
 
 
-def _text_of(op: Operation, data: Any, call: Call) -> str:
+def _text_of(op: Operation, data: Any, call: Call, form: str = "") -> str:
     from .text import find_renderer, forms
 
-    text = forms.as_json(data) + "\n" if call.json else find_renderer(op.text)(data)
+    text = forms.as_json(data) + "\n" if call.json else find_renderer(form or op.text)(data)
     is_json = call.json or op.text == "json" or op.text == "state" and not isinstance(data, str)
     return forms.echo_safe(text) if call.echo_safe and is_json else text
 

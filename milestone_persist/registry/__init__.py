@@ -117,15 +117,15 @@ class Operation:
     """One operation: a function and what its declaration says."""
 
     __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "existing", "opens",
-                 "in_use", "unheard", "repair", "parameters")
+                 "in_use", "unheard", "repair", "long", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
                  creates: bool | str, existing: bool, opens: bool, in_use: bool,
-                 unheard: Callable[[Storage, Any], None] | None, repair: Callable[..., Row] | None) -> None:
+                 unheard: Callable[[Storage, Any], None] | None, repair: Callable[..., Row] | None, long: str) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
         self.creates, self.existing = False if existing else creates, existing
-        self.opens, self.in_use, self.unheard, self.repair = opens, in_use, unheard, repair
+        self.opens, self.in_use, self.unheard, self.repair, self.long = opens, in_use, unheard, repair, long
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
 
@@ -226,7 +226,7 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
               creates: bool | str = True, existing: bool = False, opens: bool = True, in_use: bool = False,
               unheard: Callable[[Storage, Any], None] | None = None,
-              repair: Callable[..., Row] | None = None) -> Callable[[Function], Function]:
+              repair: Callable[..., Row] | None = None, long: str = "") -> Callable[[Function], Function]:
     """Declare a function as an operation; the function itself is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
@@ -241,11 +241,12 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
     unheard: called with the storage and the data where nobody could be given the answer
     repair: called with the error and the arguments where the store is damaged, before the function is called again;
         gives what is to be told beside its data
+    long: name of the renderer that makes what is printed where the option --long is given
     """
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, stdout, shell, creates, existing, opens, in_use, unheard, repair)
+            function, module.GROUP, text, stdin, stdout, shell, creates, existing, opens, in_use, unheard, repair, long)
         return function
     return declare
 
