@@ -22,6 +22,7 @@ GROUP = "Looking"
 TIMES = frozenset("created_at updated_at archived_at acquired_at expires_at last_activity completed_at spawn_time "
                   "last_heartbeat completion_time delivered_at processed_at acknowledged_at dead_lettered_at "
                   "lease_until retention_until timestamp".split())
+SETTINGS = "agent_coordination_config"  # the time of its first rows is the database's, not the caller's
 UNTIL = frozenset(("expires_at", "lease_until", "retention_until"))  # these may lie in the future
 
 
@@ -127,7 +128,7 @@ def _find_future_times(store: Storage) -> list[str]:
     """A line for each column that holds times after now, as a clock that is ahead leaves them."""
     found = []
     for table, columns in read_columns().items():
-        for column in sorted(columns & TIMES - UNTIL):
+        for column in sorted(columns & TIMES - UNTIL if table != SETTINGS else ()):
             rows = store.execute(f"SELECT count(*) AS n, max({column}) AS latest FROM {table} WHERE {column} > :limit "
                                  f"AND {column} LIKE '____-__-__ __:__:__%'",
                                  {"limit": shift_time(store.now(), TOLERANCE)})
