@@ -520,16 +520,18 @@ class Operations:
         owner: who holds its lock, if anybody does; without it $AGENT_ID
         """
 
-    def list_milestones(self, status: str = 'all') -> list[Row]:
-        """List milestones with status, priority and title.
+    def list_milestones(self, status: str = 'all', *, long: bool = False) -> list[Row]:
+        """List the ids of milestones, one a line and nothing else; --long and --json tell status, priority and title.
 
         status: only those of this status, as their records say it; all lists every one
+        long: print a table with status, priority and title
         """
 
-    def search_milestones(self, term: str) -> list[Row]:
-        """Find a text in the records, ids and titles of milestones, whatever the case; prints the lines that hold it.
+    def search_milestones(self, term: str, *, long: bool = False) -> list[Row]:
+        """Find a text in the records, ids and titles of milestones, whatever the case; prints one id a line.
 
         term: the text
+        long: print the lines that hold the text too
         """
 
     def get_milestone_analytics(self) -> Row:

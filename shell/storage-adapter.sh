@@ -433,10 +433,10 @@ update_milestone_record() { \milestone_persist update_milestone_record "$@"; }
 # Usage: delete_milestone_record MILESTONE_ID [--owner TEXT]
 delete_milestone_record() { \milestone_persist delete_milestone_record "$@"; }
 
-# Usage: list_milestones [STATUS]
+# Usage: list_milestones [STATUS] [--long]
 list_milestones() { \milestone_persist list_milestones "$@"; }
 
-# Usage: search_milestones TERM
+# Usage: search_milestones TERM [--long]
 search_milestones() { \milestone_persist search_milestones "$@"; }
 
 # Usage: get_milestone_analytics

@@ -139,7 +139,7 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
         except (Incomplete, Unsound) as error:
             data, failure = error.data, error
         try:
-            text = _text_of(op, data, call)
+            text = _text_of(op, data, call, op.long if options.get("long") else "")
         except Exception as error:
             raise (blame(opened.get(), error) if op.opens else error) from None
         try:
@@ -168,12 +168,12 @@ def _tell_undelivered(op: Operation, data: Any, args: list[Any], opened: _Opened
     return told
 
 
-def _text_of(op: Operation, data: Any, call: CommandLine) -> str:
+def _text_of(op: Operation, data: Any, call: CommandLine, form: str = "") -> str:
     if op.text == "nothing" and not call.json:
         return ""
     from .text import find_renderer, forms
 
-    text = forms.as_json(data) + "\n" if call.json else find_renderer(op.text)(data)
+    text = forms.as_json(data) + "\n" if call.json else find_renderer(form or op.text)(data)
     is_json = call.json or op.text == "json" or op.text == "state" and not isinstance(data, str)
     return forms.echo_safe(text) if call.echo_safe and is_json else text
 

@@ -149,11 +149,12 @@ def delete_milestone_record(store: Storage, milestone_id: str, *, owner: str = "
         return _read_place(store, milestone_id)
 
 
-@operation(text="milestones", creates=False)
-def list_milestones(store: Storage, status: str = "all") -> list[Row]:
-    """List milestones with status, priority and title.
+@operation(text="ids", creates=False, long="milestones")
+def list_milestones(store: Storage, status: str = "all", *, long: bool = False) -> list[Row]:
+    """List the ids of milestones, one a line and nothing else; --long and --json tell status, priority and title.
 
     status: only those of this status, as their records say it; all lists every one
+    long: print a table with status, priority and title
 
     Example: list_milestones active
     """
@@ -166,11 +167,12 @@ def list_milestones(store: Storage, status: str = "all") -> list[Row]:
     return found
 
 
-@operation(text="found", creates=False)
-def search_milestones(store: Storage, term: str) -> list[Row]:
-    """Find a text in the records, ids and titles of milestones, whatever the case; prints the lines that hold it.
+@operation(text="ids", creates=False, long="found")
+def search_milestones(store: Storage, term: str, *, long: bool = False) -> list[Row]:
+    """Find a text in the records, ids and titles of milestones, whatever the case; prints one id a line.
 
     term: the text
+    long: print the lines that hold the text too
 
     Example: search_milestones login
     """

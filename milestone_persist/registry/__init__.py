@@ -121,16 +121,16 @@ class Operation:
     """
 
     __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "existing", "opens",
-                 "in_use", "unheard", "repair", "parameters")
+                 "in_use", "unheard", "repair", "long", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
                  creates: bool | str, existing: bool | str, in_use: bool,
-                 unheard: Callable[..., str] | None, repair: Callable[..., Row] | None) -> None:
+                 unheard: Callable[..., str] | None, repair: Callable[..., Row] | None, long: str) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
         self.opens = _read_opens(function)
         self.creates, self.existing = self.opens and not existing and creates, existing
-        self.in_use, self.unheard, self.repair = in_use, unheard, repair
+        self.in_use, self.unheard, self.repair, self.long = in_use, unheard, repair, long
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
 
@@ -243,7 +243,7 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
               creates: bool | str = True, existing: bool | str = False, in_use: bool = False,
               unheard: Callable[..., str] | None = None,
-              repair: Callable[..., Row] | None = None) -> Callable[[Function], Function]:
+              repair: Callable[..., Row] | None = None, long: str = "") -> Callable[[Function], Function]:
     """Declare a function as an operation, of an open `store: Storage` or of a `call: Call`; it is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
@@ -259,11 +259,12 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
         has become of it
     repair: called with the error and the arguments where the store is damaged, before the function is called again;
         gives what is to be told beside its data
+    long: name of the renderer that makes what is printed where the option --long is given
     """
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, stdout, shell, creates, existing, in_use, unheard, repair)
+            function, module.GROUP, text, stdin, stdout, shell, creates, existing, in_use, unheard, repair, long)
         return function
     return declare
 

@@ -270,7 +270,7 @@ def test_records_that_were_left_behind_bring_nothing_back(machine, monkeypatch):
     machine.call("delete-milestone-record", "ms-1")
     machine.call("migrate-storage-backend", "hybrid")
     assert machine.call("read-milestone-record", "ms-1") == "title: second"
-    assert "completed" in machine.call("list-milestones")
+    assert "completed" in machine.call("list-milestones", "--long")
     assert not (machine.directory / "active" / "ms-1.yaml").exists()
     kept, = machine.directory.glob("backups/*-unfinished/active/ms-1.yaml")
     assert kept.read_text() == "title: first"
@@ -316,7 +316,7 @@ def test_a_record_that_changed_on_its_way_is_noticed(machine, monkeypatch, end):
 def test_a_search_that_meets_a_move_looks_where_the_records_are_now(machine, monkeypatch):
     machine.call("update-milestone-record", "ms-1", "title: t\n# needle\n")
     interrupt(monkeypatch, milestones, "read_record", lambda: machine.call("migrate-storage-backend", "database"))
-    assert "# needle" in machine.call("search-milestones", "needle")
+    assert "# needle" in machine.call("search-milestones", "needle", "--long")
 
 
 @pytest.mark.parametrize("end", ["database", "file"])

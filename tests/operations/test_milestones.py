@@ -261,3 +261,22 @@ def test_the_holder_of_a_token_may_change_it(store):
     with pytest.raises(Refused, match="is locked by somebody without a name"):
         store.delete_milestone_record("ms-1")
     store.delete_milestone_record("ms-1", owner=token)
+def test_lists_and_searches_print_one_id_a_line_and_nothing_else(store, cli):
+    for words in (["list_milestones"], ["list_milestones", "paused"], ["search_milestones", "login"]):
+        done = cli(*words)
+        assert (done.status, done.out, done.err) == (0, b"", ""), words
+    for milestone in ("ms-2", "ms-1", "a milestone"):
+        store.create_milestone_record(milestone, f"title: Login {milestone}\nstatus: paused\nfor: login")
+    for words in (["list_milestones"], ["list_milestones", "all"], ["list_milestones", "paused"],
+                  ["search_milestones", "LOGIN"]):
+        assert sorted(cli(*words).text.splitlines()) == ["a milestone", "ms-1", "ms-2"], words
+    assert cli("list_milestones", "active").out == b""
+    assert cli("list_milestones", "--long").text.splitlines()[0].split() == ["id", "status", "priority", "title"]
+    assert cli("list_milestones", "active", "--long").text == "no milestones\n"
+    assert cli("search_milestones", "ms-2", "--long").text == "ms-2: title: Login ms-2\n"
+    assert cli("search_milestones", "nowhere", "--long").text == "nothing found\n"
+    assert cli("list_milestones", "--json").text == cli("list_milestones", "--long", "--json").text
+    rows = store.list_milestones()
+    assert [(row["id"], row["priority"]) for row in rows] == [
+        (row["id"], row["priority"]) for row in store.list_milestones(long=True)]
+    assert store.search_milestones("ms-2")[0]["lines"] == ["title: Login ms-2"]

@@ -236,6 +236,10 @@ def record_written(data: Row) -> str:
     return f"milestone {plain(data['milestone_id'])}: {place}, version {data['version']}\n"
 
 
+def ids(data: list[Row]) -> str:
+    return "".join(f"{plain(row['id'])}\n" for row in data)
+
+
 def milestones(data: list[Row]) -> str:
     return columns(data, "id status priority title", "no milestones")
 
