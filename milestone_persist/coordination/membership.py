@@ -4,11 +4,10 @@ from __future__ import annotations
 from ..base.errors import MilestoneError, Refused
 from ..base.times import format_time, shift_time
 from ..base.values import nearest
-from ..base.vocabulary import OPERATION_TYPES
+from ..base.vocabulary import AT_WORK, DIED, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
-from ..storage.interface import StorageMoved
 from ..storage.suggestions import suggest
-from .inbox import gather_messages, return_messages, settle_messages, warn_of_unread
+from .inbox import requeue_messages, return_messages, settle_messages, warn_of_unread
 from .settings import is_strict, read_count
 from .snapshots import store_checkpoint
 
@@ -16,9 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
-ENDED = ("completed", "failed", "abandoned")
-ENDED_AGENT = ("completed", "failed", "terminated")
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
+CLIENT_SESSIONS = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "GEMINI_SESSION_ID")  # the first that is set
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 
@@ -50,7 +48,7 @@ def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
     Ids with other numbers in them are other agents. done: what is done all the same
     """
     digits = _digits(agent_id)
-    rows = store.execute("SELECT agent_id FROM agent_registry WHERE status IN ('spawning', 'active') "
+    rows = store.execute(f"SELECT agent_id FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
                          "ORDER BY last_heartbeat DESC LIMIT 100")
     others = [row["agent_id"] for row in rows if _digits(row["agent_id"]) == digits]
     if not others or store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
@@ -100,9 +98,8 @@ def ensure_session(store: Storage, session_id: str, milestone_id: str | None) ->
         store.warn(f"session {session_id!r} was {rows[0]['status']}; it is active again")
         record_event(store, "session_reopened", session_id, detail=rows[0]["status"])
     return store.execute(
-        "UPDATE coordination_sessions SET last_activity = CASE WHEN last_activity > :now THEN last_activity "
-        "ELSE :now END, milestone_id = coalesce(milestone_id, :milestone), "
-        "completed_at = CASE WHEN status IN ('active', 'paused') THEN completed_at END, "
+        "UPDATE coordination_sessions SET last_activity = :now, milestone_id = coalesce(milestone_id, :milestone), "
+        f"completed_at = CASE WHEN status IN {any_of(OPEN_SESSION)} THEN completed_at END, "
         "status = CASE WHEN status = 'paused' THEN 'paused' ELSE 'active' END "
         "WHERE session_id = :id RETURNING *", {"id": session_id, "milestone": milestone_id, "now": now})[0]
 
@@ -126,9 +123,9 @@ def renew_heartbeat(store: Storage, agent_id: str) -> Row | None:
     One that was marked failed for its silence, and perhaps put off, is active again, if its session is.
     """
     rows = store.execute(
-        "UPDATE agent_registry SET last_heartbeat = CASE WHEN last_heartbeat > :now THEN last_heartbeat "
-        "ELSE :now END WHERE agent_id = :id RETURNING *", {"id": agent_id, "now": store.now()})
-    if rows and rows[0]["status"] in ("failed", "terminated") and (rows[0]["error_info"] or "").startswith(SILENT):
+        "UPDATE agent_registry SET last_heartbeat = :now WHERE agent_id = :id RETURNING *",
+        {"id": agent_id, "now": store.now()})
+    if rows and rows[0]["status"] in DIED and (rows[0]["error_info"] or "").startswith(SILENT):
         return _revive(store, rows[0])
     return rows[0] if rows else None
 
@@ -160,8 +157,6 @@ def note_alive(store: Storage, agent_id: str) -> None:
     try:
         with store.hurry(), store.transaction("agent:" + agent_id):
             renew_heartbeat(store, agent_id)
-    except StorageMoved:
-        raise
     except MilestoneError:
         pass
 
@@ -207,7 +202,7 @@ def acting_session(store: Storage, agent: Row) -> str:
     if not wanted or wanted == agent["session_id"] or not is_own:
         return str(agent["session_id"])
     if store.execute("SELECT 1 AS over FROM coordination_sessions WHERE session_id = :session "
-                     "AND status NOT IN ('active', 'paused')", {"session": wanted}):
+                     f"AND status NOT IN {any_of(OPEN_SESSION)}", {"session": wanted}):
         return str(agent["session_id"])
     been = store.execute(
         "SELECT 1 AS been FROM events WHERE session_id = :session AND agent_id = :agent "
@@ -220,7 +215,7 @@ def acting_session(store: Storage, agent: Row) -> str:
 
 def _take_in(store: Storage, agent_id: str, session_id: str) -> Row:
     session = ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None)
-    enter_agent(store, agent_id, "unregistered", session)
+    enter_agent(store, agent_id, "unregistered", session, begins_life=False)
     return find_agent(store, agent_id)
 
 
@@ -245,33 +240,41 @@ def _latest_session(store: Storage) -> str:
 
 
 def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, capabilities: str | None = None,
-                milestone_id: str | None = None) -> int:
+                milestone_id: str | None = None, begins_life: bool = True) -> int:
     """Enter an agent into a session, new or once more; what it saved and when it was first spawned stay.
 
     milestone_id: what it works on; None: what the session does
-    Returns how many messages went back into its inbox because it had died.
+    begins_life: whether it is another process, to which what was taken before goes back
+    Returns how many messages went back into its inbox.
     """
     before = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     returned = sum(_begin_anew(store, row, session["session_id"]) for row in before)
+    if begins_life:
+        returned += requeue_messages(store, agent_id)
     store.execute(
         "INSERT INTO agent_registry (agent_id, agent_type, milestone_id, session_id, status, capabilities, "
-        "spawn_time, last_heartbeat) VALUES (:id, :type, :milestone, :session, 'active', :given, :now, :now) "
+        "spawn_time, last_heartbeat, client_session) "
+        "VALUES (:id, :type, :milestone, :session, 'active', :given, :now, :now, :client) "
         "ON CONFLICT (agent_id) DO UPDATE SET agent_type = excluded.agent_type, "
         "milestone_id = excluded.milestone_id, session_id = excluded.session_id, status = 'active', "
         "capabilities = coalesce(:capabilities, agent_registry.capabilities), "
-        "last_heartbeat = CASE WHEN agent_registry.last_heartbeat > excluded.last_heartbeat "
-        "THEN agent_registry.last_heartbeat ELSE excluded.last_heartbeat END, "
-        "completion_time = NULL, error_info = NULL",
+        "last_heartbeat = excluded.last_heartbeat, "
+        "completion_time = NULL, error_info = NULL, life = agent_registry.life + :next, "
+        "client_session = CASE WHEN :next = 1 THEN excluded.client_session ELSE agent_registry.client_session END",
         {"id": agent_id, "type": agent_type, "milestone": milestone_id or session["milestone_id"],
          "session": session["session_id"], "capabilities": capabilities, "given": capabilities or "[]",
-         "now": store.now()})
+         "now": store.now(), "next": int(begins_life), "client": _client_session(store)})
     for session_id in {row["session_id"] for row in before} | {session["session_id"]}:
         count_agents(store, session_id)
-    gather_messages(store, agent_id, session["session_id"])
     ended = any(row["status"] in ENDED_AGENT for row in before)
     record_event(store, "agent_revived" if ended else "agent_registered", session["session_id"], agent_id,
                  milestone_id or session["milestone_id"], agent_type)
     return returned
+
+
+def _client_session(store: Storage) -> str | None:
+    """The session or thread of the client in which the caller runs, if that tells it."""
+    return next((store.environ[name] for name in CLIENT_SESSIONS if store.environ.get(name)), None)
 
 
 def _begin_anew(store: Storage, agent: Row, session_id: str) -> int:
@@ -305,7 +308,7 @@ def set_agent_status(store: Storage, agent_id: str, status: str, error: str | No
     record_event(store, f"agent_{status}", row["session_id"], agent_id, row["milestone_id"], error or "")
     if status == "completed":
         settle_messages(store, agent_id)
-    if status in ("failed", "terminated"):
+    if status in DIED:
         return return_messages(store, agent_id)
     return 0, 0
 
@@ -316,7 +319,7 @@ def complete_session(store: Storage, session_id: str) -> Row:
     if session["status"] == "completed":
         return session
     for row in store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :id "
-                             "AND status IN ('spawning', 'active', 'paused')", {"id": session_id}):
+                             f"AND status IN {any_of(GOING_ON)}", {"id": session_id}):
         set_agent_status(store, row["agent_id"], "completed")
     warn_of_unread(store, f"session {session_id!r} is completed", session_id=session_id)
     record_event(store, "session_completed", session_id, milestone_id=session["milestone_id"])
@@ -329,6 +332,5 @@ def reopen_session(store: Storage, session_id: str) -> None:
     before = find_session(store, session_id)["status"]
     if before != "active":
         record_event(store, "session_resumed", session_id, detail=before)
-    store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL, last_activity = "
-                  "CASE WHEN last_activity > :now THEN last_activity ELSE :now END WHERE session_id = :id",
-                  {"id": session_id, "now": store.now()})
+    store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL, last_activity = :now "
+                  "WHERE session_id = :id", {"id": session_id, "now": store.now()})

@@ -3,11 +3,13 @@ from __future__ import annotations
 
 from ..base.times import minutes_between
 from ..base.values import read_stored
-from .artifacts import artifact_keys, free_milestone_id, milestones_of
+from ..base.vocabulary import AT_WORK
+from .artifacts import expected_artifacts, find_artifacts, free_milestone_id, milestones_of
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
-from .inbox import TAKEN, count_messages, list_dead_letters
+from .inbox import count_messages, list_dead_letters
 from .liveness import heard_before, is_quiet, is_stale, patience
 from .membership import WAITS, find_session
+from .message_states import COUNTS_IN, FOR_READER, TAKEN, UNREAD
 from .settings import read_count
 
 TYPE_CHECKING = False
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 STOPPED = ("restarted", "abandoned")  # the error of an agent that recovery ended, so that it may be started again
 CONDITIONS = ("alive", "silent", "stale", "failed", "stopped", "paused", "completed", "terminated")
+MOST_SILENT = 3  # of the living whose death can be said
 RECOVERABLE = ("silent", "stale", "failed", "stopped")
 
 
@@ -49,12 +52,15 @@ def survey_session(store: Storage, session_id: str) -> Row:
 
 
 def _survey_plan(store: Storage, session: Row) -> Row:
-    """Every planning artifact there is, expected or not, and under which id a milestone can still be made of them."""
+    """Every planning artifact there is, `more` than expected, and the id under which they can still become one."""
     if session["operation_type"] != "planning":
-        return {"artifacts": [], "can_become": None}
-    artifacts, made = artifact_keys(store, session["session_id"]), milestones_of(session)
+        return {"artifacts": [], "more": [], "can_become": None}
+    rows, made = find_artifacts(store, session["session_id"], "s.updated_at"), milestones_of(session)
+    expected, artifacts = expected_artifacts(store), sorted({row["state_key"] for row in rows})
     can = artifacts and not made
-    return {"artifacts": artifacts, "can_become": free_milestone_id(store, milestone_id_for(session),
+    more = [{key: row[key] for key in ("state_key", "agent_id", "updated_at")} for row in rows
+            if row["state_key"] not in expected]
+    return {"artifacts": artifacts, "more": more, "can_become": free_milestone_id(store, milestone_id_for(session),
                                                                     session["session_id"]) if can else None}
 
 
@@ -70,8 +76,8 @@ def milestone_id_for(session: Row) -> str:
 def _survey_agents(store: Storage, session: Row) -> list[Row]:
     rows = store.execute(
         "SELECT agent_id, agent_type, milestone_id, session_id, status, current_task, current_phase, spawn_time, "
-        "last_heartbeat, completion_time, error_info, (SELECT count(*) FROM agent_messages m WHERE m.to_agent = "
-        "a.agent_id AND m.acknowledged_at IS NULL AND m.dead_lettered_at IS NULL) AS unread_messages "
+        "last_heartbeat, completion_time, error_info, (SELECT count(*) FROM agent_messages WHERE to_agent = "
+        f"a.agent_id AND {UNREAD} AND {FOR_READER}) AS unread_messages "
         "FROM agent_registry a WHERE session_id = :id ORDER BY spawn_time, agent_id", {"id": session["session_id"]})
     stale = heard_before(store, read_count(store, "session_timeout"))
     silent = heard_before(store, patience(store, session))
@@ -87,7 +93,7 @@ def _condition(agent: Row, stale: str, silent: str) -> str:
         return "stale"
     if is_stale(agent, silent):
         return "silent"
-    if agent["status"] in ("spawning", "active"):
+    if agent["status"] in AT_WORK:
         return "alive"
     if agent["status"] == "terminated" and (agent["error_info"] in STOPPED or is_put_off(agent["error_info"])):
         return "stopped"
@@ -95,11 +101,16 @@ def _condition(agent: Row, stale: str, silent: str) -> str:
 
 
 def _list_quiet(store: Storage, agents: list[Row]) -> Row:
-    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted."""
+    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted.
+
+    longest: those that were silent longest, if only for more than heartbeat_interval
+    """
     limit = read_count(store, "interrupted_after")
-    since = heard_before(store, limit)
-    return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in agents
-                                                   if agent["condition"] == "alive" and is_stale(agent, since)]}
+    since, late = heard_before(store, limit), heard_before(store, read_count(store, "heartbeat_interval"))
+    alive = sorted((agent for agent in agents if agent["condition"] == "alive"), key=lambda row: row["last_heartbeat"])
+    return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in alive if is_stale(agent, since)],
+            "longest": [{"agent_id": agent["agent_id"], "minutes": agent["minutes_since_heartbeat"]}
+                        for agent in alive if is_stale(agent, late)][:MOST_SILENT]}
 
 
 def _count_conditions(agents: list[Row]) -> Row:
@@ -111,7 +122,7 @@ def _count_conditions(agents: list[Row]) -> Row:
 def _list_taken(store: Storage, session_id: str) -> list[Row]:
     return store.execute(
         "SELECT id, from_agent, to_agent, message_type, delivered_at, retry_count FROM agent_messages "
-        f"WHERE session_id = :id AND {TAKEN} ORDER BY id", {"id": session_id})
+        f"WHERE {TAKEN} AND {COUNTS_IN} = :id ORDER BY id", {"id": session_id})
 
 
 def _last_checkpoint(store: Storage, session_id: str) -> Row | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 import os
 
 from ..base.errors import UsageError
+from ..base.found import read_found
 from ..base.packaged import PACKAGE
+from ..vendor.replace import replace_file
 from .adapter import make_adapter
 from .documents import make_readme, make_reference
 from .postgresql_tables import make_postgresql_schema
@@ -40,12 +42,8 @@ def write_generated(names: Sequence[str] = ()) -> list[Row]:
 
 
 def _write(path: str, text: str) -> bool:
-    try:
-        with open(path, encoding="utf-8") as file:
-            if file.read() == text:
-                return False
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-    return True
+    data = text.encode()
+    is_stale = read_found(path) != data
+    if is_stale:
+        replace_file(path, data)
+    return is_stale

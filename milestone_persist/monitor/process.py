@@ -6,11 +6,12 @@ import sys
 import time
 
 from ..base.errors import Refused, StorageError
+from ..base.found import read_found
 from ..base.packaged import PACKAGE
 from ..base.values import dump_json, parse_json
 from ..cli.text.forms import plain
-from ..storage.directory import cannot_write, write_private
-from .files import LOCK, LOG, STOP, find_monitor, read_text
+from ..storage.directory import cannot_write, write_whole
+from .files import LOCK, LOG, STOP, find_monitor
 from .loop import Monitor
 
 TYPE_CHECKING = False
@@ -92,7 +93,7 @@ def serve_in_background(monitor: Monitor) -> None:
     try:
         entered = monitor.enter()
         told = {"started": entered, **(monitor.about if entered else find_monitor(monitor.directory) or {})}
-    except OSError as error:
+    except (OSError, StorageError) as error:
         entered, told = False, {"error": str(_refusal(monitor.directory, error))}
     heard = _answer(told)
     if entered:
@@ -113,7 +114,9 @@ def _answer(told: Row) -> bool:
     return True
 
 
-def _refusal(directory: str, error: OSError) -> StorageError:
+def _refusal(directory: str, error: OSError | StorageError) -> StorageError:
+    if isinstance(error, StorageError):
+        return error
     return cannot_write(error.filename or os.path.join(directory, LOCK), error)
 
 
@@ -133,7 +136,7 @@ def stop_monitor(directory: str) -> Row:
     while about is not None and asked in (None, about["token"]):
         if asked is None and about["token"]:
             asked, found = about["token"], about
-            _write_request(directory, asked)
+            write_whole(os.path.join(directory, STOP), about["token"].encode(), makes_folder=False)
         if time.monotonic() > until:
             raise StorageError(f"{describe_running(found)}; {PATIENCE_SECONDS:.0f} s after it was asked to end it has "
                                f"not: see {os.path.join(directory, LOG)} and end that process yourself")
@@ -143,19 +146,11 @@ def stop_monitor(directory: str) -> Row:
     return found
 
 
-def _write_request(directory: str, token: str) -> None:
-    path = os.path.join(directory, STOP)
-    try:
-        write_private(path, token.encode())
-    except OSError as error:
-        raise cannot_write(path, error) from None
-
-
 def _withdraw_request(directory: str, token: str | None) -> None:
     """Take away what a monitor that ended by itself has left."""
     path = os.path.join(directory, STOP)
     try:
-        if read_text(path) == token:
+        if token and read_found(path) == token.encode():
             os.unlink(path)
-    except OSError:  # another one who asked was quicker
+    except (OSError, StorageError):  # another one who asked was quicker
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..base.errors import UsageError
 from ..base.tables import TABLES
 from ..base.values import dump_json
-from ..records.index import index_records, keeps_files, place_records, read_record
+from ..records.index import index_records, place_records, read_record
 from ..records.swap import swap_out
 from ..storage.interface import WHOLE
 
@@ -74,7 +74,7 @@ def fill_store(store: Storage, rows_of: Callable[[str], Iterable[Row]], numbers:
         _clear_rows(store)
     counts = {table: _insert_rows(store, table, rows_of(table)) for table in TABLES}
     store.settle_counters(numbers)
-    if replace and keeps_files(store):
+    if replace and store.backend.records_are_files:
         swap_out(store)
     place_records(store)
     return counts

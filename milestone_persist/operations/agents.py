@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 from ..base.errors import Refused, UsageError
+from ..base.quoting import command
 from ..base.times import minutes_between, shift_time, since
 from ..base.values import check_word, is_own, json_strings
-from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES
-from ..coordination.inbox import count_unread, requeue_messages, warn_of_unread
+from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, DIED, ENDED, GOING_ON, HEALTH_STATUSES, PHASES
+from ..coordination.inbox import count_for_others, count_unread, warn_of_unread
 from ..coordination.liveness import log_health
 from ..coordination.membership import (
-    ENDED,
     acting_session,
     admit_agent,
     ensure_session,
@@ -20,7 +20,7 @@ from ..coordination.membership import (
 )
 from ..coordination.places import require_registration_in_order
 from ..coordination.settings import is_strict, read_count
-from ..coordination.snapshots import LIVE
+from ..coordination.state import list_keys
 from ..registry import operation
 
 TYPE_CHECKING = False
@@ -54,13 +54,24 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
         before = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
         _tell_if_in_use(store, before, new)
         session = ensure_session(store, session_id, milestone_id)
-        requeued = enter_agent(store, agent_id, kind, session, given, milestone_id) + requeue_messages(store, agent_id)
+        requeued = enter_agent(store, agent_id, kind, session, given, milestone_id)
         if kind.endswith("coordinator"):
             store.execute("UPDATE coordination_sessions SET coordinator_id = coalesce(coordinator_id, :agent) "
                           "WHERE session_id = :id", {"id": session_id, "agent": agent_id})
         return {**find_agent(store, agent_id), "again": bool(before) and before[0]["agent_type"] != "unregistered",
                 "messages_requeued": requeued, "messages_unread": count_unread(store, agent_id),
-                "keys_kept": _count_keys(store, agent_id)}
+                "messages_for_others": _tell_of_mail_for_others(store, agent_id),
+                **_count_keys(store, agent_id, session["milestone_id"])}
+
+
+def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[Row]:
+    """Say what lies under this id for another milestone: it is kept for who registers there. Sent_for and number."""
+    found = count_for_others(store, agent_id)
+    for row in found:
+        show = command(["list_agent_messages", agent_id, "--state", "pending", "--milestone", row["sent_for"]])
+        store.tell(f"mail for {agent_id} of milestone {row['sent_for']!r} is not handed out in this one "
+                   f"({row['number']}): {show} shows it")
+    return found
 
 
 def _tell_if_in_use(store: Storage, before: list[Row], new: bool) -> None:
@@ -77,9 +88,10 @@ def _tell_if_in_use(store: Storage, before: list[Row], new: bool) -> None:
         store.warn(f"{heard}: if that is another agent, register this one under another id; --new refuses an id in use")
 
 
-def _count_keys(store: Storage, agent_id: str) -> int:
-    return int(store.execute(f"SELECT count(*) AS n FROM agent_state WHERE agent_id = :agent AND {LIVE}",
-                             {"agent": agent_id, "now": store.now()})[0]["n"])
+def _count_keys(store: Storage, agent_id: str, milestone_id: str | None) -> Row:
+    """How many keys an agent finds, and how many there are that it saved for other milestones."""
+    own = [row["own"] for row in list_keys(store, agent_id, milestone_id)]
+    return {"keys_kept": own.count(True), "keys_elsewhere": own.count(False)}
 
 
 def _admissible_type(store: Storage, agent_type: str) -> str:
@@ -117,9 +129,9 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
         check_word(phase, PHASES, "phase")
     with store.transaction("agent:" + agent_id):
         before = find_agent(store, agent_id)
-        if status in ("spawning", "active", "paused"):
+        if status in GOING_ON:
             _require_open(store, before)
-        if status not in ("failed", "terminated"):  # these are said about an agent, not by it
+        if status not in DIED:  # these are said about an agent, not by it
             renew_heartbeat(store, agent_id)
         if status is not None:
             set_agent_status(store, agent_id, status, error)

@@ -1,13 +1,18 @@
 """Cleaning up: stale agents, and rows that nobody needs any more; never an active session, never finished work."""
 from __future__ import annotations
 
-from ..base.times import shift_time
+from ..base.errors import UsageError
+from ..base.times import minutes_between, shift_time
 from ..base.values import check_range
+from ..base.vocabulary import ENDED, GIVEN_UP, OPEN_SESSION, any_of
 from ..coordination.artifacts import artifact_keys, milestones_of
 from ..coordination.deliverables import list_deliverables
+from ..coordination.future import count_from_now
 from ..coordination.liveness import mark_stale_agents, sum_up
-from ..coordination.membership import count_agents
+from ..coordination.membership import SILENT, count_agents, set_agent_status
+from ..coordination.message_states import COUNTS_IN, UNREAD
 from ..coordination.settings import read_count
+from ..coordination.snapshots import keep_until
 from ..records.index import index_records
 from ..records.swap import is_swapped_out
 from ..registry import operation
@@ -18,14 +23,14 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Recovery"
-OPEN = "(SELECT session_id FROM coordination_sessions WHERE status IN ('active', 'paused'))"
+OPEN = f"(SELECT session_id FROM coordination_sessions WHERE status IN {any_of(OPEN_SESSION)})"
 
 
 @operation(text="cleaned_stale", existing=True)
 def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> Row:
     """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
 
-    minutes: how long without a heartbeat
+    minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
     After cleanup_retention_days go: ended sessions, acknowledged messages, old checkpoints (not an agent's last),
     health log and events.
@@ -33,7 +38,16 @@ def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> Row:
     """
     check_range(minutes, 0, 1_000_000, "MINUTES")
     with store.transaction("cleanup"):
+        _refuse_too_short(store, minutes)
         return {**sum_up(mark_stale_agents(store, minutes * 60)), "removed": apply_retention(store)}
+
+
+def _refuse_too_short(store: Storage, minutes: float) -> None:
+    """UsageError for so few minutes that agents at work would be marked failed."""
+    least = read_count(store, "heartbeat_interval")
+    if minutes * 60 < least:
+        raise UsageError(f"MINUTES must be at least {least / 60:g} (heartbeat_interval is {least} s), not {minutes:g}: "
+                         "agents at work would be marked failed")
 
 
 def apply_retention(store: Storage) -> Row:
@@ -41,7 +55,7 @@ def apply_retention(store: Storage) -> Row:
     if is_swapped_out(store):  # by an event it is known whether that was finished
         index_records(store)
     given = {"now": store.now(), "old": shift_time(store.now(), -86400 * read_count(store, "cleanup_retention_days"))}
-    ended = store.execute("SELECT * FROM coordination_sessions WHERE status IN ('completed', 'failed', 'abandoned') "
+    ended = store.execute(f"SELECT * FROM coordination_sessions WHERE status IN {any_of(ENDED)} "
                           "AND coalesce(completed_at, last_activity) <= :old AND last_activity <= :old "
                           "ORDER BY session_id", given)
     sessions = [row for row in ended if not _holds_unmade_plan(store, row)]
@@ -53,6 +67,7 @@ def apply_retention(store: Storage) -> Row:
          "AND newer.created_at > agent_checkpoints.created_at) RETURNING checkpoint_id"),
         ("acknowledged_messages", "DELETE FROM agent_messages WHERE acknowledged_at <= :old RETURNING id"),
         ("health_log", "DELETE FROM agent_health_log WHERE timestamp <= :old RETURNING id"),
+        ("keys", "DELETE FROM idempotency_keys WHERE created_at <= :old RETURNING key"),
         ("events", "DELETE FROM events WHERE timestamp <= :old AND (session_id IS NULL OR session_id NOT IN "
          + OPEN + ") RETURNING id"),
     ):
@@ -68,38 +83,70 @@ def _holds_unmade_plan(store: Storage, session: Row) -> bool:
 
 @operation(text="cleaned_failed", existing=True)
 def cleanup_failed_sessions(store: Storage, hours: float = 24) -> Row:
-    """Remove failed and abandoned sessions that ended so many hours ago, with their agents, state and messages.
+    """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
 
     hours: how long ago
 
-    One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
-    other sessions stay.
+    Active sessions whose agents have all ended or were silent for so long (at least session_timeout) are failed
+    first. What holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents
+    of other sessions stay.
     Example: cleanup_failed_sessions 24
     """
     check_range(hours, 0, 1_000_000, "HOURS")
     with store.transaction("cleanup"):
+        count_from_now(store)
+        died = _fail_dead_sessions(store, hours)
         ended = store.execute(
-            "SELECT * FROM coordination_sessions WHERE status IN ('failed', 'abandoned') "
+            f"SELECT * FROM coordination_sessions WHERE status IN {any_of(GIVEN_UP)} "
             "AND coalesce(completed_at, last_activity) <= :old AND last_activity <= :old ORDER BY session_id",
             {"old": shift_time(store.now(), -3600 * hours)})
+        ended = sorted({row["session_id"]: row for row in [*ended, *died]}.values(), key=lambda row: row["session_id"])
         kept = [row["session_id"] for row in ended if _holds_work(store, row)]
         gone = [row for row in ended if row["session_id"] not in kept]
         lost = sum(_remove_session(store, row) for row in gone)
-        return {"removed": [row["session_id"] for row in gone], "kept": kept, "messages_lost": lost}
+        return {"failed": [row["session_id"] for row in died], "removed": [row["session_id"] for row in gone],
+                "kept": kept, "messages_lost": lost}
+
+
+def _fail_dead_sessions(store: Storage, hours: float) -> list[Row]:
+    """Mark the active sessions failed whose agents have all ended or were silent for so long; their rows."""
+    old = shift_time(store.now(), -max(3600 * hours, read_count(store, "session_timeout")))
+    rows = store.execute(
+        "SELECT session_id FROM coordination_sessions s WHERE status = 'active' AND last_activity <= :old "
+        "AND NOT EXISTS (SELECT 1 FROM agent_registry a WHERE a.session_id = s.session_id AND a.last_heartbeat > :old "
+        "AND a.status IN ('spawning', 'active', 'paused')) ORDER BY session_id", {"old": old})
+    return [_fail_session(store, row["session_id"]) for row in rows]
+
+
+def _fail_session(store: Storage, session_id: str) -> Row:
+    for agent in store.execute("SELECT agent_id, last_heartbeat FROM agent_registry WHERE session_id = :id "
+                               "AND status IN ('spawning', 'active', 'paused') ORDER BY agent_id", {"id": session_id}):
+        silent = minutes_between(agent["last_heartbeat"], store.now())
+        set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{silent:.0f} min")
+    record_event(store, "session_failed", session_id)
+    return store.execute("UPDATE coordination_sessions SET status = 'failed', completed_at = :now "
+                         "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]
 
 
 def _holds_work(store: Storage, session: Row) -> bool:
-    """Whether anything a session was to yield is there."""
-    return (any(item["saved"] for item in list_deliverables(store, session))
+    """Whether anything a session was to yield is there, if only the beginning of it."""
+    flaws = [row["flaw"] for item in list_deliverables(store, session) for row in item["empty"]]
+    return ("cut off" in flaws or any(item["saved"] for item in list_deliverables(store, session))
             or session["operation_type"] == "planning" and bool(artifact_keys(store, session["session_id"])))
 
 
 def _remove_session(store: Storage, session: Row) -> int:
     """Remove a session with all that hangs on it; how many pending messages went with it, for nobody could read them.
 
-    What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints.
+    What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints, and
+    what they have saved, unless they work on another milestone.
     """
-    given = {"id": session["session_id"]}
+    given = {"id": session["session_id"], "milestone": session["milestone_id"], "until": keep_until(store)}
+    store.execute("DELETE FROM agent_state WHERE saved_in = :id AND EXISTS (SELECT 1 FROM agent_registry a JOIN "
+                  "coordination_sessions k ON k.session_id = a.session_id WHERE a.agent_id = agent_state.agent_id "
+                  "AND k.milestone_id <> :milestone)", given)
+    store.execute("UPDATE agent_checkpoints SET retention_until = :until WHERE session_id = :id "
+                  "AND retention_until IS NULL", given)
     _send_home(store, session["session_id"])
     elsewhere = "(SELECT a.session_id FROM agent_registry a WHERE a.agent_id = {} AND a.session_id <> :id)"
     for table, agent, which in (("agent_messages", "to_agent", "acknowledged_at IS NULL AND "),
@@ -107,12 +154,11 @@ def _remove_session(store: Storage, session: Row) -> int:
         home = elsewhere.format(f"{table}.{agent}")
         store.execute(f"UPDATE {table} SET session_id = {home} WHERE session_id = :id AND {which}{home} IS NOT NULL",
                       given)
-    lost = store.execute("SELECT count(*) AS n FROM agent_messages WHERE session_id = :id AND acknowledged_at IS NULL "
-                         "AND dead_lettered_at IS NULL", given)[0]["n"]
+    lost = len(store.execute(f"DELETE FROM agent_messages WHERE {UNREAD} AND {COUNTS_IN} = :id RETURNING id", given))
     store.execute("DELETE FROM coordination_sessions WHERE session_id = :id", given)
     record_event(store, "session_removed", session["session_id"], milestone_id=session["milestone_id"],
                  detail=f"{session['status']}; {lost} messages that nobody had read")
-    return int(lost)
+    return lost
 
 
 def _send_home(store: Storage, session_id: str) -> None:

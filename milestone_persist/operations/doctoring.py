@@ -7,13 +7,12 @@ from ..base.errors import Refused, StorageError, Unsound
 from ..base.invocation import way_called
 from ..coordination.diagnosis import inspect_rows
 from ..records.files import remove_parts
-from ..records.index import inspect_records, keeps_files
+from ..records.index import inspect_records
 from ..records.undo import stamp
 from ..registry import operation
 from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
 from ..storage.findings import NOTE, finding, is_unsound, line_of
-from ..storage.interface import StorageMoved
 from ..storage.remedies import advise_restoring
 from ..storage.surroundings import inspect_surroundings, mend_rights, mend_surroundings
 
@@ -81,8 +80,6 @@ def _ask(store: Storage, inspect: Callable[[], list[Row]]) -> list[Row]:
     """What an inspection finds; that it cannot be made is a finding too."""
     try:
         return inspect()
-    except StorageMoved:
-        raise
     except StorageError as error:
         return [finding(store.directory, str(error))]
 
@@ -94,8 +91,6 @@ def _find_obstacles(store: Storage) -> list[str]:
         return [f"{closed[0]} is not writable: {how_to_write(closed[0])}"]
     try:
         store.try_writing()
-    except StorageMoved:
-        raise
     except StorageError as error:
         return [str(error)]
     return []
@@ -107,6 +102,6 @@ def _fix(store: Storage) -> list[Row]:
     place = os.path.join(store.directory, "backups", stamp(store) + "-doctor")
     done += store.mend(place)
     with store.transaction():
-        if keeps_files(store):
+        if store.backend.records_are_files:
             remove_parts(store)
         return done + mend_surroundings(store, place)

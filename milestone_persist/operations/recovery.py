@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 from ..base.errors import Refused
+from ..base.vocabulary import AT_WORK, any_of
 from ..coordination.advice import list_options, verdict
+from ..coordination.future import look_from_now
+from ..coordination.inbox import count_messages
 from ..coordination.liveness import find_interrupted_sessions, heard_before
 from ..coordination.membership import find_session
 from ..coordination.session_view import survey_session
@@ -23,6 +26,7 @@ def detect_interrupted_sessions(store: Storage) -> list[Row]:
     Active counts the agents heard of within session_timeout. The 5 minutes are the setting interrupted_after.
     Example: detect_interrupted_sessions
     """
+    look_from_now(store)
     with store.snapshot():
         return find_interrupted_sessions(store)
 
@@ -35,6 +39,7 @@ def recover_milestone_session(store: Storage, session_id: str) -> Row:
 
     Example: recover_milestone_session planning-ms-123-1
     """
+    look_from_now(store)
     with store.snapshot():
         view = survey_session(store, session_id)
     return {**view, "verdict": verdict(view), "options": list_options(view)}
@@ -63,6 +68,7 @@ def recover_execution_session(store: Storage, session_id: str | None = None) -> 
 
 
 def _recover_type(store: Storage, session_id: str | None, kind: str) -> Row:
+    look_from_now(store)
     with store.snapshot():
         if session_id:
             others = []
@@ -83,21 +89,18 @@ def get_session_recovery_status(store: Storage) -> Row:
 
     Example: get_session_recovery_status
     """
+    look_from_now(store)
     with store.snapshot():
         interrupted = find_interrupted_sessions(store)
-        stale = store.execute("SELECT count(*) AS n FROM agent_registry WHERE status IN ('spawning', 'active') "
+        stale = store.execute(f"SELECT count(*) AS n FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
                               "AND last_heartbeat <= :limit",
                               {"limit": heard_before(store, read_count(store, "session_timeout"))})[0]["n"]
+        messages = count_messages(store)
         return {
             "sessions": _count_statuses(store, "coordination_sessions"),
             "interrupted": [row["session_id"] for row in interrupted],
             "agents": {**_count_statuses(store, "agent_registry"), "stale": stale},
-            "messages": store.execute(
-                "SELECT count(*) AS total, "
-                "count(CASE WHEN delivered_at IS NULL AND dead_lettered_at IS NULL THEN 1 END) AS pending, "
-                "count(CASE WHEN delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL "
-                "THEN 1 END) AS taken, count(acknowledged_at) AS acknowledged, count(dead_lettered_at) AS dead "
-                "FROM agent_messages")[0],
+            "messages": {"total": sum(messages.values()), **messages},
             "checkpoints": store.execute("SELECT count(*) AS n FROM agent_checkpoints")[0]["n"],
         }
 
@@ -105,15 +108,3 @@ def get_session_recovery_status(store: Storage) -> Row:
 def _count_statuses(store: Storage, table: str) -> Row:
     rows = store.execute(f"SELECT status, count(*) AS n FROM {table} GROUP BY status ORDER BY status")
     return {"total": sum(row["n"] for row in rows), **{row["status"]: row["n"] for row in rows}}
-
-
-@operation(text="recovery_help", creates=False, opens=False)
-def show_recovery_help(store: Storage) -> list[Row]:
-    """Show what there is for recovery, a line for each function.
-
-    Example: show_recovery_help
-    """
-    from ..registry import all_operations
-
-    return [{"name": op.name, "usage": op.usage, "summary": op.summary}
-            for op in all_operations() if op.group == GROUP]

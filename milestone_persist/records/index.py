@@ -4,13 +4,13 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Refused, StorageError
+from ..base.found import read_found
 from ..base.quoting import quote
 from ..storage.findings import finding
-from ..storage.interface import StorageMoved
 from .files import FOLDERS, find_changes, find_places, new_path, path_counting, read_text, record_folder, stamp_of
 from .headings import read_headings
 from .swap import finish_swap, is_swapped_out
-from .undo import move_file, read_bytes, set_aside, write_file, write_new
+from .undo import move_file, set_aside, write_file, write_new
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,15 +18,10 @@ if TYPE_CHECKING:
     from .files import Places
 
 
-def keeps_files(store: Storage) -> bool:
-    """Whether records are files in active/ and completed/, which people edit; else they are in the milestones table."""
-    return store.backend in ("file", "hybrid")
-
-
 def find_record(store: Storage, milestone_id: str) -> str | None:
     """The record's text exactly as it was written, or None."""
     rows = store.execute("SELECT data, file_path FROM milestones WHERE id = :id", {"id": milestone_id})
-    if not keeps_files(store):
+    if not store.backend.records_are_files:
         return str(rows[0]["data"]) or None if rows else None
     if rows and rows[0]["file_path"]:
         name = os.path.basename(rows[0]["file_path"])
@@ -42,7 +37,7 @@ def find_record(store: Storage, milestone_id: str) -> str | None:
 
 def read_record(store: Storage, row: Row) -> str:
     """The record of a milestone whose row was just indexed; "" where it has none, StorageError where it is missing."""
-    if keeps_files(store) and not row["file_path"]:
+    if store.backend.records_are_files and not row["file_path"]:
         return row.get("data") or ""  # somebody else's program may have put it there
     text = find_record(store, row["id"])
     if text is None and row["file_path"]:
@@ -54,7 +49,7 @@ def read_record(store: Storage, row: Row) -> str:
 def write_record(store: Storage, milestone_id: str, text: str) -> None:
     """Write the record whole or not at all and note its headings, within the caller's transaction; the row is there."""
     path = stamp = None
-    if keeps_files(store):
+    if store.backend.records_are_files:
         row = store.execute("SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})[0]
         name = os.path.basename(row["file_path"] or "")
         path = os.path.join("active", name) if name else new_path(store, milestone_id, "active")
@@ -97,7 +92,7 @@ def _note_record(store: Storage, milestone_id: str, text: str, path: str | None,
 
 def place_records(store: Storage) -> None:
     """Give every milestones row that brings its record's text (`data`) the file of it, where records are files."""
-    if keeps_files(store):
+    if store.backend.records_are_files:
         places = find_places(store)
         for row in store.execute("SELECT id FROM milestones WHERE data <> '' ORDER BY id"):
             whole = store.execute("SELECT * FROM milestones WHERE id = :id", row)[0]
@@ -112,7 +107,7 @@ def place_record(store: Storage, row: Row, places: Places = {}) -> None:
     folder, data = record_folder(bool(row["archived_at"])), row["data"].encode()
     path = places[folder][0] if folder in places else new_path(store, row["id"], folder)
     full = os.path.join(store.directory, path)
-    if os.path.lexists(full) and read_bytes(full) != data:
+    if os.path.lexists(full) and read_found(full, alone=True) != data:
         _keep_other(store, path)
     if not os.path.lexists(full):
         write_new(store, path, data)
@@ -128,7 +123,7 @@ def _keep_other(store: Storage, path: str) -> None:
 def archive_record(store: Storage, milestone_id: str) -> None:
     """Move a record to completed/ and mark its milestone completed; one that is there already is kept elsewhere."""
     given = {"id": milestone_id, "now": store.now(), "path": None, "stamp": None}
-    if keeps_files(store):
+    if store.backend.records_are_files:
         places = find_places(store).get(milestone_id, {})
         if "active" not in places:
             raise Refused(f"the record of milestone {milestone_id!r} was just removed: nothing was changed")
@@ -147,7 +142,7 @@ def index_records(store: Storage, strict: bool = False) -> None:
 
     strict: a file that cannot be a record is an error, not only a warning
     """
-    if not keeps_files(store):
+    if not store.backend.records_are_files:
         return
     changes = find_changes(store)
     if changes.changed or changes.gone or is_swapped_out(store):
@@ -186,7 +181,7 @@ def require_record(store: Storage, milestone_id: str) -> str:
     if is_swapped_out(store):  # by another process, or by one that was killed
         index_records(store)
     text = find_record(store, milestone_id)
-    if text is None and keeps_files(store):  # its file may have been moved or replaced just now
+    if text is None and store.backend.records_are_files:  # its file may have been moved or replaced just now
         text = _find_under_lock(store, milestone_id)
     if text is None:
         from ..storage.suggestions import suggest
@@ -205,8 +200,6 @@ def _find_under_lock(store: Storage, milestone_id: str) -> str | None:
         with store.transaction("milestones"):
             index_records(store)
             return find_record(store, milestone_id)
-    except StorageMoved:
-        raise
     except StorageError:  # where nothing can be written, nobody moves anything
         return None
 
@@ -220,8 +213,6 @@ def list_records(store: Storage) -> list[Row]:
     try:
         with store.hurry():
             index_records(store)
-    except StorageMoved:
-        raise
     except StorageError:
         unindexed = find_changes(store).changed
     rows = {row["id"]: row for row in store.execute("SELECT id, title, status, priority, version, created_at, "
@@ -235,7 +226,7 @@ def list_records(store: Storage) -> list[Row]:
 
 def inspect_records(store: Storage) -> list[Row]:
     """Findings on record files: those that are gone, and those that can be none."""
-    if not keeps_files(store):
+    if not store.backend.records_are_files:
         return []
     changes = find_changes(store)
     gone = [finding(store.directory, f"the record of milestone {name!r} is gone: put its file back; else the next "
@@ -245,6 +236,6 @@ def inspect_records(store: Storage) -> list[Row]:
 
 def count_milestones(store: Storage) -> int:
     """How many milestones there are, those included whose record was written by hand."""
-    if keeps_files(store):
+    if store.backend.records_are_files:
         return len(list_records(store))
     return int(store.execute("SELECT count(*) AS milestones FROM milestones")[0]["milestones"])

@@ -5,19 +5,18 @@ import os
 import stat
 
 from ..base.errors import StorageError
+from ..base.found import require_own
 from ..base.location import is_own, is_shared
 from ..base.tables import TABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import BinaryIO
 
 # What the program opens in the data directory: at its top, and folders below that.
 OURS = frozenset((".gitignore", "active", "completed", "config", "logs", "backups", "reports",
                   *(table.replace("_", "-") for table in TABLES)))
 INNER = (os.path.join("agent-messages", "acknowledged"),)
-_DATABASES: list[str] = []  # open in this process, each as often as it is
 
 IN_USE = os.path.join("config", "backend-in-use.txt")  # where the rows are, and by which move they came there
 
@@ -115,7 +114,7 @@ def open_private(path: str, flags: int) -> int:
     one of a database, or has another name elsewhere and would be written: StorageError.
     """
     try:
-        _require_own(path, os.lstat(path), alone=bool(flags & (os.O_APPEND | os.O_TRUNC)))
+        require_own(path, os.lstat(path), alone=bool(flags & (os.O_APPEND | os.O_TRUNC)))
     except FileNotFoundError:
         try:
             return make_file(path, flags)
@@ -134,78 +133,6 @@ def make_file(path: str, flags: int = os.O_WRONLY) -> int:
     return descriptor
 
 
-def open_found(path: str, alone: bool = False) -> BinaryIO:
-    """Open for reading a file that somebody else may have put there: no link, no pipe, no file of a database.
-
-    alone: whether it may have no other name (a hard link)
-    StorageError for what must not be opened; OSError as of open.
-    """
-    while True:
-        status = os.lstat(path)
-        _require_own(path, status, alone)
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        opened = os.fstat(descriptor)
-        if os.path.samestat(status, opened):
-            return os.fdopen(descriptor, "rb")
-        if not is_database(opened):  # else it stays open: closing it is what does the harm
-            os.close(descriptor)
-
-
-def _require_own(path: str, status: os.stat_result, alone: bool) -> None:
-    """StorageError unless it is a regular file, and no file of a database; IsADirectoryError for a folder."""
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(21, os.strerror(21), path)
-    if stat.S_ISLNK(status.st_mode):
-        raise StorageError(f"cannot use {path}: it is a symbolic link, which may lead anywhere; remove it, or put the "
-                           "file itself in its place")
-    if not stat.S_ISREG(status.st_mode):
-        raise StorageError(f"cannot use {path}: it is no regular file; remove it")
-    if is_database(status):
-        raise StorageError(f"cannot use {path}: it is a database in use, or another name of one; put another file "
-                           "in its place")
-    if alone and status.st_nlink > 1 and _has_other_name(path, status):
-        raise StorageError(f"cannot use {path}: the file has another name (a hard link); put a copy in its place")
-
-
-def _has_other_name(path: str, status: os.stat_result) -> bool:
-    """Whether a file has names beside its own and the one under which it was just written."""
-    own = 1
-    with os.scandir(os.path.dirname(path)) as entries:
-        for entry in entries:
-            if entry.name.startswith(os.path.basename(path) + ".") and entry.name.endswith(".part"):
-                own += entry.inode() == status.st_ino
-    return os.lstat(path).st_nlink > own
-
-
-def note_database(path: str) -> str:
-    """Remember a database that is opened: whoever else opens and closes its files in this process drops its locks."""
-    _DATABASES.append(os.path.realpath(path))
-    return _DATABASES[-1]
-
-
-def forget_database(path: str) -> None:
-    """It was closed; `path` is what note_database gave."""
-    _DATABASES.remove(path)
-
-
-def is_database(status: os.stat_result) -> bool:
-    """Whether a file is one of a database that this process has open."""
-    for path in [*_DATABASES]:
-        for ending in ("", "-wal", "-shm", "-journal"):
-            try:
-                if os.path.samestat(status, os.lstat(path + ending)):
-                    return True
-            except OSError:
-                continue
-    return False
-
-
-def write_private(path: str, data: bytes) -> None:
-    """Write a file that only its owner can read."""
-    with os.fdopen(open_private(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
-        file.write(data)
-
-
 def append_line(descriptor: int, data: bytes) -> None:
     """Append a line to a file, whole or, on a full disk, not at all, on a line of its own even where the last is torn.
 
@@ -222,22 +149,21 @@ def append_line(descriptor: int, data: bytes) -> None:
         raise
 
 
-def write_whole(path: str, data: bytes, replace: bool = True) -> None:
-    """Write a private file whole, durably, or not at all; its folder is made if need be.
+def write_whole(path: str, data: bytes, replace: bool = True, makes_folder: bool = True) -> None:
+    """Write one private file: whole and durable when this returns, or after any failure or kill as it was before.
 
+    What is not at hand as bytes is written by way of NewFile, which promises the same.
     replace: whether it may take the place of one that is there; else FileExistsError
+    makes_folder: whether its folder is made if need be
     Raises StorageError where the system refuses.
     """
     part = f"{path}.{os.urandom(6).hex()}.part"
     try:
-        make_folder(os.path.dirname(path))
+        if makes_folder:
+            make_folder(os.path.dirname(path))
         try:
-            with os.fdopen(make_file(part), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            (os.replace if replace else put_new)(part, path)
-            sync_directory(os.path.dirname(path))
+            fill_file(make_file(part), data)
+            give_name(part, path, replace)
         finally:
             if os.path.lexists(part):
                 os.unlink(part)
@@ -245,6 +171,39 @@ def write_whole(path: str, data: bytes, replace: bool = True) -> None:
         raise
     except OSError as error:
         raise cannot_write(path, error) from None
+
+
+def fill_file(descriptor: int, data: bytes) -> None:
+    """Write all that an empty file is to hold, durably, and close it."""
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left):]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def give_name(part: str, path: str, replace: bool) -> None:
+    """Give a durable file its name, durably; FileExistsError, to all but one of several, where it must be new."""
+    if replace or not _link_new(part, path):
+        os.replace(part, path)
+    else:
+        os.unlink(part)
+    sync_directory(os.path.dirname(path))
+
+
+def _link_new(part: str, path: str) -> bool:
+    """Give a file a second name that must be new; False where the file system has no hard links."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        return False
+    return True
 
 
 def make_folder(path: str) -> None:
@@ -280,18 +239,6 @@ def move_whole(old: str, new: str) -> None:
     os.replace(old, new)
     for folder in {os.path.dirname(old), os.path.dirname(new)}:
         sync_directory(folder)
-
-
-def put_new(part: str, path: str) -> None:
-    """Give a file its name, of several at once to one; FileExistsError if it is taken."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        if os.path.lexists(path):
-            raise FileExistsError(path) from None
-        os.replace(part, path)
 
 
 def cannot_write(path: str, error: OSError, advice: str = "") -> StorageError:
@@ -352,3 +299,14 @@ def move_files(directory: str, names: tuple[str, ...], place: str) -> None:
         old = os.path.join(directory, name)
         if os.path.lexists(old):
             move_whole(old, os.path.join(place, name))
+
+
+def is_one_of(path: str, directory: str, names: tuple[str, ...]) -> bool:
+    """Whether a path leads to one of some files of the data directory, or to one in a folder among them."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    places = [os.path.join(directory, name) for name in names]
+    places += [os.path.join(folder, name) for place in places for folder, _, names in os.walk(place) for name in names]
+    return any(os.path.lexists(place) and os.path.samestat(status, os.lstat(place)) for place in places)

@@ -8,14 +8,15 @@ import os
 import stat
 
 from ..base.errors import UsageError
-from .directory import cannot_write, hand_over, make_folder, put_new, sync_directory
+from .directory import cannot_write, give_name, hand_over, make_folder
+from .locks import close_locked, lock
 
 ENDING = ".new.part"
 RESTS = ("-journal", "-wal", "-shm")  # what SQLite has beside a file
 
 
 class NewFile:
-    """Within its block there is a private file `part` beside `path`, which `finish` gives that name.
+    """Within its block there is a private file `part` beside `path`, to which `finish` gives that name, durably.
 
     inside: whether it lies in the data directory, and belongs to whom that belongs
     Raises UsageError where something has that name, unless it may be replaced, and StorageError where it cannot be
@@ -41,9 +42,7 @@ class NewFile:
         """Give the file its name, durably; nobody has it open for writing any more."""
         try:
             os.fsync(self._lock)
-            (os.replace if self.replace else put_new)(self.part, self.path)
-            _remove(self.part)
-            sync_directory(os.path.dirname(self.path))
+            give_name(self.part, self.path, self.replace)
         except OSError as error:
             raise self._explain(error) from None
 
@@ -51,7 +50,7 @@ class NewFile:
         try:
             _remove(self.part)
         finally:
-            os.close(self._lock)
+            close_locked(self._lock)
 
     def _explain(self, error: OSError) -> Exception:
         if isinstance(error, FileExistsError):
@@ -66,34 +65,13 @@ def _make_part(path: str, inside: bool) -> tuple[str, int]:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         if inside:
             hand_over(descriptor, os.path.dirname(part))
-        _lock(descriptor, wait=True, alone=False)
+        try:
+            lock(descriptor, alone=False)
+        except OSError:  # a file system without locks, where nothing is taken for left over
+            pass
         if os.path.lexists(part):  # else it was taken for left over before it had its lock
             return part, descriptor
-        os.close(descriptor)
-
-
-class FolderLock:
-    """Within its block no other process is in one for the same folder, where the file system has locks."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        self._descriptor = os.open(self.folder, os.O_RDONLY)
-        _lock(self._descriptor, wait=True, alone=True)
-
-    def __exit__(self, *exc: object) -> None:
-        os.close(self._descriptor)
-
-
-def _lock(descriptor: int, wait: bool, alone: bool) -> bool:
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
-        return True
-    except OSError:  # somebody has it, or this file system has none
-        return False
+        close_locked(descriptor)
 
 
 def _remove_left_over(folder: str) -> None:
@@ -116,10 +94,10 @@ def remove_if_left_over(part: str) -> None:
     if stat.S_ISREG(status.st_mode):
         descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            if _lock(descriptor, wait=False, alone=True):
+            if lock(descriptor, alone=True, seconds=0):
                 _remove(part)
         finally:
-            os.close(descriptor)
+            close_locked(descriptor)
 
 
 def _remove(part: str) -> None:

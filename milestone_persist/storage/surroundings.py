@@ -6,8 +6,9 @@ import os
 import stat
 
 from ..base.errors import StorageError
+from ..base.found import open_found
 from ..base.location import is_own, is_shared
-from .directory import cannot_write, make_folder, move_whole, open_found, write_whole
+from .directory import cannot_write, make_folder, move_whole, write_whole
 from .findings import FIXED, NOTE, finding
 from .parts import ENDING, remove_if_left_over
 

@@ -1,17 +1,20 @@
-"""Putting a new file or folder into the place of an old one, so that a kill on the way leaves one of them."""
+"""Putting a new file or folder of the program into the place of an old one, so that a kill leaves one of them whole.
+
+It gets the modes of any new file, and a power cut may leave neither: whoever made it can make it again.
+"""
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import sys
 
 from ..base.errors import Refused, StorageError
+from ..storage.locks import FolderLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 def replace_folder(path: str, files: dict[str, bytes]) -> None:
@@ -28,10 +31,11 @@ def replace_folder(path: str, files: dict[str, bytes]) -> None:
             os.rename(new, path)
 
 
-def replace_file(path: str, write: Callable[[str], None]) -> None:
-    """Make `path` the file that `write` makes at the path it is given; StorageError if it cannot be written."""
+def replace_file(path: str, data: bytes, mode: int = 0o666) -> None:
+    """Make `path` a file that holds `data`, its mode within the umask; StorageError if it cannot be written."""
     with _staging(path) as (new, _):
-        write(new)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
         os.replace(new, path)
 
 
@@ -48,7 +52,9 @@ def _staging(path: str) -> Iterator[tuple[str, str]]:
     new, old = (os.path.join(home, f".{name}.{part}") for part in ("new", "old"))
     try:
         os.makedirs(home, exist_ok=True)
-        with _only_one(home):
+        with FolderLock(home, seconds=0) as alone:
+            if not alone:
+                raise Refused(f"another process is writing in {home}: try again")
             if os.path.isdir(old) and not os.path.exists(path):  # one that could not swap was killed in between
                 os.rename(old, path)
             try:
@@ -59,18 +65,6 @@ def _staging(path: str) -> Iterator[tuple[str, str]]:
     except OSError as error:
         raise StorageError(f"cannot write {path} ({error.strerror or error}): "
                            "make it writable, or name another place") from None
-
-
-@contextlib.contextmanager
-def _only_one(folder: str) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise Refused(f"another process is writing in {folder}: try again") from None
-    finally:
-        os.close(descriptor)
 
 
 def _remove(*paths: str) -> None:

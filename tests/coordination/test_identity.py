@@ -113,7 +113,7 @@ def test_help_and_errors_name_the_variable(cli):
 def test_an_agent_registers_in_the_session_of_its_environment(store, cli, surface):
     words = [*surface, "register_agent", "a", "validation", "ms-1"]
     assert cli(*words, SESSION_ID="validation-ms-1").text == "registered a (validation) in session validation-ms-1\n"
-    assert cli(*words, "other", SESSION_ID="validation-ms-1").text == "registered a (validation) in session other\n"
+    assert " in session other again: " in cli(*words, "other", SESSION_ID="validation-ms-1").text
     assert "SESSION_ID is missing, and $SESSION_ID is not set: register_agent" in cli(*words).err
     assert "SESSION_ID is missing" in cli(*words, SESSION_ID="").err
     assert cli(*words, "--json", SESSION_ID="s").text.startswith("{")

@@ -73,7 +73,7 @@ def test_a_session_is_interrupted_by_silence_a_failed_or_a_stale_agent(store, cl
 
 def test_all_artifacts_present_shows_the_line_and_the_options_of_the_documents(planning, cli, clock):
     for key, agent in ARTIFACTS.items():
-        planning.save_agent_state(agent, key, "{}")
+        planning.save_agent_state(agent, key, "x")
     clock.advance(3600)
     assert cli("recover_milestone_session", SESSION).text.endswith(f"""\
 ✅ All planning artifacts present - session can be completed
@@ -366,9 +366,46 @@ def test_failed_sessions_go_but_not_finished_work_and_not_messages_for_the_livin
     clock.advance(23 * 3600)
     assert store.cleanup_failed_sessions(24)["removed"] == []
     clock.advance(3600)
-    assert store.cleanup_failed_sessions(24) == {"removed": ["validation-1"], "kept": ["planning-1"],
+    store.agent_heartbeat("living")
+    assert store.cleanup_failed_sessions(24) == {"failed": [], "removed": ["validation-1"], "kept": ["planning-1"],
                                                  "messages_lost": 1}, "nobody could read it any more"
     assert store.get_agent_messages("living")[0]["payload"] == {"keep": 1}
+
+
+@pytest.mark.filterwarnings("ignore:.* unread message")
+def test_sessions_whose_agents_are_all_dead_are_failed_and_cleared(store, clock, cli):
+    for name, agents in (("validation-dead", "ab"), ("execution-ended", "c"), ("planning-work", "d"),
+                         ("validation-mixed", "ef"), ("cleanup-paused", "g")):
+        for agent in agents:
+            store.register_agent(agent, "validation", "ms", name)
+    store.save_agent_state("d", "planning-scope", "12 files")
+    store.send_agent_message("e", "a", "task_assignment", {})
+    store.get_agent_messages("a", True)
+    store.update_agent_status("c", "completed"), store.update_agent_status("g", "paused")
+    clock.advance(23 * 3600)
+    store.register_agent("young", "validation", "ms", "validation-young")
+    store.agent_heartbeat("f")
+    assert store.cleanup_failed_sessions(24)["failed"] == []
+    clock.advance(3600)
+    assert store.cleanup_failed_sessions(24) == {
+        "failed": ["cleanup-paused", "execution-ended", "planning-work", "validation-dead"], "kept": ["planning-work"],
+        "removed": ["cleanup-paused", "execution-ended", "validation-dead"], "messages_lost": 1}
+    left = {row["session_id"]: row["status"] for row in store.list_coordination_sessions()}
+    assert left == {"planning-work": "failed", "validation-mixed": "active", "validation-young": "active"}
+    assert store.cleanup_failed_sessions(24)["removed"] == []
+    assert store.load_agent_state("d", "planning-scope") == "12 files"
+    clock.advance(6 * 86400)
+    assert store.cleanup_stale_coordination()["removed"]["sessions"] == 0, "its time begins when it was failed"
+    assert store.resume_planning_agents("planning-work")["status"] == "active"
+
+
+def test_agents_at_work_are_no_failed_session_whatever_is_asked(store, clock, cli):
+    store.register_agent("a", "validation", "ms", "validation-1")
+    clock.advance(1799)
+    assert cli("cleanup_failed_sessions", "0").text == "removed 0 sessions: none\n"
+    clock.advance(1)
+    assert cli("cleanup_failed_sessions", "0").text == (
+        "failed, for all their agents are dead: validation-1\nremoved 1 sessions: validation-1\n")
 
 
 def test_retention_removes_what_ended_long_ago_but_no_plan_without_milestone(store, clock):
@@ -429,7 +466,8 @@ def later(run_shell, directory, environ):
 
 def test_planning_with_recovery_as_the_documents_tell_it(environ, directory, later):
     kill_agents([start_agent(environ, directory, SESSION, *words) for words in (
-        ("coord-001", "milestone-coordinator", "", ""), ("scope-agent-001", "scope-analyzer", "planning-scope", "{}"),
+        ("coord-001", "milestone-coordinator", "", ""),
+        ("scope-agent-001", "scope-analyzer", "planning-scope", '{"files": 12}'),
         ("est-agent-001", "estimation-agent", "planning-estimates", "3 days: 'maybe'"))])
     assert SESSION in later("detect_interrupted_sessions").text
     assert "3 stale" in later(f"recover_milestone_session {SESSION}").text
@@ -558,7 +596,7 @@ def test_validating_is_for_planning_sessions_and_its_hint_works(store):
         store.validate_planning_artifacts(EXECUTION)
     store.register_agent("b", "scope-analyzer", "ms", SESSION)
     store.save_agent_state("b", "planning-scope", "x")
-    with pytest.raises(Incomplete, match=f"resume_planning_agents {SESSION} goes on"):
+    with pytest.raises(Incomplete, match=f"get_session_status {SESSION} shows"):
         store.validate_planning_artifacts(SESSION)
     store.complete_planning_session(SESSION)
     with pytest.raises(Incomplete, match=f"recover_milestone_session {SESSION} goes on"):

@@ -27,7 +27,7 @@ class Connection(sqlite3.Connection):
 connect = sqlite3.connect
 sqlite3.connect = lambda *args, **options: connect(*args, factory=Connection, **options)
 sys.argv[:2] = ["milestone_persist"]
-from milestone_persist.entry import run
+from milestone_persist.cli.process import run
 run()
 """
 NOW = "2026-01-01 00:01:00.000"
@@ -56,7 +56,7 @@ def scene(store, directory):
     store.register_agent("a", "validation", "ms-1", "planning-1")
     store.register_agent("b", "validation", "ms-1", "planning-1")
     for key in ("k", "l", "milestone-plan"):
-        store.save_agent_state("a", key, "{}")
+        store.save_agent_state("a", key, "some")
     checkpoint = store.create_agent_checkpoint("a")["checkpoint_id"]
     store.delete_agent_state("a", "l")
     for _ in range(3):

@@ -95,7 +95,7 @@ def test_nor_one_that_cannot_be_read(cli, store, directory, monkeypatch):
         raise PermissionError(13, "Permission denied", path)
 
     store.save_agent_state("a", "k", "v")
-    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     done = cli("list-coordination-sessions")
     assert done.status == 3 and "Permission denied" in done.err
 

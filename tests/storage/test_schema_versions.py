@@ -515,7 +515,7 @@ def test_a_step_that_fails_changes_nothing(old, connect, directory, environ, mon
 
     version, rows = old.version(), old.rows()
     with monkeypatch.context() as patch:
-        patch.setattr("milestone_persist.opening.engines.steps.STEPS", (*STEPS[:-1], fail))
+        patch.setattr("milestone_persist.storage.steps.STEPS", (*STEPS[:-1], fail))
         with pytest.raises((Refused, StorageError)):
             connect().agent_heartbeat("a")
     assert (old.version(), old.rows()) == (version, rows)

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from ...base.quoting import command
-from .forms import plain, table
+from ...coordination.deliverables import tell_flaw, tell_near
+from .forms import milestone, plain, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def recovery(data: Row) -> str:
              row["unread_messages"]) for row in data["agents"]])
         lines += ["  " + line for line in text.splitlines()]
     lines += _deliverables(data)
-    lines.append(f"Messages: {data['messages']['pending']} pending, {len(data['taken'])} taken but unacknowledged, "
-                 f"{len(letters)} dead letters")
+    waiting = {"pending": data["messages"]["pending"], "taken but unacknowledged": len(data["taken"]),
+               "dead letters": len(letters)}
+    lines.append("Messages: " + (", ".join(f"{count} {word}" for word, count in waiting.items() if count) or "none"))
     lines += [f"  dead letter {row['id']}: {plain(row['message_type'])} for {plain(row['to_agent'])}"
               for row in letters]
     last = data["last_checkpoint"]
@@ -56,9 +58,8 @@ def recovery(data: Row) -> str:
 
 def _agent_counts(counts: Row) -> str:
     """How many agents there are, and of each condition that there is."""
-    shown = [f"{count} {word}" for word, count in counts.items()
-             if word not in ("agents", "recoverable") and (count or word in ("alive", "stale", "failed"))]
-    return f"Agents: {counts['agents']}, of them {', '.join(shown)}; {counts['recoverable']} recoverable"
+    shown = [f"{count} {word}" for word, count in counts.items() if count and word not in ("agents", "recoverable")]
+    return f"Agents: {', '.join(shown) or 'none'}; {counts['recoverable']} recoverable"
 
 
 def _deliverables(data: Row) -> list[str]:
@@ -70,9 +71,14 @@ def _deliverables(data: Row) -> list[str]:
         weight = "" if planning else f" ({item['weight']} %)"
         saved = ", ".join(plain(row["agent_id"] if planning else f"{row['state_key']} of {row['agent_id']}")
                           for row in item["saved"])
-        word = "present" if saved else "empty" if item["empty"] else "missing"
+        word = "present" if saved else item["empty"][-1]["flaw"] if item["empty"] else "missing"
         lines.append(f"  {word}: {plain(item['name'])}{weight}" + (f", by {saved}" if saved else ""))
-    return lines
+        lines += [f"    no result: {tell_flaw(row)}" for row in item["empty"]]
+        lines += [f"    {tell_near(row)}" for row in item["near"]]
+    makers: dict[str, list[str]] = {}
+    for row in data["more"]:
+        makers.setdefault(row["state_key"], []).append(plain(row["agent_id"]))
+    return lines + [f"  present beside these: {plain(key)}, by {', '.join(agents)}" for key, agents in makers.items()]
 
 
 def work_orders(data: Row) -> str:
@@ -112,6 +118,8 @@ def _order(number: int, order: Row) -> list[str]:
 def validated(data: Row) -> str:
     lines = [f"{word}: {' '.join(plain(key) for key in data[word])}" for word in ("present", "missing", "empty")
              if data[word]]
+    for item in data["deliverables"]:
+        lines += [f"no result: {tell_flaw(row)}" for row in item["empty"]] + [tell_near(row) for row in item["near"]]
     return "\n".join([*lines, "valid" if data["valid"] else "not valid"]) + "\n"
 
 
@@ -132,8 +140,6 @@ def _assembled(data: Row) -> list[str]:
 
 
 def milestone_recovered(data: Row) -> str:
-    from .forms import milestone
-
     return "\n".join([*_assembled(data), milestone(data)])
 
 
@@ -161,7 +167,9 @@ def cleaned_stale(data: Row) -> str:
 
 
 def cleaned_failed(data: Row) -> str:
-    lines = [f"removed {len(data['removed'])} sessions: {' '.join(plain(name) for name in data['removed']) or 'none'}"]
+    lines = [f"failed, for all their agents are dead: {' '.join(plain(name) for name in data['failed'])}"
+             ] if data["failed"] else []
+    lines += [f"removed {len(data['removed'])} sessions: {' '.join(plain(name) for name in data['removed']) or 'none'}"]
     if data["kept"]:
         lines.append(f"kept, for they hold finished work: {' '.join(plain(name) for name in data['kept'])}")
     if data["messages_lost"]:

@@ -6,13 +6,15 @@ import os
 import sqlite3
 
 from ...base.errors import StorageError, newer
+from ...base.found import read_found
 from ...base.tables import SCHEMA_VERSION, TABLES
+from ..backends import FILE
 from ..directory import cannot_write, create_directory, damaged, move_whole
 from ..findings import FIXED, finding, line_of
-from ..interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
+from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
 from ..orphans import GONE, make_parents
 from ..remedies import advise_restoring
-from ..selection import engine_in_use, place_in_use
+from ..selection import backend_in_use, place_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, place_of
@@ -23,9 +25,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..call import Clock
     from ..interface import Params, Row
 
-HEAD = "file-store.json"  # there is a store; how often it was written; the last number given out in each numbered table
+HEAD = FILE.head  # there is a store; how often it was written; the last number given out in each numbered table
 LOCK = "file-store"  # .lock and .queue
 
 
@@ -36,7 +39,7 @@ class FileStorage(EmbeddedStorage):
     read by whoever opens the store after that.
     """
 
-    engine = "file"
+    backend = FILE
     FILES = (HEAD, JOURNAL, *(place_of(name) for name in (*TABLES, "store_moves")))
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
@@ -70,8 +73,8 @@ class FileStorage(EmbeddedStorage):
         """Write the first head, and the settings as the schema has them."""
         self._acquire(exclusive=True)
         try:
-            if not self._other and engine_in_use(self.directory) not in ("", self.engine):
-                raise StorageMoved(place_in_use(self.directory))
+            if not self._other and backend_in_use(self.directory) not in (None, self.backend):
+                raise StorageMoved(Move(place_in_use(self.directory)))
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self._memory.tables if table.name in ONE_FILE
                             for row in self.run(f"SELECT * FROM {table.name}")]
@@ -116,8 +119,6 @@ class FileStorage(EmbeddedStorage):
         """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
         try:
             self._acquire(exclusive, self.wait_seconds if exclusive else min(BRIEF_SECONDS, self.wait_seconds))
-        except StorageMoved:
-            raise
         except StorageError:
             if exclusive:
                 raise
@@ -149,14 +150,7 @@ class FileStorage(EmbeddedStorage):
 
     def _glance(self) -> list[bytes]:
         """Head and journal as they are now."""
-        found = []
-        for name in (HEAD, JOURNAL):
-            try:
-                with open(os.path.join(self.directory, name), "rb") as file:
-                    found.append(file.read())
-            except FileNotFoundError:
-                found.append(b"")
-        return found
+        return [read_found(os.path.join(self.directory, name)) or b"" for name in (HEAD, JOURNAL)]
 
     def _acquire(self, exclusive: bool, seconds: float | None = None) -> None:
         """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
@@ -309,7 +303,7 @@ class FileStorage(EmbeddedStorage):
     # What doctor needs
 
     def describe(self) -> Row:
-        return {"backend": self.backend, "engine": f"JSON files, SQLite {sqlite3.sqlite_version} in memory",
+        return {"backend": self.backend.word, "engine": f"JSON files, SQLite {sqlite3.sqlite_version} in memory",
                 "journal_mode": "file", "database": self.directory, "exists": not self.in_memory,
                 "schema_version": SCHEMA_VERSION}
 
@@ -331,8 +325,6 @@ class FileStorage(EmbeddedStorage):
                 wrong += super().check() + self._check_numbers(given_out) + self._find_lost(given_out)
             if wrong:
                 self._head = None
-        except StorageMoved:
-            raise
         except StorageError as error:
             wrong.append(str(error))
         return spoilt + [finding(self.path, line, fixable=line.endswith(GONE)) for line in wrong]

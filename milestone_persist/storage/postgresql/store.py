@@ -3,8 +3,9 @@ from __future__ import annotations
 
 from ...base.errors import Busy, MilestoneError, StorageError, UsageError
 from ...base.tables import NUMBERED
+from ..backends import POSTGRESQL
 from ..directory import create_directory
-from ..interface import READ_MARK, Clock, Storage, Transaction
+from ..interface import READ_MARK, Storage, Transaction
 from .psql import Failed, Lost, Psql
 from .schema import Schema
 from .text import is_write, read_row, write_statement, write_text
@@ -14,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..call import Clock
     from ..interface import Params, Row
 
 BUSY_SECONDS = 30
@@ -36,7 +38,7 @@ class PostgresqlStorage(Storage):
     Where nothing is to be made and there is none, an empty one that is never committed.
     """
 
-    engine = "postgresql"
+    backend = POSTGRESQL
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool, url: str) -> None:
         super().__init__(directory, clock, environ)
@@ -205,7 +207,7 @@ class PostgresqlStorage(Storage):
                          {"given": numbers.get(table, 0)})
 
     def describe(self) -> Row:
-        return {"backend": self.backend, "engine": f"PostgreSQL {self._schema.server}", "journal_mode": "wal",
+        return {"backend": self.backend.word, "engine": f"PostgreSQL {self._schema.server}", "journal_mode": "wal",
                 "database": f"{self.place.shown} schema {self.place.schema}", "exists": not self._schema.passing,
                 "schema_version": self._schema.version}
 

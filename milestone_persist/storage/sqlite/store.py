@@ -6,9 +6,10 @@ import sqlite3
 
 from ...base.errors import StorageError
 from ...base.tables import SCHEMA_VERSION
+from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file, write_whole
 from ..findings import FIXED, finding, is_unsound, line_of
-from ..interface import LOOK_SECONDS, READ_MARK, Clock, Transaction
+from ..interface import LOOK_SECONDS, READ_MARK, Transaction
 from ..orphans import GONE, make_parents
 from .embedded import EmbeddedStorage
 
@@ -16,9 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..call import Clock
     from ..interface import Params, Row
 
-FILE = "coordination.db"
+FILE = HYBRID.head  # of DATABASE too
 # The setting `synchronous`, and SQLite's. With its FULL the removal of a rollback journal is not synced: after a power
 # cut the journal can be there again, and undo what was committed. EXTRA syncs it, and is as FULL where there is a WAL.
 FLUSHED = {"full": "EXTRA", "normal": "NORMAL"}
@@ -153,7 +155,7 @@ class SqliteStorage(EmbeddedStorage):
 
     def describe(self) -> Row:
         mode = self.execute("PRAGMA journal_mode")[0]["journal_mode"]
-        return {"backend": self.backend, "engine": f"SQLite {sqlite3.sqlite_version}", "journal_mode": mode,
+        return {"backend": self.backend.word, "engine": f"SQLite {sqlite3.sqlite_version}", "journal_mode": mode,
                 "database": self.path, "exists": not self.in_memory, "schema_version": SCHEMA_VERSION}
 
 
