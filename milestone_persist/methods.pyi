@@ -279,9 +279,9 @@ class Operations:
     def save_planning_artifacts(self, session_id: str) -> Row:
         """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
 
-        session_id: the session; files in /tmp whose names hold its id or its milestone's are taken in first
+        session_id: the session; one that nobody registered is taken in; so are files in /tmp whose names hold its id
 
-        Status 1 if there is none yet.
+        Status 1 if a session that was known has none yet.
         """
 
     def list_planning_sessions(self) -> Row:

@@ -170,6 +170,8 @@ def _tell_undelivered(op: Operation, data: Any, args: list[Any], opened: _Opened
 
 
 def _text_of(op: Operation, data: Any, call: CommandLine) -> str:
+    if op.text == "nothing" and not call.json:
+        return ""
     from .text import find_renderer, forms
 
     text = forms.as_json(data) + "\n" if call.json else find_renderer(op.text)(data)

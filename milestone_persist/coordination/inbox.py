@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ..base.quoting import command
 from ..base.values import read_stored
+from ..base.vocabulary import MESSAGE_STATES
 from ..storage.events import record_event
 from .message_states import (
     ACKNOWLEDGED,
@@ -12,7 +13,6 @@ from .message_states import (
     FOR_OTHERS,
     FOR_READER,
     LAPSED,
-    MESSAGE_STATES,
     PENDING,
     STATE,
     TAKEN,
@@ -89,19 +89,17 @@ def warn_of_unread(store: Storage, what: str, agent_id: str | None = None, sessi
     what: who ends how, as the line begins
     """
     whose = "to_agent = :agent" if agent_id else f"{COUNTS_IN} = :session"
-    rows = store.execute(
-        "SELECT to_agent, count(*) AS n, max(priority) AS priority, max(held) AS held FROM ("
-        f"SELECT to_agent, priority, 0 AS held FROM agent_messages WHERE {PENDING} AND {whose} UNION ALL "
-        f"SELECT to_agent, priority, 1 AS held FROM agent_messages WHERE {TAKEN} AND {whose}) AS unread "
-        "GROUP BY to_agent ORDER BY max(priority) DESC, to_agent", {"agent": agent_id, "session": session_id})
+    rows = [{**row, "held": which == TAKEN} for which in (PENDING, TAKEN) for row in store.execute(
+        "SELECT to_agent, count(*) AS n, max(priority) AS priority FROM agent_messages "
+        f"WHERE {which} AND {whose} GROUP BY to_agent", {"agent": agent_id, "session": session_id})]
     if not rows:
         return
-    number = sum(row["n"] for row in rows)
-    names = "" if agent_id else " for " + ", ".join(row["to_agent"] for row in rows[:5]) + " …" * (len(rows) > 5)
-    held = " --taken" if all(row["held"] for row in rows) else ""
-    show = command(["get_agent_messages", rows[0]["to_agent"]])
-    store.warn(f"{what} with {number} unread message{'s' * (number > 1)}{names} (highest priority "
-               f"{rows[0]['priority']}): {show}{held} shows them")
+    rows.sort(key=lambda row: (-row["priority"], row["to_agent"], row["held"]))
+    number, names = sum(row["n"] for row in rows), list(dict.fromkeys(row["to_agent"] for row in rows))
+    of_whom = "" if agent_id else " for " + ", ".join(names[:5]) + " …" * (len(names) > 5)
+    show = command(["get_agent_messages", names[0], *["--taken"] * rows[0]["held"]])
+    store.warn(f"{what} with {number} unread message{'s' * (number > 1)}{of_whom} (highest priority "
+               f"{rows[0]['priority']}): {show} shows them")
 
 
 def _record_return(store: Storage, agent_id: str, back: list[Row]) -> None:

@@ -82,8 +82,11 @@ def ensure_milestone(store: Storage, milestone_id: str | None) -> None:
         store.milestones_added = store.milestones_added or bool(added)
 
 
-def ensure_session(store: Storage, session_id: str, milestone_id: str | None) -> Row:
-    """The session, made if it is new and opened again (with a warning) if it had ended; counts as activity."""
+def ensure_session(store: Storage, session_id: str, milestone_id: str | None, kind: str = "") -> Row:
+    """The session, made if it is new and opened again (with a warning) if it had ended; counts as activity.
+
+    kind: the operation type of a new one; without it, what its id says
+    """
     ensure_milestone(store, milestone_id)
     now = store.now()
     rows = store.execute("SELECT status FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
@@ -92,7 +95,8 @@ def ensure_session(store: Storage, session_id: str, milestone_id: str | None) ->
             "INSERT INTO coordination_sessions "
             "(session_id, milestone_id, operation_type, status, created_at, last_activity) "
             "VALUES (:id, :milestone, :type, 'active', :now, :now)",
-            {"id": session_id, "milestone": milestone_id, "type": operation_type_of(session_id), "now": now})
+            {"id": session_id, "milestone": milestone_id, "type": kind or operation_type_of(session_id),
+             "now": now})
         record_event(store, "session_created", session_id, milestone_id=milestone_id)
     elif rows[0]["status"] in ENDED:
         store.warn(f"session {session_id!r} was {rows[0]['status']}; it is active again")

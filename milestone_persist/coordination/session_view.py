@@ -9,7 +9,7 @@ from .deliverables import estimate_progress, list_deliverables, missing_names, n
 from .inbox import count_messages, list_dead_letters
 from .liveness import heard_before, is_quiet, is_stale, patience
 from .membership import WAITS, find_session
-from .message_states import COUNTS_IN, FOR_READER, TAKEN, UNREAD
+from .message_states import COUNTS_IN, FOR_READER, PENDING, TAKEN
 from .settings import read_count
 
 TYPE_CHECKING = False
@@ -77,7 +77,8 @@ def _survey_agents(store: Storage, session: Row) -> list[Row]:
     rows = store.execute(
         "SELECT agent_id, agent_type, milestone_id, session_id, status, current_task, current_phase, spawn_time, "
         "last_heartbeat, completion_time, error_info, (SELECT count(*) FROM agent_messages WHERE to_agent = "
-        f"a.agent_id AND {UNREAD} AND {FOR_READER}) AS unread_messages "
+        f"a.agent_id AND {PENDING} AND {FOR_READER}) + (SELECT count(*) FROM agent_messages WHERE to_agent = "
+        f"a.agent_id AND {TAKEN}) AS unread_messages "
         "FROM agent_registry a WHERE session_id = :id ORDER BY spawn_time, agent_id", {"id": session["session_id"]})
     stale = heard_before(store, read_count(store, "session_timeout"))
     silent = heard_before(store, patience(store, session))

@@ -5,7 +5,6 @@ import os
 
 from ..base.errors import StorageError
 from ..base.location import GONE, find_data_directory
-from ..base.quoting import quote
 from ..base.times import parse_time
 from ..base.values import check_id
 from ..storage.call import Call, Clock
@@ -50,6 +49,8 @@ def _find_directory(directory: str, environ: Mapping[str, str]) -> str:
     except FileNotFoundError:
         raise StorageError(GONE) from None
     if os.path.islink(found) and not is_inside(found, os.path.dirname(found)):
+        from ..base.quoting import quote
+
         real = os.path.realpath(found)
         raise StorageError(f"{found} is a symbolic link that leads out of its directory, to {real}: if it is your own, "
                            f"set MILESTONE_DIR={quote(real)}; else remove it")

@@ -45,7 +45,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     new: refuse (status 1) an id that was heard of within session_timeout, for it may be another agent's
 
     What its former life had taken and not acknowledged is in its inbox again.
-    Example: register_agent coord-1 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
+    Example: register_agent coord-ms-123 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
     """
     given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES", store.warn)
     with store.transaction("session:" + session_id):
@@ -69,8 +69,8 @@ def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[Row]:
     found = count_for_others(store, agent_id)
     for row in found:
         show = command(["list_agent_messages", agent_id, "--state", "pending", "--milestone", row["sent_for"]])
-        store.tell(f"mail for {agent_id} of milestone {row['sent_for']!r} is not handed out in this one "
-                   f"({row['number']}): {show} shows it")
+        store.tell(f"unread, but sent to {agent_id} for milestone {row['sent_for']!r} and not handed out in another: "
+                   f"{row['number']}; {show} shows it")
     return found
 
 
@@ -119,7 +119,7 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
     phase: design, spec, task or execute, kept as current_phase
 
     Completing acknowledges the messages it has taken; failing puts them back into its inbox.
-    Example: update_agent_status exec-1 completed
+    Example: update_agent_status exec-ms-123 completed
     """
     if status is None and (error, task, phase) == (None, None, None):
         return find_agent(store, agent_id)
@@ -167,7 +167,7 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
     warnings: warnings since the last heartbeat
 
     unresponsive is said about an agent, as the session monitor does: it is logged and renews no heartbeat.
-    Example: agent_heartbeat exec-1 degraded --cpu 97
+    Example: agent_heartbeat exec-ms-123 degraded --cpu 97
     """
     if health is not None:
         check_word(health, HEALTH_STATUSES, "health status")

@@ -5,13 +5,14 @@ from ..base.errors import Refused, UsageError
 from ..base.quoting import command
 from ..base.times import shift_time, since
 from ..base.values import check_range, check_word, dump_json, json_object, nearest, parse_json, read_stored
-from ..base.vocabulary import ENDED_AGENT, MESSAGE_TYPES
+from ..base.vocabulary import ENDED_AGENT, MESSAGE_STATES, MESSAGE_TYPES
 from ..coordination.idempotency import do_once, lock_of
 from ..coordination.inbox import count_unread, return_lapsed, settle_messages
 from ..coordination.membership import (
     acting_session,
     admit_agent,
     find_agent,
+    find_session,
     is_own,
     known_agents,
     note_alive,
@@ -19,7 +20,7 @@ from ..coordination.membership import (
     suggest_agent,
     warn_of_slip,
 )
-from ..coordination.message_states import BACK, FOR_READER, LAPSED, MESSAGE_STATES, STATE, TAKEN
+from ..coordination.message_states import BACK, FOR_READER, LAPSED, STATE, TAKEN
 from ..coordination.message_states import PENDING as UNTAKEN
 from ..coordination.places import require_message_in_order
 from ..coordination.settings import is_strict, read_count
@@ -60,7 +61,7 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     priority: 1 to 10; 10 is handed out first
     key: sends it once: with the same key the same call prints the first id again, another is refused (status 1)
 
-    Example: send_agent_message coord-1 exec-1 task_assignment '{"phase": "design"}' 8
+    Example: send_agent_message coord-ms-123 exec-ms-123 task_assignment '{"phase": "design"}' 8
     """
     if not to_agent:
         return broadcast_agent_message(store, from_agent, message_type, payload, priority, key=key)
@@ -71,8 +72,8 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
         sender = admit_agent(store, _sender(from_agent))
 
         def send() -> Row:
-            meant = _milestone_of(store, to_agent, from_agent) or sender["milestone_id"]
             session_id = acting_session(store, sender)
+            meant = _milestone_of(store, to_agent, from_agent) or _milestone_of_sender(store, sender, session_id)
             return {"id": _deliver(store, session_id, from_agent, to_agent, meant, message), "to_agent": to_agent}
 
         return do_once(store, key, from_agent, "send_agent_message", [to_agent, *_content(message)], send)
@@ -114,7 +115,7 @@ def _milestone_of(store: Storage, to_agent: str, from_agent: str) -> str | None:
             store.warn(f"agent {to_agent!r} is {row['status']}: nobody reads this message unless {to_agent} is "
                        f"registered again; {show} shows who else is there")
             return None
-        return None if row["agent_type"] == "unregistered" else row["milestone_id"]
+        return _registered_for(row)
     if is_strict(store):
         find_agent(store, to_agent)
     if to_agent.strip("*@ ").lower() in EVERYBODY:
@@ -125,6 +126,17 @@ def _milestone_of(store: Storage, to_agent: str, from_agent: str) -> str | None:
     store.warn(f"no agent {to_agent!r} is registered; the message is kept for it" +
                (f"; did you mean {near[0]}?" if near else ""))
     return None
+
+
+def _registered_for(agent: Row) -> str | None:
+    return None if agent["agent_type"] == "unregistered" else agent["milestone_id"]
+
+
+def _milestone_of_sender(store: Storage, sender: Row, session_id: str) -> str | None:
+    """The milestone for which a sender acts, None where that would be a guess."""
+    if session_id != sender["session_id"]:
+        return str(find_session(store, session_id)["milestone_id"] or "") or None
+    return sender["milestone_id"] if store.environ.get("SESSION_ID") else _registered_for(sender)
 
 
 def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, sent_for: str | None,
@@ -148,7 +160,7 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
     priority: 1 to 10
     key: as for send_agent_message
 
-    Example: broadcast_agent_message coord-1 phase_transition '{"to": "spec"}'
+    Example: broadcast_agent_message coord-ms-123 phase_transition '{"to": "spec"}'
     """
     require_message_in_order("broadcast_agent_message", {"FROM_AGENT": from_agent, "MESSAGE_TYPE": message_type,
                                                          "PAYLOAD": _word(payload)})
@@ -161,8 +173,8 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
 
 def _broadcast(store: Storage, sender: Row, message: Row) -> Row:
     session_id, from_agent = acting_session(store, sender), sender["agent_id"]
-    found = store.execute("SELECT agent_id, status, milestone_id FROM agent_registry WHERE session_id = :session "
-                          "AND agent_id <> :sender ORDER BY spawn_time, agent_id",
+    found = store.execute("SELECT agent_id, agent_type, status, milestone_id FROM agent_registry "
+                          "WHERE session_id = :session AND agent_id <> :sender ORDER BY spawn_time, agent_id",
                           {"session": session_id, "sender": from_agent})
     others = [row for row in found if row["status"] not in ENDED_AGENT]
     failed = [row["agent_id"] for row in found if row["status"] == "failed"]
@@ -172,7 +184,7 @@ def _broadcast(store: Storage, sender: Row, message: Row) -> Row:
     if failed:
         store.tell(f"not sent to {', '.join(failed[:MOST_NAMED])}, which failed: send_agent_message keeps it for "
                    "who begins again")
-    sent = {row["agent_id"]: _deliver(store, session_id, from_agent, row["agent_id"], row["milestone_id"], message)
+    sent = {row["agent_id"]: _deliver(store, session_id, from_agent, row["agent_id"], _registered_for(row), message)
             for row in others}
     return {"ids": list(sent.values()), "to_agents": list(sent)}
 
@@ -201,7 +213,7 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     max_bytes: at most about so much, one message at least; the rest stays (taken from the shell functions: 20000)
     brief: only id, from_agent, message_type, payload, and the priority if it is not 5
 
-    Example: get_agent_messages exec-1 true 10 --wait 60
+    Example: get_agent_messages exec-ms-123 true 10 --wait 60
     """
     _check_taking(take, limit, wait, lease, taken, max_bytes)
     if taken:
@@ -283,15 +295,19 @@ def _look(store: Storage, agent_id: str, limit: int | None, most: int | None, br
 
 def _find_ready(store: Storage, agent_id: str, limit: int) -> list[Row]:
     """What a take would hand out, in its order; a message whose lease has run out is there again."""
-    given = {"agent": agent_id, "now": store.now(), "limit": limit}
-    rows = store.execute(f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit", given)
+    rows = _find_pending(store, agent_id, limit)
     lapsed = store.execute(f"SELECT {COLUMNS} FROM agent_messages WHERE to_agent = :agent AND {LAPSED} "
-                           f"AND {FOR_READER}", given)
+                           f"AND {FOR_READER}", {"agent": agent_id, "now": store.now()})
     if lapsed:
         tries = read_count(store, "message_retry_limit")
         rows += [{**row, "delivered_at": None, "retry_count": row["retry_count"] + 1} for row in lapsed
                  if row["retry_count"] < tries]
     return _read_payloads(_in_order(rows)[:limit])
+
+
+def _find_pending(store: Storage, agent_id: str, limit: int) -> list[Row]:
+    return store.execute(f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
+                         {"agent": agent_id, "limit": limit})
 
 
 def _in_order(rows: list[Row]) -> list[Row]:
@@ -321,7 +337,7 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
             _tell_settled(store, agent_id, settle_messages(store, agent_id))
         fitting = limit or ALL
         if most is not None:
-            ready = _find_ready(store, agent_id, min(fitting, most // LEAST_BYTES + 2))
+            ready = _read_payloads(_find_pending(store, agent_id, min(fitting, most // LEAST_BYTES + 2)))
             fitting = _count_fitting(_shorten(ready, brief), most)
         rows = store.execute(
             f"UPDATE agent_messages SET delivered_at = :now, taken_in_life = :life, lease_until = :until WHERE id IN "
@@ -335,8 +351,8 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
 
 def _tell_of_rest(store: Storage, agent_id: str, lease: float | None, most: int) -> None:
     again = ["get_agent_messages", agent_id, "true", *([] if lease is None else ["--lease", f"{lease:g}"])]
-    store.tell(f"{count_unread(store, agent_id)} more are in the inbox, which would be over {most} bytes; when these "
-               f"are done: {command(again)}")
+    store.tell(f"{count_unread(store, agent_id)} more remain in the inbox (at most {most} bytes at once); "
+               f"when these are done: {command(again)}")
 
 
 def _tell_settled(store: Storage, agent_id: str, settled: list[Row]) -> None:
@@ -361,7 +377,7 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
     agent_id: the recipient
     message_id: the id the message came with
 
-    Example: acknowledge_agent_message exec-1 17
+    Example: acknowledge_agent_message exec-ms-123 17
     """
     given = {"agent": agent_id, "id": message_id, "now": store.now()}
     with store.transaction("inbox:" + agent_id):
@@ -384,7 +400,7 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Row
     message_id: its id
 
     A dead letter may then be tried as often as a new message.
-    Example: requeue_agent_message exec-1 17
+    Example: requeue_agent_message exec-ms-123 17
     """
     given = {"agent": agent_id, "id": message_id, "now": store.now(), "limit": 0}
     with store.transaction("inbox:" + agent_id):
@@ -416,7 +432,7 @@ def list_agent_messages(store: Storage, agent_id: str, *, state: str | None = No
     limit: the latest so many
 
     requeue_agent_message puts one back; acknowledge_agent_message settles one.
-    Example: list_agent_messages exec-1 --state dead
+    Example: list_agent_messages exec-ms-123 --state dead
     """
     if state is not None:
         check_word(state, MESSAGE_STATES, "message state")

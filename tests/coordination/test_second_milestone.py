@@ -170,7 +170,7 @@ def test_another_agent_reads_an_id_that_had_never_another_milestone(store, envir
     store.save_agent_state("planner-A", "milestone-plan", "in three steps")
     store.register_agent("coordinator-B", "milestone-coordinator", "B", "planning-B-1")
     environ.update(AGENT_ID="coordinator-B", SESSION_ID="planning-B-1")
-    assert store.load_agent_state("planner-A", "milestone-plan") == "{}"
+    assert store.load_agent_state("planner-A", "milestone-plan") == "in three steps"
 
 
 def test_where_no_milestone_is_known_all_is_as_it_was(store):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -78,7 +79,7 @@ def test_a_plain_take_acknowledges_what_was_taken_before_but_no_lease(team, cli)
     assert states(team) == {plain: "acknowledged", leased: "taken"}
 
 
-def test_a_lease_that_runs_out_too_often_makes_a_dead_letter(team, clock):
+def test_a_lease_that_runs_out_too_often_makes_a_dead_letter(team, clock, cli):
     team.set_storage_config("message_retry_limit", "2")
     number = send(team)
     for tries in range(3):
@@ -88,6 +89,9 @@ def test_a_lease_that_runs_out_too_often_makes_a_dead_letter(team, clock):
     assert (look(team), states(team), counts(team)) == ([], {1: "dead"}, {"dead": 1})
     assert take(team) == []
     assert [letter["id"] for letter in team.get_session_status("execution-1")["dead_letters"]] == [number]
+    told = cli("get-session-status", "execution-1").text
+    assert "to read them: list_agent_messages w --state dead; to put one back: requeue_agent_message w 1\n" in told
+    assert cli(*"list_agent_messages w --state dead".split()).text.startswith('[{"id":1,')
     assert team.requeue_agent_message("w", number)["was"] == "dead"
     assert look(team) == [(number, 0)]
 
@@ -182,8 +186,8 @@ def test_a_take_from_the_shell_leaves_in_the_inbox_what_a_tool_would_cut_off(tea
     told = cli("--from-shell", "get_agent_messages", "w", "true")
     first = ids(json.loads(told.text))
     assert first == sent[:len(first)] and 15 < len(first) < 20 and len(told.text) <= 20_000
-    assert told.err == (f"milestone_persist: {40 - len(first)} more are in the inbox, which would be over 20000 bytes; "
-                        "when these are done: get_agent_messages w true\n")
+    assert told.err == (f"milestone_persist: {40 - len(first)} more remain in the inbox (at most 20000 bytes at "
+                        "once); when these are done: get_agent_messages w true\n")
     got = list(first)
     while len(got) < 40:
         got += ids(json.loads(cli("--from-shell", "get_agent_messages", "w", "true").text))
@@ -195,8 +199,8 @@ def test_a_bounded_take_hands_out_one_message_at_least(team, cli):
     first, second = send(team, "x" * 15_000), send(team)
     told = cli("get-agent-messages", "w", "true", "--max-bytes", "1", "--lease", "60")
     assert ids(json.loads(told.text)) == [first]
-    assert told.err.endswith("1 more are in the inbox, which would be over 1 bytes; when these are done: "
-                             "get_agent_messages w true --lease 60\n")
+    assert told.err.endswith("1 more remain in the inbox (at most 1 bytes at once); when "
+                             "these are done: get_agent_messages w true --lease 60\n")
     assert ids(team.get_agent_messages("w", True, max_bytes=10 ** 6)) == [second]
     assert take(team) == []
 
@@ -247,8 +251,8 @@ def test_a_message_keeps_the_session_it_was_sent_in(team):
 def test_who_registers_for_another_milestone_is_told_of_the_mail_and_not_given_it(team, cli):
     number = send(team, "of ms", to="coordinator-1")
     told = cli("register-agent", "coordinator-1", "milestone-coordinator", "other", "execution-other")
-    assert told.err == ("milestone_persist: mail for coordinator-1 of milestone 'ms' is not handed out in this one "
-                        "(1): list_agent_messages coordinator-1 --state pending --milestone ms shows it\n")
+    assert told.err == ("milestone_persist: unread, but sent to coordinator-1 for milestone 'ms' and not handed out in "
+                        "another: 1; list_agent_messages coordinator-1 --state pending --milestone ms shows it\n")
     assert take(team, "coordinator-1") == look(team, "coordinator-1") == []
     assert (counts(team, "execution-other"), counts(team)) == ({}, {"pending": 1})
     shown = cli("list-agent-messages", "coordinator-1", "--state", "pending", "--milestone", "ms")
@@ -269,6 +273,20 @@ def test_mail_is_meant_for_the_milestone_of_its_reader_or_else_of_its_sender(tea
     team.update_agent_status("far", "completed")
     send(team, to="far")
     assert [row["sent_for"] for row in team.list_agent_messages("c", sent=True)] == ["other", "ms", "ms", "ms"]
+
+
+@pytest.mark.filterwarnings("ignore:no agent 'late' is registered", "ignore:agent 'c' is registered in session")
+def test_the_milestone_of_a_sender_is_that_for_which_it_acts_and_no_guess(team, environ):
+    def sent_for(sender):
+        team.send_agent_message(sender, "late", "x-t", {})
+        return team.list_agent_messages("late")[-1]["sent_for"]
+
+    assert sent_for("stranger") is None  # in the session that was active last
+    team.register_agent("c", "milestone-coordinator", "other", "execution-other")
+    assert sent_for("c") == "other"
+    environ["SESSION_ID"] = "execution-1"
+    assert sent_for("c") == "ms"
+    assert sent_for("second stranger") == "ms"
 
 
 def test_mail_of_which_nobody_knows_the_milestone_is_anybodys(team, directory, environ):
@@ -366,6 +384,29 @@ def test_who_acknowledges_after_its_lease_ran_out_is_heard(team, clock):
     clock.advance(11)
     team.acknowledge_agent_message("w", number)
     assert (take(team), states(team)) == ([], {number: "acknowledged"})
+
+
+def test_every_promise_in_the_documents_names_a_test_that_there_is():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")))
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests").rglob("test_*.py")))
+    assert len(named) > 15 and named <= set(re.findall(r"^def (test_\w+)", text, re.MULTILINE))
+
+
+def test_the_shell_functions_lease_list_and_send_once(sh, tmp_path):
+    told = sh("""
+        initialize_agent_coordination >/dev/null
+        register_agent c milestone-coordinator ms execution-1 >/dev/null
+        register_agent w task-phase ms execution-1 >/dev/null
+        for n in 1 2; do send_agent_message c w x-t '{"n": 1}' --key first; done
+        send_agent_message c w x-t '{"n": 2}' 9 --key=first || echo "status $?"
+        get_agent_messages w true 1 --lease 600 --brief
+        get_agent_messages w true; get_agent_messages w --taken --brief
+        acknowledge_agent_message w 1
+        list_agent_messages w --state acknowledged --limit 5 | tr , '\\n' | grep state
+    """)
+    brief = '[{"id":1,"from_agent":"c","message_type":"x-t","payload":{"n":1}}]'
+    assert told.text.splitlines() == ["1", "1", "status 1", brief, "[]", brief, '"state":"acknowledged"}]']
+    assert "the key 'first' was used with other content, for message 1: nothing was done" in told.err
 
 
 # Keys.

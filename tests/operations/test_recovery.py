@@ -656,6 +656,19 @@ def test_of_the_silent_among_the_living_it_is_told_how_to_take_them_for_dead(pla
     assert planning.recover_milestone_session(SESSION)["counts"]["failed"] == 5
 
 
+def test_the_status_ends_with_the_next_command_and_the_help_names_all_that_is_needed(store, cli, clock):
+    assert cli("get_session_recovery_status").text.endswith("interrupted sessions: 0\n")
+    store.register_agent("a", "validation", "ms", "validation-1")
+    clock.advance(600)
+    assert cli("get_session_recovery_status").text.endswith(
+        "interrupted sessions: 1\nRun next, to see what can be done:\n  recover_milestone_session validation-1\n")
+    shown = cli("show_recovery_help").text
+    for name in ("get_session_status SESSION_ID", "update_agent_status AGENT_ID", "requeue_agent_message",
+                 "load_agent_state", "restore_agent_checkpoint", "list_planning_sessions", "resume_session_agents",
+                 "abandon_session", "cleanup_failed_sessions", "start_session_monitor"):
+        assert f"\n  {name}" in shown, name
+
+
 def test_acknowledged_messages_of_a_session_that_stays_open_go_in_time(connect, clock):
     store = connect()
     store.register_agent("a", "validation", "m", "validation-1")

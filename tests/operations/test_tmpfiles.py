@@ -254,12 +254,25 @@ def test_only_what_was_read_back_is_removed(session, folder, leave, monkeypatch)
     assert sum(file["removed"] for file in told["files"]) == 3
 
 
-def test_saving_planning_artifacts_takes_its_own_files_first(session, folder, leave):
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
+def test_saving_planning_artifacts_takes_only_files_that_name_the_session(session, folder, leave):
     leave(f"milestone-planning-scope-{SESSION}.json", {"files": 1})
-    leave("milestone-plan-ms-123.json", {"title": "Login"})
-    leave("milestone-planning-risks-1640995200.json", {})
-    assert session.save_planning_artifacts(SESSION)["present"] == ["milestone-plan", "planning-scope"]
-    assert len([*folder.iterdir()]) == 3
+    leave(f"milestone-planning-risks-1640995200-{SESSION}.json", {"risk": 1})
+    leave("milestone-plan-ms-123.json", {"title": "of another project"})
+    leave("milestone-planning-kiro-1640995200.json", {"kiro": 1})
+    leave(f"milestone-plan-{SESSION}1.json", {"title": "of another session"})
+    assert session.save_planning_artifacts(SESSION)["present"] == ["planning-risks", "planning-scope"]
+    assert len([*folder.iterdir()]) == 5
+    session.import_tmp_files(str(folder), session=SESSION)
+    assert session.save_planning_artifacts(SESSION)["present"] == [
+        "milestone-plan", "planning-kiro", "planning-risks", "planning-scope"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
+def test_so_does_a_session_that_is_new(store, folder, leave):
+    leave("milestone-planning-scope-20250818_143022_proj.json", {"files": 1})
+    assert store.save_planning_artifacts("20250818_143022_proj")["present"] == ["planning-scope"]
+    assert [row["id"] for row in store.list_planning_sessions()["sessions"]] == ["20250818_143022_proj"]
 
 
 @pytest.mark.parametrize("backend", ["file", "postgresql"], indirect=True)

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...storage.interface import Row
 
+BESIDE = "get_session_status"  # the first of the help that is of another group
 HEADS = ("Session ID", "Milestone", "Operation", "Inactive (min)", "Agents", "Active", "Failed")
 
 
@@ -148,6 +149,8 @@ def recovery_status(data: Row) -> str:
              for name in ("sessions", "agents", "messages")]
     lines.append(f"checkpoints: {data['checkpoints']}")
     lines.append(f"interrupted sessions: {len(data['interrupted'])}")
+    if data["interrupted"]:
+        lines.append("Run next, to see what can be done:")
     lines += ["  " + command(["recover_milestone_session", name]) for name in data["interrupted"]]
     return "\n".join(lines) + "\n"
 
@@ -155,6 +158,8 @@ def recovery_status(data: Row) -> str:
 def recovery_help(data: list[Row]) -> str:
     lines = ["Begin with detect_interrupted_sessions; it prints what to run next."]
     for row in data:
+        if row["name"] == BESIDE:
+            lines.append("What else helps:")
         lines += [f"  {row['name']} {row['usage']}".rstrip(), f"      {row['summary']}"]
     return "\n".join(lines) + "\n"
 
