@@ -54,7 +54,7 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
 
 def blame(store: Storage, error: Exception) -> Exception:
     """The error to raise for one that nobody foresaw: where rows of the store are spoilt, which."""
-    if isinstance(error, (MilestoneError, OSError, StorageMoved)):
+    if isinstance(error, (MilestoneError, OSError, MemoryError, StorageMoved)):
         return error
     try:
         with store.hurry():

@@ -32,6 +32,8 @@ def run() -> None:
         status = 141
     except OSError as error:
         _say(_reason(error))
+    except MemoryError:
+        _say("there is not enough memory for this: nothing was done; give it more (ulimit -v), or ask for less")
     except Exception as error:
         if os.environ.get("MILESTONE_DEBUG"):
             import traceback

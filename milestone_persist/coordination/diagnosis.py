@@ -6,6 +6,7 @@ from ..base.tables import read_columns
 from ..base.times import shift_time
 from ..storage.findings import NOTE, finding
 from ..storage.interface import WHOLE
+from .future import TOLERANCE
 from .settings import SETTINGS, find_spoilt_settings
 
 TYPE_CHECKING = False
@@ -18,7 +19,6 @@ TO_COME = frozenset(("expires_at", "lease_until", "retention_until"))  # times t
 TIMES = TO_COME | frozenset("created_at updated_at archived_at acquired_at last_activity completed_at spawn_time "
                             "last_heartbeat completion_time delivered_at processed_at acknowledged_at "
                             "dead_lettered_at timestamp".split())
-TOLERANCE = 300  # seconds by which clocks may differ
 
 
 def inspect_rows(store: Storage) -> list[Row]:
@@ -41,8 +41,9 @@ def _find_times(store: Storage) -> Iterator[Row]:
                 ahead = store.execute(f"SELECT count(*) AS n, max({column}) AS example FROM {table} "
                                       f"WHERE {column} > :limit", {"limit": limit})[0]
                 if ahead["n"]:
-                    yield finding(f"{table}.{column}", f"{ahead['n']} rows have a time that is still to come, as "
-                                  f"{ahead['example']}", "a clock was ahead, or that of this machine is behind", NOTE)
+                    yield finding(f"{table}.{column}", f"{table}.{column} of {ahead['n']} rows lies in the future, as "
+                                  f"{ahead['example']!r}", "a clock was ahead, or this one is behind; what begins in "
+                                  "the future counts from now on", NOTE)
 
 
 def _find_unknown_settings(store: Storage) -> Iterator[Row]:

@@ -80,6 +80,18 @@ def find_spoilt_settings(store: Storage) -> list[str]:
     return wrong + ([disorder] if disorder else [])
 
 
+def drop_spoilt_settings(store: Storage) -> list[str]:
+    """Put the default in the place of what is no value of its setting, within the caller's transaction; a line each."""
+    lines = []
+    for row in store.execute("SELECT key, value FROM agent_coordination_config ORDER BY key"):
+        settings, wrong = _sort_out(store, [row["key"]]) if row["key"] in SETTINGS else ({}, [])
+        if wrong:
+            store.execute("UPDATE agent_coordination_config SET value = :value WHERE key = :key",
+                          {"key": row["key"], "value": settings[row["key"]]})
+            lines += wrong
+    return lines
+
+
 def _sort_out(store: Storage, keys: Iterable[str]) -> tuple[dict[str, str], list[str]]:
     """What is in force of some settings, and a line for each that was spoilt by hand."""
     settings, wrong = {key: SETTINGS[key][1] for key in keys}, []

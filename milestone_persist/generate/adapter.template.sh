@@ -25,6 +25,15 @@ milestone_persist() (
       "set MILESTONE_PYTHON to one" >&2
     exit 3
   fi
+  case ${milestone_python##*/} in
+    *python* | *pypy*) ;;
+    *)
+      if [ "$("$milestone_python" -I -S -c "print(7)" </dev/null 2>/dev/null)" != 7 ]; then
+        printf "%s\n" "milestone_persist: $milestone_python is no Python: set MILESTONE_PYTHON to one" >&2
+        exit 3
+      fi
+      ;;
+  esac
   if [ ! -e "$milestone_program" ]; then
     printf "%s %s\n" "milestone_persist: no program found${milestone_program:+ at $milestone_program}:" \
       "set MILESTONE_PROGRAM to milestone_persist/__main__.py, or install again from where the program is now" >&2

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import MilestoneError, Refused, StorageError
-from ..coordination.settings import COMMANDS, read_setting, store_setting
+from ..coordination.settings import COMMANDS, drop_spoilt_settings, read_setting, store_setting
 from ..moving.backup_files import mark_whole, require_whole
 from ..moving.export_file import export_lines, new_file, read_export, require_file, write_export
 from ..moving.transfer import copy_rows, count_rows, fill_store, prepare_source
@@ -111,6 +111,8 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
             own = {key: read_setting(store, key) for key in COMMANDS}
             rows = fill()
             _keep_own_commands(store, own)
+            for line in drop_spoilt_settings(store):
+                store.warn(f"left out: {line}")
             record_event(store, event, detail=os.path.abspath(file))
     except MilestoneError as error:
         if kept is None:

@@ -344,9 +344,10 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
             f"(SELECT id FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit) RETURNING {COLUMNS}",
             {"agent": agent_id, "now": store.now(), "limit": fitting, "life": agent["life"],
              "until": None if lease is None else shift_time(store.now(), lease)})
+        taken = _shorten(_read_payloads(_in_order(rows)), brief)  # one that cannot be read is not taken
         if most is not None and len(ready) > fitting:
             _tell_of_rest(store, agent_id, lease, most)
-    return _shorten(_read_payloads(_in_order(rows)), brief)
+    return taken
 
 
 def _tell_of_rest(store: Storage, agent_id: str, lease: float | None, most: int) -> None:

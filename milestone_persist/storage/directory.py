@@ -248,13 +248,29 @@ def cannot_write(path: str, error: OSError, advice: str = "") -> StorageError:
     """
     import errno
 
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(f"cannot write {path} ({error.strerror}): free some space, then try again")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageError(f"cannot write {path} ({error.strerror}): {make_room(path)}, then try again")
     if error.errno == errno.ELOOP:
         return StorageError(f"cannot write {path}: it is a symbolic link, which may lead anywhere; remove it")
     if error.errno == errno.ENOENT and not advice:
         return StorageError(f"cannot write {path}: its folder is gone, the store was moved or removed")
     return StorageError(f"cannot write {path} ({error.strerror}): {advice or how_to_write(path)}")
+
+
+def make_room(path: str) -> str:
+    """What to do where a file cannot be made or grow: which limit that is can be asked."""
+    import resource
+
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    try:
+        room = os.statvfs(os.path.dirname(path) or os.curdir)
+    except OSError:
+        return "free some space"
+    if room.f_files and not room.f_favail:
+        return "remove some files, for no inode is left on its file system"
+    if largest != resource.RLIM_INFINITY and room.f_bavail:
+        return f"let files be larger than {largest} bytes (ulimit -f)"
+    return "free some space"
 
 
 def can_write(folder: str) -> bool:

@@ -7,7 +7,6 @@ from ..base.errors import StorageError, closed
 from .backends import DEFAULT
 from .call import Call, Clock
 from .directory import move_files
-from .findings import finding
 from .selection import mark_of, place_in_use
 
 TYPE_CHECKING = False
@@ -272,6 +271,8 @@ class Storage(Call):
 
     def inspect(self) -> list[Row]:
         """The same for doctor, as findings."""
+        from .findings import finding
+
         return [finding(self.describe()["database"], line) for line in self.check()]
 
     def mend(self, place: str) -> list[Row]:

@@ -206,6 +206,18 @@ def test_no_python_at_all(sh, tmp_path):
     assert "no Python found at /nowhere/python3" in sh("load_agent_state a k", MILESTONE_PYTHON="/nowhere/python3").err
 
 
+@pytest.mark.parametrize("program", ["false", "true", "cat"])
+def test_what_is_no_python_is_named(sh, need, program):
+    done = sh("save_agent_state a k v", MILESTONE_PYTHON=need(program))
+    assert (done.status, done.text, done.err) == (
+        3, "", f"milestone_persist: {need(program)} is no Python: set MILESTONE_PYTHON to one\n")
+
+
+def test_a_python_of_another_name_is_one(sh, tmp_path):
+    (tmp_path / "snake").symlink_to(sys.executable)
+    assert sh("load_agent_state a k default", MILESTONE_PYTHON=str(tmp_path / "snake")).text == "default"
+
+
 def test_the_program_is_gone_or_was_never_there(sh, tmp_path):
     lost = shutil.copy(ADAPTER, tmp_path / "lost.sh")
     done = sh("load_agent_state a k", ADAPTER=str(lost))

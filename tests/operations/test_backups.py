@@ -473,3 +473,14 @@ def test_cleaning_up_does_not_forget_that_a_restore_was_finished(filled, clock, 
     clock.advance(1)
     filled.cleanup_stale_coordination()
     assert [row["id"] for row in filled.list_milestones()] == ["ms-1"]
+
+
+def test_a_setting_that_is_none_is_not_imported(store, cli, tmp_path):
+    file = tmp_path / "export.jsonl"
+    store.export_coordination(str(file))
+    file.write_text(file.read_text().replace('"value":"1800"', '"value":"abc"'))
+    done = cli("import-coordination", file, "--replace")
+    assert done.status == 0 and done.err.count("\n") == 1
+    assert "left out: session_timeout must be a whole number from 1, not 'abc'; 1800 is in force" in done.err
+    done = cli("get-storage-config", "session_timeout")
+    assert (done.text, done.err) == ("1800\n", "") and cli("doctor").status == 0

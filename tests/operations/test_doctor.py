@@ -189,7 +189,7 @@ def test_times_that_are_to_come_are_named(filled, connect, find, clock):
     connect().acquire_milestone_lock("m", owner="a")
     clock.advance(-86400 * 365)
     notes = whats(find(0), "note")
-    assert any("time that is still to come, as 2027-01-01" in line for line in notes)
+    assert any("lies in the future, as '2027-01-01" in line for line in notes)
 
 
 def test_dead_letters_and_mail_that_nobody_reads_are_named(filled, find, connect):

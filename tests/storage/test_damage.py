@@ -305,3 +305,41 @@ def test_a_head_that_is_none_is_named(store, directory, cli, text):
         done = cli(*words)
         assert done.status == 3 and "file-store.json: not the head of a store" in done.err, words
     assert (directory / "file-store.json").read_text() == text
+
+
+RUN = "from milestone_persist.cli.process import run; run()"
+
+
+@pytest.fixture
+def limited(run):
+    """Runs the program in a process under a limit: limited("RLIMIT_AS", 10 ** 8, "where")."""
+    def limited(limit, size, *words, stdin=b""):
+        text = f"import resource; resource.setrlimit(resource.{limit}, ({size}, {size})); {RUN}"
+        return run([sys.executable, "-c", text, *words], stdin=stdin, PYTHONPATH=str(ROOT))
+
+    return limited
+
+
+@LOCAL
+def test_advice_names_the_limit_that_was_reached(program, limited):
+    assert program("save-agent-state", "a", "k", "v").status == 0
+    done = limited("RLIMIT_FSIZE", 250_000, "save-agent-state", "a", "k", "-", stdin=b"x" * 400_000)
+    assert done.status == 3 and done.err.count("\n") == 1 and "ulimit -f" in done.err
+    assert program("load-agent-state", "a", "k").text == "v"
+
+
+@LOCAL
+def test_too_little_memory_is_one_line(program, limited):
+    assert program("save-agent-state", "a", "k", "v").status == 0
+    done = limited("RLIMIT_AS", 150_000_000, "save-agent-state", "a", "k", "-", stdin=b"x" * 90_000_000)
+    assert done.status == 3 and done.err.count("\n") == 1 and "not enough memory" in done.err
+    assert program("load-agent-state", "a", "k").text == "v"
+
+
+@LOCAL
+def test_no_inode_is_no_lack_of_space(store, monkeypatch):
+    from milestone_persist.storage.directory import cannot_write
+
+    values = [4096, 4096, 100, 50, 50, 100, 0, 0, 0, 255]
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(values))
+    assert "no inode is left" in str(cannot_write("/x/y", OSError(28, "No space left on device")))

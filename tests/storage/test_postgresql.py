@@ -170,6 +170,33 @@ def test_doctor_tells_what_was_switched_off(store, cli, postgresql, schema):
     assert result.status == 3 and "cleanup_expired_state of agent_state is switched off" in result.err
 
 
+@pytest.mark.parametrize("sql, what", [
+    ("DROP INDEX {0}.agent_messages_dead", "index agent_messages_dead is missing"),
+    ("DROP VIEW {0}.active_agents", "view active_agents is missing"),
+    ("DROP TRIGGER keep_removed_version ON {0}.agent_state", "trigger keep_removed_version is missing"),
+    ("CREATE RULE r AS ON INSERT TO {0}.agent_messages DO INSTEAD NOTHING", "rule r on agent_messages is not of this"),
+    ("CREATE FUNCTION {0}.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM {0}.agent_messages; RETURN NEW; "
+     "END'; CREATE TRIGGER t AFTER INSERT ON {0}.agent_messages FOR EACH ROW EXECUTE FUNCTION {0}.f()",
+     "trigger t on agent_messages is not of this"),
+    ("CREATE FUNCTION {0}.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER t BEFORE "
+     "INSERT ON {0}.agent_messages FOR EACH ROW EXECUTE FUNCTION {0}.f()",
+     "trigger t on agent_messages is not of this"),
+])
+def test_doctor_tells_what_is_other_in_the_schema(store, cli, postgresql, schema, sql, what):
+    store.initialize_agent_coordination()
+    postgresql.query(sql.format(schema))
+    result = cli("doctor")
+    assert result.status == 3 and what in result.text
+
+
+def test_doctor_lets_a_trigger_be_that_only_notes(store, cli, postgresql, schema):
+    store.initialize_agent_coordination()
+    postgresql.query(f"CREATE TABLE {schema}.audit (n text); CREATE FUNCTION {schema}.f() RETURNS trigger LANGUAGE "
+                     f"plpgsql AS 'BEGIN INSERT INTO {schema}.audit VALUES (NEW.id); RETURN NEW; END'; CREATE TRIGGER t"
+                     f" AFTER INSERT ON {schema}.agent_messages FOR EACH ROW EXECUTE FUNCTION {schema}.f()")
+    assert cli("doctor").status == 0
+
+
 # Values
 
 @pytest.mark.parametrize("value", [

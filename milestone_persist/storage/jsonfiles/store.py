@@ -10,10 +10,7 @@ from ...base.found import read_found
 from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
 from ..directory import cannot_write, create_directory, damaged, move_whole
-from ..findings import FIXED, finding, line_of
 from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
-from ..orphans import GONE, make_parents
-from ..remedies import advise_restoring
 from ..selection import backend_in_use, place_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
@@ -308,9 +305,14 @@ class FileStorage(EmbeddedStorage):
                 "schema_version": SCHEMA_VERSION}
 
     def check(self) -> list[str]:
+        from ..findings import line_of
+
         return [line_of(found) for found in self.inspect()]
 
     def inspect(self) -> list[Row]:
+        from ..findings import finding
+        from ..orphans import GONE
+
         wrong: list[str] = []
         spoilt: list[Row] = []
         if self.in_memory:
@@ -331,6 +333,9 @@ class FileStorage(EmbeddedStorage):
 
     def mend(self, place: str) -> list[Row]:
         """Move every file that cannot be read to the folder `place`; what refers to its row is kept, and so its key."""
+        from ..findings import FIXED, finding
+        from ..orphans import make_parents
+
         done = []
         self._head, self._lenient = None, True
         try:
@@ -349,6 +354,8 @@ class FileStorage(EmbeddedStorage):
         return done
 
     def _find_lost(self, given_out: dict[str, int]) -> list[str]:
+        from ..remedies import advise_restoring
+
         folders = {name: self._files.path(place_of(name)) for name, number in given_out.items() if number}
         return [f"{path} is gone, and {given_out[name]} rows had been in it: put it back, or "
                 f"{advise_restoring(self.directory)}" for name, path in folders.items() if not os.path.isdir(path)]

@@ -212,10 +212,10 @@ class PostgresqlStorage(Storage):
                 "schema_version": self._schema.version}
 
     def check(self) -> list[str]:
-        return [row["wrong"] for row in self.execute(
-            "WITH ours AS (SELECT oid, relname FROM pg_class WHERE relnamespace = "
-            "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())) "
-            "SELECT 'constraint ' || conname || ' of ' || relname || ' was never checked: VALIDATE it' AS wrong "
+        from .comparison import OURS, compare_schema
+
+        return compare_schema(self.execute) + [row["wrong"] for row in self.execute(
+            OURS + "SELECT 'constraint ' || conname || ' of ' || relname || ' was never checked: VALIDATE it' AS wrong "
             "FROM pg_constraint JOIN ours ON ours.oid = conrelid WHERE NOT convalidated "
             "UNION ALL SELECT 'trigger ' || tgname || ' of ' || relname || ' is switched off: ENABLE it' "
             "FROM pg_trigger JOIN ours ON ours.oid = tgrelid WHERE tgenabled = 'D' "

@@ -6,7 +6,7 @@ import sqlite3
 from ...base.errors import Busy, StorageError, UsageError, closed
 from ...base.found import forget_database, note_database
 from ...base.tables import APPLICATION_ID, NUMBERED, SCHEMA_VERSION, TABLES
-from ..directory import how_to_write
+from ..directory import how_to_write, make_room
 from ..interface import Damaged, Storage
 
 TYPE_CHECKING = False
@@ -157,7 +157,7 @@ class EmbeddedStorage(Storage):
             wrong = f"{path} is not a readable database ({text})"
             return Damaged(wrong, self, self.backend) if self.is_own else StorageError(wrong + ": name another file")
         if "full" in text or "I/O" in text:
-            return StorageError(f"cannot write {path} ({text}): free some space, then try again")
+            return StorageError(f"cannot write {path} ({text}): {make_room(path)}, then try again")
         return StorageError(f"{path}: {text}")
 
 

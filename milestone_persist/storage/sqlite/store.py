@@ -8,9 +8,7 @@ from ...base.errors import StorageError
 from ...base.tables import SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file, write_whole
-from ..findings import FIXED, finding, is_unsound, line_of
 from ..interface import LOOK_SECONDS, READ_MARK, Transaction
-from ..orphans import GONE, make_parents
 from .embedded import EmbeddedStorage
 
 TYPE_CHECKING = False
@@ -108,9 +106,13 @@ class SqliteStorage(EmbeddedStorage):
         return rows
 
     def check(self) -> list[str]:
+        from ..findings import is_unsound, line_of
+
         return [line_of(found) for found in self.inspect() if is_unsound(found)]
 
     def inspect(self) -> list[Row]:
+        from ..findings import finding
+        from ..orphans import GONE
         from .comparison import compare_schema
 
         try:
@@ -122,6 +124,8 @@ class SqliteStorage(EmbeddedStorage):
         return found
 
     def mend(self, place: str) -> list[Row]:
+        from ..findings import FIXED, finding
+        from ..orphans import make_parents
         from .comparison import compare_schema, mend_schema
 
         faults = [fault for fault in self.inspect() if fault["fixable"]]
