@@ -5,14 +5,15 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import GeneratedFile
+    from ..storage.interface import Storage
 
 
 GROUP = "Looking"
 
 
 @operation(text="generated", shell=False, creates=False)
-def generate(store: Storage, *files: str) -> list[Row]:
+def generate(store: Storage, *files: str) -> list[GeneratedFile]:
     """Make the generated files of this project again, or only tell which are stale; for its developers.
 
     files: some of them; without any, all

@@ -8,13 +8,14 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import Copy
+    from ..storage.interface import Storage
 
 GROUP = "Installing"
 
 
 @operation(text="vendored", shell=False, opens=False)
-def vendor(store: Storage, directory: str = "", *, check: bool = False, zipapp: str = "") -> Row:
+def vendor(store: Storage, directory: str = "", *, check: bool = False, zipapp: str = "") -> Copy:
     """Copy this program into a folder that needs no installation and can be moved; the same again changes nothing.
 
     It replaces an earlier copy in one step, and nothing else.
@@ -38,7 +39,7 @@ def vendor(store: Storage, directory: str = "", *, check: bool = False, zipapp: 
     return found
 
 
-def _describe(found: Row) -> str:
+def _describe(found: Copy) -> str:
     from ..base import __version__
 
     path, version = found["path"], found["version"]

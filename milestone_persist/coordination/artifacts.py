@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..base.rows import Session
     from ..storage.interface import Row, Storage
 
 PLAN = "milestone-plan"
@@ -54,7 +55,7 @@ def artifact_value(row: Row) -> Any:
     return parse_json(row["state_value"]) if is_json(row["state_value"]) else row["state_value"]
 
 
-def milestones_of(session: Row) -> list[str]:
+def milestones_of(session: Session) -> list[str]:
     """The ids of the milestones that were made of a planning session."""
     made = read_stored(session["configuration"], "the configuration").get("milestones")
     return made if isinstance(made, list) else []

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..base.answers import AgentHead, Deliverable, Piece, Results, SessionHead
     from ..storage.interface import Row, Storage
 
 WEIGHTS = {"design": 15, "spec": 25, "task": 20, "execute": 40}
@@ -18,7 +19,7 @@ PLANNERS = {"planning-scope": "scope-analyzer", "planning-estimates": "estimatio
 ANY_PLANNER = "milestone-planner"  # makes artifacts that no other type is known to make
 
 
-def list_deliverables(store: Storage, session: Row) -> list[Row]:
+def list_deliverables(store: Storage, session: SessionHead) -> list[Deliverable]:
     """What a session is to yield, in the order of the work: name, weight in percent, agent_type, saved, empty.
 
     A planning session yields its expected artifacts, an execution session its phases, any other nothing in particular.
@@ -37,12 +38,12 @@ def list_deliverables(store: Storage, session: Row) -> list[Row]:
     return []
 
 
-def _sort_out(rows: Iterable[Row]) -> Row:
+def _sort_out(rows: Iterable[Row]) -> Results:
     """The results of a piece of work: those that say something, and the others."""
-    found: Row = {"saved": [], "empty": []}
+    found: Results = {"saved": [], "empty": []}
     for row in rows:
         found["empty" if is_empty(row) else "saved"].append(
-            {key: row[key] for key in ("agent_id", "state_key", "updated_at")})
+            {"agent_id": row["agent_id"], "state_key": row["state_key"], "updated_at": row["updated_at"]})
     return found
 
 
@@ -59,7 +60,7 @@ def results_of(phase: str) -> str:
     return f"{phase}-phase-results"
 
 
-def made_by(agent: Row, deliverables: list[Row]) -> str | None:
+def made_by(agent: AgentHead, deliverables: list[Deliverable]) -> str | None:
     """The deliverable an agent is there for: by its type or id or, where its type tells nothing, by what it saved."""
     for item in deliverables:
         if (agent["agent_type"] == item["agent_type"] != ANY_PLANNER
@@ -73,22 +74,22 @@ def made_by(agent: Row, deliverables: list[Row]) -> str | None:
     return None
 
 
-def maker_id(item: Row, session_id: str) -> str:
+def maker_id(item: Piece, session_id: str) -> str:
     """The id of the agent that makes a deliverable where there is none yet."""
     return f"{item['name'] if item['agent_type'] == ANY_PLANNER else item['agent_type']}-{session_id}"
 
 
-def missing_names(deliverables: list[Row]) -> list[str]:
+def missing_names(deliverables: list[Deliverable]) -> list[str]:
     """The names of those that nobody has saved yet."""
     return [item["name"] for item in deliverables if not item["saved"]]
 
 
-def estimate_progress(deliverables: list[Row]) -> float:
+def estimate_progress(deliverables: list[Deliverable]) -> float:
     """Percent done, by the weights of what is there."""
     return round(float(sum(item["weight"] for item in deliverables if item["saved"])), 1)
 
 
-def next_names(deliverables: list[Row]) -> list[str]:
+def next_names(deliverables: list[Deliverable]) -> list[str]:
     """What can be worked on now: the first missing phase; of a plan all its missing parts, and then itself."""
     missing = missing_names(deliverables)
     if missing and missing[0] in WEIGHTS:

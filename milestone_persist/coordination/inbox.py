@@ -8,6 +8,7 @@ from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import DeadLetter, MessageCounts
     from ..storage.interface import Row, Storage
 
 PENDING = "delivered_at IS NULL AND dead_lettered_at IS NULL"
@@ -81,20 +82,23 @@ def gather_messages(store: Storage, agent_id: str, session_id: str) -> None:
                       "AND session_id <> :session", {"id": agent_id, "session": session_id})
 
 
-def count_messages(store: Storage, session_id: str) -> Row:
+def count_messages(store: Storage, session_id: str) -> MessageCounts:
     """How many messages of a session are pending, taken, acknowledged and dead letters."""
-    return store.execute(
+    counts: MessageCounts = store.execute(
         "SELECT coalesce(sum(CASE WHEN delivered_at IS NULL AND dead_lettered_at IS NULL THEN 1 ELSE 0 END), 0) "
         "AS pending, coalesce(sum(CASE WHEN delivered_at IS NOT NULL AND acknowledged_at IS NULL "
         "AND dead_lettered_at IS NULL THEN 1 ELSE 0 END), 0) AS taken, "
         "coalesce(sum(CASE WHEN acknowledged_at IS NOT NULL THEN 1 ELSE 0 END), 0) AS acknowledged, "
         "coalesce(sum(CASE WHEN dead_lettered_at IS NOT NULL THEN 1 ELSE 0 END), 0) AS dead "
         "FROM agent_messages WHERE session_id = :id", {"id": session_id})[0]
+    return counts
 
 
-def list_dead_letters(store: Storage, session_id: str) -> list[Row]:
+def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:
     """The messages of a session that were put back too often."""
     rows = store.execute(  # not IS NOT NULL: then SQLite goes through all messages of the session
         "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
         "FROM agent_messages WHERE session_id = :id AND dead_lettered_at > '' ORDER BY id", {"id": session_id})
-    return [{**row, "payload": read_stored(row["payload"], f"the payload of message {row['id']}")} for row in rows]
+    for row in rows:
+        row["payload"] = read_stored(row["payload"], f"the payload of message {row['id']}")
+    return rows

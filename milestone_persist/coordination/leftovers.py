@@ -12,6 +12,7 @@ from .deliverables import results_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import SkippedFile
     from ..storage.interface import Row
 
 # How a word of a file's name begins, and the state key that it means; the first that fits counts.
@@ -19,9 +20,10 @@ KEYS = {"scope": "planning-scope", "estimat": "planning-estimates", "risk": "pla
         "plan": PLAN, **{word: results_of(phase) for word, phase in zip(("design", "spec", "task", "execut"), PHASES)}}
 
 
-def find_files(directory: str) -> tuple[list[Row], list[Row]]:
+def find_files(directory: str) -> tuple[list[Row], list[SkippedFile]]:
     """The files of a directory that agents may have left, oldest first, and those that are left alone, with why."""
-    found, skipped = [], []
+    found: list[Row] = []
+    skipped: list[SkippedFile] = []
     try:
         names = sorted(name for name in os.listdir(directory) if _words_of(name))
     except OSError as error:

@@ -11,7 +11,8 @@ from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import FileReference, MadeCheckpoint
+    from ..storage.interface import Storage
 
 LIVE = "(expires_at IS NULL OR expires_at > :now)"
 _INBOX = ("SELECT id, from_agent, message_type, payload, priority, created_at, delivered_at, retry_count "
@@ -25,8 +26,8 @@ def keep_until(store: Storage) -> str:
     return shift_time(store.now(), 86400 * read_count(store, "cleanup_retention_days"))
 
 
-def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, references: list[Row],
-                     saved_in: str | None = None) -> Row:
+def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, references: list[FileReference],
+                     saved_in: str | None = None) -> MadeCheckpoint:
     """Write the checkpoint of a registered agent, within the caller's transaction.
 
     saved_in: keep only what was saved in that session

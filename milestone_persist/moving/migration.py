@@ -18,7 +18,8 @@ from .transfer import copy_rows, count_rows, digest_rows, prepare_source, read_r
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import Migration
+    from ..storage.interface import Storage
 
 WITHOUT_FILES = ("database", "postgresql")  # where records are rows
 
@@ -33,7 +34,7 @@ def target_engine(store: Storage, backend: str) -> str:
     return "postgresql" if backend == "database" and database_url(store.environ) else backend
 
 
-def migrate(store: Storage, backend: str, dry_run: bool = False, fixed: str | None = None) -> Row:
+def migrate(store: Storage, backend: str, dry_run: bool = False, fixed: str | None = None) -> Migration:
     """Move everything to a backend; on any failure the old one goes on. StorageError tells what failed.
 
     fixed: the backend that is fixed from then on; "": none is; None: leave that setting alone
@@ -42,7 +43,7 @@ def migrate(store: Storage, backend: str, dry_run: bool = False, fixed: str | No
     """
     engine = target_engine(store, backend)
     old, when = store.engine, stamp(store)
-    told: Row = {"from": old, "to": engine, "rows": count_rows(store), "backup": None, "dry_run": dry_run}
+    told: Migration = {"from": old, "to": engine, "rows": count_rows(store), "backup": None, "dry_run": dry_run}
     if engine == store.engine:
         raise Refused(f"the {backend} backend is in use already: nothing was moved")
     if dry_run:
@@ -214,7 +215,7 @@ def _set_old_store_aside(store: Storage, engine: str, when: str) -> None:
         move_files(store.directory, FOLDERS, place)
 
 
-def _log(store: Storage, told: Row) -> None:
+def _log(store: Storage, told: Migration) -> None:
     try:
         with Log(store, "storage-events.jsonl") as log:
             log.append({"timestamp": store.now(), "event": "backend_migrated", "milestone_id": "",

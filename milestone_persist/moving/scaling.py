@@ -12,16 +12,17 @@ from .transfer import count_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import Migration
+    from ..storage.interface import Storage
 
 
-def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Row:
+def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Migration:
     """Migrate because somebody said so: the backend is fixed from then on; `auto` lets it follow the milestones."""
     automatic = backend == "auto"
     backend = check_word(_suiting_backend(store) if automatic else backend, BACKENDS, "backend")
     fixed = "" if automatic else backend
     _refuse_contradiction(store, backend)
-    told: Row = {"from": store.engine, "to": store.engine, "rows": count_rows(store), "backup": None,
+    told: Migration = {"from": store.engine, "to": store.engine, "rows": count_rows(store), "backup": None,
                  "dry_run": dry_run}
     if target_engine(store, backend) != store.engine:
         return migrate(store, backend, dry_run, fixed)

@@ -15,14 +15,16 @@ from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import SessionCleanup, StaleCleanup
+    from ..base.rows import Session
+    from ..storage.interface import Storage
 
 GROUP = "Recovery"
 OPEN = "(SELECT session_id FROM coordination_sessions WHERE status IN ('active', 'paused'))"
 
 
 @operation(text="cleaned_stale", existing=True)
-def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> Row:
+def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> StaleCleanup:
     """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
 
     minutes: how long without a heartbeat
@@ -35,7 +37,7 @@ def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> Row:
         return {**sum_up(mark_stale_agents(store, minutes * 60)), "removed": apply_retention(store)}
 
 
-def apply_retention(store: Storage) -> Row:
+def apply_retention(store: Storage) -> dict[str, int]:
     """Remove what is older than its keeping time, within the caller's transaction; how many rows of each kind."""
     if is_swapped_out(store):  # by an event it is known whether that was finished
         index_records(store)
@@ -58,14 +60,14 @@ def apply_retention(store: Storage) -> Row:
     return removed
 
 
-def _holds_unmade_plan(store: Storage, session: Row) -> bool:
+def _holds_unmade_plan(store: Storage, session: Session) -> bool:
     """Whether a completed planning session has artifacts of which no milestone has been made yet."""
     return bool(session["status"] == "completed" and session["operation_type"] == "planning"
                 and not milestones_of(session) and artifact_keys(store, session["session_id"]))
 
 
 @operation(text="cleaned_failed", existing=True)
-def cleanup_failed_sessions(store: Storage, hours: float = 24) -> Row:
+def cleanup_failed_sessions(store: Storage, hours: float = 24) -> SessionCleanup:
     """Remove failed and abandoned sessions that ended so many hours ago, with their agents, state and messages.
 
     hours: how long ago
@@ -86,13 +88,13 @@ def cleanup_failed_sessions(store: Storage, hours: float = 24) -> Row:
         return {"removed": [row["session_id"] for row in gone], "kept": kept, "messages_lost": lost}
 
 
-def _holds_work(store: Storage, session: Row) -> bool:
+def _holds_work(store: Storage, session: Session) -> bool:
     """Whether anything a session was to yield is there."""
     return (any(item["saved"] for item in list_deliverables(store, session))
             or session["operation_type"] == "planning" and bool(artifact_keys(store, session["session_id"])))
 
 
-def _remove_session(store: Storage, session: Row) -> int:
+def _remove_session(store: Storage, session: Session) -> int:
     """Remove a session with all that hangs on it; how many pending messages went with it, for nobody could read them.
 
     What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints.

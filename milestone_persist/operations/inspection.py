@@ -14,7 +14,8 @@ from ..storage.interface import Damaged, StorageMoved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import Caller, Diagnosis, Place, Where
+    from ..storage.interface import Storage
 
 GROUP = "Looking"
 TIMES = frozenset("created_at updated_at archived_at acquired_at expires_at last_activity completed_at spawn_time "
@@ -23,7 +24,7 @@ TIMES = frozenset("created_at updated_at archived_at acquired_at expires_at last
 
 
 @operation(text="where", shell=False, creates=False)
-def where(store: Storage) -> Row:
+def where(store: Storage) -> Where:
     """Print which data directory is used, and why.
 
     Example: where
@@ -31,7 +32,7 @@ def where(store: Storage) -> Row:
     return {**_place(store), **store.describe()}
 
 
-def _place(store: Storage) -> Row:
+def _place(store: Storage) -> Place:
     try:
         here = os.getcwd()
     except FileNotFoundError:  # it is gone, and was not needed: the directory has an absolute name
@@ -43,7 +44,7 @@ def _place(store: Storage) -> Row:
 
 
 @operation(text="whoami", shell=False, creates=False)
-def whoami(store: Storage) -> Row:
+def whoami(store: Storage) -> Caller:
     """Print what is known of the caller: agent, session, milestone and data directory, and where each comes from.
 
     Example: whoami
@@ -66,7 +67,7 @@ def whoami(store: Storage) -> Row:
 
 
 @operation(text="doctor", shell=False, creates=False)
-def doctor(store: Storage) -> Row:
+def doctor(store: Storage) -> Diagnosis:
     """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none.
 
     Example: doctor

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from ..base.answers import Acknowledged, Broadcast, InboxMessage, Requeued, Sent
     from ..storage.interface import Row, Storage
 
 GROUP = "Messages"
@@ -46,7 +47,7 @@ ORDER = "ORDER BY priority DESC, id"
 
 @operation(text="message_id", stdin="payload")
 def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_type: str,
-                       payload: str | Mapping[str, Any], priority: int = 5) -> Row:
+                       payload: str | Mapping[str, Any], priority: int = 5) -> Sent:
     """Send a message to another agent; prints its id.
 
     from_agent: the sender; one nobody registered is taken in
@@ -58,7 +59,8 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     Example: send_agent_message coord-1 exec-1 task_assignment '{"phase": "design"}' 8
     """
     if not to_agent:
-        return broadcast_agent_message(store, from_agent, message_type, payload, priority)
+        sent = broadcast_agent_message(store, from_agent, message_type, payload, priority)
+        return {"ids": sent["ids"], "to_agents": sent["to_agents"]}
     require_message_in_order("send_agent_message", {"FROM_AGENT": from_agent, "TO_AGENT": to_agent,
                                                     "MESSAGE_TYPE": message_type, "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
@@ -121,7 +123,7 @@ def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, me
 
 @operation(text="broadcast", stdin="payload")
 def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, payload: str | Mapping[str, Any],
-                            priority: int = 5) -> Row:
+                            priority: int = 5) -> Broadcast:
     """Send a message to every other agent of the sender's session that has not ended; status 1 if there is none.
 
     from_agent: the sender
@@ -152,7 +154,7 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
         return {"ids": list(sent.values()), "to_agents": list(sent)}
 
 
-def give_back_messages(store: Storage, messages: list[Row]) -> None:
+def give_back_messages(store: Storage, messages: list[InboxMessage]) -> None:
     """Put back what was taken for a reader that had gone: pending as before, and no retry."""
     for message in messages:
         with store.transaction("inbox:" + message["to_agent"]):
@@ -163,7 +165,7 @@ def give_back_messages(store: Storage, messages: list[Row]) -> None:
 
 @operation(text="json", creates="take", unheard=give_back_messages)
 def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit: int | None = None, *,
-                       wait: float = 0) -> list[Row]:
+                       wait: float = 0) -> list[InboxMessage]:
     """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
     agent_id: the agent
@@ -196,7 +198,7 @@ def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
     return False
 
 
-def _look(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
+def _look(store: Storage, agent_id: str, limit: int | None) -> list[InboxMessage]:
     if is_own(store, agent_id):
         note_alive(store, agent_id)
     with store.snapshot():
@@ -207,7 +209,7 @@ def _look(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
         return _read_payloads(rows)
 
 
-def _take(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
+def _take(store: Storage, agent_id: str, limit: int | None) -> list[InboxMessage]:
     with store.transaction("inbox:" + agent_id):
         acting_session(store, admit_agent(store, agent_id))
         _tell_settled(store, agent_id, settle_messages(store, agent_id))
@@ -229,12 +231,14 @@ def _tell_settled(store: Storage, agent_id: str, settled: list[Row]) -> None:
                f"have not seen comes back with: {command(['requeue_agent_message', agent_id, str(settled[0]['id'])])}")
 
 
-def _read_payloads(rows: list[Row]) -> list[Row]:
-    return [{**row, "payload": read_stored(row["payload"], f"the payload of message {row['id']}")} for row in rows]
+def _read_payloads(rows: list[Any]) -> list[InboxMessage]:
+    for row in rows:
+        row["payload"] = read_stored(row["payload"], f"the payload of message {row['id']}")
+    return rows
 
 
 @operation(existing=True)
-def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) -> Row:
+def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) -> Acknowledged:
     """Acknowledge one message of an agent's inbox; acknowledging it again does nothing.
 
     agent_id: the recipient
@@ -249,14 +253,15 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
             raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: "
                           f"nothing was acknowledged{suggest_agent(store, agent_id)}")
         renew_if_own(store, agent_id)
-        return store.execute(
+        done: Acknowledged = store.execute(
             "UPDATE agent_messages SET delivered_at = coalesce(delivered_at, :now), "
             "processed_at = coalesce(processed_at, :now), acknowledged_at = coalesce(acknowledged_at, :now), "
             "dead_lettered_at = NULL WHERE id = :id RETURNING id, acknowledged_at", given)[0]
+        return done
 
 
 @operation(text="requeued")
-def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Row:
+def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Requeued:
     """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
 
     agent_id: the recipient

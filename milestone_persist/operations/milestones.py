@@ -23,7 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..storage.interface import Row, Storage
+    from ..base.answers import Analytics, FoundMilestone, Lease, ListedMilestone, ReleasedLease, WrittenRecord
+    from ..base.rows import MilestoneLock
+    from ..storage.interface import Storage
 
 GROUP = "Milestones"
 ANONYMOUS = "anonymous"
@@ -31,7 +33,7 @@ POLL_SECONDS = 0.2
 
 
 @operation(text="record_written", stdin="text")
-def create_milestone_record(store: Storage, milestone_id: str, text: str) -> Row:
+def create_milestone_record(store: Storage, milestone_id: str, text: str) -> WrittenRecord:
     """Keep the record of a new milestone, byte for byte; status 1 if it has one already.
 
     milestone_id: the milestone
@@ -63,7 +65,7 @@ def read_milestone_record(store: Storage, milestone_id: str) -> str:
 
 
 @operation(text="record_written", stdin="text")
-def update_milestone_record(store: Storage, milestone_id: str, text: str) -> Row:
+def update_milestone_record(store: Storage, milestone_id: str, text: str) -> WrittenRecord:
     """Replace the record of a milestone.
 
     milestone_id: a milestone that has a record
@@ -84,7 +86,7 @@ def _require_text(text: str) -> None:
         raise UsageError("TEXT is empty: give the record's text")
 
 
-def _store_record(store: Storage, milestone_id: str, text: str, event: str) -> Row:
+def _store_record(store: Storage, milestone_id: str, text: str, event: str) -> WrittenRecord:
     write_record(store, milestone_id, text)
     record_event(store, event, milestone_id=milestone_id)
     return {"milestone_id": milestone_id, "path": store.execute(
@@ -103,7 +105,7 @@ def _is_archived(store: Storage, milestone_id: str) -> bool:
 
 
 @operation(text="record_written")
-def delete_milestone_record(store: Storage, milestone_id: str) -> Row:
+def delete_milestone_record(store: Storage, milestone_id: str) -> WrittenRecord:
     """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
 
     milestone_id: a milestone that has a record
@@ -121,7 +123,7 @@ def delete_milestone_record(store: Storage, milestone_id: str) -> Row:
 
 
 @operation(text="milestones", creates=False)
-def list_milestones(store: Storage, status: str = "all") -> list[Row]:
+def list_milestones(store: Storage, status: str = "all") -> list[ListedMilestone]:
     """List milestones with status, priority and title.
 
     status: only those of this status, as their records say it; all lists every one
@@ -138,7 +140,7 @@ def list_milestones(store: Storage, status: str = "all") -> list[Row]:
 
 
 @operation(text="found", creates=False)
-def search_milestones(store: Storage, term: str) -> list[Row]:
+def search_milestones(store: Storage, term: str) -> list[FoundMilestone]:
     """Find a text in the records, ids and titles of milestones, whatever the case; prints the lines that hold it.
 
     term: the text
@@ -147,7 +149,8 @@ def search_milestones(store: Storage, term: str) -> list[Row]:
     """
     if not term:
         raise UsageError("TERM is empty: give a text to look for")
-    wanted, found = term.casefold(), []
+    found: list[FoundMilestone] = []
+    wanted = term.casefold()
     for row in list_records(store):
         text = _text_of(store, row)
         lines = [line.strip() for line in text.splitlines() if wanted in line.casefold()]
@@ -156,7 +159,7 @@ def search_milestones(store: Storage, term: str) -> list[Row]:
     return found
 
 
-def _text_of(store: Storage, row: Row) -> str:
+def _text_of(store: Storage, row: ListedMilestone) -> str:
     try:
         return read_record(store, row)
     except StorageMoved:
@@ -166,7 +169,7 @@ def _text_of(store: Storage, row: Row) -> str:
 
 
 @operation(text="analytics", creates=False)
-def get_milestone_analytics(store: Storage) -> Row:
+def get_milestone_analytics(store: Storage) -> Analytics:
     """Count milestones by status and priority, sessions, agents and messages.
 
     Example: get_milestone_analytics
@@ -183,21 +186,21 @@ def get_milestone_analytics(store: Storage) -> Row:
         }
 
 
-def _count_words(words: Iterable[str]) -> Row:
+def _count_words(words: Iterable[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for word in sorted(words):
         counts[word] = counts.get(word, 0) + 1
     return {"total": sum(counts.values()), **counts}
 
 
-def _count(store: Storage, table: str, column: str) -> Row:
+def _count(store: Storage, table: str, column: str) -> dict[str, int]:
     rows = store.execute(f"SELECT {column} AS word, count(*) AS n FROM {table} GROUP BY {column} ORDER BY {column}")
     return {"total": sum(row["n"] for row in rows), **{row["word"]: row["n"] for row in rows}}
 
 
 @operation(text="lock")
 def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "", ttl: int = 300,
-                           wait: float = 30) -> Row:
+                           wait: float = 30) -> Lease:
     """Take or renew the lease on a milestone; status 1 if another owner keeps it.
 
     milestone_id: the milestone
@@ -221,7 +224,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
         store.clock.sleep(min(POLL_SECONDS, max(0.0, until - store.clock.monotonic())))
 
 
-def _take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Row:
+def _take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Lease:
     """Take the lease if it is free, run out, or the owner's own; else the lease as it is."""
     given = {"id": milestone_id, "owner": owner, "now": store.now(), "until": shift_time(store.now(), ttl),
              "anonymous": ANONYMOUS}
@@ -233,13 +236,13 @@ def _take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Row:
             "WHERE milestone_locks.expires_at <= excluded.acquired_at "
             "OR (milestone_locks.owner = excluded.owner AND milestone_locks.owner <> :anonymous) "
             "RETURNING milestone_id, owner, acquired_at, expires_at", given)
-        kept = rows or store.execute("SELECT milestone_id, owner, acquired_at, expires_at FROM milestone_locks "
-                                     "WHERE milestone_id = :id", given)
+        kept: list[MilestoneLock] = rows or store.execute(
+            "SELECT milestone_id, owner, acquired_at, expires_at FROM milestone_locks WHERE milestone_id = :id", given)
         return {**kept[0], "taken": bool(rows)}
 
 
 @operation(text="nothing", existing=True)
-def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "") -> Row:
+def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "") -> ReleasedLease:
     """Give back the lease on a milestone; status 1 if it is not the owner's.
 
     milestone_id: the milestone

@@ -12,7 +12,8 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import DeletedState, LoadedState, SavedState, StateKey
+    from ..storage.interface import Storage
 
 GROUP = "State"
 LONGEST_TTL = 3_000_000_000  # seconds: times stay within four digits of a year
@@ -20,7 +21,7 @@ LONGEST_TTL = 3_000_000_000  # seconds: times stay within four digits of a year
 
 @operation(stdin="value")
 def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, state_type: str = "user_data",
-                     ttl_seconds: int | None = None, *, if_version: int | None = None) -> Row:
+                     ttl_seconds: int | None = None, *, if_version: int | None = None) -> SavedState:
     """Save a value under a key of an agent, byte for byte.
 
     agent_id: the agent; one nobody registered is taken in
@@ -58,7 +59,7 @@ def _require_version(store: Storage, agent_id: str, state_key: str, wanted: int)
 
 @operation(text="state", creates=False)
 def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str | None = None, *,
-                     full: bool = False) -> str | Row:
+                     full: bool = False) -> str | LoadedState:
     """Print a saved value exactly as it was saved.
 
     agent_id: the agent that saved it
@@ -86,7 +87,7 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
                   (", ".join(keys[:20]) or "none"))
 
 
-def _list_keys(store: Storage, agent_id: str) -> list[Row]:
+def _list_keys(store: Storage, agent_id: str) -> list[StateKey]:
     return store.execute(
         "SELECT state_key, state_type, version, length(state_value) AS characters, is_json, created_at, updated_at, "
         f"expires_at, saved_in AS session_id FROM agent_state WHERE agent_id = :agent AND {LIVE} ORDER BY state_key",
@@ -94,7 +95,7 @@ def _list_keys(store: Storage, agent_id: str) -> list[Row]:
 
 
 @operation(text="state_keys", creates=False)
-def list_agent_state(store: Storage, agent_id: str) -> list[Row]:
+def list_agent_state(store: Storage, agent_id: str) -> list[StateKey]:
     """List the keys an agent has saved, with type, version, size and session; the values are not printed.
 
     agent_id: the agent
@@ -108,7 +109,7 @@ def list_agent_state(store: Storage, agent_id: str) -> list[Row]:
 
 
 @operation(existing=True)
-def delete_agent_state(store: Storage, agent_id: str, state_key: str) -> Row:
+def delete_agent_state(store: Storage, agent_id: str, state_key: str) -> DeletedState:
     """Delete a key; status 1 if there is none.
 
     agent_id: the agent that saved it
@@ -117,8 +118,9 @@ def delete_agent_state(store: Storage, agent_id: str, state_key: str) -> Row:
     Example: delete_agent_state scope-1 planning-scope
     """
     with store.transaction("agent:" + agent_id):
-        rows = store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key "
-                             "RETURNING agent_id, state_key, expires_at", {"agent": agent_id, "key": state_key})
+        rows: list[DeletedState] = store.execute(
+            "DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key "
+            "RETURNING agent_id, state_key, expires_at", {"agent": agent_id, "key": state_key})
         renew_if_own(store, agent_id)
         if not rows or (rows[0]["expires_at"] or "9") <= store.now():
             raise Refused(f"no state {state_key!r} of agent {agent_id!r} in {store.directory}: nothing was deleted"

@@ -13,6 +13,10 @@ from .undo import move_file, read_bytes, set_aside, write_file, write_new
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..base.answers import ListedMilestone
     from ..storage.interface import Row, Storage
     from .files import Places
 
@@ -39,7 +43,7 @@ def find_record(store: Storage, milestone_id: str) -> str | None:
     return str(rows[0]["data"]) or None if rows else None
 
 
-def read_record(store: Storage, row: Row) -> str:
+def read_record(store: Storage, row: Mapping[str, Any]) -> str:
     """The record of a milestone whose row was just indexed; "" where it has none, StorageError where it is missing."""
     if keeps_files(store) and not row["file_path"]:
         return row.get("data") or ""  # somebody else's program may have put it there
@@ -208,7 +212,7 @@ def _find_under_lock(store: Storage, milestone_id: str) -> str | None:
         return None
 
 
-def list_records(store: Storage) -> list[Row]:
+def list_records(store: Storage) -> list[ListedMilestone]:
     """The milestones with what their records' headings say, in the order of their ids.
 
     Record files are indexed first; where the store cannot be written, those not indexed yet are looked at.

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from ..base.answers import Description
+
+
+
     Row = dict[str, Any]
     Params = Mapping[str, Any]
 
@@ -212,7 +216,7 @@ class Storage:
         """A read transaction: all its queries see one instant."""
         raise NotImplementedError
 
-    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+    def execute(self, sql: str, params: Params = {}) -> list[Any]:
         """Run one portable statement with named parameters; the rows it gives, as dicts."""
         raise NotImplementedError
 
@@ -282,7 +286,7 @@ class Storage:
         """
         raise NotImplementedError
 
-    def describe(self) -> Row:
+    def describe(self) -> Description:
         """Where the rows live and how, for `where` and `doctor`."""
         raise NotImplementedError
 

@@ -15,14 +15,14 @@ from .replace import remove_leftovers, replace_file, replace_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row
+    from ..base.answers import Copy, Drift
 
 DIGESTS, VERSION, START = "SHA256SUMS", "VERSION", "__main__.py"
 _UNCHECKED, _CHECKED = 0b01, 0b11  # flags of byte code that is tied to its source by a digest (PEP 552)
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
 
 
-def write_folder(path: str) -> Row:
+def write_folder(path: str) -> Copy:
     """Copy the program into a folder that is new, empty or an earlier copy; tells whether it was written."""
     if (os.getcwd() + "/").startswith(path + "/"):
         raise UsageError(f"{path} is or holds the current directory: cd out of it first")
@@ -38,7 +38,7 @@ def write_folder(path: str) -> Row:
     return {"path": path, "form": "folder", "version": __version__, "written": old != files}
 
 
-def write_zipapp(path: str) -> Row:
+def write_zipapp(path: str) -> Copy:
     """Write the program as one executable file that is new or an earlier one; tells whether it was written."""
     if os.path.isdir(path):
         raise UsageError(f"{path} is a folder: name a file for --zipapp")
@@ -53,7 +53,7 @@ def write_zipapp(path: str) -> Row:
     return {"path": path, "form": "zipapp", "version": __version__, "written": old != files}
 
 
-def check_copy(path: str) -> Row:
+def check_copy(path: str) -> Copy:
     """Compare a copy, folder or zipapp, with its own list of digests and with this program; Refused if it is none."""
     files = _read_copy(path)
     if not files:
@@ -132,7 +132,7 @@ def _read_copy(path: str) -> dict[str, bytes]:
     return files if {DIGESTS, VERSION} <= set(files) and NAME in files[DIGESTS].decode("utf-8", "replace") else {}
 
 
-def _find_drift(files: dict[str, bytes], listed: dict[str, str]) -> list[Row]:
+def _find_drift(files: dict[str, bytes], listed: dict[str, str]) -> list[Drift]:
     """What differs from a copy's own list of digests."""
     found = _digest_all({name: data for name, data in files.items() if name != DIGESTS})
     kinds = {name: "missing" if name not in found else "extra" if name not in listed else "changed"

@@ -19,7 +19,9 @@ from .memory import Memory
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
+    from ...base.answers import Description
     from ..interface import Params, Row
 
 HEAD = "file-store.json"  # there is a store; how often it was written; the last number given out in each numbered table
@@ -186,7 +188,7 @@ class FileStorage(EmbeddedStorage):
         self._inside = False
         self._lock.release()
 
-    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+    def execute(self, sql: str, params: Params = {}) -> list[Any]:
         if not self._inside:
             with self.snapshot() if _only_reads(sql) else self.transaction():
                 return self.execute(sql, params)
@@ -279,7 +281,7 @@ class FileStorage(EmbeddedStorage):
 
     # What doctor needs
 
-    def describe(self) -> Row:
+    def describe(self) -> Description:
         return {"backend": self.backend, "engine": f"JSON files, SQLite {sqlite3.sqlite_version} in memory",
                 "journal_mode": "file", "database": self.directory, "exists": not self.in_memory,
                 "schema_version": SCHEMA_VERSION}

@@ -13,8 +13,10 @@ from .url import DatabaseUrl
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
-    from ..interface import Params, Row
+    from ...base.answers import Description
+    from ..interface import Params
 
 BUSY_SECONDS = 30
 SETTLE_TRIES = 50
@@ -99,7 +101,7 @@ class PostgresqlStorage(Storage):
         if not self._schema.passing:
             self._ask(f"SELECT {self._lock('membership')};")
 
-    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+    def execute(self, sql: str, params: Params = {}) -> list[Any]:
         self.refuse_stopped()
         statement = write_statement(sql, params)
         if is_write(sql) or self._in_transaction or self.mark is None:
@@ -204,7 +206,7 @@ class PostgresqlStorage(Storage):
                          f"FROM {table} HAVING greatest(max(id), :given) >= (SELECT last_value FROM {table}_id_seq)",
                          {"given": numbers.get(table, 0)})
 
-    def describe(self) -> Row:
+    def describe(self) -> Description:
         return {"backend": self.backend, "engine": f"PostgreSQL {self._schema.server}", "journal_mode": "wal",
                 "database": f"{self.place.shown} schema {self.place.schema}", "exists": not self._schema.passing,
                 "schema_version": self._schema.version}

@@ -13,8 +13,10 @@ from .embedded import EmbeddedStorage
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
-    from ..interface import Params, Row
+    from ...base.answers import Description
+    from ..interface import Params
 
 FILE = "coordination.db"
 # The setting `synchronous`, and SQLite's. With its FULL the removal of a rollback journal is not synced: after a power
@@ -97,13 +99,13 @@ class SqliteStorage(EmbeddedStorage):
         except sqlite3.Error as error:
             raise self.explain(error, doing) from None
 
-    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+    def execute(self, sql: str, params: Params = {}) -> list[Any]:
         rows = super().execute(sql, params)
         if not self.depth and self.mark is not None:
             self.refuse_moved(self.run(READ_MARK))
         return rows
 
-    def describe(self) -> Row:
+    def describe(self) -> Description:
         mode = self.execute("PRAGMA journal_mode")[0]["journal_mode"]
         return {"backend": self.backend, "engine": f"SQLite {sqlite3.sqlite_version}", "journal_mode": mode,
                 "database": self.path, "exists": not self.in_memory, "schema_version": SCHEMA_VERSION}
