@@ -12,7 +12,7 @@ from .opening.place import open_for
 from .registry import Operation, all_operations, find_operation
 from .running import run_operation
 from .storage.interface import Clock, Storage
-from .storage.selection import engine_in_use, mark_of
+from .storage.selection import backend_in_use, mark_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Store(Operations):
 
     def _is_moved(self) -> bool:
         """Whether the rows are to be followed to where they were moved, whatever is set."""
-        return self._follows and bool(engine_in_use(self.directory))
+        return self._follows and bool(backend_in_use(self.directory))
 
     def _release(self) -> None:
         """Close the connection of this thread; the next call opens what is in use then."""

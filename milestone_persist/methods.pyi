@@ -33,6 +33,7 @@ from .base.answers import (
     Migration,
     MilestoneEvent,
     PlanningSessions,
+    ReadRecord,
     RecoveredMilestone,
     Recovery,
     RecoveryFunction,
@@ -170,48 +171,60 @@ class Operations:
 
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
-                         Literal[False] = False) -> str:
+                         Literal[False] = False, session: str | None = None) -> str:
         """Print a saved value exactly as it was saved.
 
         agent_id: the agent that saved it
         state_key: the key
         default: printed when there is no such key; without it that is status 1
-        full: print a JSON object with value, version (0: it is the default), type and times instead
+        full: print a JSON object with value, version (0: it is the default), type, session and times instead
+        session: what was saved in that session, though the key was written anew in another since
+
+        What the same id has saved for another milestone is not printed unless its session is named.
         """
 
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
-                         Literal[True]) -> LoadedState:
+                         Literal[True], session: str | None = None) -> LoadedState:
         """Print a saved value exactly as it was saved.
 
         agent_id: the agent that saved it
         state_key: the key
         default: printed when there is no such key; without it that is status 1
-        full: print a JSON object with value, version (0: it is the default), type and times instead
+        full: print a JSON object with value, version (0: it is the default), type, session and times instead
+        session: what was saved in that session, though the key was written anew in another since
+
+        What the same id has saved for another milestone is not printed unless its session is named.
         """
 
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
-                         bool) -> str | LoadedState:
+                         bool, session: str | None = None) -> str | LoadedState:
         """Print a saved value exactly as it was saved.
 
         agent_id: the agent that saved it
         state_key: the key
         default: printed when there is no such key; without it that is status 1
-        full: print a JSON object with value, version (0: it is the default), type and times instead
+        full: print a JSON object with value, version (0: it is the default), type, session and times instead
+        session: what was saved in that session, though the key was written anew in another since
+
+        What the same id has saved for another milestone is not printed unless its session is named.
         """
 
     def list_agent_state(self, agent_id: str) -> list[StateKey]:
         """List the keys an agent has saved, with type, version, size and session; the values are not printed.
 
         agent_id: the agent
+
+        What the same id has saved for another milestone comes last, with the commands that read it (`own` is false).
         """
 
-    def delete_agent_state(self, agent_id: str, state_key: str) -> DeletedState:
+    def delete_agent_state(self, agent_id: str, state_key: str, *, session: str | None = None) -> DeletedState:
         """Delete a key; status 1 if there is none.
 
         agent_id: the agent that saved it
         state_key: the key
+        session: only if it was saved in that session; what was saved for another milestone is not deleted without
         """
 
     def send_agent_message(self, from_agent: str, to_agent: str, message_type: str, payload: str |
@@ -503,23 +516,45 @@ class Operations:
         text: the record, usually YAML with title:, status: and priority: at the top level; - reads standard input
         """
 
-    def read_milestone_record(self, milestone_id: str) -> str:
+    @overload
+    def read_milestone_record(self, milestone_id: str, *, full: Literal[False] = False) -> str:
         """Print the record of a milestone exactly as it was written; completed ones too.
 
         milestone_id: the milestone
+        full: print a JSON object with text, version, path and times instead
         """
 
-    def update_milestone_record(self, milestone_id: str, text: str) -> WrittenRecord:
-        """Replace the record of a milestone.
+    @overload
+    def read_milestone_record(self, milestone_id: str, *, full: Literal[True]) -> ReadRecord:
+        """Print the record of a milestone exactly as it was written; completed ones too.
+
+        milestone_id: the milestone
+        full: print a JSON object with text, version, path and times instead
+        """
+
+    @overload
+    def read_milestone_record(self, milestone_id: str, *, full: bool) -> str | ReadRecord:
+        """Print the record of a milestone exactly as it was written; completed ones too.
+
+        milestone_id: the milestone
+        full: print a JSON object with text, version, path and times instead
+        """
+
+    def update_milestone_record(self, milestone_id: str, text: str, *, if_version: int | None =
+                                None, owner: str = '') -> WrittenRecord:
+        """Replace the record of a milestone; status 1 while another holds its lock.
 
         milestone_id: a milestone that has a record
         text: the whole new record; - reads standard input
+        if_version: replace it only if it still has this version, as read_milestone_record --full tells; else status 1
+        owner: who holds its lock, if anybody does; without it $AGENT_ID
         """
 
-    def delete_milestone_record(self, milestone_id: str) -> WrittenRecord:
+    def delete_milestone_record(self, milestone_id: str, *, owner: str = '') -> WrittenRecord:
         """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
 
         milestone_id: a milestone that has a record
+        owner: who holds its lock, if anybody does; without it $AGENT_ID
         """
 
     def list_milestones(self, status: str = 'all') -> list[ListedMilestone]:
@@ -542,7 +577,7 @@ class Operations:
         """Take or renew the lease on a milestone; status 1 if another owner keeps it.
 
         milestone_id: the milestone
-        owner: who holds it; without it $AGENT_ID; without that it is anonymous and cannot be renewed
+        owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
         ttl: seconds after which the lease is anybody's
         wait: seconds to wait for another owner
         """
@@ -551,7 +586,7 @@ class Operations:
         """Give back the lease on a milestone; status 1 if it is not the owner's.
 
         milestone_id: the milestone
-        owner: who holds it; without it $AGENT_ID, else the anonymous one
+        owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
         """
 
     def backup_coordination(self, file: str | None = None) -> Backup:

@@ -62,9 +62,9 @@ def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage]
 
 def _refuse_removed(store: Storage) -> None:
     from .base.errors import StorageError
-    from .storage.selection import engine_in_use
+    from .storage.selection import backend_in_use
 
-    if not engine_in_use(store.directory):
+    if not backend_in_use(store.directory):
         raise StorageError(f"the store in {store.directory} was removed meanwhile: nothing was done")
 
 

@@ -280,13 +280,13 @@ list_session_agents() { \milestone_persist list_session_agents "$@"; }
 # Usage: save_agent_state AGENT_ID STATE_KEY VALUE [STATE_TYPE] [TTL_SECONDS] [--if-version N]
 save_agent_state() { \milestone_persist save_agent_state "$@"; }
 
-# Usage: load_agent_state AGENT_ID STATE_KEY [DEFAULT] [--full]
+# Usage: load_agent_state AGENT_ID STATE_KEY [DEFAULT] [--full] [--session TEXT]
 load_agent_state() { \milestone_persist load_agent_state "$@"; }
 
 # Usage: list_agent_state AGENT_ID
 list_agent_state() { \milestone_persist list_agent_state "$@"; }
 
-# Usage: delete_agent_state AGENT_ID STATE_KEY
+# Usage: delete_agent_state AGENT_ID STATE_KEY [--session TEXT]
 delete_agent_state() { \milestone_persist delete_agent_state "$@"; }
 
 # Messages
@@ -421,13 +421,13 @@ get_session_monitor_status() { \milestone_persist get_session_monitor_status "$@
 # Usage: create_milestone_record MILESTONE_ID TEXT
 create_milestone_record() { \milestone_persist create_milestone_record "$@"; }
 
-# Usage: read_milestone_record MILESTONE_ID
+# Usage: read_milestone_record MILESTONE_ID [--full]
 read_milestone_record() { \milestone_persist read_milestone_record "$@"; }
 
-# Usage: update_milestone_record MILESTONE_ID TEXT
+# Usage: update_milestone_record MILESTONE_ID TEXT [--if-version N] [--owner TEXT]
 update_milestone_record() { \milestone_persist update_milestone_record "$@"; }
 
-# Usage: delete_milestone_record MILESTONE_ID
+# Usage: delete_milestone_record MILESTONE_ID [--owner TEXT]
 delete_milestone_record() { \milestone_persist delete_milestone_record "$@"; }
 
 # Usage: list_milestones [STATUS]

@@ -58,11 +58,14 @@ Migration = TypedDict("Migration", {
 
 # Agents
 
-class Registration(Agent):
+class KeyCounts(TypedDict):
+    keys_kept: int
+    keys_elsewhere: int
+
+class Registration(Agent, KeyCounts):
     again: bool
     messages_requeued: int
     messages_unread: int
-    keys_kept: int
 
 class AgentStatus(Agent, total=False):
     changed: bool
@@ -141,8 +144,10 @@ class LoadedState(TypedDict):
     created_at: str | None
     updated_at: str | None
     expires_at: str | None
+    session_id: str | None
 
 class StateKey(TypedDict):
+    agent_id: str
     state_key: str
     state_type: str
     version: int
@@ -152,6 +157,8 @@ class StateKey(TypedDict):
     updated_at: str
     expires_at: str | None
     session_id: str | None
+    milestone_id: str | None
+    own: bool
 
 class DeletedState(TypedDict):
     agent_id: str
@@ -209,15 +216,6 @@ class DeadLetter(TypedDict):
     created_at: str
     dead_lettered_at: str
 
-class MessageCounts(TypedDict):
-    pending: int
-    taken: int
-    acknowledged: int
-    dead: int
-
-class AllMessageCounts(MessageCounts):
-    total: int
-
 # Checkpoints
 
 class FileReference(TypedDict):
@@ -243,6 +241,10 @@ class ListedCheckpoint(TypedDict):
     created_at: str
     retention_until: str | None
     file_references: list[FileReference]
+
+class Snapshot(TypedDict):
+    checkpoint_id: str
+    state_snapshot: str
 
 class LastCheckpoint(TypedDict):
     checkpoint_id: str
@@ -275,6 +277,9 @@ class ReadSession(TypedDict):  # a Session whose configuration was read
     completed_at: str | None
     minutes_inactive: float
 
+class Configured(TypedDict):
+    configuration: str
+
 class SessionHead(TypedDict):
     session_id: str
     milestone_id: str | None
@@ -285,7 +290,7 @@ class SessionLife(TypedDict):
 
 class SessionStatus(ReadSession):
     agents: list[SessionAgent]
-    messages: MessageCounts
+    messages: dict[str, int]
     dead_letters: list[DeadLetter]
 
 class SessionProgress(TypedDict):
@@ -358,9 +363,17 @@ class Result(TypedDict):
     state_key: str
     updated_at: str
 
+class Flawed(Result):
+    flaw: str
+
+class NearKey(TypedDict):
+    agent_id: str
+    state_key: str
+    save_as: str
+
 class Results(TypedDict):
     saved: list[Result]
-    empty: list[Result]
+    empty: list[Flawed]
 
 class Piece(TypedDict):
     name: str
@@ -368,6 +381,7 @@ class Piece(TypedDict):
 
 class Deliverable(Piece, Results):
     weight: float
+    near: list[NearKey]
 
 class QuietAgents(TypedDict):
     minutes: int
@@ -375,6 +389,7 @@ class QuietAgents(TypedDict):
 
 class PlanSurvey(TypedDict):
     artifacts: list[str]
+    more: list[Result]
     can_become: str | None
 
 class Survey(ReadSession, PlanSurvey):
@@ -386,7 +401,7 @@ class Survey(ReadSession, PlanSurvey):
     missing: list[str]
     next: list[str]
     estimated_progress: float
-    messages: MessageCounts
+    messages: dict[str, int]
     taken: list[TakenMessage]
     dead_letters: list[DeadLetter]
     last_checkpoint: LastCheckpoint | None
@@ -419,7 +434,7 @@ class RecoveryStatus(TypedDict):
     sessions: dict[str, int]
     interrupted: list[str]
     agents: dict[str, int]
-    messages: AllMessageCounts
+    messages: dict[str, int]
     checkpoints: int
 
 class RecoveryFunction(TypedDict):
@@ -432,6 +447,7 @@ class Validation(TypedDict):
     present: list[str]
     missing: list[str]
     empty: list[str]
+    deliverables: list[Deliverable]
     valid: bool
     can_be_completed: bool
 
@@ -491,6 +507,7 @@ class SessionCleanup(TypedDict):
 class WrittenRecord(TypedDict):
     milestone_id: str
     path: str | None
+    version: int
 
 class ListedMilestone(TypedDict):
     id: str
@@ -500,6 +517,10 @@ class ListedMilestone(TypedDict):
     created_at: str
     updated_at: str
     file_path: str | None
+    version: int
+
+class ReadRecord(ListedMilestone):
+    text: str
 
 class FoundMilestone(TypedDict):
     id: str
@@ -515,8 +536,11 @@ class Analytics(TypedDict):
     agents: dict[str, int]
     messages: dict[str, int]
 
-class Lease(MilestoneLock):
+class TakenLease(MilestoneLock):
     taken: bool
+
+class Lease(TakenLease):
+    token: bool
 
 class ReleasedLease(TypedDict):
     milestone_id: str

@@ -3,6 +3,9 @@ from __future__ import annotations
 
 import os
 
+from .errors import StorageError
+from .found import read_found
+
 NAME = ".milestones"
 GONE = "the current directory is gone: cd to one that is there"
 
@@ -87,10 +90,7 @@ def _read_link(path: str) -> str:
 def _read_line(path: str) -> str:
     """The text of a small file without what surrounds it; "" where none can be read."""
     try:
-        if not os.path.isfile(path):  # a sandbox may put a device there, others a pipe
-            return ""
-        with open(path, encoding="utf-8") as file:
-            text = file.read(10_000).strip()
-            return "" if "\0" in text else text
-    except (OSError, UnicodeDecodeError):
+        text = (read_found(os.path.realpath(path), 10_000) or b"").decode().strip()
+        return "" if "\0" in text else text
+    except (StorageError, UnicodeDecodeError):  # a sandbox may put a device there, others a pipe
         return ""

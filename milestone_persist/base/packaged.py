@@ -15,7 +15,7 @@ _HERE = os.path.dirname(os.path.dirname(__file__)) if hasattr(__loader__, "archi
 
 
 def read_packaged(folder: str, name: str) -> str:
-    """The text of a file in the package's `sql`, `shell` or `agents`; FileNotFoundError when it is in neither place."""
+    """The text of a file in the package's `sql`, `agents` or a room; FileNotFoundError when it is in neither place."""
     for home in (_HERE, os.path.dirname(_HERE)):  # installed or zipped; then a checkout
         try:
             data: bytes = __loader__.get_data(os.path.join(home, folder, name))

@@ -11,10 +11,17 @@ MESSAGE_TYPES = (
     "task_assignment", "progress_update", "coordination_request", "validation_result", "error_report",
     "completion_notification", "resource_request", "phase_transition", "checkpoint_created",
 )
-AGENT_STATUSES = ("spawning", "active", "paused", "completed", "failed", "terminated")
+AT_WORK = ("spawning", "active")  # agents of which a heartbeat is expected
+GOING_ON = (*AT_WORK, "paused")
+DIED = ("failed", "terminated")  # said about an agent, not by it
+ENDED_AGENT = ("completed", *DIED)
+AGENT_STATUSES = (*GOING_ON, *ENDED_AGENT)
 STATE_TYPES = ("checkpoint", "progress", "user_data", "system_data", "temp_data")
 OPERATION_TYPES = ("planning", "execution", "validation", "recovery", "cleanup")
-SESSION_STATUSES = ("active", "paused", "completed", "failed", "abandoned")
+OPEN_SESSION = ("active", "paused")
+GIVEN_UP = ("failed", "abandoned")
+ENDED = ("completed", *GIVEN_UP)  # sessions
+SESSION_STATUSES = (*OPEN_SESSION, *ENDED)
 # What records usually say; a record may say any other.
 MILESTONE_STATUSES = ("planned", "pending", "active", "in_progress", "paused", "blocked", "completed", "failed",
                       "abandoned", "cancelled")
@@ -29,6 +36,12 @@ WORDS = {
     "shell": ("bash", "zsh"), "update_agent_status status": AGENT_STATUSES,
     "list_coordination_sessions status": SESSION_STATUSES, "list_milestones status": ("all", *MILESTONE_STATUSES),
 }
+
+
+
+def any_of(words: tuple[str, ...]) -> str:
+    """Words as a list in SQL: status IN any_of(AT_WORK)."""
+    return "('" + "', '".join(words) + "')"
 
 
 def words_for(operation: str, parameter: str) -> tuple[str, ...]:

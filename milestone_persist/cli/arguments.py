@@ -98,7 +98,7 @@ def _reads_as_option(op: Operation, word: str, count: int, from_shell: bool, env
         return False
     known, parameter = _is_known(op, word), parameter_at(op, count)
     if from_shell and count < op.required and parameter and parameter.name not in (*PATHS, *CHOSEN):
-        return known and bool(parameter.variable) and bool(count or environ.get(parameter.variable))
+        return known and bool(environ.get(parameter.variable))
     if from_shell and parameter and parameter.name in FREE:
         return known or word == "--"
     return known or word in ("--", *HELP) or not _is_number(word)

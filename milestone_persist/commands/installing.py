@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Incomplete, UsageError
+from ..base.found import read_found
 from ..registry import operation
 
 TYPE_CHECKING = False
@@ -132,11 +133,10 @@ def _replace_block(path: str, text: str) -> None:
 
     if not path:
         raise UsageError("--env-file is empty: give it a file, such as $CLAUDE_ENV_FILE")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UsageError(f"{path} is no file: give --env-file one, such as $CLAUDE_ENV_FILE")
     with FileChanges() as changes:
-        old = ""
-        if os.path.exists(path):
-            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-                old = file.read()
+        old = (read_found(os.path.realpath(path)) or b"").decode("utf-8", "surrogateescape")
         before, begin, rest = old.partition(_BEGIN)
         after = rest.partition(_END)[2] if begin else ""
         gap = "\n" if before and not before.endswith("\n") else ""

@@ -5,6 +5,7 @@ import os
 
 from ..base.errors import UsageError
 from ..base.values import check_range
+from ..base.vocabulary import AT_WORK, any_of
 from ..coordination.liveness import heard_before, interrupted_sessions, log_health, mark_stale_agents
 from ..coordination.settings import read_count
 from ..opening.place import describe_new, open_for
@@ -151,7 +152,7 @@ def _note_unresponsive(store: Storage, failed: list[str]) -> list[str]:
     """Write into the health log, once for each silence: agents that just failed, and agents that used to report their
     health and have been silent for `health_check_interval` seconds."""
     silent = store.execute(
-        "SELECT a.agent_id FROM agent_registry a WHERE a.status IN ('spawning', 'active') AND "
+        f"SELECT a.agent_id FROM agent_registry a WHERE a.status IN {any_of(AT_WORK)} AND "
         "a.last_heartbeat <= :limit AND EXISTS (SELECT 1 FROM agent_health_log h WHERE h.agent_id = a.agent_id "
         "AND h.health_status <> 'unresponsive') ORDER BY a.agent_id",
         {"limit": heard_before(store, read_count(store, "health_check_interval"))})

@@ -28,7 +28,7 @@ IDS = {
     "milestone": _MILESTONES, "key": "SELECT key AS word FROM agent_coordination_config",
     "checkpoint_id": "SELECT checkpoint_id AS word FROM agent_checkpoints ORDER BY created_at DESC LIMIT 500",
     "state_key": f"SELECT state_key AS word FROM agent_state WHERE agent_id = :agent AND {LIVE}",
-    "message_id": "SELECT id AS word FROM agent_messages WHERE to_agent = :agent AND acknowledged_at IS NULL LIMIT 500",
+    "message_id": "SELECT id AS word FROM agent_messages WHERE to_agent = :agent ORDER BY id DESC LIMIT 500",
 }
 
 

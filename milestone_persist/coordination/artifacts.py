@@ -11,12 +11,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..base.rows import Session
+    from ..base.answers import Configured
     from ..storage.interface import Row, Storage
 
 PLAN = "milestone-plan"
-EMPTY = ("", '""', "null")  # values in which nothing is said: what an unset variable leaves
-BRIEF = "CASE WHEN length(s.state_value) < 20 THEN s.state_value ELSE '-' END AS brief"
+# A value as far as flaw_of wants it: JSON of that length says something, and is whole.
+BRIEF = "CASE WHEN s.is_json = 1 AND length(s.state_value) > 4096 THEN '-' ELSE s.state_value END"
 
 
 def expected_artifacts(store: Storage) -> list[str]:
@@ -24,30 +24,68 @@ def expected_artifacts(store: Storage) -> list[str]:
     return read_setting(store, "planning_artifacts").split()
 
 
-def is_empty(row: Row) -> bool:
-    """Whether a row that was read with BRIEF holds a value in which nothing is said."""
-    return row["brief"].strip() in EMPTY
+def flaw_of(text: str) -> str:
+    """Why a value is no result: it is `empty` (nothing is said in it) or `cut off` (JSON without its end); else ""."""
+    text = text.strip()
+    try:
+        return "empty" if not text or _says_nothing(parse_json(text)) else ""
+    except ValueError:
+        return "cut off" if _is_cut_off(text) else ""
+
+
+def _says_nothing(value: Any) -> bool:
+    """Whether a JSON value holds nothing but null, blank texts, and lists and objects of these."""
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, (dict, list)):
+            left += value.values() if isinstance(value, dict) else value
+        elif value is not None and not (isinstance(value, str) and not value.strip()):
+            return False
+    return True
+
+
+def _is_cut_off(text: str) -> bool:
+    """Whether a text that is no JSON is the beginning of some: nothing else is in it, and something stays open."""
+    import re
+
+    if text[:1] not in ("{", "[", '"'):
+        return False
+    string = r'"(?:[^"\\]|\\.)*'
+    tokens = re.compile(rf'{string}"|-?\d[\d.eE+-]*|true|false|null|[\s{{}}\[\]:,]', re.DOTALL)
+    place = depth = 0
+    for found in tokens.finditer(text):
+        if found.start() != place:
+            break
+        place = found.end()
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
+    rest = text[place:]
+    open_string = re.fullmatch(string + r"\\?", rest, re.DOTALL)
+    open_word = depth > 0 and (rest == "-" or any(word.startswith(rest) for word in ("true", "false", "null")))
+    return bool(open_string or open_word)
 
 
 def find_artifacts(store: Storage, session_id: str, columns: str = "s.state_value, s.version, s.updated_at",
-                   empty: bool = False) -> list[Row]:
+                   flawed: bool = False) -> list[Any]:
     """The planning artifacts saved in a session, oldest first: the expected keys and all planning-*.
 
     columns: which there are beside agent_id, agent_type and state_key
-    empty: those in which nothing is said, instead of the others
+    flawed: those that are no results, instead of the others; each with its flaw
     """
     keys = {f"key{place}": key for place, key in enumerate({*expected_artifacts(store), PLAN})}
     rows = store.execute(
-        f"SELECT s.agent_id, a.agent_type, s.state_key, {BRIEF}, {columns} "
+        f"SELECT s.agent_id, a.agent_type, s.state_key, {BRIEF} AS brief, {columns} "
         f"FROM agent_state s JOIN agent_registry a ON a.agent_id = s.agent_id WHERE s.saved_in = :id AND {LIVE} "
         f"AND (substr(s.state_key, 1, 9) = 'planning-' OR s.state_key IN ({', '.join(':' + name for name in keys)})) "
         "ORDER BY s.updated_at, s.agent_id, s.state_key", {"id": session_id, "now": store.now(), **keys})
-    return [row for row in rows if is_empty(row) == empty]
+    for row in rows:
+        row["flaw"] = flaw_of(row.pop("brief"))
+    return [row for row in rows if bool(row["flaw"]) == flawed]
 
 
-def artifact_keys(store: Storage, session_id: str, empty: bool = False) -> list[str]:
+def artifact_keys(store: Storage, session_id: str) -> list[str]:
     """The keys of the planning artifacts saved in a session, each once."""
-    return sorted({row["state_key"] for row in find_artifacts(store, session_id, "s.updated_at", empty)})
+    return sorted({row["state_key"] for row in find_artifacts(store, session_id, "s.updated_at")})
 
 
 def artifact_value(row: Row) -> Any:
@@ -55,7 +93,7 @@ def artifact_value(row: Row) -> Any:
     return parse_json(row["state_value"]) if is_json(row["state_value"]) else row["state_value"]
 
 
-def milestones_of(session: Session) -> list[str]:
+def milestones_of(session: Configured) -> list[str]:
     """The ids of the milestones that were made of a planning session."""
     made = read_stored(session["configuration"], "the configuration").get("milestones")
     return made if isinstance(made, list) else []

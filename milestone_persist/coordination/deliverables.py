@@ -1,58 +1,116 @@
 """Deliverables: what a session is to yield (planning artifacts, execution phases), what there is, who makes it."""
 from __future__ import annotations
 
-from ..base.values import is_own
+from ..base.quoting import command
+from ..base.values import is_own, show
 from ..base.vocabulary import PHASES
-from .artifacts import BRIEF, PLAN, expected_artifacts, is_empty
+from .artifacts import BRIEF, PLAN, expected_artifacts, flaw_of
 from .snapshots import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..base.answers import AgentHead, Deliverable, Piece, Results, SessionHead
+    from ..base.answers import AgentHead, Deliverable, Flawed, NearKey, Piece, Result, Results, SessionHead
     from ..storage.interface import Row, Storage
 
 WEIGHTS = {"design": 15, "spec": 25, "task": 20, "execute": 40}
 PLANNERS = {"planning-scope": "scope-analyzer", "planning-estimates": "estimation-agent",
             "planning-risks": "risk-assessor", "planning-kiro": "kiro-strategy", PLAN: "planning-aggregator"}
+# Words of keys under which agents keep what goes into a phase, or how it goes.
+NO_RESULT = ("input", "inputs", "request", "assignment", "context", "prompt", "config", "scope", "state", "status",
+             "progress", "session", "checkpoint", "log", "retry", "retries", "lock", "error", "errors", "failure",
+             "failures", "failed", "validation", "todo", "draft")
+EXECUTION_KEYS = ("s.state_key IN ('design-phase-results', 'execute-phase-results') "
+                  "OR substr(s.state_key, 1, 5) IN ('spec-', 'task-')")
 ANY_PLANNER = "milestone-planner"  # makes artifacts that no other type is known to make
 
 
 def list_deliverables(store: Storage, session: SessionHead) -> list[Deliverable]:
-    """What a session is to yield, in the order of the work: name, weight in percent, agent_type, saved, empty.
+    """What a session is to yield, in the order of the work: name, weight in percent, agent_type, saved, empty, near.
 
     A planning session yields its expected artifacts, an execution session its phases, any other nothing in particular.
-    `saved` lists the keys saved in the session, by whom and when, `empty` those in which nothing is said.
+    `saved` lists the keys saved in the session, by whom and when, `empty` those that are no results and why (flaw),
+    `near`, where nothing is saved, keys that may be meant, and under which key they would count (save_as).
     """
-    rows = store.execute(f"SELECT s.agent_id, s.state_key, s.updated_at, {BRIEF} FROM agent_state s "
-                         f"WHERE s.saved_in = :id AND {LIVE} ORDER BY s.updated_at, s.state_key, s.agent_id",
-                         {"id": session["session_id"], "now": store.now()})
-    if session["operation_type"] == "planning":
-        names = expected_artifacts(store)
-        return [{"name": name, "weight": 100 / len(names), "agent_type": PLANNERS.get(name, ANY_PLANNER),
-                 **_sort_out(row for row in rows if row["state_key"] == name)} for name in names]
-    if session["operation_type"] == "execution":
-        return [{"name": name, "weight": WEIGHTS[name], "agent_type": f"{name}-phase",
-                 **_sort_out(row for row in rows if phase_of(row["state_key"]) == name)} for name in PHASES]
-    return []
-
-
-def _sort_out(rows: Iterable[Row]) -> Results:
-    """The results of a piece of work: those that say something, and the others."""
-    found: Results = {"saved": [], "empty": []}
-    for row in rows:
-        found["empty" if is_empty(row) else "saved"].append(
-            {"agent_id": row["agent_id"], "state_key": row["state_key"], "updated_at": row["updated_at"]})
+    kind = session["operation_type"]
+    names = expected_artifacts(store) if kind == "planning" else PHASES if kind == "execution" else ()
+    keys = {f"key{place}": key for place, key in enumerate(names)}
+    counts = " OR ".join(f"s.state_key = :{name}" for name in keys) if kind == "planning" else EXECUTION_KEYS
+    rows = store.execute(
+        f"SELECT s.agent_id, s.state_key, s.updated_at, CASE WHEN {counts} THEN {BRIEF} END AS brief "
+        f"FROM agent_state s WHERE s.saved_in = :id AND {LIVE} ORDER BY s.updated_at, s.state_key, s.agent_id",
+        {"id": session["session_id"], "now": store.now(), **keys}) if names else []
+    found: list[Deliverable] = [
+        {"name": name, "weight": WEIGHTS[name] if name in WEIGHTS else 100 / len(names),
+         "agent_type": f"{name}-phase" if name in WEIGHTS else PLANNERS.get(name, ANY_PLANNER),
+         **_sort_out(row for row in rows if _counts_as(row["state_key"], name)), "near": []} for name in names]
+    for item in found:
+        item["near"] = [] if item["saved"] else _find_near(rows, item["name"])
     return found
 
 
+def _counts_as(state_key: str, name: str) -> bool:
+    return phase_of(state_key) == name if name in WEIGHTS else state_key == name
+
+
+def _sort_out(rows: Iterable[Row]) -> Results:
+    """The results of a piece of work, and what is none, with its flaw."""
+    found: Results = {"saved": [], "empty": []}
+    for row in rows:
+        flaw = flaw_of(row["brief"])
+        told: Result = {"agent_id": row["agent_id"], "state_key": row["state_key"], "updated_at": row["updated_at"]}
+        if flaw:
+            found["empty"].append({**told, "flaw": flaw})
+        else:
+            found["saved"].append(told)
+    return found
+
+
+def _find_near(rows: list[Row], name: str) -> list[NearKey]:
+    found: list[NearKey] = []
+    for row in rows:
+        meant = "" if _counts_as(row["state_key"], name) else _near_key(row["state_key"], name)
+        if meant:
+            found.append({"agent_id": row["agent_id"], "state_key": row["state_key"], "save_as": meant})
+    return found
+
+
+def _near_key(state_key: str, name: str) -> str:
+    """The key of a deliverable that is meant by one which differs in spelling, or in a slip; else ""."""
+    import difflib
+    import re
+
+    spaced = re.sub("[^a-z0-9]+", "-", re.sub("([a-z])([A-Z])", r"\1-\2", state_key).lower()).strip("-")
+    words = [word for word in spaced.split("-") if not word.isdigit()]
+    wanted = results_of(name) if name in WEIGHTS else name
+    if spaced.startswith("older-") or any(word in NO_RESULT and word not in wanted.split("-") for word in words):
+        return ""
+    if phase_of(spaced) == name:
+        return spaced
+    if name in WEIGHTS:
+        words = words[1:] if words[:1] == ["milestone"] else words
+        if words and words[0].startswith(name[:6]) and words[-1] in ("result", "results"):
+            return wanted
+    forms = (wanted,) if name in WEIGHTS else (wanted, wanted.partition("-")[2] or wanted)
+    bare = "-".join(words)
+    near = any(difflib.get_close_matches(text, forms, 1, 0.85) for text in (bare, bare.partition("milestone-")[2]))
+    return wanted if near else ""
+
+
 def phase_of(state_key: str) -> str | None:
-    """The phase a state key is a result of: `design-phase-results`, `spec-…`, `task-…`, `execute-phase-results`."""
-    if state_key in ("design-phase-results", "execute-phase-results"):
-        return state_key.partition("-")[0]
-    word, dash, _ = state_key.partition("-")
-    return word if dash and word in ("spec", "task") else None
+    """The phase a state key is a result of: `design-phase-results`, `spec-…`, `task-…`, `execute-phase-results`.
+
+    Not `spec-phase-…` or `task-phase-…` but for its results, nor where the first or last word behind `spec-` or `task-`
+    is one of NO_RESULT: that is what goes into a phase, or how it goes.
+    """
+    phase, _, rest = state_key.partition("-")
+    if phase not in PHASES or rest == "phase-results":
+        return phase if phase in PHASES else None
+    words = [word for word in rest.replace("_", "-").replace(".", "-").lower().split("-") if not word.isdigit()]
+    if phase not in ("spec", "task") or not rest or words[:1] == ["phase"]:
+        return None
+    return None if words and (words[0] in NO_RESULT or words[-1] in NO_RESULT) else phase
 
 
 def results_of(phase: str) -> str:
@@ -87,6 +145,19 @@ def missing_names(deliverables: list[Deliverable]) -> list[str]:
 def estimate_progress(deliverables: list[Deliverable]) -> float:
     """Percent done, by the weights of what is there."""
     return round(float(sum(item["weight"] for item in deliverables if item["saved"])), 1)
+
+
+def tell_near(row: NearKey) -> str:
+    """What is said of a key that may be meant, with the command that saves it under the right one."""
+    load = command(["load_agent_state", row["agent_id"], row["state_key"]])
+    save = command(["save_agent_state", row["agent_id"], row["save_as"], "-"])
+    return (f"{show(row['state_key'])} of {show(row['agent_id'])} does not count; if it is {row['save_as']}: "
+            f"{load} | {save}")
+
+
+def tell_flaw(row: Flawed) -> str:
+    """What is said of a value under a result's key that is none."""
+    return f"{show(row['state_key'])} of {show(row['agent_id'])} is {row['flaw']}"
 
 
 def next_names(deliverables: list[Deliverable]) -> list[str]:

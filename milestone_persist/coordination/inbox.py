@@ -4,15 +4,13 @@ from __future__ import annotations
 from ..base.quoting import command
 from ..base.values import read_stored
 from ..storage.events import record_event
+from .message_states import DEAD, MESSAGE_STATES, PENDING, STATE, TAKEN
 from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import DeadLetter, MessageCounts
+    from ..base.answers import DeadLetter
     from ..storage.interface import Row, Storage
-
-PENDING = "delivered_at IS NULL AND dead_lettered_at IS NULL"
-TAKEN = "delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL"
 
 
 def settle_messages(store: Storage, agent_id: str) -> list[Row]:
@@ -82,23 +80,18 @@ def gather_messages(store: Storage, agent_id: str, session_id: str) -> None:
                       "AND session_id <> :session", {"id": agent_id, "session": session_id})
 
 
-def count_messages(store: Storage, session_id: str) -> MessageCounts:
-    """How many messages of a session are pending, taken, acknowledged and dead letters."""
-    counts: MessageCounts = store.execute(
-        "SELECT coalesce(sum(CASE WHEN delivered_at IS NULL AND dead_lettered_at IS NULL THEN 1 ELSE 0 END), 0) "
-        "AS pending, coalesce(sum(CASE WHEN delivered_at IS NOT NULL AND acknowledged_at IS NULL "
-        "AND dead_lettered_at IS NULL THEN 1 ELSE 0 END), 0) AS taken, "
-        "coalesce(sum(CASE WHEN acknowledged_at IS NOT NULL THEN 1 ELSE 0 END), 0) AS acknowledged, "
-        "coalesce(sum(CASE WHEN dead_lettered_at IS NOT NULL THEN 1 ELSE 0 END), 0) AS dead "
-        "FROM agent_messages WHERE session_id = :id", {"id": session_id})[0]
-    return counts
+def count_messages(store: Storage, session_id: str | None = None) -> dict[str, int]:
+    """How many messages are pending, taken, acknowledged and dead letters, of a session or in all."""
+    rows = store.execute(f"SELECT {STATE} AS state, count(*) AS n FROM agent_messages "
+                         "WHERE :id IS NULL OR session_id = :id GROUP BY 1", {"id": session_id})
+    return {**dict.fromkeys(MESSAGE_STATES, 0), **{row["state"]: row["n"] for row in rows}}
 
 
 def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:
     """The messages of a session that were put back too often."""
-    rows = store.execute(  # not IS NOT NULL: then SQLite goes through all messages of the session
+    rows = store.execute(
         "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
-        "FROM agent_messages WHERE session_id = :id AND dead_lettered_at > '' ORDER BY id", {"id": session_id})
+        f"FROM agent_messages WHERE session_id = :id AND {DEAD} ORDER BY id", {"id": session_id})
     for row in rows:
         row["payload"] = read_stored(row["payload"], f"the payload of message {row['id']}")
     return rows

@@ -4,20 +4,18 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Refused
+from ..base.found import open_found
 from ..base.values import has_controls, is_json
-from ..base.vocabulary import PHASES
-from ..storage.directory import open_found
-from .artifacts import PLAN
-from .deliverables import results_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..base.answers import SkippedFile
     from ..storage.interface import Row
 
-# How a word of a file's name begins, and the state key that it means; the first that fits counts.
-KEYS = {"scope": "planning-scope", "estimat": "planning-estimates", "risk": "planning-risks", "kiro": "planning-kiro",
-        "plan": PLAN, **{word: results_of(phase) for word, phase in zip(("design", "spec", "task", "execut"), PHASES)}}
+# What agents put behind a result's name: the seconds of the epoch, or a date with its time.
+TIME = r"[-_.](?:\d{6,}|\d{4}-\d\d-\d\d)(?:[-_T]\d\d[-:.]?\d\d[-:.]?\d\dZ?)?"
 
 
 def find_files(directory: str) -> tuple[list[Row], list[SkippedFile]]:
@@ -25,7 +23,7 @@ def find_files(directory: str) -> tuple[list[Row], list[SkippedFile]]:
     found: list[Row] = []
     skipped: list[SkippedFile] = []
     try:
-        names = sorted(name for name in os.listdir(directory) if _words_of(name))
+        names = sorted(name for name in os.listdir(directory) if _is_ours(name))
     except OSError as error:
         raise Refused(f"cannot read the directory {directory!r} ({error.strerror}): name another") from None
     for name in names:
@@ -65,25 +63,29 @@ def _read(directory: str, name: str) -> Row:
     return {"file": name, "stat": status, "text": text, "is_json": is_json(text)}
 
 
-def _words_of(name: str, without: str = "") -> list[str]:
-    """The words of a file's name without numbers and an id; none if it is not one of those that agents leave."""
+def _is_ours(name: str) -> bool:
+    """Whether a file's name is one of those that agents leave."""
     import re
 
     stem, ending = os.path.splitext(name)
     words = [word for word in re.split(r"[-_.\s]+", stem.lower()) if word]
-    phase = any(words[0].startswith(key) for key in ("design", "spec", "task", "execut")) if len(words) > 1 else False
-    ours = words[:1] in (["milestone"], ["planning"]) or phase and words[1] in ("phase", "result", "results")
-    if ending != ".json" or not ours:
-        return []
-    if without:
-        words = [word for word in re.split(r"[-_.\s]+", stem.replace(without, "-").lower()) if word]
-    return [word for word in words if not word.isdigit()] or ["milestone"]
+    phase = len(words) > 1 and words[0].startswith(("design", "spec", "task", "execut")) and words[1] in (
+        "phase", "result", "results")
+    return ending == ".json" and (words[:1] in (["milestone"], ["planning"]) or phase)
 
 
-def key_of(name: str, known_id: str = "") -> str:
-    """The state key that a file's name stands for."""
-    words = _words_of(name, known_id)
-    for beginning, key in KEYS.items():
-        if any(word.startswith(beginning) and word != "planning" for word in words):
-            return key
-    return "-".join(words)
+def key_of(name: str, results: Iterable[str], ids: Iterable[str] = ()) -> str:
+    """The state key that a file's name stands for: a result only by its exact name, else the whole name.
+
+    Before a result's name may stand `milestone-`, behind it one of the ids and a time.
+
+    ids: of the session and the milestone whose results they are
+    """
+    import re
+
+    stem = os.path.splitext(name)[0]
+    known = "|".join(re.escape(known_id) for known_id in ids) or "(?!)"
+    for result in results:
+        if re.fullmatch(f"(?:milestone-)?{re.escape(result)}(?:[-_.](?:{known}))?(?:{TIME})*", stem):
+            return result
+    return stem

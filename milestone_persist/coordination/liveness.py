@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 from ..base.times import minutes_between, shift_time
-from .inbox import TAKEN, return_messages
+from ..base.vocabulary import AT_WORK, ENDED_AGENT, any_of
+from .inbox import return_messages
 from .membership import SILENT, renew_heartbeat, set_agent_status
+from .message_states import TAKEN
 from .settings import read_count
 
 TYPE_CHECKING = False
@@ -22,7 +24,7 @@ def heard_before(store: Storage, seconds: float) -> str:
 
 def is_stale(agent: AgentLife, limit: str) -> bool:
     """Whether an agent should be at work and was last heard of at `limit` or earlier."""
-    return agent["status"] in ("spawning", "active") and agent["last_heartbeat"] <= limit
+    return agent["status"] in AT_WORK and agent["last_heartbeat"] <= limit
 
 
 def is_quiet(store: Storage, session: SessionLife) -> bool:
@@ -61,14 +63,14 @@ def mark_stale_agents(store: Storage, silent_seconds: float | None = None,
         silent = ("SELECT agent_id, session_id, status, last_heartbeat FROM agent_registry WHERE "
                   "last_heartbeat <= :limit AND (:session IS NULL OR session_id = :session) AND ")
         rows = store.execute(
-            f"{silent} status IN ('spawning', 'active') UNION ALL {silent} status IN ('completed', 'failed', "
-            f"'terminated') AND agent_id IN (SELECT to_agent FROM agent_messages WHERE {TAKEN}) "
+            f"{silent} status IN {any_of(AT_WORK)} UNION ALL {silent} status IN {any_of(ENDED_AGENT)} "
+            f"AND agent_id IN (SELECT to_agent FROM agent_messages WHERE {TAKEN}) "
             "ORDER BY last_heartbeat, agent_id", {"limit": heard_before(store, seconds), "session": session_id})
         return [_end_silent(store, row) for row in rows]
 
 
 def _end_silent(store: Storage, agent: Row) -> SilentAgent:
-    minutes, marked = minutes_between(agent["last_heartbeat"], store.now()), agent["status"] in ("spawning", "active")
+    minutes, marked = minutes_between(agent["last_heartbeat"], store.now()), agent["status"] in AT_WORK
     returned, dead = (set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{minutes:.0f} min") if marked
                       else return_messages(store, agent["agent_id"]))
     return {"agent_id": agent["agent_id"], "session_id": agent["session_id"], "marked": marked,
@@ -91,9 +93,9 @@ def find_interrupted_sessions(store: Storage) -> list[InterruptedSession]:
     rows = store.execute(
         "SELECT * FROM (SELECT s.session_id, s.milestone_id, s.operation_type, s.phase, s.progress, s.last_activity, "
         "count(a.agent_id) AS agents, "
-        "count(CASE WHEN a.status IN ('spawning', 'active') AND a.last_heartbeat > :stale THEN 1 END) AS active, "
+        f"count(CASE WHEN a.status IN {any_of(AT_WORK)} AND a.last_heartbeat > :stale THEN 1 END) AS active, "
         "count(CASE WHEN a.status = 'failed' THEN 1 END) AS failed, "
-        "count(CASE WHEN a.status IN ('spawning', 'active') AND a.last_heartbeat <= :stale THEN 1 END) AS stale "
+        f"count(CASE WHEN a.status IN {any_of(AT_WORK)} AND a.last_heartbeat <= :stale THEN 1 END) AS stale "
         "FROM coordination_sessions s LEFT JOIN agent_registry a ON a.session_id = s.session_id "
         "WHERE s.status = 'active' GROUP BY s.session_id) AS counted "
         "WHERE last_activity <= :quiet OR failed > 0 OR stale > 0 ORDER BY last_activity DESC, session_id",

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..base.errors import MilestoneError, Refused
 from ..base.times import format_time, shift_time
 from ..base.values import nearest
-from ..base.vocabulary import OPERATION_TYPES
+from ..base.vocabulary import AT_WORK, DIED, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
 from ..storage.interface import StorageMoved
 from ..storage.suggestions import suggest
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ..base.rows import Agent, Session
     from ..storage.interface import Storage
 
-ENDED = ("completed", "failed", "abandoned")
-ENDED_AGENT = ("completed", "failed", "terminated")
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
@@ -51,7 +49,7 @@ def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
     Ids with other numbers in them are other agents. done: what is done all the same
     """
     digits = _digits(agent_id)
-    rows = store.execute("SELECT agent_id FROM agent_registry WHERE status IN ('spawning', 'active') "
+    rows = store.execute(f"SELECT agent_id FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
                          "ORDER BY last_heartbeat DESC LIMIT 100")
     others = [row["agent_id"] for row in rows if _digits(row["agent_id"]) == digits]
     if not others or store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
@@ -104,7 +102,7 @@ def ensure_session(store: Storage, session_id: str, milestone_id: str | None) ->
     opened: Session = store.execute(
         "UPDATE coordination_sessions SET last_activity = CASE WHEN last_activity > :now THEN last_activity "
         "ELSE :now END, milestone_id = coalesce(milestone_id, :milestone), "
-        "completed_at = CASE WHEN status IN ('active', 'paused') THEN completed_at END, "
+        f"completed_at = CASE WHEN status IN {any_of(OPEN_SESSION)} THEN completed_at END, "
         "status = CASE WHEN status = 'paused' THEN 'paused' ELSE 'active' END "
         "WHERE session_id = :id RETURNING *", {"id": session_id, "milestone": milestone_id, "now": now})[0]
     return opened
@@ -131,7 +129,7 @@ def renew_heartbeat(store: Storage, agent_id: str) -> Agent | None:
     rows: list[Agent] = store.execute(
         "UPDATE agent_registry SET last_heartbeat = CASE WHEN last_heartbeat > :now THEN last_heartbeat "
         "ELSE :now END WHERE agent_id = :id RETURNING *", {"id": agent_id, "now": store.now()})
-    if rows and rows[0]["status"] in ("failed", "terminated") and (rows[0]["error_info"] or "").startswith(SILENT):
+    if rows and rows[0]["status"] in DIED and (rows[0]["error_info"] or "").startswith(SILENT):
         return _revive(store, rows[0])
     return rows[0] if rows else None
 
@@ -210,7 +208,7 @@ def acting_session(store: Storage, agent: Agent) -> str:
     if not wanted or wanted == agent["session_id"] or not is_own:
         return str(agent["session_id"])
     if store.execute("SELECT 1 AS over FROM coordination_sessions WHERE session_id = :session "
-                     "AND status NOT IN ('active', 'paused')", {"session": wanted}):
+                     f"AND status NOT IN {any_of(OPEN_SESSION)}", {"session": wanted}):
         return str(agent["session_id"])
     been = store.execute(
         "SELECT 1 AS been FROM events WHERE session_id = :session AND agent_id = :agent "
@@ -308,7 +306,7 @@ def set_agent_status(store: Storage, agent_id: str, status: str, error: str | No
     record_event(store, f"agent_{status}", row["session_id"], agent_id, row["milestone_id"], error or "")
     if status == "completed":
         settle_messages(store, agent_id)
-    if status in ("failed", "terminated"):
+    if status in DIED:
         return return_messages(store, agent_id)
     return 0, 0
 
@@ -319,7 +317,7 @@ def complete_session(store: Storage, session_id: str) -> Session:
     if session["status"] == "completed":
         return session
     for row in store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :id "
-                             "AND status IN ('spawning', 'active', 'paused')", {"id": session_id}):
+                             f"AND status IN {any_of(GOING_ON)}", {"id": session_id}):
         set_agent_status(store, row["agent_id"], "completed")
     warn_of_unread(store, f"session {session_id!r} is completed", session_id=session_id)
     record_event(store, "session_completed", session_id, milestone_id=session["milestone_id"])

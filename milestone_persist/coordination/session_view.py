@@ -3,16 +3,27 @@ from __future__ import annotations
 
 from ..base.times import minutes_between
 from ..base.values import read_stored
-from .artifacts import artifact_keys, free_milestone_id, milestones_of
+from ..base.vocabulary import AT_WORK
+from .artifacts import expected_artifacts, find_artifacts, free_milestone_id, milestones_of
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
-from .inbox import TAKEN, count_messages, list_dead_letters
+from .inbox import count_messages, list_dead_letters
 from .liveness import heard_before, is_quiet, is_stale, patience
 from .membership import WAITS, find_session
+from .message_states import TAKEN, UNREAD
 from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import LastCheckpoint, PlanSurvey, QuietAgents, SessionHead, Survey, SurveyedAgent, TakenMessage
+    from ..base.answers import (
+        LastCheckpoint,
+        PlanSurvey,
+        QuietAgents,
+        Result,
+        SessionHead,
+        Survey,
+        SurveyedAgent,
+        TakenMessage,
+    )
     from ..base.rows import Session
     from ..storage.interface import Storage
 
@@ -51,13 +62,16 @@ def survey_session(store: Storage, session_id: str) -> Survey:
 
 
 def _survey_plan(store: Storage, session: Session) -> PlanSurvey:
-    """Every planning artifact there is, expected or not, and under which id a milestone can still be made of them."""
+    """Every planning artifact there is, `more` than expected, and the id under which they can still become one."""
     if session["operation_type"] != "planning":
-        return {"artifacts": [], "can_become": None}
-    artifacts, made = artifact_keys(store, session["session_id"]), milestones_of(session)
+        return {"artifacts": [], "more": [], "can_become": None}
+    rows, made = find_artifacts(store, session["session_id"], "s.updated_at"), milestones_of(session)
+    expected, artifacts = expected_artifacts(store), sorted({row["state_key"] for row in rows})
     can = artifacts and not made
-    return {"artifacts": artifacts, "can_become": free_milestone_id(store, milestone_id_for(session),
-                                                                    session["session_id"]) if can else None}
+    more: list[Result] = [{"state_key": row["state_key"], "agent_id": row["agent_id"], "updated_at": row["updated_at"]}
+                          for row in rows if row["state_key"] not in expected]
+    return {"artifacts": artifacts, "more": more, "can_become": free_milestone_id(
+        store, milestone_id_for(session), session["session_id"]) if can else None}
 
 
 def milestone_id_for(session: SessionHead) -> str:
@@ -72,8 +86,8 @@ def milestone_id_for(session: SessionHead) -> str:
 def _survey_agents(store: Storage, session: Session) -> list[SurveyedAgent]:
     rows: list[SurveyedAgent] = store.execute(
         "SELECT agent_id, agent_type, milestone_id, session_id, status, current_task, current_phase, spawn_time, "
-        "last_heartbeat, completion_time, error_info, (SELECT count(*) FROM agent_messages m WHERE m.to_agent = "
-        "a.agent_id AND m.acknowledged_at IS NULL AND m.dead_lettered_at IS NULL) AS unread_messages "
+        "last_heartbeat, completion_time, error_info, (SELECT count(*) FROM agent_messages WHERE to_agent = "
+        f"a.agent_id AND {UNREAD}) AS unread_messages "
         "FROM agent_registry a WHERE session_id = :id ORDER BY spawn_time, agent_id", {"id": session["session_id"]})
     stale = heard_before(store, read_count(store, "session_timeout"))
     silent = heard_before(store, patience(store, session))
@@ -89,7 +103,7 @@ def _condition(agent: SurveyedAgent, stale: str, silent: str) -> str:
         return "stale"
     if is_stale(agent, silent):
         return "silent"
-    if agent["status"] in ("spawning", "active"):
+    if agent["status"] in AT_WORK:
         return "alive"
     if agent["status"] == "terminated" and (agent["error_info"] in STOPPED or is_put_off(agent["error_info"])):
         return "stopped"

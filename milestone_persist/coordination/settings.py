@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ..base.errors import UsageError
 from ..base.quoting import command
+from ..storage.backends import DATABASE, FILE, HYBRID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,5 +127,5 @@ def optimal_backend(store: Storage) -> str:
 
     count = count_milestones(store)
     if count >= read_count(store, "database_from"):
-        return "database"
-    return "hybrid" if count >= read_count(store, "hybrid_from") else "file"
+        return DATABASE.word
+    return (HYBRID if count >= read_count(store, "hybrid_from") else FILE).word

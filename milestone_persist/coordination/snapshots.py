@@ -3,16 +3,17 @@ from __future__ import annotations
 
 import os
 
+from ..base.errors import StorageError
 from ..base.times import shift_time
-from ..base.values import dump_json
+from ..base.values import dump_json, read_stored
 from ..storage.events import record_event
-from .inbox import PENDING, TAKEN
+from .message_states import PENDING, TAKEN
 from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import FileReference, MadeCheckpoint
-    from ..storage.interface import Storage
+    from ..base.answers import FileReference, MadeCheckpoint, Snapshot
+    from ..storage.interface import Row, Storage
 
 LIVE = "(expires_at IS NULL OR expires_at > :now)"
 _INBOX = ("SELECT id, from_agent, message_type, payload, priority, created_at, delivered_at, retry_count "
@@ -30,7 +31,7 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
                      saved_in: str | None = None) -> MadeCheckpoint:
     """Write the checkpoint of a registered agent, within the caller's transaction.
 
-    saved_in: keep only what was saved in that session
+    saved_in: keep only what was saved in that session, as a checkpoint of that session
     """
     now = store.now()
     given = {"agent": agent_id, "now": now, "saved_in": saved_in}
@@ -42,14 +43,65 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
                                " AND (:saved_in IS NULL OR saved_in = :saved_in) ORDER BY state_key", given),
         "messages": store.execute(UNACKNOWLEDGED, given),
     }
+    session_id = saved_in or agent["session_id"]
     checkpoint_id = "cp-{}-{}".format(now.translate({ord(c): None for c in "-: ."}), os.urandom(4).hex())
     store.execute(
         "INSERT INTO agent_checkpoints (checkpoint_id, agent_id, session_id, checkpoint_type, state_snapshot, "
         "file_references, created_at, retention_until) "
         "VALUES (:id, :agent, :session, :type, :snapshot, :files, :now, :until)",
-        {"id": checkpoint_id, "session": agent["session_id"], "type": checkpoint_type,
+        {"id": checkpoint_id, "session": session_id, "type": checkpoint_type,
          "snapshot": dump_json(snapshot), "files": dump_json(references),
          "until": keep_until(store), **given})
-    record_event(store, "checkpoint_created", agent["session_id"], agent_id, agent["milestone_id"], checkpoint_id)
+    record_event(store, "checkpoint_created", session_id, agent_id, agent["milestone_id"], checkpoint_id)
     return {"checkpoint_id": checkpoint_id, "agent_id": agent_id, "checkpoint_type": checkpoint_type,
             "keys": len(snapshot["state"]), "messages": len(snapshot["messages"]), "files": len(references)}
+
+
+def read_snapshot(row: Snapshot) -> list[Row]:
+    """The keys that a checkpoint holds; StorageError if somebody wrote one that holds none."""
+    state = read_stored(row["state_snapshot"], f"checkpoint {row['checkpoint_id']}").get("state")
+    if isinstance(state, list) and all(isinstance(item, dict) and _is_key(item) for item in state):
+        return state
+    raise StorageError(f"checkpoint {row['checkpoint_id']} cannot be restored: its state_snapshot has no list `state` "
+                       "of keys as create_agent_checkpoint writes them")
+
+
+def _is_key(item: Row) -> bool:
+    texts = ("state_key", "state_value", "state_type", "created_at")
+    return (all(isinstance(item.get(name), str) for name in texts) and isinstance(item.get("version"), int)
+            and item.get("is_json") in (0, 1) and isinstance(item.get("expires_at", 0), (str, type(None))))
+
+
+def find_kept(store: Storage, agent_id: str, state_key: str, sessions: list[str], lasting: bool = False) -> Row | None:
+    """A key that an agent saved in some sessions, from the latest checkpoint that has it.
+
+    lasting: look only in those that stay as long as their session
+    """
+    points = store.execute("SELECT checkpoint_id, created_at FROM agent_checkpoints WHERE agent_id = :agent AND "
+                           "(:lasting = 0 OR retention_until IS NULL) ORDER BY created_at DESC",
+                           {"agent": agent_id, "lasting": int(lasting)})
+    found: Row | None = None
+    for point in points:
+        if found and point["created_at"] != found["kept_at"]:
+            break
+        for item in _read_keys(store, point["checkpoint_id"]):
+            if item["state_key"] == state_key and item.get("saved_in") in sessions and (
+                    not found or item["version"] > found["version"]):
+                found = {**item, "agent_id": agent_id, "value": item["state_value"], "session_id": item["saved_in"],
+                         "checkpoint_id": point["checkpoint_id"], "kept_at": point["created_at"]}
+    return found
+
+
+def _read_keys(store: Storage, checkpoint_id: str) -> list[Row]:
+    """The keys that a checkpoint holds; none if somebody spoilt it."""
+    try:
+        return read_snapshot(store.execute("SELECT checkpoint_id, state_snapshot FROM agent_checkpoints "
+                                           "WHERE checkpoint_id = :id", {"id": checkpoint_id})[0])
+    except StorageError:
+        return []
+
+
+def keep_lasting(store: Storage, checkpoint_id: str) -> None:
+    """Let a checkpoint stay as long as its session."""
+    store.execute("UPDATE agent_checkpoints SET retention_until = NULL WHERE checkpoint_id = :id",
+                  {"id": checkpoint_id})

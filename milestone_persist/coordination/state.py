@@ -1,17 +1,107 @@
-"""State: writing a key of an agent."""
+"""State: for which milestone a key was saved, who is handed it, and writing it.
+
+An id that works on a second milestone finds its own keys there; those of the first stay that milestone's.
+"""
 from __future__ import annotations
+
+from ..base.quoting import command
+from .snapshots import LIVE, find_kept, keep_lasting, store_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..base.answers import SavedState
     from ..storage.interface import Row, Storage
 
+_COLUMNS = "s.agent_id, s.state_key, s.state_type, s.version, s.created_at, s.updated_at, s.expires_at"
+
+
+def milestone_read(store: Storage, agent_id: str) -> str | None:
+    """The milestone whose keys the caller is handed under an agent's id: the caller's if the agent worked on it too.
+
+    Else that of the session in which the agent is registered.
+    """
+    given = {"agent": agent_id, "session": store.environ.get("SESSION_ID"), "caller": store.environ.get("AGENT_ID")}
+    callers = store.execute("SELECT milestone_id FROM coordination_sessions WHERE session_id = :session "
+                            "AND status IN ('active', 'paused')", given) if given["session"] else []
+    if not callers and given["caller"] not in (None, "", agent_id):
+        callers = _registered_for(store, given["caller"])
+    own = _registered_for(store, agent_id)
+    for row in callers:
+        if row not in own and store.execute(
+                "SELECT 1 AS been FROM events e JOIN coordination_sessions k ON k.session_id = e.session_id WHERE "
+                "e.agent_id = :agent AND k.milestone_id = :milestone AND e.event IN ('agent_registered', "
+                "'agent_revived') LIMIT 1", {**given, "milestone": row["milestone_id"]}):
+            return str(row["milestone_id"])
+    return own[0]["milestone_id"] if own else None
+
+
+def _registered_for(store: Storage, agent_id: str) -> list[Row]:
+    return store.execute("SELECT k.milestone_id FROM agent_registry a JOIN coordination_sessions k "
+                         "ON k.session_id = a.session_id WHERE a.agent_id = :agent", {"agent": agent_id})
+
+
+def list_keys(store: Storage, agent_id: str, milestone_id: str | None, state_key: str | None = None,
+              columns: str = "length(s.state_value) AS characters, s.is_json") -> list[Any]:
+    """An agent's keys, or one of them; `own` is whether it is handed out where the milestone is worked on.
+
+    columns: which there are beside type, version, times, session_id and milestone_id
+    """
+    rows = store.execute(
+        f"SELECT {_COLUMNS}, {columns}, s.saved_in AS session_id, k.milestone_id, k.configuration FROM agent_state s "
+        f"LEFT JOIN coordination_sessions k ON k.session_id = s.saved_in WHERE s.agent_id = :agent AND {LIVE} "
+        "AND (:key IS NULL OR s.state_key = :key) ORDER BY s.state_key",
+        {"agent": agent_id, "key": state_key, "now": store.now()})
+    for row in rows:
+        row["own"] = _is_of(row, row.pop("configuration"), milestone_id)
+    return rows
+
+
+def _is_of(row: Row, configuration: str | None, milestone_id: str | None) -> bool:
+    """Whether a key is of a milestone: its session works on that, or has planned it, or nothing is known of either."""
+    if milestone_id in (None, row["milestone_id"]) or row["milestone_id"] is None:
+        return True
+    from .artifacts import milestones_of
+
+    return milestone_id in milestones_of({"configuration": configuration or "{}"})
+
+
+def find_own(store: Storage, agent_id: str, state_key: str, milestone_id: str | None) -> tuple[Row | None, Row | None]:
+    """The key an agent saved for a milestone, if need be from where it is kept; and what others see under that key."""
+    rows = list_keys(store, agent_id, milestone_id, state_key, "s.state_value AS value")
+    if not rows or rows[0]["own"]:
+        return (rows[0] if rows else None), None
+    sessions = [row["session_id"] for row in store.execute(
+        "SELECT session_id FROM coordination_sessions WHERE milestone_id = :milestone", {"milestone": milestone_id})]
+    return find_kept(store, agent_id, state_key, sessions, lasting=True), rows[0]
+
+
+def find_in_session(store: Storage, agent_id: str, state_key: str, session_id: str) -> Row | None:
+    """The key an agent saved in a session, wherever it is by now: in the state, else in the latest checkpoint."""
+    rows: list[Row] = list_keys(store, agent_id, None, state_key, "s.state_value AS value")
+    if rows and rows[0]["session_id"] == session_id:
+        return rows[0]
+    return find_kept(store, agent_id, state_key, [session_id])
+
+
+def tell_whose(row: Row, milestone_id: str | None) -> str:
+    """How a line begins that tells of a key that was saved for another milestone than the one worked on."""
+    return (f"{row['state_key']!r} of {row['agent_id']!r} was saved for milestone {row['milestone_id']}, "
+            f"not for {milestone_id}")
+
+
+def read_there(row: Row) -> str:
+    """The command that reads a key of another milestone."""
+    return command(["load_agent_state", row["agent_id"], row["state_key"], "--session", row["session_id"]])
+
 
 def write_state(store: Storage, given: Row) -> SavedState:
-    """Write a value of a registered agent, within the caller's transaction.
+    """Write a value of a registered agent, within the caller's transaction; what another milestone has there is kept.
 
     given: agent, session (whose result it is), key, value, type, json, expires, now
     """
+    _keep_others(store, given)
     saved: SavedState = store.execute(
         "INSERT INTO agent_state (agent_id, saved_in, state_key, state_value, state_type, created_at, updated_at, "
         "expires_at, is_json, version) VALUES (:agent, :session, :key, :value, :type, :now, :now, :expires, :json, "
@@ -21,3 +111,20 @@ def write_state(store: Storage, given: Row) -> SavedState:
         "expires_at = excluded.expires_at, is_json = excluded.is_json, version = agent_state.version + 1 "
         "RETURNING agent_id, state_key, state_type, version, expires_at", given)[0]
     return saved
+
+
+def _keep_others(store: Storage, given: Row) -> None:
+    """Keep what is saved under a key for another milestone in a checkpoint of its session, which goes with that."""
+    rows = store.execute(
+        "SELECT s.agent_id, s.state_key, s.version, k.session_id, k.milestone_id FROM agent_state s "
+        "JOIN coordination_sessions k ON k.session_id = s.saved_in JOIN coordination_sessions c "
+        "ON c.session_id = :session AND c.milestone_id <> k.milestone_id "
+        f"WHERE s.agent_id = :agent AND s.state_key = :key AND {LIVE}",
+        {"agent": given["agent"], "key": given["key"], "session": given["session"], "now": store.now()})
+    for row in rows:
+        kept = find_kept(store, row["agent_id"], row["state_key"], [row["session_id"]])
+        point = kept["checkpoint_id"] if kept and kept["version"] == row["version"] else store_checkpoint(
+            store, row["agent_id"], "automatic", [], row["session_id"])["checkpoint_id"]
+        keep_lasting(store, point)
+        store.warn(f"{row['state_key']!r} of {row['agent_id']!r} was milestone {row['milestone_id']}'s: that is kept "
+                   f"in checkpoint {point}; {read_there(row)} reads it")

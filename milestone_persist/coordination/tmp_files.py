@@ -8,6 +8,7 @@ from ..base.times import format_time
 from ..base.values import is_json
 from ..base.vocabulary import PHASES
 from ..storage.events import record_event
+from .artifacts import expected_artifacts
 from .deliverables import ANY_PLANNER, PLANNERS, maker_id, results_of
 from .leftovers import find_files, key_of
 from .membership import ensure_session, enter_agent, set_agent_status
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 TMP = "/tmp"
+LEFT = "x-tmp-files"  # the type of the agent that keeps what is no result
 MAKERS = {**PLANNERS, **{results_of(phase): f"{phase}-phase" for phase in PHASES}}
 
 
@@ -60,11 +62,11 @@ def session_named(store: Storage, name: str) -> str:
 
 def plan_files(store: Storage, found: list[Row]) -> None:
     """Give each file its agent, its key and what becomes of it: saved, older or unchanged. `found`: oldest first."""
-    sessions, milestones = _ids(store)
     newest: dict[tuple[str, str], Row] = {}
+    results = {**MAKERS, **{key: PLANNERS.get(key, ANY_PLANNER) for key in expected_artifacts(store)}}
     for file in found:
-        key = key_of(file["file"], _id_in(file["file"], sessions) or _id_in(file["file"], milestones))
-        file["agent_type"] = MAKERS.get(key, ANY_PLANNER)
+        key = key_of(file["file"], results, _ids_of(store, file["session_id"]))
+        file["agent_type"] = results.get(key, LEFT)
         file["agent_id"] = _agent_for(store, file["session_id"], key, file["agent_type"])
         file["state_key"], file["saved_at"] = key, _time_of(store, file)
         newest[file["agent_id"], key] = file
@@ -79,6 +81,12 @@ def plan_files(store: Storage, found: list[Row]) -> None:
         else:
             file["state_key"] = _older_key(file["state_key"], file["saved_at"], file["text"])
             file["what"] = "unchanged" if find_stored(store, file["agent_id"], file["state_key"]) else "older"
+
+
+def _ids_of(store: Storage, session_id: str) -> list[str]:
+    """The ids that may stand behind a result's name in files of a session: its own and its milestone's."""
+    rows = store.execute("SELECT milestone_id FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
+    return [session_id, *(row["milestone_id"] for row in rows if row["milestone_id"])]
 
 
 def _time_of(store: Storage, file: Row) -> str:
@@ -101,7 +109,10 @@ def _agent_for(store: Storage, session_id: str, key: str, agent_type: str) -> st
         "AND (s.state_key = :key OR a.agent_type = :type AND a.agent_type <> :planner) "
         "ORDER BY CASE WHEN s.state_key IS NULL THEN 1 ELSE 0 END, s.updated_at DESC, a.last_heartbeat DESC LIMIT 1",
         {"key": key, "session": session_id, "type": agent_type, "planner": ANY_PLANNER})
-    return rows[0]["agent_id"] if rows else maker_id({"name": _name_of(key), "agent_type": agent_type}, session_id)
+    if rows:
+        return str(rows[0]["agent_id"])
+    return (f"tmp-files-{session_id}" if agent_type == LEFT else
+            maker_id({"name": _name_of(key), "agent_type": agent_type}, session_id))
 
 
 def _name_of(key: str) -> str:

@@ -5,6 +5,7 @@ import os
 
 from ..base.quoting import quote
 from ..base.values import dump_json
+from ..base.vocabulary import AT_WORK, any_of
 from ..storage.events import record_event
 from .deliverables import WEIGHTS, made_by, maker_id, results_of
 from .membership import enter_agent, find_agent, find_session, set_agent_status
@@ -130,8 +131,8 @@ def _claim(store: Storage, order: Order) -> str:
         session = find_session(store, order["session_id"])
         if session["status"] != "active":
             return f"the session is {session['status']} by now"
-        if store.execute("SELECT 1 AS there FROM agent_registry WHERE agent_id = :id AND status IN "
-                         "('spawning', 'active')", {"id": order["agent_id"]}):
+        if store.execute("SELECT 1 AS there FROM agent_registry WHERE agent_id = :id "
+                         f"AND status IN {any_of(AT_WORK)}", {"id": order["agent_id"]}):
             return "another process is starting it, or it is at work again"
         enter_agent(store, order["agent_id"], order["agent_type"], session, None, order["milestone_id"])
         set_agent_status(store, order["agent_id"], "spawning")

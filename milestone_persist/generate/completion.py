@@ -6,7 +6,7 @@ import sys
 from ..base.invocation import way_called
 from ..base.packaged import find_program
 from ..registry import all_operations
-from .adapter_helper import EXPORT
+from .adapter import read_parts
 
 # bash hands over words as they were typed; it closes a quote that was opened, and inside it nothing is escaped.
 _BASH = r"""# Completion of milestone_persist. In ~/.bashrc: eval "$(@WAY@ completion bash)"
@@ -45,5 +45,5 @@ def make_script(shell: str) -> str:
 
     names = ["milestone_persist", "milestone-persist", *(op.name for op in all_operations() if op.shell)]
     call = f"{quote(sys.executable)} -I -S {quote(find_program())}"
-    return (SCRIPTS[shell].replace("@EXPORT@", EXPORT).replace("@NAMES@", " ".join(names))
+    return (SCRIPTS[shell].replace("@EXPORT@", read_parts()["export"].strip()).replace("@NAMES@", " ".join(names))
             .replace("@CALL@", call).replace("@WAY@", way_called()))

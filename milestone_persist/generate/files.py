@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import UsageError
+from ..base.found import read_found
 from ..base.packaged import PACKAGE
 from .adapter import make_adapter
 from .documents import make_readme, make_reference
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..base.answers import GeneratedFile
+
+
+
 
 
 
@@ -44,12 +48,9 @@ def write_generated(names: Sequence[str] = ()) -> list[GeneratedFile]:
 
 
 def _write(path: str, text: str) -> bool:
-    try:
-        with open(path, encoding="utf-8") as file:
-            if file.read() == text:
-                return False
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+    if read_found(path) == text.encode():
+        return False
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     return True

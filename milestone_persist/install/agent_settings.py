@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import os
 
-from ..base.errors import UsageError
+from ..base.errors import StorageError, UsageError
+from ..base.found import read_found
 from ..base.values import parse_json
 from ..registry import all_operations
 
@@ -66,10 +67,10 @@ def permits(top: str) -> bool:
     """Whether the settings of a project, or of the user for all projects, let Claude Code call the functions."""
     for folder in (top, os.path.expanduser("~")):
         try:
-            with open(os.path.join(folder, ".claude", "settings.json"), encoding="utf-8", errors="replace") as file:
-                if '"Bash(register_agent:*)"' in file.read():
-                    return True
-        except OSError:
+            settings = read_found(os.path.realpath(os.path.join(folder, ".claude", "settings.json")))
+            if b'"Bash(register_agent:*)"' in (settings or b""):
+                return True
+        except StorageError:
             continue
     return False
 

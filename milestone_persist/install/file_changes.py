@@ -1,14 +1,13 @@
 """Changes to files that happen together: each by an atomic rename, and a failure takes back those before it."""
 from __future__ import annotations
 
-import contextlib
 import os
 
 from ..base.errors import StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import TracebackType
 
 _NEW = ".milestone-new"  # the file that is about to take its place
@@ -140,19 +139,3 @@ def _remove_if_there(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         pass
-
-
-@contextlib.contextmanager
-def locked(folder: str) -> Iterator[None]:
-    """A context that no two processes are in for the same folder, where it is there and its file system has locks."""
-    import fcntl
-
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -4,9 +4,10 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Refused, UsageError
+from ..storage.locks import FolderLock
 from . import agent_settings
 from . import sections as agent_sections
-from .file_changes import FileChanges, locked
+from .file_changes import FileChanges
 from .manifest import Item, Manifest, digest_of
 
 TYPE_CHECKING = False
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..base.answers import InstalledFile
+
+
+
 
 
 
@@ -41,7 +45,7 @@ class Installation:
 
         renewed: files that are brought up to date where an earlier call has put them and nobody edited them
         """
-        with FileChanges(self._dry_run) as changes, locked(self.root):
+        with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
             old = Manifest.load(self._place) or Manifest()
             wanted = {**wanted, **{path: item for path, item in renewed.items()
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
@@ -60,7 +64,7 @@ class Installation:
     def uninstall(self) -> list[InstalledFile]:
         """Take out what was installed and is still as it was; what was there before comes back. Refused if nothing
         was installed."""
-        with FileChanges(self._dry_run) as changes, locked(self.root):
+        with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
             old = Manifest.load(self._place)
             if old is None:
                 raise Refused(f"nothing was installed in {self.root}: there is no {self._place}")
@@ -207,6 +211,13 @@ class Installation:
             changes.write(real, left.encode())
         if left != text:
             self._tell(path, "restored" if left is not None else "removed")
+
+
+def _nearest_folder(path: str) -> str:
+    """The folder itself, or the nearest above it that is there."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def _shared(manifest: Manifest) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import UsageError
+from ..base.found import read_found
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,17 +48,16 @@ class Manifest:
         """The manifest in a file; None if there is none, UsageError if it cannot be read."""
         import json
 
-        manifest = cls()
+        manifest, text = cls(), read_found(os.path.realpath(path))
+        if text is None:
+            return None
         try:
-            with open(path, encoding="utf-8") as file:
-                data = json.load(file)
+            data = json.loads(text.decode())
             for name, empty in vars(cls()).items():
                 if not isinstance(data[name], type(empty)):
                     raise ValueError(name)
                 setattr(manifest, name, data[name])
             manifest._check_paths()
-        except FileNotFoundError:
-            return None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UsageError(f"{path} is damaged: bring it back, or remove it to install anew") from None
         return manifest

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import os
 
+from ..base.errors import StorageError
+from ..base.found import read_found
 from ..base.location import is_top
 from ..base.packaged import find_program, read_packaged
 from ..generate.adapter import make_adapter, make_executable
@@ -67,19 +69,16 @@ def _is_named(root: str, path: str) -> bool:
     for folder, folders, files in os.walk(os.path.join(root, ".claude") if is_home(root) else root):
         folders[:] = [name for name in folders if name == ".claude" or name not in _UNREAD and name[:1] != "."]
         for file in files:
-            if file.endswith((".md", ".sh")) and path.encode() in _read(os.path.join(folder, file)):
+            if file.endswith((".md", ".sh")) and path.encode() in _read_prompt(os.path.join(folder, file)):
                 return True
     return False
 
 
-def _read(path: str) -> bytes:
+def _read_prompt(path: str) -> bytes:
     try:
-        if os.path.isfile(path):
-            with open(path, "rb") as file:
-                return file.read()
-    except OSError:  # what we may not read is no prompt of ours
-        pass
-    return b""
+        return read_found(os.path.realpath(path)) or b""
+    except StorageError:  # what we may not read is no prompt of ours
+        return b""
 
 
 def _sourced_files(root: str, place: str) -> Iterator[tuple[str, str]]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 
 from ..base.errors import StorageError
+from ..base.found import cannot_read, open_found
 from ..base.values import parse_json
-from ..storage.directory import append_line, hand_over, open_found, open_private
+from ..storage.directory import append_line, hand_over, open_private
+from ..storage.locks import close_locked, lock, unlock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,21 +24,17 @@ LOG_BYTES = 1_000_000
 
 def try_lock(directory: str) -> int | None:
     """A descriptor that holds the lock of the data directory, or None while another process holds it."""
-    import fcntl
-
     path = os.path.join(directory, LOCK)
     while True:
-        descriptor = open_private(path, os.O_RDWR)
+        descriptor, ours = open_private(path, os.O_RDWR), False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            if isinstance(error, BlockingIOError):
-                return None
-            raise
-        if is_same_file(descriptor, path):
-            return descriptor
-        os.close(descriptor)  # the file was replaced before we had its lock
+            is_free = lock(descriptor, alone=True, seconds=0)
+            ours = is_free and is_same_file(descriptor, path)
+        finally:
+            if not ours:
+                close_locked(descriptor)
+        if ours or not is_free:  # else the file was replaced before we had its lock
+            return descriptor if ours else None
 
 
 def is_same_file(descriptor: int, path: str) -> bool:
@@ -48,18 +46,15 @@ def is_same_file(descriptor: int, path: str) -> bool:
 
 def find_monitor(directory: str) -> Row | None:
     """What the running monitor wrote of itself (token, pid, host, seconds, started_at); None when none runs."""
-    import fcntl
-
     try:
         with open_found(os.path.join(directory, LOCK)) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not lock(file.fileno(), alone=False, seconds=0):
                 return _read_about(file.read())
+            unlock(file.fileno())
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise StorageError(f"cannot read {error.filename or LOCK} ({error.strerror}): make it readable") from None
+        raise cannot_read(error.filename or LOCK, error) from None
     return None
 
 
@@ -102,12 +97,3 @@ def last_line(directory: str) -> str | None:
     except (OSError, StorageError):
         return None
     return lines[-1] if lines else None
-
-
-def read_text(path: str) -> str:
-    """The text of a small file; "" where there is none."""
-    try:
-        with open_found(path) as file:
-            return file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""

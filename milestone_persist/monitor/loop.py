@@ -4,12 +4,14 @@ from __future__ import annotations
 import os
 import time
 
-from ..base.errors import MilestoneError
+from ..base.errors import MilestoneError, StorageError
+from ..base.found import read_found
 from ..base.times import format_time
 from ..base.values import dump_json
 from ..cli.text.forms import plain
 from ..storage.directory import write_private
-from .files import LOCK, PID, STOP, append_log, is_same_file, read_text, try_lock
+from ..storage.locks import close_locked
+from .files import LOCK, PID, STOP, append_log, is_same_file, try_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,12 +108,12 @@ class Monitor:
             return self.signal
         try:
             os.stat(self.directory)
-            if read_text(self._path(STOP)) == self.about["token"]:
+            if read_found(self._path(STOP)) == self.about["token"].encode():
                 return "asked to stop"
             return "" if self._still_holds() else "another monitor took over"
         except FileNotFoundError:
             return "the data directory is gone"
-        except OSError:  # out of reach for a while
+        except (OSError, StorageError):  # out of reach for a while
             return ""
 
     def _still_holds(self) -> bool:
@@ -143,7 +145,7 @@ class Monitor:
 
     def _release(self) -> None:
         if self.descriptor is not None:
-            os.close(self.descriptor)
+            close_locked(self.descriptor)
         self.descriptor = None
 
     def write(self, text: str) -> None:

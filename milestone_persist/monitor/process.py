@@ -6,11 +6,12 @@ import sys
 import time
 
 from ..base.errors import Refused, StorageError
+from ..base.found import read_found
 from ..base.packaged import PACKAGE
 from ..base.values import dump_json, parse_json
 from ..cli.text.forms import plain
 from ..storage.directory import cannot_write, write_private
-from .files import LOCK, LOG, STOP, find_monitor, read_text
+from .files import LOCK, LOG, STOP, find_monitor
 from .loop import Monitor
 
 TYPE_CHECKING = False
@@ -155,7 +156,7 @@ def _withdraw_request(directory: str, token: str | None) -> None:
     """Take away what a monitor that ended by itself has left."""
     path = os.path.join(directory, STOP)
     try:
-        if read_text(path) == token:
+        if token and read_found(path) == token.encode():
             os.unlink(path)
-    except OSError:  # another one who asked was quicker
+    except (OSError, StorageError):  # another one who asked was quicker
         pass

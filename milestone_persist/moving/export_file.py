@@ -5,9 +5,10 @@ import os
 import stat
 
 from ..base.errors import Refused, StorageError, UsageError
+from ..base.found import open_found
 from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, read_columns
 from ..base.values import check_text, dump_json, parse_json
-from ..storage.directory import cannot_write, create_directory, open_found
+from ..storage.directory import cannot_write, create_directory
 from ..storage.interface import WHOLE
 from ..storage.parts import NewFile
 from .transfer import read_rows
@@ -43,7 +44,7 @@ def require_file(store: Storage, file: str, what: str) -> str:
     if not stat.S_ISREG(status.st_mode):
         raise Refused(f"cannot read the {what} {file!r}: it is no regular file")
     if store.holds(path):
-        raise Refused(f"{file!r} is a file of the store itself, no {what}")
+        raise UsageError(f"{file!r} is a file of the store itself, no {what}")
     return path
 
 

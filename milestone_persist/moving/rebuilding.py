@@ -3,18 +3,21 @@ from __future__ import annotations
 
 import os
 
-from ..opening.engines import files_of, open_engine
+from ..opening.engines import files_of, open_backend
 from ..records.undo import stamp
+from ..storage.backends import DATABASE, FILE, JSONFILES
 from ..storage.directory import IN_USE, cannot_write, make_folder, move_files
 from ..storage.interface import WHOLE, Damaged
-from ..storage.parts import FolderLock, NewFile
-from ..storage.selection import engine_in_use, mark_of, write_word
+from ..storage.locks import FolderLock
+from ..storage.parts import NewFile
+from ..storage.selection import backend_in_use, mark_of, write_word
 from .backup_files import require_whole
 from .export_file import require_file
 from .transfer import copy_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..storage.backends import Backend
     from ..storage.interface import Row, Storage
 
 
@@ -26,35 +29,36 @@ def rebuild_store(damage: Damaged, file: str) -> Row:
     """
     from ..storage.sqlite.safe_copy import copy_backup
 
-    store, engine = damage.store, engine_in_use(damage.store.directory)
+    store = damage.store
+    backend = backend_in_use(store.directory) or store.backend
     path = require_file(store, file, "backup")
     place = os.path.join(store.directory, "backups", stamp(store) + "-damaged")
     make_folder(os.path.dirname(place))
     with FolderLock(os.path.dirname(place)):
         if mark_of(store.directory) != damage.mark:  # another process has done it meanwhile
             return {}
-        with NewFile(os.path.join(store.directory, "coordination.db"), inside=True, replace=True) as new:
+        with NewFile(os.path.join(store.directory, DATABASE.head), inside=True, replace=True) as new:
             copy_backup(path, new.part)
-            backup = open_engine("database", store.directory, store.clock, store.environ, file=new.part, other=True)
+            copy = open_backend(DATABASE, store.directory, store.clock, store.environ, file=new.part, other=True)
             try:
-                require_whole(backup, file)
-                if engine == "file":
-                    _fill_files(backup, store, place)
+                require_whole(copy, file)
+                if backend.engine == JSONFILES:
+                    _fill_files(copy, store, place)
                 else:
-                    backup.execute("DELETE FROM agent_coordination_config WHERE key = :key", {"key": WHOLE})
+                    copy.execute("DELETE FROM agent_coordination_config WHERE key = :key", {"key": WHOLE})
             finally:
-                backup.close()
-            if engine != "file":
-                _move(store, engine, place)
+                copy.close()
+            if backend.engine != JSONFILES:
+                _move(store, backend, place)
                 new.finish()
-        write_word(store.directory, IN_USE, engine)  # whoever has the old store open follows
+        write_word(store.directory, IN_USE, backend.name)  # whoever has the old store open follows
     return {"damaged": place} if os.path.isdir(place) else {}
 
 
-def _move(store: Storage, engine: str, place: str) -> None:
+def _move(store: Storage, backend: Backend, place: str) -> None:
     """Move the files of a store away, a stale journal before the file it belongs to."""
     try:
-        move_files(store.directory, tuple(reversed(files_of(engine))), place)
+        move_files(store.directory, tuple(reversed(files_of(backend))), place)
     except OSError as error:
         raise cannot_write(place, error) from None
 
@@ -64,16 +68,16 @@ def _fill_files(backup: Storage, store: Storage, place: str) -> None:
     import shutil
 
     beside = place + "-unfinished"
-    target = open_engine("file", beside, store.clock, store.environ, other=True)
+    target = open_backend(FILE, beside, store.clock, store.environ, other=True)
     try:
-        target.engine = "database"  # records are kept in the rows
+        target.backend = DATABASE  # records are kept in the rows
         with target.transaction():
             copy_rows(backup, target, replace=True)
     finally:
         target.close()
-    _move(store, "file", place)
+    _move(store, FILE, place)
     try:
-        move_files(beside, tuple(reversed(files_of("file"))), store.directory)
+        move_files(beside, tuple(reversed(files_of(FILE))), store.directory)
         shutil.rmtree(beside)
     except OSError as error:
         raise cannot_write(store.directory, error) from None

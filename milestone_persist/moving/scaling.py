@@ -5,9 +5,10 @@ from ..base.errors import MilestoneError, UsageError
 from ..base.values import check_word
 from ..base.vocabulary import BACKENDS
 from ..coordination.settings import optimal_backend
+from ..storage.backends import POSTGRESQL
 from ..storage.interface import StorageMoved
 from ..storage.selection import database_url, fix_backend, fixed_backend
-from .migration import Unfinished, migrate, target_engine
+from .migration import Unfinished, migrate, target_backend
 from .transfer import count_rows
 
 TYPE_CHECKING = False
@@ -22,9 +23,10 @@ def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Migra
     backend = check_word(_suiting_backend(store) if automatic else backend, BACKENDS, "backend")
     fixed = "" if automatic else backend
     _refuse_contradiction(store, backend)
-    told: Migration = {"from": store.engine, "to": store.engine, "rows": count_rows(store), "backup": None,
-                 "dry_run": dry_run}
-    if target_engine(store, backend) != store.engine:
+    used = store.backend
+    told: Migration = {"from": used.name, "to": used.name, "rows": count_rows(store), "backup": None,
+                       "dry_run": dry_run}
+    if target_backend(store, backend) is not used:
         return migrate(store, backend, dry_run, fixed)
     if not dry_run:
         fix_backend(store.directory, fixed)
@@ -33,8 +35,8 @@ def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Migra
 
 def _suiting_backend(store: Storage) -> str:
     """What is opened when nothing is fixed: PostgreSQL where a URL is set, else what suits the number of milestones."""
-    if database_url(store.environ) and store.environ.get("MILESTONE_BACKEND", "") in ("", "database"):
-        return "database"
+    if database_url(store.environ) and store.environ.get("MILESTONE_BACKEND", "") in ("", POSTGRESQL.word):
+        return POSTGRESQL.word
     return optimal_backend(store)
 
 
@@ -48,10 +50,10 @@ def grow(store: Storage) -> bool:
     """After a milestone was added: move up to the backend that suits their number, unless one is fixed."""
     best = ""
     try:
-        if fixed_backend(store.directory, store.environ) or store.engine == "postgresql":
+        if fixed_backend(store.directory, store.environ) or store.backend is POSTGRESQL:
             return False
         best = optimal_backend(store)
-        if BACKENDS.index(best) <= BACKENDS.index(store.backend):
+        if BACKENDS.index(best) <= BACKENDS.index(store.backend.word):
             return False
         told = migrate(store, best)
     except StorageMoved:  # by another process, which tells of it
@@ -60,7 +62,7 @@ def grow(store: Storage) -> bool:
         store.warn(str(error))
         return True
     except MilestoneError as error:
-        store.warn(f"could not move to the {best or 'next'} backend, {store.backend} goes on: {error}")
+        store.warn(f"could not move to the {best or 'next'} backend, {store.backend.word} goes on: {error}")
         return False
     store.warn(f"moved to the {best} backend; a backup is in {told['backup']}")
     return True

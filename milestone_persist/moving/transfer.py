@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..base.errors import UsageError
 from ..base.tables import TABLES
 from ..base.values import dump_json
-from ..records.index import index_records, keeps_files, place_records, read_record
+from ..records.index import index_records, place_records, read_record
 from ..records.swap import swap_out
 from ..storage.interface import WHOLE
 
@@ -46,8 +46,9 @@ def _plain_row(store: Storage, table: str, row: Row) -> Row:
 def prepare_source(store: Storage) -> None:
     """Bring the index of the records up to date and drop what has expired, within the caller's transaction.
 
-    StorageError names a record file that cannot be read and would be lost.
+    StorageError names a file that cannot be read and would be lost.
     """
+    store.require_whole()
     index_records(store, strict=True)
     store.execute("DELETE FROM agent_state WHERE expires_at <= :now OR expires_at <= "
                   "(SELECT max(updated_at) FROM agent_state)", {"now": store.now()})
@@ -73,7 +74,7 @@ def fill_store(store: Storage, rows_of: Callable[[str], Iterable[Row]], numbers:
         _clear_rows(store)
     counts = {table: _insert_rows(store, table, rows_of(table)) for table in TABLES}
     store.settle_counters(numbers)
-    if replace and keeps_files(store):
+    if replace and store.backend.records_are_files:
         swap_out(store)
     place_records(store)
     return counts

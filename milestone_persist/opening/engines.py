@@ -1,15 +1,18 @@
 """Opening the storage of a data directory."""
 from __future__ import annotations
 
+from ..storage.backends import JSONFILES, POSTGRES, SQLITE
 from ..storage.directory import create_directory, move_files, require_usable
 from ..storage.interface import Clock, Damaged, Storage, StorageMoved
-from ..storage.selection import choose_engine, claim_engine, database_url, engine_in_use, mark_of, require_url
+from ..storage.selection import backend_in_use, claim_backend, database_url, mark_of, require_url, select_backend
 from .presence import find_lost, is_being_made, note_made, note_making
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from ..storage.backends import Backend
 
 
 def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
@@ -20,24 +23,24 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     """
     require_usable(directory, environ)
     mark = mark_of(directory)
-    engine = in_use and engine_in_use(directory) or choose_engine(directory, environ)
-    require_url(directory, engine, environ)
+    backend = in_use and backend_in_use(directory) or select_backend(directory, environ)
+    require_url(directory, backend, environ)
     create = create or is_being_made(directory)  # whoever comes finishes it, or would take it for an empty one
-    lost = find_lost(directory, engine)
+    lost = find_lost(directory, backend)
     if mark != mark_of(directory):  # made or moved just now, by another process
         return open_storage(directory, clock, environ, create, in_use)
     if lost:
         store = Storage(directory, clock, environ)
-        store.FILES = files_of(engine)
+        store.backend, store.FILES = backend, files_of(backend)
         raise Damaged(lost, store)
-    is_new = create and not engine_in_use(directory)
+    is_new = create and not backend_in_use(directory)
     if is_new:
         create_directory(directory)
         note_making(directory)
-        engine, is_new = claim_engine(directory, engine)
+        backend, is_new = claim_backend(directory, backend)
         mark = mark_of(directory)
     try:
-        storage = open_engine(engine, directory, clock, environ, create)
+        storage = open_backend(backend, directory, clock, environ, create)
     except StorageMoved:  # between the choice and the opening
         return open_storage(directory, clock, environ, create, in_use)
     storage.is_new = is_new
@@ -47,42 +50,38 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     return storage
 
 
-def open_engine(engine: str, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
-                file: str = "", aside: str = "", other: bool = False) -> Storage:
+def open_backend(backend: Backend, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
+                 file: str = "", aside: str = "", other: bool = False) -> Storage:
     """The storage of that kind, whatever is in use.
 
-    file: another file than coordination.db
+    file: another SQLite file than the one of the data directory
     aside: folder to which files of that kind that are there already are moved first
     other: whether it is beside the one in use
     """
-    kind = _find_kind(engine)
+    kind = _find_kind(backend)
     if aside:
         move_files(directory, kind.FILES, aside)
-    given: tuple[Any, ...] = (directory, clock, environ, create)
-    if engine == "postgresql":
-        given += (database_url(environ),)
-    else:
-        given += (other,) if engine == "file" else (file,)
-    storage: Storage = kind(*given)
-    storage.engine = engine
-    storage.open_other = lambda engine, file="", aside="", create=True: open_engine(
-        engine, directory, clock, environ, create, file, aside, other=True)
+    what = {JSONFILES: other, SQLITE: file, POSTGRES: database_url(environ)}[backend.engine]
+    storage: Storage = kind(directory, clock, environ, create, what)
+    storage.backend = backend
+    storage.open_other = lambda backend, file="", aside="", create=True: open_backend(
+        backend, directory, clock, environ, create, file, aside, other=True)
     return storage
 
 
-def files_of(engine: str) -> tuple[str, ...]:
+def files_of(backend: Backend) -> tuple[str, ...]:
     """The names below a data directory that hold the rows of that kind of storage, the one it is known by first."""
-    files: tuple[str, ...] = _find_kind(engine).FILES
+    files: tuple[str, ...] = _find_kind(backend).FILES
     return files
 
 
-def _find_kind(engine: str) -> Any:
+def _find_kind(backend: Backend) -> Any:
     """The class of a kind of storage, loaded only when it is wanted."""
-    if engine == "file":
+    if backend.engine == JSONFILES:
         from ..storage.jsonfiles.store import FileStorage
 
         return FileStorage
-    if engine == "postgresql":
+    if backend.engine == POSTGRES:
         from ..storage.postgresql.store import PostgresqlStorage
 
         return PostgresqlStorage

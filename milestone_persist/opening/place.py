@@ -72,4 +72,4 @@ def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = N
 
 def describe_new(store: Storage) -> str:
     """The line that tells of a data directory that was made just now."""
-    return f"made the data directory {store.directory} (backend {store.backend})"
+    return f"made the data directory {store.directory} (backend {store.backend.word})"

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 
+from ..storage.backends import JSONFILES
 from ..storage.directory import IN_USE, write_whole
 from ..storage.selection import read_word
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.backends import Backend
+
 BEING_MADE = os.path.join("config", "being-made")
 SETTINGS = os.path.join("config", "settings.jsonl")  # of the file backend
-HEADS = {"hybrid": "coordination.db", "database": "coordination.db", "file": "file-store.json"}
 
 
 def note_making(directory: str) -> None:
@@ -33,20 +37,20 @@ def is_being_made(directory: str) -> bool:
     return os.path.exists(os.path.join(directory, BEING_MADE)) and os.path.exists(os.path.join(directory, IN_USE))
 
 
-def find_lost(directory: str, engine: str) -> str:
+def find_lost(directory: str, backend: Backend) -> str:
     """What to say if the store that holds the rows of a directory was removed; "" if all is well."""
-    head = os.path.join(directory, HEADS.get(engine, ""))
-    if engine not in HEADS or _is_there(head):
+    head = os.path.join(directory, backend.head)
+    if not backend.head or _is_there(head):
         return ""
-    missing = read_word(directory, IN_USE) == engine and not os.path.exists(os.path.join(directory, BEING_MADE))
-    if engine == "file":
+    missing = read_word(directory, IN_USE) == backend.name and not os.path.exists(os.path.join(directory, BEING_MADE))
+    if backend.engine == JSONFILES:
         from ..storage.jsonfiles.journal import is_pending
 
         # The journal after the rows: while a store is made, it is there before they are, and until the head is.
         missing = (missing or _has_rows(directory)) and not is_pending(directory)
     if not missing or _is_there(head):  # who makes it has finished between the looks
         return ""
-    what = "the rows beside it are of no use without" if engine == "file" else "the data with it"
+    what = "the rows beside it are of no use without" if backend.engine == JSONFILES else "the data with it"
     return f"{head} is gone, and {what}; to begin anew, give {directory} another name"
 
 

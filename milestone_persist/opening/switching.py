@@ -1,6 +1,6 @@
 """The switch from one store of a directory to another: which of them counts, and what is left to do after a kill.
 
-A store that does not count has a mark: `ENGINE DIRECTORY` where the rows are, or that after `from `, where it is a
+A store that does not count has a mark: `BACKEND DIRECTORY` where the rows are, or that after `from `, where it is a
 copy which is not in use yet. The note of what is in use is written between the two: after the old store got its mark,
 before the new one loses its own. All three have the name of the move: another machine may have a directory of the same
 name.
@@ -8,15 +8,15 @@ name.
 from __future__ import annotations
 
 from ..base.errors import StorageError
+from ..storage.backends import NAMED
 from ..storage.directory import IN_USE
 from ..storage.interface import COPY, READ_MARK, StorageMoved
 from ..storage.selection import FIXED, MOVING, database_url, fix_backend, mark_of, name_place, read_word, write_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..storage.backends import Backend
     from ..storage.interface import Storage
-
-SAME_FILE = ("hybrid", "database")  # both are coordination.db: only the records change their place
 
 
 def read_mark(store: Storage) -> StorageMoved | None:
@@ -25,14 +25,14 @@ def read_mark(store: Storage) -> StorageMoved | None:
     return StorageMoved(rows[0]["value"], rows[0]["move"]) if rows else None
 
 
-def mark_retired(store: Storage, engine: str, move: str) -> None:
+def mark_retired(store: Storage, backend: Backend, move: str) -> None:
     """Leave the mark that makes late writers follow, within the caller's transaction."""
-    _write_mark(store, name_place(engine, store.directory), move)
+    _write_mark(store, name_place(backend.name, store.directory), move)
 
 
-def mark_copy(store: Storage, engine: str, move: str) -> None:
+def mark_copy(store: Storage, backend: Backend, move: str) -> None:
     """Mark a copy of another store of the directory as not in use yet, within the caller's transaction."""
-    _write_mark(store, COPY + name_place(engine, store.directory), move)
+    _write_mark(store, COPY + name_place(backend.name, store.directory), move)
 
 
 def _write_mark(store: Storage, place: str, move: str) -> None:
@@ -72,24 +72,27 @@ def _take_step(store: Storage) -> None:
     moved = read_mark(store)
     if moved is None:
         return
-    if moved.place != name_place(moved.engine, store.directory):
+    if moved.place != name_place(moved.backend, store.directory):
         raise moved
     if moved.is_copy:
         if moved.move != read_word(store.directory, IN_USE, 1):
             raise moved
         remove_mark(store)
-    elif moved.engine != store.engine:
+    elif moved.backend != store.backend.name:
         _require_copy(store, moved)
         if read_word(store.directory, FIXED) or database_url(store.environ):  # it would contradict
             fix_backend(store.directory, MOVING)
-        write_word(store.directory, IN_USE, f"{moved.engine} {moved.move}")
+        write_word(store.directory, IN_USE, f"{moved.backend} {moved.move}")
 
 
 def _require_copy(store: Storage, moved: StorageMoved) -> None:
     """StorageMoved if what the rows were moved to is not there."""
-    if {store.engine, moved.engine} <= set(SAME_FILE):
+    backend = NAMED.get(moved.backend)
+    if backend is None:
+        raise moved
+    if backend.has_rows_of(store.backend):
         return
-    target = store.open_other(moved.engine, create=False)
+    target = store.open_other(backend, create=False)
     try:
         with target.snapshot():
             copy = read_mark(target)

@@ -4,11 +4,10 @@ from __future__ import annotations
 from ..base.errors import Refused, UsageError
 from ..base.times import minutes_between, shift_time, since
 from ..base.values import check_word, is_own, json_strings
-from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, HEALTH_STATUSES, PHASES
+from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, DIED, ENDED, GOING_ON, HEALTH_STATUSES, PHASES
 from ..coordination.inbox import count_unread, requeue_messages, warn_of_unread
 from ..coordination.liveness import log_health
 from ..coordination.membership import (
-    ENDED,
     acting_session,
     admit_agent,
     ensure_session,
@@ -20,14 +19,14 @@ from ..coordination.membership import (
 )
 from ..coordination.places import require_registration_in_order
 from ..coordination.settings import is_strict, read_count
-from ..coordination.snapshots import LIVE
+from ..coordination.state import list_keys
 from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..base.answers import AgentStatus, Registration, SessionAgent
+    from ..base.answers import AgentStatus, KeyCounts, Registration, SessionAgent
     from ..base.rows import Agent
     from ..storage.interface import Storage
 
@@ -62,7 +61,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
                           "WHERE session_id = :id", {"id": session_id, "agent": agent_id})
         return {**find_agent(store, agent_id), "again": bool(before) and before[0]["agent_type"] != "unregistered",
                 "messages_requeued": requeued, "messages_unread": count_unread(store, agent_id),
-                "keys_kept": _count_keys(store, agent_id)}
+                **_count_keys(store, agent_id, session["milestone_id"])}
 
 
 def _tell_if_in_use(store: Storage, before: list[Agent], new: bool) -> None:
@@ -79,9 +78,10 @@ def _tell_if_in_use(store: Storage, before: list[Agent], new: bool) -> None:
         store.warn(f"{heard}: if that is another agent, register this one under another id; --new refuses an id in use")
 
 
-def _count_keys(store: Storage, agent_id: str) -> int:
-    return int(store.execute(f"SELECT count(*) AS n FROM agent_state WHERE agent_id = :agent AND {LIVE}",
-                             {"agent": agent_id, "now": store.now()})[0]["n"])
+def _count_keys(store: Storage, agent_id: str, milestone_id: str | None) -> KeyCounts:
+    """How many keys an agent finds, and how many there are that it saved for other milestones."""
+    own = [row["own"] for row in list_keys(store, agent_id, milestone_id)]
+    return {"keys_kept": own.count(True), "keys_elsewhere": own.count(False)}
 
 
 def _admissible_type(store: Storage, agent_type: str) -> str:
@@ -119,9 +119,9 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
         check_word(phase, PHASES, "phase")
     with store.transaction("agent:" + agent_id):
         before = find_agent(store, agent_id)
-        if status in ("spawning", "active", "paused"):
+        if status in GOING_ON:
             _require_open(store, before)
-        if status not in ("failed", "terminated"):  # these are said about an agent, not by it
+        if status not in DIED:  # these are said about an agent, not by it
             renew_heartbeat(store, agent_id)
         if status is not None:
             set_agent_status(store, agent_id, status, error)

@@ -9,9 +9,10 @@ from ..moving.backup_files import mark_whole, require_whole
 from ..moving.export_file import export_lines, new_file, read_export, require_file, write_export
 from ..moving.transfer import copy_rows, count_rows, fill_store, prepare_source
 from ..records.files import remove_parts
-from ..records.index import index_records, keeps_files
+from ..records.index import index_records
 from ..records.undo import stamp
 from ..registry import operation
+from ..storage.backends import DATABASE
 from ..storage.events import record_event
 from ..storage.interface import StorageMoved
 
@@ -47,11 +48,11 @@ def backup_coordination(store: Storage, file: str | None = None) -> Backup:
 
 
 def _fill_backup(store: Storage, path: str) -> dict[str, int]:
-    target = store.open_other("database", file=path)
+    target = store.open_other(DATABASE, file=path)
     try:
         with store.transaction():
             prepare_source(store)
-            if keeps_files(store):
+            if store.backend.records_are_files:
                 remove_parts(store)
             with target.transaction():
                 target.execute("DELETE FROM agent_coordination_config")
@@ -89,7 +90,7 @@ def restore_coordination(store: Storage, file: str) -> Replacement:
     refuse_damaged(store)
     with new_file(store, _default_path(store, ".db")) as copy:  # the given file is only read
         copy_backup(path, copy.part)
-        source = store.open_other("database", file=copy.part, create=False)
+        source = store.open_other(DATABASE, file=copy.part, create=False)
         try:
             require_whole(source, file)
             return _replace(store, file, "store_restored", lambda: copy_rows(source, store, replace=True))

@@ -4,12 +4,12 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Refused, StorageError, UsageError
+from ..base.found import open_found
 from ..base.values import check_word, nearest, read_stored
 from ..base.vocabulary import CHECKPOINT_TYPES
 from ..coordination.membership import acting_session, admit_agent, warn_of_slip
-from ..coordination.snapshots import keep_until, store_checkpoint
+from ..coordination.snapshots import keep_until, read_snapshot, store_checkpoint
 from ..registry import operation
-from ..storage.directory import open_found
 from ..storage.events import record_event
 
 TYPE_CHECKING = False
@@ -97,7 +97,7 @@ def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Restoration:
     """
     with store.transaction("checkpoint:" + checkpoint_id):
         row = _find_checkpoint(store, checkpoint_id)
-        agent_id, state = row["agent_id"], _read_state(row)
+        agent_id, state = row["agent_id"], read_snapshot(row)
         store.execute("UPDATE agent_checkpoints SET retention_until = :until WHERE checkpoint_id = :id "
                       "AND retention_until < :until", {"id": checkpoint_id, "until": keep_until(store)})
         kept = store_checkpoint(store, agent_id, "error_recovery", [])
@@ -117,21 +117,6 @@ def _find_checkpoint(store: Storage, checkpoint_id: str) -> Checkpoint:
     near = nearest(checkpoint_id, [row["checkpoint_id"] for row in known])
     raise Refused(f"no checkpoint {checkpoint_id!r} in {store.directory}: " +
                   (f"did you mean {near[0]}?" if near else "list_agent_checkpoints AGENT names them"))
-
-
-def _read_state(row: Checkpoint) -> list[Row]:
-    """The keys that a checkpoint holds; StorageError if somebody wrote one that holds none."""
-    state = read_stored(row["state_snapshot"], f"checkpoint {row['checkpoint_id']}").get("state")
-    if isinstance(state, list) and all(isinstance(item, dict) and _is_key(item) for item in state):
-        return state
-    raise StorageError(f"checkpoint {row['checkpoint_id']} cannot be restored: its state_snapshot has no list `state` "
-                       "of keys as create_agent_checkpoint writes them")
-
-
-def _is_key(item: Row) -> bool:
-    texts = ("state_key", "state_value", "state_type", "created_at")
-    return (all(isinstance(item.get(name), str) for name in texts) and isinstance(item.get("version"), int)
-            and item.get("is_json") in (0, 1) and isinstance(item.get("expires_at", 0), (str, type(None))))
 
 
 def _replace_state(store: Storage, agent_id: str, session_id: str, state: list[Row]) -> list[str]:

@@ -3,11 +3,14 @@ from __future__ import annotations
 
 from ..base.times import shift_time
 from ..base.values import check_range
+from ..base.vocabulary import ENDED, GIVEN_UP, OPEN_SESSION, any_of
 from ..coordination.artifacts import artifact_keys, milestones_of
 from ..coordination.deliverables import list_deliverables
 from ..coordination.liveness import mark_stale_agents, sum_up
 from ..coordination.membership import count_agents
+from ..coordination.message_states import UNREAD
 from ..coordination.settings import read_count
+from ..coordination.snapshots import keep_until
 from ..records.index import index_records
 from ..records.swap import is_swapped_out
 from ..registry import operation
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Storage
 
 GROUP = "Recovery"
-OPEN = "(SELECT session_id FROM coordination_sessions WHERE status IN ('active', 'paused'))"
+OPEN = f"(SELECT session_id FROM coordination_sessions WHERE status IN {any_of(OPEN_SESSION)})"
 
 
 @operation(text="cleaned_stale", existing=True)
@@ -42,7 +45,7 @@ def apply_retention(store: Storage) -> dict[str, int]:
     if is_swapped_out(store):  # by an event it is known whether that was finished
         index_records(store)
     given = {"now": store.now(), "old": shift_time(store.now(), -86400 * read_count(store, "cleanup_retention_days"))}
-    ended = store.execute("SELECT * FROM coordination_sessions WHERE status IN ('completed', 'failed', 'abandoned') "
+    ended = store.execute(f"SELECT * FROM coordination_sessions WHERE status IN {any_of(ENDED)} "
                           "AND coalesce(completed_at, last_activity) <= :old AND last_activity <= :old "
                           "ORDER BY session_id", given)
     sessions = [row for row in ended if not _holds_unmade_plan(store, row)]
@@ -79,7 +82,7 @@ def cleanup_failed_sessions(store: Storage, hours: float = 24) -> SessionCleanup
     check_range(hours, 0, 1_000_000, "HOURS")
     with store.transaction("cleanup"):
         ended = store.execute(
-            "SELECT * FROM coordination_sessions WHERE status IN ('failed', 'abandoned') "
+            f"SELECT * FROM coordination_sessions WHERE status IN {any_of(GIVEN_UP)} "
             "AND coalesce(completed_at, last_activity) <= :old AND last_activity <= :old ORDER BY session_id",
             {"old": shift_time(store.now(), -3600 * hours)})
         kept = [row["session_id"] for row in ended if _holds_work(store, row)]
@@ -89,17 +92,24 @@ def cleanup_failed_sessions(store: Storage, hours: float = 24) -> SessionCleanup
 
 
 def _holds_work(store: Storage, session: Session) -> bool:
-    """Whether anything a session was to yield is there."""
-    return (any(item["saved"] for item in list_deliverables(store, session))
+    """Whether anything a session was to yield is there, if only the beginning of it."""
+    flaws = [row["flaw"] for item in list_deliverables(store, session) for row in item["empty"]]
+    return ("cut off" in flaws or any(item["saved"] for item in list_deliverables(store, session))
             or session["operation_type"] == "planning" and bool(artifact_keys(store, session["session_id"])))
 
 
 def _remove_session(store: Storage, session: Session) -> int:
     """Remove a session with all that hangs on it; how many pending messages went with it, for nobody could read them.
 
-    What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints.
+    What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints, and
+    what they have saved, unless they work on another milestone.
     """
-    given = {"id": session["session_id"]}
+    given = {"id": session["session_id"], "milestone": session["milestone_id"], "until": keep_until(store)}
+    store.execute("DELETE FROM agent_state WHERE saved_in = :id AND EXISTS (SELECT 1 FROM agent_registry a JOIN "
+                  "coordination_sessions k ON k.session_id = a.session_id WHERE a.agent_id = agent_state.agent_id "
+                  "AND k.milestone_id <> :milestone)", given)
+    store.execute("UPDATE agent_checkpoints SET retention_until = :until WHERE session_id = :id "
+                  "AND retention_until IS NULL", given)
     _send_home(store, session["session_id"])
     elsewhere = "(SELECT a.session_id FROM agent_registry a WHERE a.agent_id = {} AND a.session_id <> :id)"
     for table, agent, which in (("agent_messages", "to_agent", "acknowledged_at IS NULL AND "),
@@ -107,8 +117,8 @@ def _remove_session(store: Storage, session: Session) -> int:
         home = elsewhere.format(f"{table}.{agent}")
         store.execute(f"UPDATE {table} SET session_id = {home} WHERE session_id = :id AND {which}{home} IS NOT NULL",
                       given)
-    lost = store.execute("SELECT count(*) AS n FROM agent_messages WHERE session_id = :id AND acknowledged_at IS NULL "
-                         "AND dead_lettered_at IS NULL", given)[0]["n"]
+    lost = store.execute(f"SELECT count(*) AS n FROM agent_messages WHERE session_id = :id AND {UNREAD}",
+                         given)[0]["n"]
     store.execute("DELETE FROM coordination_sessions WHERE session_id = :id", given)
     record_event(store, "session_removed", session["session_id"], milestone_id=session["milestone_id"],
                  detail=f"{session['status']}; {lost} messages that nobody had read")

@@ -4,12 +4,14 @@ from __future__ import annotations
 from ..base.errors import Incomplete, Refused
 from ..base.quoting import quote
 from ..base.values import dump_json
-from ..coordination.artifacts import PLAN, artifact_keys, artifact_value, expected_artifacts, find_artifacts
-from ..coordination.deliverables import list_deliverables, missing_names
+from ..base.vocabulary import GOING_ON, any_of
+from ..coordination.artifacts import PLAN, artifact_value, expected_artifacts, find_artifacts
+from ..coordination.deliverables import list_deliverables, made_by, tell_flaw, tell_near
 from ..coordination.inbox import warn_of_unread
 from ..coordination.liveness import mark_dead_agents
 from ..coordination.membership import complete_session, ensure_milestone, find_session, set_agent_status
-from ..coordination.session_view import milestone_id_for
+from ..coordination.session_view import milestone_id_for, survey_session
+from ..coordination.snapshots import store_checkpoint
 from ..coordination.state import write_state
 from ..records.index import archive_record, find_record, index_records
 from ..registry import operation
@@ -18,7 +20,7 @@ from .planning import create_milestone_from_planning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import FinishedPlanning, FinishedSession, RecoveredMilestone, Validation
+    from ..base.answers import Deliverable, FinishedPlanning, FinishedSession, RecoveredMilestone, Survey, Validation
     from ..base.rows import Session
     from ..storage.interface import Row, Storage
 
@@ -34,16 +36,37 @@ def validate_planning_artifacts(store: Storage, session_id: str) -> Validation:
     Example: validate_planning_artifacts planning-ms-123-1
     """
     with store.snapshot():
-        session = _require_type(store, session_id, "planning")
-        present = artifact_keys(store, session_id)
-        empty = [key for key in artifact_keys(store, session_id, empty=True) if key not in present]
-        missing = [key for key in expected_artifacts(store) if key not in [*present, *empty]]
-    found: Validation = {"session_id": session_id, "present": present, "missing": missing, "empty": empty,
-             "valid": not missing and not empty, "can_be_completed": bool(present)}
-    if missing or empty:
-        then = "recover_milestone_session" if session["status"] == "completed" else "resume_planning_agents"
-        raise Incomplete(f"session {session_id!r} lacks artifacts: {then} {quote(session_id)} goes on there", found)
+        _require_type(store, session_id, "planning")
+        view = survey_session(store, session_id)
+    items = [item for item in view["deliverables"] if not item["saved"]]
+    found: Validation = {"session_id": session_id, "present": view["artifacts"],
+             "missing": [item["name"] for item in items if not item["empty"]],
+             "empty": [item["name"] for item in items if item["empty"]], "deliverables": view["deliverables"],
+             "valid": not items, "can_be_completed": bool(view["artifacts"])}
+    if items:
+        raise Incomplete(f"session {session_id!r} lacks {', '.join(_who_makes(view, item) for item in items)}: "
+                         f"{_goes_on(view)}", found)
     return found
+
+
+def _who_makes(view: Survey, item: Deliverable) -> str:
+    """What is missing, and the living agent that makes it, else the type of agent that could."""
+    at_work = [agent["agent_id"] for agent in view["agents"] if agent["condition"] == "alive"
+               and made_by(agent, view["deliverables"]) == item["name"]]
+    who = f"{at_work[-1]!r} is at work" if at_work else f"agents of type {item['agent_type']} make it"
+    return f"{item['name']} ({who})"
+
+
+def _goes_on(view: Survey) -> str:
+    """The command that goes on: agents are only to be started where some are dead, or nobody is at work."""
+    session_id = quote(view["session_id"])
+    if view["status"] == "completed":
+        return f"recover_milestone_session {session_id} goes on there"
+    if view["counts"]["recoverable"]:
+        return f"resume_planning_agents {session_id} says whom to start"
+    if view["counts"]["alive"]:
+        return f"its agents are alive; get_session_status {session_id} shows them"
+    return f"recover_milestone_session {session_id} shows what can be done"
 
 
 @operation(text="finished", existing=True)
@@ -83,8 +106,9 @@ def _assemble_plan(store: Storage, session: Session) -> list[str]:
     """Save a milestone-plan made of the artifacts where there is none, marked as assembled; the keys it was made of."""
     rows = find_artifacts(store, session["session_id"])
     if not rows:
-        raise Refused(f"session {session['session_id']!r} has no planning artifact: nothing can be completed; "
-                      f"resume_planning_agents {quote(session['session_id'])} goes on")
+        flaws = [tell_flaw(row) for row in find_artifacts(store, session["session_id"], flawed=True)]
+        none = f"session {session['session_id']!r} has no planning artifact: nothing can be completed"
+        raise Refused("; ".join([none, *flaws, f"resume_planning_agents {quote(session['session_id'])} goes on"]))
     if any(row["state_key"] == PLAN for row in rows):
         return []
     plan = {"assembled": True, "from": [{"state_key": row["state_key"], "agent_id": row["agent_id"]} for row in rows],
@@ -92,6 +116,11 @@ def _assemble_plan(store: Storage, session: Session) -> list[str]:
                         and key != PLAN],
             **_values_by_key(rows)}
     owner = _owner_of_plan(store, session, rows)
+    for row in find_artifacts(store, session["session_id"], flawed=True):
+        if row["state_key"] == PLAN:
+            store.warn(f"{tell_flaw(row)}: the plan is assembled from the other artifacts")
+            if row["agent_id"] == owner:  # what is left of it is kept
+                store_checkpoint(store, owner, "automatic", [])
     # Not save_agent_state: that would renew the heartbeat of an agent that may be dead.
     write_state(store, {"agent": owner, "session": session["session_id"], "key": PLAN, "value": dump_json(plan),
                         "type": "user_data", "json": 1, "now": store.now(), "expires": None})
@@ -124,12 +153,15 @@ def finalize_milestone_execution(store: Storage, session_id: str) -> FinishedSes
     """
     with store.transaction("session:" + session_id):
         session = _require_type(store, session_id, "execution")
-        missing = missing_names(list_deliverables(store, session))
+        missing = [item for item in list_deliverables(store, session) if not item["saved"]]
         if session["status"] == "completed":
             return _tell(session, False)
         if missing:
-            raise Refused(f"session {session_id!r} has no results of: {', '.join(missing)}; "
-                          f"resume_execution_from_phase {quote(session_id)} {missing[0]} goes on there")
+            names = [item["name"] for item in missing]
+            flaws = [tell_flaw(row) for item in missing for row in item["empty"]]
+            near = [tell_near(row) for item in missing for row in item["near"]]
+            raise Refused("; ".join([f"session {session_id!r} has no results of: {', '.join(names)}", *flaws, *near,
+                                     f"resume_execution_from_phase {quote(session_id)} {names[0]} goes on there"]))
         done = _complete(store, session)
         _complete_milestone(store, session)
         return done
@@ -183,7 +215,7 @@ def abandon_session(store: Storage, session_id: str) -> FinishedSession:
         if session["status"] == "abandoned":
             return _tell(session, False)
         rows = store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :id AND status IN "
-                             "('spawning', 'active', 'paused', 'failed') ORDER BY agent_id", {"id": session_id})
+                             f"{any_of((*GOING_ON, 'failed'))} ORDER BY agent_id", {"id": session_id})
         for row in rows:
             set_agent_status(store, row["agent_id"], "terminated", "abandoned")
         warn_of_unread(store, f"session {session_id!r} is abandoned", session_id=session_id)

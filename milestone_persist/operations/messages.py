@@ -5,11 +5,9 @@ from ..base.errors import Refused, UsageError
 from ..base.quoting import command
 from ..base.times import since
 from ..base.values import check_range, check_word, json_object, nearest, read_stored
-from ..base.vocabulary import MESSAGE_TYPES
-from ..coordination.inbox import PENDING as UNTAKEN
+from ..base.vocabulary import ENDED_AGENT, MESSAGE_TYPES
 from ..coordination.inbox import settle_messages
 from ..coordination.membership import (
-    ENDED_AGENT,
     acting_session,
     admit_agent,
     find_agent,
@@ -20,6 +18,8 @@ from ..coordination.membership import (
     suggest_agent,
     warn_of_slip,
 )
+from ..coordination.message_states import PENDING as UNTAKEN
+from ..coordination.message_states import STATE, TAKEN
 from ..coordination.places import require_message_in_order
 from ..coordination.settings import is_strict, read_count
 from ..registry import operation
@@ -159,8 +159,7 @@ def give_back_messages(store: Storage, messages: list[InboxMessage]) -> None:
     for message in messages:
         with store.transaction("inbox:" + message["to_agent"]):
             store.execute("UPDATE agent_messages SET delivered_at = NULL WHERE id = :id AND delivered_at = :at "
-                          "AND acknowledged_at IS NULL AND dead_lettered_at IS NULL",
-                          {"id": message["id"], "at": message["delivered_at"]})
+                          f"AND {TAKEN}", {"id": message["id"], "at": message["delivered_at"]})
 
 
 @operation(text="json", creates="take", unheard=give_back_messages)
@@ -260,7 +259,7 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
         return done
 
 
-@operation(text="requeued")
+@operation(existing=True, text="requeued")
 def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Requeued:
     """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
 
@@ -272,22 +271,16 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Req
     """
     given = {"agent": agent_id, "id": message_id}
     with store.transaction("inbox:" + agent_id):
-        rows = store.execute("SELECT session_id, delivered_at, acknowledged_at, dead_lettered_at FROM agent_messages "
+        rows = store.execute(f"SELECT session_id, {STATE} AS state FROM agent_messages "
                              "WHERE id = :id AND to_agent = :agent", given)
         if not rows:
             raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: nothing was requeued"
                           f"{suggest_agent(store, agent_id)}")
         renew_if_own(store, agent_id)
-        was = _state_of(rows[0])
+        was = rows[0]["state"]
         if was != "pending":
             store.execute("UPDATE agent_messages SET delivered_at = NULL, processed_at = NULL, acknowledged_at = NULL, "
                           "retry_count = CASE WHEN dead_lettered_at IS NULL THEN retry_count ELSE 0 END, "
                           "dead_lettered_at = NULL WHERE id = :id", given)
             record_event(store, "message_requeued", rows[0]["session_id"], agent_id, detail=str(message_id))
         return {"id": message_id, "to_agent": agent_id, "was": was}
-
-
-def _state_of(message: Row) -> str:
-    """Where in its life a message is."""
-    return ("dead" if message["dead_lettered_at"] else "acknowledged" if message["acknowledged_at"] else
-            "taken" if message["delivered_at"] else "pending")

@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 from ..base.errors import Refused, StorageError, UsageError
-from ..base.times import shift_time
+from ..base.quoting import command
 from ..base.values import check_range, check_word
 from ..base.vocabulary import MILESTONE_STATUSES
+from ..coordination.leases import give_back, make_token, name_holder, name_owner, refuse_locked, take_lease
 from ..coordination.membership import ensure_milestone
 from ..records.index import (
     archive_record,
@@ -22,13 +23,20 @@ from ..storage.interface import StorageMoved
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
-    from ..base.answers import Analytics, FoundMilestone, Lease, ListedMilestone, ReleasedLease, WrittenRecord
-    from ..base.rows import MilestoneLock
+    from ..base.answers import (
+        Analytics,
+        FoundMilestone,
+        Lease,
+        ListedMilestone,
+        ReadRecord,
+        ReleasedLease,
+        WrittenRecord,
+    )
     from ..storage.interface import Storage
 
 GROUP = "Milestones"
-ANONYMOUS = "anonymous"
 POLL_SECONDS = 0.2
 
 
@@ -53,32 +61,55 @@ def create_milestone_record(store: Storage, milestone_id: str, text: str) -> Wri
         return _store_record(store, milestone_id, text, "milestone_created")
 
 
-@operation(text="record", creates=False)
-def read_milestone_record(store: Storage, milestone_id: str) -> str:
+@operation(text="state", creates=False)
+def read_milestone_record(store: Storage, milestone_id: str, *, full: bool = False) -> str | ReadRecord:
     """Print the record of a milestone exactly as it was written; completed ones too.
 
     milestone_id: the milestone
+    full: print a JSON object with text, version, path and times instead
 
     Example: read_milestone_record ms-123
     """
-    return require_record(store, milestone_id)
+    if not full:
+        return require_record(store, milestone_id)
+    row: Any = next((row for row in list_records(store) if row["id"] == milestone_id), {})
+    read: Any = {"text": require_record(store, milestone_id), **row}  # its version first: the text may be newer
+    record: ReadRecord = read
+    return record
 
 
 @operation(text="record_written", stdin="text")
-def update_milestone_record(store: Storage, milestone_id: str, text: str) -> WrittenRecord:
-    """Replace the record of a milestone.
+def update_milestone_record(store: Storage, milestone_id: str, text: str, *, if_version: int | None = None,
+                            owner: str = "") -> WrittenRecord:
+    """Replace the record of a milestone; status 1 while another holds its lock.
 
     milestone_id: a milestone that has a record
     text: the whole new record; - reads standard input
+    if_version: replace it only if it still has this version, as read_milestone_record --full tells; else status 1
+    owner: who holds its lock, if anybody does; without it $AGENT_ID
 
     Example: update_milestone_record ms-123 'status: paused'
     """
     _require_text(text)
     with store.transaction("milestones"):
-        index_records(store)
-        require_record(store, milestone_id)
-        _refuse_archived(store, milestone_id)
+        _require_changeable(store, milestone_id, owner)
+        if if_version is not None:
+            _require_version(store, milestone_id, if_version)
         return _store_record(store, milestone_id, text, "milestone_updated")
+
+
+def _require_changeable(store: Storage, milestone_id: str, owner: str) -> None:
+    index_records(store)
+    require_record(store, milestone_id)
+    _refuse_archived(store, milestone_id)
+    refuse_locked(store, milestone_id, name_owner(store, owner))
+
+
+def _require_version(store: Storage, milestone_id: str, wanted: int) -> None:
+    found = _read_place(store, milestone_id)["version"]
+    if found != wanted:
+        raise Refused(f"the record of milestone {milestone_id!r} has version {found}, not {wanted}: another writer was "
+                      f"first; read it again: {command(['read_milestone_record', milestone_id, '--full'])}")
 
 
 def _require_text(text: str) -> None:
@@ -89,8 +120,14 @@ def _require_text(text: str) -> None:
 def _store_record(store: Storage, milestone_id: str, text: str, event: str) -> WrittenRecord:
     write_record(store, milestone_id, text)
     record_event(store, event, milestone_id=milestone_id)
-    return {"milestone_id": milestone_id, "path": store.execute(
-        "SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})[0]["file_path"]}
+    return _read_place(store, milestone_id)
+
+
+def _read_place(store: Storage, milestone_id: str) -> WrittenRecord:
+    written: WrittenRecord = store.execute(
+        "SELECT id AS milestone_id, file_path AS path, version FROM milestones WHERE id = :id",
+        {"id": milestone_id})[0]
+    return written
 
 
 def _refuse_archived(store: Storage, milestone_id: str) -> None:
@@ -105,21 +142,19 @@ def _is_archived(store: Storage, milestone_id: str) -> bool:
 
 
 @operation(text="record_written")
-def delete_milestone_record(store: Storage, milestone_id: str) -> WrittenRecord:
+def delete_milestone_record(store: Storage, milestone_id: str, *, owner: str = "") -> WrittenRecord:
     """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
 
     milestone_id: a milestone that has a record
+    owner: who holds its lock, if anybody does; without it $AGENT_ID
 
     Example: delete_milestone_record ms-123
     """
     with store.transaction("milestones"):
-        index_records(store)
-        require_record(store, milestone_id)
-        _refuse_archived(store, milestone_id)
+        _require_changeable(store, milestone_id, owner)
         archive_record(store, milestone_id)
         record_event(store, "milestone_deleted", milestone_id=milestone_id)
-        return {"milestone_id": milestone_id, "path": store.execute(
-            "SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})[0]["file_path"]}
+        return _read_place(store, milestone_id)
 
 
 @operation(text="milestones", creates=False)
@@ -204,7 +239,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
     """Take or renew the lease on a milestone; status 1 if another owner keeps it.
 
     milestone_id: the milestone
-    owner: who holds it; without it $AGENT_ID; without that it is anonymous and cannot be renewed
+    owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
     ttl: seconds after which the lease is anybody's
     wait: seconds to wait for another owner
 
@@ -212,33 +247,16 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
     """
     check_range(ttl, 1, 86400, "--ttl")
     check_range(wait, 0, 86400, "--wait")
-    name = owner or store.environ.get("AGENT_ID") or ANONYMOUS
+    name = name_owner(store, owner)
     until = store.clock.monotonic() + wait
     while True:
-        lease = _take_lease(store, milestone_id, name, ttl)
-        if lease["owner"] == name and lease["taken"]:
-            return lease
+        lease = take_lease(store, milestone_id, name or make_token(), ttl)
+        if lease["taken"]:
+            return {**lease, "token": not name}
         if store.clock.monotonic() >= until:
-            raise Refused(f"milestone {milestone_id!r} is locked by {lease['owner']!r} until {lease['expires_at']}: "
+            raise Refused(f"milestone {milestone_id!r} is locked by {name_holder(lease)} until {lease['expires_at']}: "
                           "try again later")
         store.clock.sleep(min(POLL_SECONDS, max(0.0, until - store.clock.monotonic())))
-
-
-def _take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Lease:
-    """Take the lease if it is free, run out, or the owner's own; else the lease as it is."""
-    given = {"id": milestone_id, "owner": owner, "now": store.now(), "until": shift_time(store.now(), ttl),
-             "anonymous": ANONYMOUS}
-    with store.transaction("milestone:" + milestone_id):
-        rows = store.execute(
-            "INSERT INTO milestone_locks (milestone_id, owner, acquired_at, expires_at) "
-            "VALUES (:id, :owner, :now, :until) ON CONFLICT (milestone_id) DO UPDATE SET owner = excluded.owner, "
-            "acquired_at = excluded.acquired_at, expires_at = excluded.expires_at "
-            "WHERE milestone_locks.expires_at <= excluded.acquired_at "
-            "OR (milestone_locks.owner = excluded.owner AND milestone_locks.owner <> :anonymous) "
-            "RETURNING milestone_id, owner, acquired_at, expires_at", given)
-        kept: list[MilestoneLock] = rows or store.execute(
-            "SELECT milestone_id, owner, acquired_at, expires_at FROM milestone_locks WHERE milestone_id = :id", given)
-        return {**kept[0], "taken": bool(rows)}
 
 
 @operation(text="nothing", existing=True)
@@ -246,18 +264,10 @@ def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
     """Give back the lease on a milestone; status 1 if it is not the owner's.
 
     milestone_id: the milestone
-    owner: who holds it; without it $AGENT_ID, else the anonymous one
+    owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
 
     Example: release_milestone_lock ms-123 --owner exec-1
     """
-    name = owner or store.environ.get("AGENT_ID") or ANONYMOUS
-    with store.transaction("milestone:" + milestone_id):
-        rows = store.execute("SELECT owner, expires_at FROM milestone_locks WHERE milestone_id = :id",
-                             {"id": milestone_id})
-        if not rows:
-            raise Refused(f"milestone {milestone_id!r} is not locked: nothing was released")
-        if rows[0]["owner"] != name:
-            raise Refused(f"the lock on milestone {milestone_id!r} is {rows[0]['owner']!r}'s, not {name!r}'s: "
-                          "nothing was released")
-        store.execute("DELETE FROM milestone_locks WHERE milestone_id = :id", {"id": milestone_id})
+    name = name_owner(store, owner)
+    give_back(store, milestone_id, name)
     return {"milestone_id": milestone_id, "owner": name}

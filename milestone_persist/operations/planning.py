@@ -15,6 +15,7 @@ from ..coordination.artifacts import (
     has_other_record,
     milestones_of,
 )
+from ..coordination.deliverables import tell_flaw
 from ..coordination.liveness import mark_dead_agents
 from ..coordination.membership import complete_session, ensure_milestone, find_session, reopen_session
 from ..coordination.snapshots import store_checkpoint
@@ -123,7 +124,9 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
         rows = find_artifacts(store, session_id)
         plans = [row for row in rows if row["state_key"] == PLAN]
         if not plans:
-            raise Refused(f"session {session_id!r} has no {PLAN}: save_agent_state AGENT {PLAN} VALUE")
+            flawed = [row for row in find_artifacts(store, session_id, flawed=True) if row["state_key"] == PLAN]
+            raise Refused("; ".join([f"session {session_id!r} has no {PLAN}", *map(tell_flaw, flawed)])
+                          + f": save_agent_state AGENT {PLAN} VALUE")
         ensure_milestone(store, milestone_id)
         index_records(store)
         if has_other_record(store, milestone_id, session_id):

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 from ..base.errors import Refused
+from ..base.vocabulary import AT_WORK, any_of
 from ..coordination.advice import list_options, verdict
+from ..coordination.inbox import count_messages
 from ..coordination.liveness import find_interrupted_sessions, heard_before
 from ..coordination.membership import find_session
 from ..coordination.session_view import survey_session
@@ -86,19 +88,15 @@ def get_session_recovery_status(store: Storage) -> RecoveryStatus:
     """
     with store.snapshot():
         interrupted = find_interrupted_sessions(store)
-        stale = store.execute("SELECT count(*) AS n FROM agent_registry WHERE status IN ('spawning', 'active') "
+        stale = store.execute(f"SELECT count(*) AS n FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
                               "AND last_heartbeat <= :limit",
                               {"limit": heard_before(store, read_count(store, "session_timeout"))})[0]["n"]
+        messages = count_messages(store)
         return {
             "sessions": _count_statuses(store, "coordination_sessions"),
             "interrupted": [row["session_id"] for row in interrupted],
             "agents": {**_count_statuses(store, "agent_registry"), "stale": stale},
-            "messages": store.execute(
-                "SELECT count(*) AS total, "
-                "count(CASE WHEN delivered_at IS NULL AND dead_lettered_at IS NULL THEN 1 END) AS pending, "
-                "count(CASE WHEN delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL "
-                "THEN 1 END) AS taken, count(acknowledged_at) AS acknowledged, count(dead_lettered_at) AS dead "
-                "FROM agent_messages")[0],
+            "messages": {"total": sum(messages.values()), **messages},
             "checkpoints": store.execute("SELECT count(*) AS n FROM agent_checkpoints")[0]["n"],
         }
 

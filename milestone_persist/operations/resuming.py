@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..base.errors import Incomplete, Refused
 from ..base.values import check_word
-from ..base.vocabulary import PHASES
+from ..base.vocabulary import GOING_ON, PHASES, any_of
 from ..coordination.deliverables import estimate_progress, list_deliverables, made_by, missing_names
 from ..coordination.liveness import mark_dead_agents, sum_up
 from ..coordination.membership import SILENT, find_session, reopen_session, set_agent_status
@@ -139,7 +139,7 @@ def _quieten(store: Storage, session: Session, deliverables: list[Deliverable], 
 def _end_agents(store: Storage, session_id: str, deliverables: list[Deliverable], which: str) -> list[Returned]:
     rows = store.execute(
         "SELECT agent_id, agent_type, session_id FROM agent_registry WHERE session_id = :id "
-        "AND (status IN ('spawning', 'active', 'paused', 'failed') "
+        f"AND (status IN {any_of((*GOING_ON, 'failed'))} "
         "OR status = 'terminated' AND error_info LIKE :silent) "
         "ORDER BY spawn_time, agent_id", {"id": session_id, "silent": SILENT + "%"})  # those might be alive after all
     missing = missing_names(deliverables)

@@ -4,9 +4,9 @@ from __future__ import annotations
 from ..base.errors import Refused
 from ..base.times import minutes_between
 from ..base.values import check_range, check_word, read_stored
-from ..base.vocabulary import PHASES, SESSION_STATUSES
+from ..base.vocabulary import ENDED, PHASES, SESSION_STATUSES
 from ..coordination.inbox import count_messages, list_dead_letters
-from ..coordination.membership import ENDED, find_session
+from ..coordination.membership import find_session
 from ..registry import operation
 from ..storage.events import record_event
 from .agents import list_session_agents

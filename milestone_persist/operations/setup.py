@@ -42,7 +42,7 @@ def get_current_storage_backend(store: Storage) -> str:
 
     Example: get_current_storage_backend
     """
-    return store.backend
+    return store.backend.word
 
 
 @operation(text="line", creates=False)

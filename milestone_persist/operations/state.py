@@ -2,18 +2,33 @@
 from __future__ import annotations
 
 from ..base.errors import Refused
+from ..base.quoting import quote
 from ..base.times import shift_time
 from ..base.values import check_range, check_word, is_json
 from ..base.vocabulary import STATE_TYPES
-from ..coordination.membership import acting_session, admit_agent, renew_if_own, suggest_agent, warn_of_slip
-from ..coordination.snapshots import LIVE
-from ..coordination.state import write_state
+from ..coordination.membership import (
+    acting_session,
+    admit_agent,
+    find_session,
+    renew_if_own,
+    suggest_agent,
+    warn_of_slip,
+)
+from ..coordination.state import (
+    find_in_session,
+    find_own,
+    list_keys,
+    milestone_read,
+    read_there,
+    tell_whose,
+    write_state,
+)
 from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import DeletedState, LoadedState, SavedState, StateKey
-    from ..storage.interface import Storage
+    from ..storage.interface import Row, Storage
 
 GROUP = "State"
 LONGEST_TTL = 3_000_000_000  # seconds: times stay within four digits of a year
@@ -40,18 +55,17 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
              "json": int(is_json(value)),
              "expires": None if ttl_seconds is None else shift_time(store.now(), ttl_seconds)}
     with store.transaction("agent:" + agent_id):
-        given["session"] = acting_session(store, admit_agent(store, agent_id))
+        session_id = given["session"] = acting_session(store, admit_agent(store, agent_id))
         store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND expires_at <= :now",
                       given)
         if if_version is not None:
-            _require_version(store, agent_id, state_key, if_version)
+            _require_version(store, agent_id, state_key, session_id, if_version)
         return write_state(store, given)
 
 
-def _require_version(store: Storage, agent_id: str, state_key: str, wanted: int) -> None:
-    rows = store.execute("SELECT version FROM agent_state WHERE agent_id = :agent AND state_key = :key",
-                         {"agent": agent_id, "key": state_key})
-    found = rows[0]["version"] if rows else 0
+def _require_version(store: Storage, agent_id: str, state_key: str, session_id: str, wanted: int) -> None:
+    row, _ = find_own(store, agent_id, state_key, find_session(store, session_id)["milestone_id"])
+    found = row["version"] if row else 0
     if found != wanted:
         raise Refused(f"{state_key!r} of {agent_id!r} has version {found}, not {wanted}: another writer was first; "
                       "load it again and decide anew")
@@ -59,39 +73,53 @@ def _require_version(store: Storage, agent_id: str, state_key: str, wanted: int)
 
 @operation(text="state", creates=False)
 def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str | None = None, *,
-                     full: bool = False) -> str | LoadedState:
+                     full: bool = False, session: str | None = None) -> str | LoadedState:
     """Print a saved value exactly as it was saved.
 
     agent_id: the agent that saved it
     state_key: the key
     default: printed when there is no such key; without it that is status 1
-    full: print a JSON object with value, version (0: it is the default), type and times instead
+    full: print a JSON object with value, version (0: it is the default), type, session and times instead
+    session: what was saved in that session, though the key was written anew in another since
 
+    What the same id has saved for another milestone is not printed unless its session is named.
     Example: load_agent_state scope-1 planning-scope '{}'
     """
-    rows = store.execute(
-        "SELECT agent_id, state_key, state_value AS value, state_type, version, created_at, updated_at, expires_at "
-        "FROM agent_state WHERE agent_id = :agent AND state_key = :key AND " + LIVE,
-        {"agent": agent_id, "key": state_key, "now": store.now()})
-    if default is not None and not rows:
-        warn_of_slip(store, agent_id, "the default is given")
-        rows = [{"agent_id": agent_id, "state_key": state_key, "value": default, "state_type": None, "version": 0,
-                 "created_at": None, "updated_at": None, "expires_at": None}]
-    if rows:
-        return rows[0] if full else str(rows[0]["value"])
+    with store.snapshot():
+        if session is None:
+            milestone_id = milestone_read(store, agent_id)
+            row, other = find_own(store, agent_id, state_key, milestone_id)
+        else:
+            find_session(store, session)
+            row, other = find_in_session(store, agent_id, state_key, session), None
+        if row is None and default is not None:
+            if other:
+                store.warn(f"{tell_whose(other, milestone_id)}: the default is given; {read_there(other)} reads it")
+            else:
+                warn_of_slip(store, agent_id, "the default is given")
+            row = {"agent_id": agent_id, "state_key": state_key, "value": default, "version": 0}
+        if row is None and other:
+            raise Refused(f"{tell_whose(other, milestone_id)}: {read_there(other)} reads it")
+        if row is None:
+            raise Refused(_tell_missing(store, agent_id, state_key, session))
+    return _tell_all(row) if full else str(row["value"])
+
+
+def _tell_all(row: Row) -> LoadedState:
+    """All that is known of a key; of the default there are no times, no type and no session."""
+    return {"agent_id": row["agent_id"], "state_key": row["state_key"], "value": row["value"],
+            "state_type": row.get("state_type"), "version": row["version"], "created_at": row.get("created_at"),
+            "updated_at": row.get("updated_at"), "expires_at": row.get("expires_at"),
+            "session_id": row.get("session_id")}
+
+
+def _tell_missing(store: Storage, agent_id: str, state_key: str, session: str | None) -> str:
+    there = "" if session is None else f" saved in session {session!r}"
+    line = f"no state {state_key!r} of agent {agent_id!r}{there} in {store.directory}"
     slip = suggest_agent(store, agent_id)
-    if slip:
-        raise Refused(f"no state {state_key!r} of agent {agent_id!r} in {store.directory}{slip}")
-    keys = [row["state_key"] for row in _list_keys(store, agent_id)]
-    raise Refused(f"no state {state_key!r} of agent {agent_id!r} in {store.directory}; it has: " +
-                  (", ".join(keys[:20]) or "none"))
-
-
-def _list_keys(store: Storage, agent_id: str) -> list[StateKey]:
-    return store.execute(
-        "SELECT state_key, state_type, version, length(state_value) AS characters, is_json, created_at, updated_at, "
-        f"expires_at, saved_in AS session_id FROM agent_state WHERE agent_id = :agent AND {LIVE} ORDER BY state_key",
-        {"agent": agent_id, "now": store.now()})
+    rows = [] if slip else list_keys(store, agent_id, milestone_read(store, agent_id) if session is None else None)
+    keys = [row["state_key"] for row in rows if row["own"] and session in (None, row["session_id"])]
+    return line + (slip or "; it has: " + (", ".join(keys[:20]) or "none"))
 
 
 @operation(text="state_keys", creates=False)
@@ -100,29 +128,39 @@ def list_agent_state(store: Storage, agent_id: str) -> list[StateKey]:
 
     agent_id: the agent
 
+    What the same id has saved for another milestone comes last, with the commands that read it (`own` is false).
     Example: list_agent_state scope-1
     """
-    rows = _list_keys(store, agent_id)
-    if not rows:
-        warn_of_slip(store, agent_id, "it has no state")
+    with store.snapshot():
+        rows = list_keys(store, agent_id, milestone_read(store, agent_id))
+        if not rows:
+            warn_of_slip(store, agent_id, "it has no state")
     return rows
 
 
 @operation(existing=True)
-def delete_agent_state(store: Storage, agent_id: str, state_key: str) -> DeletedState:
+def delete_agent_state(store: Storage, agent_id: str, state_key: str, *, session: str | None = None) -> DeletedState:
     """Delete a key; status 1 if there is none.
 
     agent_id: the agent that saved it
     state_key: the key
+    session: only if it was saved in that session; what was saved for another milestone is not deleted without
 
     Example: delete_agent_state scope-1 planning-scope
     """
     with store.transaction("agent:" + agent_id):
+        milestone_id = milestone_read(store, agent_id) if session is None else None
+        for row in list_keys(store, agent_id, milestone_id, state_key):
+            if not row["own"]:
+                raise Refused(f"{tell_whose(row, milestone_id)}: nothing was deleted; --session "
+                              f"{quote(row['session_id'])} deletes it")
         rows: list[DeletedState] = store.execute(
-            "DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key "
-            "RETURNING agent_id, state_key, expires_at", {"agent": agent_id, "key": state_key})
+            "DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND (:session IS NULL "
+            "OR saved_in = :session) RETURNING agent_id, state_key, expires_at",
+            {"agent": agent_id, "key": state_key, "session": session})
         renew_if_own(store, agent_id)
         if not rows or (rows[0]["expires_at"] or "9") <= store.now():
-            raise Refused(f"no state {state_key!r} of agent {agent_id!r} in {store.directory}: nothing was deleted"
-                          f"{suggest_agent(store, agent_id)}")
+            there = "" if session is None else f" saved in session {session!r}"
+            raise Refused(f"no state {state_key!r} of agent {agent_id!r}{there} in {store.directory}: nothing was "
+                          f"deleted{suggest_agent(store, agent_id)}")
         return rows[0]

@@ -5,9 +5,9 @@ import os
 
 from ..base.errors import StorageError
 from ..base.filenames import file_name_of, name_of_file
+from ..base.found import cannot_read, read_found
 from ..base.values import has_controls
 from .headings import read_headings
-from .undo import cannot_read, read_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _id_of(store: Storage, path: str) -> str | None:
 def read_text(store: Storage, path: str) -> str | None:
     """The text of a record file; None if it is not there, StorageError if it holds none."""
     full = os.path.join(store.directory, path)
-    data = read_bytes(full)
+    data = read_found(full, alone=True)
     try:
         if data is not None and b"\0" in data:
             raise ValueError

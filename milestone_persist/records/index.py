@@ -4,12 +4,13 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Refused, StorageError
+from ..base.found import read_found
 from ..base.quoting import quote
 from ..storage.interface import StorageMoved
 from .files import FOLDERS, find_changes, find_places, new_path, path_counting, read_text, record_folder, stamp_of
 from .headings import read_headings
 from .swap import finish_swap, is_swapped_out
-from .undo import move_file, read_bytes, set_aside, write_file, write_new
+from .undo import move_file, set_aside, write_file, write_new
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,15 +22,10 @@ if TYPE_CHECKING:
     from .files import Places
 
 
-def keeps_files(store: Storage) -> bool:
-    """Whether records are files in active/ and completed/, which people edit; else they are in the milestones table."""
-    return store.backend in ("file", "hybrid")
-
-
 def find_record(store: Storage, milestone_id: str) -> str | None:
     """The record's text exactly as it was written, or None."""
     rows = store.execute("SELECT data, file_path FROM milestones WHERE id = :id", {"id": milestone_id})
-    if not keeps_files(store):
+    if not store.backend.records_are_files:
         return str(rows[0]["data"]) or None if rows else None
     if rows and rows[0]["file_path"]:
         name = os.path.basename(rows[0]["file_path"])
@@ -45,7 +41,7 @@ def find_record(store: Storage, milestone_id: str) -> str | None:
 
 def read_record(store: Storage, row: Mapping[str, Any]) -> str:
     """The record of a milestone whose row was just indexed; "" where it has none, StorageError where it is missing."""
-    if keeps_files(store) and not row["file_path"]:
+    if store.backend.records_are_files and not row["file_path"]:
         return row.get("data") or ""  # somebody else's program may have put it there
     text = find_record(store, row["id"])
     if text is None and row["file_path"]:
@@ -57,7 +53,7 @@ def read_record(store: Storage, row: Mapping[str, Any]) -> str:
 def write_record(store: Storage, milestone_id: str, text: str) -> None:
     """Write the record whole or not at all and note its headings, within the caller's transaction; the row is there."""
     path = stamp = None
-    if keeps_files(store):
+    if store.backend.records_are_files:
         row = store.execute("SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})[0]
         name = os.path.basename(row["file_path"] or "")
         path = os.path.join("active", name) if name else new_path(store, milestone_id, "active")
@@ -91,15 +87,16 @@ def _is_archived(path: str | None) -> bool:
 
 def _note_record(store: Storage, milestone_id: str, text: str, path: str | None, stamp: str | None) -> None:
     store.execute(
-        "UPDATE milestones SET title = :title, status = :status, priority = :priority, data = :data, "
-        "file_path = :path, file_stamp = :stamp, archived_at = :archived, updated_at = :now WHERE id = :id",
+        "UPDATE milestones SET version = CASE WHEN file_path IS NULL AND data = '' THEN version ELSE version + 1 END, "
+        "title = :title, status = :status, priority = :priority, data = :data, file_path = :path, "
+        "file_stamp = :stamp, archived_at = :archived, updated_at = :now WHERE id = :id",
         {**_facts(milestone_id, text, path), "id": milestone_id, "now": store.now(), "data": "" if path else text,
          "path": path, "stamp": stamp, "archived": store.now() if _is_archived(path) else None})
 
 
 def place_records(store: Storage) -> None:
     """Give every milestones row that brings its record's text (`data`) the file of it, where records are files."""
-    if keeps_files(store):
+    if store.backend.records_are_files:
         places = find_places(store)
         for row in store.execute("SELECT id FROM milestones WHERE data <> '' ORDER BY id"):
             whole = store.execute("SELECT * FROM milestones WHERE id = :id", row)[0]
@@ -114,7 +111,7 @@ def place_record(store: Storage, row: Row, places: Places = {}) -> None:
     folder, data = record_folder(bool(row["archived_at"])), row["data"].encode()
     path = places[folder][0] if folder in places else new_path(store, row["id"], folder)
     full = os.path.join(store.directory, path)
-    if os.path.lexists(full) and read_bytes(full) != data:
+    if os.path.lexists(full) and read_found(full, alone=True) != data:
         _keep_other(store, path)
     if not os.path.lexists(full):
         write_new(store, path, data)
@@ -130,7 +127,7 @@ def _keep_other(store: Storage, path: str) -> None:
 def archive_record(store: Storage, milestone_id: str) -> None:
     """Move a record to completed/ and mark its milestone completed; one that is there already is kept elsewhere."""
     given = {"id": milestone_id, "now": store.now(), "path": None, "stamp": None}
-    if keeps_files(store):
+    if store.backend.records_are_files:
         places = find_places(store).get(milestone_id, {})
         if "active" not in places:
             raise Refused(f"the record of milestone {milestone_id!r} was just removed: nothing was changed")
@@ -140,8 +137,8 @@ def archive_record(store: Storage, milestone_id: str) -> None:
         new = os.path.join("completed", os.path.basename(old))
         move_file(store, old, new)
         given.update(path=new, stamp=_stamp(store, new))
-    store.execute("UPDATE milestones SET status = 'completed', file_path = :path, file_stamp = :stamp, "
-                  "archived_at = :now, updated_at = :now WHERE id = :id", given)
+    store.execute("UPDATE milestones SET version = version + 1, status = 'completed', file_path = :path, "
+                  "file_stamp = :stamp, archived_at = :now, updated_at = :now WHERE id = :id", given)
 
 
 def index_records(store: Storage, strict: bool = False) -> None:
@@ -149,7 +146,7 @@ def index_records(store: Storage, strict: bool = False) -> None:
 
     strict: a file that cannot be a record is an error, not only a warning
     """
-    if not keeps_files(store):
+    if not store.backend.records_are_files:
         return
     changes = find_changes(store)
     if changes.changed or changes.gone or is_swapped_out(store):
@@ -175,7 +172,8 @@ def _index_file(store: Storage, milestone_id: str, path: str, stamp: str, text: 
 def _forget_file(store: Storage, milestone_id: str) -> None:
     """A record was removed by hand: the milestone goes too, unless a session or an agent still refers to it."""
     given = {"id": milestone_id}
-    store.execute("UPDATE milestones SET file_path = NULL, file_stamp = NULL WHERE id = :id", given)
+    store.execute("UPDATE milestones SET version = version + 1, file_path = NULL, file_stamp = NULL WHERE id = :id",
+                  given)
     store.execute(
         "DELETE FROM milestones WHERE id = :id "
         "AND NOT EXISTS (SELECT 1 FROM coordination_sessions s WHERE s.milestone_id = milestones.id) "
@@ -187,7 +185,7 @@ def require_record(store: Storage, milestone_id: str) -> str:
     if is_swapped_out(store):  # by another process, or by one that was killed
         index_records(store)
     text = find_record(store, milestone_id)
-    if text is None and keeps_files(store):  # its file may have been moved or replaced just now
+    if text is None and store.backend.records_are_files:  # its file may have been moved or replaced just now
         text = _find_under_lock(store, milestone_id)
     if text is None:
         from ..storage.suggestions import suggest
@@ -225,16 +223,17 @@ def list_records(store: Storage) -> list[ListedMilestone]:
         raise
     except StorageError:
         unindexed = find_changes(store).changed
-    rows = {row["id"]: row for row in store.execute(
-        "SELECT id, title, status, priority, created_at, updated_at, file_path FROM milestones ORDER BY id")}
+    rows = {row["id"]: row for row in store.execute("SELECT id, title, status, priority, version, created_at, "
+                                                    "updated_at, file_path FROM milestones ORDER BY id")}
     for milestone_id, path, _, text in unindexed:
-        rows[milestone_id] = {"created_at": store.now(), "updated_at": store.now(), **rows.get(milestone_id, {}),
-                              "id": milestone_id, "file_path": path, **_facts(milestone_id, text, path)}
+        known = rows.get(milestone_id, {"created_at": store.now(), "updated_at": store.now(), "version": 0})
+        rows[milestone_id] = {**known, "version": known["version"] + 1, "id": milestone_id, "file_path": path,
+                              **_facts(milestone_id, text, path)}
     return [rows[name] for name in sorted(rows)]
 
 
 def count_milestones(store: Storage) -> int:
     """How many milestones there are, those included whose record was written by hand."""
-    if keeps_files(store):
+    if store.backend.records_are_files:
         return len(list_records(store))
     return int(store.execute("SELECT count(*) AS milestones FROM milestones")[0]["milestones"])

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import os
 
+from ..base.found import read_found
 from ..storage.directory import cannot_write, move_whole
 from ..storage.events import record_event
 from .files import FOLDERS
-from .undo import move_file, read_bytes, stamp, write_new
+from .undo import move_file, stamp, write_new
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def is_swapped_out(store: Storage) -> bool:
 def finish_swap(store: Storage) -> None:
     """After a swap whose transaction was committed, forget it; else undo it. The transaction may fail."""
     path = os.path.join(store.directory, MARK)
-    data = read_bytes(path)
+    data = read_found(path, alone=True)
     if data is None:
         return
     place, *there = data.decode("utf-8", "replace").split(" ")

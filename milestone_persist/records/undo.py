@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import os
 
-from ..base.errors import StorageError
-from ..storage.directory import cannot_write, move_whole, open_found, write_whole
+from ..base.found import read_found
+from ..storage.directory import cannot_write, move_whole, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def stamp(store: Storage) -> str:
 def write_file(store: Storage, path: str, data: bytes) -> None:
     """Write a file, given by its path in the data directory, in the place of the one that is there."""
     full = os.path.join(store.directory, path)
-    before = read_bytes(full)
+    before = read_found(full, alone=True)
     if before is None:
         return write_new(store, path, data)
     if full not in store.kept:
@@ -47,22 +47,6 @@ def write_new(store: Storage, path: str, data: bytes) -> None:
     full = os.path.join(store.directory, path)
     write_whole(full, data, replace=False)
     store.undo.append(lambda: os.unlink(full))
-
-
-def read_bytes(full: str) -> bytes | None:
-    """What a file holds; None if it is not there or a folder, StorageError if it is none that may be opened."""
-    try:
-        with open_found(full, alone=True) as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
-    except OSError as error:
-        raise cannot_read(full, error) from None
-
-
-def cannot_read(full: str, error: OSError) -> StorageError:
-    """The error to raise where the system refuses to let a file be read."""
-    return StorageError(f"cannot read {full} ({error.strerror}): make it readable")
 
 
 def move_file(store: Storage, old: str, new: str) -> None:

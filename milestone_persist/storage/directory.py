@@ -5,19 +5,18 @@ import os
 import stat
 
 from ..base.errors import StorageError
+from ..base.found import require_own
 from ..base.location import is_own, is_shared
 from ..base.tables import TABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import BinaryIO
 
 # What the program opens in the data directory: at its top, and folders below that.
 OURS = frozenset((".gitignore", "active", "completed", "config", "logs", "backups", "reports",
                   *(table.replace("_", "-") for table in TABLES)))
 INNER = (os.path.join("agent-messages", "acknowledged"),)
-_DATABASES: list[str] = []  # open in this process, each as often as it is
 
 IN_USE = os.path.join("config", "backend-in-use.txt")  # where the rows are, and by which move they came there
 
@@ -115,7 +114,7 @@ def open_private(path: str, flags: int) -> int:
     one of a database, or has another name elsewhere and would be written: StorageError.
     """
     try:
-        _require_own(path, os.lstat(path), alone=bool(flags & (os.O_APPEND | os.O_TRUNC)))
+        require_own(path, os.lstat(path), alone=bool(flags & (os.O_APPEND | os.O_TRUNC)))
     except FileNotFoundError:
         try:
             return make_file(path, flags)
@@ -132,72 +131,6 @@ def make_file(path: str, flags: int = os.O_WRONLY) -> int:
     descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
     hand_over(descriptor, os.path.dirname(path))
     return descriptor
-
-
-def open_found(path: str, alone: bool = False) -> BinaryIO:
-    """Open for reading a file that somebody else may have put there: no link, no pipe, no file of a database.
-
-    alone: whether it may have no other name (a hard link)
-    StorageError for what must not be opened; OSError as of open.
-    """
-    while True:
-        status = os.lstat(path)
-        _require_own(path, status, alone)
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        opened = os.fstat(descriptor)
-        if os.path.samestat(status, opened):
-            return os.fdopen(descriptor, "rb")
-        if not is_database(opened):  # else it stays open: closing it is what does the harm
-            os.close(descriptor)
-
-
-def _require_own(path: str, status: os.stat_result, alone: bool) -> None:
-    """StorageError unless it is a regular file, and no file of a database; IsADirectoryError for a folder."""
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(21, os.strerror(21), path)
-    if stat.S_ISLNK(status.st_mode):
-        raise StorageError(f"cannot use {path}: it is a symbolic link, which may lead anywhere; remove it, or put the "
-                           "file itself in its place")
-    if not stat.S_ISREG(status.st_mode):
-        raise StorageError(f"cannot use {path}: it is no regular file; remove it")
-    if is_database(status):
-        raise StorageError(f"cannot use {path}: it is a database in use, or another name of one; put another file "
-                           "in its place")
-    if alone and status.st_nlink > 1 and _has_other_name(path, status):
-        raise StorageError(f"cannot use {path}: the file has another name (a hard link); put a copy in its place")
-
-
-def _has_other_name(path: str, status: os.stat_result) -> bool:
-    """Whether a file has names beside its own and the one under which it was just written."""
-    own = 1
-    with os.scandir(os.path.dirname(path)) as entries:
-        for entry in entries:
-            if entry.name.startswith(os.path.basename(path) + ".") and entry.name.endswith(".part"):
-                own += entry.inode() == status.st_ino
-    return os.lstat(path).st_nlink > own
-
-
-def note_database(path: str) -> str:
-    """Remember a database that is opened: whoever else opens and closes its files in this process drops its locks."""
-    _DATABASES.append(os.path.realpath(path))
-    return _DATABASES[-1]
-
-
-def forget_database(path: str) -> None:
-    """It was closed; `path` is what note_database gave."""
-    _DATABASES.remove(path)
-
-
-def is_database(status: os.stat_result) -> bool:
-    """Whether a file is one of a database that this process has open."""
-    for path in [*_DATABASES]:
-        for ending in ("", "-wal", "-shm", "-journal"):
-            try:
-                if os.path.samestat(status, os.lstat(path + ending)):
-                    return True
-            except OSError:
-                continue
-    return False
 
 
 def write_private(path: str, data: bytes) -> None:
@@ -332,12 +265,17 @@ def _find_root(path: str) -> str:
     return here
 
 
-def damaged(directory: str, path: str, why: str) -> StorageError:
-    """The error for a file of the store that does not hold what belongs there."""
+def damaged(directory: str, path: str, why: str, can_do_without: bool = False) -> StorageError:
+    """The error for a file of the store that does not hold what belongs there.
+
+    can_do_without: whether the store is sound without it
+    """
+    from ..base.invocation import way_called
     from .remedies import advise_restoring
 
     why = " ".join(why.split())  # a CHECK is told as it is written
-    return StorageError(f"{path}: {why}; everything was left as it is: mend the file, or "
+    aside = f"let {way_called()} doctor --fix set it aside, " if can_do_without else ""
+    return StorageError(f"{path}: {why}; everything was left as it is: mend the file, {aside}or "
                         f"{advise_restoring(directory)}")
 
 

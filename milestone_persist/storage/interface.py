@@ -6,6 +6,7 @@ import time
 
 from ..base.errors import StorageError, closed
 from ..base.times import format_time
+from .backends import DEFAULT
 from .directory import move_files
 from .selection import mark_of, place_in_use
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..base.answers import Description
+
+
+
 
 
 
@@ -50,7 +54,7 @@ class Clock:
 class StorageMoved(StorageError):
     """The rows are in another store: open the storage again.
 
-    place: engine and data directory, as a store that does not count names them
+    place: backend and data directory, as a store that does not count names them
     move: which move it was, as the marks of both stores name it
     is_copy: whether the store that was asked is a copy of that one which was not finished
     """
@@ -59,10 +63,10 @@ class StorageMoved(StorageError):
         self.move = move
         self.is_copy = place.startswith(COPY)
         self.place = place[len(COPY):] if self.is_copy else place
-        self.engine, _, self.directory = self.place.partition(" ")
-        super().__init__(f"the data is being moved here from the {self.engine} backend in {self.directory}: "
+        self.backend, _, self.directory = self.place.partition(" ")
+        super().__init__(f"the data is being moved here from the {self.backend} backend in {self.directory}: "
                          "use it there, or migrate again there" if self.is_copy else
-                         f"the data was moved to the {self.engine} backend in {self.directory}: use it there")
+                         f"the data was moved to the {self.backend} backend in {self.directory}: use it there")
 
 
 class TakenBack(Exception):
@@ -140,8 +144,7 @@ class Storage:
 
     directory: the data directory, absolute
     environ: the environment variables that give defaults (SESSION_ID, AGENT_ID, MILESTONE_ID)
-    backend: `file`, `hybrid` or `database`
-    engine: what keeps the rows; PostgreSQL and SQLite are both the backend `database`
+    backend: which it is: what holds the rows, and whether milestone records are files
     milestones_added: whether this call made a milestone, so that another backend may suit better now
     FILES: names below the data directory that hold this backend's rows
     warn, report: called with a warning, and with how far a long piece of work is (what, done, total)
@@ -149,13 +152,13 @@ class Storage:
     is_new: whether this call has made the data directory
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
     kept: the files that it has replaced, and the names they are kept under until it ends
-    open_other: opens another storage of the same data directory by its engine, or a SQLite file by its path
+    open_other: opens another storage of the same data directory by its backend, or a SQLite file by its path
     mark: the note of what is in use, as it was when this was chosen; None for a storage that is not what is in use:
         such a one is worked on wherever the rows are, before it counts or after
     """
 
     FILES: tuple[str, ...] = ()
-    engine = "hybrid"
+    backend = DEFAULT
     patience: float | None = None  # how long it waits for another process; None: as long as is usual
     stopped = False  # set by another thread, which must not close it under this one: nothing further begins
 
@@ -171,10 +174,6 @@ class Storage:
         self.milestones_added = False
         self.mark: tuple[int, int] | None = None
         self.open_other: Callable[..., Storage]
-
-    @property
-    def backend(self) -> str:
-        return "database" if self.engine == "postgresql" else self.engine
 
     def hurry(self, seconds: float | None = BRIEF_SECONDS) -> Brief:
         """Within it, what another process keeps from being done fails so soon; None: when it usually does."""
@@ -228,7 +227,7 @@ class Storage:
         place = str(rows[0]["value"]) if rows else ""
         if mark_of(self.directory) != self.mark:
             raise StorageMoved(place_in_use(self.directory))
-        if place and place.partition(" ")[0] != self.engine:  # hybrid and database are one file
+        if place and place.partition(" ")[0] != self.backend.name:  # hybrid and database are one file
             raise StorageMoved(place)
 
     def put_back(self) -> None:
@@ -270,6 +269,9 @@ class Storage:
         """StorageError if nothing may begin here any more; what has begun may end."""
         if self.stopped and self.depth == 0:
             raise closed()
+
+    def require_whole(self) -> None:
+        """Within a transaction: StorageError where a row there is cannot be read, and would be left out."""
 
     def last_numbers(self) -> dict[str, int]:
         """The last id given out in each table whose rows the database numbers, though that row be gone; 0: none yet."""

@@ -9,6 +9,7 @@ import stat
 
 from ..base.errors import UsageError
 from .directory import cannot_write, hand_over, make_folder, put_new, sync_directory
+from .locks import close_locked, lock
 
 ENDING = ".new.part"
 RESTS = ("-journal", "-wal", "-shm")  # what SQLite has beside a file
@@ -51,7 +52,7 @@ class NewFile:
         try:
             _remove(self.part)
         finally:
-            os.close(self._lock)
+            close_locked(self._lock)
 
     def _explain(self, error: OSError) -> Exception:
         if isinstance(error, FileExistsError):
@@ -66,34 +67,13 @@ def _make_part(path: str, inside: bool) -> tuple[str, int]:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         if inside:
             hand_over(descriptor, os.path.dirname(part))
-        _lock(descriptor, wait=True, alone=False)
+        try:
+            lock(descriptor, alone=False)
+        except OSError:  # a file system without locks, where nothing is taken for left over
+            pass
         if os.path.lexists(part):  # else it was taken for left over before it had its lock
             return part, descriptor
-        os.close(descriptor)
-
-
-class FolderLock:
-    """Within its block no other process is in one for the same folder, where the file system has locks."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        self._descriptor = os.open(self.folder, os.O_RDONLY)
-        _lock(self._descriptor, wait=True, alone=True)
-
-    def __exit__(self, *exc: object) -> None:
-        os.close(self._descriptor)
-
-
-def _lock(descriptor: int, wait: bool, alone: bool) -> bool:
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
-        return True
-    except OSError:  # somebody has it, or this file system has none
-        return False
+        close_locked(descriptor)
 
 
 def _remove_left_over(folder: str) -> None:
@@ -115,10 +95,10 @@ def _remove_if_left_over(part: str) -> None:
     if stat.S_ISREG(status.st_mode):
         descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            if _lock(descriptor, wait=False, alone=True):
+            if lock(descriptor, alone=True, seconds=0):
                 _remove(part)
         finally:
-            os.close(descriptor)
+            close_locked(descriptor)
 
 
 def _remove(part: str) -> None:

@@ -4,27 +4,32 @@ from __future__ import annotations
 import os
 
 from ..base.errors import StorageError, UsageError
-from .directory import IN_USE, cannot_write, open_found, write_whole
+from ..base.found import read_found
+from ..base.vocabulary import BACKENDS
+from .backends import DATABASE, DEFAULT, FILE, HYBRID, NAMED, POSTGRESQL
+from .directory import IN_USE, cannot_write, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ENGINES = ("file", "hybrid", "database", "postgresql")
-DEFAULT = "hybrid"  # of a new directory, whoever makes it
+    from .backends import Backend
+
 FIXED = os.path.join("config", "storage-backend.txt")  # written by people, and by migrate_storage_backend
 MOVING = "moving"  # what stands there while that works: what is in use decides
+
+
 def database_url(environ: Mapping[str, str]) -> str:
     """The URL of a PostgreSQL database, if one is set."""
     if environ.get("MILESTONE_DATABASE_URL"):
         return environ["MILESTONE_DATABASE_URL"]
-    return environ.get("DATABASE_URL", "") if environ.get("DATABASE_TYPE", "").lower() == "postgresql" else ""
+    return environ.get("DATABASE_URL", "") if environ.get("DATABASE_TYPE", "").lower() == POSTGRESQL.name else ""
 
 
 def fixed_backend(directory: str, environ: Mapping[str, str]) -> str:
     """The backend that MILESTONE_BACKEND or config/storage-backend.txt names; "" if neither does. It may be MOVING."""
-    for source, word, words in (("MILESTONE_BACKEND", environ.get("MILESTONE_BACKEND", ""), ENGINES[:3]),
-                                (FIXED, read_word(directory, FIXED), (*ENGINES[:3], MOVING))):
+    for source, word, words in (("MILESTONE_BACKEND", environ.get("MILESTONE_BACKEND", ""), BACKENDS),
+                                (FIXED, read_word(directory, FIXED), (*BACKENDS, MOVING))):
         if word and word not in words:
             raise UsageError(f"{source} names no backend ({word!r}): make it file, hybrid or database")
         if word:
@@ -32,24 +37,25 @@ def fixed_backend(directory: str, environ: Mapping[str, str]) -> str:
     return ""
 
 
-def engine_in_use(directory: str) -> str:
-    """What keeps the rows that are there; "" for a directory that holds none yet."""
-    word = read_word(directory, IN_USE)
-    if word in ENGINES:
-        return word
-    if os.path.exists(os.path.join(directory, "coordination.db")):  # made by an earlier tool
-        return "database" if read_word(directory, FIXED) == "database" else "hybrid"
-    return "file" if os.path.exists(os.path.join(directory, "file-store.json")) else ""
+def backend_in_use(directory: str) -> Backend | None:
+    """What keeps the rows that are there; None for a directory that holds none yet."""
+    noted = NAMED.get(read_word(directory, IN_USE))
+    if noted:
+        return noted
+    if os.path.exists(os.path.join(directory, HYBRID.head)):  # made by an earlier tool
+        return DATABASE if read_word(directory, FIXED) == DATABASE.word else HYBRID
+    return FILE if os.path.exists(os.path.join(directory, FILE.head)) else None
 
 
 def place_in_use(directory: str) -> str:
-    """The engine in use and the directory, as a store that does not count names them."""
-    return name_place(engine_in_use(directory), directory)
+    """The backend in use and the directory, as a store that does not count names them."""
+    used = backend_in_use(directory)
+    return name_place(used.name if used else "", directory)
 
 
-def name_place(engine: str, directory: str) -> str:
-    """A store, as others are told of it: its engine and its data directory."""
-    return f"{engine} {os.path.realpath(directory)}"
+def name_place(backend: str, directory: str) -> str:
+    """A store, as others are told of it: the name of its backend, and its data directory."""
+    return f"{backend} {os.path.realpath(directory)}"
 
 
 def mark_of(directory: str) -> tuple[int, int]:
@@ -61,45 +67,50 @@ def mark_of(directory: str) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_ino
 
 
-def wanted_engine(directory: str, environ: Mapping[str, str]) -> str:
-    """What the settings ask for; "" if they leave it open."""
+def backend_meant(word: str, environ: Mapping[str, str]) -> Backend:
+    """What a word of people means: `database` is PostgreSQL where a URL is set."""
+    return POSTGRESQL if word == POSTGRESQL.word and database_url(environ) else NAMED[word]
+
+
+def wanted_backend(directory: str, environ: Mapping[str, str]) -> Backend | None:
+    """What the settings ask for; None if they leave it open."""
     fixed = fixed_backend(directory, environ)
     if fixed == MOVING:
-        return ""
-    if fixed in ("", "database") and database_url(environ):
-        return "postgresql"
-    return fixed
+        return None
+    if not fixed:
+        return POSTGRESQL if database_url(environ) else None
+    return backend_meant(fixed, environ)
 
 
-def choose_engine(directory: str, environ: Mapping[str, str]) -> str:
+def select_backend(directory: str, environ: Mapping[str, str]) -> Backend:
     """What is to be opened; StorageError if the rows are elsewhere than the settings say."""
-    wanted, used = wanted_engine(directory, environ), engine_in_use(directory)
-    if used and wanted and wanted != used:
-        if (wanted, used) != (wanted_engine(directory, environ), engine_in_use(directory)):  # it is just being moved
-            return choose_engine(directory, environ)
+    wanted, used = wanted_backend(directory, environ), backend_in_use(directory)
+    if used and wanted and wanted is not used:
+        if (wanted, used) != (wanted_backend(directory, environ), backend_in_use(directory)):  # it is just being moved
+            return select_backend(directory, environ)
         require_url(directory, used, environ)
-        backend = "database" if wanted == "postgresql" else wanted
-        raise StorageError(f"the data of {directory} is in the {used} backend, but {wanted} is set: "
-                           f"migrate_storage_backend {backend} moves it")
-    require_url(directory, used, environ)
+        raise StorageError(f"the data of {directory} is in the {used.name} backend, but {wanted.name} is set: "
+                           f"migrate_storage_backend {wanted.word} moves it")
+    if used:
+        require_url(directory, used, environ)
     return used or wanted or DEFAULT
 
 
-def require_url(directory: str, engine: str, environ: Mapping[str, str]) -> None:
+def require_url(directory: str, backend: Backend, environ: Mapping[str, str]) -> None:
     """StorageError where the rows are in PostgreSQL and nothing tells where that is."""
-    if engine == "postgresql" and not database_url(environ):
+    if backend is POSTGRESQL and not database_url(environ):
         raise StorageError(f"the data of {directory} is in PostgreSQL: set MILESTONE_DATABASE_URL. To move it to "
                            "SQLite, with that set: migrate_storage_backend hybrid; then unset it: "
                            "migrate_storage_backend database")
 
 
-def claim_engine(directory: str, engine: str) -> tuple[str, bool]:
+def claim_backend(directory: str, backend: Backend) -> tuple[Backend, bool]:
     """Note what keeps the rows of a new directory: that, and whether this process was the first, whose word counts."""
     try:
-        write_word(directory, IN_USE, engine, replace=False)
+        write_word(directory, IN_USE, backend.name, replace=False)
     except FileExistsError:
-        return engine_in_use(directory) or engine, False
-    return engine, True
+        return backend_in_use(directory) or backend, False
+    return backend, True
 
 
 def fix_backend(directory: str, word: str) -> None:
@@ -118,11 +129,8 @@ def fix_backend(directory: str, word: str) -> None:
 
 def read_word(directory: str, name: str, place: int = 0) -> str:
     """The first word of a small file, or a later one; "" if it is not there."""
-    try:
-        with open_found(os.path.join(directory, name)) as file:
-            return [*file.read(1000).decode("utf-8", "replace").split(), *[""] * (place + 1)][place]
-    except OSError:
-        return ""
+    words = (read_found(os.path.join(directory, name), 1000) or b"").decode("utf-8", "replace").split()
+    return words[place] if place < len(words) else ""
 
 
 def write_word(directory: str, name: str, word: str, replace: bool = True) -> None:

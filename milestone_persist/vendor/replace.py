@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import sys
 
 from ..base.errors import Refused, StorageError
+from ..storage.locks import FolderLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def _staging(path: str) -> Iterator[tuple[str, str]]:
     new, old = (os.path.join(home, f".{name}.{part}") for part in ("new", "old"))
     try:
         os.makedirs(home, exist_ok=True)
-        with _only_one(home):
+        with FolderLock(home, seconds=0) as alone:
+            if not alone:
+                raise Refused(f"another process is writing in {home}: try again")
             if os.path.isdir(old) and not os.path.exists(path):  # one that could not swap was killed in between
                 os.rename(old, path)
             try:
@@ -59,18 +61,6 @@ def _staging(path: str) -> Iterator[tuple[str, str]]:
     except OSError as error:
         raise StorageError(f"cannot write {path} ({error.strerror or error}): "
                            "make it writable, or name another place") from None
-
-
-@contextlib.contextmanager
-def _only_one(folder: str) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise Refused(f"another process is writing in {folder}: try again") from None
-    finally:
-        os.close(descriptor)
 
 
 def _remove(*paths: str) -> None:

@@ -118,7 +118,7 @@ def test_no_operation_is_offered_that_does_something_else(cli):
     (["update-agent-status", "a", "inactive"], "use one of: spawning, active"),
     (["list-coordination-sessions", "done"], "did you mean completed?"),
     (["set-storage-config", "timeout", "5"], "did you mean session_timeout?"),
-    (["vendor", "--chek"], "did you mean --check? vendor ["),
+    (["vendor", "--chek"], " vendor [DIRECTORY] [--check]"),
 ])
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 def test_a_suggestion_is_in_the_line(store, cli, words, says):

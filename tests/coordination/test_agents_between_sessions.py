@@ -39,14 +39,15 @@ def test_a_new_session_does_not_have_what_its_agents_saved_in_another(store):
 def test_what_is_saved_under_a_key_again_belongs_to_the_present_session_and_a_checkpoint_keeps_the_old(store, clock):
     plan(store, "planning-1", "ms-1", title="first")
     clock.advance(60)
-    plan(store, "planning-2", "ms-2", title="second")
+    with pytest.warns(MilestoneWarning, match="was milestone ms-1's: that is kept in checkpoint cp-"):
+        plan(store, "planning-2", "ms-2", title="second")
     assert store.recover_milestone_session("planning-2")["artifacts"] == ["milestone-plan"]
     assert store.recover_milestone_session("planning-1")["artifacts"] == []
     [kept] = store.list_agent_checkpoints("coord-001")
     assert kept["session_id"] == "planning-1"
     store.restore_agent_checkpoint(kept["checkpoint_id"])
     assert store.recover_milestone_session("planning-1")["artifacts"] == ["milestone-plan"]
-    assert "first" in store.load_agent_state("coord-001", "milestone-plan")
+    assert "first" in store.load_agent_state("coord-001", "milestone-plan", session="planning-1")
 
 
 def test_going_to_and_fro_makes_no_checkpoint_of_what_has_not_changed(store, clock):
@@ -100,7 +101,8 @@ def test_an_unregistered_agent_leaves_a_session_that_has_ended(store):
     store.save_agent_state("scope-agent-001", "note", "no other session is active")
     assert [row["session_id"] for row in store.list_coordination_sessions()] == ["planning-1"]
     store.register_agent("coord", "milestone-coordinator", "ms-2", "planning-2")
-    store.save_agent_state("scope-agent-001", "planning-scope", "y")
+    with pytest.warns(MilestoneWarning, match="'planning-scope' of 'scope-agent-001' was milestone ms-1's"):
+        store.save_agent_state("scope-agent-001", "planning-scope", "y")
     assert "scope-agent-001" in [row["agent_id"] for row in store.list_session_agents("planning-2")]
 
 

@@ -113,10 +113,9 @@ def test_help_and_errors_name_the_variable(cli):
 def test_an_agent_registers_in_the_session_of_its_environment(store, cli, surface):
     words = [*surface, "register_agent", "a", "validation", "ms-1"]
     assert cli(*words, SESSION_ID="validation-ms-1").text == "registered a (validation) in session validation-ms-1\n"
-    assert cli(*words, "other", SESSION_ID="validation-ms-1").text == "registered a (validation) in session other\n"
+    assert " in session other again: " in cli(*words, "other", SESSION_ID="validation-ms-1").text
     assert "SESSION_ID is missing, and $SESSION_ID is not set: register_agent" in cli(*words).err
     assert "SESSION_ID is missing" in cli(*words, SESSION_ID="").err
-    assert "SESSION_ID is missing" in cli(*words, "--json").err
     assert cli(*words, "--json", SESSION_ID="s").text.startswith("{")
     assert "MILESTONE_ID is missing: register_agent" in cli(*words[:-1], SESSION_ID="s", MILESTONE_ID="ms-1").err
     assert cli("help", "register_agent").text.count("$SESSION_ID") == 1

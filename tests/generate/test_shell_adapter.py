@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 from conftest import ADAPTER, ROOT
+from rooms import PACKAGE
 
-from milestone_persist.generate.adapter import make_adapter
+from milestone_persist.generate.adapter import TEMPLATE, make_adapter, make_executable, read_parts
 from milestone_persist.registry import all_operations
 
 NAMES = """
@@ -36,9 +37,16 @@ def test_the_file_is_what_the_table_of_operations_makes():
 
 
 @pytest.mark.parametrize("dialect", ["sh", "dash", "bash", "ksh"])
-def test_shellcheck_finds_nothing(need, dialect):
-    done = subprocess.run([need("shellcheck"), "-s", dialect, ADAPTER], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("path", [ADAPTER, PACKAGE / "generate" / TEMPLATE], ids=["made", "template"])
+def test_shellcheck_finds_nothing(need, dialect, path):
+    done = subprocess.run([need("shellcheck"), "-s", dialect, path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_everything_that_the_template_leaves_open_is_filled_in():
+    """And only what stands in a part: what is before the first tells of the template."""
+    left = set(re.findall("@[A-Z_]+@", "".join(read_parts().values())))
+    assert len(left) > 5 and not left & set(re.findall("@[A-Z_]+@", make_adapter() + make_executable("made")))
 
 
 def test_every_function_is_defined_and_nothing_is_left_over(sh):

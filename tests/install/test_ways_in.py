@@ -81,8 +81,7 @@ def test_another_version_that_is_installed_does_not_take_its_place(call, type_in
     type_in("python3 ../milestone_persist/milestone_persist vendor --zipapp ../milestone.pyz")
     other = clone.parent / "other" / "milestone_persist"
     other.mkdir(parents=True)
-    for name in ("__init__", "entry"):
-        (other / f"{name}.py").write_text("raise RuntimeError('this is another version')\n")
+    (other / "__init__.py").write_text("raise RuntimeError('this is another version')\n")
     assert type_in(f"python3 {call} --version", PYTHONPATH=str(other.parent)).startswith("milestone_persist ")
 
 
@@ -123,7 +122,7 @@ def test_help_and_advice_name_the_way_it_was_called(call, type_in, clone):
     assert said("where ms-1").endswith("\nstatus 2\n")
     text = said("init")
     assert text.startswith(f"milestone_persist: SHELL is missing: {call} init SHELL ") and text.endswith("\nstatus 2\n")
-    assert "start-up file" in text and text.count("\n") == 2
+    assert "for eval" in text and text.count("\n") == 2
     type_in(f'{begin}eval "$({call} init sh)"\nsave_agent_state a k v', **variables)
 
 

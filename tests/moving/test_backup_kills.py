@@ -34,7 +34,7 @@ sqlite3.connect = lambda *args, **options: connect(*args, factory=Connection, **
 for name in ("replace", "link", "mkdir", "unlink", "fsync", "write"):
     setattr(os, name, count(getattr(os, name)))
 sys.argv[:2] = ["milestone_persist"]
-from milestone_persist.entry import run
+from milestone_persist.cli.process import run
 run()
 """
 LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
@@ -197,7 +197,7 @@ def test_the_store_itself_is_no_backup(filled, directory, dump, tmp_path):
     os.link(directory / "coordination.db", tmp_path / "linked.db")
     for path in (directory / "coordination.db", tmp_path / "linked.db"):
         for call in (filled.restore_coordination, filled.import_coordination):
-            with pytest.raises(Refused, match="is the store itself"):
+            with pytest.raises(Refused, match="is a file of the store itself"):
                 call(str(path))
     assert dump() == before
 

@@ -156,7 +156,7 @@ def spoil_journal(directory):
 @pytest.mark.parametrize("hurt", [spoil_head, remove_head, spoil_row, spoil_journal])
 def test_restoring_where_files_are_damaged_or_gone(cli, connect, directory, backup, hurt):
     hurt(directory)
-    done = cli("load-agent-state", "a", "k-1") if hurt is not spoil_row else cli("list-session-agents", "s")
+    done = cli("load-agent-state", "a", "k-1") if hurt is not spoil_row else cli("agent-heartbeat", "a")
     assert done.status == 3 and f"restore_coordination {backup} brings back" in done.err
     done = cli("restore-coordination", backup)
     [place] = (directory / "backups").glob("*-damaged")

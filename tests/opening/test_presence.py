@@ -80,7 +80,7 @@ def test_a_store_whose_making_was_cut_short_is_made_by_the_next_call(cli, direct
     def die(*given):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(storage, "open_engine", die)
+    monkeypatch.setattr(storage, "open_backend", die)
     with pytest.raises(KeyboardInterrupt):
         open_store(directory, environ=environ)
     assert (directory / IN_USE).exists()
@@ -104,7 +104,7 @@ def test_one_that_is_made_between_two_looks_is_there(connect, cli, directory, ba
         assert (directory / HEADS[backend]).exists() and not (directory / presence.BEING_MADE).exists()
         return look(*given)
 
-    monkeypatch.setattr(storage, "open_engine", die)
+    monkeypatch.setattr(storage, "open_backend", die)
     with pytest.raises(KeyboardInterrupt):
         connect()
     monkeypatch.undo()
@@ -117,7 +117,7 @@ def test_one_that_is_made_between_two_looks_is_there(connect, cli, directory, ba
 def test_to_begin_anew_the_directory_gets_another_name(cli, directory, head):
     head.unlink()
     told = cli("where").err.strip()
-    assert told.endswith(f"to begin anew, give {directory} another name")
+    assert f"to begin anew, give {directory} another name; " in told
     directory.rename(directory.with_name("kept"))
     assert cli("save-agent-state", "a", "k", "w").status == 0
 
@@ -127,7 +127,7 @@ def test_a_store_that_is_just_being_moved_is_followed(cli, directory, environ, h
     """Somebody else moves the rows after this one has seen where they are."""
     environ["MILESTONE_BACKEND"] = ""
     other = "hybrid" if backend == "file" else "file"
-    choose = storage.choose_engine
+    choose = storage.select_backend
 
     def choose_and_let_it_move(*given):
         engine = choose(*given)
@@ -135,10 +135,10 @@ def test_a_store_that_is_just_being_moved_is_followed(cli, directory, environ, h
         assert cli("migrate-storage-backend", other).status == 0
         return engine
 
-    monkeypatch.setattr(storage, "choose_engine", choose_and_let_it_move)
+    monkeypatch.setattr(storage, "select_backend", choose_and_let_it_move)
     opened = storage.open_storage(str(directory), Clock(), environ)
     with opened.snapshot():
-        assert opened.engine == other
+        assert opened.backend.name == other
         assert opened.execute("SELECT state_value FROM agent_state") == [{"state_value": "v"}]
     opened.close()
     assert not head.exists()

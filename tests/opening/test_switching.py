@@ -67,14 +67,14 @@ def test_writing_is_possible_from_the_switch_on(machine, monkeypatch, name, end)
 
 
 def test_a_call_that_saw_the_settings_change_looks_again(machine, monkeypatch):
-    real = selection.engine_in_use
+    real = selection.backend_in_use
 
     def move(directory):
-        monkeypatch.setattr(selection, "engine_in_use", real)
+        monkeypatch.setattr(selection, "backend_in_use", real)
         machine.call("migrate-storage-backend", "database")
         return real(directory)
 
-    monkeypatch.setattr(selection, "engine_in_use", move)  # after what is fixed was read
+    monkeypatch.setattr(selection, "backend_in_use", move)  # after what is fixed was read
     assert machine.call("read-milestone-record", "ms-1") == "title: first"
 
 
@@ -141,7 +141,7 @@ def test_the_files_are_set_aside_when_nobody_reads_them(directory, clock, monkey
     machine, held, real = nearly_grown(directory, clock), [], migration._set_old_store_aside
 
     def look(store, engine, when):
-        monkeypatch.setattr("milestone_persist.opening.engines.interface.move_files",
+        monkeypatch.setattr("milestone_persist.storage.interface.move_files",
                             lambda *given: held.append(store._lock._descriptor))
         real(store, engine, when)
 

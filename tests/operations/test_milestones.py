@@ -1,6 +1,8 @@
 """Milestones: records kept byte for byte, edits by hand noticed, leases."""
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from milestone_persist import Refused, UsageError
@@ -133,7 +135,7 @@ def test_a_lease_is_its_owners_until_it_expires(store, connect, clock):
     assert store.acquire_milestone_lock("ms-1", owner="a", ttl=60)["expires_at"] > lease["expires_at"]
     clock.advance(61)
     assert other.acquire_milestone_lock("ms-1", owner="b", wait=0)["owner"] == "b"
-    with pytest.raises(Refused, match="is 'b''s, not 'a''s"):
+    with pytest.raises(Refused, match="is held by 'b', and you are 'a'"):
         store.release_milestone_lock("ms-1", owner="a")
     other.release_milestone_lock("ms-1", owner="b")
     with pytest.raises(Refused, match="is not locked"):
@@ -146,12 +148,40 @@ def test_waiting_ends_when_the_lease_is_given_back(store, connect, clock):
     assert connect().acquire_milestone_lock("ms-1", owner="b")["owner"] == "b"
 
 
-def test_a_lease_without_a_name_cannot_be_taken_twice(store):
-    store.acquire_milestone_lock("ms-1", wait=0)
-    with pytest.raises(Refused, match="locked by 'anonymous'"):
+def test_who_gives_no_name_gets_a_token_that_releasing_needs(store, cli):
+    done = cli("acquire-milestone-lock", "ms 1", "--wait", "0")
+    *words, token = done.text.split()
+    assert done.status == 0 and done.text.endswith(f": release_milestone_lock 'ms 1' --owner {token}\n")
+    with pytest.raises(Refused, match="is locked by somebody without a name until 2026-01-01 00:05:00.000"):
+        store.acquire_milestone_lock("ms 1", wait=0)
+    for words in [], ["--owner", "b"], ["--owner", "lock-"]:
+        refused = cli("release-milestone-lock", "ms 1", *words)
+        assert (refused.status, refused.err.count("\n")) == (1, 1) and "nothing was released" in refused.err
+        assert token not in refused.err
+    assert cli("acquire-milestone-lock", "ms 1", "--owner", token, "--wait", "0").status == 0  # renewed
+    assert cli("release-milestone-lock", "ms 1", "--owner", token).status == 0
+    assert cli("release-milestone-lock", "ms 1", "--owner", token).status == 1
+
+
+def test_who_comes_too_late_releases_nobody_elses(store, connect, clock):
+    late = store.acquire_milestone_lock("ms-1", ttl=10)["owner"]
+    clock.advance(11)
+    second = connect().acquire_milestone_lock("ms-1", wait=0)["owner"]
+    for owner in late, "":
+        with pytest.raises(Refused, match="nothing was released"):
+            store.release_milestone_lock("ms-1", owner=owner)
+    with pytest.raises(Refused, match="is locked"):
         store.acquire_milestone_lock("ms-1", wait=0)
-    store.release_milestone_lock("ms-1")
-    store.acquire_milestone_lock("ms-1", wait=0)
+    store.release_milestone_lock("ms-1", owner=second)
+
+
+def test_a_named_owners_lock_is_not_released_without_the_name(store, cli):
+    assert cli("acquire-milestone-lock", "ms-1", "--owner", "a").text == (
+        "locked ms-1 for a until 2026-01-01 00:05:00.000\n")
+    for variables in {}, {"AGENT_ID": "b"}:
+        done = cli("release-milestone-lock", "ms-1", **variables)
+        assert done.status == 1 and "is held by 'a'" in done.err
+    assert cli("release-milestone-lock", "ms-1", AGENT_ID="a").status == 0
 
 
 def test_the_agent_of_the_environment_owns_it(environ, connect):
@@ -159,3 +189,75 @@ def test_the_agent_of_the_environment_owns_it(environ, connect):
     store = connect()
     assert store.acquire_milestone_lock("ms-1")["owner"] == "exec-1"
     assert store.acquire_milestone_lock("ms-1", wait=0)["owner"] == "exec-1"
+
+
+def version_of(store, milestone_id="ms-1"):
+    return store.read_milestone_record(milestone_id, full=True)["version"]
+
+
+def test_each_change_of_a_record_bumps_its_version(store, cli):
+    assert cli("create-milestone-record", "ms-1", "one").text.endswith(", version 1\n")
+    seen = [version_of(store), store.list_milestones()[0]["version"]]
+    for text in "two", "two":
+        seen.append(store.update_milestone_record("ms-1", text)["version"])
+    store.delete_milestone_record("ms-1")
+    assert [*seen, version_of(store)] == [1, 1, 2, 3, 4]
+
+
+def test_a_milestone_that_agents_know_of_before_has_its_first_version_too(store):
+    store.register_agent("a", "validation", "ms-1", "validation-1")
+    assert store.create_milestone_record("ms-1", "one")["version"] == 1
+
+
+def test_text_and_version_are_told_together(store, cli):
+    store.create_milestone_record("ms-1", "title: One")
+    told = json.loads(cli("read-milestone-record", "ms-1", "--full").text)
+    assert (told["text"], told["version"], told["id"], told["title"]) == ("title: One", 1, "ms-1", "One")
+    with pytest.raises(Refused, match="no record of milestone 'ms-2'"):
+        store.read_milestone_record("ms-2", full=True)
+
+
+def test_a_write_on_a_text_that_another_has_changed_is_refused(store, connect, cli):
+    store.create_milestone_record("ms-1", "one")
+    connect().update_milestone_record("ms-1", "two", if_version=1)
+    done = cli("update-milestone-record", "ms-1", "late", "--if-version", "1")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "has version 2, not 1: another writer was first" in done.err
+    assert done.err.endswith(": read_milestone_record ms-1 --full\n") and store.read_milestone_record("ms-1") == "two"
+    assert store.update_milestone_record("ms-1", "three", if_version=2)["version"] == 3
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+def test_an_edit_by_hand_is_a_change_too(store, directory):
+    store.create_milestone_record("ms-1", "one")
+    (directory / "active" / "ms-1.yaml").write_text("by hand")
+    with pytest.raises(Refused, match="has version 2, not 1"):
+        store.update_milestone_record("ms-1", "late", if_version=1)
+    assert store.read_milestone_record("ms-1", full=True)["text"] == "by hand" and version_of(store) == 2
+    store.register_agent("a", "validation", "ms-1", "validation-1")
+    (directory / "active" / "ms-1.yaml").unlink()
+    store.list_milestones()
+    assert store.create_milestone_record("ms-1", "anew")["version"] == 3
+
+
+def test_a_lock_of_another_refuses_a_change_of_the_record(store, cli, clock):
+    store.create_milestone_record("ms-1", "one")
+    store.acquire_milestone_lock("ms-1", owner="a", ttl=60)
+    for words in ["update-milestone-record", "ms-1", "two"], ["delete-milestone-record", "ms-1"]:
+        for variables in {}, {"AGENT_ID": "b"}:
+            done = cli(*words, **variables)
+            assert (done.status, done.err.count("\n")) == (1, 1)
+            assert "is locked by 'a' until 2026-01-01 00:01:00.000: nothing was changed" in done.err
+    assert store.read_milestone_record("ms-1") == "one"
+    assert cli("update-milestone-record", "ms-1", "two", AGENT_ID="a").status == 0
+    store.update_milestone_record("ms-1", "three", owner="a")
+    clock.advance(60)
+    store.delete_milestone_record("ms-1")
+
+
+def test_the_holder_of_a_token_may_change_it(store):
+    store.create_milestone_record("ms-1", "one")
+    token = store.acquire_milestone_lock("ms-1")["owner"]
+    with pytest.raises(Refused, match="is locked by somebody without a name"):
+        store.delete_milestone_record("ms-1")
+    store.delete_milestone_record("ms-1", owner=token)

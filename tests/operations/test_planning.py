@@ -68,7 +68,7 @@ def test_resuming_tells_what_is_there(team):
 
 def test_only_open_planning_sessions_can_be_resumed(team):
     team.register_agent("b", "validation", "ms-2", "execution-1")
-    team.save_agent_state("coord", "milestone-plan", "{}")
+    team.save_agent_state("coord", "milestone-plan", "the plan")
     team.create_milestone_from_planning(SESSION, "ms-1")
     with pytest.raises(Refused, match="no planning session but one of execution"):
         team.resume_planning_session("execution-1")
@@ -122,7 +122,7 @@ artifacts:
 
 
 def test_making_the_milestone_again_changes_nothing(team, dump):
-    team.save_agent_state("coord", "milestone-plan", "{}")
+    team.save_agent_state("coord", "milestone-plan", "the plan")
     team.create_milestone_from_planning(SESSION, "ms-1")
     record, before = team.read_milestone_record("ms-1"), dump()
     assert team.create_milestone_from_planning(SESSION, "ms-1")["created"] is False
@@ -160,7 +160,7 @@ def test_a_record_that_is_there_is_not_overwritten(team, dump):
 
 @pytest.mark.parametrize("milestone", ["../../etc/passwd", "a/b", ".", "..", ".hidden", "ÜBER", "x" * 300])
 def test_a_record_stays_in_its_directory_whatever_the_id(team, tmp_path, milestone):
-    team.save_agent_state("coord", "milestone-plan", "{}")
+    team.save_agent_state("coord", "milestone-plan", "the plan")
     team.create_milestone_from_planning(SESSION, milestone)
     assert team.read_milestone_record(milestone).startswith(dump_yaml({"id": milestone}))
     assert [path.name for path in tmp_path.iterdir()] == [".milestones"]

@@ -73,7 +73,7 @@ def test_a_session_is_interrupted_by_silence_a_failed_or_a_stale_agent(store, cl
 
 def test_all_artifacts_present_shows_the_line_and_the_options_of_the_documents(planning, cli, clock):
     for key, agent in ARTIFACTS.items():
-        planning.save_agent_state(agent, key, "{}")
+        planning.save_agent_state(agent, key, "x")
     clock.advance(3600)
     assert cli("recover_milestone_session", SESSION).text.endswith(f"""\
 ✅ All planning artifacts present - session can be completed
@@ -429,7 +429,8 @@ def later(run_shell, directory, environ):
 
 def test_planning_with_recovery_as_the_documents_tell_it(environ, directory, later):
     kill_agents([start_agent(environ, directory, SESSION, *words) for words in (
-        ("coord-001", "milestone-coordinator", "", ""), ("scope-agent-001", "scope-analyzer", "planning-scope", "{}"),
+        ("coord-001", "milestone-coordinator", "", ""),
+        ("scope-agent-001", "scope-analyzer", "planning-scope", '{"files": 12}'),
         ("est-agent-001", "estimation-agent", "planning-estimates", "3 days: 'maybe'"))])
     assert SESSION in later("detect_interrupted_sessions").text
     assert "3 stale" in later(f"recover_milestone_session {SESSION}").text
@@ -558,7 +559,7 @@ def test_validating_is_for_planning_sessions_and_its_hint_works(store):
         store.validate_planning_artifacts(EXECUTION)
     store.register_agent("b", "scope-analyzer", "ms", SESSION)
     store.save_agent_state("b", "planning-scope", "x")
-    with pytest.raises(Incomplete, match=f"resume_planning_agents {SESSION} goes on"):
+    with pytest.raises(Incomplete, match=f"get_session_status {SESSION} shows"):
         store.validate_planning_artifacts(SESSION)
     store.complete_planning_session(SESSION)
     with pytest.raises(Incomplete, match=f"recover_milestone_session {SESSION} goes on"):

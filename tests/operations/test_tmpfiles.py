@@ -5,11 +5,11 @@ import json
 import os
 
 import pytest
+from conftest import BACKENDS
 
 from milestone_persist import Refused
 from milestone_persist.base.errors import Incomplete
-from milestone_persist.coordination.leftovers import key_of
-from milestone_persist.operations import tmpfiles
+from milestone_persist.coordination import tmp_files
 
 SESSION = "planning-ms-123-1"
 BEGUN = 1767225600  # as the clock of the tests begins
@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch):
     """A directory in the place of /tmp."""
     folder = tmp_path / "tmp"
     folder.mkdir()
-    monkeypatch.setattr(tmpfiles, "TMP", str(folder))
+    monkeypatch.setattr(tmp_files, "TMP", str(folder))
     return folder
 
 
@@ -52,16 +52,94 @@ def whats(told):
     return {file["file"]: (file["what"], file["agent_id"], file["state_key"]) for file in told["files"]}
 
 
-@pytest.mark.parametrize("name, key", [
-    ("milestone-planning-scope-1640995200.json", "planning-scope"), ("planning-estimates.json", "planning-estimates"),
-    ("milestone-estimation-7.json", "planning-estimates"), ("planning-risk-assessment.json", "planning-risks"),
-    ("milestone_kiro_strategy.json", "planning-kiro"), ("milestone-plan-17.json", "milestone-plan"),
-    ("milestone-design-results-3.json", "design-phase-results"), ("spec-phase-results.json", "spec-phase-results"),
-    ("milestone-tasks-9.json", "task-phase-results"), ("execution-results.json", "execute-phase-results"),
-    ("planning-research-5.json", "planning-research"), ("milestone-config.json", "milestone-config"),
+S = "1752660000"  # $(date +%s)
+EXECUTION = "execution-ms-1-1"
+# What agents leave, and the key it is kept under. The rule: [milestone-]RESULT[-ID of the session or its
+# milestone][-TIME] is a result, RESULT being exactly one of the nine names; any other name is its own key.
+NAMES = {
+    **{f"{before}{result}{behind}.json": result
+       for result in ("planning-scope", "planning-estimates", "planning-risks", "planning-kiro", "milestone-plan",
+                      "design-phase-results", "spec-phase-results", "task-phase-results", "execute-phase-results")
+       for before in ("", "milestone-")
+       for behind in ("", "-123456", f"-{S}", "-20250818_143022", "-ms-1", f"-{EXECUTION}-{S}")
+       if not (before + result).startswith("milestone-milestone-")},
+    **{f"{stem}.json": stem for stem in [
+        "milestone-execution-state-ms-1", "milestone-execution-state-ms-2", "milestone-execution-ms-1",
+        f"milestone-execution-{S}", "milestone-execution-progress", "milestone-execution-results-ms-1",
+        "milestone-task-task-001", "milestone-task-task-002", "milestone-task-001", "milestone-task-list",
+        f"milestone-tasks-{S}", "milestone-task-results", "milestone-task-assignments", "milestone-task-breakdown-ms-1",
+        f"milestone-phase-input-spec-{S}", f"milestone-phase-input-design-{S}", f"milestone-phase-input-task-{S}",
+        f"milestone-phase-input-execute-{S}", f"milestone-phase-output-spec-{S}", "milestone-phase-state",
+        f"milestone-validation-design-{S}", f"milestone-validation-spec-{S}", f"milestone-validation-execute-{S}",
+        "milestone-validation-results", "milestone-failure-task-7", "milestone-failure-task-8",
+        "milestone-failure-execute", f"milestone-error-spec-{S}", f"milestone-scope-analysis-{S}", "milestone-scope",
+        f"milestone-scope-input-{S}", f"milestone-risk-assessment-{S}", "milestone-risks", "milestone-estimates",
+        f"milestone-estimation-{S}", f"milestone-kiro-strategy-{S}", "milestone_kiro_strategy", "milestone-kiro",
+        "milestone_plan", "milestone_planning_scope", f"milestone-progress-{S}", "milestone-progress-ms-1",
+        f"milestone-session-{S}", f"milestone-session-{EXECUTION}", "milestone-state", "milestone-config",
+        "milestone-design-results", f"milestone-design-{S}", f"milestone-design-input-{S}", "milestone-design-scope",
+        f"milestone-spec-results-{S}", "milestone-spec-api", f"milestone-spec-{S}", "milestone-spec-input",
+        "milestone-plan-1", "milestone-plan-17", "milestone-plan-ms-2", "milestone-plan-ms-11", "milestone-plan-draft",
+        "milestone-plan-input", "milestone-planning", f"milestone-planning-{S}", "milestone-planning-scope-7",
+        "milestone-planning-scope-input", "milestone-planning-input", f"milestone-planning-session-{S}",
+        "milestone-planning-scope-ms-2", "milestone-planning-scope-analysis", "milestone-planning-estimate",
+        "milestone-planning-risk-assessment", "milestone-my-planning-scope", f"milestone-{S}-planning-scope",
+        "milestone-git-ops", f"milestone-git-{S}", "milestone-checkpoint-3", "milestone-deps-task-scope",
+        "planning-scope-input", "planning-session", "planning-risk-assessment", "planning-research",
+        f"planning-research-{S}", "planning-research-5", "planning-state-ms-1", "planning_scope", "planning-scopes",
+        "Planning-Scope", "planning-scope.old", "planning-scope-old", f"planning-scope-{S}-1", "planning-scope (1)",
+        "design-results", "design-phase-input", "design_phase_results", "design-phase-results-old",
+        "design-phase-results-2", f"spec-phase-input-{S}", "spec-phase-state", "spec-phase", "task-phase-failure",
+        "task-phase-001", "task-phase-task-001", "execution-results", "execute-results", "execute-phase-state",
+        f"execute-phase-input-{S}", "execute_phase_results", "execution-phase-results", "milestone",
+        "milestone-EXECUTE-phase-results", "milestone-1", "milestone--", "milestone-ünïcode", "milestone-a b"]},
+}
+
+
+def test_only_exact_names_are_results_and_every_other_keeps_its_own_key(store, folder, leave, cli):
+    assert len(NAMES) > 160
+    store.register_agent("exec-1", "milestone-executor", "ms-1", EXECUTION)
+    for name in NAMES:
+        leave(name, {"of": name})
+    told = whats(store.import_tmp_files(str(folder), session=EXECUTION))
+    assert {name: key for name, (what, _, key) in told.items() if what == "saved"} == {
+        name: key for name, (what, _, key) in told.items() if not key.startswith("older-")}
+    assert {name: key.partition("older-")[2].rpartition("-2025")[0] or key
+                     for name, (_, _, key) in told.items()} == NAMES
+    for _, agent, key in told.values():
+        assert store.load_agent_state(agent, key)
+    assert len({(agent, key) for _, agent, key in told.values()}) == len(NAMES), "nothing was displaced"
+
+
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
+def test_what_is_no_result_completes_nothing(store, folder, leave, cli):
+    store.register_agent("exec-1", "milestone-executor", "ms-1", EXECUTION)
+    store.create_milestone_record("ms-1", "title: x")
+    results = {"spec-results", "task-results"}  # spec-… and task-… are results, whatever their name
+    for name, key in NAMES.items():
+        if not key.endswith("-phase-results") or name.startswith("milestone-EX"):
+            leave(name, {"of": name})
+    assert not results & set(NAMES.values())
+    store.import_tmp_files(str(folder), session=EXECUTION)
+    view = store.recover_milestone_session(EXECUTION)
+    assert [item["name"] for item in view["deliverables"] if item["saved"]] == []
+    assert cli("finalize-milestone-execution", EXECUTION).status == 1
+
+
+@pytest.mark.parametrize("key, phase", [
+    ("design-phase-results", "design"), ("execute-phase-results", "execute"), ("spec-phase-results", "spec"),
+    ("task-phase-results", "task"), ("spec-api", "spec"), ("task-list", "task"), ("task-001", "task"),
+    ("task-error-handling-tests", None), ("spec-results", "spec"), ("task-results-7", "task"),
+    ("spec-phase-input", None), ("spec-input-1752660000", None), ("task-failure-task-7", None), ("task-failure", None),
+    ("task-7-status", None), ("task-phase-001", None), ("spec-phase-results-old", None), ("spec-", None), ("spec", None),
+    ("design-results", None), ("design-phase-input", None), ("execute_phase_results", None), ("spec_api", None),
+    ("execution-phase-results", None), ("older-spec-api", None), ("Spec-api", None),
 ])
-def test_the_key_is_read_from_the_name(name, key):
-    assert key_of(name) == key
+def test_which_keys_are_results_of_a_phase(store, key, phase):
+    store.register_agent("exec-1", "milestone-executor", "ms-1", EXECUTION)
+    store.save_agent_state("exec-1", key, "x")
+    view = store.recover_milestone_session(EXECUTION)
+    assert [item["name"] for item in view["deliverables"] if item["saved"]] == ([phase] if phase else [])
 
 
 def test_files_become_state_of_the_agents_that_make_it(session, folder, leave):
@@ -80,7 +158,7 @@ def test_files_become_state_of_the_agents_that_make_it(session, folder, leave):
 
 def test_a_second_run_changes_nothing(session, folder, leave, dump):
     for number in range(3):
-        leave(f"planning-scope-{number}.json", {"n": number}, -60 + number)
+        leave(f"planning-scope-{100000 + number}.json", {"n": number}, -60 + number)
     session.import_tmp_files(str(folder), session=SESSION)
     before = dump()
     told = session.import_tmp_files(str(folder), session=SESSION)
@@ -92,9 +170,9 @@ def test_the_newest_of_a_key_wins_and_the_others_are_kept(session, folder, leave
     session.save_agent_state("scope-1", "planning-scope", "by hand")
     clock.advance(3600)
     for number, seconds in ((1, -60), (2, 120), (3, 60)):
-        leave(f"planning-scope-{number}.json", {"n": number}, seconds)
+        leave(f"planning-scope-{100000 + number}.json", {"n": number}, seconds)
     told = whats(session.import_tmp_files(str(folder), session=SESSION))
-    assert told["planning-scope-2.json"] == ("saved", "scope-1", "planning-scope")
+    assert told["planning-scope-100002.json"] == ("saved", "scope-1", "planning-scope")
     assert session.load_agent_state("scope-1", "planning-scope") == '{"n": 2}'
     keys = [row["state_key"] for row in session.list_agent_state("scope-1") if row["state_key"].startswith("older-")]
     assert {session.load_agent_state("scope-1", key) for key in keys} == {"by hand", '{"n": 1}', '{"n": 3}'}
@@ -161,15 +239,15 @@ def test_links_pipes_folders_and_files_of_others_are_left_alone(session, folder,
 
 def test_only_what_was_read_back_is_removed(session, folder, leave, monkeypatch):
     for number in range(3):
-        leave(f"planning-scope-{number}.json", {"n": number}, number - 60)
+        leave(f"planning-scope-{100000 + number}.json", {"n": number}, number - 60)
     spoilt = leave("planning-risks.json", {})
-    keep = tmpfiles.keep_files
+    keep = tmp_files.keep_files
 
     def keep_and_spoil(store, found):
         keep(store, found)
         spoilt.write_text('{"changed": "meanwhile"}')
 
-    monkeypatch.setattr(tmpfiles, "keep_files", keep_and_spoil)
+    monkeypatch.setattr("milestone_persist.operations.tmpfiles.keep_files", keep_and_spoil)
     with pytest.warns(Warning, match="planning-risks.json was not removed"):
         told = session.import_tmp_files(str(folder), remove=True)
     assert [path.name for path in folder.iterdir()] == ["planning-risks.json"]

@@ -15,7 +15,7 @@ from milestone_persist.registry import all_operations
 DOCUMENTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "agents").glob("*.md"))}
 PLACE = ".claude/shared/milestone/storage-adapter.sh"  # what the documents source
 OTHERS_RESULTS = """
-for phase in spec task execute; do save_agent_state executor-ms-123-1 "$phase-phase-results" '{}'; done
+for phase in spec task execute; do save_agent_state executor-ms-123-1 "$phase-phase-results" '{"done": 1}'; done
 """
 
 

@@ -18,8 +18,8 @@ BLOCKS = ("Initialize Agent Coordination", "Use Persistent State Instead of /tmp
 VARIABLES = {
     "MILESTONE_ID": "ms-123", "SESSION_ID": "planning-ms-123-1640995200", "AGENT_ID": "scope-agent-001",
     "SCOPE_AGENT_ID": "scope-agent-001", "COORDINATOR_ID": "coordinator-001", "EXECUTOR_ID": "executor-001",
-    "scope_data": '{"files": 12, "text": "it\'s \\"quoted\\"\\n"}', "data": "plain text", "scope_analysis": "{}",
-    "estimates": "{}", "MILESTONE_BACKEND": None,
+    "scope_data": '{"files": 12, "text": "it\'s \\"quoted\\"\\n"}', "data": "plain text", "scope_analysis": '{"files": 12}',
+    "estimates": '{"days": 3}', "MILESTONE_BACKEND": None,
 }
 # The document's sessions began at the second 1640995200; the one it recovers by name has a plan.
 FIRST = """date() { if [ "$1" = +%s ]; then echo 1640995200; else command date "$@"; fi; }

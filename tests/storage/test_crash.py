@@ -27,7 +27,7 @@ class Connection(sqlite3.Connection):
 connect = sqlite3.connect
 sqlite3.connect = lambda *args, **options: connect(*args, factory=Connection, **options)
 sys.argv[:2] = ["milestone_persist"]
-from milestone_persist.entry import run
+from milestone_persist.cli.process import run
 run()
 """
 NOW = "2026-01-01 00:01:00.000"

@@ -95,7 +95,7 @@ def test_nor_one_that_cannot_be_read(cli, store, directory, monkeypatch):
         raise PermissionError(13, "Permission denied", path)
 
     store.save_agent_state("a", "k", "v")
-    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     done = cli("list-coordination-sessions")
     assert done.status == 3 and "Permission denied" in done.err
 
@@ -195,3 +195,57 @@ def test_no_clock_makes_a_time_that_is_none(cli, now):
                   ["cleanup-stale-coordination", "1000000"], ["doctor"]):
         done = cli(*words, MILESTONE_NOW=now)
         assert done.status == 0, done
+
+
+@FILE
+@pytest.mark.parametrize("name", ["agent-registry/a.json", "agent-state/a=k.json"])
+@pytest.mark.parametrize("text", ["{", "[]", '{"colour": "red"}'])
+def test_a_spoilt_file_of_an_agent_stops_only_what_needs_it(store, directory, cli, name, text):
+    for agent in "ab":
+        store.register_agent(agent, "validation", "m", "validation-1")
+        store.save_agent_state(agent, "k", agent)
+    path = directory / name
+    path.write_text(text)
+    for words in (["save-agent-state", "b", "k", "v"], ["load-agent-state", "b", "k"], ["agent-heartbeat", "b"],
+                  ["send-agent-message", "b", "b", "progress_update", "{}"], ["get-agent-messages", "b", "true"],
+                  ["register-agent", "c", "validation", "m", "validation-1"], ["create-agent-checkpoint", "b"],
+                  ["list-session-agents", "validation-1"], ["list-agent-state", "b"]):
+        done = cli(*words)
+        assert done.status == 0, (words, done)
+        assert all("left out" in line and str(path) in line for line in done.err.splitlines())
+    for words in ["load-agent-state", "a", "k"], ["save-agent-state", "a", "k", "w"], ["create-agent-checkpoint", "a"]:
+        done = cli(*words)
+        assert (done.status, done.text) == (3, "") and str(path) in done.err and "doctor --fix" in done.err
+    for words in ["backup-coordination"], ["export-coordination"], ["migrate-storage-backend", "database"]:
+        done = cli(*words, MILESTONE_BACKEND="")
+        assert done.status == 3 and str(path) in done.err
+    assert path.read_text() == text and (directory / "agent-state" / "a=k.json").exists()
+
+
+@FILE
+def test_a_session_that_cannot_be_read_stops_only_its_own(store, directory, cli):
+    for name in "12":
+        store.register_agent("a" + name, "validation", "m", "validation-" + name)
+        store.send_agent_message("a" + name, "a" + name, "progress_update", {})
+    path = directory / "coordination-sessions" / "validation-1.json"
+    path.write_text("{")
+    assert cli("get-session-status", "validation-2").status == 0
+    assert len(json.loads(cli("get-agent-messages", "a2", "true").text)) == 1
+    done = cli("get-session-status", "validation-1")
+    assert done.status == 3 and str(path) in done.err
+    done = cli("cleanup-failed-sessions", "0")
+    assert done.status in (0, 3) and path.read_text() == "{"
+
+
+@FILE
+def test_a_spoilt_file_that_was_mended_is_read_again(connect, directory):
+    connect().save_agent_state("a", "k", "v")
+    store = connect()
+    path = directory / "agent-registry" / "a.json"
+    text = path.read_text()
+    path.write_text("{")
+    with pytest.raises(StorageError, match="agent-registry/a.json: not JSON"):
+        store.save_agent_state("a", "k", "w")
+    path.write_text(text)
+    store.save_agent_state("a", "k", "x")
+    assert store.load_agent_state("a", "k") == "x"

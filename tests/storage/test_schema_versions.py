@@ -457,6 +457,18 @@ def test_who_does_not_own_the_tables_is_told_who_can_bring_them_forward(old, cli
     assert "as the owner of its tables" in done.err and old.rows() == rows
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_in_a_schema_of_another_name(old, directory, environ, postgresql):
+    rows, name = old.rows(), "User_" + old.schema  # one that SQL writes in quotes
+    postgresql.query(f'ALTER SCHEMA {old.schema} RENAME TO "{name}"')
+    environ["MILESTONE_DATABASE_SCHEMA"] = name
+    assert read_all(directory, environ) == expected(rows)
+    with open_store(directory, environ=environ) as store:
+        store.save_agent_state("a", "text", "new")  # with its triggers
+        store.agent_heartbeat("a")
+    assert postgresql.query("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == "0"
+
+
 FORM = """
   SELECT concat_ws(' ', 'column', c.relname, c.relkind, attnum, attname, format_type(atttypid, atttypmod), attnotnull,
          attcollation::regcollation, attidentity, pg_get_expr(adbin, adrelid)) AS line
@@ -503,7 +515,7 @@ def test_a_step_that_fails_changes_nothing(old, connect, directory, environ, mon
 
     version, rows = old.version(), old.rows()
     with monkeypatch.context() as patch:
-        patch.setattr("milestone_persist.opening.engines.steps.STEPS", (*STEPS[:-1], fail))
+        patch.setattr("milestone_persist.storage.steps.STEPS", (*STEPS[:-1], fail))
         with pytest.raises((Refused, StorageError)):
             connect().agent_heartbeat("a")
     assert (old.version(), old.rows()) == (version, rows)

@@ -174,7 +174,7 @@ def test_the_command_it_prints_works(tmp_path, project):
     environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for words in ([tmp_path / PLACE], ["--zipapp", tmp_path / f"{PLACE}.pyz"]):
         command = vendor(*words).text.splitlines()[-1].partition("Run next: ")[2]
-        text = command + "; save_agent_state a k v; load_agent_state a k"
+        text = command + "; initialize_agent_coordination >/dev/null; save_agent_state a k v; load_agent_state a k"
         assert run(["sh", "-euc", text], project, **environ) == b"v"
 
 
@@ -193,12 +193,13 @@ def test_byte_code_is_in_it(copy, zipapp, project):
     words = ["load-agent-state", "a", "k", "default"]
     assert count_compiled([copy / "milestone_persist" / "__main__.py", *words], project) <= 1
     assert count_compiled([zipapp, *words], project) == 0
-    shutil.rmtree(copy / "milestone_persist" / "__pycache__")
+    for folder in [*copy.rglob("__pycache__")]:
+        shutil.rmtree(folder)
     assert count_compiled([copy / "milestone_persist" / "__main__.py", *words], project) > 5
 
 
 def test_an_edited_source_counts(copy, project):
-    source = copy / "milestone_persist" / "__init__.py"
+    source = copy / "milestone_persist" / "base" / "__init__.py"
     state = source.stat()
     source.write_text(source.read_text().replace(f'"{__version__}"', '"9.8.7"'))
     os.utime(source, ns=(state.st_atime_ns, state.st_mtime_ns))
@@ -416,18 +417,18 @@ def run_until(last, copy):
 
 def test_what_has_drifted(copy):
     assert vendor("--check", copy).text == f"version {__version__}: {copy}\n"
-    (copy / "milestone_persist" / "cli.py").write_text("changed")
+    (copy / "milestone_persist" / "cli" / "main.py").write_text("changed")
     (copy / "sql" / "milestone-coordination.sql").unlink()
     (copy / "shell" / "extra.sh").write_text("")
     (copy / "linked").symlink_to("/")
     (copy / "milestone_persist" / "__pycache__" / "x.cpython-30.pyc").write_text("Python's own business")
     done = vendor("--check", copy)
     assert done.status == 1
-    assert done.text == ("extra: linked\nchanged: milestone_persist/cli.py\nextra: shell/extra.sh\n"
+    assert done.text == ("extra: linked\nchanged: milestone_persist/cli/main.py\nextra: shell/extra.sh\n"
                          "missing: sql/milestone-coordination.sql\n")
     assert done.err.startswith("milestone_persist: 4 files of ") and done.err.count("\n") == 1
     data = json.loads(vendor("--check", copy, "--json").text)
-    assert data["drift"][1] == {"file": "milestone_persist/cli.py", "drift": "changed"}
+    assert data["drift"][1] == {"file": "milestone_persist/cli/main.py", "drift": "changed"}
 
 
 @pytest.mark.parametrize("version", ["0.0.9", "99.1", __version__])
@@ -440,9 +441,9 @@ def test_another_version_is_drift(copy, version):
 
 def test_a_tampered_zipapp_is_noticed(zipapp):
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(zipapp, "a") as archive:
-        archive.writestr("milestone_persist/cli.pyc", b"")
+        archive.writestr("milestone_persist/cli/main.pyc", b"")
     done = vendor("--check", zipapp)
-    assert (done.status, done.text) == (1, "changed: milestone_persist/cli.pyc\n")
+    assert (done.status, done.text) == (1, "changed: milestone_persist/cli/main.pyc\n")
 
 
 def test_a_check_of_what_is_no_copy(tmp_path):

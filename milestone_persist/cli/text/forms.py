@@ -78,6 +78,9 @@ def registered(data: Row) -> str:
     told = [f"{count(back, 'message')} requeued", f"{unread} unread", f"{count(keys, 'key')} kept"]
     if not data["again"]:  # then only what it may not expect
         told = [text for text, number in zip(told, (back, unread, keys)) if number]
+    elsewhere = data["keys_elsewhere"]
+    if elsewhere:
+        told.append(f"{count(elsewhere, 'key')} of other milestones: {command(['list_agent_state', data['agent_id']])}")
     again = " again" if data["again"] else ""
     return (f"registered {agent} ({kind}) in session {plain(data['session_id'])}{again}" +
             (": " + ", ".join(told) if told else "") + "\n")
@@ -96,7 +99,11 @@ def state(data: str | Row) -> str:
 
 
 def state_keys(data: list[Row]) -> str:
-    return columns(data, "state_key state_type version characters updated_at expires_at session_id", "no state")
+    own = columns([row for row in data if row["own"]],
+                  "state_key state_type version characters updated_at expires_at session_id", "no state")
+    return own + "".join(f"of milestone {plain(row['milestone_id'])}: " + command(
+        ["load_agent_state", row["agent_id"], row["state_key"], "--session", row["session_id"]]) + "\n"
+        for row in data if not row["own"])
 
 
 def message_id(data: Row) -> str:
@@ -218,7 +225,8 @@ def words(data: list[str]) -> str:
 
 
 def record_written(data: Row) -> str:
-    return f"milestone {plain(data['milestone_id'])}: {plain(data['path'] or 'in the database')}\n"
+    place = plain(data["path"] or "in the database")
+    return f"milestone {plain(data['milestone_id'])}: {place}, version {data['version']}\n"
 
 
 def milestones(data: list[Row]) -> str:
@@ -236,7 +244,11 @@ def analytics(data: Row) -> str:
 
 
 def lock(data: Row) -> str:
-    return f"locked {plain(data['milestone_id'])} for {plain(data['owner'])} until {data['expires_at']}\n"
+    milestone_id, until = plain(data["milestone_id"]), data["expires_at"]
+    if data["token"]:
+        release = command(["release_milestone_lock", data["milestone_id"], "--owner", data["owner"]])
+        return f"locked {milestone_id} until {until}; what gives it back: {release}\n"
+    return f"locked {milestone_id} for {plain(data['owner'])} until {until}\n"
 
 
 def migrated(data: Row) -> str:

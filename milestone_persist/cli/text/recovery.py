@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ...base.quoting import command
+from ...coordination.deliverables import tell_flaw, tell_near
 from .forms import plain, table
 
 TYPE_CHECKING = False
@@ -70,9 +71,14 @@ def _deliverables(data: Row) -> list[str]:
         weight = "" if planning else f" ({item['weight']} %)"
         saved = ", ".join(plain(row["agent_id"] if planning else f"{row['state_key']} of {row['agent_id']}")
                           for row in item["saved"])
-        word = "present" if saved else "empty" if item["empty"] else "missing"
+        word = "present" if saved else item["empty"][-1]["flaw"] if item["empty"] else "missing"
         lines.append(f"  {word}: {plain(item['name'])}{weight}" + (f", by {saved}" if saved else ""))
-    return lines
+        lines += [f"    no result: {tell_flaw(row)}" for row in item["empty"]]
+        lines += [f"    {tell_near(row)}" for row in item["near"]]
+    makers: dict[str, list[str]] = {}
+    for row in data["more"]:
+        makers.setdefault(row["state_key"], []).append(plain(row["agent_id"]))
+    return lines + [f"  present beside these: {plain(key)}, by {', '.join(agents)}" for key, agents in makers.items()]
 
 
 def work_orders(data: Row) -> str:
@@ -112,6 +118,8 @@ def _order(number: int, order: Row) -> list[str]:
 def validated(data: Row) -> str:
     lines = [f"{word}: {' '.join(plain(key) for key in data[word])}" for word in ("present", "missing", "empty")
              if data[word]]
+    for item in data["deliverables"]:
+        lines += [f"no result: {tell_flaw(row)}" for row in item["empty"]] + [tell_near(row) for row in item["near"]]
     return "\n".join([*lines, "valid" if data["valid"] else "not valid"]) + "\n"
 
 

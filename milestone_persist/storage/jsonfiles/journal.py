@@ -10,7 +10,8 @@ import json
 import os
 
 from ...base.errors import StorageError
-from ..directory import cannot_write, damaged, make_folder, open_found, open_private, sync_directory
+from ...base.found import open_found
+from ..directory import cannot_write, damaged, make_folder, open_private, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class StoreFiles:
             names = set(os.listdir(self.path(folder)))
         except FileNotFoundError:
             names = set()
+        except OSError as error:
+            raise StorageError(f"cannot read {self.path(folder)} ({error.strerror}): make it readable") from None
         for name, text in self.pending.items():
             home, _, base = name.rpartition("/")
             if home == folder:

@@ -44,6 +44,7 @@ class Table:
         self.folder = place_of(name)
         self.settled_by, self.settled_in, self.open_indexes = SETTLED.get(name, ("", "", ()))
         self.reactions: dict[str, str] = {}  # triggers that change other rows when one is inserted, by name
+        self.holds_one_row = not self.numbered and name not in ONE_FILE  # a file
 
     def is_append(self, sql: str) -> bool:
         """Whether a statement only adds a row that the database numbers: it needs no row there is."""
@@ -58,8 +59,16 @@ class Table:
         if self.numbered:
             folder = f"{self.folder}/{self.settled_in}" if settled else self.folder
             return f"{folder}/{(key[0] - 1) // ROWS_A_FILE * ROWS_A_FILE + 1:08d}.jsonl"
-        names = [file_name_of(part, longest=LONGEST // len(key)) for part in key]
-        return f"{self.folder}/{'='.join(names)}.json"
+        return f"{self.folder}/{'='.join(map(self._name_part, key))}.json"
+
+    def _name_part(self, part: str) -> str:
+        return file_name_of(part, longest=LONGEST // len(self.key))
+
+    def may_hold(self, file: str, name: str) -> bool:
+        """Whether a file holds one row, whose key begins with that name."""
+        folder, _, base = file.rpartition("/")
+        return self.holds_one_row and folder == self.folder and (
+            base[:-len(".json")].partition("=")[0] == self._name_part(name))
 
     def places_of(self, key: Key, row: Row | None, was_settled: bool) -> dict[str, Row | None]:
         """What each file must hold of this key, the row or nothing; `was_settled`: whether it may have been before."""
@@ -86,14 +95,14 @@ class Table:
                 data = b"[" + b",".join(line for line in data.split(b"\n") if line.strip()) + b"]"
             rows = json.loads(data)
         except OSError as error:
-            raise damaged(files.directory, path, error.strerror or "it cannot be read") from None
+            raise damaged(files.directory, path, error.strerror or "it cannot be read", self.holds_one_row) from None
         except (ValueError, RecursionError) as error:
-            raise damaged(files.directory, path, f"not JSON: {error}") from None
+            raise damaged(files.directory, path, f"not JSON: {error}", self.holds_one_row) from None
         rows = rows if file.endswith(".jsonl") else [rows]
         for row in rows:
             wrong = self._find_fault(row, file)
             if wrong:
-                raise damaged(files.directory, path, wrong)
+                raise damaged(files.directory, path, wrong, self.holds_one_row)
         return rows
 
     def _find_fault(self, row: Any, file: str) -> str:

@@ -5,11 +5,11 @@ take it again before the one that waits, and readers that come and go cannot kee
 """
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 
 from ..directory import cannot_write, open_private
+from ..locks import close_locked, lock
 from ..sqlite import embedded
 
 
@@ -24,51 +24,32 @@ class FileLock:
         """Wait for the lock, so many seconds or as long as is usual; Busy when others keep it longer."""
         seconds = embedded.BUSY_SECONDS if seconds is None else seconds
         until = time.monotonic() + seconds
-        place = _wait(self.path + ".queue", fcntl.LOCK_EX, until, seconds)
+        place = _wait(self.path + ".queue", True, until, seconds)
         try:
-            self._descriptor = _wait(self.path + ".lock", fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, until,
-                                     seconds)
+            self._descriptor = _wait(self.path + ".lock", exclusive, until, seconds)
         finally:
-            _let_go(place)
+            close_locked(place)
 
     def release(self) -> None:
         """Give the lock back; doing so again does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            _let_go(descriptor)
+            close_locked(descriptor)
 
 
-def _let_go(descriptor: int) -> None:
-    """Unlock, and only then close: a child forked meanwhile has the same lock open, and would keep it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-    finally:
-        os.close(descriptor)
-
-
-def _wait(path: str, kind: int, until: float, seconds: float) -> int:
-    """The descriptor that holds the lock on a file."""
+def _wait(path: str, exclusive: bool, until: float, seconds: float) -> int:
+    """The descriptor that holds the lock on a file; `seconds` are what an error names."""
     descriptor = _open(path)
     try:
-        while not _try(descriptor, kind):
-            if time.monotonic() >= until:
-                raise embedded.busy(path, seconds)
-            time.sleep(0.001 + time.monotonic_ns() % 1009 / 250_000)  # 1 to 5 ms, each time another
+        if not lock(descriptor, exclusive, until - time.monotonic()):
+            raise embedded.busy(path, seconds)
     except OSError as error:
-        os.close(descriptor)
+        close_locked(descriptor)
         raise cannot_write(path, error) from None
     except BaseException:
-        _let_go(descriptor)
+        close_locked(descriptor)
         raise
     return descriptor
-
-
-def _try(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
 
 
 def _open(path: str) -> int:

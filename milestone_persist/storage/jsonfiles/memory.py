@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .journal import StoreFiles
     from .layout import Key
 
+LONGEST_ID = 4096  # in characters, of what a statement may name
 EVENTS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 
 
@@ -24,6 +25,7 @@ class Memory:
 
     Tables that others refer to are loaded at the start of a transaction, the others when a statement first names
     them, settled rows when one may touch them. `writing`: whether changes are noted.
+    `spoilt`: why a file is not what belongs there, for each that holds one row: only who needs that row is refused.
     """
 
     def __init__(self, connection: sqlite3.Connection, files: StoreFiles) -> None:
@@ -34,6 +36,7 @@ class Memory:
         self.unsettled = {table for table in self.tables if table.settled_by}  # without their settled rows
         self.tracked: set[Table] = set()
         self.writing = False
+        self.spoilt: dict[str, StorageError] = {}
         self.connection.execute("CREATE TEMP TABLE changed (name, key)")
 
     def clear(self, last_numbers: dict[str, int]) -> None:
@@ -47,6 +50,7 @@ class Memory:
         self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", last_numbers.items())
         self.unloaded = set(self.tables)
         self.unsettled = {table for table in self.tables if table.settled_by}
+        self.spoilt = {}
 
     def start(self, writing: bool) -> None:
         """Make ready for a transaction that has begun."""
@@ -58,15 +62,34 @@ class Memory:
 
     def load_for(self, sql: str, params: Params) -> None:
         """Load what a statement may touch and is not there yet."""
-        if "DELETE FROM" in sql and any("DELETE FROM " + name in sql for name in self.parents):
+        removes_parents = "DELETE FROM" in sql and any("DELETE FROM " + name in sql for name in self.parents)
+        if removes_parents:
             self.load_all()
-        for table in [table for table in self.tables if any(word in sql for word in table.words)]:
+        for table in self._touched(sql):
             if table.is_append(sql):
                 self._track(table)
             else:
                 self._load([table])
                 if table in self.unsettled and not self._spares_settled(table, sql, params):
                     self._load_settled(table)
+
+        if self.spoilt:
+            self._refuse_spoilt(params, removes_parents)
+
+    def _touched(self, sql: str) -> list[Table]:
+        return [table for table in self.tables if any(word in sql for word in table.words)]
+
+    def _refuse_spoilt(self, params: Params, all_count: bool) -> None:
+        """StorageError where a statement may need the row of a spoilt file: it names its key."""
+        names = [value for value in params.values() if isinstance(value, str) and len(value) < LONGEST_ID]
+        for file, fault in self.spoilt.items():
+            if all_count or any(table.may_hold(file, name) for table in self.tables for name in names):
+                raise fault
+
+    def spoilt_in(self, sql: str) -> list[StorageError]:
+        """What is left out where a statement reads many rows."""
+        touched = [table.folder for table in self._touched(sql)] if self.spoilt else []
+        return [fault for file, fault in self.spoilt.items() if file.rpartition("/")[0] in touched]
 
     def load_all(self, wrong: list[str] | None = None) -> None:
         """Load every file; the first that does not fit raises StorageError or, with `wrong`, each is told there."""
@@ -108,9 +131,7 @@ class Memory:
             try:
                 files.append((file, table.read_file(self.files, file)))
             except StorageError as error:
-                if wrong is None:
-                    raise
-                wrong.append(str(error))
+                self._note_fault(table, file, error, wrong)
         self._untrack(table)
         for name in table.reactions:  # what a trigger removed here would stay in its file
             self.connection.execute(f"DROP TRIGGER {name}")
@@ -132,10 +153,17 @@ class Memory:
             try:
                 self._insert(table, rows)
             except (sqlite3.Error, ValueError, OverflowError) as error:
-                fault = damaged(self.files.directory, self.files.path(file), str(error))
-                if wrong is None:
-                    raise fault from None
-                wrong.append(str(fault))
+                fault = damaged(self.files.directory, self.files.path(file), str(error), table.holds_one_row)
+                self._note_fault(table, file, fault, wrong)
+
+    def _note_fault(self, table: Table, file: str, fault: StorageError, wrong: list[str] | None) -> None:
+        """A file that holds one row is left out; another, with the rows of many, is an error or told in `wrong`."""
+        if table.holds_one_row:
+            self.spoilt.setdefault(file, fault)
+        elif wrong is None:
+            raise fault from None
+        else:
+            wrong.append(str(fault))
 
     def _insert(self, table: Table, rows: list[Row]) -> None:
         alike: dict[tuple[str, ...], list[Row]] = {}
@@ -176,6 +204,8 @@ class Memory:
         by_file: dict[tuple[str, Table], dict[Key, Row | None]] = {}
         for table, key in keys:
             for file, row in table.places_of(key, self._read_row(table, key), table not in self.unsettled).items():
+                if file in self.spoilt:
+                    raise self.spoilt[file]
                 by_file.setdefault((file, table), {})[key] = row
         contents: dict[str, str | None] = {}
         for (file, table), rows in by_file.items():

@@ -6,10 +6,12 @@ import os
 import sqlite3
 
 from ...base.errors import StorageError, newer
+from ...base.found import read_found
 from ...base.tables import SCHEMA_VERSION, TABLES
+from ..backends import FILE
 from ..directory import create_directory, damaged
 from ..interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
-from ..selection import engine_in_use, place_in_use
+from ..selection import backend_in_use, place_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, place_of
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from ...base.answers import Description
     from ..interface import Params, Row
 
-HEAD = "file-store.json"  # there is a store; how often it was written; the last number given out in each numbered table
+HEAD = FILE.head  # there is a store; how often it was written; the last number given out in each numbered table
 LOCK = "file-store"  # .lock and .queue
 
 
@@ -35,7 +37,7 @@ class FileStorage(EmbeddedStorage):
     read by whoever opens the store after that.
     """
 
-    engine = "file"
+    backend = FILE
     FILES = (HEAD, JOURNAL, *(place_of(name) for name in (*TABLES, "store_moves")))
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
@@ -47,13 +49,13 @@ class FileStorage(EmbeddedStorage):
         self._head: str | None = None  # the head that belongs to the rows in memory
         self._version = SCHEMA_VERSION  # that the head tells
         self._inside = False
+        self._warned: set[str] = set()
         exists = os.path.exists(self.path) or is_pending(directory)
         self.in_memory = not exists and not create
-        self.connect(":memory:")
         self._files = StoreFiles(directory)
+        self._refuse_newer()
+        self.connect(":memory:")
         self._memory = Memory(self.connection, self._files)
-        if exists:
-            self._refuse_newer()
         if self.in_memory:
             self._memory.load_nothing()
         elif not exists:
@@ -68,7 +70,7 @@ class FileStorage(EmbeddedStorage):
         """Write the first head, and the settings as the schema has them."""
         self._acquire(exclusive=True)
         try:
-            if not self._other and engine_in_use(self.directory) not in ("", self.engine):
+            if not self._other and backend_in_use(self.directory) not in (None, self.backend):
                 raise StorageMoved(place_in_use(self.directory))
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self._memory.tables if table.name in ONE_FILE
@@ -91,10 +93,24 @@ class FileStorage(EmbeddedStorage):
             if not self.in_memory:
                 self._reach(exclusive)
             self._inside = True
-            self.run("BEGIN")
-            self._memory.start(exclusive)
+            self._begin(exclusive)
+            if self._memory.spoilt:
+                self._begin_without_some(exclusive)
         except BaseException as error:
             raise self._give_up(error) from None
+
+    def _begin(self, writing: bool, whole: bool = True) -> None:
+        """Begin in memory; where not all is `whole`, what refers to a row that cannot be read is loaded too."""
+        self.run(f"PRAGMA foreign_keys = {'ON' if whole else 'OFF'}")
+        self.run("BEGIN")
+        self._memory.start(writing)
+
+    def _begin_without_some(self, writing: bool) -> None:
+        spoilt = self._memory.spoilt
+        self.run("ROLLBACK")
+        self._memory.clear(json.loads(self._head or "")["sequences"])
+        self._begin(writing, whole=False)
+        self._memory.spoilt = {**spoilt, **self._memory.spoilt}
 
     def _reach(self, exclusive: bool) -> None:
         """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
@@ -124,6 +140,7 @@ class FileStorage(EmbeddedStorage):
             self._files.look_for_journal()
             self._head = None
             self._refresh()
+            self.run("PRAGMA foreign_keys = OFF")
             self._memory.load_all(wrong)
             if not wrong and self._glance() == before:
                 return True
@@ -132,14 +149,7 @@ class FileStorage(EmbeddedStorage):
 
     def _glance(self) -> list[bytes]:
         """Head and journal as they are now."""
-        found = []
-        for name in (HEAD, JOURNAL):
-            try:
-                with open(os.path.join(self.directory, name), "rb") as file:
-                    found.append(file.read())
-            except FileNotFoundError:
-                found.append(b"")
-        return found
+        return [read_found(os.path.join(self.directory, name)) or b"" for name in (HEAD, JOURNAL)]
 
     def _acquire(self, exclusive: bool, seconds: float | None = None) -> None:
         """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
@@ -186,6 +196,8 @@ class FileStorage(EmbeddedStorage):
 
     def _leave(self) -> None:
         self._inside = False
+        if self._memory.spoilt:  # it may be mended
+            self._head = None
         self._lock.release()
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
@@ -198,7 +210,19 @@ class FileStorage(EmbeddedStorage):
             self._memory.load_for(sql, params)
         except sqlite3.Error as error:
             raise self.explain(error) from None
+        for fault in self._memory.spoilt_in(sql):
+            self._warn_once(f"left out: {fault}")
         return self.run(sql, params)
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self.warn(text)
+
+    def require_whole(self) -> None:
+        self._memory.load_all()
+        for fault in self._memory.spoilt.values():
+            raise fault
 
     # Files to memory
 
@@ -282,7 +306,7 @@ class FileStorage(EmbeddedStorage):
     # What doctor needs
 
     def describe(self) -> Description:
-        return {"backend": self.backend, "engine": f"JSON files, SQLite {sqlite3.sqlite_version} in memory",
+        return {"backend": self.backend.word, "engine": f"JSON files, SQLite {sqlite3.sqlite_version} in memory",
                 "journal_mode": "file", "database": self.directory, "exists": not self.in_memory,
                 "schema_version": SCHEMA_VERSION}
 
@@ -294,6 +318,7 @@ class FileStorage(EmbeddedStorage):
         try:
             with self.snapshot():
                 self._memory.load_all(wrong)
+                wrong += map(str, self._memory.spoilt.values())
                 wrong += super().check() + self._check_numbers(json.loads(self._head or "")["sequences"])
             if wrong:
                 self._head = None

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ...base.errors import Busy, MilestoneError, StorageError, UsageError
 from ...base.tables import NUMBERED
+from ..backends import POSTGRESQL
 from ..directory import create_directory
 from ..interface import READ_MARK, Clock, Storage, Transaction
 from .psql import Failed, Lost, Psql
@@ -38,7 +39,7 @@ class PostgresqlStorage(Storage):
     Where nothing is to be made and there is none, an empty one that is never committed.
     """
 
-    engine = "postgresql"
+    backend = POSTGRESQL
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool, url: str) -> None:
         super().__init__(directory, clock, environ)
@@ -207,7 +208,7 @@ class PostgresqlStorage(Storage):
                          {"given": numbers.get(table, 0)})
 
     def describe(self) -> Description:
-        return {"backend": self.backend, "engine": f"PostgreSQL {self._schema.server}", "journal_mode": "wal",
+        return {"backend": self.backend.word, "engine": f"PostgreSQL {self._schema.server}", "journal_mode": "wal",
                 "database": f"{self.place.shown} schema {self.place.schema}", "exists": not self._schema.passing,
                 "schema_version": self._schema.version}
 

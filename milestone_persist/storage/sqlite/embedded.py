@@ -4,8 +4,9 @@ from __future__ import annotations
 import sqlite3
 
 from ...base.errors import Busy, StorageError, UsageError, closed
+from ...base.found import forget_database, note_database
 from ...base.tables import APPLICATION_ID, NUMBERED, SCHEMA_VERSION, TABLES
-from ..directory import forget_database, how_to_write, note_database
+from ..directory import how_to_write
 from ..interface import Clock, Damaged, Storage
 
 TYPE_CHECKING = False

@@ -20,7 +20,11 @@ def reshape(connection: sqlite3.Connection, script: list[str]) -> None:
     for name in switches:
         connection.execute(f"PRAGMA {name} = ON")
     try:
-        _Reshaping(connection, script).run()
+        reshaping = _Reshaping(connection, script)
+        try:
+            reshaping.run()
+        finally:
+            reshaping.model.close()
     finally:
         for name in switches:
             connection.execute(f"PRAGMA {name} = OFF")
@@ -51,7 +55,6 @@ class _Reshaping:
             self.connection.execute("INSERT INTO sqlite_sequence (name, seq) SELECT :name, :seq WHERE NOT EXISTS "
                                     "(SELECT 1 FROM sqlite_sequence WHERE name = :name)",
                                     dict(zip(("name", "seq"), given)))
-        self.model.close()
 
     def _ask(self, sql: str) -> list[tuple[Any, ...]]:
         return _ask(self.connection, sql)

@@ -6,6 +6,7 @@ import sqlite3
 
 from ...base.errors import StorageError
 from ...base.tables import SCHEMA_VERSION
+from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file
 from ..interface import LOOK_SECONDS, READ_MARK, Clock, Transaction
 from .embedded import EmbeddedStorage
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ...base.answers import Description
     from ..interface import Params
 
-FILE = "coordination.db"
+FILE = HYBRID.head  # of DATABASE too
 # The setting `synchronous`, and SQLite's. With its FULL the removal of a rollback journal is not synced: after a power
 # cut the journal can be there again, and undo what was committed. EXTRA syncs it, and is as FULL where there is a WAL.
 FLUSHED = {"full": "EXTRA", "normal": "NORMAL"}
@@ -107,7 +108,7 @@ class SqliteStorage(EmbeddedStorage):
 
     def describe(self) -> Description:
         mode = self.execute("PRAGMA journal_mode")[0]["journal_mode"]
-        return {"backend": self.backend, "engine": f"SQLite {sqlite3.sqlite_version}", "journal_mode": mode,
+        return {"backend": self.backend.word, "engine": f"SQLite {sqlite3.sqlite_version}", "journal_mode": mode,
                 "database": self.path, "exists": not self.in_memory, "schema_version": SCHEMA_VERSION}
 
 

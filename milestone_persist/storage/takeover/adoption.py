@@ -5,7 +5,7 @@ import json
 import sqlite3
 
 from ...base.tables import TABLES
-from ...base.vocabulary import OPERATION_TYPES
+from ...base.vocabulary import GOING_ON, OPERATION_TYPES, any_of
 from .fitting import NOWHERE, TO_ALL, fit_row
 
 TYPE_CHECKING = False
@@ -201,7 +201,7 @@ class Takeover:
             "CASE WHEN sum(waiting) > 0 THEN 'active' ELSE 'completed' END, "
             f"sum(agents), coalesce(min(began), {NOW}), coalesce(max(ended), {NOW}) "
             "FROM (SELECT NULL AS milestone, 0 AS waiting, 0 AS agents, NULL AS began, NULL AS ended "
-            "UNION ALL SELECT milestone_id, status IN ('spawning', 'active', 'paused'), 1, spawn_time, last_heartbeat "
+            f"UNION ALL SELECT milestone_id, status IN {any_of(GOING_ON)}, 1, spawn_time, last_heartbeat "
             "FROM agent_registry WHERE session_id = :id "
             "UNION ALL SELECT NULL, delivered_at IS NULL, 0, created_at, created_at "
             "FROM agent_messages WHERE session_id = :id "

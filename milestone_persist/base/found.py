@@ -1,0 +1,98 @@
+"""Files that somebody else may have put there: no link is followed, no pipe waited for, no open database closed."""
+from __future__ import annotations
+
+import os
+import stat
+
+from .errors import StorageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+_DATABASES: list[str] = []  # open in this process, each as often as it is
+
+
+def read_found(path: str, limit: int = -1, alone: bool = False) -> bytes | None:
+    """What a file holds, or its first `limit` bytes; None where there is no file.
+
+    StorageError for what must not be opened, as open_found says, and for what cannot be read.
+    """
+    try:
+        with open_found(path, alone) as file:
+            return file.read(limit)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        raise cannot_read(path, error) from None
+
+
+def cannot_read(path: str, error: OSError) -> StorageError:
+    """The error to raise where the system refuses to let a file be read."""
+    return StorageError(f"cannot read {path} ({error.strerror}): make it readable")
+
+
+def open_found(path: str, alone: bool = False) -> BinaryIO:
+    """Open for reading a file that somebody else may have put there: no link, no pipe, no file of a database.
+
+    alone: whether it may have no other name (a hard link)
+    StorageError for what must not be opened; OSError as of open.
+    """
+    while True:
+        status = os.lstat(path)
+        require_own(path, status, alone)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        opened = os.fstat(descriptor)
+        if os.path.samestat(status, opened):
+            return os.fdopen(descriptor, "rb")
+        if not is_database(opened):  # else it stays open: closing it is what does the harm
+            os.close(descriptor)
+
+
+def require_own(path: str, status: os.stat_result, alone: bool) -> None:
+    """StorageError unless it is a regular file, and no file of a database; IsADirectoryError for a folder."""
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(21, os.strerror(21), path)
+    if stat.S_ISLNK(status.st_mode):
+        raise StorageError(f"cannot use {path}: it is a symbolic link, which may lead anywhere; remove it, or put the "
+                           "file itself in its place")
+    if not stat.S_ISREG(status.st_mode):
+        raise StorageError(f"cannot use {path}: it is no regular file; remove it")
+    if is_database(status):
+        raise StorageError(f"cannot use {path}: it is a database in use, or another name of one; put another file "
+                           "in its place")
+    if alone and status.st_nlink > 1 and _has_other_name(path, status):
+        raise StorageError(f"cannot use {path}: the file has another name (a hard link); put a copy in its place")
+
+
+def _has_other_name(path: str, status: os.stat_result) -> bool:
+    """Whether a file has names beside its own and the one under which it was just written."""
+    own = 1
+    with os.scandir(os.path.dirname(path)) as entries:
+        for entry in entries:
+            if entry.name.startswith(os.path.basename(path) + ".") and entry.name.endswith(".part"):
+                own += entry.inode() == status.st_ino
+    return os.lstat(path).st_nlink > own
+
+
+def note_database(path: str) -> str:
+    """Remember a database that is opened: whoever else opens and closes its files in this process drops its locks."""
+    _DATABASES.append(os.path.realpath(path))
+    return _DATABASES[-1]
+
+
+def forget_database(path: str) -> None:
+    """It was closed; `path` is what note_database gave."""
+    _DATABASES.remove(path)
+
+
+def is_database(status: os.stat_result) -> bool:
+    """Whether a file is one of a database that this process has open."""
+    for path in [*_DATABASES]:
+        for ending in ("", "-wal", "-shm", "-journal"):
+            try:
+                if os.path.samestat(status, os.lstat(path + ending)):
+                    return True
+            except OSError:
+                continue
+    return False

@@ -1,0 +1,67 @@
+"""Locks on open files and folders, between processes and threads; the system ends them with the process."""
+from __future__ import annotations
+
+import os
+import time
+
+
+def lock(descriptor: int, alone: bool, seconds: float | None = None) -> bool:
+    """Wait for a lock, exclusive or shared, so many seconds or as long as it takes; False when others keep it longer.
+
+    OSError where the file system has no locks.
+    """
+    import fcntl
+
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    if seconds is None:
+        fcntl.flock(descriptor, kind)
+        return True
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+        time.sleep(0.001 + time.monotonic_ns() % 1009 / 250_000)  # 1 to 5 ms, each time another
+
+
+def unlock(descriptor: int) -> None:
+    """Give a lock back."""
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def close_locked(descriptor: int) -> None:
+    """Unlock, and only then close: a child forked meanwhile has the same lock open, and would keep it."""
+    try:
+        unlock(descriptor)
+    except OSError:  # a file system without locks
+        pass
+    finally:
+        os.close(descriptor)
+
+
+class FolderLock:
+    """A context that no two processes are in for the same folder, where its file system has locks.
+
+    seconds: how long to wait; it is entered with False if another process has the lock even then
+    """
+
+    def __init__(self, folder: str, seconds: float | None = None) -> None:
+        self.folder, self.seconds = folder, seconds
+
+    def __enter__(self) -> bool:
+        self._descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            return lock(self._descriptor, alone=True, seconds=self.seconds)
+        except OSError:  # a file system without locks
+            return True
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def __exit__(self, *exc: object) -> None:
+        close_locked(self._descriptor)
