@@ -20,7 +20,7 @@ from milestone_persist.registry import all_operations
 any_backend = pytest.mark.parametrize("backend", ["hybrid"], indirect=True)  # what is tested lies above the storage
 
 
-def test_public_names_are_there():
+def test_the_package_has_its_public_names():
     for name in milestone_persist.__all__:
         assert getattr(milestone_persist, name) is not None
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
@@ -98,7 +98,7 @@ def _load(store):
 
 
 @any_backend
-def test_there_it_has_the_environment_of_that_process_where_it_was_given_none(directory, environ, monkeypatch):
+def test_a_store_given_to_another_process_has_the_environment_of_that_process(directory, environ, monkeypatch):
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with open_store(directory) as store, pickle.loads(pickle.dumps(store)) as other:

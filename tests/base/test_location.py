@@ -46,7 +46,7 @@ def make(folder):
     return folder / ".milestones"
 
 
-def test_without_any_it_is_made_in_the_current_directory(tmp_path):
+def test_where_there_is_no_data_directory_one_is_made_in_the_current_directory(tmp_path):
     assert find(tmp_path, tmp_path) == (tmp_path / ".milestones",
                                         "none upward from the current directory: it will be made here")
 
@@ -89,7 +89,7 @@ def test_a_home_below_the_top_of_the_repository_is_the_end_of_the_search(project
     assert find(home / "deep", home)[0] == home / "deep" / ".milestones"
 
 
-def test_a_home_that_is_a_repository_is_one(project):
+def test_a_home_that_is_a_repository_counts_as_one(project):
     assert find(project / "src" / "deep", project)[0] == project / ".milestones"
 
 
@@ -128,7 +128,7 @@ def test_worktrees_of_a_bare_repository_share_the_one_beside_it(project):
     assert find(place / "one")[0] == place / "one" / ".milestones", "nothing says whose the folder above it is"
 
 
-def test_not_past_home(tmp_path):
+def test_the_search_for_a_data_directory_ends_at_home(tmp_path):
     make(tmp_path)
     home = tmp_path / "home"
     (home / "a" / "b").mkdir(parents=True)
@@ -220,7 +220,7 @@ def ordinary_user():
             os.seteuid(0)
 
 
-def test_that_of_another_user_above_is_not_trusted(public):
+def test_a_data_directory_of_another_user_above_is_not_trusted(public):
     if os.geteuid() != 0:
         pytest.skip("only root can make a directory of another user")
     theirs, work = make(public), public / "work"
@@ -279,7 +279,7 @@ def test_a_store_that_cannot_be_written(what, public, cli):
     assert_sandbox_is_named(done, here)
 
 
-def test_a_current_directory_that_is_gone(run):
+def test_where_says_in_one_line_that_the_current_directory_is_gone(run):
     program = [sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py", "where"]
     done = run(["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh", *program])
     assert (done.status, done.out, done.err.count("\n")) == (3, b"", 1)

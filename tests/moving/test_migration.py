@@ -152,7 +152,7 @@ def add_milestones(store, first, last):
 
 
 @pytest.mark.parametrize("backend", ["file"], indirect=True)
-def test_the_25th_and_the_100th_milestone_move_it_up(cli):
+def test_the_25th_and_the_100th_milestone_move_the_store_up(cli):
     def backend():
         return cli("get-current-storage-backend", MILESTONE_BACKEND="").text.strip()
 
@@ -206,7 +206,7 @@ def test_data_elsewhere_than_the_settings_say_is_refused(open_on):
         open_on(MILESTONE_BACKEND="sqlite")
 
 
-def test_a_terminal_shows_how_far_it_is_and_a_pipe_does_not(tmp_path, clock):
+def test_a_terminal_shows_how_far_a_migration_is_and_a_pipe_does_not(tmp_path, clock):
     class Terminal(io.BytesIO):
         def isatty(self):
             return True

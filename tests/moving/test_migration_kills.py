@@ -115,7 +115,7 @@ def killed(machine, words, module, name, turn, monkeypatch):
 @pytest.mark.parametrize("start, end, step", [
     (*direction, step) for place, direction in enumerate(DIRECTIONS) for step in share(STEPS, place, 3)],
     ids=lambda value: value if isinstance(value, str) else f"{value[1]}-{value[2]}")
-def test_killed_at_any_step_everybody_goes_on_and_it_can_be_run_again(machine, monkeypatch, start, end, step):
+def test_a_migration_killed_at_any_step_stops_nobody_and_can_be_run_again(machine, monkeypatch, start, end, step):
     fill(machine, start)
     before = machine.export()
     late = {"SESSION_ID": "execution-late"}

@@ -222,7 +222,7 @@ def test_where_what_is_fixed_cannot_be_changed_the_old_store_goes_on(machine, mo
     assert machine.call("read-milestone-record", "ms-1") == "title: first"
 
 
-def test_another_process_may_have_noted_it(machine, monkeypatch):
+def test_another_process_may_have_noted_the_switch(machine, monkeypatch):
     real = switching.write_word
 
     def both(*given):
@@ -490,7 +490,7 @@ def test_a_twin_does_not_take_its_own_old_copy_for_where_the_rows_have_gone(shar
     assert status == 3 and "moved to the hybrid backend" in err
 
 
-def test_without_the_url_it_is_told_how_to_move_to_sqlite(shared):
+def test_without_the_database_url_one_is_told_how_to_move_to_sqlite(shared):
     shared.call("migrate-storage-backend", "database")
     for words in ["migrate-storage-backend", "database"], ["save-agent-state", "a", "k", "v"]:
         status, _, err = Machine(shared.directory, shared.clock, {}).attempt(*words)

@@ -609,7 +609,7 @@ def test_a_resume_that_was_killed_half_way_pretends_nothing_of_the_others(planni
     assert len(ordered) == 3 and started[0] not in ordered
 
 
-def test_of_the_silent_among_the_living_it_is_told_how_to_take_them_for_dead(planning, clock):
+def test_recovery_tells_how_to_take_the_silent_among_the_living_for_dead(planning, clock):
     clock.advance(1200)
     planning.register_agent("coord", "milestone-coordinator", "ms-123", SESSION)
     verdict = planning.recover_milestone_session(SESSION)["verdict"]

@@ -263,7 +263,7 @@ def test_saving_planning_artifacts_takes_its_own_files_first(session, folder, le
 
 
 @pytest.mark.parametrize("backend", ["file", "postgresql"], indirect=True)
-def test_on_other_backends(session, folder, leave):
+def test_importing_files_works_on_every_backend(session, folder, leave):
     leave("planning-scope.json", {"files": 1})
     session.import_tmp_files(str(folder), session=SESSION, remove=True)
     assert session.get_current_storage_backend() != "hybrid"

@@ -98,7 +98,7 @@ def install(python, project):
     pip("uninstall", "--yes", "milestone-persist")
 
 
-def test_checkout(project):
+def test_a_checkout_works(project):
     check_command([sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py"], project)
     check_command([sys.executable, "-m", "milestone_persist"], project, PYTHONPATH=str(ROOT))
     check_command([sys.executable, "-m", "milestone_persist", "--dir", project / ".milestones"], ROOT)
@@ -165,7 +165,7 @@ def test_read_only_package(unpacked, project, need):
 
 
 @pytest.mark.parametrize("flags", [[], ["-I", "-S"], ["-OO"]], ids=lambda flags: " ".join(flags) or "plain")
-def test_zipapp(unpacked, project, flags):
+def test_a_zipapp_works(unpacked, project, flags):
     made = unpacked.parent / f"{PLACE}.pyz"
     run([sys.executable, "-m", "zipapp", unpacked, "-m", "milestone_persist.cli.process:run", "-o", made], project)
     shutil.rmtree(unpacked)
@@ -179,7 +179,7 @@ def test_zipapp_of_a_checkout(source, project, tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["-O", "-OO", "-b", "-E", "-X dev"])
-def test_flags_of_the_interpreter(flag, project):
+def test_the_program_runs_under_flags_of_the_interpreter(flag, project):
     check_command([sys.executable, *flag.split(), ROOT / "milestone_persist" / "__main__.py"], project)
 
 

@@ -190,7 +190,7 @@ def test_looking_goes_on_where_nothing_can_be_written(closed, what):
 
 
 @SQLITE
-def test_so_it_does_with_write_ahead_logging(closed, cli):
+def test_looking_goes_on_with_write_ahead_logging_where_nothing_can_be_written(closed, cli):
     assert closed("", ["doctor"]).status == 0
     database = sqlite3.connect(closed.place / "coordination.db")
     assert database.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)

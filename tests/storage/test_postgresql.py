@@ -268,7 +268,7 @@ def test_different_inboxes_do_not_wait_for_each_other(store, storage, connect, c
 
 @pytest.mark.parametrize("held, wanted", [("inbox:a", "inbox:a"), ("inbox:a", "agent:a"), ("inbox:a", "session:s"),
                                           ("session:s", "inbox:a"), ("", "events"), ("milestone:m", "milestone:m")])
-def test_what_must_wait_waits(storage, other, held, wanted):
+def test_transactions_on_one_key_wait_for_each_other(storage, other, held, wanted):
     with storage.transaction(held), pytest.raises(StorageError, match="is busy"), other.transaction(wanted):
         pass
     with other.transaction(wanted):
@@ -506,7 +506,7 @@ def test_a_database_in_another_encoding_is_refused(cli, postgresql):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no program"])
-def test_without_psql_it_is_told_what_to_install(cli, tmp_path, content):
+def test_without_psql_an_error_tells_what_to_install(cli, tmp_path, content):
     if content is not None:
         (tmp_path / "psql").write_bytes(content)
         (tmp_path / "psql").chmod(0o755)

@@ -63,7 +63,7 @@ def notes(store, kind):
     return [json.loads(detail) for (detail,) in found]
 
 
-def test_the_backup_is_the_database_as_it_was(old, store, directory):
+def test_the_backup_of_a_takeover_is_the_database_as_it_was(old, store, directory):
     [kept] = (directory / "backups").iterdir()
     names = [name for (name,) in read(kept, "SELECT name FROM sqlite_master WHERE type = 'table'")]
     assert {*UNKNOWN, "agent_registry"} <= set(names) and "events_before_takeover" not in names
@@ -227,7 +227,7 @@ def take_over_and_die(path, number):
     return status, int(counted.read_text()) if status == 0 else 0
 
 
-def test_killed_anywhere_it_is_as_before_or_after(memory):
+def test_a_takeover_killed_anywhere_is_done_or_not_begun(memory):
     path, image = memory / "coordination.db", memory / "image"
     connection = sqlite3.connect(image)
     connection.executescript(EARLIER)
@@ -253,7 +253,7 @@ def test_killed_anywhere_it_is_as_before_or_after(memory):
     assert [*(memory / "backups").glob("*.part*")] == []
 
 
-def test_a_damaged_one_is_left_as_it_is(old, directory):
+def test_a_damaged_database_of_the_earlier_tool_is_left_as_it_is(old, directory):
     data = bytearray(old.read_bytes())
     place = data.index(b"quality-enforcer") // 4096 * 4096
     data[place:place + 100] = b"\xff" * 100
