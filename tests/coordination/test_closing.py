@@ -173,7 +173,8 @@ def test_a_child_forked_in_the_queue_for_a_lock_does_not_keep_its_place(tmp_path
 
 
 if sys.platform == "darwin":  # forking after threads is not safe there
-    del test_a_child_forked_while_a_lock_is_held_does_not_keep_it, test_a_child_forked_in_the_queue_for_a_lock_does_not_keep_its_place
+    del test_a_child_forked_while_a_lock_is_held_does_not_keep_it
+    del test_a_child_forked_in_the_queue_for_a_lock_does_not_keep_its_place
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

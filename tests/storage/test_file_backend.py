@@ -687,4 +687,5 @@ def test_indexes_of_open_messages_hold_no_acknowledged_one(opened):
 
 
 if sys.platform == "darwin":  # forking after threads is not safe there
-    del test_killed_at_any_call_the_rows_are_as_before_or_as_after, test_a_file_store_killed_while_it_is_made_can_be_made_again
+    del test_killed_at_any_call_the_rows_are_as_before_or_as_after
+    del test_a_file_store_killed_while_it_is_made_can_be_made_again
