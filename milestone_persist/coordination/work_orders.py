@@ -116,7 +116,7 @@ def run_orders(store: Storage, orders: list[Order], command: str) -> None:
         if hindrance:
             order["result"], order["failed"] = f"not run: {hindrance}", False
             continue
-        order["result"], failed = _run_command(store, command, order)
+        order["result"], failed = run_command(store, command, order)
         with store.transaction("agent:" + order["agent_id"]):
             if failed and find_agent(store, order["agent_id"])["status"] == "spawning":
                 set_agent_status(store, order["agent_id"], "failed", f"agent_spawn_command: {order['result']}")
@@ -139,7 +139,7 @@ def _claim(store: Storage, order: Order) -> str:
         return ""
 
 
-def _run_command(store: Storage, command: str, order: Order) -> tuple[str, bool]:
+def run_command(store: Storage, command: str, order: Order) -> tuple[str, bool]:
     """Run the command with the order on its standard input: (what came of it, whether it failed)."""
     import signal
     import subprocess

@@ -50,7 +50,7 @@ class Installation:
             wanted = {**wanted, **{path: item for path, item in renewed.items()
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
             new, steps = self._plan(wanted, old)
-            edits = self._plan_entries({TOOLS[tool] for tool in tools} | _shared(old), old, new)
+            edits = self._plan_entries({TOOLS[tool] for tool in tools} | _shared_files(old), old, new)
             self._write_manifest(changes, new)  # first: whoever goes on after we were killed knows what is ours
             for path, kept in steps:
                 self._replace(changes, path, wanted[path], kept)
@@ -68,7 +68,7 @@ class Installation:
             old = Manifest.load(self._place)
             if old is None:
                 raise Refused(f"nothing was installed in {self.root}: there is no {self._place}")
-            for path in sorted(_shared(old)):
+            for path in sorted(_shared_files(old)):
                 self._take_out(changes, path, old)
             for path in old.files:
                 self._remove(changes, path, old)
@@ -220,7 +220,7 @@ def _nearest_folder(path: str) -> str:
     return path
 
 
-def _shared(manifest: Manifest) -> set[str]:
+def _shared_files(manifest: Manifest) -> set[str]:
     return set(manifest.shared) & set(TOOLS.values())
 
 

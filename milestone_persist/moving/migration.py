@@ -56,8 +56,8 @@ def migrate(store: Storage, word: str, dry_run: bool = False, fixed: str | None 
             raise StorageError("record files were written by hand meanwhile: nothing was moved; try again")
         mark_retired(store, backend, when)
     _switch(store, backend)
-    _settle(store, backend, when, fixed)
-    _log(store, told)
+    settle(store, backend, when, fixed)
+    log_move(store, told)
     return told
 
 
@@ -72,7 +72,7 @@ def _fill_new_store(store: Storage, backend: Backend, when: str) -> dict[str, in
     if backend.records_are_files and not store.backend.records_are_files:
         _set_records_aside(store, when + "-unfinished")
     if backend.has_rows_of(store.backend):
-        return _move_records(store, store.backend, backend)
+        return move_records(store, store.backend, backend)
     return _copy_to(store, backend, when)
 
 
@@ -118,7 +118,7 @@ def _is_left_over(store: Storage, target: Storage) -> bool:
     return bool(mark)  # it was retired, or its copy was not finished
 
 
-def _move_records(store: Storage, old: Backend, new: Backend) -> dict[str, int]:
+def move_records(store: Storage, old: Backend, new: Backend) -> dict[str, int]:
     """Between two backends of one engine: the records go into their rows, or out of them into files."""
     backend, store.backend = store.backend, old
     try:
@@ -152,7 +152,7 @@ def _switch(store: Storage, backend: Backend) -> None:
         finish_switch(store)
     except MilestoneError as error:
         try:
-            switched = _take_back(store, backend, word)
+            switched = take_back(store, backend, word)
         except MilestoneError:
             raise Unfinished(f"everything was moved to the {backend.name} backend, but that could not be noted "
                              f"({error}): the next call does it") from None
@@ -160,32 +160,32 @@ def _switch(store: Storage, backend: Backend) -> None:
             raise
 
 
-def _take_back(store: Storage, backend: Backend, fixed: str) -> bool:
+def take_back(store: Storage, backend: Backend, fixed: str) -> bool:
     """Let the old store count again, with what was fixed; whether another process finished the switch instead."""
     with store.transaction():
         if backend_in_use(store.directory) is backend:
             return True
         if backend.has_rows_of(store.backend):
-            _move_records(store, backend, store.backend)
+            move_records(store, backend, store.backend)
         remove_mark(store)
     if read_word(store.directory, FIXED) != fixed:
         fix_backend(store.directory, fixed)
     return False
 
 
-def _settle(store: Storage, backend: Backend, when: str, fixed: str | None) -> None:
+def settle(store: Storage, backend: Backend, when: str, fixed: str | None) -> None:
     """What is to be done after the switch; the rows are safe whatever of it fails."""
     def fix() -> None:
         if fixed is not None:
             fix_backend(store.directory, fixed)
 
     def set_aside() -> None:
-        _set_old_store_aside(store, backend, when)
+        set_old_store_aside(store, backend, when)
 
-    def open_up() -> None:
-        _open_up(store, backend)
+    def let_it_count() -> None:
+        open_up(store, backend)
 
-    for step in fix, open_up, set_aside:
+    for step in fix, let_it_count, set_aside:
         try:
             step()
         except (MilestoneError, OSError) as error:
@@ -193,7 +193,7 @@ def _settle(store: Storage, backend: Backend, when: str, fixed: str | None) -> N
     store.close()
 
 
-def _open_up(store: Storage, backend: Backend) -> None:
+def open_up(store: Storage, backend: Backend) -> None:
     """Let the new store count for other machines too."""
     if backend.has_rows_of(store.backend):
         return
@@ -205,7 +205,7 @@ def _open_up(store: Storage, backend: Backend) -> None:
         target.close()
 
 
-def _set_old_store_aside(store: Storage, backend: Backend, when: str) -> None:
+def set_old_store_aside(store: Storage, backend: Backend, when: str) -> None:
     """Move the files that hold nothing current any more below backups/."""
     place = os.path.join(store.directory, "backups", when)
     if not backend.has_rows_of(store.backend):
@@ -214,7 +214,8 @@ def _set_old_store_aside(store: Storage, backend: Backend, when: str) -> None:
         move_files(store.directory, FOLDERS, place)
 
 
-def _log(store: Storage, told: Migration) -> None:
+def log_move(store: Storage, told: Migration) -> None:
+    """Note the move in the log; a warning tells where that could not be done."""
     try:
         with Log(store, "storage-events.jsonl") as log:
             log.append({"timestamp": store.now(), "event": "backend_migrated", "milestone_id": "",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..base.answers import Copy, Drift
 
 DIGESTS, VERSION, START = "SHA256SUMS", "VERSION", "__main__.py"
-_UNCHECKED, _CHECKED = 0b01, 0b11  # flags of byte code that is tied to its source by a digest (PEP 552)
+UNCHECKED, CHECKED = 0b01, 0b11  # flags of byte code that is tied to its source by a digest (PEP 552)
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
 
 
@@ -28,12 +28,12 @@ def write_folder(path: str) -> Copy:
         raise UsageError(f"{path} is or holds the current directory: cd out of it first")
     if os.path.lexists(path) and not os.path.isdir(path):
         raise UsageError(f"{path} is no folder: name another, or use --zipapp for a file")
-    files = _with_digests(_folder_files())
+    files = _with_digests(folder_files())
     old = _find_replaceable(path) if os.path.isdir(path) and os.listdir(path) else {}
     if old == files:
         remove_leftovers(path)
     else:
-        code = {importlib.util.cache_from_source(name): data for name, data in _compile(files, _CHECKED).items()}
+        code = {importlib.util.cache_from_source(name): data for name, data in compile_files(files, CHECKED).items()}
         replace_folder(path, {**files, **code})
     return {"path": path, "form": "folder", "version": __version__, "written": old != files}
 
@@ -43,7 +43,7 @@ def write_zipapp(path: str) -> Copy:
     if os.path.isdir(path):
         raise UsageError(f"{path} is a folder: name a file for --zipapp")
     files = _zip_files()
-    code = {name + "c": data for name, data in _compile(files, _UNCHECKED).items()}
+    code = {name + "c": data for name, data in compile_files(files, UNCHECKED).items()}
     files = _with_digests({**files, **code})
     old = _find_replaceable(path) if os.path.exists(path) else {}
     if old == files:
@@ -62,10 +62,11 @@ def check_copy(path: str) -> Copy:
     return {"path": path, "form": "folder" if os.path.isdir(path) else "zipapp",
             "version": files[VERSION].decode("utf-8", "replace").strip(), "drift": _find_drift(files, listed),
             "current": {name: digest for name, digest in listed.items() if not name.endswith(".pyc")}
-            == _digest_all(_zip_files() if START in listed else _folder_files())}
+            == _digest_all(_zip_files() if START in listed else folder_files())}
 
 
-def _folder_files() -> dict[str, bytes]:
+def folder_files() -> dict[str, bytes]:
+    """The files of a copy that is a folder."""
     return {**_common_files(), ".gitignore": b"__pycache__/\n"}
 
 
@@ -78,7 +79,7 @@ def _common_files() -> dict[str, bytes]:
     return {**read_own_files(), VERSION: f"{__version__}\n".encode()}
 
 
-def _compile(files: dict[str, bytes], flags: int) -> dict[str, bytes]:
+def compile_files(files: dict[str, bytes], flags: int) -> dict[str, bytes]:
     """Byte code of the modules, for this Python, which a read-only copy could not keep.
 
     Compiling at every call makes it cost three times as much; checking the code against its source, a hundredth.

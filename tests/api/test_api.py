@@ -88,7 +88,7 @@ def test_a_store_can_be_given_to_another_process(store, clock):
         assert pool.apply(_load, (store,)) == "v"
     with pickle.loads(pickle.dumps(store)) as other:
         assert (other.directory, other.load_agent_state("a", "k")) == (store.directory, "v")
-        assert other._clock.time() == clock.time()
+        assert other.clock.time() == clock.time()
     assert store.load_agent_state("a", "k") == "v"
 
 
@@ -237,7 +237,7 @@ def test_the_connections_of_threads_that_have_ended_are_closed(store, monkeypatc
     for number in range(20):  # no thread has these ids any longer
         monkeypatch.setattr(threading, "get_ident", lambda number=number: -number)
         store.save_agent_state("a", f"k{number}", "v")
-    assert len(store._open) == 2  # this thread's, and the last one's
+    assert len(store.connections) == 2  # this thread's, and the last one's
 
 
 def test_a_store_closed_by_one_thread_is_closed_for_all(store):

@@ -339,7 +339,7 @@ def test_an_empty_directory_name_is_refused(cli):
 
 def test_a_warning_is_said_once(store, cli):
     store.register_agent("a", "validation", "m", "planning-1")
-    storage = store._storage()
+    storage = store.storage()
     with storage.transaction():
         storage.execute("UPDATE agent_coordination_config SET value = 'soon' WHERE key = 'session_timeout'")
     assert cli("recover-milestone-session", "planning-1").err.count("\n") == 1

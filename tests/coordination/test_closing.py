@@ -121,7 +121,7 @@ def test_a_store_closed_while_it_waits_for_messages_says_so_and_keeps_no_lock(ot
                 store.close
             with pytest.raises(StorageError, match="the store is closed: open it again"):
                 store.get_agent_messages("a", wait=5)
-        assert not store._open
+        assert not store.connections
         others.save_agent_state("a", "k", "w")
 
 
@@ -153,14 +153,14 @@ def test_a_child_forked_while_a_lock_is_held_does_not_keep_it(tmp_path, monkeypa
 
 def test_a_child_forked_in_the_queue_for_a_lock_does_not_keep_its_place(tmp_path, monkeypatch):
     mine, other = FileLock(str(tmp_path / "lock")), FileLock(str(tmp_path / "lock"))
-    children, wait = [], filelock._wait
+    children, wait = [], filelock.wait_for
 
     def fork_at_the_head_of_the_queue(path, *rest):
         if path.endswith(".lock"):
             children.append(_fork())
         return wait(path, *rest)
 
-    monkeypatch.setattr(filelock, "_wait", fork_at_the_head_of_the_queue)
+    monkeypatch.setattr(filelock, "wait_for", fork_at_the_head_of_the_queue)
     mine.acquire(exclusive=True)
     mine.release()
     monkeypatch.undo()
@@ -184,7 +184,7 @@ def test_a_child_forked_in_the_middle_of_a_transaction_is_told_at_once(store):
     inside, over = threading.Event(), threading.Event()
 
     def write():
-        with store._storage().transaction():
+        with store.storage().transaction():
             inside.set()
             over.wait(60)
 

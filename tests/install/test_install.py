@@ -548,7 +548,7 @@ def test_an_installation_that_ends_at_any_write(project, monkeypatch, kind):
         count, times = times, times + 1
         monkeypatch.setattr(os, "replace", replace)
         if isinstance(kind, Killed):
-            monkeypatch.setattr(FileChanges, "_take_back", lambda self: [])
+            monkeypatch.setattr(FileChanges, "take_back", lambda self: [])
         try:
             install_module.Installation(str(project), "m.json").install(wanted, ["codex"])
             break

@@ -92,7 +92,7 @@ def test_a_long_lived_store_follows(open_on, clock):
     long_lived = open_on(MILESTONE_BACKEND="file")
     long_lived.save_agent_state("a", "k", "before")
     open_on().migrate_storage_backend("hybrid")
-    long_lived._environ = {}  # what fixed it before would contradict now
+    long_lived.environ = {}  # what fixed it before would contradict now
     long_lived.save_agent_state("a", "k2", "after")
     assert open_on().load_agent_state("a", "k2") == "after"
     open_on().migrate_storage_backend("database")
@@ -103,7 +103,7 @@ def test_a_writer_that_waited_for_the_migration_follows_it(open_on, clock, monke
     """The mark lies in the old store before anybody can lock it again: fixed here by switching in between."""
     writer = open_on()
     writer.save_agent_state("a", "k", "before")
-    storage = writer._storage()
+    storage = writer.storage()
     monkeypatch.setattr("milestone_persist.api.mark_of", lambda directory: storage.mark)  # it chose before the switch
     open_on().migrate_storage_backend("file")
     writer.save_agent_state("a", "k2", "after")
@@ -180,7 +180,7 @@ def test_a_failed_move_up_says_so_and_the_milestone_is_there(open_on, monkeypatc
     store.set_storage_config("hybrid_from", "2")
     store.set_storage_config("database_from", "3")
     add_milestones(store, 1, 2)
-    monkeypatch.setattr(migration, "_move_records", lambda *_: (_ for _ in ()).throw(StorageError("no room")))
+    monkeypatch.setattr(migration, "move_records", lambda *_: (_ for _ in ()).throw(StorageError("no room")))
     with pytest.warns(MilestoneWarning, match="could not move to the database backend, hybrid goes on: no room"):
         add_milestones(store, 3, 3)
     assert store.get_current_storage_backend() == "hybrid"

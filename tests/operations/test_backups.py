@@ -196,7 +196,7 @@ def test_records_are_replaced_with_the_rows(other_times, directory, tmp_path, ba
 @pytest.mark.parametrize("fault", ["a row", "the last event", "a record"])
 def test_a_failure_on_the_way_changes_nothing_and_names_the_backup(other_times, directory, tmp_path, dump, monkeypatch,
                                                                    backend, by, fault):
-    before, files, storage = dump(), files_of(directory), other_times._storage()
+    before, files, storage = dump(), files_of(directory), other_times.storage()
     plain, written = storage.execute, undoing.write_whole
 
     def refuse(sql, params={}):
@@ -322,7 +322,7 @@ def test_a_path_of_a_file_is_no_part_of_an_export(filled, tmp_path, dump):
 @pytest.mark.parametrize("by", ["backup", "export", "migration"])
 def test_no_number_is_given_out_twice(filled, tmp_path, clock, environ, directory, backend, by):
     last = max(filled.send_agent_message("a", "b", "x-note", {})["id"] for _ in range(3))
-    storage = filled._storage()
+    storage = filled.storage()
     with storage.transaction():
         storage.execute("DELETE FROM agent_messages")
     filled.backup_coordination(str(tmp_path / "b.db"))

@@ -104,7 +104,7 @@ def test_a_torn_line_of_the_monitor_stands_by_itself(directory):
 
 @WAYS
 def test_there_is_no_line_of_what_was_not_committed(store, directory, dump, monkeypatch, way):
-    storage, before = store._storage(), dump()
+    storage, before = store.storage(), dump()
 
     def fail():
         storage.rollback()

@@ -259,7 +259,7 @@ def test_milestones_without_a_record_are_not_looked_for_one_by_one(store, active
 
 
 def test_a_list_meets_a_deletion_between_looking_and_locking(store, active, connect, edit, monkeypatch):
-    other, storage = connect(), store._storage()
+    other, storage = connect(), store.storage()
     other.list_milestones()
     edit("active/first.yaml", "title: edited\npriority: high")
     begin, left = storage.transaction, [lambda: other.delete_milestone_record("first")]
@@ -296,7 +296,7 @@ def test_a_store_that_cannot_be_written_shows_what_is_not_indexed(store, active,
     edit("active/café.yaml", "title: One\nstatus: paused\npriority: high")
     edit("active/first.yaml", "title: edited")
     (active / "lost.yaml").unlink()
-    storage = store._storage()
+    storage = store.storage()
 
     def refuse(lock=""):
         raise StorageError("cannot write (attempt to write a readonly database)")
@@ -341,7 +341,7 @@ def test_a_stray_file_of_a_database_is_kept_when_records_become_files(directory,
 
 def refuse_events(store):
     """Let the store refuse what every change of a record notes at last."""
-    storage = store._storage()
+    storage = store.storage()
     plain = storage.execute
 
     def execute(sql, params={}):
@@ -359,7 +359,7 @@ def test_what_the_database_refuses_is_not_in_the_file_either(store, active, dire
     refuse_events(store)
     with pytest.raises(UsageError, match="refused by the database"):
         getattr(store, change)(*args)
-    del store._storage().execute
+    del store.storage().execute
     assert [path.name for path in active.iterdir()] == ["first.yaml"]
     assert store.read_milestone_record("first") == "title: first"
     assert [row["title"] for row in store.list_milestones()] == ["first"]
@@ -367,7 +367,7 @@ def test_what_the_database_refuses_is_not_in_the_file_either(store, active, dire
 
 def test_a_path_that_somebody_put_into_the_index_leads_nowhere(store, active, tmp_path):
     (tmp_path / "secret.yaml").write_text("secret")
-    store._storage().execute("UPDATE milestones SET file_path = '../secret.yaml'")
+    store.storage().execute("UPDATE milestones SET file_path = '../secret.yaml'")
     assert store.read_milestone_record("first") == "title: first"
     (active / "first.yaml").unlink()
     with pytest.raises(Refused):

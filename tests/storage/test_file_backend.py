@@ -668,9 +668,9 @@ def test_who_may_only_read_can_read(store, connect, monkeypatch):
 def test_every_table_has_a_place(opened):
     storage = opened()
     with storage.snapshot():
-        assert {table.name: table.key for table in storage._memory.tables} == {
+        assert {table.name: table.key for table in storage.memory.tables} == {
             **TABLES, "store_moves": ("moved_to",)}
-        assert all(any(place in FileStorage.FILES for place in (table.folder,)) for table in storage._memory.tables)
+        assert all(any(place in FileStorage.FILES for place in (table.folder,)) for table in storage.memory.tables)
 
 
 def test_indexes_of_open_messages_hold_no_acknowledged_one(opened):
@@ -679,7 +679,7 @@ def test_indexes_of_open_messages_hold_no_acknowledged_one(opened):
     storage.execute("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, "
                     "delivered_at, acknowledged_at) VALUES ('s', 'a', 'a', 'progress_update', '{}', 'x', 'x')")
     with storage.snapshot():
-        [table] = [table for table in storage._memory.tables if table.settled_by]
+        [table] = [table for table in storage.memory.tables if table.settled_by]
         for index in table.open_indexes:
             where = storage.execute("SELECT sql FROM sqlite_master WHERE name = :name",
                                     {"name": index})[0]["sql"].partition("WHERE")[2]

@@ -91,7 +91,7 @@ def test_files_are_read_whole_without_their_lock(cli, held, what):
 def test_files_that_change_while_they_are_read_without_their_lock_are_read_again(cli, connect, held, monkeypatch):
     from milestone_persist.storage.jsonfiles.store import FileStorage
 
-    glance, writer = FileStorage._glance, connect()
+    glance, writer = FileStorage.glance, connect()
     looks = []
 
     def glance_and_let_it_change(self):
@@ -106,7 +106,7 @@ def test_files_that_change_while_they_are_read_without_their_lock_are_read_again
         return seen
 
     held("files")
-    monkeypatch.setattr(FileStorage, "_glance", glance_and_let_it_change)
+    monkeypatch.setattr(FileStorage, "glance", glance_and_let_it_change)
     assert cli("load_agent_state", "a", "k").text == "v"
     assert len(looks) == 4
     writer.close()
@@ -224,7 +224,7 @@ def test_doctor_says_that_the_database_cannot_be_written(closed):
 def test_a_look_does_not_wait_for_a_lock_on_the_server(cli, connect, clock, monkeypatch):
     monkeypatch.setattr(postgresql, "BUSY_SECONDS", 3600)
     fill(cli, clock)
-    storage = connect()._storage()
+    storage = connect().storage()
     with storage.transaction():
         for words in LOOKS:
             done = cli(*words, AGENT_ID="a")

@@ -40,7 +40,7 @@ def storage(store, directory, environ, clock):
 def other(storage, directory, environ, clock):
     """The same storage as another process has it, impatient."""
     opened = open_for(str(directory), environ, clock)
-    opened._psql.ask("SET lock_timeout = '100ms';")
+    opened.psql.ask("SET lock_timeout = '100ms';")
     yield opened
     opened.close()
 
@@ -408,7 +408,7 @@ def test_a_server_that_broke_off_and_is_up_again_is_no_failure(storage, store, p
 def test_the_password_shows_nowhere(directory, environ, postgresql, need):
     need("ps")
     opened = open_for(str(directory), {**environ, "MILESTONE_DATABASE_URL": postgresql.tcp_url})
-    listed = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(opened._psql.pid)], capture_output=True, check=True)
+    listed = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(opened.psql.pid)], capture_output=True, check=True)
     opened.close()
     assert b"127.0.0.1" in listed.stdout
     assert PASSWORD not in listed.stdout.decode() and ENCODED not in listed.stdout.decode()
@@ -533,7 +533,7 @@ def is_there(pid):
 
 
 def test_closing_leaves_no_process(storage):
-    pid = storage._psql.pid
+    pid = storage.psql.pid
     assert is_there(pid)
     storage.close()
     assert not is_there(pid)
@@ -552,10 +552,10 @@ def test_a_forked_process_has_its_own_connection(store, storage):
 
 def test_an_interrupt_undoes_the_transaction_and_the_next_call_works(storage, store, monkeypatch):
     store.save_agent_state("a", "k", "v")
-    pid = storage._psql.pid
+    pid = storage.psql.pid
     with pytest.raises(KeyboardInterrupt), storage.transaction("agent:a"):
         storage.execute("UPDATE agent_state SET state_value = 'w'")
-        monkeypatch.setattr(Psql, "_write", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(Psql, "write", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
         storage.execute("SELECT 1 AS one")
     monkeypatch.undo()
     assert not is_there(pid)
@@ -564,7 +564,7 @@ def test_an_interrupt_undoes_the_transaction_and_the_next_call_works(storage, st
 
 def test_a_store_that_is_dropped_lets_its_child_end(directory, environ):
     opened = open_for(str(directory), environ)
-    pid = opened._psql.pid
+    pid = opened.psql.pid
     del opened
     assert not is_there(pid)
 

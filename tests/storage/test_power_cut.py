@@ -113,8 +113,8 @@ def test_a_call_with_a_log_that_others_keep_open_leaves_nothing_that_a_power_cut
 @IN_SQLITE
 def test_the_setting_counts_at_once_for_whoever_has_the_store_open(connect, unsynced):
     def level():
-        with store._storage().transaction():
-            return store._storage().execute("PRAGMA synchronous")[0]["synchronous"]
+        with store.storage().transaction():
+            return store.storage().execute("PRAGMA synchronous")[0]["synchronous"]
 
     store, other = connect(), connect()
     assert level() == 3

@@ -287,7 +287,7 @@ def test_an_empty_file_becomes_a_database(directory, environ):
 
 
 def test_a_writer_that_waits_in_vain_says_so(database, store, monkeypatch):
-    store._storage().connection.execute("PRAGMA busy_timeout = 1")
+    store.storage().connection.execute("PRAGMA busy_timeout = 1")
     database.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match="is busy: another process has been writing"):
         store.save_agent_state("a", "k", "v")

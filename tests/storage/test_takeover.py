@@ -55,7 +55,7 @@ def store(old, directory):
 
 
 def rows(store, sql):
-    return [tuple(row.values()) for row in store._storage().execute(sql)]
+    return [tuple(row.values()) for row in store.storage().execute(sql)]
 
 
 def notes(store, kind):
@@ -81,7 +81,7 @@ def test_every_row_is_there_and_sound(old, store, directory):
                        ("agent_coordination_config", "key")):
         sql = f"SELECT {key} FROM {table}"
         assert set(read(kept, sql)) <= set(rows(store, sql)), table
-    assert store._storage().check() == []
+    assert store.storage().check() == []
     assert rows(store, "PRAGMA foreign_key_check") == []
     assert rows(store, "PRAGMA foreign_keys") == [(1,)]
     assert not notes(store, "row_left_out")
@@ -325,7 +325,7 @@ def test_no_value_is_too_odd(directory, seed):
     counts = {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
     connection.commit(), connection.close()
     with open_store(directory, environ={}) as store:
-        assert store._storage().check() == []
+        assert store.storage().check() == []
         left_out = [note["table"] for note in notes(store, "row_left_out")]
         for table in tables:
             assert rows(store, f"SELECT count(*) FROM {table}")[0][0] + left_out.count(table) >= counts[table]

@@ -353,7 +353,7 @@ def test_a_full_disk_leaves_what_was_there(copy, monkeypatch):
     def fail(*paths):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(replacing, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(replacing, "exchange", lambda one, other: False)
     monkeypatch.setattr(os, "rename", fail)
     assert vendor(copy).status == 3
     assert tree(copy.parent) == before
@@ -368,10 +368,10 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new(copy, monkeypatch, can_e
 
     Where two folders cannot be exchanged, there is a moment with neither: running it again mends that.
     """
-    code = vendoring._compile({**vendoring._folder_files()}, vendoring._CHECKED)
-    monkeypatch.setattr(vendoring, "_compile", lambda files, flags: code)
+    code = vendoring.compile_files({**vendoring.folder_files()}, vendoring.CHECKED)
+    monkeypatch.setattr(vendoring, "compile_files", lambda files, flags: code)
     if not can_exchange:
-        monkeypatch.setattr(replacing, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(replacing, "exchange", lambda one, other: False)
     new = tree(copy)
     make_older(copy)
     old, saved, seen = tree(copy), copy.with_name("saved"), set()

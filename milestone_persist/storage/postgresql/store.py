@@ -49,7 +49,7 @@ class PostgresqlStorage(Storage):
         self._broken = ""  # why the transaction cannot be committed
         if create:
             create_directory(directory)
-        self._psql, self._schema = self._connect()
+        self.psql, self._schema = self._connect()
 
     def _connect(self) -> tuple[Psql, Schema]:
         psql = Psql(self.place.url, self.place.variables)
@@ -116,7 +116,7 @@ class PostgresqlStorage(Storage):
         if self._broken:
             raise StorageError(self._broken)
         try:
-            return self._ask_again(request) if repeatable and not self._in_transaction else self._psql.ask(request)
+            return self._ask_again(request) if repeatable and not self._in_transaction else self.psql.ask(request)
         except Lost as loss:
             raise self._break(self._lost(loss)) from None
         except Failed as error:
@@ -128,14 +128,14 @@ class PostgresqlStorage(Storage):
 
     def _ask_again(self, request: str) -> list[bytes]:
         try:
-            return self._psql.ask(request)
+            return self.psql.ask(request)
         except Lost:
             self._reconnect()
-            return self._psql.ask(request)
+            return self.psql.ask(request)
 
     def _reconnect(self) -> None:
-        self._psql.stop()
-        self._psql, self._schema = self._connect()
+        self.psql.stop()
+        self.psql, self._schema = self._connect()
 
     def _break(self, error: MilestoneError) -> MilestoneError:
         """Note that PostgreSQL will do nothing more in this transaction."""
@@ -156,7 +156,7 @@ class PostgresqlStorage(Storage):
             raise StorageError(text)
         self._begun = False
         try:
-            self._psql.ask("SELECT row_to_json(q) FROM (SELECT txid_current_if_assigned() AS id) AS q;\nCOMMIT;")
+            self.psql.ask("SELECT row_to_json(q) FROM (SELECT txid_current_if_assigned() AS id) AS q;\nCOMMIT;")
         except Lost as loss:
             self._settle(loss)
         except Failed as error:
@@ -168,7 +168,7 @@ class PostgresqlStorage(Storage):
             number = read_row(loss.rows[0])["id"]
             outcome = self._find_outcome(number) if number else "committed"  # it had changed nothing
         else:
-            outcome = "aborted" if self._psql.ended_by_itself else "unknown"  # psql did not come to the commit
+            outcome = "aborted" if self.psql.ended_by_itself else "unknown"  # psql did not come to the commit
         if outcome == "aborted":
             raise self._lost(loss)
         if outcome != "committed":
@@ -191,11 +191,11 @@ class PostgresqlStorage(Storage):
     def rollback(self) -> None:
         """Undo the transaction. Where the connection is gone, the server has done that or will."""
         begun, self._begun, self._broken = self._begun, False, ""
-        if begun and self._psql.pid:
+        if begun and self.psql.pid:
             try:
-                self._psql.ask("ROLLBACK;")
+                self.psql.ask("ROLLBACK;")
             except (Lost, Failed):
-                self._psql.stop()
+                self.psql.stop()
 
     def last_numbers(self) -> dict[str, int]:
         return {table: self.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS number "
@@ -224,7 +224,7 @@ class PostgresqlStorage(Storage):
             "FROM pg_index JOIN ours ON ours.oid = indexrelid WHERE NOT indisvalid")]
 
     def close(self) -> None:
-        self._psql.stop()
+        self.psql.stop()
 
     def _explain(self, error: Failed) -> MilestoneError:
         """The server's refusal as one of our errors, by its SQLSTATE."""
