@@ -1,20 +1,18 @@
 """Which data directory is used, from wherever a call is made."""
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from users import NOBODY, assert_sandbox_is_named, ordinary_user, public  # noqa: F401
 
 from milestone_persist.base.location import find_data_directory
 
-NOBODY = 65534
 AT_TOP = "none upward from the current directory: it will be made at the top of the repository"
 
 
@@ -198,29 +196,7 @@ def test_where_says_which_and_why(project, program):
     assert program("--dir", "x", "where", cwd=two).text.splitlines()[:1] == [f"{two}/x (not made yet)"]
 
 
-@pytest.fixture
-def public():
-    """A directory that every user can reach."""
-    path = Path(tempfile.mkdtemp()).resolve()
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@contextlib.contextmanager
-def ordinary_user():
-    """As a user for whom rights count; root becomes nobody."""
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        if is_root:
-            os.seteuid(0)
-
-
-def test_a_data_directory_of_another_user_above_is_not_trusted(public):
+def test_a_data_directory_of_another_user_above_is_not_trusted(public):  # noqa: F811
     if os.geteuid() != 0:
         pytest.skip("only root can make a directory of another user")
     theirs, work = make(public), public / "work"
@@ -233,7 +209,7 @@ def test_a_data_directory_of_another_user_above_is_not_trusted(public):
         assert find(work)[0] == theirs
 
 
-def test_a_place_that_cannot_be_written(public, cli):
+def test_a_place_that_cannot_be_written(public, cli):  # noqa: F811
     assert cli("save-agent-state", "a", "k", "v").status == 0  # every module is loaded while all can be read
     locked = public / "locked"
     locked.mkdir(mode=0o555)
@@ -243,16 +219,9 @@ def test_a_place_that_cannot_be_written(public, cli):
     assert_sandbox_is_named(done, locked / "m")
 
 
-def assert_sandbox_is_named(done, path):
-    """What can be done without a second store: to let this one be written."""
-    assert done.err.count("\n") == 1 and "MILESTONE_DIR" not in done.err
-    assert f"writable; in a sandbox, allow {path} (" in done.err
-    assert "writable_roots" in done.err and "allowWrite" in done.err
-
-
 @pytest.mark.parametrize("what", ["the files", "the directory", "a folder in it"])
 @pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
-def test_a_store_that_cannot_be_written(what, public, cli):
+def test_a_store_that_cannot_be_written(what, public, cli):  # noqa: F811
     here, link = public / "m", public / "link"
     link.symlink_to(here)
     assert cli("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(here)).status == 0

@@ -599,3 +599,10 @@ def test_a_monitor_starts_from_a_zipped_package_in_a_path_with_spaces(background
     done = run([sys.executable, "-I", "-S", home / "tool.pyz", "start-session-monitor"])
     assert done.status == 0 and done.text.startswith("started"), done
     wait_until(lambda: "checked: nothing to do" in log_of(directory), "a check")
+
+
+def test_a_torn_line_of_the_monitor_stands_by_itself(directory):
+    (directory / "logs").mkdir(parents=True)
+    (directory / LOG).write_text("torn")
+    append_log(str(directory), "whole")
+    assert (directory / LOG).read_text() == "torn\nwhole\n"

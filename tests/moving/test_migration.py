@@ -99,17 +99,6 @@ def test_a_long_lived_store_follows(open_on, clock):
     assert long_lived.load_agent_state("a", "k") == "before"
 
 
-def test_a_writer_that_waited_for_the_migration_follows_it(open_on, clock, monkeypatch):
-    """The mark lies in the old store before anybody can lock it again: fixed here by switching in between."""
-    writer = open_on()
-    writer.save_agent_state("a", "k", "before")
-    storage = writer.storage()
-    monkeypatch.setattr("milestone_persist.api.mark_of", lambda directory: storage.mark)  # it chose before the switch
-    open_on().migrate_storage_backend("file")
-    writer.save_agent_state("a", "k2", "after")
-    assert open_on().load_agent_state("a", "k2") == "after"
-
-
 def test_a_failure_in_the_middle_leaves_the_old_backend_working(open_on, clock, monkeypatch, tmp_path):
     store = open_on(MILESTONE_BACKEND="hybrid")
     fill(store, clock)
@@ -222,3 +211,18 @@ def test_a_terminal_shows_how_far_a_migration_is_and_a_pipe_does_not(tmp_path, c
     assert terminal.getvalue().rstrip(b" ").endswith(b"\r")
     assert run(pipe, "migrate-storage-backend", "hybrid") == 0
     assert pipe.getvalue() == b""
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid"])
+def test_a_record_that_vanishes_while_it_is_exported_is_told(open_on, monkeypatch, tmp_path, backend):
+    store, index = open_on(MILESTONE_BACKEND=backend), transfer.index_records
+    store.create_milestone_record("first", "title: first")
+
+    def index_and_lose(storage, strict):
+        index(storage, strict)
+        (tmp_path / ".milestones" / "active" / "first.yaml").unlink()
+
+    monkeypatch.setattr(transfer, "index_records", index_and_lose)
+    with pytest.raises(StorageError, match="the record of milestone 'first' is missing, it was active/first.yaml"):
+        store.export_coordination(str(tmp_path / "e.jsonl"))
+    assert not (tmp_path / "e.jsonl").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, size
-from test_backup_kills import CHILD
+from killing import CHILD
 
 from milestone_persist import StorageError, open_store
 

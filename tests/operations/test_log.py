@@ -7,7 +7,6 @@ import os
 import pytest
 
 from milestone_persist import MilestoneWarning, StorageError, UsageError
-from milestone_persist.monitor.files import LOG, append_log
 
 NASTY = ["", 'a "quoted" \\ text', "line\nbreaks\r\n", "👩‍💻\u2028", "'; DROP TABLE events; --", "\x01\x1b",
          "x" * 100_000]
@@ -93,13 +92,6 @@ def test_a_torn_line_stands_by_itself(store, directory, way):
     first, torn, last = path.read_text().splitlines()
     assert (json.loads(first)["event"], json.loads(last)["event"]) == ("before", "after")
     assert torn == '{"timestamp": "2026-0'
-
-
-def test_a_torn_line_of_the_monitor_stands_by_itself(directory):
-    (directory / "logs").mkdir(parents=True)
-    (directory / LOG).write_text("torn")
-    append_log(str(directory), "whole")
-    assert (directory / LOG).read_text() == "torn\nwhole\n"
 
 
 @WAYS

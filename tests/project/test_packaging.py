@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 from building import run
 from conftest import ROOT
+from forms import PLACE, check_adapter, check_command
 
 from milestone_persist import __version__
 from milestone_persist.generate.files import FILES
 
-NASTY = """it's "both" $(touch pwned) `touch pwned` %s \\n \\ 👩💻\n\t'; DROP TABLE agent_state; --\n"""
-PLACE = "it's a \"place\" with $HOME, é and 日本"
 CLIENT = '''
 from milestone_persist import MilestoneError, Refused, Store, open_store
 
@@ -51,24 +50,6 @@ def misuse(store: Store) -> None:
 with open_store() as opened:
     use(opened)
 '''
-
-
-def check_command(command, cwd, **variables):
-    """The command line works from the directory `cwd`: make a store there, save and load."""
-    assert run([*command, "--version"], cwd, **variables) == f"milestone_persist {__version__}\n".encode()
-    assert run([*command, "initialize-agent-coordination"], cwd, **variables).startswith(b"ready: ")
-    run([*command, "save-agent-state", "a", "--", "-k", "-"], cwd, stdin=NASTY.encode(), **variables)
-    assert run([*command, "load-agent-state", "a", "--", "-k"], cwd, **variables) == NASTY.encode()
-    assert not (cwd / "pwned").exists()
-
-
-def check_adapter(path, cwd):
-    """The shell functions of the file work from the directory `cwd`."""
-    script = '. "$1"; initialize_agent_coordination; save_agent_state a k "$2"; load_agent_state a k'
-    for shell in ("sh", "bash"):
-        out = run([shell, "-euc", script, shell, path, NASTY], cwd, MILESTONE_PYTHON=sys.executable)
-        assert out.startswith(b"ready: ") and out.endswith(b"\n" + NASTY.encode())
-        shutil.rmtree(cwd / ".milestones")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Tests go through what is public: no private name of the package, and no module of another room."""
+"""Tests go through what is public: no private name of the package, and no module of a room below their own."""
 from __future__ import annotations
 
 import ast
@@ -6,6 +6,7 @@ import functools
 
 import pytest
 from conftest import ROOT
+from rooms import PACKAGE, module_name, read_rooms, room_of
 
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 SOURCES = sorted((ROOT / "milestone_persist").rglob("*.py"))
@@ -50,7 +51,44 @@ def test_no_test_touches_a_private_name_of_the_package(path):
     assert [(line, name) for line, name in words if name in private_names()] == []
 
 
-@pytest.mark.parametrize("line", ["store._closed", "from milestone_persist.api import _warn",
-                                  "patch.setattr(api, '_warn', 1)", "patch.setattr('milestone_persist.api._warn', 1)", "getattr(store, '_closed')"])
+@pytest.mark.parametrize("line", [
+    "store._closed", "from milestone_persist.api import _warn", "patch.setattr(api, '_warn', 1)",
+    "patch.setattr('milestone_persist.api._warn', 1)", "getattr(store, '_closed')"])
 def test_a_private_name_is_found(line):
     assert {name for _, name in private_words(ast.parse(line))} & private_names()
+
+
+ROOMS, MODULES = read_rooms(), {module_name(path) for path in PACKAGE.rglob("*.py")}
+PUBLIC = ("", "cli.main", "registry", "opening.place", "storage.interface")
+
+
+def imported(tree):
+    """What a test imports of the package, and in which of its modules it replaces something by a dotted name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setattr":
+            yield from (word.value for word in node.args[:1] if isinstance(word, ast.Constant))
+
+
+def module_in(name):
+    """The module of the package that a dotted name leads to; "" for the public names and what is not of the package."""
+    words = name.split(".")[1:] if name.startswith("milestone_persist.") else []
+    while words and ".".join(words) not in MODULES:
+        words.pop()
+    return ".".join(words)
+
+
+def is_near(module, own):
+    """Whether a test in the folder of a room may import a module: one of that room, or of those it is made of."""
+    rooms = [room for room in ROOMS if room.partition("/")[0].rstrip("/").removesuffix(".py") == own]
+    return not rooms or ROOMS.index(room_of(module, ROOMS)) <= ROOMS.index(rooms[-1])
+
+
+@pytest.mark.parametrize("path", [path for path in TESTS if path.parent.name not in ("tests", "project")],
+                         ids=lambda path: str(path.relative_to(ROOT / "tests")))
+def test_a_test_imports_no_module_of_a_room_below_its_own(path):
+    found = {module_in(name) for name in imported(ast.parse(path.read_text()))} - {*PUBLIC}
+    assert sorted(name for name in found if not is_near(name, path.parent.name)) == []

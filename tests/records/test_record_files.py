@@ -7,7 +7,6 @@ import warnings
 import pytest
 
 from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
-from milestone_persist.moving import transfer
 from milestone_persist.records import files as record_files
 
 LONG = ["数据库迁移与备份恢复功能完善以及文档更新计划二", "x" * 201, "É" * 100]
@@ -204,19 +203,6 @@ def test_records_that_cannot_be_looked_at_are_not_taken_for_removed(store, activ
         store.list_milestones()
     monkeypatch.undo()
     assert dump() == before
-
-
-def test_a_record_that_vanishes_while_it_is_exported_is_told(store, active, monkeypatch, tmp_path):
-    index = transfer.index_records
-
-    def index_and_lose(storage, strict):
-        index(storage, strict)
-        (active / "first.yaml").unlink()
-
-    monkeypatch.setattr(transfer, "index_records", index_and_lose)
-    with pytest.raises(StorageError, match="the record of milestone 'first' is missing, it was active/first.yaml"):
-        store.export_coordination(str(tmp_path / "e.jsonl"))
-    assert not (tmp_path / "e.jsonl").exists()
 
 
 def test_a_byte_order_mark_hides_no_heading(store, edit):

@@ -9,10 +9,10 @@ import pytest
 from conftest import FakeClock
 
 from milestone_persist import StorageError, open_store
-from milestone_persist.monitor.files import LOCK, LOG, STOP
 from milestone_persist.storage.jsonfiles.journal import JOURNAL
 
 SECRET = "mine\n"
+LOCK, STOP, LOG = "session-monitor.lock", "session-monitor.stop", "logs/session-monitor.log"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from test_location import NOBODY, assert_sandbox_is_named, ordinary_user, public  # noqa: F401
+from users import NOBODY, assert_sandbox_is_named, ordinary_user, public  # noqa: F401
 
 from milestone_persist.storage.postgresql import store as postgresql
 from milestone_persist.storage.sqlite import embedded

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from building import run
 from conftest import ROOT, Result
-from test_packaging import PLACE, check_adapter, check_command
+from forms import PLACE, check_adapter, check_command
 
 from milestone_persist import __version__
 from milestone_persist.cli.main import Console, main

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 
 import pytest
-from test_migration_kills import Machine
+from machine import Machine
 
 from milestone_persist import MilestoneWarning, StorageError, open_store
 from milestone_persist.moving import migration, scaling
