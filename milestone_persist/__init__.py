@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from .api import Store, open_store
     from .base import __version__
     from .base.errors import MilestoneError, MilestoneWarning, Refused, StorageError, UsageError
-    from .storage.interface import Clock
+    from .storage.call import Clock
 
 __all__ = ["Clock", "MilestoneError", "MilestoneWarning", "Refused", "StorageError", "Store", "UsageError",
            "__version__", "open_store"]
 
-_HOMES = {"open_store": "api", "Store": "api", "Clock": "storage.interface", "__version__": "base", **dict.fromkeys(
+_HOMES = {"open_store": "api", "Store": "api", "Clock": "storage.call", "__version__": "base", **dict.fromkeys(
     ("MilestoneError", "MilestoneWarning", "Refused", "StorageError", "UsageError"), "base.errors")}
 
 

@@ -11,7 +11,6 @@ from .base.values import show
 from .opening.place import open_for
 from .registry import Operation, all_operations, find_operation
 from .running import run_operation
-from .storage.interface import Clock, Storage
 from .storage.selection import backend_in_use, mark_of
 
 TYPE_CHECKING = False
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .methods import Operations  # methods.pyi is made from the table of operations
+    from .storage.call import Clock
+    from .storage.interface import Storage
 else:
     Operations = object
 

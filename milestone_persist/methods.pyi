@@ -25,6 +25,7 @@ from .base.answers import (
     InterruptedSession,
     Lease,
     ListedCheckpoint,
+    ListedMessage,
     ListedMilestone,
     ListedSession,
     LoadedState,
@@ -228,7 +229,7 @@ class Operations:
         """
 
     def send_agent_message(self, from_agent: str, to_agent: str, message_type: str, payload: str |
-                           Mapping[str, Any], priority: int = 5) -> Sent:
+                           Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Sent:
         """Send a message to another agent; prints its id.
 
         from_agent: the sender; one nobody registered is taken in
@@ -236,26 +237,33 @@ class Operations:
         message_type: task_assignment, progress_update, coordination_request, … or x-YOURS
         payload: a JSON object; - reads standard input
         priority: 1 to 10; 10 is handed out first
+        key: sends it once: with the same key the same call prints the first id again, another is refused (status 1)
         """
 
     def broadcast_agent_message(self, from_agent: str, message_type: str, payload: str |
-                                Mapping[str, Any], priority: int = 5) -> Broadcast:
+                                Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Broadcast:
         """Send a message to every other agent of the sender's session that has not ended; status 1 if there is none.
 
         from_agent: the sender
         message_type: as for send_agent_message
         payload: a JSON object; - reads standard input
         priority: 1 to 10
+        key: as for send_agent_message
         """
 
     def get_agent_messages(self, agent_id: str, take: bool = False, limit: int | None = None, *,
-                           wait: float = 0) -> list[InboxMessage]:
+                           wait: float = 0, lease: float | None = None, taken: bool = False,
+                           max_bytes: int | None = None, brief: bool = False) -> list[InboxMessage]:
         """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
         agent_id: the agent
         take: true hands the messages out, to exactly one taker, and acknowledges (and names) those taken before; else look
         limit: at most so many
         wait: seconds to wait for a message where there is none
+        lease: with true: acknowledge nothing; each comes back after so many seconds unless it is acknowledged till then
+        taken: show what is taken and not acknowledged instead
+        max_bytes: at most about so much, one message at least; the rest stays (taken from the shell functions: 20000)
+        brief: only id, from_agent, message_type, payload, and the priority if it is not 5
         """
 
     def acknowledge_agent_message(self, agent_id: str, message_id: int) -> Acknowledged:
@@ -274,12 +282,27 @@ class Operations:
         A dead letter may then be tried as often as a new message.
         """
 
-    def create_agent_checkpoint(self, agent_id: str, checkpoint_type: str = 'manual', *files: str) -> MadeCheckpoint:
+    def list_agent_messages(self, agent_id: str, *, state: str | None = None, sent: bool = False,
+                            milestone: str = '', limit: int = 20) -> list[ListedMessage]:
+        """Print the latest messages to an agent as one JSON array, the newest last, each with its state; changes nothing.
+
+        agent_id: the recipient
+        state: only those that are pending, taken, acknowledged or dead
+        sent: those that it has sent instead
+        milestone: only those that were sent for this milestone
+        limit: the latest so many
+
+        requeue_agent_message puts one back; acknowledge_agent_message settles one.
+        """
+
+    def create_agent_checkpoint(self, agent_id: str, checkpoint_type: str = 'manual', *files: str,
+                                key: str | None = None) -> MadeCheckpoint:
         """Keep all of an agent's state as it is now, its registry row and its unacknowledged messages; prints the id.
 
         agent_id: the agent
         checkpoint_type: automatic, manual, phase_completion or error_recovery
         files: files whose size and SHA-256 are kept, to tell later which have changed
+        key: makes it once: with the same key the same call prints the first id again, another is refused (status 1)
         """
 
     def list_agent_checkpoints(self, agent_id: str) -> list[ListedCheckpoint]:
@@ -319,9 +342,9 @@ class Operations:
     def save_planning_artifacts(self, session_id: str) -> SecuredArtifacts:
         """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
 
-        session_id: the session; files in /tmp whose names hold its id or its milestone's are taken in first
+        session_id: the session; one that nobody registered is taken in; so are files in /tmp whose names hold its id
 
-        Status 1 if there is none yet.
+        Status 1 if a session that was known has none yet.
         """
 
     def list_planning_sessions(self) -> PlanningSessions:
@@ -478,18 +501,19 @@ class Operations:
     def cleanup_stale_coordination(self, minutes: float = 30) -> StaleCleanup:
         """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
 
-        minutes: how long without a heartbeat
+        minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
         After cleanup_retention_days go: ended sessions, old checkpoints (not an agent's last), health log and events.
         """
 
     def cleanup_failed_sessions(self, hours: float = 24) -> SessionCleanup:
-        """Remove failed and abandoned sessions that ended so many hours ago, with their agents, state and messages.
+        """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
 
         hours: how long ago
 
-        One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
-        other sessions stay.
+        Active sessions whose agents have all ended or were silent for so long (at least session_timeout) are failed
+        first. What holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents
+        of other sessions stay.
         """
 
     def start_session_monitor(self, seconds: int = 300, *, once: bool = False, foreground: bool =
@@ -509,11 +533,12 @@ class Operations:
     def get_session_monitor_status(self) -> Row:
         """Tell whether the session monitor is running, since when, and what its log says last."""
 
-    def create_milestone_record(self, milestone_id: str, text: str) -> WrittenRecord:
+    def create_milestone_record(self, milestone_id: str, text: str, *, key: str | None = None) -> WrittenRecord:
         """Keep the record of a new milestone, byte for byte; status 1 if it has one already.
 
         milestone_id: the milestone
         text: the record, usually YAML with title:, status: and priority: at the top level; - reads standard input
+        key: makes it once: the same call with the same key changes nothing, another is refused (status 1)
         """
 
     @overload

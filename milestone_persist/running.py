@@ -1,8 +1,9 @@
 """Running one operation: on an open storage, following it where the rows were moved, and moving up when it is time."""
 from __future__ import annotations
 
-from .base.errors import MilestoneError
+from .base.errors import MilestoneError, StorageError
 from .storage.interface import LOOK_SECONDS, Damaged, StorageMoved
+from .storage.selection import backend_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .registry import Operation
+    from .storage.call import Call
     from .storage.interface import Storage
 
 UNNOTICED = "Recovery"  # the group in which the caller's own heartbeat must not hide the silence of its session
@@ -48,22 +50,49 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
 
 
 def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage], release: Callable[[], None]) -> Any:
-    """What an action gives on the storage in use, which is opened anew as often as its rows are moved meanwhile."""
-    for _ in range(MOVES):
-        store = opened()
-        try:
-            return action(store)
-        except StorageMoved:  # by another process; nothing was done
-            _finish_switch(store)
-            release()
-            _refuse_removed(store)
-    return action(opened())
+    """What an action gives on the storage in use, which is opened anew as often as its rows are moved meanwhile.
+
+    StorageError where they are in no store that can be opened from here.
+    """
+    try:
+        for _ in range(MOVES):
+            store = opened()
+            try:
+                return action(store)
+            except StorageMoved:  # by another process; nothing was done
+                _finish_switch(store)
+                release()
+                _refuse_removed(store)
+        return action(opened())
+    except StorageMoved as moved:
+        raise StorageError(str(moved)) from None
+
+
+def look(call: Call, action: Callable[[Storage], Any], in_use: bool = False) -> Any:
+    """What an action gives on the storage of a call's directory, which is opened for it, but never made.
+
+    in_use: whether it is what is there, whatever is set
+    """
+    from .opening.place import open_for
+
+    opened: list[Storage] = []
+
+    def get() -> Storage:
+        if not opened:
+            opened.append(open_for(call.directory, call.environ, call.clock, create=False, in_use=in_use))
+        return opened[0]
+
+    def release() -> None:
+        while opened:
+            opened.pop().close()
+
+    try:
+        return follow_moves(action, get, release)
+    finally:
+        release()
 
 
 def _refuse_removed(store: Storage) -> None:
-    from .base.errors import StorageError
-    from .storage.selection import backend_in_use
-
     if not backend_in_use(store.directory):
         raise StorageError(f"the store in {store.directory} was removed meanwhile: nothing was done")
 
@@ -74,8 +103,6 @@ def _note_caller(store: Storage) -> None:
     try:
         with store.hurry():
             note_caller(store)
-    except StorageMoved:
-        raise
     except MilestoneError:  # the operation itself will tell, if it needs what could not be written
         pass
 

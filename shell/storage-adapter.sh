@@ -102,20 +102,20 @@ milestone_put_aliases_aside() { # where one has the name of a function, this wou
     'get_optimal_storage_backend' 'migrate_storage_backend' 'get_storage_config' 'set_storage_config' \
     'register_agent' 'update_agent_status' 'agent_heartbeat' 'list_session_agents' 'save_agent_state' \
     'load_agent_state' 'list_agent_state' 'delete_agent_state' 'send_agent_message' 'broadcast_agent_message' \
-    'get_agent_messages' 'acknowledge_agent_message' 'requeue_agent_message' 'create_agent_checkpoint' \
-    'list_agent_checkpoints' 'restore_agent_checkpoint' 'get_session_status' 'update_session_progress' \
-    'list_coordination_sessions' 'save_planning_artifacts' 'list_planning_sessions' 'resume_planning_session' \
-    'create_milestone_from_planning' 'detect_interrupted_sessions' 'recover_milestone_session' \
-    'recover_planning_session' 'recover_execution_session' 'get_session_recovery_status' 'show_recovery_help' \
-    'resume_planning_agents' 'resume_execution_from_phase' 'resume_session_agents' 'restart_planning_with_artifacts' \
-    'restart_incomplete_phases' 'restart_milestone_execution' 'validate_planning_artifacts' \
-    'complete_planning_session' 'create_milestone_from_recovered_planning' 'finalize_milestone_execution' \
-    'complete_coordination_session' 'abandon_session' 'generate_milestone_report' 'cleanup_stale_coordination' \
-    'cleanup_failed_sessions' 'start_session_monitor' 'stop_session_monitor' 'get_session_monitor_status' \
-    'create_milestone_record' 'read_milestone_record' 'update_milestone_record' 'delete_milestone_record' \
-    'list_milestones' 'search_milestones' 'get_milestone_analytics' 'acquire_milestone_lock' \
-    'release_milestone_lock' 'backup_coordination' 'restore_coordination' 'export_coordination' \
-    'import_coordination' 'import_tmp_files' 'log_milestone_event' 'log_storage_event'; do
+    'get_agent_messages' 'acknowledge_agent_message' 'requeue_agent_message' 'list_agent_messages' \
+    'create_agent_checkpoint' 'list_agent_checkpoints' 'restore_agent_checkpoint' 'get_session_status' \
+    'update_session_progress' 'list_coordination_sessions' 'save_planning_artifacts' 'list_planning_sessions' \
+    'resume_planning_session' 'create_milestone_from_planning' 'detect_interrupted_sessions' \
+    'recover_milestone_session' 'recover_planning_session' 'recover_execution_session' 'get_session_recovery_status' \
+    'show_recovery_help' 'resume_planning_agents' 'resume_execution_from_phase' 'resume_session_agents' \
+    'restart_planning_with_artifacts' 'restart_incomplete_phases' 'restart_milestone_execution' \
+    'validate_planning_artifacts' 'complete_planning_session' 'create_milestone_from_recovered_planning' \
+    'finalize_milestone_execution' 'complete_coordination_session' 'abandon_session' 'generate_milestone_report' \
+    'cleanup_stale_coordination' 'cleanup_failed_sessions' 'start_session_monitor' 'stop_session_monitor' \
+    'get_session_monitor_status' 'create_milestone_record' 'read_milestone_record' 'update_milestone_record' \
+    'delete_milestone_record' 'list_milestones' 'search_milestones' 'get_milestone_analytics' \
+    'acquire_milestone_lock' 'release_milestone_lock' 'backup_coordination' 'restore_coordination' \
+    'export_coordination' 'import_coordination' 'import_tmp_files' 'log_milestone_event' 'log_storage_event'; do
     case $milestone_aliases in
       *"$milestone_name="*) milestone_put_aside ;;
     esac
@@ -291,13 +291,13 @@ delete_agent_state() { \milestone_persist delete_agent_state "$@"; }
 
 # Messages
 
-# Usage: send_agent_message FROM_AGENT TO_AGENT MESSAGE_TYPE PAYLOAD [PRIORITY]
+# Usage: send_agent_message FROM_AGENT TO_AGENT MESSAGE_TYPE PAYLOAD [PRIORITY] [--key TEXT]
 send_agent_message() { \milestone_persist send_agent_message "$@"; }
 
-# Usage: broadcast_agent_message FROM_AGENT MESSAGE_TYPE PAYLOAD [PRIORITY]
+# Usage: broadcast_agent_message FROM_AGENT MESSAGE_TYPE PAYLOAD [PRIORITY] [--key TEXT]
 broadcast_agent_message() { \milestone_persist broadcast_agent_message "$@"; }
 
-# Usage: get_agent_messages AGENT_ID [TAKE] [LIMIT] [--wait NUMBER]
+# Usage: get_agent_messages AGENT_ID [TAKE] [LIMIT] [--wait NUMBER] [--lease NUMBER] [--taken] [--max-bytes N] [--brief]
 get_agent_messages() { \milestone_persist get_agent_messages "$@"; }
 
 # Usage: acknowledge_agent_message AGENT_ID MESSAGE_ID
@@ -306,9 +306,12 @@ acknowledge_agent_message() { \milestone_persist acknowledge_agent_message "$@";
 # Usage: requeue_agent_message AGENT_ID MESSAGE_ID
 requeue_agent_message() { \milestone_persist requeue_agent_message "$@"; }
 
+# Usage: list_agent_messages AGENT_ID [--state TEXT] [--sent] [--milestone TEXT] [--limit N]
+list_agent_messages() { \milestone_persist list_agent_messages "$@"; }
+
 # Checkpoints
 
-# Usage: create_agent_checkpoint AGENT_ID [CHECKPOINT_TYPE] [FILE…]
+# Usage: create_agent_checkpoint AGENT_ID [CHECKPOINT_TYPE] [FILE…] [--key TEXT]
 create_agent_checkpoint() { \milestone_persist create_agent_checkpoint "$@"; }
 
 # Usage: list_agent_checkpoints AGENT_ID
@@ -418,7 +421,7 @@ get_session_monitor_status() { \milestone_persist get_session_monitor_status "$@
 
 # Milestones
 
-# Usage: create_milestone_record MILESTONE_ID TEXT
+# Usage: create_milestone_record MILESTONE_ID TEXT [--key TEXT]
 create_milestone_record() { \milestone_persist create_milestone_record "$@"; }
 
 # Usage: read_milestone_record MILESTONE_ID [--full]

@@ -8,7 +8,8 @@
 --
 -- The life of a message is told by its times:
 --   delivered_at NULL                              pending: it lies in the inbox of to_agent
---   delivered_at set, acknowledged_at NULL         taken: goes back to the inbox when its taker fails
+--   delivered_at set, acknowledged_at NULL         taken: goes back to the inbox when its taker fails or registers again,
+--                                                  and at lease_until, from when on it counts as pending
 --   acknowledged_at set                            done
 --   dead_lettered_at set                           its takers failed too often: kept, never handed out again
 --
@@ -306,7 +307,7 @@ INSERT INTO agent_coordination_config (key, value, description) VALUES
   ('message_retry_limit', '3', 'how often a message goes back to the inbox before it is a dead letter'),
   ('interrupted_after', '300', 'seconds without activity after which an active session counts as interrupted'),
   ('session_timeout', '1800', 'seconds without heartbeat after which an agent is stale'),
-  ('checkpoint_interval', '300', 'seconds between automatic checkpoints'),
+  ('checkpoint_interval', '300', 'seconds after which an agent at work should make a checkpoint; nothing makes one by itself'),
   ('health_check_interval', '60', 'seconds of silence after which an agent that reports its health is noted as unresponsive'),
   ('cleanup_retention_days', '7', 'days that ended sessions, checkpoints and logs are kept'),
   ('strict_agents', 'false', 'refuse agents and agent types that are not known'),

@@ -20,7 +20,7 @@ from shared_schema import SharedSchema
 from milestone_persist import open_store
 from milestone_persist.cli.main import Console, main
 from milestone_persist.opening.place import open_for
-from milestone_persist.storage.interface import Clock
+from milestone_persist.storage.call import Clock
 
 pytest_plugins = ["building"]
 ROOT = Path(__file__).resolve().parent.parent

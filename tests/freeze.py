@@ -21,7 +21,7 @@ from cluster import Cluster, find_program  # noqa: E402
 
 from milestone_persist import open_store  # noqa: E402
 from milestone_persist.base.tables import SCHEMA_VERSION, TABLES  # noqa: E402
-from milestone_persist.storage.interface import Clock  # noqa: E402
+from milestone_persist.storage.call import Clock  # noqa: E402
 
 NASTY = "it's \"text\"\n\twith $(nothing) \\ in it, é, 日本 and 👩💻"
 TARGET = ROOT / "tests" / "data" / f"version-{SCHEMA_VERSION}"

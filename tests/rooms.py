@@ -16,7 +16,8 @@ LIST = ROOT / "docs" / "architecture.md"
 
 def read_rooms():
     """The rooms in their order, as paths in the package."""
-    return re.findall(r"^\d+\. `([\w/.]+)`", LIST.read_text(encoding="utf-8"), re.MULTILINE)
+    section = LIST.read_text(encoding="utf-8").partition("\n## Rooms\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\d+\. `([\w/.]+)`", section, re.MULTILINE)
 
 
 def module_name(path, package=PACKAGE):

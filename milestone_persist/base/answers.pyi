@@ -62,7 +62,16 @@ class KeyCounts(TypedDict):
     keys_kept: int
     keys_elsewhere: int
 
+class MailForOthers(TypedDict):
+    sent_for: str
+    number: int
+
+class AgentOf(TypedDict):
+    agent_type: str
+    milestone_id: str | None
+
 class Registration(Agent, KeyCounts):
+    messages_for_others: list[MailForOthers]
     again: bool
     messages_requeued: int
     messages_unread: int
@@ -177,17 +186,32 @@ class Sent(TypedDict, total=False):  # to '' it is a broadcast
     ids: list[int]
     to_agents: list[str]
 
-class InboxMessage(TypedDict):
+class BriefMessage(TypedDict):
     id: int
-    session_id: str
     from_agent: str
-    to_agent: str
     message_type: str
     payload: dict[str, Any]
+
+class InboxMessage(BriefMessage, total=False):  # what is left out is so where brief is asked for
+    session_id: str
+    to_agent: str
     priority: int
     created_at: str
     delivered_at: str | None
     retry_count: int
+    lease_until: str  # of one taken for a time
+
+class ListedMessage(BriefMessage):
+    session_id: str
+    to_agent: str
+    priority: int
+    created_at: str
+    delivered_at: str | None
+    retry_count: int
+    acknowledged_at: str | None
+    lease_until: str | None
+    sent_for: str | None
+    state: str
 
 class Acknowledged(TypedDict):
     id: int
@@ -383,9 +407,14 @@ class Deliverable(Piece, Results):
     weight: float
     near: list[NearKey]
 
+class SilentFor(TypedDict):
+    agent_id: str
+    minutes: float
+
 class QuietAgents(TypedDict):
     minutes: int
     agents: list[str]
+    longest: list[SilentFor]
 
 class PlanSurvey(TypedDict):
     artifacts: list[str]
@@ -498,6 +527,7 @@ class StaleCleanup(EndedAgents):
     removed: dict[str, int]
 
 class SessionCleanup(TypedDict):
+    failed: list[str]
     removed: list[str]
     kept: list[str]
     messages_lost: int

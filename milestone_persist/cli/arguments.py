@@ -23,7 +23,7 @@ CHOSEN = ("backend", "agent_type", "message_type")
 FREE = ("default", "detail")
 
 
-class Call:
+class CommandLine:
     """What the words of a command line ask for."""
 
     def __init__(self) -> None:
@@ -48,9 +48,9 @@ class Sorted:
         self.unknown = ""  # the first option that there is not
 
 
-def scan_call(words: Sequence[str]) -> Call:
+def scan_call(words: Sequence[str]) -> CommandLine:
     """What stands before the operation, its name, and the words behind it; nothing is refused here."""
-    call, rest = Call(), list(words)
+    call, rest = CommandLine(), list(words)
     while rest and rest[0].startswith("-"):
         word = rest.pop(0)
         flag, equals, value = word.partition("=")
@@ -146,7 +146,7 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def read_call(argv: list[str], stdin: BinaryIO) -> Call:
+def read_call(argv: list[str], stdin: BinaryIO) -> CommandLine:
     """The words of a command line, of which the shell functions hand over long ones on standard input."""
     words = argv
     if argv[:1] == ["--words-on-stdin"]:
@@ -165,7 +165,7 @@ def _decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def bind(op: Operation, call: Call, environ: Mapping[str, str]) -> tuple[list[Any], dict[str, Any]]:
+def bind(op: Operation, call: CommandLine, environ: Mapping[str, str]) -> tuple[list[Any], dict[str, Any]]:
     """The arguments and options of a call, each of its type; UsageError shows the right form. Notes --json and --help.
 
     An id that is all an operation still requires may come from the environment.

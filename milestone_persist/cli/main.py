@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..base import __version__
-from ..base.errors import Incomplete, MilestoneError, UsageError
+from ..base.errors import Incomplete, MilestoneError, StorageError, UsageError
 from ..base.values import show
 from ..registry import all_operations, find_operation
 from .arguments import bind, read_call, read_value
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     from ..registry import Operation
-    from ..storage.interface import Clock, Storage
-    from .arguments import Call
+    from ..storage.call import Call, Clock
+    from ..storage.interface import Storage
+    from .arguments import CommandLine
 
 PROGRAM = "milestone_persist"
+ROOM = 20_000  # bytes of messages that an agent is shown: many tools cut what is longer than 30,000 characters
 LONGEST_LINE, LONGEST_WORD = 600, 120  # of an error, in characters, before what it names is shown in part
 
 
@@ -59,6 +61,12 @@ class Console:
         self.stderr.write((bar if done < total else "\r" + " " * len(bar) + "\r").encode())
         self.stderr.flush()
 
+    def listen(self, call: Call) -> None:
+        """Show what is said in a call."""
+        call.warn, call.tell = self.warn, self.complain
+        if self.stderr.isatty():
+            call.report = self.draw_progress
+
 
 def main(argv: list[str], console: Console) -> int:
     """Run one command line (without the program's name); returns the exit status."""
@@ -69,7 +77,7 @@ def main(argv: list[str], console: Console) -> int:
         return error.status
 
 
-def _dispatch(call: Call, console: Console) -> int:
+def _dispatch(call: CommandLine, console: Console) -> int:
     if call.version:
         _refuse_more([call.name, *call.words] if call.name else [], "--version")
         return _print(console, f"{PROGRAM} {__version__}\n")
@@ -101,7 +109,7 @@ def _unknown(name: str) -> UsageError:
 class _Opened:
     """The storage of one call: opened when it is first asked for, after it was released anew what is in use then."""
 
-    def __init__(self, op: Operation, creates: bool, call: Call, console: Console) -> None:
+    def __init__(self, op: Operation, creates: bool, call: CommandLine, console: Console) -> None:
         self.op, self.creates, self.call, self.console = op, creates, call, console
         self.storage: Storage | None = None
         self.in_use = op.in_use
@@ -117,22 +125,27 @@ class _Opened:
             storage.close()
 
 
-def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, console: Console) -> int:
+def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandLine, console: Console) -> int:
     from ..running import run_operation
 
     op.check(args, options)  # before anything is made
-    opened, failure = _Opened(op, op.makes_store(args, options), call, console), None
+    makes = op.makes_store(args, options)
+    opened, failure = _Opened(op, makes, call, console), None
     try:
         try:
-            data = run_operation(op, args, options, opened.get, opened.release)
+            data = (run_operation(op, args, options, opened.get, opened.release) if op.opens else
+                    op.run(_begin(call, console), args, options))
         except Incomplete as error:
             data, failure = error.data, error
+        text = _text_of(op, data, call)
         try:
-            _print(console, _text_of(op, data, call))
-        except OSError:
-            if op.unheard:
-                op.unheard(opened.get(), data)
-            raise
+            _print(console, text)
+        except OSError as error:
+            if not op.opens or op.stdout or not (makes or op.existing):  # it only looked
+                raise
+            became = _tell_undelivered(op, data, args, opened) or (
+                f"{op.name} is done, do not repeat it: " + text.strip().partition("\n")[0])
+            raise StorageError(f"the answer could not be printed ({error.strerror or error}); {became}") from None
     finally:
         opened.release()
     if failure:
@@ -140,7 +153,20 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: Call, co
     return 0
 
 
-def _text_of(op: Operation, data: Any, call: Call) -> str:
+def _tell_undelivered(op: Operation, data: Any, args: list[Any], opened: _Opened) -> str:
+    """What has become of what was done, where the answer could not be printed; "" where the operation says nothing."""
+    from ..running import follow_moves
+
+    unheard = op.unheard
+    if unheard is None:
+        return ""
+    told: str = follow_moves(lambda store: unheard(store, data, *args), opened.get, opened.release)
+    return told
+
+
+def _text_of(op: Operation, data: Any, call: CommandLine) -> str:
+    if op.text == "nothing" and not call.json:
+        return ""
     from .text import find_renderer, forms
 
     text = forms.as_json(data) + "\n" if call.json else find_renderer(op.text)(data)
@@ -148,17 +174,23 @@ def _text_of(op: Operation, data: Any, call: Call) -> str:
     return forms.echo_safe(text) if call.echo_safe and is_json else text
 
 
-def _open(opened: _Opened) -> Storage:
-    from ..opening.place import Place, describe_new, open_for
+def _begin(call: CommandLine, console: Console) -> Call:
+    from ..opening.place import begin_call
 
-    op, console, directory = opened.op, opened.console, opened.call.directory
-    store = (open_for(directory, console.environ, console.clock, opened.creates, opened.in_use) if op.opens else
-             Place(directory, console.environ, console.clock))
-    store.warn, store.tell = console.warn, console.complain
-    if store.is_new and op.text != "ready":  # which names it
+    begun = begin_call(call.directory, console.environ, console.clock)
+    console.listen(begun)
+    return begun
+
+
+def _open(opened: _Opened) -> Storage:
+    from ..opening.place import describe_new, open_for
+
+    console = opened.console
+    store = open_for(opened.call.directory, console.environ, console.clock, opened.creates, opened.in_use)
+    console.listen(store)
+    store.room = ROOM if opened.call.from_shell else None
+    if store.is_new and opened.op.text != "ready":  # which names it
         store.tell(describe_new(store))
-    if console.stderr.isatty():
-        store.report = console.draw_progress
     return store
 
 
@@ -169,7 +201,7 @@ def _print(console: Console, text: str) -> int:
     return 0
 
 
-def _print_help(call: Call, console: Console) -> int:
+def _print_help(call: CommandLine, console: Console) -> int:
     from ..base.invocation import DOCUMENTED, way_called
     from . import help as manual
 

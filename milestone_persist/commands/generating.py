@@ -6,14 +6,14 @@ from ..registry import operation
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import GeneratedFile
-    from ..storage.interface import Storage
+    from ..storage.call import Call
 
 
 GROUP = "Looking"
 
 
-@operation(text="generated", shell=False, creates=False)
-def generate(store: Storage, *files: str) -> list[GeneratedFile]:
+@operation(text="generated", shell=False)
+def generate(call: Call, *files: str) -> list[GeneratedFile]:
     """Make the generated files of this project again, or only tell which are stale; for its developers.
 
     files: some of them; without any, all

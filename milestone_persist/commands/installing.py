@@ -11,15 +11,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import Installed, InstalledFile
     from ..install.installation import Installation
-    from ..storage.interface import Storage
+    from ..storage.call import Call
 
 GROUP = "Installing"
 
 _SHELLS = ("bash", "zsh", "sh", "dash", "ksh", "mksh", "ash", "busybox")
 
 
-@operation(text="installed", shell=False, opens=False)
-def install(store: Storage, directory: str | None = None, *, claude_code: bool = False, codex: bool = False,
+@operation(text="installed", shell=False)
+def install(call: Call, directory: str | None = None, *, claude_code: bool = False, codex: bool = False,
             gemini: bool = False, prompts: bool = False, bin: str | None = None, check: bool = False,
             dry_run: bool = False) -> Installed:
     """Put into a project what its agents source; doing it again changes only what is missing or stale.
@@ -49,7 +49,7 @@ def install(store: Storage, directory: str | None = None, *, claude_code: bool =
                           _install_project(installation, folder, tools, prompts))
         found.append(beside(*os.path.split(folder)) if is_bin else beside(folder))
     data: Installed = {"changes": changes, "program": find_program(), "relative": all(found),
-                       "dry_run": dry_run or check, "notes": _notes(store, directory, tools, prompts)}
+                       "dry_run": dry_run or check, "notes": _notes(call, directory, tools, prompts)}
     if check and changes:
         raise Incomplete(f"not all is installed as it should be: run {way_called()} install without --check", data)
     return data
@@ -70,9 +70,8 @@ def _install_project(installation: Installation, folder: str, tools: list[str],
     return installation.install(wanted, tools, renewed=prompts(there))
 
 
-@operation(text="installed", shell=False, opens=False)
-def uninstall(store: Storage, directory: str | None = None, *, bin: str | None = None,
-              dry_run: bool = False) -> Installed:
+@operation(text="installed", shell=False)
+def uninstall(call: Call, directory: str | None = None, *, bin: str | None = None, dry_run: bool = False) -> Installed:
     """Take out of a project all that install put there, and bring back what was in its place.
 
     directory: the project; the current directory, if neither it nor --bin is given
@@ -88,8 +87,8 @@ def uninstall(store: Storage, directory: str | None = None, *, bin: str | None =
     return {"changes": changes, "dry_run": dry_run, "notes": []}
 
 
-@operation(text="functions", shell=False, opens=False)
-def init(store: Storage, shell: str, *, env_file: str | None = None) -> str:
+@operation(text="functions", shell=False)
+def init(call: Call, shell: str, *, env_file: str | None = None) -> str:
     """Print the shell functions (18 KB) for eval; a store is made ready by initialize_agent_coordination instead.
 
     The paths of this program and this Python are written into them.
@@ -109,8 +108,8 @@ def init(store: Storage, shell: str, *, env_file: str | None = None) -> str:
     if shell not in _SHELLS:
         raise UsageError(f"no functions for {shell!r}: use one of {', '.join(_SHELLS)}; install --bin DIR makes "
                          "programs for any other; a store is made ready by initialize_agent_coordination instead")
-    call = f"{way_called()} init {shell}"
-    text = make_adapter(find_program(), sys.executable, "", call, f'eval "$({call})"')
+    line = f"{way_called()} init {shell}"
+    text = make_adapter(find_program(), sys.executable, "", line, f'eval "$({line})"')
     if env_file is None:
         return _UNQUOTED + text
     _replace_block(env_file, text)
@@ -181,7 +180,7 @@ def _named(folder: str, rows: list[InstalledFile]) -> list[InstalledFile]:
     return rows
 
 
-def _notes(store: Storage, directory: str | None, tools: list[str], prompts: bool) -> list[str]:
+def _notes(call: Call, directory: str | None, tools: list[str], prompts: bool) -> list[str]:
     """What is left for the user to do: to begin a session, to permit what the prompts say, to open a sandbox."""
     import json
 
@@ -190,7 +189,7 @@ def _notes(store: Storage, directory: str | None, tools: list[str], prompts: boo
     from ..install.agent_settings import permits
 
     root = os.path.abspath(directory or ".")
-    data = find_data_directory(root, store.environ)[0]
+    data = find_data_directory(root, call.environ)[0]
     notes = []
     if "claude_code" in tools:
         notes.append("Claude Code: begin a new session, and its shell commands have the functions")

@@ -8,19 +8,20 @@ from ..base.values import check_range
 from ..base.vocabulary import AT_WORK, any_of
 from ..coordination.liveness import heard_before, interrupted_sessions, log_health, mark_stale_agents
 from ..coordination.settings import read_count
-from ..opening.place import describe_new, open_for
+from ..opening.place import begin_call, describe_new, open_for
 from ..registry import operation
 from ..storage.directory import require_usable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..storage.call import Call
     from ..storage.interface import Row, Storage
 
 GROUP = "Recovery"
 
 
-@operation(text="monitor_started", opens=False)
-def start_session_monitor(store: Storage, seconds: int = 300, *, once: bool = False, foreground: bool = False) -> Row:
+@operation(text="monitor_started")
+def start_session_monitor(call: Call, seconds: int = 300, *, once: bool = False, foreground: bool = False) -> Row:
     """Watch the sessions in the background: mark silent agents failed, put back what they held, log each check.
 
     seconds: from one check to the next, 1 to 86400
@@ -34,55 +35,55 @@ def start_session_monitor(store: Storage, seconds: int = 300, *, once: bool = Fa
     if once and foreground:
         raise UsageError("--once and --foreground exclude each other: use one of them")
     if once:
-        return _check_now(store)
+        return _check_now(call)
     from ..monitor.files import find_monitor
     from ..monitor.loop import Monitor
     from ..monitor.process import run_in_foreground, start_in_background
 
-    found = None if foreground else find_monitor(store.directory)
+    found = None if foreground else find_monitor(call.directory)
     if found is not None:
-        return _shown(store, {"started": False, **found})
-    opened = open_for(store.directory, store.environ, store.clock)  # made if it is not there, and known to be usable
+        return _shown(call, {"started": False, **found})
+    opened = open_for(call.directory, call.environ, call.clock)  # made if it is not there, and known to be usable
     opened.close()
     if opened.is_new:
-        store.tell(describe_new(opened))
+        call.tell(describe_new(opened))
     if foreground:
-        monitor = Monitor(store.directory, seconds, store.clock, lambda: _check_for_log(store), _tell)
+        monitor = Monitor(call.directory, seconds, call.clock, lambda: _check_for_log(call), _tell)
         return {"ended": run_in_foreground(monitor)}
-    return _shown(store, start_in_background(__name__, store.directory, seconds, store.environ))
+    return _shown(call, start_in_background(__name__, call.directory, seconds, call.environ))
 
 
-@operation(text="monitor_stopped", opens=False)
-def stop_session_monitor(store: Storage) -> Row:
+@operation(text="monitor_stopped")
+def stop_session_monitor(call: Call) -> Row:
     """Ask the session monitor to end and wait until it has; status 1 if none is running.
 
     Example: stop_session_monitor
     """
     from ..monitor.process import stop_monitor
 
-    require_usable(store.directory, store.environ)
-    return _shown(store, stop_monitor(store.directory))
+    require_usable(call.directory, call.environ)
+    return _shown(call, stop_monitor(call.directory))
 
 
-@operation(text="monitor_status", opens=False)
-def get_session_monitor_status(store: Storage) -> Row:
+@operation(text="monitor_status")
+def get_session_monitor_status(call: Call) -> Row:
     """Tell whether the session monitor is running, since when, and what its log says last.
 
     Example: get_session_monitor_status
     """
     from ..monitor.files import find_monitor, last_line
 
-    require_usable(store.directory, store.environ)
-    found = find_monitor(store.directory)
-    return {"running": found is not None, **_shown(store, found or {}), "last_line": last_line(store.directory)}
+    require_usable(call.directory, call.environ)
+    found = find_monitor(call.directory)
+    return {"running": found is not None, **_shown(call, found or {}), "last_line": last_line(call.directory)}
 
 
-def _shown(store: Storage, about: Row) -> Row:
+def _shown(call: Call, about: Row) -> Row:
     """What people and programs are told of a monitor: all but the word that ends it."""
     from ..monitor.files import LOG
 
     return {**{key: value for key, value in about.items() if key != "token"},
-            "log": os.path.join(store.directory, LOG)}
+            "log": os.path.join(call.directory, LOG)}
 
 
 def _tell(line: str) -> None:
@@ -93,51 +94,37 @@ def _tell(line: str) -> None:
         pass
 
 
-def _check_now(store: Storage) -> Row:
+def _check_now(call: Call) -> Row:
     """A single check, and its line in the log."""
     from ..cli.text.monitoring import check_line
     from ..monitor.files import append_log
 
-    checked = check_sessions(store)
+    checked = check_sessions(call)
     try:
-        append_log(store.directory, f"{store.now()} {check_line(checked)}")
+        append_log(call.directory, f"{call.now()} {check_line(checked)}")
     except FileNotFoundError:  # no data directory: there was nothing to check
         pass
     except OSError as error:
-        store.warn(f"the check was done, but not logged: {error.filename}: {error.strerror}")
+        call.warn(f"the check was done, but not logged: {error.filename}: {error.strerror}")
     return checked
 
 
-def _check_for_log(store: Storage) -> str:
+def _check_for_log(call: Call) -> str:
     from ..cli.text.monitoring import check_line
 
-    return check_line(check_sessions(store))
+    return check_line(check_sessions(call))
 
 
-def check_sessions(store: Storage) -> Row:
+def check_sessions(call: Call) -> Row:
     """One check of a storage that is opened for it: what it marked failed, noted as unresponsive and put back.
 
     Gives found (whether there is a storage), failed (as mark_stale_agents), unresponsive (agent ids), interrupted
     (session ids).
     """
-    from ..running import follow_moves
+    from ..running import look
 
-    storages: list[Storage] = []
-
-    def opened() -> Storage:
-        if not storages:
-            storages.append(open_for(store.directory, store.environ, store.clock, create=False, in_use=True))
-        return storages[0]
-
-    def release() -> None:
-        while storages:
-            storages.pop().close()
-
-    try:
-        checked: Row = follow_moves(_check, opened, release)
-        return checked
-    finally:
-        release()
+    checked: Row = look(call, _check, in_use=True)
+    return checked
 
 
 def _check(opened: Storage) -> Row:
@@ -171,7 +158,6 @@ def run_in_background(directory: str, seconds: str) -> None:
     """The life of the process that start_session_monitor starts."""
     from ..monitor.loop import Monitor
     from ..monitor.process import serve_in_background
-    from ..opening.place import Place
 
-    place = Place(directory, os.environ)
-    serve_in_background(Monitor(place.directory, int(seconds), place.clock, lambda: _check_for_log(place)))
+    call = begin_call(directory, os.environ)
+    serve_in_background(Monitor(call.directory, int(seconds), call.clock, lambda: _check_for_log(call)))

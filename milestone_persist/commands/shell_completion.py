@@ -1,4 +1,7 @@
-"""Completing: what may stand in the place of a command line's last word, for the shells' completion."""
+"""Completion of command lines: the scripts of bash and zsh, and what may stand in the place of the last word.
+
+The scripts ask the program at each TAB.
+"""
 from __future__ import annotations
 
 import os
@@ -9,13 +12,13 @@ from ..base.vocabulary import words_for
 from ..cli.arguments import parameter_at, scan_call, scan_words
 from ..coordination.snapshots import LIVE
 from ..registry import all_operations, find_operation, operation
+from ..storage.call import Call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..registry import Operation, Parameter
-    from ..storage.interface import Storage
 
 GROUP = "Looking"
 
@@ -31,24 +34,67 @@ IDS = {
     "message_id": "SELECT id AS word FROM agent_messages WHERE to_agent = :agent ORDER BY id DESC LIMIT 500",
 }
 
+# bash hands over words as they were typed; it closes a quote that was opened, and inside it nothing is escaped.
+_BASH = r"""# Completion of milestone_persist. In ~/.bashrc: eval "$(@WAY@ completion bash)"
+_milestone_persist() {
+  local word
+  COMPREPLY=()
+  while IFS= read -r word; do
+    case ${COMP_WORDS[COMP_CWORD]} in
+      [\"\']*) case $word in *[\\\"\'\$\`\!]*) word= ;; esac ;;
+      *) [ -z "$word" ] || printf -v word %q "$word" ;;
+    esac
+    [ -z "$word" ] || COMPREPLY+=("$word")
+  done <<<"$(@EXPORT@
+    exec @CALL@ complete --quoted -- "${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null </dev/null)"
+}
+complete -o default -F _milestone_persist @NAMES@
+"""
 
-@operation(text="record", shell=False, opens=False)
-def completion(store: Storage, shell: str) -> str:
+_ZSH = r"""#compdef @NAMES@
+# Completion of milestone_persist. In ~/.zshrc, after compinit: eval "$(@WAY@ completion zsh)"
+_milestone_persist() {
+  local -a found
+  found=("${(@f)$(@EXPORT@
+    exec @CALL@ complete -- "${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null </dev/null)}") || found=()
+  if [[ -n "$found" ]]; then compadd -- "${found[@]}"; else _files; fi
+}
+if (( ${+functions[compdef]} )); then compdef _milestone_persist @NAMES@; fi
+"""
+
+SCRIPTS = {"bash": _BASH, "zsh": _ZSH}
+
+
+@operation(text="record", shell=False)
+def completion(call: Call, shell: str) -> str:
     """Print the completion of operations, options, words and ids for a shell, to be evaluated when it starts.
 
     shell: bash or zsh
 
     Example: completion bash
     """
-    from ..generate.completion import SCRIPTS, make_script
-
     if shell not in SCRIPTS:
         raise UsageError(f"no completion for {shell!r}: use one of {', '.join(SCRIPTS)}")
-    return make_script(shell)
+    return _make_script(shell)
 
 
-@operation(text="words", shell=False, opens=False)
-def complete(store: Storage, *words: str, quoted: bool = False) -> list[str]:
+def _make_script(shell: str) -> str:
+    """The script for bash or zsh, with the paths of this program and this Python; the table gives it the names."""
+    import sys
+    from shlex import quote
+
+    from ..base.invocation import way_called
+    from ..base.packaged import find_program
+    from ..generate.adapter import read_parts
+
+    names = ["milestone_persist", "milestone-persist", *(op.name for op in all_operations() if op.shell)]
+    call = f"{quote(sys.executable)} -I -S {quote(find_program())}"
+    return (SCRIPTS[shell].replace("@EXPORT@", read_parts()["export"].strip()).replace("@NAMES@", " ".join(names))
+            .replace("@CALL@", call).replace("@WAY@", way_called()))
+
+
+@operation(text="words", shell=False)
+def complete(call: Call, *words: str, quoted: bool = False) -> list[str]:
     """Print what the last word of a command line can become, a line each; the completion of shells asks this.
 
     words: the command line, from the program's or function's name on
@@ -59,52 +105,48 @@ def complete(store: Storage, *words: str, quoted: bool = False) -> list[str]:
     if len(words) < 2:
         return []
     *before, word = map(unquote, words) if quoted else words
-    found = _find_candidates(store, os.path.basename(before[0]), before[1:], word)
+    found = _find_candidates(call, os.path.basename(before[0]), before[1:], word)
     return sorted({name for name in found if name.startswith(word) and name.isprintable()})
 
 
-def _find_candidates(store: Storage, program: str, given: list[str], word: str) -> Iterable[str]:
+def _find_candidates(call: Call, program: str, given: list[str], word: str) -> Iterable[str]:
     op = find_operation(program)
     if op and op.shell:
-        return _complete_operation(store, op, given, word, from_shell=True)
-    call = scan_call(given)
-    if call.awaits_directory:
+        return _complete_operation(call, op, given, word, from_shell=True)
+    line = scan_call(given)
+    if line.awaits_directory:
         return ()
-    if call.directory:
-        store.directory = os.path.abspath(call.directory)
-    if not call.name:
+    if line.directory:
+        call = Call(os.path.abspath(line.directory), call.clock, call.environ)
+    if not line.name:
         return ("--dir", "--help", "--json", "--version") if word.startswith("-") else ["help", *_names(word)]
-    if call.name == "help":
+    if line.name == "help":
         from ..cli.help import topics
 
-        return () if call.words else [*topics(), *_names(word)]
-    op = find_operation(call.name)
-    return _complete_operation(store, op, call.words, word, from_shell=False) if op else ()
+        return () if line.words else [*topics(), *_names(word)]
+    op = find_operation(line.name)
+    return _complete_operation(call, op, line.words, word, from_shell=False) if op else ()
 
 
 def _names(word: str) -> list[str]:
     return [op.name if "_" in word else op.command for op in all_operations()]
 
 
-def _complete_operation(store: Storage, op: Operation, given: list[str], word: str, from_shell: bool) -> Iterable[str]:
+def _complete_operation(call: Call, op: Operation, given: list[str], word: str, from_shell: bool) -> Iterable[str]:
     """What may follow an operation's words."""
     found = scan_words(op, given, from_shell)
     if word.startswith("-") and not found.awaited and not found.literal:
         options = [] if from_shell and len(found.args) < op.required else [p.flag for p in op.options] + ["--json"]
         return [*options, *([] if found.args else ["--help"])]
     parameter = found.awaited or parameter_at(op, len(found.args))
-    return _words_for(store, op, parameter, found.args) if parameter else ()
+    return _words_for(call, op, parameter, found.args) if parameter else ()
 
 
-def _words_for(store: Storage, op: Operation, parameter: Parameter, args: list[str]) -> Iterable[str]:
+def _words_for(call: Call, op: Operation, parameter: Parameter, args: list[str]) -> Iterable[str]:
     words = words_for(op.name, parameter.name)
     if words or parameter.name not in IDS:
         return words
-    from ..opening.place import open_for
+    from ..running import look
 
-    opened = open_for(store.directory, store.environ, store.clock, create=False)
-    try:
-        rows = opened.execute(IDS[parameter.name], {"agent": args[0] if args else "", "now": opened.now()})
-        return [str(row["word"]) for row in rows]
-    finally:
-        opened.close()
+    given = {"agent": args[0] if args else "", "now": call.now()}
+    return [str(row["word"]) for row in look(call, lambda store: store.execute(IDS[parameter.name], given))]

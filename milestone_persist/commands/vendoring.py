@@ -3,19 +3,20 @@ from __future__ import annotations
 
 import os
 
+from ..base import __version__
 from ..base.errors import Incomplete, UsageError
 from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import Copy
-    from ..storage.interface import Storage
+    from ..storage.call import Call
 
 GROUP = "Installing"
 
 
-@operation(text="vendored", shell=False, opens=False)
-def vendor(store: Storage, directory: str = "", *, check: bool = False, zipapp: str = "") -> Copy:
+@operation(text="vendored", shell=False)
+def vendor(call: Call, directory: str = "", *, check: bool = False, zipapp: str = "") -> Copy:
     """Copy this program into a folder that needs no installation and can be moved; the same again changes nothing.
 
     It replaces an earlier copy in one step, and nothing else.
@@ -40,8 +41,6 @@ def vendor(store: Storage, directory: str = "", *, check: bool = False, zipapp: 
 
 
 def _describe(found: Copy) -> str:
-    from ..base import __version__
-
     path, version = found["path"], found["version"]
     if found["drift"]:
         return f"{len(found['drift'])} files of {path} are not as they were copied: remove it, then vendor it again"

@@ -4,11 +4,14 @@ from __future__ import annotations
 from ..base.quoting import quote
 from .artifacts import PLAN
 from .deliverables import WEIGHTS
+from .membership import SILENT
 from .session_view import RECOVERABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import Option, QuietAgents, Survey
+
+SAY_DEAD = "update_agent_status"
 
 
 def list_options(view: Survey) -> list[Option]:
@@ -16,7 +19,8 @@ def list_options(view: Survey) -> list[Option]:
     kind = view["operation_type"]
     lists = {"planning": _planning, "execution": _execution}
     chosen = _ended(view) if view["status"] == "completed" else lists.get(kind, _plain)(view)
-    return [{"label": label, "command": [name, view["session_id"], *more]} for label, name, *more in chosen]
+    return [{"label": label, "command": [name, *([] if name == SAY_DEAD else [view["session_id"]]), *more]}
+            for label, name, *more in chosen]
 
 
 def _ended(view: Survey) -> list[tuple[str, ...]]:
@@ -49,7 +53,7 @@ def _planning(view: Survey) -> list[tuple[str, ...]]:
     if not view["missing"]:
         return finish + resume
     if is_at_work(view):
-        return (finish if has_plan(view) else []) + _wait() + _abandon(view)
+        return (finish if has_plan(view) else []) + _wait() + _say_dead(view) + _abandon(view)
     if has_plan(view):
         return finish + resume + restart + _abandon(view)
     if has_saved(view):
@@ -62,7 +66,7 @@ def _execution(view: Survey) -> list[tuple[str, ...]]:
         return [("Finalize milestone execution", "finalize_milestone_execution"),
                 ("Generate milestone report", "generate_milestone_report")]
     if is_at_work(view):
-        return _wait() + _abandon(view)
+        return _wait() + _say_dead(view) + _abandon(view)
     phase = view["missing"][0]
     resume = [(f"Resume execution from phase {phase}", "resume_execution_from_phase", phase)]
     if not has_saved(view) and _all_done(view):
@@ -78,7 +82,7 @@ def _plain(view: Survey) -> list[tuple[str, ...]]:
     resume = [(f"Resume {view['operation_type']} agents", "resume_session_agents")]
     finish = [(f"Complete {view['operation_type']} session", "complete_coordination_session")]
     if is_at_work(view):
-        return _wait() + finish + _abandon(view)
+        return _wait() + _say_dead(view) + finish + _abandon(view)
     if _all_done(view):
         return finish + _abandon(view)
     return (resume if view["counts"]["recoverable"] else []) + finish + _abandon(view)
@@ -96,6 +100,16 @@ def is_at_work(view: Survey) -> bool:
 
 def _wait() -> list[tuple[str, ...]]:
     return [("Let its agents work, and look again", "get_session_status")]
+
+
+def _say_dead(view: Survey) -> list[tuple[str, ...]]:
+    """For those of the living that were silent longest: only who looks at them knows that one is dead.
+
+    Its error is that of silence: one that is heard of after all is active again.
+    """
+    return [(f"If {quote(row['agent_id'])} is dead (silent for {row['minutes']:g} min), say so", SAY_DEAD,
+             row["agent_id"], "failed", "--error", f"{SILENT}{row['minutes']:.0f} min")
+            for row in view["quiet"]["longest"]]
 
 
 def _abandon(view: Survey) -> list[tuple[str, ...]]:

@@ -5,7 +5,7 @@ from ..base.values import is_json, parse_json, read_stored
 from ..base.yaml_text import dump_yaml
 from ..records.index import find_record
 from .settings import read_setting
-from .snapshots import LIVE
+from .snapshots import LIVE, list_displaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,9 +78,18 @@ def find_artifacts(store: Storage, session_id: str, columns: str = "s.state_valu
         f"FROM agent_state s JOIN agent_registry a ON a.agent_id = s.agent_id WHERE s.saved_in = :id AND {LIVE} "
         f"AND (substr(s.state_key, 1, 9) = 'planning-' OR s.state_key IN ({', '.join(':' + name for name in keys)})) "
         "ORDER BY s.updated_at, s.agent_id, s.state_key", {"id": session_id, "now": store.now(), **keys})
+    displaced = [_with_type(store, row) for row in list_displaced(store, session_id)
+                 if row["state_key"].startswith("planning-") or row["state_key"] in keys.values()]
+    if displaced:
+        rows = sorted(rows + displaced, key=lambda row: (row["updated_at"], row["agent_id"], row["state_key"]))
     for row in rows:
         row["flaw"] = flaw_of(row.pop("brief"))
     return [row for row in rows if bool(row["flaw"]) == flawed]
+
+
+def _with_type(store: Storage, row: Row) -> Row:
+    return {**row, "brief": row["state_value"], **store.execute(
+        "SELECT agent_type FROM agent_registry WHERE agent_id = :id", {"id": row["agent_id"]})[0]}
 
 
 def artifact_keys(store: Storage, session_id: str) -> list[str]:

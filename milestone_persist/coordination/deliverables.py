@@ -5,7 +5,7 @@ from ..base.quoting import command
 from ..base.values import is_own, show
 from ..base.vocabulary import PHASES
 from .artifacts import BRIEF, PLAN, expected_artifacts, flaw_of
-from .snapshots import LIVE
+from .snapshots import LIVE, list_displaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ def list_deliverables(store: Storage, session: SessionHead) -> list[Deliverable]
         f"SELECT s.agent_id, s.state_key, s.updated_at, CASE WHEN {counts} THEN {BRIEF} END AS brief "
         f"FROM agent_state s WHERE s.saved_in = :id AND {LIVE} ORDER BY s.updated_at, s.state_key, s.agent_id",
         {"id": session["session_id"], "now": store.now(), **keys}) if names else []
+    displaced = [{**row, "brief": row["state_value"]} for row in list_displaced(store, session["session_id"])]
+    if displaced:
+        rows = sorted(rows + displaced, key=lambda row: (row["updated_at"], row["state_key"], row["agent_id"]))
     found: list[Deliverable] = [
         {"name": name, "weight": WEIGHTS[name] if name in WEIGHTS else 100 / len(names),
          "agent_type": f"{name}-phase" if name in WEIGHTS else PLANNERS.get(name, ANY_PLANNER),

@@ -4,30 +4,49 @@ from __future__ import annotations
 from ..base.quoting import command
 from ..base.values import read_stored
 from ..storage.events import record_event
-from .message_states import DEAD, MESSAGE_STATES, PENDING, STATE, TAKEN
+from .message_states import (
+    ACKNOWLEDGED,
+    BACK,
+    COUNTS_IN,
+    DEAD,
+    FOR_OTHERS,
+    FOR_READER,
+    LAPSED,
+    MESSAGE_STATES,
+    PENDING,
+    STATE,
+    TAKEN,
+    UNLEASED,
+)
 from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import DeadLetter
+    from ..base.answers import DeadLetter, MailForOthers
     from ..storage.interface import Row, Storage
+
+THIS_LIFE = ("(taken_in_life IS NULL OR taken_in_life = "
+             "(SELECT life FROM agent_registry WHERE agent_registry.agent_id = to_agent))")
 
 
 def settle_messages(store: Storage, agent_id: str) -> list[Row]:
-    """Acknowledge what an agent has taken; the id, type and time of each message, in the order of sending."""
+    """Acknowledge what this life of an agent has taken without a lease.
+
+    Returns id, type and time of each message, in the order of sending.
+    """
     rows = store.execute(
-        f"UPDATE agent_messages SET acknowledged_at = :now, processed_at = :now WHERE to_agent = :id AND {TAKEN} "
-        "RETURNING id, message_type, delivered_at", {"id": agent_id, "now": store.now()})
+        f"UPDATE agent_messages SET acknowledged_at = :now, processed_at = :now WHERE to_agent = :id AND {UNLEASED} "
+        f"AND {THIS_LIFE} RETURNING id, message_type, delivered_at", {"id": agent_id, "now": store.now()})
     return sorted(rows, key=lambda row: int(row["id"]))
 
 
-def return_messages(store: Storage, agent_id: str) -> tuple[int, int]:
+def return_messages(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[int, int]:
     """Put back what an agent took and did not acknowledge: (back in the inbox, dead letters: tried too often)."""
     given = {"id": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")}
-    taken = f"WHERE to_agent = :id AND {TAKEN} "
+    taken = f"WHERE to_agent = :id AND {which} "
     dead = store.execute("UPDATE agent_messages SET dead_lettered_at = :now " + taken +
                          "AND retry_count >= :limit RETURNING id, session_id", given)
-    back = store.execute("UPDATE agent_messages SET delivered_at = NULL, retry_count = retry_count + 1 " + taken +
+    back = store.execute(f"UPDATE agent_messages SET {BACK}, retry_count = retry_count + 1 {taken}"
                          "RETURNING id, session_id", given)
     for row in dead:
         record_event(store, "message_dead_lettered", row["session_id"], agent_id, detail=str(row["id"]))
@@ -36,9 +55,17 @@ def return_messages(store: Storage, agent_id: str) -> tuple[int, int]:
     return len(back), len(dead)
 
 
+def return_lapsed(store: Storage, agent_id: str) -> None:
+    """Put back what nobody acknowledged before its lease ran out, before something is done to an inbox."""
+    given = {"id": agent_id, "now": store.now()}
+    if store.execute(f"SELECT 1 AS over FROM agent_messages WHERE to_agent = :id AND {LAPSED} LIMIT 1", given):
+        return_messages(store, agent_id, LAPSED)
+
+
 def requeue_messages(store: Storage, agent_id: str) -> int:
     """Put back what the former life of an agent took and did not acknowledge, which is no retry; how many."""
-    rows = store.execute(f"UPDATE agent_messages SET delivered_at = NULL WHERE to_agent = :id AND {TAKEN} "
+    return_lapsed(store, agent_id)
+    rows = store.execute(f"UPDATE agent_messages SET {BACK} WHERE to_agent = :id AND {TAKEN} "
                          "RETURNING id, session_id", {"id": agent_id})
     if rows:
         _record_return(store, agent_id, rows)
@@ -46,26 +73,34 @@ def requeue_messages(store: Storage, agent_id: str) -> int:
 
 
 def count_unread(store: Storage, agent_id: str) -> int:
-    """How many messages lie in an agent's inbox."""
-    return int(store.execute(f"SELECT count(*) AS n FROM agent_messages WHERE to_agent = :id AND {PENDING}",
-                             {"id": agent_id})[0]["n"])
+    """How many messages lie in an agent's inbox for it, once those whose lease has run out are back."""
+    return int(store.execute("SELECT count(*) AS n FROM agent_messages "
+                             f"WHERE to_agent = :id AND {PENDING} AND {FOR_READER}", {"id": agent_id})[0]["n"])
+
+
+def count_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:
+    """The mail under an agent's id that was sent for other milestones than its own: sent_for and number of each."""
+    return store.execute("SELECT sent_for, count(*) AS number FROM agent_messages WHERE to_agent = :id "
+                         f"AND {PENDING} AND {FOR_OTHERS} GROUP BY sent_for ORDER BY sent_for", {"id": agent_id})
 
 
 def warn_of_unread(store: Storage, what: str, agent_id: str | None = None, session_id: str | None = None) -> None:
-    """Warn of the unread messages of an agent or of a session that ends.
+    """Warn of the unread messages of an agent or of a session that ends, and of what is leased and not acknowledged.
 
     what: who ends how, as the line begins
     """
-    rows = store.execute(
-        f"SELECT to_agent, count(*) AS n, max(priority) AS priority FROM agent_messages WHERE {PENDING} AND "
-        "(to_agent = :agent OR session_id = :session) GROUP BY to_agent ORDER BY max(priority) DESC, to_agent",
-        {"agent": agent_id, "session": session_id})
+    whose = "to_agent = :agent" if agent_id else f"{COUNTS_IN} = :session"
+    rows = [{**row, "held": which == TAKEN} for which in (PENDING, TAKEN) for row in store.execute(
+        "SELECT to_agent, count(*) AS n, max(priority) AS priority FROM agent_messages "
+        f"WHERE {which} AND {whose} GROUP BY to_agent", {"agent": agent_id, "session": session_id})]
     if not rows:
         return
-    number = sum(row["n"] for row in rows)
-    whose = "" if agent_id else " for " + ", ".join(row["to_agent"] for row in rows[:5]) + " …" * (len(rows) > 5)
-    store.warn(f"{what} with {number} unread message{'s' * (number > 1)}{whose} (highest priority "
-               f"{rows[0]['priority']}): {command(['get_agent_messages', rows[0]['to_agent']])} shows them")
+    rows.sort(key=lambda row: (-row["priority"], row["to_agent"], row["held"]))
+    number, names = sum(row["n"] for row in rows), list(dict.fromkeys(row["to_agent"] for row in rows))
+    of_whom = "" if agent_id else " for " + ", ".join(names[:5]) + " …" * (len(names) > 5)
+    show = command(["get_agent_messages", names[0], *["--taken"] * rows[0]["held"]])
+    store.warn(f"{what} with {number} unread message{'s' * (number > 1)}{of_whom} (highest priority "
+               f"{rows[0]['priority']}): {show} shows them")
 
 
 def _record_return(store: Storage, agent_id: str, back: list[Row]) -> None:
@@ -73,17 +108,17 @@ def _record_return(store: Storage, agent_id: str, back: list[Row]) -> None:
                  detail=" ".join(str(number) for number in sorted(row["id"] for row in back)))
 
 
-def gather_messages(store: Storage, agent_id: str, session_id: str) -> None:
-    """Let the messages an agent has still to read or to acknowledge count in its session."""
-    for which in (PENDING, TAKEN):
-        store.execute(f"UPDATE agent_messages SET session_id = :session WHERE to_agent = :id AND {which} "
-                      "AND session_id <> :session", {"id": agent_id, "session": session_id})
-
-
 def count_messages(store: Storage, session_id: str | None = None) -> dict[str, int]:
-    """How many messages are pending, taken, acknowledged and dead letters, of a session or in all."""
-    rows = store.execute(f"SELECT {STATE} AS state, count(*) AS n FROM agent_messages "
-                         "WHERE :id IS NULL OR session_id = :id GROUP BY 1", {"id": session_id})
+    """How many messages are pending, taken, acknowledged and dead letters, in a session or in all.
+
+    In a session count the unread ones of its agents, and of those sent in it what nobody else is to read.
+    """
+    parts = [TAKEN, PENDING, ACKNOWLEDGED, DEAD] if session_id is None else [
+        f"{TAKEN} AND {COUNTS_IN} = :id", f"{PENDING} AND {COUNTS_IN} = :id",
+        f"session_id = :id AND {ACKNOWLEDGED}", f"session_id = :id AND {DEAD}"]
+    rows = store.execute("SELECT state, count(*) AS n FROM (" + " UNION ALL ".join(
+        f"SELECT {STATE} AS state FROM agent_messages WHERE {part}" for part in parts) + ") AS told GROUP BY state",
+        {"id": session_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")})
     return {**dict.fromkeys(MESSAGE_STATES, 0), **{row["state"]: row["n"] for row in rows}}
 
 

@@ -5,6 +5,7 @@ import os
 
 from ..base.errors import Refused
 from ..base.times import shift_time
+from .future import count_from_now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Taken
     """Take the lease if it is free, run out, or the owner's own; else the lease as it is."""
     given = {"id": milestone_id, "owner": owner, "now": store.now(), "until": shift_time(store.now(), ttl)}
     with store.transaction("milestone:" + milestone_id):
+        count_from_now(store, milestone_id)
         rows = store.execute(
             "INSERT INTO milestone_locks (milestone_id, owner, acquired_at, expires_at) "
             "VALUES (:id, :owner, :now, :until) ON CONFLICT (milestone_id) DO UPDATE SET owner = excluded.owner, "

@@ -77,7 +77,7 @@ def _is_ours(name: str) -> bool:
 def key_of(name: str, results: Iterable[str], ids: Iterable[str] = ()) -> str:
     """The state key that a file's name stands for: a result only by its exact name, else the whole name.
 
-    Before a result's name may stand `milestone-`, behind it one of the ids and a time.
+    Before a result's name may stand `milestone-`, behind it one of the ids, or a time, or both.
 
     ids: of the session and the milestone whose results they are
     """
@@ -86,6 +86,6 @@ def key_of(name: str, results: Iterable[str], ids: Iterable[str] = ()) -> str:
     stem = os.path.splitext(name)[0]
     known = "|".join(re.escape(known_id) for known_id in ids) or "(?!)"
     for result in results:
-        if re.fullmatch(f"(?:milestone-)?{re.escape(result)}(?:[-_.](?:{known}))?(?:{TIME})*", stem):
+        if re.fullmatch(f"(?:milestone-)?{re.escape(result)}(?:[-_.](?:{known})|{TIME})*", stem):
             return result
     return stem

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ..base.times import minutes_between, shift_time
 from ..base.vocabulary import AT_WORK, ENDED_AGENT, any_of
+from .future import count_from_now
 from .inbox import return_messages
 from .membership import SILENT, renew_heartbeat, set_agent_status
 from .message_states import TAKEN
@@ -59,6 +60,7 @@ def mark_stale_agents(store: Storage, silent_seconds: float | None = None,
     Returns a row for each: agent_id, session_id, marked, minutes_silent, returned, dead_lettered.
     """
     with store.transaction("agents"):
+        count_from_now(store)
         seconds = read_count(store, "session_timeout") if silent_seconds is None else silent_seconds
         silent = ("SELECT agent_id, session_id, status, last_heartbeat FROM agent_registry WHERE "
                   "last_heartbeat <= :limit AND (:session IS NULL OR session_id = :session) AND ")

@@ -6,9 +6,8 @@ from ..base.times import format_time, shift_time
 from ..base.values import nearest
 from ..base.vocabulary import AT_WORK, DIED, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
-from ..storage.interface import StorageMoved
 from ..storage.suggestions import suggest
-from .inbox import gather_messages, return_messages, settle_messages, warn_of_unread
+from .inbox import requeue_messages, return_messages, settle_messages, warn_of_unread
 from .settings import is_strict, read_count
 from .snapshots import store_checkpoint
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Storage
 
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
+CLIENT_SESSIONS = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "GEMINI_SESSION_ID")  # the first that is set
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 
@@ -84,8 +84,11 @@ def ensure_milestone(store: Storage, milestone_id: str | None) -> None:
         store.milestones_added = store.milestones_added or bool(added)
 
 
-def ensure_session(store: Storage, session_id: str, milestone_id: str | None) -> Session:
-    """The session, made if it is new and opened again (with a warning) if it had ended; counts as activity."""
+def ensure_session(store: Storage, session_id: str, milestone_id: str | None, kind: str = "") -> Session:
+    """The session, made if it is new and opened again (with a warning) if it had ended; counts as activity.
+
+    kind: the operation type of a new one; without it, what its id says
+    """
     ensure_milestone(store, milestone_id)
     now = store.now()
     rows = store.execute("SELECT status FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
@@ -94,14 +97,14 @@ def ensure_session(store: Storage, session_id: str, milestone_id: str | None) ->
             "INSERT INTO coordination_sessions "
             "(session_id, milestone_id, operation_type, status, created_at, last_activity) "
             "VALUES (:id, :milestone, :type, 'active', :now, :now)",
-            {"id": session_id, "milestone": milestone_id, "type": operation_type_of(session_id), "now": now})
+            {"id": session_id, "milestone": milestone_id, "type": kind or operation_type_of(session_id),
+             "now": now})
         record_event(store, "session_created", session_id, milestone_id=milestone_id)
     elif rows[0]["status"] in ENDED:
         store.warn(f"session {session_id!r} was {rows[0]['status']}; it is active again")
         record_event(store, "session_reopened", session_id, detail=rows[0]["status"])
     opened: Session = store.execute(
-        "UPDATE coordination_sessions SET last_activity = CASE WHEN last_activity > :now THEN last_activity "
-        "ELSE :now END, milestone_id = coalesce(milestone_id, :milestone), "
+        "UPDATE coordination_sessions SET last_activity = :now, milestone_id = coalesce(milestone_id, :milestone), "
         f"completed_at = CASE WHEN status IN {any_of(OPEN_SESSION)} THEN completed_at END, "
         "status = CASE WHEN status = 'paused' THEN 'paused' ELSE 'active' END "
         "WHERE session_id = :id RETURNING *", {"id": session_id, "milestone": milestone_id, "now": now})[0]
@@ -126,9 +129,9 @@ def renew_heartbeat(store: Storage, agent_id: str) -> Agent | None:
 
     One that was marked failed for its silence, and perhaps put off, is active again, if its session is.
     """
-    rows: list[Agent] = store.execute(
-        "UPDATE agent_registry SET last_heartbeat = CASE WHEN last_heartbeat > :now THEN last_heartbeat "
-        "ELSE :now END WHERE agent_id = :id RETURNING *", {"id": agent_id, "now": store.now()})
+    rows = store.execute(
+        "UPDATE agent_registry SET last_heartbeat = :now WHERE agent_id = :id RETURNING *",
+        {"id": agent_id, "now": store.now()})
     if rows and rows[0]["status"] in DIED and (rows[0]["error_info"] or "").startswith(SILENT):
         return _revive(store, rows[0])
     return rows[0] if rows else None
@@ -161,8 +164,6 @@ def note_alive(store: Storage, agent_id: str) -> None:
     try:
         with store.hurry(), store.transaction("agent:" + agent_id):
             renew_heartbeat(store, agent_id)
-    except StorageMoved:
-        raise
     except MilestoneError:
         pass
 
@@ -221,7 +222,7 @@ def acting_session(store: Storage, agent: Agent) -> str:
 
 def _take_in(store: Storage, agent_id: str, session_id: str) -> Agent:
     session = ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None)
-    enter_agent(store, agent_id, "unregistered", session)
+    enter_agent(store, agent_id, "unregistered", session, begins_life=False)
     return find_agent(store, agent_id)
 
 
@@ -246,33 +247,41 @@ def _latest_session(store: Storage) -> str:
 
 
 def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Session, capabilities: str | None = None,
-                milestone_id: str | None = None) -> int:
+                milestone_id: str | None = None, begins_life: bool = True) -> int:
     """Enter an agent into a session, new or once more; what it saved and when it was first spawned stay.
 
     milestone_id: what it works on; None: what the session does
-    Returns how many messages went back into its inbox because it had died.
+    begins_life: whether it is another process, to which what was taken before goes back
+    Returns how many messages went back into its inbox.
     """
     before: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     returned = sum(_begin_anew(store, row, session["session_id"]) for row in before)
+    if begins_life:
+        returned += requeue_messages(store, agent_id)
     store.execute(
         "INSERT INTO agent_registry (agent_id, agent_type, milestone_id, session_id, status, capabilities, "
-        "spawn_time, last_heartbeat) VALUES (:id, :type, :milestone, :session, 'active', :given, :now, :now) "
+        "spawn_time, last_heartbeat, client_session) "
+        "VALUES (:id, :type, :milestone, :session, 'active', :given, :now, :now, :client) "
         "ON CONFLICT (agent_id) DO UPDATE SET agent_type = excluded.agent_type, "
         "milestone_id = excluded.milestone_id, session_id = excluded.session_id, status = 'active', "
         "capabilities = coalesce(:capabilities, agent_registry.capabilities), "
-        "last_heartbeat = CASE WHEN agent_registry.last_heartbeat > excluded.last_heartbeat "
-        "THEN agent_registry.last_heartbeat ELSE excluded.last_heartbeat END, "
-        "completion_time = NULL, error_info = NULL",
+        "last_heartbeat = excluded.last_heartbeat, "
+        "completion_time = NULL, error_info = NULL, life = agent_registry.life + :next, "
+        "client_session = CASE WHEN :next = 1 THEN excluded.client_session ELSE agent_registry.client_session END",
         {"id": agent_id, "type": agent_type, "milestone": milestone_id or session["milestone_id"],
          "session": session["session_id"], "capabilities": capabilities, "given": capabilities or "[]",
-         "now": store.now()})
+         "now": store.now(), "next": int(begins_life), "client": _client_session(store)})
     for session_id in {row["session_id"] for row in before} | {session["session_id"]}:
         count_agents(store, session_id)
-    gather_messages(store, agent_id, session["session_id"])
     ended = any(row["status"] in ENDED_AGENT for row in before)
     record_event(store, "agent_revived" if ended else "agent_registered", session["session_id"], agent_id,
                  milestone_id or session["milestone_id"], agent_type)
     return returned
+
+
+def _client_session(store: Storage) -> str | None:
+    """The session or thread of the client in which the caller runs, if that tells it."""
+    return next((store.environ[name] for name in CLIENT_SESSIONS if store.environ.get(name)), None)
 
 
 def _begin_anew(store: Storage, agent: Agent, session_id: str) -> int:
@@ -332,6 +341,5 @@ def reopen_session(store: Storage, session_id: str) -> None:
     before = find_session(store, session_id)["status"]
     if before != "active":
         record_event(store, "session_resumed", session_id, detail=before)
-    store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL, last_activity = "
-                  "CASE WHEN last_activity > :now THEN last_activity ELSE :now END WHERE session_id = :id",
-                  {"id": session_id, "now": store.now()})
+    store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL, last_activity = :now "
+                  "WHERE session_id = :id", {"id": session_id, "now": store.now()})

@@ -1,11 +1,26 @@
-"""States of a message, told by its times: one condition in SQL for each, and the word for it."""
+"""States of a message, told by its times: one condition in SQL for each, the word for it, and whose it is."""
 from __future__ import annotations
 
 MESSAGE_STATES = ("pending", "taken", "acknowledged", "dead")
 
 PENDING = "delivered_at IS NULL AND dead_lettered_at IS NULL"
 TAKEN = "delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL"
+UNLEASED = f"{TAKEN} AND lease_until IS NULL"
+LAPSED = f"{TAKEN} AND lease_until <= :now"  # pending, or dead, though nobody has written that down yet
+ACKNOWLEDGED = "acknowledged_at IS NOT NULL"
 DEAD = "dead_lettered_at > ''"  # not IS NOT NULL: then SQLite goes through all messages of a session
 UNREAD = "acknowledged_at IS NULL AND dead_lettered_at IS NULL"  # PENDING or TAKEN
+# The word for a message at :now, where :limit is message_retry_limit.
 STATE = ("CASE WHEN dead_lettered_at IS NOT NULL THEN 'dead' WHEN acknowledged_at IS NOT NULL THEN 'acknowledged' "
-         "WHEN delivered_at IS NULL THEN 'pending' ELSE 'taken' END")
+         "WHEN delivered_at IS NULL THEN 'pending' WHEN lease_until <= :now THEN "
+         "CASE WHEN retry_count < :limit THEN 'pending' ELSE 'dead' END ELSE 'taken' END")
+BACK = "delivered_at = NULL, taken_in_life = NULL, lease_until = NULL"  # what makes a taken message pending
+
+# Mail for another milestone than its reader is registered for is kept for who registers for that one.
+_ELSEWHERE = ("agent_registry.agent_id = to_agent AND agent_type <> 'unregistered' "
+              "AND agent_registry.milestone_id <> sent_for")
+FOR_READER = f"NOT EXISTS (SELECT 1 FROM agent_registry WHERE {_ELSEWHERE})"
+FOR_OTHERS = f"EXISTS (SELECT 1 FROM agent_registry WHERE {_ELSEWHERE})"
+# The session in which an unread message counts: its reader's, or where it was sent in if nobody there is to read it.
+COUNTS_IN = (f"coalesce((SELECT agent_registry.session_id FROM agent_registry WHERE agent_registry.agent_id = to_agent "
+             f"AND {FOR_READER}), agent_messages.session_id)")

@@ -9,7 +9,7 @@ from .deliverables import estimate_progress, list_deliverables, missing_names, n
 from .inbox import count_messages, list_dead_letters
 from .liveness import heard_before, is_quiet, is_stale, patience
 from .membership import WAITS, find_session
-from .message_states import TAKEN, UNREAD
+from .message_states import COUNTS_IN, FOR_READER, PENDING, TAKEN
 from .settings import read_count
 
 TYPE_CHECKING = False
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         QuietAgents,
         Result,
         SessionHead,
+        SilentFor,
         Survey,
         SurveyedAgent,
         TakenMessage,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 STOPPED = ("restarted", "abandoned")  # the error of an agent that recovery ended, so that it may be started again
 CONDITIONS = ("alive", "silent", "stale", "failed", "stopped", "paused", "completed", "terminated")
+MOST_SILENT = 3  # of the living whose death can be said
 RECOVERABLE = ("silent", "stale", "failed", "stopped")
 
 
@@ -87,7 +89,8 @@ def _survey_agents(store: Storage, session: Session) -> list[SurveyedAgent]:
     rows: list[SurveyedAgent] = store.execute(
         "SELECT agent_id, agent_type, milestone_id, session_id, status, current_task, current_phase, spawn_time, "
         "last_heartbeat, completion_time, error_info, (SELECT count(*) FROM agent_messages WHERE to_agent = "
-        f"a.agent_id AND {UNREAD}) AS unread_messages "
+        f"a.agent_id AND {PENDING} AND {FOR_READER}) + (SELECT count(*) FROM agent_messages WHERE to_agent = "
+        f"a.agent_id AND {TAKEN}) AS unread_messages "
         "FROM agent_registry a WHERE session_id = :id ORDER BY spawn_time, agent_id", {"id": session["session_id"]})
     stale = heard_before(store, read_count(store, "session_timeout"))
     silent = heard_before(store, patience(store, session))
@@ -111,11 +114,17 @@ def _condition(agent: SurveyedAgent, stale: str, silent: str) -> str:
 
 
 def _list_quiet(store: Storage, agents: list[SurveyedAgent]) -> QuietAgents:
-    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted."""
+    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted.
+
+    longest: those that were silent longest, if only for more than heartbeat_interval
+    """
     limit = read_count(store, "interrupted_after")
-    since = heard_before(store, limit)
-    return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in agents
-                                                   if agent["condition"] == "alive" and is_stale(agent, since)]}
+    since, late = heard_before(store, limit), heard_before(store, read_count(store, "heartbeat_interval"))
+    alive = sorted((agent for agent in agents if agent["condition"] == "alive"), key=lambda row: row["last_heartbeat"])
+    longest: list[SilentFor] = [{"agent_id": agent["agent_id"], "minutes": agent["minutes_since_heartbeat"]}
+                                for agent in alive if is_stale(agent, late)]
+    return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in alive if is_stale(agent, since)],
+            "longest": longest[:MOST_SILENT]}
 
 
 def _count_conditions(agents: list[SurveyedAgent]) -> dict[str, int]:
@@ -127,7 +136,7 @@ def _count_conditions(agents: list[SurveyedAgent]) -> dict[str, int]:
 def _list_taken(store: Storage, session_id: str) -> list[TakenMessage]:
     return store.execute(
         "SELECT id, from_agent, to_agent, message_type, delivered_at, retry_count FROM agent_messages "
-        f"WHERE session_id = :id AND {TAKEN} ORDER BY id", {"id": session_id})
+        f"WHERE {TAKEN} AND {COUNTS_IN} = :id ORDER BY id", {"id": session_id})
 
 
 def _last_checkpoint(store: Storage, session_id: str) -> LastCheckpoint | None:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from ..base.errors import UsageError
-from ..base.quoting import command
 from ..storage.backends import DATABASE, FILE, HYBRID
 
 TYPE_CHECKING = False
@@ -36,6 +35,8 @@ _FLAGS = {"true": "true", "1": "true", "yes": "true", "on": "true",
 def check_setting(key: str, value: str) -> str:
     """The value as it is to be stored; UsageError for an unknown key or a value not of its kind."""
     if key in ("backend", "storage_backend"):
+        from ..base.quoting import command
+
         raise UsageError(f"{key} is no setting: {command(['migrate_storage_backend', value])} moves the rows")
     if key not in SETTINGS:
         from ..base.suggestions import offer, suggest_names

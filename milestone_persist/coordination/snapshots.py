@@ -28,10 +28,11 @@ def keep_until(store: Storage) -> str:
 
 
 def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, references: list[FileReference],
-                     saved_in: str | None = None) -> MadeCheckpoint:
+                     saved_in: str | None = None, displaced: str | None = None) -> MadeCheckpoint:
     """Write the checkpoint of a registered agent, within the caller's transaction.
 
     saved_in: keep only what was saved in that session, as a checkpoint of that session
+    displaced: the key that is about to be written for another milestone; the checkpoint stays as long as its session
     """
     now = store.now()
     given = {"agent": agent_id, "now": now, "saved_in": saved_in}
@@ -42,6 +43,7 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
                                "updated_at, expires_at FROM agent_state WHERE agent_id = :agent AND " + LIVE +
                                " AND (:saved_in IS NULL OR saved_in = :saved_in) ORDER BY state_key", given),
         "messages": store.execute(UNACKNOWLEDGED, given),
+        **({"displaced": displaced} if displaced else {}),
     }
     session_id = saved_in or agent["session_id"]
     checkpoint_id = "cp-{}-{}".format(now.translate({ord(c): None for c in "-: ."}), os.urandom(4).hex())
@@ -51,17 +53,18 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
         "VALUES (:id, :agent, :session, :type, :snapshot, :files, :now, :until)",
         {"id": checkpoint_id, "session": session_id, "type": checkpoint_type,
          "snapshot": dump_json(snapshot), "files": dump_json(references),
-         "until": keep_until(store), **given})
+         "until": None if displaced else keep_until(store), **given})
     record_event(store, "checkpoint_created", session_id, agent_id, agent["milestone_id"], checkpoint_id)
     return {"checkpoint_id": checkpoint_id, "agent_id": agent_id, "checkpoint_type": checkpoint_type,
             "keys": len(snapshot["state"]), "messages": len(snapshot["messages"]), "files": len(references)}
 
 
-def read_snapshot(row: Snapshot) -> list[Row]:
-    """The keys that a checkpoint holds; StorageError if somebody wrote one that holds none."""
-    state = read_stored(row["state_snapshot"], f"checkpoint {row['checkpoint_id']}").get("state")
+def read_snapshot(row: Snapshot) -> Row:
+    """What a checkpoint holds; StorageError if somebody wrote one that holds no keys."""
+    snapshot: Row = read_stored(row["state_snapshot"], f"checkpoint {row['checkpoint_id']}")
+    state = snapshot.get("state")
     if isinstance(state, list) and all(isinstance(item, dict) and _is_key(item) for item in state):
-        return state
+        return snapshot
     raise StorageError(f"checkpoint {row['checkpoint_id']} cannot be restored: its state_snapshot has no list `state` "
                        "of keys as create_agent_checkpoint writes them")
 
@@ -72,36 +75,53 @@ def _is_key(item: Row) -> bool:
             and item.get("is_json") in (0, 1) and isinstance(item.get("expires_at", 0), (str, type(None))))
 
 
-def find_kept(store: Storage, agent_id: str, state_key: str, sessions: list[str], lasting: bool = False) -> Row | None:
-    """A key that an agent saved in some sessions, from the latest checkpoint that has it.
-
-    lasting: look only in those that stay as long as their session
-    """
-    points = store.execute("SELECT checkpoint_id, created_at FROM agent_checkpoints WHERE agent_id = :agent AND "
-                           "(:lasting = 0 OR retention_until IS NULL) ORDER BY created_at DESC",
-                           {"agent": agent_id, "lasting": int(lasting)})
-    found: Row | None = None
+def find_kept(store: Storage, agent_id: str, state_key: str, session_id: str) -> Row | None:
+    """A key that an agent saved in a session, from the latest checkpoint that has it."""
+    points = store.execute("SELECT checkpoint_id, created_at FROM agent_checkpoints WHERE agent_id = :agent "
+                           "ORDER BY created_at DESC", {"agent": agent_id})
+    found: list[Row] = []
     for point in points:
-        if found and point["created_at"] != found["kept_at"]:
+        if found and point["created_at"] != found[0]["kept_at"]:
             break
-        for item in _read_keys(store, point["checkpoint_id"]):
-            if item["state_key"] == state_key and item.get("saved_in") in sessions and (
-                    not found or item["version"] > found["version"]):
-                found = {**item, "agent_id": agent_id, "value": item["state_value"], "session_id": item["saved_in"],
-                         "checkpoint_id": point["checkpoint_id"], "kept_at": point["created_at"]}
-    return found
+        found += [{**_as_row(item, agent_id), "kept_at": point["created_at"]}
+                  for item in _read_keys(store, point["checkpoint_id"]).get("state", [])
+                  if item["state_key"] == state_key and item.get("saved_in") == session_id]
+    return max(found, key=lambda row: int(row["version"]), default=None)
 
 
-def _read_keys(store: Storage, checkpoint_id: str) -> list[Row]:
-    """The keys that a checkpoint holds; none if somebody spoilt it."""
+def list_displaced(store: Storage, session_id: str | None = None, milestone_id: str | None = None) -> list[Row]:
+    """What was saved in a session, or for a milestone, and then displaced by what the same id saved for another one.
+
+    Of each key of an agent the last value; what has been saved there again is not among them, nor what has expired.
+    """
+    now = store.now()
+    given = {"session": session_id, "milestone": milestone_id, "now": now}
+    which = "(SELECT session_id FROM coordination_sessions WHERE session_id = :session OR milestone_id = :milestone)"
+    points = store.execute(f"SELECT checkpoint_id, agent_id FROM agent_checkpoints WHERE session_id IN {which} "
+                           "AND retention_until IS NULL", given)
+    found: dict[tuple[str, str], Row] = {}
+    for point in points:
+        snapshot = _read_keys(store, point["checkpoint_id"])
+        for item in snapshot.get("state", []):
+            place = (point["agent_id"], item["state_key"])
+            if item["state_key"] == snapshot.get("displaced") and (item.get("expires_at") or "9") > now and (
+                    place not in found or item["version"] > found[place]["version"]):
+                found[place] = _as_row(item, point["agent_id"])
+    there = store.execute(f"SELECT agent_id, state_key FROM agent_state WHERE saved_in IN {which} AND {LIVE}",
+                          given) if found else []
+    for row in there:
+        found.pop((row["agent_id"], row["state_key"]), None)
+    return [*found.values()]
+
+
+def _as_row(item: Row, agent_id: str) -> Row:
+    return {**item, "agent_id": agent_id, "value": item["state_value"], "session_id": item.get("saved_in")}
+
+
+def _read_keys(store: Storage, checkpoint_id: str) -> Row:
+    """What a checkpoint holds; nothing if somebody spoilt it."""
     try:
         return read_snapshot(store.execute("SELECT checkpoint_id, state_snapshot FROM agent_checkpoints "
                                            "WHERE checkpoint_id = :id", {"id": checkpoint_id})[0])
     except StorageError:
-        return []
-
-
-def keep_lasting(store: Storage, checkpoint_id: str) -> None:
-    """Let a checkpoint stay as long as its session."""
-    store.execute("UPDATE agent_checkpoints SET retention_until = NULL WHERE checkpoint_id = :id",
-                  {"id": checkpoint_id})
+        return {}

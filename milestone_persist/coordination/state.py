@@ -5,7 +5,7 @@ An id that works on a second milestone finds its own keys there; those of the fi
 from __future__ import annotations
 
 from ..base.quoting import command
-from .snapshots import LIVE, find_kept, keep_lasting, store_checkpoint
+from .snapshots import LIVE, find_kept, list_displaced, store_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def find_own(store: Storage, agent_id: str, state_key: str, milestone_id: str | 
     rows = list_keys(store, agent_id, milestone_id, state_key, "s.state_value AS value")
     if not rows or rows[0]["own"]:
         return (rows[0] if rows else None), None
-    sessions = [row["session_id"] for row in store.execute(
-        "SELECT session_id FROM coordination_sessions WHERE milestone_id = :milestone", {"milestone": milestone_id})]
-    return find_kept(store, agent_id, state_key, sessions, lasting=True), rows[0]
+    displaced = [row for row in list_displaced(store, milestone_id=milestone_id)
+                 if (row["agent_id"], row["state_key"]) == (agent_id, state_key)]
+    return (displaced[0] if displaced else None), rows[0]
 
 
 def find_in_session(store: Storage, agent_id: str, state_key: str, session_id: str) -> Row | None:
@@ -82,7 +82,7 @@ def find_in_session(store: Storage, agent_id: str, state_key: str, session_id: s
     rows: list[Row] = list_keys(store, agent_id, None, state_key, "s.state_value AS value")
     if rows and rows[0]["session_id"] == session_id:
         return rows[0]
-    return find_kept(store, agent_id, state_key, [session_id])
+    return find_kept(store, agent_id, state_key, session_id)
 
 
 def tell_whose(row: Row, milestone_id: str | None) -> str:
@@ -101,7 +101,7 @@ def write_state(store: Storage, given: Row) -> SavedState:
 
     given: agent, session (whose result it is), key, value, type, json, expires, now
     """
-    _keep_others(store, given)
+    keep_others(store, given)
     saved: SavedState = store.execute(
         "INSERT INTO agent_state (agent_id, saved_in, state_key, state_value, state_type, created_at, updated_at, "
         "expires_at, is_json, version) VALUES (:agent, :session, :key, :value, :type, :now, :now, :expires, :json, "
@@ -113,18 +113,19 @@ def write_state(store: Storage, given: Row) -> SavedState:
     return saved
 
 
-def _keep_others(store: Storage, given: Row) -> None:
-    """Keep what is saved under a key for another milestone in a checkpoint of its session, which goes with that."""
+def keep_others(store: Storage, given: Row) -> None:
+    """Before a key is written: keep what is saved there for another milestone, in a checkpoint of its session.
+
+    given: agent, key, session (for which it is written)
+    """
     rows = store.execute(
-        "SELECT s.agent_id, s.state_key, s.version, k.session_id, k.milestone_id FROM agent_state s "
+        "SELECT s.agent_id, s.state_key, k.session_id, k.milestone_id FROM agent_state s "
         "JOIN coordination_sessions k ON k.session_id = s.saved_in JOIN coordination_sessions c "
         "ON c.session_id = :session AND c.milestone_id <> k.milestone_id "
         f"WHERE s.agent_id = :agent AND s.state_key = :key AND {LIVE}",
         {"agent": given["agent"], "key": given["key"], "session": given["session"], "now": store.now()})
     for row in rows:
-        kept = find_kept(store, row["agent_id"], row["state_key"], [row["session_id"]])
-        point = kept["checkpoint_id"] if kept and kept["version"] == row["version"] else store_checkpoint(
-            store, row["agent_id"], "automatic", [], row["session_id"])["checkpoint_id"]
-        keep_lasting(store, point)
+        point = store_checkpoint(store, row["agent_id"], "automatic", [], row["session_id"],
+                                 row["state_key"])["checkpoint_id"]
         store.warn(f"{row['state_key']!r} of {row['agent_id']!r} was milestone {row['milestone_id']}'s: that is kept "
                    f"in checkpoint {point}; {read_there(row)} reads it")

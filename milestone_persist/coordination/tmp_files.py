@@ -25,9 +25,13 @@ MAKERS = {**PLANNERS, **{results_of(phase): f"{phase}-phase" for phase in PHASES
 
 
 def keep_session_files(store: Storage, session_id: str) -> None:
-    """Keep the files in /tmp whose names hold the session's id or its milestone's, in the caller's transaction."""
+    """Keep the files in /tmp whose names hold the session's id, in the caller's transaction.
+
+    Not those that name its milestone: another project may have one of the same id.
+    """
+    sessions = _ids(store)[0]
     try:
-        found = [file for file in find_files(TMP)[0] if session_named(store, file["file"]) == session_id]
+        found = [file for file in find_files(TMP)[0] if _id_in(file["file"], sessions) == session_id]
     except Refused:
         return
     for file in found:

@@ -6,6 +6,7 @@ import os
 from ..base.errors import UsageError
 from ..base.found import read_found
 from ..base.packaged import PACKAGE
+from ..vendor.replace import replace_file
 from .adapter import make_adapter
 from .documents import make_readme, make_reference
 from .postgresql_tables import make_postgresql_schema
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..base.answers import GeneratedFile
+
+
+
 
 
 
@@ -48,9 +52,8 @@ def write_generated(names: Sequence[str] = ()) -> list[GeneratedFile]:
 
 
 def _write(path: str, text: str) -> bool:
-    if read_found(path) == text.encode():
-        return False
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-    return True
+    data = text.encode()
+    is_stale = read_found(path) != data
+    if is_stale:
+        replace_file(path, data)
+    return is_stale

@@ -1,4 +1,7 @@
-"""Changes to files that happen together: each by an atomic rename, and a failure takes back those before it."""
+"""Changes to files of a project that belong together: each whole, by a rename, and a failure takes back those before.
+
+They keep the modes that are there. A kill leaves some done: the manifest, written first, tells the next run which.
+"""
 from __future__ import annotations
 
 import os

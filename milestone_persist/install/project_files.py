@@ -7,8 +7,7 @@ from ..base.errors import StorageError
 from ..base.found import read_found
 from ..base.location import is_top
 from ..base.packaged import find_program, read_packaged
-from ..generate.adapter import make_adapter, make_executable
-from ..generate.markdown_adapter import make_markdown_adapter, make_recovery_document
+from ..generate.adapter import make_adapter, make_executable, make_markdown_adapter, make_recovery_document
 from ..registry import all_operations
 from .agent_settings import is_home
 from .manifest import Item

@@ -9,7 +9,7 @@ from ..base.found import read_found
 from ..base.times import format_time
 from ..base.values import dump_json
 from ..cli.text.forms import plain
-from ..storage.directory import write_private
+from ..storage.directory import write_whole
 from ..storage.locks import close_locked
 from .files import LOCK, PID, STOP, append_log, is_same_file, try_lock
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from threading import Thread
     from typing import Any
 
-    from ..storage.interface import Clock, Row
+    from ..storage.call import Clock
+    from ..storage.interface import Row
 
 POLL_SECONDS = 0.25  # between two looks whether it should end
 LEAP_SECONDS = 60  # a clock that runs ahead by more was set, or the machine slept
@@ -77,7 +78,7 @@ class Monitor:
     def _announce(self, descriptor: int) -> None:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, dump_json(self.about).encode(), 0)
-        write_private(self._path(PID), f"{self.about['pid']}\n".encode())
+        write_whole(self._path(PID), f"{self.about['pid']}\n".encode(), makes_folder=False)
 
     def run(self) -> str:
         """Check at once and then every so many seconds; returns why it ended."""

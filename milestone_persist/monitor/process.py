@@ -10,7 +10,7 @@ from ..base.found import read_found
 from ..base.packaged import PACKAGE
 from ..base.values import dump_json, parse_json
 from ..cli.text.forms import plain
-from ..storage.directory import cannot_write, write_private
+from ..storage.directory import cannot_write, write_whole
 from .files import LOCK, LOG, STOP, find_monitor
 from .loop import Monitor
 
@@ -93,7 +93,7 @@ def serve_in_background(monitor: Monitor) -> None:
     try:
         entered = monitor.enter()
         told = {"started": entered, **(monitor.about if entered else find_monitor(monitor.directory) or {})}
-    except OSError as error:
+    except (OSError, StorageError) as error:
         entered, told = False, {"error": str(_refusal(monitor.directory, error))}
     heard = _answer(told)
     if entered:
@@ -114,7 +114,9 @@ def _answer(told: Row) -> bool:
     return True
 
 
-def _refusal(directory: str, error: OSError) -> StorageError:
+def _refusal(directory: str, error: OSError | StorageError) -> StorageError:
+    if isinstance(error, StorageError):
+        return error
     return cannot_write(error.filename or os.path.join(directory, LOCK), error)
 
 
@@ -134,7 +136,7 @@ def stop_monitor(directory: str) -> Row:
     while about is not None and asked in (None, about["token"]):
         if asked is None and about["token"]:
             asked, found = about["token"], about
-            _write_request(directory, asked)
+            write_whole(os.path.join(directory, STOP), about["token"].encode(), makes_folder=False)
         if time.monotonic() > until:
             raise StorageError(f"{describe_running(found)}; {PATIENCE_SECONDS:.0f} s after it was asked to end it has "
                                f"not: see {os.path.join(directory, LOG)} and end that process yourself")
@@ -142,14 +144,6 @@ def stop_monitor(directory: str) -> Row:
         about = find_monitor(directory)
     _withdraw_request(directory, asked)
     return found
-
-
-def _write_request(directory: str, token: str) -> None:
-    path = os.path.join(directory, STOP)
-    try:
-        write_private(path, token.encode())
-    except OSError as error:
-        raise cannot_write(path, error) from None
 
 
 def _withdraw_request(directory: str, token: str | None) -> None:

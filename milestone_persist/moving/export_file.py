@@ -8,7 +8,7 @@ from ..base.errors import Refused, StorageError, UsageError
 from ..base.found import open_found
 from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, read_columns
 from ..base.values import check_text, dump_json, parse_json
-from ..storage.directory import cannot_write, create_directory
+from ..storage.directory import cannot_write, create_directory, is_one_of
 from ..storage.interface import WHOLE
 from ..storage.parts import NewFile
 from .transfer import read_rows
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from ..storage.call import Call
     from ..storage.interface import Row, Storage
 
 FORMAT = "milestone_persist"
@@ -32,8 +33,8 @@ def new_file(store: Storage, path: str) -> NewFile:
     return NewFile(path, inside)
 
 
-def require_file(store: Storage, file: str, what: str) -> str:
-    """The absolute path of a given file; Refused unless it is one that can be read, and is no part of the store."""
+def require_file(call: Call, files: tuple[str, ...], file: str, what: str) -> str:
+    """The absolute path of a given file; Refused unless it is one that can be read, and none of the store's `files`."""
     path = os.path.realpath(file)
     try:
         status = os.stat(path)
@@ -43,7 +44,7 @@ def require_file(store: Storage, file: str, what: str) -> str:
         raise Refused(f"cannot read the {what} {file!r} ({error.strerror})") from None
     if not stat.S_ISREG(status.st_mode):
         raise Refused(f"cannot read the {what} {file!r}: it is no regular file")
-    if store.holds(path):
+    if is_one_of(path, call.directory, files):
         raise UsageError(f"{file!r} is a file of the store itself, no {what}")
     return path
 
@@ -78,8 +79,9 @@ def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[s
     import io
 
     columns, number, end = read_columns(), 0, None
+    path = require_file(store, store.FILES, file, "export")
     try:
-        with io.TextIOWrapper(open_found(require_file(store, file, "export")), "utf-8", newline="\n") as lines:
+        with io.TextIOWrapper(open_found(path), "utf-8", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
                 item = parse_json(line)
                 if number == 1 and _is_head(item, file):

@@ -12,6 +12,7 @@ from ..records.index import place_record
 from ..records.undo import stamp
 from ..storage.directory import move_files
 from ..storage.events import Log
+from ..storage.interface import StorageMoved
 from ..storage.selection import FIXED, backend_in_use, backend_meant, fix_backend, name_place, read_word
 from .export_file import write_export
 from .transfer import copy_rows, count_rows, digest_rows, prepare_source, read_rows
@@ -150,7 +151,7 @@ def _switch(store: Storage, backend: Backend) -> None:
     word = read_word(store.directory, FIXED)
     try:
         finish_switch(store)
-    except MilestoneError as error:
+    except (MilestoneError, StorageMoved) as error:
         try:
             switched = take_back(store, backend, word)
         except MilestoneError:

@@ -18,6 +18,7 @@ from .transfer import copy_rows
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.backends import Backend
+    from ..storage.call import Call
     from ..storage.interface import Row, Storage
 
 
@@ -29,62 +30,62 @@ def rebuild_store(damage: Damaged, file: str) -> Row:
     """
     from ..storage.sqlite.safe_copy import copy_backup
 
-    store = damage.store
-    backend = backend_in_use(store.directory) or store.backend
-    path = require_file(store, file, "backup")
-    place = os.path.join(store.directory, "backups", stamp(store) + "-damaged")
+    call = damage.call
+    backend = backend_in_use(call.directory) or damage.backend
+    path = require_file(call, files_of(backend), file, "backup")
+    place = os.path.join(call.directory, "backups", stamp(call) + "-damaged")
     make_folder(os.path.dirname(place))
     with FolderLock(os.path.dirname(place)):
-        if mark_of(store.directory) != damage.mark:  # another process has done it meanwhile
+        if mark_of(call.directory) != damage.mark:  # another process has done it meanwhile
             return {}
-        with NewFile(os.path.join(store.directory, DATABASE.head), inside=True, replace=True) as new:
+        with NewFile(os.path.join(call.directory, DATABASE.head), inside=True, replace=True) as new:
             copy_backup(path, new.part)
-            copy = open_backend(DATABASE, store.directory, store.clock, store.environ, file=new.part, other=True)
+            copy = open_backend(DATABASE, call.directory, call.clock, call.environ, file=new.part, other=True)
             try:
                 require_whole(copy, file)
                 if backend.engine == JSONFILES:
-                    _fill_files(copy, store, place)
+                    _fill_files(copy, call, place)
                 else:
                     copy.execute("DELETE FROM agent_coordination_config WHERE key = :key", {"key": WHOLE})
             finally:
                 copy.close()
             if backend.engine != JSONFILES:
-                _move(store, backend, place)
+                _move(call, backend, place)
                 new.finish()
-        write_word(store.directory, IN_USE, backend.name)  # whoever has the old store open follows
+        write_word(call.directory, IN_USE, backend.name)  # whoever has the old store open follows
     return {"damaged": place} if os.path.isdir(place) else {}
 
 
-def _move(store: Storage, backend: Backend, place: str) -> None:
+def _move(call: Call, backend: Backend, place: str) -> None:
     """Move the files of a store away, a stale journal before the file it belongs to."""
     try:
-        move_files(store.directory, tuple(reversed(files_of(backend))), place)
+        move_files(call.directory, tuple(reversed(files_of(backend))), place)
     except OSError as error:
         raise cannot_write(place, error) from None
 
 
-def _fill_files(backup: Storage, store: Storage, place: str) -> None:
+def _fill_files(backup: Storage, call: Call, place: str) -> None:
     """Let files of rows be the store, made beside the old ones; the one by which they are known comes last."""
     import shutil
 
     beside = place + "-unfinished"
-    target = open_backend(FILE, beside, store.clock, store.environ, other=True)
+    target = open_backend(FILE, beside, call.clock, call.environ, other=True)
     try:
         target.backend = DATABASE  # records are kept in the rows
         with target.transaction():
             copy_rows(backup, target, replace=True)
     finally:
         target.close()
-    _move(store, FILE, place)
+    _move(call, FILE, place)
     try:
-        move_files(beside, tuple(reversed(files_of(FILE))), store.directory)
+        move_files(beside, tuple(reversed(files_of(FILE))), call.directory)
         shutil.rmtree(beside)
     except OSError as error:
-        raise cannot_write(store.directory, error) from None
+        raise cannot_write(call.directory, error) from None
 
 
 def refuse_damaged(store: Storage) -> None:
     """Damaged where the files of a store hold what is not sound."""
     wrong = store.check() if store.FILES else []
     if wrong:
-        raise Damaged(f"{store.directory} is damaged: {wrong[0]}", store)
+        raise Damaged(f"{store.directory} is damaged: {wrong[0]}", store, store.backend)

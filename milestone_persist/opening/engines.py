@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 from ..storage.backends import JSONFILES, POSTGRES, SQLITE
+from ..storage.call import Call
 from ..storage.directory import create_directory, move_files, require_usable
-from ..storage.interface import Clock, Damaged, Storage, StorageMoved
+from ..storage.interface import Damaged, StorageMoved
 from ..storage.selection import backend_in_use, claim_backend, database_url, mark_of, require_url, select_backend
 from .presence import find_lost, is_being_made, note_made, note_making
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..storage.backends import Backend
+    from ..storage.call import Clock
+    from ..storage.interface import Storage
 
 
 def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
@@ -30,9 +33,7 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     if mark != mark_of(directory):  # made or moved just now, by another process
         return open_storage(directory, clock, environ, create, in_use)
     if lost:
-        store = Storage(directory, clock, environ)
-        store.backend, store.FILES = backend, files_of(backend)
-        raise Damaged(lost, store)
+        raise Damaged(lost, Call(directory, clock, environ), backend)
     is_new = create and not backend_in_use(directory)
     if is_new:
         create_directory(directory)

@@ -1,20 +1,21 @@
-"""From a directory (named or found) and an environment to an open storage."""
+"""From a directory (named or found) and an environment to a call, and to an open storage."""
 from __future__ import annotations
 
 import os
 
 from ..base.errors import StorageError
 from ..base.location import GONE, find_data_directory
-from ..base.quoting import quote
 from ..base.times import parse_time
 from ..base.values import check_id
+from ..storage.call import Call, Clock
 from ..storage.directory import is_inside
-from ..storage.interface import Clock, Storage
 from .engines import open_storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ..storage.interface import Storage
 
 
 class FixedClock(Clock):
@@ -27,19 +28,14 @@ class FixedClock(Clock):
         return self.seconds
 
 
-class Place(Storage):
-    """A storage that is not open: where it is (named, or found from here), its clock and its environment."""
-
-    def __init__(self, directory: str, environ: Mapping[str, str], clock: Clock | None = None) -> None:
-        if clock is None:
-            clock = FixedClock(environ["MILESTONE_NOW"]) if environ.get("MILESTONE_NOW") else Clock()
-        for name in ("AGENT_ID", "SESSION_ID", "MILESTONE_ID"):
-            if environ.get(name):
-                check_id(environ[name], "$" + name)
-        super().__init__(_find_directory(directory, environ), clock, environ)
-
-    def close(self) -> None:
-        pass
+def begin_call(directory: str, environ: Mapping[str, str], clock: Clock | None = None) -> Call:
+    """What surrounds a call on a directory, named or found from here; UsageError for an environment that cannot be."""
+    if clock is None:
+        clock = FixedClock(environ["MILESTONE_NOW"]) if environ.get("MILESTONE_NOW") else Clock()
+    for name in ("AGENT_ID", "SESSION_ID", "MILESTONE_ID"):
+        if environ.get(name):
+            check_id(environ[name], "$" + name)
+    return Call(_find_directory(directory, environ), clock, environ)
 
 
 def _find_directory(directory: str, environ: Mapping[str, str]) -> str:
@@ -53,6 +49,8 @@ def _find_directory(directory: str, environ: Mapping[str, str]) -> str:
     except FileNotFoundError:
         raise StorageError(GONE) from None
     if os.path.islink(found) and not is_inside(found, os.path.dirname(found)):
+        from ..base.quoting import quote
+
         real = os.path.realpath(found)
         raise StorageError(f"{found} is a symbolic link that leads out of its directory, to {real}: if it is your own, "
                            f"set MILESTONE_DIR={quote(real)}; else remove it")
@@ -66,8 +64,8 @@ def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = N
     create: whether it is made if it is not there; otherwise an empty one is read
     in_use: whether what is there is opened, whatever is set
     """
-    place = Place(directory, environ, clock)
-    return open_storage(place.directory, place.clock, environ, create, in_use)
+    call = begin_call(directory, environ, clock)
+    return open_storage(call.directory, call.clock, environ, create, in_use)
 
 
 def describe_new(store: Storage) -> str:

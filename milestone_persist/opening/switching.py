@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..base.errors import StorageError
 from ..storage.backends import NAMED
 from ..storage.directory import IN_USE
-from ..storage.interface import COPY, READ_MARK, StorageMoved
+from ..storage.interface import COPY, READ_MARK, Move, StorageMoved
 from ..storage.selection import FIXED, MOVING, database_url, fix_backend, mark_of, name_place, read_word, write_word
 
 TYPE_CHECKING = False
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ..storage.interface import Storage
 
 
-def read_mark(store: Storage) -> StorageMoved | None:
+def read_mark(store: Storage) -> Move | None:
     """What the mark of a store tells, within the caller's transaction; None if it has none."""
     rows = store.execute(READ_MARK)
-    return StorageMoved(rows[0]["value"], rows[0]["move"]) if rows else None
+    return Move(rows[0]["value"], rows[0]["move"]) if rows else None
 
 
 def mark_retired(store: Storage, backend: Backend, move: str) -> None:
@@ -61,35 +61,33 @@ def finish_switch(store: Storage) -> None:
             with store.transaction():
                 if not is_noted():
                     _take_step(store)
-    except StorageMoved:
-        raise
     except StorageError:
         if not is_noted():  # else somebody has finished it, and the store was set aside
             raise
 
 
 def _take_step(store: Storage) -> None:
-    moved = read_mark(store)
-    if moved is None:
+    move = read_mark(store)
+    if move is None:
         return
-    if moved.place != name_place(moved.backend, store.directory):
-        raise moved
-    if moved.is_copy:
-        if moved.move != read_word(store.directory, IN_USE, 1):
-            raise moved
+    if move.place != name_place(move.backend, store.directory):
+        raise StorageMoved(move)
+    if move.is_copy:
+        if move.name != read_word(store.directory, IN_USE, 1):
+            raise StorageMoved(move)
         remove_mark(store)
-    elif moved.backend != store.backend.name:
-        _require_copy(store, moved)
+    elif move.backend != store.backend.name:
+        _require_copy(store, move)
         if read_word(store.directory, FIXED) or database_url(store.environ):  # it would contradict
             fix_backend(store.directory, MOVING)
-        write_word(store.directory, IN_USE, f"{moved.backend} {moved.move}")
+        write_word(store.directory, IN_USE, f"{move.backend} {move.name}")
 
 
-def _require_copy(store: Storage, moved: StorageMoved) -> None:
+def _require_copy(store: Storage, move: Move) -> None:
     """StorageMoved if what the rows were moved to is not there."""
-    backend = NAMED.get(moved.backend)
+    backend = NAMED.get(move.backend)
     if backend is None:
-        raise moved
+        raise StorageMoved(move)
     if backend.has_rows_of(store.backend):
         return
     target = store.open_other(backend, create=False)
@@ -98,5 +96,5 @@ def _require_copy(store: Storage, moved: StorageMoved) -> None:
             copy = read_mark(target)
     finally:
         target.close()
-    if copy is None or not copy.is_copy or copy.move != moved.move:
-        raise moved
+    if copy is None or not copy.is_copy or copy.name != move.name:
+        raise StorageMoved(move)

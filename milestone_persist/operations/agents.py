@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from ..base.errors import Refused, UsageError
+from ..base.quoting import command
 from ..base.times import minutes_between, shift_time, since
 from ..base.values import check_word, is_own, json_strings
 from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, DIED, ENDED, GOING_ON, HEALTH_STATUSES, PHASES
-from ..coordination.inbox import count_unread, requeue_messages, warn_of_unread
+from ..coordination.inbox import count_for_others, count_unread, warn_of_unread
 from ..coordination.liveness import log_health
 from ..coordination.membership import (
     acting_session,
@@ -26,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..base.answers import AgentStatus, KeyCounts, Registration, SessionAgent
+    from ..base.answers import AgentStatus, KeyCounts, MailForOthers, Registration, SessionAgent
     from ..base.rows import Agent
     from ..storage.interface import Storage
 
@@ -55,13 +56,24 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
         before = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
         _tell_if_in_use(store, before, new)
         session = ensure_session(store, session_id, milestone_id)
-        requeued = enter_agent(store, agent_id, kind, session, given, milestone_id) + requeue_messages(store, agent_id)
+        requeued = enter_agent(store, agent_id, kind, session, given, milestone_id)
         if kind.endswith("coordinator"):
             store.execute("UPDATE coordination_sessions SET coordinator_id = coalesce(coordinator_id, :agent) "
                           "WHERE session_id = :id", {"id": session_id, "agent": agent_id})
         return {**find_agent(store, agent_id), "again": bool(before) and before[0]["agent_type"] != "unregistered",
                 "messages_requeued": requeued, "messages_unread": count_unread(store, agent_id),
+                "messages_for_others": _tell_of_mail_for_others(store, agent_id),
                 **_count_keys(store, agent_id, session["milestone_id"])}
+
+
+def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:
+    """Say what lies under this id for another milestone: it is kept for who registers there. Sent_for and number."""
+    found = count_for_others(store, agent_id)
+    for row in found:
+        show = command(["list_agent_messages", agent_id, "--state", "pending", "--milestone", row["sent_for"]])
+        store.tell(f"unread, but sent to {agent_id} for milestone {row['sent_for']!r} and not handed out in another: "
+                   f"{row['number']}; {show} shows it")
+    return found
 
 
 def _tell_if_in_use(store: Storage, before: list[Agent], new: bool) -> None:

@@ -86,7 +86,7 @@ def restore_coordination(store: Storage, file: str) -> Replacement:
     from ..moving.rebuilding import refuse_damaged
     from ..storage.sqlite.safe_copy import copy_backup
 
-    path = require_file(store, file, "backup")
+    path = require_file(store, store.FILES, file, "backup")
     refuse_damaged(store)
     with new_file(store, _default_path(store, ".db")) as copy:  # the given file is only read
         copy_backup(path, copy.part)

@@ -7,9 +7,12 @@ from ..base.errors import Refused, StorageError, UsageError
 from ..base.found import open_found
 from ..base.values import check_word, nearest, read_stored
 from ..base.vocabulary import CHECKPOINT_TYPES
+from ..coordination.idempotency import do_once, lock_of
 from ..coordination.membership import acting_session, admit_agent, warn_of_slip
 from ..coordination.snapshots import keep_until, read_snapshot, store_checkpoint
+from ..coordination.state import keep_others
 from ..registry import operation
+from ..storage.directory import is_one_of
 from ..storage.events import record_event
 
 TYPE_CHECKING = False
@@ -22,27 +25,29 @@ GROUP = "Checkpoints"
 
 
 @operation(text="checkpoint_id")
-def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str = "manual",
-                            *files: str) -> MadeCheckpoint:
+def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str = "manual", *files: str,
+                            key: str | None = None) -> MadeCheckpoint:
     """Keep all of an agent's state as it is now, its registry row and its unacknowledged messages; prints the id.
 
     agent_id: the agent
     checkpoint_type: automatic, manual, phase_completion or error_recovery
     files: files whose size and SHA-256 are kept, to tell later which have changed
+    key: makes it once: with the same key the same call prints the first id again, another is refused (status 1)
 
     Example: create_agent_checkpoint exec-1 phase_completion src/main.py
     """
     check_word(checkpoint_type, CHECKPOINT_TYPES, "checkpoint type")
     references = [_describe_file(store, path) for path in files]
-    with store.transaction("agent:" + agent_id):
+    with store.transaction(lock_of("agent:" + agent_id, key)):
         acting_session(store, admit_agent(store, agent_id))
-        return store_checkpoint(store, agent_id, checkpoint_type, references)
+        return do_once(store, key, agent_id, "create_agent_checkpoint", [checkpoint_type, *files],
+                       lambda: store_checkpoint(store, agent_id, checkpoint_type, references))
 
 
 def _describe_file(store: Storage, path: str) -> FileReference:
     """Path, size and SHA-256 of a file; the path is relative to the project where it lies inside."""
     full = os.path.abspath(path)
-    if store.holds(full):
+    if is_one_of(full, store.directory, store.FILES):
         raise UsageError(f"{path!r} is a file of the store, which backup_coordination keeps: no checkpoint was made")
     size, digest = _measure_file(full)
     if digest is None:
@@ -97,7 +102,7 @@ def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Restoration:
     """
     with store.transaction("checkpoint:" + checkpoint_id):
         row = _find_checkpoint(store, checkpoint_id)
-        agent_id, state = row["agent_id"], read_snapshot(row)
+        agent_id, state = row["agent_id"], read_snapshot(row)["state"]
         store.execute("UPDATE agent_checkpoints SET retention_until = :until WHERE checkpoint_id = :id "
                       "AND retention_until < :until", {"id": checkpoint_id, "until": keep_until(store)})
         kept = store_checkpoint(store, agent_id, "error_recovery", [])
@@ -127,6 +132,8 @@ def _replace_state(store: Storage, agent_id: str, session_id: str, state: list[R
     now, given = store.now(), {"agent": agent_id, "session": session_id}
     for item in state:
         theirs = item.get("saved_in") in (None, session_id)
+        if theirs:
+            keep_others(store, {"agent": agent_id, "key": item["state_key"], "session": session_id})
         store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND (:theirs = 1 "
                       "OR expires_at <= :now)", {**given, "key": item["state_key"], "theirs": int(theirs), "now": now})
     store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND saved_in = :session", given)

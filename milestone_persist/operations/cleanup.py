@@ -1,14 +1,16 @@
 """Cleaning up: stale agents, and rows that nobody needs any more; never an active session, never finished work."""
 from __future__ import annotations
 
-from ..base.times import shift_time
+from ..base.errors import UsageError
+from ..base.times import minutes_between, shift_time
 from ..base.values import check_range
 from ..base.vocabulary import ENDED, GIVEN_UP, OPEN_SESSION, any_of
 from ..coordination.artifacts import artifact_keys, milestones_of
 from ..coordination.deliverables import list_deliverables
+from ..coordination.future import count_from_now
 from ..coordination.liveness import mark_stale_agents, sum_up
-from ..coordination.membership import count_agents
-from ..coordination.message_states import UNREAD
+from ..coordination.membership import SILENT, count_agents, set_agent_status
+from ..coordination.message_states import COUNTS_IN, UNREAD
 from ..coordination.settings import read_count
 from ..coordination.snapshots import keep_until
 from ..records.index import index_records
@@ -30,14 +32,23 @@ OPEN = f"(SELECT session_id FROM coordination_sessions WHERE status IN {any_of(O
 def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> StaleCleanup:
     """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
 
-    minutes: how long without a heartbeat
+    minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
     After cleanup_retention_days go: ended sessions, old checkpoints (not an agent's last), health log and events.
     Example: cleanup_stale_coordination 30
     """
     check_range(minutes, 0, 1_000_000, "MINUTES")
     with store.transaction("cleanup"):
+        _refuse_too_short(store, minutes)
         return {**sum_up(mark_stale_agents(store, minutes * 60)), "removed": apply_retention(store)}
+
+
+def _refuse_too_short(store: Storage, minutes: float) -> None:
+    """UsageError for so few minutes that agents at work would be marked failed."""
+    least = read_count(store, "heartbeat_interval")
+    if minutes * 60 < least:
+        raise UsageError(f"MINUTES must be at least {least / 60:g} (heartbeat_interval is {least} s), not {minutes:g}: "
+                         "agents at work would be marked failed")
 
 
 def apply_retention(store: Storage) -> dict[str, int]:
@@ -56,6 +67,7 @@ def apply_retention(store: Storage) -> dict[str, int]:
          "agent_checkpoints newer WHERE newer.agent_id = agent_checkpoints.agent_id "
          "AND newer.created_at > agent_checkpoints.created_at) RETURNING checkpoint_id"),
         ("health_log", "DELETE FROM agent_health_log WHERE timestamp <= :old RETURNING id"),
+        ("keys", "DELETE FROM idempotency_keys WHERE created_at <= :old RETURNING key"),
         ("events", "DELETE FROM events WHERE timestamp <= :old AND (session_id IS NULL OR session_id NOT IN "
          + OPEN + ") RETURNING id"),
     ):
@@ -71,24 +83,51 @@ def _holds_unmade_plan(store: Storage, session: Session) -> bool:
 
 @operation(text="cleaned_failed", existing=True)
 def cleanup_failed_sessions(store: Storage, hours: float = 24) -> SessionCleanup:
-    """Remove failed and abandoned sessions that ended so many hours ago, with their agents, state and messages.
+    """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
 
     hours: how long ago
 
-    One that holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents of
-    other sessions stay.
+    Active sessions whose agents have all ended or were silent for so long (at least session_timeout) are failed
+    first. What holds artifacts or phase results is kept for cleanup_retention_days. Messages that wait for agents
+    of other sessions stay.
     Example: cleanup_failed_sessions 24
     """
     check_range(hours, 0, 1_000_000, "HOURS")
     with store.transaction("cleanup"):
+        count_from_now(store)
+        died = _fail_dead_sessions(store, hours)
         ended = store.execute(
             f"SELECT * FROM coordination_sessions WHERE status IN {any_of(GIVEN_UP)} "
             "AND coalesce(completed_at, last_activity) <= :old AND last_activity <= :old ORDER BY session_id",
             {"old": shift_time(store.now(), -3600 * hours)})
+        ended = sorted({row["session_id"]: row for row in [*ended, *died]}.values(), key=lambda row: row["session_id"])
         kept = [row["session_id"] for row in ended if _holds_work(store, row)]
         gone = [row for row in ended if row["session_id"] not in kept]
         lost = sum(_remove_session(store, row) for row in gone)
-        return {"removed": [row["session_id"] for row in gone], "kept": kept, "messages_lost": lost}
+        return {"failed": [row["session_id"] for row in died], "removed": [row["session_id"] for row in gone],
+                "kept": kept, "messages_lost": lost}
+
+
+def _fail_dead_sessions(store: Storage, hours: float) -> list[Session]:
+    """Mark the active sessions failed whose agents have all ended or were silent for so long; their rows."""
+    old = shift_time(store.now(), -max(3600 * hours, read_count(store, "session_timeout")))
+    rows = store.execute(
+        "SELECT session_id FROM coordination_sessions s WHERE status = 'active' AND last_activity <= :old "
+        "AND NOT EXISTS (SELECT 1 FROM agent_registry a WHERE a.session_id = s.session_id AND a.last_heartbeat > :old "
+        "AND a.status IN ('spawning', 'active', 'paused')) ORDER BY session_id", {"old": old})
+    return [_fail_session(store, row["session_id"]) for row in rows]
+
+
+def _fail_session(store: Storage, session_id: str) -> Session:
+    for agent in store.execute("SELECT agent_id, last_heartbeat FROM agent_registry WHERE session_id = :id "
+                               "AND status IN ('spawning', 'active', 'paused') ORDER BY agent_id", {"id": session_id}):
+        silent = minutes_between(agent["last_heartbeat"], store.now())
+        set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{silent:.0f} min")
+    record_event(store, "session_failed", session_id)
+    failed: Session = store.execute(
+        "UPDATE coordination_sessions SET status = 'failed', completed_at = :now WHERE session_id = :id RETURNING *",
+        {"id": session_id, "now": store.now()})[0]
+    return failed
 
 
 def _holds_work(store: Storage, session: Session) -> bool:
@@ -117,12 +156,11 @@ def _remove_session(store: Storage, session: Session) -> int:
         home = elsewhere.format(f"{table}.{agent}")
         store.execute(f"UPDATE {table} SET session_id = {home} WHERE session_id = :id AND {which}{home} IS NOT NULL",
                       given)
-    lost = store.execute(f"SELECT count(*) AS n FROM agent_messages WHERE session_id = :id AND {UNREAD}",
-                         given)[0]["n"]
+    lost = len(store.execute(f"DELETE FROM agent_messages WHERE {UNREAD} AND {COUNTS_IN} = :id RETURNING id", given))
     store.execute("DELETE FROM coordination_sessions WHERE session_id = :id", given)
     record_event(store, "session_removed", session["session_id"], milestone_id=session["milestone_id"],
                  detail=f"{session['status']}; {lost} messages that nobody had read")
-    return int(lost)
+    return lost
 
 
 def _send_home(store: Storage, session_id: str) -> None:

@@ -5,12 +5,9 @@ import os
 
 from ..base.errors import Refused, StorageError
 from ..base.location import find_data_directory
-from ..base.tables import read_columns
-from ..coordination.settings import find_spoilt_settings
 from ..registry import operation
 from ..storage.directory import can_write, how_to_write
-from ..storage.filesystem import filesystem_of, is_network
-from ..storage.interface import Damaged, StorageMoved
+from ..storage.interface import Damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +18,7 @@ GROUP = "Looking"
 TIMES = frozenset("created_at updated_at archived_at acquired_at expires_at last_activity completed_at spawn_time "
                   "last_heartbeat completion_time delivered_at processed_at acknowledged_at dead_lettered_at "
                   "lease_until retention_until timestamp".split())
+UNTIL = frozenset(("expires_at", "lease_until", "retention_until"))  # these may lie in the future
 
 
 @operation(text="where", shell=False, creates=False)
@@ -72,19 +70,25 @@ def doctor(store: Storage) -> Diagnosis:
 
     Example: doctor
     """
+    from ..coordination.settings import find_spoilt_settings
+    from ..storage.filesystem import filesystem_of, is_network
+
     if not store.describe()["exists"]:
         raise Refused(f"no store at {store.directory}: initialize_agent_coordination makes one")
     with store.hurry():
         obstacles = _find_obstacles(store)
         unsound = store.check()
+        future = [] if unsound else _find_future_times(store)
         wrong = unsound or [*_find_spoilt_times(store), *find_spoilt_settings(store)]
     if wrong:
         text = f"{store.directory} is damaged: " + "; ".join([*wrong[:5], *obstacles])
         if unsound and store.FILES and "restore_coordination" not in text:  # else it says so, or is mended by hand
-            raise Damaged(text, store)
+            raise Damaged(text, store, store.backend)
         raise StorageError(text)
     if obstacles:
         raise StorageError(f"{store.directory} is sound, but cannot be written: " + "; ".join(obstacles))
+    for line in future:
+        store.warn(line)
     if is_network(store.directory):
         store.warn(f"{store.directory} lies on {filesystem_of(store.directory)}, whose locks cannot be trusted between "
                    "machines: use it from one machine only, or PostgreSQL (MILESTONE_DATABASE_URL)")
@@ -98,8 +102,6 @@ def _find_obstacles(store: Storage) -> list[str]:
         return [f"{closed[0]} is not writable: {how_to_write(closed[0])}"]
     try:
         store.try_writing()
-    except StorageMoved:
-        raise
     except StorageError as error:
         return [str(error)]
     return []
@@ -107,6 +109,8 @@ def _find_obstacles(store: Storage) -> list[str]:
 
 def _find_spoilt_times(store: Storage) -> list[str]:
     """A line for each column that holds what is no time, or one that does not compare with the others."""
+    from ..base.tables import read_columns
+
     found = []
     for table, columns in read_columns().items():
         for column in sorted(columns & TIMES):
@@ -115,4 +119,22 @@ def _find_spoilt_times(store: Storage) -> list[str]:
             if rows[0]["n"]:
                 found.append(f"{table}.{column} of {rows[0]['n']} rows is no time, as {rows[0]['example']!r}: "
                              "write it as 2026-01-31 09:30:00.000")
+    return found
+
+
+def _find_future_times(store: Storage) -> list[str]:
+    """A line for each column that holds times after now, as a clock that is ahead leaves them."""
+    from ..base.tables import read_columns
+    from ..base.times import shift_time
+    from ..coordination.future import TOLERANCE
+
+    found = []
+    for table, columns in read_columns().items():
+        for column in sorted(columns & TIMES - UNTIL):
+            rows = store.execute(f"SELECT count(*) AS n, max({column}) AS latest FROM {table} WHERE {column} > :limit "
+                                 f"AND {column} LIKE '____-__-__ __:__:__%'",
+                                 {"limit": shift_time(store.now(), TOLERANCE)})
+            if rows[0]["n"]:
+                found.append(f"{table}.{column} of {rows[0]['n']} rows lies in the future, as {rows[0]['latest']!r}: "
+                             "a clock was ahead, or this one is behind; what begins in the future counts from now on")
     return found

@@ -3,14 +3,16 @@ from __future__ import annotations
 
 from ..base.errors import Refused, UsageError
 from ..base.quoting import command
-from ..base.times import since
-from ..base.values import check_range, check_word, json_object, nearest, read_stored
+from ..base.times import shift_time, since
+from ..base.values import check_range, check_word, dump_json, json_object, nearest, parse_json, read_stored
 from ..base.vocabulary import ENDED_AGENT, MESSAGE_TYPES
-from ..coordination.inbox import settle_messages
+from ..coordination.idempotency import do_once, lock_of
+from ..coordination.inbox import count_unread, return_lapsed, settle_messages
 from ..coordination.membership import (
     acting_session,
     admit_agent,
     find_agent,
+    find_session,
     is_own,
     known_agents,
     note_alive,
@@ -18,8 +20,8 @@ from ..coordination.membership import (
     suggest_agent,
     warn_of_slip,
 )
+from ..coordination.message_states import BACK, FOR_READER, LAPSED, MESSAGE_STATES, STATE, TAKEN
 from ..coordination.message_states import PENDING as UNTAKEN
-from ..coordination.message_states import STATE, TAKEN
 from ..coordination.places import require_message_in_order
 from ..coordination.settings import is_strict, read_count
 from ..registry import operation
@@ -27,10 +29,11 @@ from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from ..base.answers import Acknowledged, Broadcast, InboxMessage, Requeued, Sent
+    from ..base.answers import Acknowledged, AgentOf, Broadcast, InboxMessage, ListedMessage, Requeued, Sent
+    from ..base.rows import Agent
     from ..storage.interface import Row, Storage
 
 GROUP = "Messages"
@@ -38,16 +41,19 @@ POLL_SECONDS = 0.2
 EVERYBODY = ("", "all", "everyone", "everybody", "broadcast", "any", "team")  # whom some take for all, asterisks apart
 LONG_PAYLOAD = 16 * 1024  # bytes
 MOST_NAMED = 12  # messages that one line names
+LEAST_BYTES = 50  # of a message as it is printed
+NEEDED = ("id", "from_agent", "message_type", "payload")  # to act
+ALL = 2_000_000_000
 
 COLUMNS = ("id, session_id, from_agent, to_agent, message_type, payload, priority, created_at, delivered_at, "
            "retry_count")
-PENDING = "to_agent = :agent AND " + UNTAKEN
+PENDING = f"to_agent = :agent AND {UNTAKEN} AND {FOR_READER}"
 ORDER = "ORDER BY priority DESC, id"
 
 
 @operation(text="message_id", stdin="payload")
 def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_type: str,
-                       payload: str | Mapping[str, Any], priority: int = 5) -> Sent:
+                       payload: str | Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Sent:
     """Send a message to another agent; prints its id.
 
     from_agent: the sender; one nobody registered is taken in
@@ -55,19 +61,30 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     message_type: task_assignment, progress_update, coordination_request, … or x-YOURS
     payload: a JSON object; - reads standard input
     priority: 1 to 10; 10 is handed out first
+    key: sends it once: with the same key the same call prints the first id again, another is refused (status 1)
 
     Example: send_agent_message coord-1 exec-1 task_assignment '{"phase": "design"}' 8
     """
     if not to_agent:
-        sent = broadcast_agent_message(store, from_agent, message_type, payload, priority)
+        sent = broadcast_agent_message(store, from_agent, message_type, payload, priority, key=key)
         return {"ids": sent["ids"], "to_agents": sent["to_agents"]}
     require_message_in_order("send_agent_message", {"FROM_AGENT": from_agent, "TO_AGENT": to_agent,
                                                     "MESSAGE_TYPE": message_type, "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
-    with store.transaction("inbox:" + to_agent):
+    with store.transaction(lock_of("inbox:" + to_agent, key)):
         sender = admit_agent(store, _sender(from_agent))
-        session_id = _session_of(store, to_agent, from_agent) or acting_session(store, sender)
-        return {"id": _deliver(store, session_id, from_agent, to_agent, message), "to_agent": to_agent}
+
+        def send() -> Sent:
+            session_id = acting_session(store, sender)
+            meant = _milestone_of(store, to_agent, from_agent) or _milestone_of_sender(store, sender, session_id)
+            return {"id": _deliver(store, session_id, from_agent, to_agent, meant, message), "to_agent": to_agent}
+
+        return do_once(store, key, from_agent, "send_agent_message", [to_agent, *_content(message)], send)
+
+
+def _content(message: Row) -> list[Any]:
+    """What makes a message the same as another."""
+    return [message["type"], parse_json(message["payload"]), message["priority"]]
 
 
 def _sender(from_agent: str) -> str:
@@ -92,44 +109,59 @@ def _check_message(store: Storage, message_type: str, payload: str | Mapping[str
     return {"type": message_type, "payload": text, "priority": priority}
 
 
-def _session_of(store: Storage, to_agent: str, from_agent: str) -> str:
-    """The session of a recipient, "" if there is none; of one who will not read it is warned (or, if strict, refused).
-    """
-    for row in store.execute("SELECT session_id, status FROM agent_registry WHERE agent_id = :id", {"id": to_agent}):
-        if row["status"] in ENDED_AGENT:
+def _milestone_of(store: Storage, to_agent: str, from_agent: str) -> str | None:
+    """The milestone a recipient works on, None if nobody knows; warns of one who will not read it, or refuses it."""
+    for row in store.execute("SELECT agent_type, session_id, milestone_id, status FROM agent_registry "
+                             "WHERE agent_id = :id", {"id": to_agent}):
+        if row["status"] in ENDED_AGENT:  # whoever registers next under that id may do so for the sender's milestone
             show = command(["list_session_agents", row["session_id"]])
             store.warn(f"agent {to_agent!r} is {row['status']}: nobody reads this message unless {to_agent} is "
                        f"registered again; {show} shows who else is there")
-        return str(row["session_id"])
+            return None
+        return _registered_for(row)
     if is_strict(store):
         find_agent(store, to_agent)
     if to_agent.strip("*@ ").lower() in EVERYBODY:
         store.warn(f"{to_agent!r} is nobody: the message is kept for an agent of that name; "
                    f"{command(['broadcast_agent_message', from_agent])} TYPE PAYLOAD sends to all of the session")
-        return ""
+        return None
     near = nearest(to_agent, [known for known in known_agents(store) if known != from_agent])
     store.warn(f"no agent {to_agent!r} is registered; the message is kept for it" +
                (f"; did you mean {near[0]}?" if near else ""))
-    return ""
+    return None
 
 
-def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, message: Row) -> int:
+def _registered_for(agent: AgentOf) -> str | None:
+    return None if agent["agent_type"] == "unregistered" else agent["milestone_id"]
+
+
+def _milestone_of_sender(store: Storage, sender: Agent, session_id: str) -> str | None:
+    """The milestone for which a sender acts, None where that would be a guess."""
+    if session_id != sender["session_id"]:
+        return str(find_session(store, session_id)["milestone_id"] or "") or None
+    return sender["milestone_id"] if store.environ.get("SESSION_ID") else _registered_for(sender)
+
+
+def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, sent_for: str | None,
+             message: Row) -> int:
     rows = store.execute(
-        "INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, priority, created_at) "
-        "VALUES (:session, :sender, :to_agent, :type, :payload, :priority, :now) RETURNING id",
-        {"session": session_id, "sender": from_agent, "to_agent": to_agent, "now": store.now(), **message})
+        "INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, priority, created_at, "
+        "sent_for) VALUES (:session, :sender, :to_agent, :type, :payload, :priority, :now, :sent_for) RETURNING id",
+        {"session": session_id, "sender": from_agent, "to_agent": to_agent, "now": store.now(), "sent_for": sent_for,
+         **message})
     return int(rows[0]["id"])
 
 
 @operation(text="broadcast", stdin="payload")
 def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, payload: str | Mapping[str, Any],
-                            priority: int = 5) -> Broadcast:
+                            priority: int = 5, *, key: str | None = None) -> Broadcast:
     """Send a message to every other agent of the sender's session that has not ended; status 1 if there is none.
 
     from_agent: the sender
     message_type: as for send_agent_message
     payload: a JSON object; - reads standard input
     priority: 1 to 10
+    key: as for send_agent_message
 
     Example: broadcast_agent_message coord-1 phase_transition '{"to": "spec"}'
     """
@@ -137,51 +169,103 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
                                                          "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
     with store.transaction("broadcast"):
-        session_id = acting_session(store, admit_agent(store, _sender(from_agent)))
-        found = store.execute("SELECT agent_id, status FROM agent_registry WHERE session_id = :session "
-                              "AND agent_id <> :sender ORDER BY spawn_time, agent_id",
-                              {"session": session_id, "sender": from_agent})
-        others = [row for row in found if row["status"] not in ENDED_AGENT]
-        failed = [row["agent_id"] for row in found if row["status"] == "failed"]
-        if not others:
-            alone = "all others have ended" if found else f"{from_agent!r} is alone"
-            raise Refused(f"{alone} in session {session_id!r}: nothing was sent")
-        if failed:
-            store.tell(f"not sent to {', '.join(failed[:MOST_NAMED])}, which failed: send_agent_message keeps it for "
-                       "who begins again")
-        sent = {row["agent_id"]: _deliver(store, session_id, from_agent, row["agent_id"], message)
-                for row in others}
-        return {"ids": list(sent.values()), "to_agents": list(sent)}
+        sender = admit_agent(store, _sender(from_agent))
+        return do_once(store, key, from_agent, "broadcast_agent_message", _content(message),
+                       lambda: _broadcast(store, sender, message))
 
 
-def give_back_messages(store: Storage, messages: list[InboxMessage]) -> None:
-    """Put back what was taken for a reader that had gone: pending as before, and no retry."""
-    for message in messages:
-        with store.transaction("inbox:" + message["to_agent"]):
-            store.execute("UPDATE agent_messages SET delivered_at = NULL WHERE id = :id AND delivered_at = :at "
-                          f"AND {TAKEN}", {"id": message["id"], "at": message["delivered_at"]})
+def _broadcast(store: Storage, sender: Agent, message: Row) -> Broadcast:
+    session_id, from_agent = acting_session(store, sender), sender["agent_id"]
+    found = store.execute("SELECT agent_id, agent_type, status, milestone_id FROM agent_registry "
+                          "WHERE session_id = :session AND agent_id <> :sender ORDER BY spawn_time, agent_id",
+                          {"session": session_id, "sender": from_agent})
+    others = [row for row in found if row["status"] not in ENDED_AGENT]
+    failed = [row["agent_id"] for row in found if row["status"] == "failed"]
+    if not others:
+        alone = "all others have ended" if found else f"{from_agent!r} is alone"
+        raise Refused(f"{alone} in session {session_id!r}: nothing was sent")
+    if failed:
+        store.tell(f"not sent to {', '.join(failed[:MOST_NAMED])}, which failed: send_agent_message keeps it for "
+                   "who begins again")
+    sent = {row["agent_id"]: _deliver(store, session_id, from_agent, row["agent_id"], _registered_for(row), message)
+            for row in others}
+    return {"ids": list(sent.values()), "to_agents": list(sent)}
+
+
+def give_back_messages(store: Storage, messages: list[Row], agent_id: str, *more: Any) -> str:
+    """Put back what was taken for a reader that had gone: pending as before, and no retry; what became of it."""
+    with store.transaction("inbox:" + agent_id):
+        for message in messages:
+            store.execute(f"UPDATE agent_messages SET {BACK} WHERE id = :id AND to_agent = :agent AND {TAKEN}",
+                          {"id": message["id"], "agent": agent_id})
+    return f"nothing was taken: what is for {agent_id} is in the inbox again"
 
 
 @operation(text="json", creates="take", unheard=give_back_messages)
 def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit: int | None = None, *,
-                       wait: float = 0) -> list[InboxMessage]:
+                       wait: float = 0, lease: float | None = None, taken: bool = False,
+                       max_bytes: int | None = None, brief: bool = False) -> list[InboxMessage]:
     """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
     agent_id: the agent
     take: true hands the messages out, to exactly one taker, and acknowledges (and names) those taken before; else look
     limit: at most so many
     wait: seconds to wait for a message where there is none
+    lease: with true: acknowledge nothing; each comes back after so many seconds unless it is acknowledged till then
+    taken: show what is taken and not acknowledged instead
+    max_bytes: at most about so much, one message at least; the rest stays (taken from the shell functions: 20000)
+    brief: only id, from_agent, message_type, payload, and the priority if it is not 5
 
     Example: get_agent_messages exec-1 true 10 --wait 60
     """
+    _check_taking(take, limit, wait, lease, taken, max_bytes)
+    if taken:
+        return _shorten(_list_taken(store, agent_id, limit), brief)
+    until, most = store.clock.monotonic() + wait, max_bytes or (store.room if take else None)
+
+    def get() -> list[InboxMessage]:
+        return (_take(store, agent_id, limit, lease, most, brief) if take else
+                _look(store, agent_id, limit, most, brief))
+
+    messages = get()
+    while not messages and _wait_for_message(store, agent_id, until):
+        messages = get()
+    return messages
+
+
+def _check_taking(take: bool, limit: int | None, wait: float, lease: float | None, taken: bool,
+                  max_bytes: int | None) -> None:
     if limit is not None:
         check_range(limit, 1, 1_000_000_000, "LIMIT")
     check_range(wait, 0, 86400, "--wait")
-    until = store.clock.monotonic() + wait
-    messages = _take(store, agent_id, limit) if take else _look(store, agent_id, limit)
-    while not messages and _wait_for_message(store, agent_id, until):
-        messages = _take(store, agent_id, limit) if take else _look(store, agent_id, limit)
-    return messages
+    if max_bytes is not None:
+        check_range(max_bytes, 1, 1_000_000_000, "--max-bytes")
+    if lease is not None:
+        check_range(lease, 1, 604800, "--lease")
+    if lease is not None and not take:
+        raise UsageError("--lease goes with taking: get_agent_messages AGENT true --lease SECONDS")
+    if taken and (take or wait):
+        raise UsageError("--taken only shows what is taken already: get_agent_messages AGENT --taken")
+
+
+def _shorten(rows: list[InboxMessage], brief: bool) -> list[InboxMessage]:
+    """Messages with all their columns, or only with what is needed to act."""
+    if not brief:
+        return rows
+    short: list[Any] = [{name: value for name, value in row.items()
+                         if name in NEEDED or name == "priority" and value != 5} for row in rows]
+    return short
+
+
+def _count_fitting(rows: Sequence[InboxMessage | ListedMessage], most: int) -> int:
+    """How many messages, as they are printed, have so many bytes at most; one at least."""
+    count, size = 0, 0
+    for row in rows:
+        size += len(dump_json(row).encode()) + 1
+        if size > most and count:
+            break
+        count += 1
+    return count
 
 
 def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
@@ -189,7 +273,9 @@ def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
     beat, interval = store.clock.monotonic(), max(1, read_count(store, "heartbeat_interval"))
     while store.clock.monotonic() < until:
         store.clock.sleep(min(POLL_SECONDS, max(0.0, until - store.clock.monotonic())))
-        if store.execute(f"SELECT 1 AS pending FROM agent_messages WHERE {PENDING} LIMIT 1", {"agent": agent_id}):
+        if store.execute(f"SELECT 1 AS pending FROM agent_messages WHERE {PENDING} UNION ALL SELECT 1 FROM "
+                         f"agent_messages WHERE to_agent = :agent AND {LAPSED} LIMIT 1",
+                         {"agent": agent_id, "now": store.now()}):
             return True
         if store.clock.monotonic() - beat >= interval:
             beat = store.clock.monotonic()
@@ -197,26 +283,80 @@ def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
     return False
 
 
-def _look(store: Storage, agent_id: str, limit: int | None) -> list[InboxMessage]:
+def _look(store: Storage, agent_id: str, limit: int | None, most: int | None, brief: bool) -> list[InboxMessage]:
     if is_own(store, agent_id):
         note_alive(store, agent_id)
     with store.snapshot():
-        rows = store.execute(f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
-                             {"agent": agent_id, "limit": limit or 2_000_000_000})
+        rows = _find_ready(store, agent_id, limit or ALL)
         if not rows:
             warn_of_slip(store, agent_id, "it has no message")
-        return _read_payloads(rows)
+    rows = _shorten(rows, brief)
+    fitting = len(rows) if most is None else _count_fitting(rows, most)
+    if fitting < len(rows):
+        store.tell(f"{len(rows) - fitting} more would be over --max-bytes {most}: they are not shown")
+    return rows[:fitting]
 
 
-def _take(store: Storage, agent_id: str, limit: int | None) -> list[InboxMessage]:
-    with store.transaction("inbox:" + agent_id):
-        acting_session(store, admit_agent(store, agent_id))
-        _tell_settled(store, agent_id, settle_messages(store, agent_id))
-        rows = _read_payloads(store.execute(
-            f"UPDATE agent_messages SET delivered_at = :now WHERE id IN "
-            f"(SELECT id FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit) RETURNING {COLUMNS}",
-            {"agent": agent_id, "now": store.now(), "limit": limit or 2_000_000_000}))
+def _find_ready(store: Storage, agent_id: str, limit: int) -> list[InboxMessage]:
+    """What a take would hand out, in its order; a message whose lease has run out is there again."""
+    rows = _find_pending(store, agent_id, limit)
+    lapsed = store.execute(f"SELECT {COLUMNS} FROM agent_messages WHERE to_agent = :agent AND {LAPSED} "
+                           f"AND {FOR_READER}", {"agent": agent_id, "now": store.now()})
+    if lapsed:
+        tries = read_count(store, "message_retry_limit")
+        rows += [{**row, "delivered_at": None, "retry_count": row["retry_count"] + 1} for row in lapsed
+                 if row["retry_count"] < tries]
+    return _read_payloads(_in_order(rows)[:limit])
+
+
+def _find_pending(store: Storage, agent_id: str, limit: int) -> list[Row]:
+    return store.execute(f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
+                         {"agent": agent_id, "limit": limit})
+
+
+def _in_order(rows: list[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (-row["priority"], row["id"]))
+
+
+def _list_taken(store: Storage, agent_id: str, limit: int | None) -> list[InboxMessage]:
+    """What is taken and not acknowledged, with the end of its lease if it has one."""
+    with store.snapshot():
+        rows = store.execute(
+            f"SELECT {COLUMNS}, lease_until FROM agent_messages WHERE to_agent = :agent AND {TAKEN} "
+            f"AND (lease_until IS NULL OR lease_until > :now) {ORDER} LIMIT :limit",
+            {"agent": agent_id, "now": store.now(), "limit": limit or ALL})
+        if not rows:
+            warn_of_slip(store, agent_id, "it has taken no message")
+    return _read_payloads([row if row["lease_until"] else {name: row[name] for name in row if name != "lease_until"}
+                           for row in rows])
+
+
+def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None, most: int | None,
+          brief: bool) -> list[InboxMessage]:
+    with store.transaction("inbox:" + agent_id):
+        agent = admit_agent(store, agent_id)
+        acting_session(store, agent)
+        return_lapsed(store, agent_id)
+        if lease is None:
+            _tell_settled(store, agent_id, settle_messages(store, agent_id))
+        fitting = limit or ALL
+        if most is not None:
+            ready = _read_payloads(_find_pending(store, agent_id, min(fitting, most // LEAST_BYTES + 2)))
+            fitting = _count_fitting(_shorten(ready, brief), most)
+        rows = store.execute(
+            f"UPDATE agent_messages SET delivered_at = :now, taken_in_life = :life, lease_until = :until WHERE id IN "
+            f"(SELECT id FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit) RETURNING {COLUMNS}",
+            {"agent": agent_id, "now": store.now(), "limit": fitting, "life": agent["life"],
+             "until": None if lease is None else shift_time(store.now(), lease)})
+        if most is not None and len(ready) > fitting:
+            _tell_of_rest(store, agent_id, lease, most)
+    return _shorten(_read_payloads(_in_order(rows)), brief)
+
+
+def _tell_of_rest(store: Storage, agent_id: str, lease: float | None, most: int) -> None:
+    again = ["get_agent_messages", agent_id, "true", *([] if lease is None else ["--lease", f"{lease:g}"])]
+    store.tell(f"{count_unread(store, agent_id)} more remain in the inbox (at most {most} bytes at once); "
+               f"when these are done: {command(again)}")
 
 
 def _tell_settled(store: Storage, agent_id: str, settled: list[Row]) -> None:
@@ -230,7 +370,7 @@ def _tell_settled(store: Storage, agent_id: str, settled: list[Row]) -> None:
                f"have not seen comes back with: {command(['requeue_agent_message', agent_id, str(settled[0]['id'])])}")
 
 
-def _read_payloads(rows: list[Any]) -> list[InboxMessage]:
+def _read_payloads(rows: list[Any]) -> list[Any]:
     for row in rows:
         row["payload"] = read_stored(row["payload"], f"the payload of message {row['id']}")
     return rows
@@ -269,8 +409,9 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Req
     A dead letter may then be tried as often as a new message.
     Example: requeue_agent_message exec-1 17
     """
-    given = {"agent": agent_id, "id": message_id}
+    given = {"agent": agent_id, "id": message_id, "now": store.now(), "limit": 0}
     with store.transaction("inbox:" + agent_id):
+        return_lapsed(store, agent_id)
         rows = store.execute(f"SELECT session_id, {STATE} AS state FROM agent_messages "
                              "WHERE id = :id AND to_agent = :agent", given)
         if not rows:
@@ -279,8 +420,42 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Req
         renew_if_own(store, agent_id)
         was = rows[0]["state"]
         if was != "pending":
-            store.execute("UPDATE agent_messages SET delivered_at = NULL, processed_at = NULL, acknowledged_at = NULL, "
+            store.execute(f"UPDATE agent_messages SET {BACK}, processed_at = NULL, acknowledged_at = NULL, "
                           "retry_count = CASE WHEN dead_lettered_at IS NULL THEN retry_count ELSE 0 END, "
                           "dead_lettered_at = NULL WHERE id = :id", given)
             record_event(store, "message_requeued", rows[0]["session_id"], agent_id, detail=str(message_id))
         return {"id": message_id, "to_agent": agent_id, "was": was}
+
+
+@operation(text="json", creates=False)
+def list_agent_messages(store: Storage, agent_id: str, *, state: str | None = None, sent: bool = False,
+                        milestone: str = "", limit: int = 20) -> list[ListedMessage]:
+    """Print the latest messages to an agent as one JSON array, the newest last, each with its state; changes nothing.
+
+    agent_id: the recipient
+    state: only those that are pending, taken, acknowledged or dead
+    sent: those that it has sent instead
+    milestone: only those that were sent for this milestone
+    limit: the latest so many
+
+    requeue_agent_message puts one back; acknowledge_agent_message settles one.
+    Example: list_agent_messages exec-1 --state dead
+    """
+    if state is not None:
+        check_word(state, MESSAGE_STATES, "message state")
+    check_range(limit, 1, 1_000_000_000, "--limit")
+    with store.snapshot():
+        rows = store.execute(
+            f"SELECT * FROM (SELECT {COLUMNS}, acknowledged_at, lease_until, sent_for, {STATE} AS state "
+            f"FROM agent_messages WHERE {'from_agent' if sent else 'to_agent'} = :agent "
+            f"{'AND sent_for = :milestone' if milestone else ''}) AS told "
+            f"{'WHERE state = :state' if state else ''} ORDER BY id DESC LIMIT :show",
+            {"agent": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit"),
+             "milestone": milestone, "state": state, "show": limit})
+        if not rows:
+            warn_of_slip(store, agent_id, "it has sent no message" if sent else "it has no message")
+    rows = _read_payloads(rows)
+    fitting = len(rows) if store.room is None else _count_fitting(rows, store.room)
+    if fitting < len(rows):
+        store.tell(f"only the latest {fitting} are shown, of {len(rows)}: more would be over {store.room} bytes")
+    return rows[:fitting][::-1]

@@ -5,6 +5,7 @@ from ..base.errors import Refused, StorageError, UsageError
 from ..base.quoting import command
 from ..base.values import check_range, check_word
 from ..base.vocabulary import MILESTONE_STATUSES
+from ..coordination.idempotency import do_once
 from ..coordination.leases import give_back, make_token, name_holder, name_owner, refuse_locked, take_lease
 from ..coordination.membership import ensure_milestone
 from ..records.index import (
@@ -18,7 +19,6 @@ from ..records.index import (
 )
 from ..registry import operation
 from ..storage.events import record_event
-from ..storage.interface import StorageMoved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,24 +41,30 @@ POLL_SECONDS = 0.2
 
 
 @operation(text="record_written", stdin="text")
-def create_milestone_record(store: Storage, milestone_id: str, text: str) -> WrittenRecord:
+def create_milestone_record(store: Storage, milestone_id: str, text: str, *, key: str | None = None) -> WrittenRecord:
     """Keep the record of a new milestone, byte for byte; status 1 if it has one already.
 
     milestone_id: the milestone
     text: the record, usually YAML with title:, status: and priority: at the top level; - reads standard input
+    key: makes it once: the same call with the same key changes nothing, another is refused (status 1)
 
     Example: create_milestone_record ms-124 'title: Faster start'
     """
     _require_text(text)
     with store.transaction("milestones"):
         index_records(store)
-        if _is_archived(store, milestone_id):
-            raise Refused(f"milestone {milestone_id!r} is completed or was deleted, and its record is kept: "
-                          "take another id")
-        if find_record(store, milestone_id) is not None:
-            raise Refused(f"milestone {milestone_id!r} has a record already: update_milestone_record changes it")
-        ensure_milestone(store, milestone_id)
-        return _store_record(store, milestone_id, text, "milestone_created")
+        return do_once(store, key, store.environ.get("AGENT_ID", ""), "create_milestone_record", [milestone_id, text],
+                       lambda: _create_record(store, milestone_id, text))
+
+
+def _create_record(store: Storage, milestone_id: str, text: str) -> WrittenRecord:
+    if _is_archived(store, milestone_id):
+        raise Refused(f"milestone {milestone_id!r} is completed or was deleted, and its record is kept: "
+                      "take another id")
+    if find_record(store, milestone_id) is not None:
+        raise Refused(f"milestone {milestone_id!r} has a record already: update_milestone_record changes it")
+    ensure_milestone(store, milestone_id)
+    return _store_record(store, milestone_id, text, "milestone_created")
 
 
 @operation(text="state", creates=False)
@@ -197,8 +203,6 @@ def search_milestones(store: Storage, term: str) -> list[FoundMilestone]:
 def _text_of(store: Storage, row: ListedMilestone) -> str:
     try:
         return read_record(store, row)
-    except StorageMoved:
-        raise
     except StorageError:  # one file that cannot be read; the list has warned of it
         return ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from ..base.errors import Refused
 from ..base.quoting import quote
 from ..base.values import dump_json, read_stored, whole_characters
+from ..base.vocabulary import OPERATION_TYPES
 from ..base.yaml_text import dump_yaml
 from ..coordination.artifacts import (
     PLAN,
@@ -15,9 +16,15 @@ from ..coordination.artifacts import (
     has_other_record,
     milestones_of,
 )
-from ..coordination.deliverables import tell_flaw
+from ..coordination.deliverables import list_deliverables, tell_flaw
 from ..coordination.liveness import mark_dead_agents
-from ..coordination.membership import complete_session, ensure_milestone, find_session, reopen_session
+from ..coordination.membership import (
+    complete_session,
+    ensure_milestone,
+    ensure_session,
+    find_session,
+    reopen_session,
+)
 from ..coordination.snapshots import store_checkpoint
 from ..records.index import index_records, write_record
 from ..registry import operation
@@ -45,20 +52,39 @@ def _tell_artifacts(store: Storage, session_id: str) -> Artifacts:
 def save_planning_artifacts(store: Storage, session_id: str) -> SecuredArtifacts:
     """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
 
-    session_id: the session; files in /tmp whose names hold its id or its milestone's are taken in first
+    session_id: the session; one that nobody registered is taken in; so are files in /tmp whose names hold its id
 
-    Status 1 if there is none yet. Example: save_planning_artifacts planning-ms-123-1
+    Status 1 if a session that was known has none yet. Example: save_planning_artifacts planning-ms-123-1
     """
     with store.transaction("session:" + session_id):
-        find_session(store, session_id)
+        is_new = _ensure_planning(store, session_id)
         _take_in_files(store, session_id)
         told = _tell_artifacts(store, session_id)
-        if not told["artifacts"]:
+        if told["artifacts"]:
+            _count_as_planning(store, session_id)
+        elif not is_new:
             raise Refused(f"session {session_id!r} has no planning artifact yet: save_agent_state AGENT "
                           f"{told['missing'][0]} VALUE")
         owners = sorted({item["agent_id"] for item in told["artifacts"]})
         return {**told, "checkpoints": [store_checkpoint(store, agent, "phase_completion", [])["checkpoint_id"]
                                         for agent in owners]}
+
+
+def _ensure_planning(store: Storage, session_id: str) -> bool:
+    """Take a session that nobody registered in as one of planning; whether it was."""
+    if store.execute("SELECT 1 AS known FROM coordination_sessions WHERE session_id = :id", {"id": session_id}):
+        return False
+    ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None, "planning")
+    return True
+
+
+def _count_as_planning(store: Storage, session_id: str) -> None:
+    """Let a session be one of planning whose id names no operation, and that has no results of an execution."""
+    session = find_session(store, session_id)
+    if session["operation_type"] == "execution" and session_id.partition("-")[0] not in OPERATION_TYPES and not any(
+            item["saved"] for item in list_deliverables(store, session)):
+        store.execute("UPDATE coordination_sessions SET operation_type = 'planning' WHERE session_id = :id",
+                      {"id": session_id})
 
 
 def _take_in_files(store: Storage, session_id: str) -> None:
@@ -154,11 +180,24 @@ def _title_of(plan: Any) -> str:
     return ""
 
 
+def _is_same(value: Any, other: Any) -> bool:
+    return dump_json(value) == dump_json(other)
+
+
 def _record(store: Storage, milestone_id: str, title: str, session: Session, plan: Any, rows: list[Row]) -> Row:
-    """The milestone record: its plan, and every other artifact with who saved it and when."""
+    """The milestone record: its plan, and every other artifact with who saved it and when; each value once."""
+    inside = plan if isinstance(plan, dict) else {}
+    artifacts = []
+    for row in rows:
+        artifact = {"key": row["state_key"], "saved_by": row["agent_id"], "agent_type": row["agent_type"],
+                    "saved_at": row["updated_at"]}
+        value = artifact_value(row)
+        names = (row["state_key"], f"{row['state_key']} of {row['agent_id']}")
+        if not any(_is_same(value, other) for other in [plan, *(inside[name] for name in names if name in inside)]):
+            artifact["value"] = value
+        artifacts.append(artifact)
     return {
-        "id": milestone_id, "title": title, "status": "active", "priority": "medium", "created_at": store.now(),
+        "id": milestone_id, "title": title, "status": "planned", "priority": "medium", "created_at": store.now(),
         "planning_session": session["session_id"], "coordinator": session["coordinator_id"], "plan": plan,
-        "artifacts": [{"key": row["state_key"], "saved_by": row["agent_id"], "agent_type": row["agent_type"],
-                       "saved_at": row["updated_at"], "value": artifact_value(row)} for row in rows],
+        "artifacts": artifacts,
     }

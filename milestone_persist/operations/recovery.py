@@ -4,6 +4,7 @@ from __future__ import annotations
 from ..base.errors import Refused
 from ..base.vocabulary import AT_WORK, any_of
 from ..coordination.advice import list_options, verdict
+from ..coordination.future import look_from_now
 from ..coordination.inbox import count_messages
 from ..coordination.liveness import find_interrupted_sessions, heard_before
 from ..coordination.membership import find_session
@@ -13,7 +14,7 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import InterruptedSession, Recovery, RecoveryFunction, RecoveryStatus, TypedRecovery
+    from ..base.answers import InterruptedSession, Recovery, RecoveryStatus, TypedRecovery
     from ..storage.interface import Storage
 
 GROUP = "Recovery"
@@ -26,6 +27,7 @@ def detect_interrupted_sessions(store: Storage) -> list[InterruptedSession]:
     Active counts the agents heard of within session_timeout. The 5 minutes are the setting interrupted_after.
     Example: detect_interrupted_sessions
     """
+    look_from_now(store)
     with store.snapshot():
         return find_interrupted_sessions(store)
 
@@ -38,6 +40,7 @@ def recover_milestone_session(store: Storage, session_id: str) -> Recovery:
 
     Example: recover_milestone_session planning-ms-123-1
     """
+    look_from_now(store)
     with store.snapshot():
         view = survey_session(store, session_id)
     return {**view, "verdict": verdict(view), "options": list_options(view)}
@@ -66,6 +69,7 @@ def recover_execution_session(store: Storage, session_id: str | None = None) -> 
 
 
 def _recover_type(store: Storage, session_id: str | None, kind: str) -> TypedRecovery:
+    look_from_now(store)
     with store.snapshot():
         if session_id:
             others = []
@@ -86,6 +90,7 @@ def get_session_recovery_status(store: Storage) -> RecoveryStatus:
 
     Example: get_session_recovery_status
     """
+    look_from_now(store)
     with store.snapshot():
         interrupted = find_interrupted_sessions(store)
         stale = store.execute(f"SELECT count(*) AS n FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
@@ -104,15 +109,3 @@ def get_session_recovery_status(store: Storage) -> RecoveryStatus:
 def _count_statuses(store: Storage, table: str) -> dict[str, int]:
     rows = store.execute(f"SELECT status, count(*) AS n FROM {table} GROUP BY status ORDER BY status")
     return {"total": sum(row["n"] for row in rows), **{row["status"]: row["n"] for row in rows}}
-
-
-@operation(text="recovery_help", creates=False, opens=False)
-def show_recovery_help(store: Storage) -> list[RecoveryFunction]:
-    """Show what there is for recovery, a line for each function.
-
-    Example: show_recovery_help
-    """
-    from ..registry import all_operations
-
-    return [{"name": op.name, "usage": op.usage, "summary": op.summary}
-            for op in all_operations() if op.group == GROUP]

@@ -5,6 +5,7 @@ from ..base.errors import Refused
 from ..base.times import minutes_between
 from ..base.values import check_range, check_word, read_stored
 from ..base.vocabulary import ENDED, PHASES, SESSION_STATUSES
+from ..coordination.future import look_from_now
 from ..coordination.inbox import count_messages, list_dead_letters
 from ..coordination.membership import find_session
 from ..registry import operation
@@ -27,6 +28,7 @@ def get_session_status(store: Storage, session_id: str) -> SessionStatus:
 
     Example: get_session_status planning-ms-123-1
     """
+    look_from_now(store)
     with store.snapshot():
         session = find_session(store, session_id)
         agents = list_session_agents(store, session_id)
@@ -60,7 +62,7 @@ def update_session_progress(store: Storage, session_id: str, percent: float,
                      detail=f"{percent:g} % {phase or ''}".strip())
         set_to: SessionProgress = store.execute(
             "UPDATE coordination_sessions SET progress = :percent, phase = coalesce(:phase, phase), "
-            "last_activity = CASE WHEN last_activity > :now THEN last_activity ELSE :now END "
+            "last_activity = :now "
             "WHERE session_id = :id RETURNING session_id, progress, phase",
             {"id": session_id, "percent": int(percent) if percent == int(percent) else percent, "phase": phase,
              "now": store.now()})[0]

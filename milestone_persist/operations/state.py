@@ -86,7 +86,7 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
     Example: load_agent_state scope-1 planning-scope '{}'
     """
     with store.snapshot():
-        if session is None:
+        if not session:
             milestone_id = milestone_read(store, agent_id)
             row, other = find_own(store, agent_id, state_key, milestone_id)
         else:
@@ -114,11 +114,11 @@ def _tell_all(row: Row) -> LoadedState:
 
 
 def _tell_missing(store: Storage, agent_id: str, state_key: str, session: str | None) -> str:
-    there = "" if session is None else f" saved in session {session!r}"
+    there = f" saved in session {session!r}" if session else ""
     line = f"no state {state_key!r} of agent {agent_id!r}{there} in {store.directory}"
     slip = suggest_agent(store, agent_id)
-    rows = [] if slip else list_keys(store, agent_id, milestone_read(store, agent_id) if session is None else None)
-    keys = [row["state_key"] for row in rows if row["own"] and session in (None, row["session_id"])]
+    rows = [] if slip else list_keys(store, agent_id, None if session else milestone_read(store, agent_id))
+    keys = [row["state_key"] for row in rows if row["own"] and session in (None, "", row["session_id"])]
     return line + (slip or "; it has: " + (", ".join(keys[:20]) or "none"))
 
 
@@ -149,7 +149,7 @@ def delete_agent_state(store: Storage, agent_id: str, state_key: str, *, session
     Example: delete_agent_state scope-1 planning-scope
     """
     with store.transaction("agent:" + agent_id):
-        milestone_id = milestone_read(store, agent_id) if session is None else None
+        milestone_id = None if session else milestone_read(store, agent_id)
         for row in list_keys(store, agent_id, milestone_id, state_key):
             if not row["own"]:
                 raise Refused(f"{tell_whose(row, milestone_id)}: nothing was deleted; --session "
@@ -157,10 +157,10 @@ def delete_agent_state(store: Storage, agent_id: str, state_key: str, *, session
         rows: list[DeletedState] = store.execute(
             "DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND (:session IS NULL "
             "OR saved_in = :session) RETURNING agent_id, state_key, expires_at",
-            {"agent": agent_id, "key": state_key, "session": session})
+            {"agent": agent_id, "key": state_key, "session": session or None})
         renew_if_own(store, agent_id)
         if not rows or (rows[0]["expires_at"] or "9") <= store.now():
-            there = "" if session is None else f" saved in session {session!r}"
+            there = f" saved in session {session!r}" if session else ""
             raise Refused(f"no state {state_key!r} of agent {agent_id!r}{there} in {store.directory}: nothing was "
                           f"deleted{suggest_agent(store, agent_id)}")
         return rows[0]

@@ -6,7 +6,6 @@ import os
 from ..base.errors import Refused, StorageError
 from ..base.found import read_found
 from ..base.quoting import quote
-from ..storage.interface import StorageMoved
 from .files import FOLDERS, find_changes, find_places, new_path, path_counting, read_text, record_folder, stamp_of
 from .headings import read_headings
 from .swap import finish_swap, is_swapped_out
@@ -204,8 +203,6 @@ def _find_under_lock(store: Storage, milestone_id: str) -> str | None:
         with store.transaction("milestones"):
             index_records(store)
             return find_record(store, milestone_id)
-    except StorageMoved:
-        raise
     except StorageError:  # where nothing can be written, nobody moves anything
         return None
 
@@ -219,8 +216,6 @@ def list_records(store: Storage) -> list[ListedMilestone]:
     try:
         with store.hurry():
             index_records(store)
-    except StorageMoved:
-        raise
     except StorageError:
         unindexed = find_changes(store).changed
     rows = {row["id"]: row for row in store.execute("SELECT id, title, status, priority, version, created_at, "

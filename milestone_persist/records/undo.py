@@ -10,12 +10,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..storage.call import Call
     from ..storage.interface import Storage
 
 
-def stamp(store: Storage) -> str:
+def stamp(call: Call) -> str:
     """The present as part of a file name, made its own by a random end."""
-    return f"{store.now()[:19].replace('-', '').replace(':', '').replace(' ', '-')}-{os.urandom(4).hex()}"
+    return f"{call.now()[:19].replace('-', '').replace(':', '').replace(' ', '-')}-{os.urandom(4).hex()}"
 
 
 def write_file(store: Storage, path: str, data: bytes) -> None:

@@ -10,17 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any, TypeVar
 
-    from ..storage.interface import Row, Storage
+    from ..storage.call import Call
+    from ..storage.interface import Row
 
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 # The modules that declare operations, in the order help and documents show them.
 MODULES = ("operations.setup", "operations.agents", "operations.state", "operations.messages", "operations.checkpoints",
-           "operations.sessions", "operations.planning", "operations.recovery", "operations.resuming",
-           "operations.completing", "operations.reports", "operations.cleanup", "commands.monitoring",
-           "operations.milestones", "operations.backups", "operations.tmpfiles", "operations.log",
-           "commands.installing", "commands.vendoring", "operations.inspection", "commands.generating",
-           "commands.shell_completion")
+           "operations.sessions", "operations.planning", "operations.recovery", "commands.recovery_help",
+           "operations.resuming", "operations.completing", "operations.reports", "operations.cleanup",
+           "commands.monitoring", "operations.milestones", "operations.backups", "operations.tmpfiles",
+           "operations.log", "commands.installing", "commands.vendoring", "operations.inspection",
+           "commands.generating", "commands.shell_completion")
 
 GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
 
@@ -114,18 +115,22 @@ def _unit(parameter: Parameter) -> str:
 
 
 class Operation:
-    """One operation: a function and what its declaration says."""
+    """One operation: a function and what its declaration says.
+
+    opens: whether the function is given an open Storage, as its first parameter says; otherwise only a Call
+    """
 
     __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "existing", "opens",
                  "in_use", "unheard", "repair", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
-                 creates: bool | str, existing: bool, opens: bool, in_use: bool,
-                 unheard: Callable[[Storage, Any], None] | None, repair: Callable[..., Row] | None) -> None:
+                 creates: bool | str, existing: bool, in_use: bool,
+                 unheard: Callable[..., str] | None, repair: Callable[..., Row] | None) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
-        self.creates, self.existing = False if existing else creates, existing
-        self.opens, self.in_use, self.unheard, self.repair = opens, in_use, unheard, repair
+        self.opens = _read_opens(function)
+        self.creates, self.existing = self.opens and not existing and creates, existing
+        self.in_use, self.unheard, self.repair = in_use, unheard, repair
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
 
@@ -174,14 +179,14 @@ class Operation:
         given = dict(zip((p.name for p in self.positionals), args))
         return bool({**given, **options}.get(self.creates))
 
-    def run(self, store: Storage, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    def run(self, call: Call, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Call the function after checking every value it is given; raises what the operation raises.
 
         options: by name; may name positional parameters too, a repeated one with a list
         TypeError if arguments and parameters do not fit together.
         """
         args, options = self.check(args, options)
-        return self.function(store, *args, **options)
+        return self.function(call, *args, **options)
 
     def check(self, args: Sequence[Any], options: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """What the function is to be called with; UsageError for a value that has not its parameter's type."""
@@ -206,6 +211,11 @@ class Operation:
         return [*args, *(options.pop(p.name, p.default) for p in names[len(args):]), *rest], options
 
 
+def _read_opens(function: Callable[..., Any]) -> bool:
+    name = function.__code__.co_varnames[0]
+    return {"Storage": True, "Call": False}[function.__annotations__[name]]
+
+
 def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
     code, types = function.__code__, function.__annotations__
     defaults = function.__defaults__ or ()
@@ -224,10 +234,10 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 
 def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
-              creates: bool | str = True, existing: bool = False, opens: bool = True, in_use: bool = False,
-              unheard: Callable[[Storage, Any], None] | None = None,
+              creates: bool | str = True, existing: bool = False, in_use: bool = False,
+              unheard: Callable[..., str] | None = None,
               repair: Callable[..., Row] | None = None) -> Callable[[Function], Function]:
-    """Declare a function as an operation; the function itself is left as it is.
+    """Declare a function as an operation, of an open `store: Storage` or of a `call: Call`; it is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
     stdin: name of the parameter that may be `-` and is then read from standard input
@@ -236,16 +246,16 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
     creates: whether the data directory is made if it is not there; otherwise an empty store is read. Or the name of
         the parameter that must be given for that
     existing: whether it changes only what is there: it makes none, but what it changes must be named in the call
-    opens: whether the storage is open when the function is called; otherwise only its place is known
     in_use: whether it opens what is there, whatever is set
-    unheard: called with the storage and the data where nobody could be given the answer
+    unheard: called with the storage, the data and the arguments where nobody could be given the answer; says what
+        has become of it
     repair: called with the error and the arguments where the store is damaged, before the function is called again;
         gives what is to be told beside its data
     """
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, stdout, shell, creates, existing, opens, in_use, unheard, repair)
+            function, module.GROUP, text, stdin, stdout, shell, creates, existing, in_use, unheard, repair)
         return function
     return declare
 

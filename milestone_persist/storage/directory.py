@@ -133,12 +133,6 @@ def make_file(path: str, flags: int = os.O_WRONLY) -> int:
     return descriptor
 
 
-def write_private(path: str, data: bytes) -> None:
-    """Write a file that only its owner can read."""
-    with os.fdopen(open_private(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
-        file.write(data)
-
-
 def append_line(descriptor: int, data: bytes) -> None:
     """Append a line to a file, whole or, on a full disk, not at all, on a line of its own even where the last is torn.
 
@@ -155,22 +149,21 @@ def append_line(descriptor: int, data: bytes) -> None:
         raise
 
 
-def write_whole(path: str, data: bytes, replace: bool = True) -> None:
-    """Write a private file whole, durably, or not at all; its folder is made if need be.
+def write_whole(path: str, data: bytes, replace: bool = True, makes_folder: bool = True) -> None:
+    """Write one private file: whole and durable when this returns, or after any failure or kill as it was before.
 
+    What is not at hand as bytes is written by way of NewFile, which promises the same.
     replace: whether it may take the place of one that is there; else FileExistsError
+    makes_folder: whether its folder is made if need be
     Raises StorageError where the system refuses.
     """
     part = f"{path}.{os.urandom(6).hex()}.part"
     try:
-        make_folder(os.path.dirname(path))
+        if makes_folder:
+            make_folder(os.path.dirname(path))
         try:
-            with os.fdopen(make_file(part), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            (os.replace if replace else put_new)(part, path)
-            sync_directory(os.path.dirname(path))
+            fill_file(make_file(part), data)
+            give_name(part, path, replace)
         finally:
             if os.path.lexists(part):
                 os.unlink(part)
@@ -178,6 +171,39 @@ def write_whole(path: str, data: bytes, replace: bool = True) -> None:
         raise
     except OSError as error:
         raise cannot_write(path, error) from None
+
+
+def fill_file(descriptor: int, data: bytes) -> None:
+    """Write all that an empty file is to hold, durably, and close it."""
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left):]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def give_name(part: str, path: str, replace: bool) -> None:
+    """Give a durable file its name, durably; FileExistsError, to all but one of several, where it must be new."""
+    if replace or not _link_new(part, path):
+        os.replace(part, path)
+    else:
+        os.unlink(part)
+    sync_directory(os.path.dirname(path))
+
+
+def _link_new(part: str, path: str) -> bool:
+    """Give a file a second name that must be new; False where the file system has no hard links."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        return False
+    return True
 
 
 def make_folder(path: str) -> None:
@@ -213,18 +239,6 @@ def move_whole(old: str, new: str) -> None:
     os.replace(old, new)
     for folder in {os.path.dirname(old), os.path.dirname(new)}:
         sync_directory(folder)
-
-
-def put_new(part: str, path: str) -> None:
-    """Give a file its name, of several at once to one; FileExistsError if it is taken."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        if os.path.lexists(path):
-            raise FileExistsError(path) from None
-        os.replace(part, path)
 
 
 def cannot_write(path: str, error: OSError, advice: str = "") -> StorageError:
@@ -285,3 +299,14 @@ def move_files(directory: str, names: tuple[str, ...], place: str) -> None:
         old = os.path.join(directory, name)
         if os.path.lexists(old):
             move_whole(old, os.path.join(place, name))
+
+
+def is_one_of(path: str, directory: str, names: tuple[str, ...]) -> bool:
+    """Whether a path leads to one of some files of the data directory, or to one in a folder among them."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    places = [os.path.join(directory, name) for name in names]
+    places += [os.path.join(folder, name) for place in places for folder, _, names in os.walk(place) for name in names]
+    return any(os.path.lexists(place) and os.path.samestat(status, os.lstat(place)) for place in places)

@@ -1,12 +1,11 @@
-"""What an operation may ask of a storage: a place where portable SQL runs, and what surrounds one call."""
+"""What an operation may ask of a storage: a call that has a place where portable SQL runs."""
 from __future__ import annotations
 
 import os
-import time
 
 from ..base.errors import StorageError, closed
-from ..base.times import format_time
 from .backends import DEFAULT
+from .call import Call, Clock
 from .directory import move_files
 from .selection import mark_of, place_in_use
 
@@ -16,11 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..base.answers import Description
-
-
-
-
-
+    from .backends import Backend
 
     Row = dict[str, Any]
     Params = Mapping[str, Any]
@@ -35,38 +30,35 @@ BRIEF_SECONDS = 0.25  # so long somebody waits who can do without
 LOOK_SECONDS = 10.0  # and so long who only looks, where even that must wait
 
 
-class Clock:
-    """The time and the passing of it; tests put their own in its place."""
+class Move:
+    """The note of a move, as the mark of a store tells it that does not count.
 
-    def time(self) -> float:
-        """Epoch seconds."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that only grow."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Let that many seconds pass."""
-        time.sleep(seconds)
-
-
-class StorageMoved(StorageError):
-    """The rows are in another store: open the storage again.
-
-    place: backend and data directory, as a store that does not count names them
-    move: which move it was, as the marks of both stores name it
-    is_copy: whether the store that was asked is a copy of that one which was not finished
+    place: backend and data directory of the store that counts, as the mark names them
+    name: which move it was, as the marks of both stores name it
+    is_copy: whether the store with this mark is a copy of that one which was not finished
     """
 
-    def __init__(self, place: str, move: str = "") -> None:
-        self.move = move
-        self.is_copy = place.startswith(COPY)
-        self.place = place[len(COPY):] if self.is_copy else place
+    __slots__ = ("place", "name", "is_copy", "backend", "directory")
+
+    def __init__(self, text: str, name: str = "") -> None:
+        self.name = name
+        self.is_copy = text.startswith(COPY)
+        self.place = text[len(COPY):] if self.is_copy else text
         self.backend, _, self.directory = self.place.partition(" ")
-        super().__init__(f"the data is being moved here from the {self.backend} backend in {self.directory}: "
-                         "use it there, or migrate again there" if self.is_copy else
-                         f"the data was moved to the {self.backend} backend in {self.directory}: use it there")
+
+    def __str__(self) -> str:
+        if self.is_copy:
+            return (f"the data is being moved here from the {self.backend} backend in {self.directory}: "
+                    "use it there, or migrate again there")
+        return f"the data was moved to the {self.backend} backend in {self.directory}: use it there"
+
+
+class StorageMoved(Exception):
+    """The rows are in another store: open the storage again. No error, until that cannot be done; nothing was done."""
+
+    def __init__(self, move: Move) -> None:
+        self.move = move
+        super().__init__(str(move))
 
 
 class TakenBack(Exception):
@@ -76,15 +68,16 @@ class TakenBack(Exception):
 class Damaged(StorageError):
     """The files of the store in use do not hold what belongs there, or are gone: a backup may take their place.
 
-    store: where it is; it need not be open
+    call: by which it was found; it need not be an open store
+    backend: which that store is
     mark: the note of what was in use then
     """
 
-    def __init__(self, text: str, store: Storage) -> None:
+    def __init__(self, text: str, call: Call, backend: Backend) -> None:
         from .remedies import advise_restoring
 
-        self.store, self.mark = store, mark_of(store.directory)
-        super().__init__(f"{text}; everything was left as it is: {advise_restoring(store.directory)}")
+        self.call, self.backend, self.mark = call, backend, mark_of(call.directory)
+        super().__init__(f"{text}; everything was left as it is: {advise_restoring(call.directory)}")
 
 
 class Transaction:
@@ -139,16 +132,13 @@ class Brief:
             self.storage.set_patience(self.before)
 
 
-class Storage:
-    """Base of the backends. An operation uses `transaction`, `snapshot`, `execute`, `now`, `warn` and the attributes.
+class Storage(Call):
+    """Base of the backends. An operation uses `transaction`, `snapshot`, `execute`, and what a call has.
 
-    directory: the data directory, absolute
-    environ: the environment variables that give defaults (SESSION_ID, AGENT_ID, MILESTONE_ID)
     backend: which it is: what holds the rows, and whether milestone records are files
     milestones_added: whether this call made a milestone, so that another backend may suit better now
     FILES: names below the data directory that hold this backend's rows
-    warn, report: called with a warning, and with how far a long piece of work is (what, done, total)
-    tell: called with a line on what was done that the answer does not say
+    room: how many bytes of messages its reader can be shown at once; None: any number
     is_new: whether this call has made the data directory
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
     kept: the files that it has replaced, and the names they are kept under until it ends
@@ -160,17 +150,15 @@ class Storage:
     FILES: tuple[str, ...] = ()
     backend = DEFAULT
     patience: float | None = None  # how long it waits for another process; None: as long as is usual
+    room: int | None = None
     stopped = False  # set by another thread, which must not close it under this one: nothing further begins
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
-        self.directory, self.clock, self.environ = directory, clock, environ
-        self.warn: Callable[[str], None] = lambda text: None
-        self.tell: Callable[[str], None] = lambda text: None
+        super().__init__(directory, clock, environ)
         self.is_new = False
         self.depth = 0
         self.undo: list[Callable[[], None]] = []
         self.kept: dict[str, str] = {}
-        self.report: Callable[[str, int, int], None] = lambda what, done, total: None
         self.milestones_added = False
         self.mark: tuple[int, int] | None = None
         self.open_other: Callable[..., Storage]
@@ -192,10 +180,6 @@ class Storage:
                 raise TakenBack
         except TakenBack:
             pass
-
-    def now(self) -> str:
-        """The present, as stored times are written."""
-        return format_time(self.clock.time())
 
     def transaction(self, lock: str = "") -> Transaction:
         """A write transaction under the narrowest lock the backend has for the key `lock`.
@@ -224,11 +208,12 @@ class Storage:
         if self.mark is None:
             return
         rows = self.execute(READ_MARK) if found is None else found
-        place = str(rows[0]["value"]) if rows else ""
         if mark_of(self.directory) != self.mark:
-            raise StorageMoved(place_in_use(self.directory))
-        if place and place.partition(" ")[0] != self.backend.name:  # hybrid and database are one file
-            raise StorageMoved(place)
+            raise StorageMoved(Move(place_in_use(self.directory)))
+        if rows:
+            move = Move(rows[0]["value"])
+            if move.is_copy or move.backend != self.backend.name:  # hybrid and database are one file
+                raise StorageMoved(move)
 
     def put_back(self) -> None:
         """Put back the files that a failed transaction has changed, and forget those kept for that."""
@@ -253,17 +238,6 @@ class Storage:
         """Close it for good and move its files to the folder `place`. OSError where the system refuses."""
         self.close()
         move_files(self.directory, self.FILES, place)
-
-    def holds(self, path: str) -> bool:
-        """Whether a file, by whatever name, is one of those in FILES or in a folder of those."""
-        try:
-            status = os.stat(path)
-        except OSError:
-            return False
-        places = [os.path.join(self.directory, name) for name in self.FILES]
-        places += [os.path.join(folder, name) for place in places for folder, _, names in os.walk(place)
-                   for name in names]
-        return any(os.path.lexists(place) and os.path.samestat(status, os.lstat(place)) for place in places)
 
     def refuse_stopped(self) -> None:
         """StorageError if nothing may begin here any more; what has begun may end."""

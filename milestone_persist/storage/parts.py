@@ -8,7 +8,7 @@ import os
 import stat
 
 from ..base.errors import UsageError
-from .directory import cannot_write, hand_over, make_folder, put_new, sync_directory
+from .directory import cannot_write, give_name, hand_over, make_folder
 from .locks import close_locked, lock
 
 ENDING = ".new.part"
@@ -16,7 +16,7 @@ RESTS = ("-journal", "-wal", "-shm")  # what SQLite has beside a file
 
 
 class NewFile:
-    """Within its block there is a private file `part` beside `path`, which `finish` gives that name.
+    """Within its block there is a private file `part` beside `path`, to which `finish` gives that name, durably.
 
     inside: whether it lies in the data directory, and belongs to whom that belongs
     Raises UsageError where something has that name, unless it may be replaced, and StorageError where it cannot be
@@ -42,9 +42,7 @@ class NewFile:
         """Give the file its name, durably; nobody has it open for writing any more."""
         try:
             os.fsync(self._lock)
-            (os.replace if self.replace else put_new)(self.part, self.path)
-            _remove(self.part)
-            sync_directory(os.path.dirname(self.path))
+            give_name(self.part, self.path, self.replace)
         except OSError as error:
             raise self._explain(error) from None
 

@@ -5,7 +5,6 @@ import os
 
 from ..base.errors import StorageError, UsageError
 from ..base.found import read_found
-from ..base.vocabulary import BACKENDS
 from .backends import DATABASE, DEFAULT, FILE, HYBRID, NAMED, POSTGRESQL
 from .directory import IN_USE, cannot_write, write_whole
 
@@ -28,9 +27,10 @@ def database_url(environ: Mapping[str, str]) -> str:
 
 def fixed_backend(directory: str, environ: Mapping[str, str]) -> str:
     """The backend that MILESTONE_BACKEND or config/storage-backend.txt names; "" if neither does. It may be MOVING."""
-    for source, word, words in (("MILESTONE_BACKEND", environ.get("MILESTONE_BACKEND", ""), BACKENDS),
-                                (FIXED, read_word(directory, FIXED), (*BACKENDS, MOVING))):
-        if word and word not in words:
+    words = [backend.word for backend in NAMED.values()]
+    for source, word, known in (("MILESTONE_BACKEND", environ.get("MILESTONE_BACKEND", ""), words),
+                                (FIXED, read_word(directory, FIXED), [*words, MOVING])):
+        if word and word not in known:
             raise UsageError(f"{source} names no backend ({word!r}): make it file, hybrid or database")
         if word:
             return word

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import marshal
 import os
 import zipfile
@@ -49,7 +50,7 @@ def write_zipapp(path: str) -> Copy:
     if old == files:
         remove_leftovers(path)
     else:
-        replace_file(path, lambda temporary: _pack(temporary, files))
+        replace_file(path, _pack(files), 0o777)
     return {"path": path, "form": "zipapp", "version": __version__, "written": old != files}
 
 
@@ -94,16 +95,16 @@ def _compile_one(name: str, data: bytes, flags: int) -> bytes:
             + marshal.dumps(code, 2))
 
 
-def _pack(path: str, files: dict[str, bytes]) -> None:
-    """Write the files as a zip application, uncompressed: it starts faster, and needs no zlib."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(b"#!/usr/bin/env python3\n")
-        with zipfile.ZipFile(file, "w") as archive:
-            for name in sorted(files):
-                entry = zipfile.ZipInfo(name, _LONG_AGO)
-                entry.create_system, entry.external_attr = 3, 0o100644 << 16  # the same wherever it is made
-                archive.writestr(entry, files[name])
+def _pack(files: dict[str, bytes]) -> bytes:
+    """The files as a zip application, uncompressed: it starts faster, and needs no zlib."""
+    file = io.BytesIO(b"#!/usr/bin/env python3\n")
+    file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _LONG_AGO)
+            entry.create_system, entry.external_attr = 3, 0o100644 << 16  # the same wherever it is made
+            archive.writestr(entry, files[name])
+    return file.getvalue()
 
 
 def _digest_all(files: dict[str, bytes]) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""Putting a new file or folder into the place of an old one, so that a kill on the way leaves one of them."""
+"""Putting a new file or folder of the program into the place of an old one, so that a kill leaves one of them whole.
+
+It gets the modes of any new file, and a power cut may leave neither: whoever made it can make it again.
+"""
 from __future__ import annotations
 
 import contextlib
@@ -11,7 +14,7 @@ from ..storage.locks import FolderLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 def replace_folder(path: str, files: dict[str, bytes]) -> None:
@@ -28,10 +31,11 @@ def replace_folder(path: str, files: dict[str, bytes]) -> None:
             os.rename(new, path)
 
 
-def replace_file(path: str, write: Callable[[str], None]) -> None:
-    """Make `path` the file that `write` makes at the path it is given; StorageError if it cannot be written."""
+def replace_file(path: str, data: bytes, mode: int = 0o666) -> None:
+    """Make `path` a file that holds `data`, its mode within the umask; StorageError if it cannot be written."""
     with _staging(path) as (new, _):
-        write(new)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
         os.replace(new, path)
 
 

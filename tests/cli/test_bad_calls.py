@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 import pytest
 
@@ -44,34 +45,46 @@ def call_words(op):
     return [words.get(p.type, "word") for p in op.positionals]
 
 
-def refuse(done, op):
-    assert (done.status, done.out) == (2, b""), (op.name, done)
-    assert done.err.startswith("milestone_persist: ") and done.err.count("\n") == 1, (op.name, done)
+@pytest.fixture
+def refuse(scene, dump, files, tmp_path, monkeypatch):
+    """Checks that a call of an operation was refused: refuse(cli(…), op). `made` calls, after which nothing differs."""
+    class Refuse:
+        made = 0
+
+        def __call__(self, done, op):
+            self.made += 1
+            assert (done.status, done.out) == (2, b""), (op.name, done)
+            assert done.err.startswith("milestone_persist: ") and done.err.count("\n") == 1, (op.name, done)
+
+        def ends(self, at_least):
+            """No less calls were made, and nothing was changed."""
+            assert self.made >= at_least, f"{self.made} calls"
+            assert (dump(), files()) == before
+
+    monkeypatch.chdir(tmp_path)
+    before = dump(), files()
+    return Refuse()
 
 
 @pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
-def test_too_many_words_are_refused_with_the_right_form(scene, cli, dump, files, tmp_path, monkeypatch, surface):
-    monkeypatch.chdir(tmp_path)
-    before = dump(), files()
+def test_too_many_words_are_refused_with_the_right_form(cli, refuse, surface):
     for op in OPERATIONS:
         if not (op.positionals and op.positionals[-1].repeated):
             for more in (["ms-1"], ["ms-1", "x"], ["--dir", "X"], ["-"], ["5", "--json"]):
                 done = cli(*surface, op.command, *call_words(op), *more)
                 refuse(done, op)
                 assert op.name in done.err
-    assert (dump(), files()) == before
+    refuse.ends(at_least=350)
 
 
 @pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
-def test_too_few_words_are_refused_with_the_right_form(scene, cli, dump, files, tmp_path, monkeypatch, surface):
-    monkeypatch.chdir(tmp_path)
-    before = dump(), files()
+def test_too_few_words_are_refused_with_the_right_form(cli, refuse, surface):
     for op in OPERATIONS:
         for count in range(op.required):
             done = cli(*surface, op.name, *call_words(op)[:count])
             refuse(done, op)
             assert f"{op.positionals[count].name.upper()} is missing" in done.err and op.name in done.err
-    assert (dump(), files()) == before
+    refuse.ends(at_least=60)
 
 
 # What may be empty: free text, and a number or an id that may be left out, which is what "${5:-}" gives; a
@@ -80,36 +93,36 @@ MAY_BE_EMPTY = ("value", "text", "payload", "milestone", "to_agent")
 
 
 @pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
-def test_an_empty_word_is_no_name_and_no_path(scene, cli, dump, files, tmp_path, monkeypatch, surface):
-    monkeypatch.chdir(tmp_path)
-    before = dump(), files()
+def test_an_empty_word_is_no_name_and_no_path(cli, refuse, surface):
     for op in OPERATIONS:
         for place, parameter in enumerate(op.positionals):
             if parameter.name in PATHS or parameter.required and parameter.name not in MAY_BE_EMPTY:
                 words = fitting_words(op)
                 words[place] = ""
                 refuse(cli(*surface, op.name, *words[:max(op.required, place + 1)]), op)
-    assert (dump(), files()) == before
+    refuse.ends(at_least=60)
 
 
 @pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
-def test_a_word_of_another_type_is_refused(scene, cli, dump, files, tmp_path, monkeypatch, surface):
-    monkeypatch.chdir(tmp_path)
-    before = dump(), files()
+def test_a_word_of_another_type_is_refused(cli, refuse, surface):
     wrong = {"int": ["soon", "1.5", "1e3", "0x1", "\u0661", "1_000", " 1", "9" * 30],
              "float": ["soon", "nan", "1,5", "inf", "1_0"],
              "bool": ["maybe", "2", "-"], "str": ["nonsense", "\udcff", "\0"]}
+    no_json = {"payload": ["text", "", "[]", '"t"', '{"a":'], "details": ["text", "[]", '{"a": NaN}'],
+               "capabilities": ["text", "{}", "[1]", '["a"']}
     for op in OPERATIONS:
         for place, parameter in enumerate(op.positionals):
             chosen = words_for(op.name, parameter.name) and parameter.name != "agent_type"  # others are stored as x-…
-            for word in wrong[parameter.type][1 if parameter.type == "str" and not chosen else 0:]:
+            tried = wrong[parameter.type][1 if parameter.type == "str" and not chosen else 0:]
+            for word in tried + no_json.get(parameter.name, []):
                 words = fitting_words(op)
                 words[place] = word
                 refuse(cli(*surface, op.name, *words[:max(op.required, place + 1)]), op)
         for option in op.options:
-            for word in wrong[option.type] if option.type in ("int", "float") else []:
+            chosen = option.type in ("int", "float") or words_for(op.name, option.name)
+            for word in wrong[option.type] if chosen else []:
                 refuse(cli(*surface, op.name, *fitting_words(op)[:op.required], option.flag, word), op)
-    assert (dump(), files()) == before
+    refuse.ends(at_least=300)
 
 
 def fitting_words(op):
@@ -120,9 +133,7 @@ def fitting_words(op):
     return [given.get(p.name) or (words_for(op.name, p.name) or [types.get(p.type, "x")])[0] for p in op.positionals]
 
 
-def test_unknown_options_are_no_arguments(scene, cli, dump, files, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    before = dump(), files()
+def test_unknown_options_are_no_arguments(cli, refuse):
     for op in OPERATIONS:
         for unknown in (["--no-such"], ["--no-such=1"], ["-x"], ["--dir", "X"], ["--version"]):
             refuse(cli(op.command, *call_words(op), *unknown), op)
@@ -133,7 +144,47 @@ def test_unknown_options_are_no_arguments(scene, cli, dump, files, tmp_path, mon
                 refuse(cli(op.command, *call_words(op), option.flag), op)
             if option.type in ("bool", "int", "float"):
                 refuse(cli(op.command, *call_words(op), f"{option.flag}=soon"), op)
-    assert (dump(), files()) == before
+    refuse.ends(at_least=700)
+
+
+@pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
+def test_an_option_of_another_operation_is_refused(cli, refuse, surface):
+    flags = {option.flag for op in OPERATIONS for option in op.options}
+    for op in OPERATIONS:
+        free = surface and any(p.name in FREE for p in op.positionals)  # which takes such a word as it comes
+        for flag in sorted(flags - {option.flag for option in op.options}) if not free else []:
+            refuse(cli(*surface, op.name, *call_words(op)[:op.required], flag), op)
+            refuse(cli(*surface, op.name, *call_words(op)[:op.required], flag + "=1"), op)
+        for option in op.options:  # those of an operation stand behind its name
+            refuse(cli(*surface, option.flag, op.name, *call_words(op)[:op.required]), op)
+    refuse.ends(at_least=4000)
+
+
+IN_SHELLS = {
+    "a word too few": ["save_agent_state a k", "send_agent_message a b x-t", "create_milestone_record ms-2"],
+    "a word too many": ["initialize_agent_coordination ms-1", "save_agent_state a k v progress 60 more",
+                        "detect_interrupted_sessions ms-1"],
+    "an unknown option": ["list_agent_state a --no-such", "get_agent_messages a true --take"],
+    "an option that does not belong": ["list_agent_state a --wait 5", "register_agent b --new ms-1 s-1",
+                                       "export_coordination --remove"],
+    "an empty word": ["load_agent_state '' k", "save_agent_state a '' v", "backup_coordination ''"],
+    "a word of another type": ["save_agent_state a k v progress soon", "get_agent_messages a maybe",
+                               "send_agent_message a b x-t '[]'", "update_session_progress s-1 much",
+                               "update_agent_status a finnished"],
+}
+
+
+@pytest.mark.parametrize("sh", ["bash", "zsh", "dash"], indirect=True)
+def test_the_functions_of_a_shell_refuse_the_same_19_calls(sh, refuse, directory):
+    calls = [shlex.split(call) for some in IN_SHELLS.values() for call in some]
+    lines = [f"code=0\n{shlex.join(call)} >out 2>err || code=$?\n"
+             'echo "$code" "$(wc -c <out)" "$(wc -l <err)"; cat err' for call in calls]
+    done = sh("\n".join([*lines, "rm out err"]), MILESTONE_DIR=str(directory))
+    told = done.text.splitlines()
+    assert done.status == 0 and len(calls) == 19 and len(told) == 38, done
+    for call, counts, line in zip(calls, told[::2], told[1::2]):
+        assert (counts.split(), line.startswith("milestone_persist: ")) == (["2", "0", "1"], True), (call, counts, line)
+    refuse.ends(at_least=0)
 
 
 @pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)

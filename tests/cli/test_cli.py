@@ -133,7 +133,7 @@ def test_a_line_stays_short_whatever_it_names_and_keeps_its_ends(store, cli, dir
                                                                   "unknown state type '", "temp_data"),
         (["save-agent-state", "known", "k", "v", "progress", value], "TTL_SECONDS must be a whole number, not", ""),
         (["update-agent-status", value, "failed"], *_of_no_id("no agent '", directory, value)),
-        (["get-agent-messages", "known", "true", "1", value], "too many arguments", "[--wait NUMBER]"),
+        (["get-agent-messages", "known", "true", "1", value], "too many arguments", "[--brief]"),
         (["read-milestone-record", value], *_of_no_id("no record of milestone '", directory, value)),
         (["create-agent-checkpoint", "known", "manual", value], "", ""),
     ]:

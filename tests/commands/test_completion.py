@@ -29,7 +29,7 @@ def scene(store):
     """Two agents of a planning session: what they saved, sent and checkpointed."""
     store.register_agent("scope-1", "scope-analyzer", "ms-1", "planning-ms-1-1")
     store.register_agent("risk 1", "risk-assessor", "ms-1", "planning-ms-1-1")
-    store.save_agent_state("scope-1", "planning-scope", "{}")
+    store.save_agent_state("scope-1", "planning-scope", "x")
     store.send_agent_message("risk 1", "scope-1", "error_report", {})
     return store
 

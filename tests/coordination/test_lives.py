@@ -153,7 +153,7 @@ def test_ending_a_session_with_unread_mail_says_how_much(store, cli, name):
 
 def test_registering_an_id_that_is_in_use_says_where_and_when(team, cli, clock):
     clock.advance(300)
-    told = cli("register-agent", "w", "task-phase", "other", "execution-2")
+    told = cli("register-agent", "w", "task-phase", "ms", "execution-2")
     assert (told.status, told.err) == (0, (
         "milestone_persist: warning: agent 'w' was heard of 5 min ago in session 'execution-1' (milestone ms): if that "
         "is another agent, register this one under another id; --new refuses an id in use\n"))

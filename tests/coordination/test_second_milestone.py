@@ -46,6 +46,7 @@ def test_a_newcomer_is_not_handed_the_keys_of_another_milestone(second, cli):
     assert told.err == (f"milestone_persist: warning: '{KEY}' of 'executor-1' was saved for milestone A, not for B: "
                         f"the default is given; load_agent_state executor-1 {KEY} --session execution-A-1 reads it\n")
     assert "it has: none" in cli("load-agent-state", "executor-1", "other").err
+    assert "was saved for milestone A" in cli("load-agent-state", "executor-1", KEY, "--session", "").err
 
 
 def test_keys_of_another_milestone_are_listed_with_the_commands_that_read_them(second, cli):
@@ -72,7 +73,7 @@ def test_registering_counts_the_keys_it_finds_and_those_of_other_milestones(seco
 
 def test_a_save_under_the_same_key_keeps_what_was_there(second, cli):
     told = cli("save-agent-state", "executor-1", KEY, "of B")
-    [kept] = second.list_agent_checkpoints("executor-1")
+    [kept] = [row for row in second.list_agent_checkpoints("executor-1") if row["retention_until"] is None]
     assert (told.status, kept["session_id"], kept["retention_until"]) == (0, "execution-A-1", None)
     assert told.err == (f"milestone_persist: warning: '{KEY}' of 'executor-1' was milestone A's: that is kept in "
                         f"checkpoint {kept['checkpoint_id']}; load_agent_state executor-1 {KEY} --session "
@@ -133,7 +134,8 @@ def test_a_newcomer_deletes_no_key_of_another_milestone(second, cli, dump):
     assert (told.status, told.err) == (1, (
         f"milestone_persist: '{KEY}' of 'executor-1' was saved for milestone A, not for B: nothing was deleted; "
         "--session execution-A-1 deletes it\n"))
-    assert cli("delete-agent-state", "executor-1", KEY, "--session", "execution-B-1").status == 1
+    for session in ("execution-B-1", ""):
+        assert cli("delete-agent-state", "executor-1", KEY, "--session", session).status == 1
     assert dump()["agent_state"] == before
     assert cli("delete-agent-state", "executor-1", KEY, "--session", "execution-A-1").status == 0
     assert [row["state_key"] for row in second.list_agent_state("executor-1")] == ["notes"]
@@ -165,10 +167,10 @@ def test_others_read_what_is_of_their_milestone(second, environ):
 
 def test_another_agent_reads_an_id_that_had_never_another_milestone(store, environ):
     store.register_agent("planner-A", "milestone-planner", "A", "planning-A-1")
-    store.save_agent_state("planner-A", "milestone-plan", "{}")
+    store.save_agent_state("planner-A", "milestone-plan", "in three steps")
     store.register_agent("coordinator-B", "milestone-coordinator", "B", "planning-B-1")
     environ.update(AGENT_ID="coordinator-B", SESSION_ID="planning-B-1")
-    assert store.load_agent_state("planner-A", "milestone-plan") == "{}"
+    assert store.load_agent_state("planner-A", "milestone-plan") == "in three steps"
 
 
 def test_where_no_milestone_is_known_all_is_as_it_was(store):
@@ -209,3 +211,51 @@ def test_the_commands_that_are_printed_work_whatever_the_names(store, run_shell,
     text = ('line=$(list_agent_state "$1" | sed -n "s/^of milestone A: //p"); eval "$line"')
     done = run_shell("dash", text, "it's $(me)", **{**environ, "MILESTONE_DIR": str(directory)})
     assert (done.status, done.text, done.err) == (0, "of A", "")
+
+
+def test_two_that_live_under_one_id_each_finish_their_own_milestone(store, cli):
+    results = (KEY, "spec-1", "task-1", "execute-phase-results")
+    first, other = ({"AGENT_ID": "executor-1", "SESSION_ID": f"execution-{name}-1"} for name in "AB")
+    assert cli("register-agent", "executor-1", "milestone-executor", "A", "execution-A-1").status == 0
+    told = cli("register-agent", "executor-1", "milestone-executor", "B", "execution-B-1")
+    assert told.status == 0 and "'executor-1' was heard of 0 s ago in session 'execution-A-1' (milestone A)" in told.err
+    for key in results:
+        told = cli("save-agent-state", "executor-1", key, "of A", **first)
+        assert told.status == 0 and "this counts for 'execution-A-1'" in told.err
+    assert "no results of: design, spec, task, execute" in cli("finalize-milestone-execution", "execution-B-1").err
+    assert cli("finalize-milestone-execution", "execution-A-1").status == 0
+    assert store.update_agent_status("executor-1")["status"] == "active"
+    for key in results:
+        told = cli("save-agent-state", "executor-1", key, "of B", **other)
+        assert told.status == 0 and "was milestone A's: that is kept in checkpoint" in told.err
+        assert cli("load-agent-state", "executor-1", key, "--session", "execution-A-1").text == "of A"
+    assert cli("finalize-milestone-execution", "execution-B-1").status == 0
+    assert {row["session_id"]: row["status"] for row in store.list_coordination_sessions()} == {
+        "execution-A-1": "completed", "execution-B-1": "completed"}
+
+
+def test_recovery_finds_what_another_milestone_has_displaced(second, clock):
+    before = second.recover_milestone_session("execution-A-1")
+    for key in (KEY, "notes"):
+        save(second, "", key)
+    after = second.recover_milestone_session("execution-A-1")
+    assert (after["deliverables"], after["missing"]) == (before["deliverables"], ["spec", "task", "execute"])
+    second.delete_agent_state("executor-1", KEY)
+    assert missing(second, "execution-A-1") == ["spec", "task", "execute"]
+    assert missing(second, "execution-B-1") == ["design", "spec", "task", "execute"]
+    with pytest.warns(MilestoneWarning, match="was heard of 0 s ago"):
+        register(second, "A")
+    second.save_agent_state("executor-1", KEY, "")
+    assert missing(second, "execution-A-1") == ["design", "spec", "task", "execute"], "it was saved there again"
+
+
+def test_a_milestone_is_made_of_a_plan_that_another_milestone_has_displaced(store):
+    for milestone in ("A", "B"):
+        store.register_agent("planner", "milestone-planner", milestone, f"planning-{milestone}-1")
+        if milestone == "A":
+            store.save_agent_state("planner", "milestone-plan", '{"title": "plan of A"}')
+    with pytest.warns(MilestoneWarning, match="was milestone A's"):
+        store.save_agent_state("planner", "milestone-plan", '{"title": "plan of B"}')
+    for milestone in ("A", "B"):
+        store.create_milestone_from_planning(f"planning-{milestone}-1", milestone)
+        assert f"plan of {milestone}" in store.read_milestone_record(milestone)

@@ -238,7 +238,8 @@ def test_upgrade_over_an_older_version(milestone, project, vendored):
     (project / ADAPTER).parent.mkdir(parents=True)
     (project / ADAPTER).write_text("a file of other origin\n")
     before = tree(project)
-    adapter, files = vendored.parent / "generate" / "adapter.py", vendored.parent / "install" / "project_files.py"
+    adapter = vendored.parent / "generate" / "adapter.template.sh"
+    files = vendored.parent / "install" / "project_files.py"
     new = adapter.read_text(), files.read_text()
     adapter.write_text(new[0].replace("# Shell functions of", "# Older shell functions of"))
     files.write_text(new[1].replace('"milestone-recovery.md"', '"old-name.md"'))

@@ -18,7 +18,7 @@ from milestone_persist import Refused, StorageError, UsageError
 from milestone_persist.monitor.files import LOCK, LOG, PID, STOP, append_log, find_monitor, try_lock
 from milestone_persist.monitor.loop import Monitor
 from milestone_persist.monitor.process import background_command
-from milestone_persist.storage.interface import Clock
+from milestone_persist.storage.call import Clock
 
 SHELLS = ("sh", "bash", "zsh")
 ADAPTER = ROOT / "shell" / "storage-adapter.sh"

@@ -174,7 +174,7 @@ def test_the_store_itself_is_no_backup(filled, directory, dump, tmp_path):
     os.link(directory / "coordination.db", tmp_path / "linked.db")
     for path in (directory / "coordination.db", tmp_path / "linked.db"):
         for call in (filled.restore_coordination, filled.import_coordination):
-            with pytest.raises(Refused, match="is a file of the store itself"):
+            with pytest.raises(UsageError, match="is a file of the store itself"):
                 call(str(path))
     assert dump() == before
 

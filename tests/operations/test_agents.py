@@ -74,7 +74,7 @@ def test_first_coordinator_stays(store):
 
 def test_ended_session_is_opened_again(store):
     register(store)
-    store.save_agent_state("exec-1", "milestone-plan", "{}")
+    store.save_agent_state("exec-1", "milestone-plan", "in three steps")
     store.create_milestone_from_planning("execution-ms-1-1", "ms-1")
     assert session(store)["status"] == "completed"
     with pytest.warns(MilestoneWarning, match="was completed; it is active again"):
@@ -130,7 +130,7 @@ def test_unregistered_agent_joins_the_active_session_with_the_latest_activity(st
 
 def test_unregistered_agent_does_not_join_an_ended_session(store):
     register(store, session="planning-1")
-    store.save_agent_state("exec-1", "milestone-plan", "{}")
+    store.save_agent_state("exec-1", "milestone-plan", "in three steps")
     store.create_milestone_from_planning("planning-1", "ms-1")
     store.save_agent_state("stranger", "k", "v")
     assert agent(store, "stranger")["session_id"].startswith("execution-unregistered-")
@@ -168,13 +168,57 @@ def test_any_operation_by_an_agent_renews_its_heartbeat_and_the_sessions_activit
     assert session(store)["last_activity"] == format_time(clock.time())
 
 
-def test_a_clock_set_back_does_not_move_the_heartbeat_back(store, clock):
+def test_a_heartbeat_counts_as_now_after_a_clock_was_set_back(store, clock):
     register(store)
-    before = agent(store, "exec-1")["last_heartbeat"]
     clock.advance(-3600)
     store.agent_heartbeat("exec-1")
+    assert agent(store, "exec-1")["last_heartbeat"] == format_time(clock.time())
     register(store)
-    assert agent(store, "exec-1")["last_heartbeat"] == session(store)["last_activity"] == before
+    assert agent(store, "exec-1")["last_heartbeat"] == session(store)["last_activity"] == format_time(clock.time())
+
+
+YEAR = 365 * 86400
+
+
+@pytest.mark.parametrize("ahead", [6 * 3600, YEAR])
+@pytest.mark.parametrize("look", ["detect_interrupted_sessions", "recover_milestone_session", "get_session_status",
+                                  "get_session_recovery_status", "cleanup_stale_coordination", "start_session_monitor"])
+def test_an_agent_of_a_clock_ahead_lives_no_longer_than_others(store, clock, cli, look, ahead):
+    register(store, "exec-1")
+    clock.advance(ahead)
+    store.agent_heartbeat("exec-1")
+    clock.advance(-ahead)
+    words = {"recover_milestone_session": ["execution-ms-1-1"], "get_session_status": ["execution-ms-1-1"],
+             "start_session_monitor": ["--once"]}.get(look, [])
+    assert cli(look, *words).status == 0
+    assert agent(store, "exec-1")["last_heartbeat"] == format_time(clock.time()) == session(store)["last_activity"]
+    assert agent(store, "exec-1")["status"] == "active" and store.detect_interrupted_sessions() == []
+    clock.advance(300)
+    assert len(store.detect_interrupted_sessions()) == 1
+    clock.advance(1500)
+    assert store.cleanup_stale_coordination(30)["marked_failed"] == ["exec-1"]
+
+
+def test_a_lock_and_a_key_for_a_while_of_a_clock_ahead_last_no_longer_than_others(store, clock, cli):
+    clock.advance(YEAR)
+    register(store)
+    store.acquire_milestone_lock("ms-1", owner="a", ttl=300)
+    store.save_agent_state("exec-1", "brief", "v", "temp_data", 600)
+    clock.advance(-YEAR)
+    with pytest.raises(Refused, match="is locked by 'a'"):
+        store.acquire_milestone_lock("ms-1", owner="b", wait=0)
+    done = cli("doctor")
+    assert done.status == 0 and "milestone_locks.acquired_at" not in done.err
+    assert "agent_registry.last_heartbeat of 1 rows lies in the future, as '2027-01-01 00:00:00.000'" in done.err
+    store.cleanup_stale_coordination()
+    clock.advance(299)
+    with pytest.raises(Refused, match="is locked by 'a'"):
+        store.acquire_milestone_lock("ms-1", owner="b", wait=0)
+    clock.advance(1)
+    assert store.acquire_milestone_lock("ms-1", owner="b", wait=0)["owner"] == "b"
+    assert store.load_agent_state("exec-1", "brief") == "v"
+    clock.advance(300)
+    assert store.load_agent_state("exec-1", "brief", "gone") == "gone"
 
 
 @pytest.mark.parametrize("status", ["spawning", "active", "paused", "completed", "failed", "terminated"])

@@ -84,7 +84,7 @@ def test_a_milestone_is_made_from_the_plan_and_completes_the_session(team):
     assert team.read_milestone_record("ms-1") == '''\
 id: "ms-1"
 title: "Parser"
-status: "active"
+status: "planned"
 priority: "medium"
 created_at: "2026-01-01 00:00:00.000"
 planning_session: "planning-ms-1-1"
@@ -101,12 +101,6 @@ artifacts:
     saved_by: "coord"
     agent_type: "milestone-coordinator"
     saved_at: "2026-01-01 00:00:00.000"
-    value:
-      title: "Parser"
-      phases:
-        - "design"
-        - "yes"
-      days: 2.5
   -
     key: "planning-scope"
     saved_by: "scope"
@@ -119,6 +113,51 @@ artifacts:
     told = team.get_session_status(SESSION)
     assert (told["status"], told["progress"], told["configuration"]) == ("completed", 100, {"milestones": ["ms-1"]})
     assert {agent["status"] for agent in told["agents"]} == {"completed"}
+
+
+def test_each_value_stands_once_in_the_record_of_an_assembled_plan(team, clock):
+    team.save_agent_state("scope", "planning-scope", '{"files": "once-1"}')
+    team.save_agent_state("coord", "planning-scope", '{"files": "once-2"}')
+    team.save_agent_state("coord", "planning-risks", "once-3")
+    team.complete_planning_session(SESSION)
+    team.create_milestone_from_recovered_planning(SESSION)
+    text = team.read_milestone_record("ms-1")
+    assert [text.count(f"once-{number}") for number in (1, 2, 3)] == [1, 1, 1]
+    assert [row["status"] for row in team.list_milestones()] == ["planned"]
+    assert text.count('\n    key: "planning-scope"') == 2, "who saved what is told of each"
+
+
+def test_what_was_saved_after_the_plan_was_assembled_is_in_the_record_too(team, clock):
+    team.save_agent_state("scope", "planning-scope", "old-scope")
+    team.complete_planning_session(SESSION)
+    team.save_agent_state("scope", "planning-scope", "new-scope")
+    team.create_milestone_from_recovered_planning(SESSION)
+    text = team.read_milestone_record("ms-1")
+    assert (text.count("old-scope"), text.count("new-scope")) == (1, 1)
+
+
+@pytest.mark.parametrize("session_id", ["20250818_143022_proj", "planning-new-1", "proj"])
+def test_a_session_nobody_registered_is_taken_in_as_one_of_planning(store, session_id):
+    told = store.save_planning_artifacts(session_id)
+    assert (told["artifacts"], told["checkpoints"], len(told["missing"])) == ([], [], 5)
+    [row] = store.list_planning_sessions()["sessions"]
+    assert (row["id"], row["status"]) == (session_id, "active")
+    assert store.get_session_status(session_id)["operation_type"] == "planning"
+
+
+@pytest.mark.filterwarnings("ignore:agent '(exec|worker)' is registered in session")
+def test_a_session_whose_id_names_no_operation_is_one_of_planning_by_its_artifacts(store, environ, connect):
+    environ["SESSION_ID"] = "20250818_143022_proj"
+    agents = connect()
+    agents.save_agent_state("scope", "planning-scope", "12 files")
+    agents.register_agent("exec", "milestone-executor", "ms-1", "sprint-7")
+    agents.save_agent_state("exec", "planning-scope", "x")
+    agents.save_agent_state("exec", "spec-api", "y")
+    agents.register_agent("worker", "milestone-executor", "ms-1", "execution-1")
+    agents.save_agent_state("worker", "planning-scope", "x")
+    for session in ("20250818_143022_proj", "sprint-7", "execution-1"):
+        agents.save_planning_artifacts(session)
+    assert [row["id"] for row in agents.list_planning_sessions()["sessions"]] == ["20250818_143022_proj"]
 
 
 def test_making_the_milestone_again_changes_nothing(team, dump):

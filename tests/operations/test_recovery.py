@@ -366,9 +366,46 @@ def test_failed_sessions_go_but_not_finished_work_and_not_messages_for_the_livin
     clock.advance(23 * 3600)
     assert store.cleanup_failed_sessions(24)["removed"] == []
     clock.advance(3600)
-    assert store.cleanup_failed_sessions(24) == {"removed": ["validation-1"], "kept": ["planning-1"],
+    store.agent_heartbeat("living")
+    assert store.cleanup_failed_sessions(24) == {"failed": [], "removed": ["validation-1"], "kept": ["planning-1"],
                                                  "messages_lost": 1}, "nobody could read it any more"
     assert store.get_agent_messages("living")[0]["payload"] == {"keep": 1}
+
+
+@pytest.mark.filterwarnings("ignore:.* unread message")
+def test_sessions_whose_agents_are_all_dead_are_failed_and_cleared(store, clock, cli):
+    for name, agents in (("validation-dead", "ab"), ("execution-ended", "c"), ("planning-work", "d"),
+                         ("validation-mixed", "ef"), ("cleanup-paused", "g")):
+        for agent in agents:
+            store.register_agent(agent, "validation", "ms", name)
+    store.save_agent_state("d", "planning-scope", "12 files")
+    store.send_agent_message("e", "a", "task_assignment", {})
+    store.get_agent_messages("a", True)
+    store.update_agent_status("c", "completed"), store.update_agent_status("g", "paused")
+    clock.advance(23 * 3600)
+    store.register_agent("young", "validation", "ms", "validation-young")
+    store.agent_heartbeat("f")
+    assert store.cleanup_failed_sessions(24)["failed"] == []
+    clock.advance(3600)
+    assert store.cleanup_failed_sessions(24) == {
+        "failed": ["cleanup-paused", "execution-ended", "planning-work", "validation-dead"], "kept": ["planning-work"],
+        "removed": ["cleanup-paused", "execution-ended", "validation-dead"], "messages_lost": 1}
+    left = {row["session_id"]: row["status"] for row in store.list_coordination_sessions()}
+    assert left == {"planning-work": "failed", "validation-mixed": "active", "validation-young": "active"}
+    assert store.cleanup_failed_sessions(24)["removed"] == []
+    assert store.load_agent_state("d", "planning-scope") == "12 files"
+    clock.advance(6 * 86400)
+    assert store.cleanup_stale_coordination()["removed"]["sessions"] == 0, "its time begins when it was failed"
+    assert store.resume_planning_agents("planning-work")["status"] == "active"
+
+
+def test_agents_at_work_are_no_failed_session_whatever_is_asked(store, clock, cli):
+    store.register_agent("a", "validation", "ms", "validation-1")
+    clock.advance(1799)
+    assert cli("cleanup_failed_sessions", "0").text == "removed 0 sessions: none\n"
+    clock.advance(1)
+    assert cli("cleanup_failed_sessions", "0").text == (
+        "failed, for all their agents are dead: validation-1\nremoved 1 sessions: validation-1\n")
 
 
 def test_retention_removes_what_ended_long_ago_but_no_plan_without_milestone(store, clock):
@@ -617,3 +654,16 @@ def test_recovery_tells_how_to_take_the_silent_among_the_living_for_dead(plannin
     assert "risk-assessor" in verdict and "coord" not in verdict.partition("(")[2].partition(")")[0]
     planning.cleanup_stale_coordination(int(verdict.split("cleanup_stale_coordination ")[1].split()[0]))
     assert planning.recover_milestone_session(SESSION)["counts"]["failed"] == 5
+
+
+def test_the_status_ends_with_the_next_command_and_the_help_names_all_that_is_needed(store, cli, clock):
+    assert cli("get_session_recovery_status").text.endswith("interrupted sessions: 0\n")
+    store.register_agent("a", "validation", "ms", "validation-1")
+    clock.advance(600)
+    assert cli("get_session_recovery_status").text.endswith(
+        "interrupted sessions: 1\nRun next, to see what can be done:\n  recover_milestone_session validation-1\n")
+    shown = cli("show_recovery_help").text
+    for name in ("get_session_status SESSION_ID", "update_agent_status AGENT_ID", "requeue_agent_message",
+                 "load_agent_state", "restore_agent_checkpoint", "list_planning_sessions", "resume_session_agents",
+                 "abandon_session", "cleanup_failed_sessions", "start_session_monitor"):
+        assert f"\n  {name}" in shown, name

@@ -100,13 +100,15 @@ class World:
         option = self.pick(self.store.recover_milestone_session(self.pick(self.sessions()))["options"] or [None])
         if option is None:
             return
-        name, *words = option["command"]
+        (name, *words), options = option["command"], {}
+        if "--error" in words:
+            *words, _, options["error"] = words
         held = self.held_by_the_dead()
-        getattr(self.store, name)(*words)
+        getattr(self.store, name)(*words, **options)
         assert not held & self.acknowledged(), "what a dead agent had taken counts as done"
         once = self.rows()
         try:
-            getattr(self.store, name)(*words)
+            getattr(self.store, name)(*words, **options)
         except Refused:
             pass
         assert self.rows() == once, option["command"]

@@ -10,7 +10,7 @@ from conftest import share
 PLANNING = ("planning-scope", "planning-estimates", "planning-risks", "planning-kiro", "milestone-plan")
 EXECUTION = ("design-phase-results", "spec-api", "task-list", "execute-phase-results")
 RESULTS = {"planning": PLANNING, "execution": EXECUTION, "validation": (), "recovery": (), "cleanup": ()}
-AGENTS = ("alive", "silent", "stale", "failed", "completed", "none")
+AGENTS = ("alive", "one dead", "silent", "stale", "failed", "completed", "none")
 ENDS = {"complete_planning_session", "create_milestone_from_recovered_planning", "finalize_milestone_execution",
         "complete_coordination_session", "abandon_session"}
 
@@ -32,7 +32,8 @@ def expected_options(kind, present, agents):
     """The names of the functions that are to be offered, in their order."""
     finish = ["complete_planning_session", "create_milestone_from_recovered_planning"]
     wait, abandon, report = ["get_session_status"], ["abandon_session"], ["generate_milestone_report"]
-    whole, at_work = len(present) == len(RESULTS[kind]), agents == "alive"
+    whole, at_work = len(present) == len(RESULTS[kind]), agents in ("alive", "one dead")
+    wait += ["update_agent_status"] if agents == "one dead" else []
     if kind == "planning":
         restart = ["restart_planning_with_artifacts"]
         if whole:
@@ -64,6 +65,8 @@ def build_session(store, session, kind, present, agents):
     store.get_agent_messages(worker, True)
     if agents in ("failed", "completed"):
         store.update_agent_status(worker, agents)
+    elif agents == "one dead":
+        store.register_agent(f"mate-{session}", "validation", f"ms-{session}", session)
     elif agents == "none":
         other = f"{kind}-elsewhere-{kind}"
         store.register_agent(worker, "validation", "ms-elsewhere", other)
@@ -82,11 +85,14 @@ def test_every_printed_option_works_and_none_is_a_dead_end(store, cli, clock, ag
     cases = [(kind, present) for kind, present, state in CASES if state == agents]
     built = share([(f"{kind}-{number}-{place}", place, kind, present) for number, (kind, present) in enumerate(cases)
                    for place in range(len(expected_options(kind, present, agents)))], AGENTS.index(agents), 3)
-    silence = {"silent": 600, "stale": 1800, "failed": 600, "none": 600, "completed": 600, "alive": 0}[agents]
+    silence = {"silent": 600, "stale": 1800, "failed": 600, "none": 600, "completed": 600, "alive": 0,
+               "one dead": 90}[agents]
     for session, _, kind, present in built:
         build_session(store, session, kind, present, agents)
     clock.seconds += silence
     for session, place, kind, present in built:
+        if agents == "one dead":
+            store.agent_heartbeat(f"mate-{session}")
         shown = cli("recover_milestone_session", session)
         options = options_in(shown.text)
         assert [option[0] for option in options] == expected_options(kind, present, agents), shown.text
@@ -134,3 +140,34 @@ def test_ids_that_a_shell_would_tear_apart_come_quoted(store, cli, clock):
     for option in options_in(cli(*shlex.split(line)).text):
         assert option[1] == name
     assert cli(*option).status == 0
+
+
+def test_who_was_said_to_be_dead_is_started_again_or_comes_back(store, cli, clock):
+    for agent, kind in (("coord", "milestone-coordinator"), ("risk 1", "risk-assessor"), ("scope-1", "scope-analyzer")):
+        store.register_agent(agent, kind, "ms-1", "planning-1")
+    clock.seconds += 360
+    for agent in ("coord", "scope-1"):
+        store.agent_heartbeat(agent)
+    shown = cli("recover_milestone_session", "planning-1").text
+    assert "If 'risk 1' is dead (silent for 6 min), say so" in shown
+    [option] = [words for words in options_in(shown) if words[0] == "update_agent_status"]
+    assert option == ["update_agent_status", "risk 1", "failed", "--error", "no heartbeat for 6 min"]
+    assert cli(*option).status == 0
+    orders = store.resume_planning_agents("planning-1")["orders"]
+    assert "risk 1" in [order["agent_id"] for order in orders]
+    assert store.update_agent_status("coord")["status"] == "active"
+    store.agent_heartbeat("risk 1")
+    assert store.update_agent_status("risk 1")["status"] == "active"
+
+
+@pytest.mark.parametrize("minutes", [0, 0.1, 0.49])
+def test_no_cleaning_up_that_would_end_agents_at_work(store, cli, clock, dump, minutes):
+    store.register_agent("a", "validation", "ms-1", "validation-1")
+    clock.seconds += 20
+    before = dump()
+    done = cli("cleanup_stale_coordination", minutes)
+    assert done.status == 2 and "MINUTES must be at least 0.5 (heartbeat_interval is 30 s)" in done.err
+    assert dump() == before
+    clock.seconds += 20
+    assert cli("cleanup_stale_coordination", 0.5).status == 0
+    assert store.update_agent_status("a")["status"] == "failed"

@@ -54,7 +54,7 @@ def test_bad_progress_changes_nothing(team, dump, arguments, match):
 
 
 def test_progress_of_an_ended_session_stays(team, dump):
-    team.save_agent_state("exec", "milestone-plan", "{}")
+    team.save_agent_state("exec", "milestone-plan", "in three steps")
     team.create_milestone_from_planning("execution-1", "ms-1")
     before = dump()
     with pytest.raises(Refused, match="is completed: its progress stays 100 %"):

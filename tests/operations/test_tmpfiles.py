@@ -104,8 +104,8 @@ def test_only_exact_names_are_results_and_every_other_keeps_its_own_key(store, f
     told = whats(store.import_tmp_files(str(folder), session=EXECUTION))
     assert {name: key for name, (what, _, key) in told.items() if what == "saved"} == {
         name: key for name, (what, _, key) in told.items() if not key.startswith("older-")}
-    assert {name: key.partition("older-")[2].rpartition("-2025")[0] or key
-                     for name, (_, _, key) in told.items()} == NAMES
+    keys = {name: key.partition("older-")[2].rpartition("-2025")[0] or key for name, (_, _, key) in told.items()}
+    assert keys == NAMES
     for _, agent, key in told.values():
         assert store.load_agent_state(agent, key)
     assert len({(agent, key) for _, agent, key in told.values()}) == len(NAMES), "nothing was displaced"
@@ -131,9 +131,9 @@ def test_what_is_no_result_completes_nothing(store, folder, leave, cli):
     ("task-phase-results", "task"), ("spec-api", "spec"), ("task-list", "task"), ("task-001", "task"),
     ("task-error-handling-tests", None), ("spec-results", "spec"), ("task-results-7", "task"),
     ("spec-phase-input", None), ("spec-input-1752660000", None), ("task-failure-task-7", None), ("task-failure", None),
-    ("task-7-status", None), ("task-phase-001", None), ("spec-phase-results-old", None), ("spec-", None), ("spec", None),
+    ("task-7-status", None), ("task-phase-001", None), ("spec-phase-results-old", None), ("spec-", None),
     ("design-results", None), ("design-phase-input", None), ("execute_phase_results", None), ("spec_api", None),
-    ("execution-phase-results", None), ("older-spec-api", None), ("Spec-api", None),
+    ("execution-phase-results", None), ("older-spec-api", None), ("spec", None), ("Spec-api", None),
 ])
 def test_which_keys_are_results_of_a_phase(store, key, phase):
     store.register_agent("exec-1", "milestone-executor", "ms-1", EXECUTION)
@@ -254,12 +254,25 @@ def test_only_what_was_read_back_is_removed(session, folder, leave, monkeypatch)
     assert sum(file["removed"] for file in told["files"]) == 3
 
 
-def test_saving_planning_artifacts_takes_its_own_files_first(session, folder, leave):
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
+def test_saving_planning_artifacts_takes_only_files_that_name_the_session(session, folder, leave):
     leave(f"milestone-planning-scope-{SESSION}.json", {"files": 1})
-    leave("milestone-plan-ms-123.json", {"title": "Login"})
-    leave("milestone-planning-risks-1640995200.json", {})
-    assert session.save_planning_artifacts(SESSION)["present"] == ["milestone-plan", "planning-scope"]
-    assert len([*folder.iterdir()]) == 3
+    leave(f"milestone-planning-risks-1640995200-{SESSION}.json", {"risk": 1})
+    leave("milestone-plan-ms-123.json", {"title": "of another project"})
+    leave("milestone-planning-kiro-1640995200.json", {"kiro": 1})
+    leave(f"milestone-plan-{SESSION}1.json", {"title": "of another session"})
+    assert session.save_planning_artifacts(SESSION)["present"] == ["planning-risks", "planning-scope"]
+    assert len([*folder.iterdir()]) == 5
+    session.import_tmp_files(str(folder), session=SESSION)
+    assert session.save_planning_artifacts(SESSION)["present"] == [
+        "milestone-plan", "planning-kiro", "planning-risks", "planning-scope"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
+def test_so_does_a_session_that_is_new(store, folder, leave):
+    leave("milestone-planning-scope-20250818_143022_proj.json", {"files": 1})
+    assert store.save_planning_artifacts("20250818_143022_proj")["present"] == ["planning-scope"]
+    assert [row["id"] for row in store.list_planning_sessions()["sessions"]] == ["20250818_143022_proj"]
 
 
 @pytest.mark.parametrize("backend", ["file", "postgresql"], indirect=True)

@@ -15,6 +15,7 @@ from milestone_persist.generate import files as generated
 from milestone_persist.registry import all_operations
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOR_DEVELOPERS = [ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md"]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 
@@ -113,7 +114,7 @@ def test_an_output_that_differs_is_noticed(tmp_path, run_script):
         check_document(tmp_path / "bad.md", "bash", ["bash"], run_script)
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *FOR_DEVELOPERS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
 def test_links_lead_to_files(document):
     links = LINK.findall(FENCE.sub("", document.read_text(encoding="utf-8")))
     assert [link for link in links if not (document.parent / link).exists()] == []
@@ -133,7 +134,7 @@ def test_the_shell_document_names_every_variable_of_the_shell_file():
     assert [name for name in sorted(used) if name not in document] == []
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "agents").glob("*.md"))],
+@pytest.mark.parametrize("document", [*DOCUMENTS, *FOR_DEVELOPERS, *sorted((ROOT / "agents").glob("*.md"))],
                          ids=lambda path: path.name)
 def test_no_comment_follows_a_command(document):
     """At the prompt of zsh it is a command: `messages=$(get_agent_messages a true)  # …` takes and loses them."""

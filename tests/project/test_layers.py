@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,23 @@ def test_an_import_turned_round_is_found(tmp_path, line):
     module.write_text(module.read_text() + f"\n{line}\n")
     back = find_back(find_arrows(read_imports(package), ROOMS), ROOMS)
     assert [text.partition(":")[0] for text in back] == ["storage.interface"]
+
+
+def users_of(pattern):
+    """The modules whose text has such a call."""
+    return {name for name in IMPORTS for path in [PACKAGE.joinpath(*name.split("."))]
+            for file in (path.with_suffix(".py"), path / "__init__.py")
+            if file.is_file() and re.search(pattern, file.read_text(encoding="utf-8"))}
+
+
+def test_there_is_one_mechanism_for_each_thing():
+    """A file is written whole in the ways that docs/architecture.md lists; what else renames has another reason."""
+    moves = {"records.undo", "monitor.files"}  # takes back what was written, puts a full log aside
+    assert users_of(r"\bos\.(replace|rename|link)\b") == moves | {
+        "storage.directory", "storage.jsonfiles.journal", "vendor.replace", "install.file_changes"}
+    assert users_of(r"open\(.*\"[wax]b?\"") == {
+        "vendor.replace", "install.file_changes", "moving.export_file"}  # the last into a NewFile
+    assert users_of(r"\b(flock|lockf)\(") == {"storage.locks"}
 
 
 def loaded_by(*command, **environ):

@@ -18,7 +18,8 @@ BLOCKS = ("Initialize Agent Coordination", "Use Persistent State Instead of /tmp
 VARIABLES = {
     "MILESTONE_ID": "ms-123", "SESSION_ID": "planning-ms-123-1640995200", "AGENT_ID": "scope-agent-001",
     "SCOPE_AGENT_ID": "scope-agent-001", "COORDINATOR_ID": "coordinator-001", "EXECUTOR_ID": "executor-001",
-    "scope_data": '{"files": 12, "text": "it\'s \\"quoted\\"\\n"}', "data": "plain text", "scope_analysis": '{"files": 12}',
+    "scope_data": '{"files": 12, "text": "it\'s \\"quoted\\"\\n"}', "data": "plain text",
+    "scope_analysis": '{"files": 12}',
     "estimates": '{"days": 3}', "MILESTONE_BACKEND": None,
 }
 # The document's sessions began at the second 1640995200; the one it recovers by name has a plan.
@@ -115,7 +116,7 @@ def test_what_detection_prints(shell):
 
 def test_what_recovery_prints(shell):
     keys = "planning-scope planning-estimates planning-risks planning-kiro milestone-plan"
-    save = f"for key in $(echo {keys}); do save_agent_state planner $key '{{}}'; done\n"
+    save = f"for key in $(echo {keys}); do save_agent_state planner $key some; done\n"
     done = shell("Recover Specific Sessions", first=FIRST + save)
     lines = done.text.splitlines()
     assert "✅ All planning artifacts present - session can be completed" in lines

@@ -413,7 +413,8 @@ def test_a_machine_whose_rows_another_took_away_is_told_so(shared, other):
         shared.call("migrate-storage-backend", "file")
         with pytest.raises(StorageError, match=f"moved to the file backend in {shared.directory}: use it there"):
             store.load_agent_state("a", "k")
-    for words in ["load-agent-state", "a", "k"], ["save-agent-state", "a", "k", "w"], ["doctor"], ["list-milestones"]:
+    for words in (["load-agent-state", "a", "k"], ["save-agent-state", "a", "k", "w"], ["doctor"], ["list-milestones"],
+                  ["complete", "load_agent_state", ""], ["start-session-monitor", "--once"]):
         status, out, err = other.attempt(*words)
         assert (status, out) == (3, "") and f"moved to the file backend in {shared.directory}" in err
     shared.call("migrate-storage-backend", "database")

@@ -98,7 +98,8 @@ CALLS = [
     ("delete_agent_state", "p", "gone"), ("send_agent_message", "p", "q", "x-note", {"a": 1}),
     ("send_agent_message", "p", "q", "x-note", {"a": 2}), ("send_agent_message", "p", "", "x-note", {}),
     ("broadcast_agent_message", "p", "x-note", {}), ("get_agent_messages", "q"), ("get_agent_messages", "q", True),
-    ("acknowledge_agent_message", "q", 1), ("requeue_agent_message", "q", 1), ("list_session_agents", PLANNING),
+    ("acknowledge_agent_message", "q", 1), ("requeue_agent_message", "q", 1),
+    ("get_agent_messages", "q", {"brief": True}), ("list_agent_messages", "q"), ("list_session_agents", PLANNING),
     ("create_agent_checkpoint", "p", "manual", __file__), ("list_agent_checkpoints", "p"),
     ("get_session_status", PLANNING), ("update_session_progress", EXECUTION, 12.5, "design"),
     ("list_coordination_sessions",), ("save_planning_artifacts", PLANNING), ("list_planning_sessions",),
@@ -117,7 +118,7 @@ CALLS = [
     ("create_milestone_from_planning", PLANNING, "n"),
     ("create_milestone_from_recovered_planning", PLANNING, "n"), *RESULTS,
     ("finalize_milestone_execution", EXECUTION), ("complete_coordination_session", OTHER), ("abandon_session", LOST),
-    ("generate_milestone_report", PLANNING), ("cleanup_stale_coordination", 0), ("cleanup_failed_sessions", 0),
+    ("generate_milestone_report", PLANNING), ("cleanup_stale_coordination", 1), ("cleanup_failed_sessions", 0),
     ("log_milestone_event", "e", "m", "d"), ("log_storage_event", "e", "m", "hybrid", {"a": 1}), ("where",),
     ("whoami",), ("doctor",), ("get_session_monitor_status",), ("start_session_monitor", {"once": True}),
 ]

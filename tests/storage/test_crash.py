@@ -56,7 +56,7 @@ def scene(store, directory):
     store.register_agent("a", "validation", "ms-1", "planning-1")
     store.register_agent("b", "validation", "ms-1", "planning-1")
     for key in ("k", "l", "milestone-plan"):
-        store.save_agent_state("a", key, "{}")
+        store.save_agent_state("a", key, "some")
     checkpoint = store.create_agent_checkpoint("a")["checkpoint_id"]
     store.delete_agent_state("a", "l")
     for _ in range(3):

@@ -16,7 +16,7 @@ from conftest import size
 
 from milestone_persist import MilestoneWarning, StorageError, open_store
 from milestone_persist.base.tables import TABLES
-from milestone_persist.storage.interface import Clock
+from milestone_persist.storage.call import Clock
 from milestone_persist.storage.jsonfiles.journal import JOURNAL
 from milestone_persist.storage.jsonfiles.lock import FileLock
 from milestone_persist.storage.jsonfiles.store import HEAD, LOCK, FileStorage

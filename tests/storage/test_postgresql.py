@@ -256,14 +256,14 @@ def test_different_inboxes_do_not_wait_for_each_other(store, storage, connect, c
     for agent in "abc":
         store.register_agent(agent, "validation", "m", "s")
     with storage.transaction("inbox:a"):
-        storage.execute("UPDATE agent_registry SET last_heartbeat = '2027-01-01 00:00:00.000' WHERE agent_id = 'a'")
+        storage.execute("UPDATE agent_registry SET last_heartbeat = '2026-01-01 00:00:30.000' WHERE agent_id = 'a'")
         clock.advance(1)
         second = connect()
         second.send_agent_message("c", "b", "error_report", {})
         assert len(second.get_agent_messages("b", True)) == 1
         second.save_agent_state("c", "k", "v")
         second.acquire_milestone_lock("m", owner="b")
-    assert store.get_session_status("s")["last_activity"] == "2027-01-01 00:00:00.000"
+    assert store.get_session_status("s")["last_activity"] == "2026-01-01 00:00:30.000"
 
 
 @pytest.mark.parametrize("held, wanted", [("inbox:a", "inbox:a"), ("inbox:a", "agent:a"), ("inbox:a", "session:s"),

@@ -152,6 +152,10 @@ def session_status(data: Row) -> str:
     lines += [f"dead letter {letter['id']}: {plain(letter['message_type'])} from {plain(letter['from_agent'])} "
               f"to {plain(letter['to_agent'])}, put back {letter['retry_count']} times"
               for letter in data["dead_letters"]]
+    if data["dead_letters"]:
+        agent, number = (str(data["dead_letters"][0][name]) for name in ("to_agent", "id"))
+        lines.append(f"to read them: {plain(command(['list_agent_messages', agent, '--state', 'dead']))}; to put one "
+                     f"back: {plain(command(['requeue_agent_message', agent, number]))}")
     return "\n".join(lines) + "\n" + agents(data["agents"])
 
 

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from ...base.quoting import command
 from ...coordination.deliverables import tell_flaw, tell_near
-from .forms import plain, table
+from .forms import milestone, plain, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...storage.interface import Row
 
+BESIDE = "get_session_status"  # the first of the help that is of another group
 HEADS = ("Session ID", "Milestone", "Operation", "Inactive (min)", "Agents", "Active", "Failed")
 
 
@@ -40,8 +41,9 @@ def recovery(data: Row) -> str:
              row["unread_messages"]) for row in data["agents"]])
         lines += ["  " + line for line in text.splitlines()]
     lines += _deliverables(data)
-    lines.append(f"Messages: {data['messages']['pending']} pending, {len(data['taken'])} taken but unacknowledged, "
-                 f"{len(letters)} dead letters")
+    waiting = {"pending": data["messages"]["pending"], "taken but unacknowledged": len(data["taken"]),
+               "dead letters": len(letters)}
+    lines.append("Messages: " + (", ".join(f"{count} {word}" for word, count in waiting.items() if count) or "none"))
     lines += [f"  dead letter {row['id']}: {plain(row['message_type'])} for {plain(row['to_agent'])}"
               for row in letters]
     last = data["last_checkpoint"]
@@ -57,9 +59,8 @@ def recovery(data: Row) -> str:
 
 def _agent_counts(counts: Row) -> str:
     """How many agents there are, and of each condition that there is."""
-    shown = [f"{count} {word}" for word, count in counts.items()
-             if word not in ("agents", "recoverable") and (count or word in ("alive", "stale", "failed"))]
-    return f"Agents: {counts['agents']}, of them {', '.join(shown)}; {counts['recoverable']} recoverable"
+    shown = [f"{count} {word}" for word, count in counts.items() if count and word not in ("agents", "recoverable")]
+    return f"Agents: {', '.join(shown) or 'none'}; {counts['recoverable']} recoverable"
 
 
 def _deliverables(data: Row) -> list[str]:
@@ -140,8 +141,6 @@ def _assembled(data: Row) -> list[str]:
 
 
 def milestone_recovered(data: Row) -> str:
-    from .forms import milestone
-
     return "\n".join([*_assembled(data), milestone(data)])
 
 
@@ -150,6 +149,8 @@ def recovery_status(data: Row) -> str:
              for name in ("sessions", "agents", "messages")]
     lines.append(f"checkpoints: {data['checkpoints']}")
     lines.append(f"interrupted sessions: {len(data['interrupted'])}")
+    if data["interrupted"]:
+        lines.append("Run next, to see what can be done:")
     lines += ["  " + command(["recover_milestone_session", name]) for name in data["interrupted"]]
     return "\n".join(lines) + "\n"
 
@@ -157,6 +158,8 @@ def recovery_status(data: Row) -> str:
 def recovery_help(data: list[Row]) -> str:
     lines = ["Begin with detect_interrupted_sessions; it prints what to run next."]
     for row in data:
+        if row["name"] == BESIDE:
+            lines.append("What else helps:")
         lines += [f"  {row['name']} {row['usage']}".rstrip(), f"      {row['summary']}"]
     return "\n".join(lines) + "\n"
 
@@ -169,7 +172,9 @@ def cleaned_stale(data: Row) -> str:
 
 
 def cleaned_failed(data: Row) -> str:
-    lines = [f"removed {len(data['removed'])} sessions: {' '.join(plain(name) for name in data['removed']) or 'none'}"]
+    lines = [f"failed, for all their agents are dead: {' '.join(plain(name) for name in data['failed'])}"
+             ] if data["failed"] else []
+    lines += [f"removed {len(data['removed'])} sessions: {' '.join(plain(name) for name in data['removed']) or 'none'}"]
     if data["kept"]:
         lines.append(f"kept, for they hold finished work: {' '.join(plain(name) for name in data['kept'])}")
     if data["messages_lost"]:

@@ -10,8 +10,8 @@ import json
 import os
 
 from ...base.errors import StorageError
-from ...base.found import open_found
-from ..directory import cannot_write, damaged, make_folder, open_private, sync_directory
+from ...base.found import cannot_read, open_found
+from ..directory import cannot_write, damaged, fill_file, make_folder, open_private, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class StoreFiles:
         except FileNotFoundError:
             names = set()
         except OSError as error:
-            raise StorageError(f"cannot read {self.path(folder)} ({error.strerror}): make it readable") from None
+            raise cannot_read(self.path(folder), error) from None
         for name, text in self.pending.items():
             home, _, base = name.rpartition("/")
             if home == folder:
@@ -84,7 +84,7 @@ def replace_files(directory: str, contents: Contents) -> None:
     """Write each file (None: remove it), all or none; StorageError if nothing was changed."""
     try:
         _write_parts(directory, contents)
-        _write_file(os.path.join(directory, JOURNAL + ".part"), json.dumps(contents, ensure_ascii=False))
+        _write_part(os.path.join(directory, JOURNAL + ".part"), json.dumps(contents, ensure_ascii=False))
         os.replace(os.path.join(directory, JOURNAL + ".part"), os.path.join(directory, JOURNAL))
         sync_directory(directory)
         _carry_out(directory, contents)
@@ -123,7 +123,7 @@ def _write_parts(directory: str, contents: Contents) -> None:
     _remove_parts(directory)  # of one who was killed
     for number, (name, text) in enumerate(_written(contents)):
         make_folder(os.path.dirname(os.path.join(directory, name)))
-        _write_file(_part(directory, number), text)
+        _write_part(_part(directory, number), text)
 
 
 def _written(contents: Contents) -> list[tuple[str, str]]:
@@ -177,16 +177,8 @@ def _remove_parts(directory: str) -> None:
         number += 1
 
 
-def _write_file(path: str, text: str) -> None:
-    """Write a whole file, durable."""
-    descriptor = open_private(path, os.O_WRONLY | os.O_TRUNC)
-    try:
-        data = memoryview(text.encode())
-        while data:
-            data = data[os.write(descriptor, data):]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _write_part(path: str, text: str) -> None:
+    fill_file(open_private(path, os.O_WRONLY | os.O_TRUNC), text.encode())
 
 
 def _remove(path: str) -> bool:

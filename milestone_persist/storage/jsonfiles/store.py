@@ -10,7 +10,7 @@ from ...base.found import read_found
 from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
 from ..directory import create_directory, damaged
-from ..interface import BRIEF_SECONDS, Clock, StorageMoved, Transaction
+from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
 from ..selection import backend_in_use, place_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...base.answers import Description
+    from ..call import Clock
     from ..interface import Params, Row
 
 HEAD = FILE.head  # there is a store; how often it was written; the last number given out in each numbered table
@@ -71,7 +72,7 @@ class FileStorage(EmbeddedStorage):
         self.acquire(exclusive=True)
         try:
             if not self._other and backend_in_use(self.directory) not in (None, self.backend):
-                raise StorageMoved(place_in_use(self.directory))
+                raise StorageMoved(Move(place_in_use(self.directory)))
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self.memory.tables if table.name in ONE_FILE
                             for row in self.run(f"SELECT * FROM {table.name}")]
@@ -116,8 +117,6 @@ class FileStorage(EmbeddedStorage):
         """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
         try:
             self.acquire(exclusive, self.wait_seconds if exclusive else min(BRIEF_SECONDS, self.wait_seconds))
-        except StorageMoved:
-            raise
         except StorageError:
             if exclusive:
                 raise
@@ -322,8 +321,6 @@ class FileStorage(EmbeddedStorage):
                 wrong += super().check() + self._check_numbers(json.loads(self._head or "")["sequences"])
             if wrong:
                 self._head = None
-        except StorageMoved:
-            raise
         except StorageError as error:
             wrong.append(str(error))
         return wrong

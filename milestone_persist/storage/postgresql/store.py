@@ -5,7 +5,7 @@ from ...base.errors import Busy, MilestoneError, StorageError, UsageError
 from ...base.tables import NUMBERED
 from ..backends import POSTGRESQL
 from ..directory import create_directory
-from ..interface import READ_MARK, Clock, Storage, Transaction
+from ..interface import READ_MARK, Storage, Transaction
 from .psql import Failed, Lost, Psql
 from .schema import Schema
 from .text import is_write, read_row, write_statement, write_text
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...base.answers import Description
+    from ..call import Clock
     from ..interface import Params
 
 BUSY_SECONDS = 30

@@ -7,13 +7,14 @@ from ...base.errors import Busy, StorageError, UsageError, closed
 from ...base.found import forget_database, note_database
 from ...base.tables import APPLICATION_ID, NUMBERED, SCHEMA_VERSION, TABLES
 from ..directory import how_to_write
-from ..interface import Clock, Damaged, Storage
+from ..interface import Damaged, Storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from ..call import Clock
     from ..interface import Params, Row
 
 BUSY_SECONDS = 30.0
@@ -154,7 +155,7 @@ class EmbeddedStorage(Storage):
             return StorageError(f"cannot write {path} ({text}): {how_to_write(path)}")
         if "not a database" in text or "malformed" in text or "encrypted" in text:
             wrong = f"{path} is not a readable database ({text})"
-            return Damaged(wrong, self) if self.is_own else StorageError(wrong + ": name another file")
+            return Damaged(wrong, self, self.backend) if self.is_own else StorageError(wrong + ": name another file")
         if "full" in text or "I/O" in text:
             return StorageError(f"cannot write {path} ({text}): free some space, then try again")
         return StorageError(f"{path}: {text}")

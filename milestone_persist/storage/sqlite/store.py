@@ -8,7 +8,7 @@ from ...base.errors import StorageError
 from ...base.tables import SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file
-from ..interface import LOOK_SECONDS, READ_MARK, Clock, Transaction
+from ..interface import LOOK_SECONDS, READ_MARK, Transaction
 from .embedded import EmbeddedStorage
 
 TYPE_CHECKING = False
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...base.answers import Description
+    from ..call import Clock
     from ..interface import Params
 
 FILE = HYBRID.head  # of DATABASE too

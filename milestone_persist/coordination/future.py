@@ -1,0 +1,53 @@
+"""Times beyond now, from a clock that was ahead: they count as now, so that they keep nothing alive for longer."""
+from __future__ import annotations
+
+from ..base.errors import MilestoneError
+from ..base.tables import TABLES
+from ..base.times import minutes_between, shift_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..storage.interface import Row, Storage
+
+TOLERANCE = 60  # seconds by which the clocks of machines may differ
+# Since when something is alive, and until when, if that is kept too.
+SPANS = (("agent_registry", "last_heartbeat", ""), ("coordination_sessions", "last_activity", ""),
+         ("milestone_locks", "acquired_at", "expires_at"), ("agent_messages", "delivered_at", "lease_until"),
+         ("agent_state", "updated_at", "expires_at"))
+
+
+def count_from_now(store: Storage, lease: str = "") -> None:
+    """Let what has begun in the future begin now, and last as long as it was to last; within the caller's transaction.
+
+    lease: only that on this milestone
+    """
+    for table, begun, until in SPANS:
+        for row in _find_future(store, table, begun, until) if not lease or table == "milestone_locks" else ():
+            if lease in ("", row.get("milestone_id")):
+                _begin_now(store, table, begun, until, row)
+
+
+def look_from_now(store: Storage) -> None:
+    """Do that before the living are looked at, where it can be done without waiting for others."""
+    if not store.depth and any(_find_future(store, *span) for span in SPANS[:2]):
+        try:
+            with store.hurry(), store.transaction("agents"):
+                count_from_now(store)
+        except MilestoneError:
+            pass
+
+
+def _find_future(store: Storage, table: str, begun: str, until: str) -> list[Row]:
+    ends = f", {until}" if until else ""
+    lasts = f" AND {until} > :limit" if until else ""
+    return store.execute(f"SELECT {', '.join(TABLES[table])}, {begun}{ends} FROM {table} WHERE {begun} > :limit{lasts}",
+                         {"limit": shift_time(store.now(), TOLERANCE)})
+
+
+def _begin_now(store: Storage, table: str, begun: str, until: str, row: Row) -> None:
+    keys = TABLES[table]
+    given = {**{key: row[key] for key in keys}, "now": store.now()}
+    if until:
+        given["until"] = shift_time(store.now(), 60 * minutes_between(row[begun], row[until]))
+    store.execute(f"UPDATE {table} SET {begun} = :now" + (f", {until} = :until" if until else "") +
+                  " WHERE " + " AND ".join(f"{key} = :{key}" for key in keys), given)

@@ -1,0 +1,63 @@
+"""Keys that make a call idempotent: with the same key and content it does nothing and gives the first result again."""
+from __future__ import annotations
+
+import json
+
+from ..base.errors import Refused, UsageError
+from ..base.values import dump_json, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from ..storage.interface import Storage
+
+    Answer = TypeVar("Answer")
+
+
+def lock_of(narrow: str, key: str | None) -> str:
+    """The lock of a transaction in which `do_once` is called: with a key no other call may be in the same place."""
+    return narrow if key is None else "idempotency"
+
+
+def do_once(store: Storage, key: str | None, caller: str, operation: str, content: list[Any],
+            action: Callable[[], Answer]) -> Answer:
+    """What the action gives, or gave when the caller used this key first; within a transaction under `lock_of`.
+
+    Refused if the content was another then. None is no key: the action is done.
+    """
+    if key is None:
+        return action()
+    if not key:
+        raise UsageError("--key is empty: give what is the same when the call is made again")
+    given = {"caller": caller, "operation": operation, "key": key, "now": store.now(), "digest": _digest(content)}
+    found = store.execute("SELECT content_digest, result FROM idempotency_keys WHERE caller = :caller "
+                          "AND operation = :operation AND key = :key", given)
+    if not found:
+        result = action()
+        store.execute("INSERT INTO idempotency_keys (caller, operation, key, content_digest, result, created_at) "
+                      "VALUES (:caller, :operation, :key, :digest, :result, :now)",
+                      {**given, "result": dump_json(result)})
+        return result
+    first: Answer = json.loads(found[0]["result"])
+    if found[0]["content_digest"] != given["digest"]:
+        raise Refused(f"the key {key!r} was used with other content, for {name_result(first)}: nothing was done; "
+                      "use another key for another call")
+    return first
+
+
+def name_result(result: Any) -> str:
+    """What a call has made, by its id."""
+    if "ids" in result:
+        return "messages " + ", ".join(str(number) for number in result["ids"])
+    for name, what in (("id", "message"), ("checkpoint_id", "checkpoint"), ("milestone_id", "milestone")):
+        if name in result:
+            return f"{what} {show(str(result[name]))}"
+    return "something else"
+
+
+def _digest(content: list[Any]) -> str:
+    import hashlib
+
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

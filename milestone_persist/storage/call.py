@@ -1,0 +1,46 @@
+"""What surrounds one call: the place of the data, the environment, the time, and who is told what."""
+from __future__ import annotations
+
+import time
+
+from ..base.times import format_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Clock:
+    """The time and the passing of it; tests put their own in its place."""
+
+    def time(self) -> float:
+        """Epoch seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Let that many seconds pass."""
+        time.sleep(seconds)
+
+
+class Call:
+    """What an operation may use that needs no open store.
+
+    directory: the data directory, absolute; it need not be there
+    environ: the environment variables that give defaults (SESSION_ID, AGENT_ID, MILESTONE_ID)
+    warn, report: called with a warning, and with how far a long piece of work is (what, done, total)
+    tell: called with a line on what was done that the answer does not say
+    """
+
+    def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
+        self.directory, self.clock, self.environ = directory, clock, environ
+        self.warn: Callable[[str], None] = lambda text: None
+        self.tell: Callable[[str], None] = lambda text: None
+        self.report: Callable[[str, int, int], None] = lambda what, done, total: None
+
+    def now(self) -> str:
+        """The present, as stored times are written."""
+        return format_time(self.clock.time())
