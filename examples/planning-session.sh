@@ -23,10 +23,10 @@ AGENTS=$here/planning-session
 ADAPTER=$here/../shell/storage-adapter.sh
 SESSION_ID=planning-review-$run
 MILESTONE_ID=review-$run
-COORDINATOR_ID=coordinator-$run
+COORDINATOR_ID=coordinator-$MILESTONE_ID
 AGENT_ID=$COORDINATOR_ID
-SCOPE_AGENT_ID=scope-$run
-ESTIMATION_AGENT_ID=estimation-$run
+SCOPE_AGENT_ID=scope-$MILESTONE_ID
+ESTIMATION_AGENT_ID=estimation-$MILESTONE_ID
 export MILESTONE_DIR MILESTONE_BACKEND AGENTS ADAPTER SESSION_ID MILESTONE_ID COORDINATOR_ID
 # shellcheck source=/dev/null
 . "$AGENTS/common.sh"

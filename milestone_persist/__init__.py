@@ -2,7 +2,7 @@
 
     from milestone_persist import open_store
     with open_store() as store:
-        store.save_agent_state("scope-1", "planning-scope", "…")
+        store.save_agent_state("scope-ms-123", "planning-scope", "…")
 """
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from .base.answers import (
     Copy,
     DeletedState,
     Description,
-    Diagnosis,
     Export,
+    Finding,
     FinishedPlanning,
     FinishedSession,
     FoundMilestone,
@@ -503,7 +503,8 @@ class Operations:
 
         minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
-        After cleanup_retention_days go: ended sessions, old checkpoints (not an agent's last), health log and events.
+        After cleanup_retention_days go: ended sessions, acknowledged messages, old checkpoints (not an agent's last),
+        health log and events.
         """
 
     def cleanup_failed_sessions(self, hours: float = 24) -> SessionCleanup:
@@ -726,8 +727,13 @@ class Operations:
     def whoami(self) -> Caller:
         """Print what is known of the caller: agent, session, milestone and data directory, and where each comes from."""
 
-    def doctor(self) -> Diagnosis:
-        """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none."""
+    def doctor(self, *, fix: bool = False) -> list[Finding]:
+        """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none.
+
+        fix: repair what can be repaired without loss; what is taken out or replaced is kept below backups/
+
+        Looking changes nothing. Every finding says what, where, how bad it is (unsound, note) and what to do.
+        """
 
     def generate(self, *files: str) -> list[GeneratedFile]:
         """Make the generated files of this project again, or only tell which are stale; for its developers.

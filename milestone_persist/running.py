@@ -32,7 +32,10 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
         if op.opens and op.group != UNNOTICED and op.name != BEGINS and store.environ.get("AGENT_ID"):
             _note_caller(store)
         with store.hurry(patience):
-            return store, op.run(store, args, options)
+            try:
+                return store, op.run(store, args, options)
+            except Exception as error:
+                raise blame(store, error) from None
 
     try:
         store, data = follow_moves(run, opened, release)
@@ -47,6 +50,22 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
         store.milestones_added = False
         _grow(store, release)
     return data
+
+
+def blame(store: Storage, error: Exception) -> Exception:
+    """The error to raise for one that nobody foresaw: where rows of the store are spoilt, which."""
+    if isinstance(error, (MilestoneError, OSError, StorageMoved)):
+        return error
+    try:
+        with store.hurry():
+            wrong = store.check()
+    except MilestoneError as other:
+        wrong = [str(other)]
+    if not wrong:
+        return error
+    from .base.invocation import way_called
+
+    return StorageError(f"{store.directory} is damaged: {wrong[0]}; {way_called()} doctor tells all")
 
 
 def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage], release: Callable[[], None]) -> Any:

@@ -19,8 +19,12 @@ class Place(TypedDict):
 
 class Where(Place, Description): ...
 
-class Diagnosis(Description):
-    filesystem: str
+class Finding(TypedDict):
+    severity: str
+    where: str
+    what: str
+    do: str
+    fixable: bool
 
 class KnownAgent(TypedDict):
     agent_id: str

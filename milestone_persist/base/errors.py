@@ -3,7 +3,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 
@@ -37,6 +37,14 @@ class StorageError(MilestoneError):
     """The storage cannot be used: missing, busy, full, unreadable or newer than this program."""
 
     status = 3
+
+
+class Unsound(StorageError):
+    """Something is wrong with the storage; `data` is everything that was found."""
+
+    def __init__(self, text: str, data: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(text)
+        self.data = data
 
 
 class Busy(StorageError):

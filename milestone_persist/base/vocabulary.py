@@ -11,6 +11,7 @@ MESSAGE_TYPES = (
     "task_assignment", "progress_update", "coordination_request", "validation_result", "error_report",
     "completion_notification", "resource_request", "phase_transition", "checkpoint_created",
 )
+MESSAGE_STATES = ("pending", "taken", "acknowledged", "dead")
 AT_WORK = ("spawning", "active")  # agents of which a heartbeat is expected
 GOING_ON = (*AT_WORK, "paused")
 DIED = ("failed", "terminated")  # said about an agent, not by it
@@ -33,7 +34,7 @@ BACKENDS = ("file", "hybrid", "database")
 WORDS = {
     "agent_type": AGENT_TYPES, "message_type": MESSAGE_TYPES, "phase": PHASES, "state_type": STATE_TYPES,
     "checkpoint_type": CHECKPOINT_TYPES, "health": HEALTH_STATUSES, "backend": BACKENDS, "take": ("true", "false"),
-    "shell": ("bash", "zsh"), "update_agent_status status": AGENT_STATUSES,
+    "shell": ("bash", "zsh"), "list_agent_messages state": MESSAGE_STATES, "update_agent_status status": AGENT_STATUSES,
     "list_coordination_sessions status": SESSION_STATUSES, "list_milestones status": ("all", *MILESTONE_STATUSES),
 }
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..base import __version__
-from ..base.errors import Incomplete, MilestoneError, StorageError, UsageError
+from ..base.errors import Incomplete, MilestoneError, StorageError, Unsound, UsageError
 from ..base.values import show
 from ..registry import all_operations, find_operation
 from .arguments import bind, read_call, read_value
@@ -126,18 +126,23 @@ class _Opened:
 
 
 def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandLine, console: Console) -> int:
-    from ..running import run_operation
+    from ..running import blame, run_operation
 
     op.check(args, options)  # before anything is made
     makes = op.makes_store(args, options)
-    opened, failure = _Opened(op, makes, call, console), None
+    opened = _Opened(op, makes, call, console)
+    data: Any
+    failure: MilestoneError | None = None
     try:
         try:
             data = (run_operation(op, args, options, opened.get, opened.release) if op.opens else
                     op.run(_begin(call, console), args, options))
-        except Incomplete as error:
+        except (Incomplete, Unsound) as error:
             data, failure = error.data, error
-        text = _text_of(op, data, call)
+        try:
+            text = _text_of(op, data, call)
+        except Exception as error:
+            raise (blame(opened.get(), error) if op.opens else error) from None
         try:
             _print(console, text)
         except OSError as error:

@@ -144,7 +144,7 @@ def _complete_operation(call: Call, op: Operation, given: list[str], word: str, 
 
 def _words_for(call: Call, op: Operation, parameter: Parameter, args: list[str]) -> Iterable[str]:
     words = words_for(op.name, parameter.name)
-    if words or parameter.name not in IDS:
+    if words or parameter.name not in IDS or parameter.flag == "--key" and parameter.option:  # a name of one's own
         return words
     from ..running import look
 

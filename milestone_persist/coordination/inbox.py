@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ..base.quoting import command
 from ..base.values import read_stored
+from ..base.vocabulary import MESSAGE_STATES
 from ..storage.events import record_event
 from .message_states import (
     ACKNOWLEDGED,
@@ -12,7 +13,6 @@ from .message_states import (
     FOR_OTHERS,
     FOR_READER,
     LAPSED,
-    MESSAGE_STATES,
     PENDING,
     STATE,
     TAKEN,

@@ -1,8 +1,6 @@
 """States of a message, told by its times: one condition in SQL for each, the word for it, and whose it is."""
 from __future__ import annotations
 
-MESSAGE_STATES = ("pending", "taken", "acknowledged", "dead")
-
 PENDING = "delivered_at IS NULL AND dead_lettered_at IS NULL"
 TAKEN = "delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL"
 UNLEASED = f"{TAKEN} AND lease_until IS NULL"

@@ -5,6 +5,7 @@ An id that works on a second milestone finds its own keys there; those of the fi
 from __future__ import annotations
 
 from ..base.quoting import command
+from ..base.vocabulary import OPEN_SESSION, any_of
 from .snapshots import LIVE, find_kept, list_displaced, store_checkpoint
 
 TYPE_CHECKING = False
@@ -24,7 +25,7 @@ def milestone_read(store: Storage, agent_id: str) -> str | None:
     """
     given = {"agent": agent_id, "session": store.environ.get("SESSION_ID"), "caller": store.environ.get("AGENT_ID")}
     callers = store.execute("SELECT milestone_id FROM coordination_sessions WHERE session_id = :session "
-                            "AND status IN ('active', 'paused')", given) if given["session"] else []
+                            f"AND status IN {any_of(OPEN_SESSION)}", given) if given["session"] else []
     if not callers and given["caller"] not in (None, "", agent_id):
         callers = _registered_for(store, given["caller"])
     own = _registered_for(store, agent_id)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 
+
+
 FILES: dict[str, Callable[[], str]] = {
     "shell/storage-adapter.sh": make_adapter,
     "milestone_persist/methods.pyi": make_stub,

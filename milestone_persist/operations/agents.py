@@ -47,7 +47,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     new: refuse (status 1) an id that was heard of within session_timeout, for it may be another agent's
 
     What its former life had taken and not acknowledged is in its inbox again.
-    Example: register_agent coord-1 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
+    Example: register_agent coord-ms-123 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
     """
     given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES", store.warn)
     with store.transaction("session:" + session_id):
@@ -121,7 +121,7 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
     phase: design, spec, task or execute, kept as current_phase
 
     Completing acknowledges the messages it has taken; failing puts them back into its inbox.
-    Example: update_agent_status exec-1 completed
+    Example: update_agent_status exec-ms-123 completed
     """
     if status is None and (error, task, phase) == (None, None, None):
         return {**find_agent(store, agent_id)}  # type: ignore[typeddict-item]  # nothing was `changed`
@@ -169,7 +169,7 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
     warnings: warnings since the last heartbeat
 
     unresponsive is said about an agent, as the session monitor does: it is logged and renews no heartbeat.
-    Example: agent_heartbeat exec-1 degraded --cpu 97
+    Example: agent_heartbeat exec-ms-123 degraded --cpu 97
     """
     if health is not None:
         check_word(health, HEALTH_STATUSES, "health status")

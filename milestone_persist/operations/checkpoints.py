@@ -34,7 +34,7 @@ def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str 
     files: files whose size and SHA-256 are kept, to tell later which have changed
     key: makes it once: with the same key the same call prints the first id again, another is refused (status 1)
 
-    Example: create_agent_checkpoint exec-1 phase_completion src/main.py
+    Example: create_agent_checkpoint exec-ms-123 phase_completion src/main.py
     """
     check_word(checkpoint_type, CHECKPOINT_TYPES, "checkpoint type")
     references = [_describe_file(store, path) for path in files]
@@ -77,7 +77,7 @@ def list_agent_checkpoints(store: Storage, agent_id: str) -> list[ListedCheckpoi
 
     agent_id: the agent
 
-    Example: list_agent_checkpoints exec-1
+    Example: list_agent_checkpoints exec-ms-123
     """
     rows = store.execute(
         "SELECT checkpoint_id, checkpoint_type, session_id, created_at, retention_until, file_references "

@@ -34,7 +34,8 @@ def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> StaleClea
 
     minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
-    After cleanup_retention_days go: ended sessions, old checkpoints (not an agent's last), health log and events.
+    After cleanup_retention_days go: ended sessions, acknowledged messages, old checkpoints (not an agent's last),
+    health log and events.
     Example: cleanup_stale_coordination 30
     """
     check_range(minutes, 0, 1_000_000, "MINUTES")
@@ -66,6 +67,7 @@ def apply_retention(store: Storage) -> dict[str, int]:
         ("checkpoints", "DELETE FROM agent_checkpoints WHERE retention_until <= :now AND EXISTS (SELECT 1 FROM "
          "agent_checkpoints newer WHERE newer.agent_id = agent_checkpoints.agent_id "
          "AND newer.created_at > agent_checkpoints.created_at) RETURNING checkpoint_id"),
+        ("acknowledged_messages", "DELETE FROM agent_messages WHERE acknowledged_at <= :old RETURNING id"),
         ("health_log", "DELETE FROM agent_health_log WHERE timestamp <= :old RETURNING id"),
         ("keys", "DELETE FROM idempotency_keys WHERE created_at <= :old RETURNING key"),
         ("events", "DELETE FROM events WHERE timestamp <= :old AND (session_id IS NULL OR session_id NOT IN "

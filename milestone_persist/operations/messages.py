@@ -5,7 +5,7 @@ from ..base.errors import Refused, UsageError
 from ..base.quoting import command
 from ..base.times import shift_time, since
 from ..base.values import check_range, check_word, dump_json, json_object, nearest, parse_json, read_stored
-from ..base.vocabulary import ENDED_AGENT, MESSAGE_TYPES
+from ..base.vocabulary import ENDED_AGENT, MESSAGE_STATES, MESSAGE_TYPES
 from ..coordination.idempotency import do_once, lock_of
 from ..coordination.inbox import count_unread, return_lapsed, settle_messages
 from ..coordination.membership import (
@@ -20,7 +20,7 @@ from ..coordination.membership import (
     suggest_agent,
     warn_of_slip,
 )
-from ..coordination.message_states import BACK, FOR_READER, LAPSED, MESSAGE_STATES, STATE, TAKEN
+from ..coordination.message_states import BACK, FOR_READER, LAPSED, STATE, TAKEN
 from ..coordination.message_states import PENDING as UNTAKEN
 from ..coordination.places import require_message_in_order
 from ..coordination.settings import is_strict, read_count
@@ -63,7 +63,7 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     priority: 1 to 10; 10 is handed out first
     key: sends it once: with the same key the same call prints the first id again, another is refused (status 1)
 
-    Example: send_agent_message coord-1 exec-1 task_assignment '{"phase": "design"}' 8
+    Example: send_agent_message coord-ms-123 exec-ms-123 task_assignment '{"phase": "design"}' 8
     """
     if not to_agent:
         sent = broadcast_agent_message(store, from_agent, message_type, payload, priority, key=key)
@@ -163,7 +163,7 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
     priority: 1 to 10
     key: as for send_agent_message
 
-    Example: broadcast_agent_message coord-1 phase_transition '{"to": "spec"}'
+    Example: broadcast_agent_message coord-ms-123 phase_transition '{"to": "spec"}'
     """
     require_message_in_order("broadcast_agent_message", {"FROM_AGENT": from_agent, "MESSAGE_TYPE": message_type,
                                                          "PAYLOAD": _word(payload)})
@@ -216,7 +216,7 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     max_bytes: at most about so much, one message at least; the rest stays (taken from the shell functions: 20000)
     brief: only id, from_agent, message_type, payload, and the priority if it is not 5
 
-    Example: get_agent_messages exec-1 true 10 --wait 60
+    Example: get_agent_messages exec-ms-123 true 10 --wait 60
     """
     _check_taking(take, limit, wait, lease, taken, max_bytes)
     if taken:
@@ -383,7 +383,7 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
     agent_id: the recipient
     message_id: the id the message came with
 
-    Example: acknowledge_agent_message exec-1 17
+    Example: acknowledge_agent_message exec-ms-123 17
     """
     given = {"agent": agent_id, "id": message_id, "now": store.now()}
     with store.transaction("inbox:" + agent_id):
@@ -407,7 +407,7 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Req
     message_id: its id
 
     A dead letter may then be tried as often as a new message.
-    Example: requeue_agent_message exec-1 17
+    Example: requeue_agent_message exec-ms-123 17
     """
     given = {"agent": agent_id, "id": message_id, "now": store.now(), "limit": 0}
     with store.transaction("inbox:" + agent_id):
@@ -439,7 +439,7 @@ def list_agent_messages(store: Storage, agent_id: str, *, state: str | None = No
     limit: the latest so many
 
     requeue_agent_message puts one back; acknowledge_agent_message settles one.
-    Example: list_agent_messages exec-1 --state dead
+    Example: list_agent_messages exec-ms-123 --state dead
     """
     if state is not None:
         check_word(state, MESSAGE_STATES, "message state")

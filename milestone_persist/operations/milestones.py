@@ -247,7 +247,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
     ttl: seconds after which the lease is anybody's
     wait: seconds to wait for another owner
 
-    Example: acquire_milestone_lock ms-123 --owner exec-1
+    Example: acquire_milestone_lock ms-123 --owner exec-ms-123
     """
     check_range(ttl, 1, 86400, "--ttl")
     check_range(wait, 0, 86400, "--wait")
@@ -270,7 +270,7 @@ def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
     milestone_id: the milestone
     owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
 
-    Example: release_milestone_lock ms-123 --owner exec-1
+    Example: release_milestone_lock ms-123 --owner exec-ms-123
     """
     name = name_owner(store, owner)
     give_back(store, milestone_id, name)

@@ -1,12 +1,11 @@
 """Set-up: making the storage ready, and its settings."""
 from __future__ import annotations
 
-import os
-
 from ..coordination.settings import SETTINGS, check_setting, optimal_backend, read_setting, read_settings, store_setting
 from ..registry import operation
-from ..storage.directory import make_folder
 from ..storage.events import record_event
+from ..storage.findings import line_of
+from ..storage.surroundings import find_earlier, make_folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +21,13 @@ def initialize_agent_coordination(store: Storage) -> Description:
 
     Example: initialize_agent_coordination
     """
+    _tell_earlier(store)
     return store.describe()
+
+
+def _tell_earlier(store: Storage) -> None:
+    for found in find_earlier(store.directory):
+        store.warn(f"{found['where']} {line_of(found)}")
 
 
 @operation(text="ready")
@@ -31,8 +36,8 @@ def initialize_storage_system(store: Storage) -> Description:
 
     Example: initialize_storage_system
     """
-    for name in ("active", "completed", "config", "logs", "backups"):
-        make_folder(os.path.join(store.directory, name))
+    make_folders(store.directory)
+    _tell_earlier(store)
     return store.describe()
 
 

@@ -46,7 +46,7 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
     ttl_seconds: seconds after which the key is gone; without it, it stays
     if_version: save only if the key still has this version (0: only if it is not there), else status 1
 
-    Example: save_agent_state scope-1 planning-scope '{"files": 12}'
+    Example: save_agent_state scope-ms-123 planning-scope '{"files": 12}'
     """
     check_word(state_type, STATE_TYPES, "state type")
     if ttl_seconds is not None:
@@ -83,7 +83,7 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
     session: what was saved in that session, though the key was written anew in another since
 
     What the same id has saved for another milestone is not printed unless its session is named.
-    Example: load_agent_state scope-1 planning-scope '{}'
+    Example: load_agent_state scope-ms-123 planning-scope '{}'
     """
     with store.snapshot():
         if not session:
@@ -129,7 +129,7 @@ def list_agent_state(store: Storage, agent_id: str) -> list[StateKey]:
     agent_id: the agent
 
     What the same id has saved for another milestone comes last, with the commands that read it (`own` is false).
-    Example: list_agent_state scope-1
+    Example: list_agent_state scope-ms-123
     """
     with store.snapshot():
         rows = list_keys(store, agent_id, milestone_read(store, agent_id))
@@ -146,7 +146,7 @@ def delete_agent_state(store: Storage, agent_id: str, state_key: str, *, session
     state_key: the key
     session: only if it was saved in that session; what was saved for another milestone is not deleted without
 
-    Example: delete_agent_state scope-1 planning-scope
+    Example: delete_agent_state scope-ms-123 planning-scope
     """
     with store.transaction("agent:" + agent_id):
         milestone_id = None if session else milestone_read(store, agent_id)

@@ -6,6 +6,7 @@ import os
 from ..base.errors import Refused, StorageError
 from ..base.found import read_found
 from ..base.quoting import quote
+from ..storage.findings import finding
 from .files import FOLDERS, find_changes, find_places, new_path, path_counting, read_text, record_folder, stamp_of
 from .headings import read_headings
 from .swap import finish_swap, is_swapped_out
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ..base.answers import ListedMilestone
+    from ..base.answers import Finding, ListedMilestone
     from ..storage.interface import Row, Storage
     from .files import Places
 
@@ -225,6 +226,16 @@ def list_records(store: Storage) -> list[ListedMilestone]:
         rows[milestone_id] = {**known, "version": known["version"] + 1, "id": milestone_id, "file_path": path,
                               **_facts(milestone_id, text, path)}
     return [rows[name] for name in sorted(rows)]
+
+
+def inspect_records(store: Storage) -> list[Finding]:
+    """Findings on record files: those that are gone, and those that can be none."""
+    if not store.backend.records_are_files:
+        return []
+    changes = find_changes(store)
+    gone = [finding(store.directory, f"the record of milestone {name!r} is gone: put its file back; else the next "
+                    "listing forgets it") for name in changes.gone]
+    return gone + [finding(store.directory, why) for why in changes.wrong.values()]
 
 
 def count_milestones(store: Storage) -> int:

@@ -21,7 +21,7 @@ MODULES = ("operations.setup", "operations.agents", "operations.state", "operati
            "operations.resuming", "operations.completing", "operations.reports", "operations.cleanup",
            "commands.monitoring", "operations.milestones", "operations.backups", "operations.tmpfiles",
            "operations.log", "commands.installing", "commands.vendoring", "operations.inspection",
-           "commands.generating", "commands.shell_completion")
+           "operations.doctoring", "commands.generating", "commands.shell_completion")
 
 GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
 

@@ -77,7 +77,7 @@ MODULE_OF = {
     "vendor": "commands.vendoring",
     "where": "operations.inspection",
     "whoami": "operations.inspection",
-    "doctor": "operations.inspection",
+    "doctor": "operations.doctoring",
     "generate": "commands.generating",
     "completion": "commands.shell_completion",
     "complete": "commands.shell_completion",

@@ -7,6 +7,7 @@ from ..base.errors import StorageError, closed
 from .backends import DEFAULT
 from .call import Call, Clock
 from .directory import move_files
+from .findings import finding
 from .selection import mark_of, place_in_use
 
 TYPE_CHECKING = False
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from ..base.answers import Description
+    from ..base.answers import Description, Finding
     from .backends import Backend
 
     Row = dict[str, Any]
@@ -269,6 +270,14 @@ class Storage(Call):
     def check(self) -> list[str]:
         """Everything that is wrong with the stored rows, a line each; empty when all is well."""
         raise NotImplementedError
+
+    def inspect(self) -> list[Finding]:
+        """The same for doctor, as findings."""
+        return [finding(self.describe()["database"], line) for line in self.check()]
+
+    def mend(self, place: str) -> list[Finding]:
+        """Repair what can be repaired without loss; what was done. What is taken out is kept in the folder `place`."""
+        return []
 
     def close(self) -> None:
         """Release everything; closing again does nothing."""

@@ -79,12 +79,13 @@ def _remove_left_over(folder: str) -> None:
     for name in os.listdir(folder):
         if name.endswith(ENDING):
             try:
-                _remove_if_left_over(os.path.join(folder, name))
+                remove_if_left_over(os.path.join(folder, name))
             except OSError:  # it is in nobody's way
                 continue
 
 
-def _remove_if_left_over(part: str) -> None:
+def remove_if_left_over(part: str) -> None:
+    """Remove a part whose writer was killed; that of one who is at work stays."""
     status, whole = os.lstat(part), part[:-len(ENDING) - 13]
     if status.st_nlink > 1:  # killed when it had its name already; any other may be a file of the store: let it be
         if os.path.lexists(whole) and os.path.samestat(status, os.lstat(whole)):

@@ -273,7 +273,7 @@ def test_help_shows_every_topic_and_operation(cli):
         assert text.startswith("Usage: save_agent_state AGENT_ID STATE_KEY VALUE")
         assert "\nExample: save_agent_state " in text and "Exit status: 0 done; 1 no" in text
         assert "python3 -m milestone_persist save-agent-state" in text and text.endswith(" help state\n")
-    assert cli("help", "doctor").text.startswith("Usage: python3 -m milestone_persist doctor\n")
+    assert cli("help", "doctor").text.startswith("Usage: python3 -m milestone_persist doctor [--fix]\n")
     assert cli("help", "messages").text.startswith("Messages\n  send_agent_message FROM_AGENT TO_AGENT")
     assert cli("--version").text == f"milestone_persist {__version__}\n"
     assert cli("help", "nothing-such").status == 2

@@ -113,7 +113,7 @@ def test_help_and_advice_name_the_way_it_was_called(call, type_in, clone):
         return type_in(f"{begin}{call} {words} 2>&1 || echo \"status $?\"", **variables)
 
     assert f"\nUsage: {call} [--dir DIR]" in said("--help")
-    assert said("help doctor").startswith(f"Usage: {call} doctor\n")
+    assert said("help doctor").startswith(f"Usage: {call} doctor [--fix]\n")
     assert said("help where").endswith(f": {call} help looking\n")
     assert f'eval "$({call} init bash)"' in said("help init")
     assert f'#   eval "$({call} init bash)"\n' in said("init bash")

@@ -73,7 +73,7 @@ def test_everything_arrives_on_the_other_backend(open_on, tmp_path, clock, start
     assert [m["payload"]["n"] for m in store.get_agent_messages("exec", True, 2)] == [5, 6]
     new = store.send_agent_message("exec", "scope/1", "progress_update", {})
     assert new["id"] > 20
-    assert open_on().doctor()["backend"] == end
+    assert open_on().where()["backend"] == end and open_on().doctor()
 
 
 @pytest.mark.parametrize("start, end", [("hybrid", "file"), ("file", "hybrid")])

@@ -392,6 +392,23 @@ def test_every_promise_in_the_documents_names_a_test_that_there_is():
     assert len(named) > 15 and named <= set(re.findall(r"^def (test_\w+)", text, re.MULTILINE))
 
 
+def test_the_shell_functions_lease_list_and_send_once(sh, tmp_path):
+    told = sh("""
+        initialize_agent_coordination >/dev/null
+        register_agent c milestone-coordinator ms execution-1 >/dev/null
+        register_agent w task-phase ms execution-1 >/dev/null
+        for n in 1 2; do send_agent_message c w x-t '{"n": 1}' --key first; done
+        send_agent_message c w x-t '{"n": 2}' 9 --key=first || echo "status $?"
+        get_agent_messages w true 1 --lease 600 --brief
+        get_agent_messages w true; get_agent_messages w --taken --brief
+        acknowledge_agent_message w 1
+        list_agent_messages w --state acknowledged --limit 5 | tr , '\\n' | grep state
+    """)
+    brief = '[{"id":1,"from_agent":"c","message_type":"x-t","payload":{"n":1}}]'
+    assert told.text.splitlines() == ["1", "1", "status 1", brief, "[]", brief, '"state":"acknowledged"}]']
+    assert "the key 'first' was used with other content, for message 1: nothing was done" in told.err
+
+
 # Keys.
 
 CALLS = {

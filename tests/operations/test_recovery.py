@@ -667,3 +667,23 @@ def test_the_status_ends_with_the_next_command_and_the_help_names_all_that_is_ne
                  "load_agent_state", "restore_agent_checkpoint", "list_planning_sessions", "resume_session_agents",
                  "abandon_session", "cleanup_failed_sessions", "start_session_monitor"):
         assert f"\n  {name}" in shown, name
+
+
+def test_acknowledged_messages_of_a_session_that_stays_open_go_in_time(connect, clock):
+    store = connect()
+    store.register_agent("a", "validation", "m", "validation-1")
+    for number in range(4):
+        store.send_agent_message("a", "a", "x-n", {"n": number})
+    store.get_agent_messages("a", True, 2)
+    for message_id in 1, 2:
+        store.acknowledge_agent_message("a", message_id)
+    store.get_agent_messages("a", True, 1)  # taken, and never acknowledged
+    clock.advance(86400 * 7 - 1)
+    store.agent_heartbeat("a")
+    assert store.cleanup_stale_coordination(30)["removed"]["acknowledged_messages"] == 0
+    clock.advance(1)
+    store.agent_heartbeat("a")
+    assert store.cleanup_stale_coordination(30)["removed"]["acknowledged_messages"] == 2
+    assert store.get_session_status("validation-1")["messages"] == {
+        "pending": 1, "taken": 1, "acknowledged": 0, "dead": 0}
+    assert store.send_agent_message("a", "a", "x-n", {})["id"] == 5

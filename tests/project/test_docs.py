@@ -12,7 +12,7 @@ from building import copy_tree
 from conftest import ROOT, share
 
 from milestone_persist.generate import files as generated
-from milestone_persist.registry import all_operations
+from milestone_persist.registry import all_operations, example_of
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOR_DEVELOPERS = [ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md"]
@@ -143,3 +143,18 @@ def test_no_comment_follows_a_command(document):
         if line.startswith("```"):
             shell = not shell and line.strip("` ") in ("bash", "sh", "zsh", "shell")
         assert not shell or not re.search(r"\S\s+# ", line), line
+
+
+PROMPTS = sorted((ROOT / "agents").rglob("*.md"))
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PROMPTS, ROOT / "milestone_persist" / "__init__.py", None],
+                         ids=lambda path: path.name if path else "help")
+def test_the_ids_of_examples_contain_their_milestone(document):
+    """An id such as executor-1 invites a second agent of that name; what stands in quotes is quoted from elsewhere."""
+    text = document.read_text() if document else "\n".join(map(example_of, all_operations()))
+    registered = re.findall(r'register_agent ([\w-]+) [\w-]+ ([\w-]+)', text)
+    registered += re.findall(r'register_agent\("([\w-]+)", "[\w-]+", "([\w-]+)"', text)
+    assert [agent for agent, milestone in registered if milestone not in agent and agent.islower()] == []
+    kinds = "coord|coordinator|exec|executor|planner|scope|risk|estimation|worker"
+    assert re.findall(rf"\b(?:{kinds})-\d\b", text) == []

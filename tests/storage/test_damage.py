@@ -249,3 +249,59 @@ def test_a_spoilt_file_that_was_mended_is_read_again(connect, directory):
     path.write_text(text)
     store.save_agent_state("a", "k", "x")
     assert store.load_agent_state("a", "k") == "x"
+
+
+SPOILT_ROWS = [
+    ("UPDATE agent_messages SET priority = 'high'", "agent_messages"),
+    ("UPDATE agent_messages SET retry_count = 'often', delivered_at = '2026-01-01 00:00:00.000'", "agent_messages"),
+    ("UPDATE agent_state SET version = 'first'", "agent_state"),
+    ("UPDATE coordination_sessions SET progress = 'half'", "coordination_sessions"),
+    ("UPDATE coordination_sessions SET agent_count = x'ff'", "coordination_sessions"),
+    ("UPDATE coordination_sessions SET configuration = '['", "coordination_sessions"),
+    ("UPDATE agent_registry SET life = 'second', capabilities = '{'", "agent_registry"),
+    ("UPDATE milestones SET version = 'first'", "milestones"),
+    ("UPDATE agent_checkpoints SET state_snapshot = '7', file_references = '{}'", "agent_checkpoints"),
+    ("UPDATE agent_registry SET last_heartbeat = 12, spawn_time = 'x'", "agent_registry"),
+]
+
+
+@HYBRID
+@pytest.mark.parametrize("sql, table", SPOILT_ROWS)
+def test_no_spoilt_row_is_an_internal_error(store, spoil, cli, sql, table):
+    store.register_agent("a", "validation", "m", "execution-1")
+    store.save_agent_state("a", "k", "v")
+    store.send_agent_message("a", "a", "x-n", {})
+    checkpoint = store.create_agent_checkpoint("a")["checkpoint_id"]
+    store.create_milestone_record("m", "title: One")
+    spoil(sql)
+    done = cli("doctor")
+    assert done.status == 3 and table in done.text
+    for words in (["get-agent-messages", "a"], ["get-agent-messages", "a", "true"], ["list-agent-state", "a"],
+                  ["load-agent-state", "a", "k"], ["load-agent-state", "a", "k", "--full"],
+                  ["save-agent-state", "a", "k", "w"], ["save-agent-state", "a", "k", "w", "--if-version", "1"],
+                  ["get-session-status", "execution-1"], ["list-coordination-sessions"], ["update-agent-status", "a"],
+                  ["update-session-progress", "execution-1", "50"], ["register-agent", "a", "validation", "m", "x-1"],
+                  ["list-milestones"], ["update-milestone-record", "m", "x", "--if-version", "1"],
+                  ["create-agent-checkpoint", "a"], ["restore-agent-checkpoint", checkpoint],
+                  ["list-agent-checkpoints", "a"], ["detect-interrupted-sessions"], ["get-milestone-analytics"],
+                  ["recover-milestone-session", "execution-1"], ["generate-milestone-report", "execution-1"],
+                  ["update-agent-status", "a", "failed"], ["cleanup-stale-coordination", "1"]):
+        done = cli(*words)
+        assert done.status in (0, 1, 2, 3) and "internal" not in done.err, words
+
+
+@FILE
+@pytest.mark.parametrize("text", [
+    "[" * 100_000, "7", "null", '"x"', '{"schema_version": 1e400}', '{"schema_version": 2, "sequences": []}',
+    '{"schema_version": 2, "generation": 1, "sequences": {"agent_messages": "x"}}',
+    '{"schema_version": 2, "generation": "1", "sequences": {}}', '{"schema_version": 2, "sequences": {}}',
+    '{"schema_version": 2, "generation": 1, "sequences": {"agent_messages": 1' + "0" * 40 + "}}",
+    '{"schema_version": 2, "generation": 1' + "0" * 40 + ', "sequences": {}}',
+    '{"schema_version": true, "generation": 1, "sequences": {}}'])
+def test_a_head_that_is_none_is_named(store, directory, cli, text):
+    store.save_agent_state("a", "k", "v")
+    (directory / "file-store.json").write_text(text)
+    for words in ["load-agent-state", "a", "k"], ["save-agent-state", "a", "k", "w"], ["doctor"], ["list-milestones"]:
+        done = cli(*words)
+        assert done.status == 3 and "file-store.json: not the head of a store" in done.err, words
+    assert (directory / "file-store.json").read_text() == text

@@ -1,6 +1,7 @@
 """What the operations' data looks like as text: one small function for each form."""
 from __future__ import annotations
 
+from ...base.invocation import way_called
 from ...base.quoting import command, quote
 from ...base.values import dump_json, show
 
@@ -210,10 +211,12 @@ def whoami(data: Row) -> str:
             f"data: {plain(data['directory'])}, {data['reason']}\n")
 
 
-def doctor(data: Row) -> str:
-    journal = f", journal {data['journal_mode']}" if data.get("journal_mode") else ""
-    place = f", on {data['filesystem']}" if data["filesystem"] else ""
-    return f"sound: {plain(data['database'])} ({data['engine']}{journal}{place})\n"
+def doctor(data: list[Row]) -> str:
+    lines = [": ".join(plain(found[part]) for part in ("severity", "where", "what", "do") if found[part])
+             for found in data]
+    if any(found["fixable"] and found["severity"] != "fixed" for found in data):
+        lines.append(f"{way_called()} doctor --fix")
+    return "\n".join(lines) + "\n"
 
 
 def generated(data: list[Row]) -> str:

@@ -9,8 +9,11 @@ from ...base.errors import StorageError, newer
 from ...base.found import read_found
 from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
-from ..directory import create_directory, damaged
+from ..directory import cannot_write, create_directory, damaged, move_whole
+from ..findings import FIXED, finding, line_of
 from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
+from ..orphans import GONE, make_parents
+from ..remedies import advise_restoring
 from ..selection import backend_in_use, place_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ...base.answers import Description
+    from ...base.answers import Description, Finding
     from ..call import Clock
     from ..interface import Params, Row
 
@@ -50,6 +53,7 @@ class FileStorage(EmbeddedStorage):
         self._head: str | None = None  # the head that belongs to the rows in memory
         self._version = SCHEMA_VERSION  # that the head tells
         self._inside = False
+        self._lenient = False  # whether rows may refer to what is not there
         self._warned: set[str] = set()
         exists = os.path.exists(self.path) or is_pending(directory)
         self.in_memory = not exists and not create
@@ -94,8 +98,8 @@ class FileStorage(EmbeddedStorage):
             if not self.in_memory:
                 self._reach(exclusive)
             self._inside = True
-            self._begin(exclusive)
-            if self.memory.spoilt:
+            self._begin(exclusive, whole=not self._lenient)
+            if self.memory.spoilt and not self._lenient:
                 self._begin_without_some(exclusive)
         except BaseException as error:
             raise self._give_up(error) from None
@@ -231,15 +235,11 @@ class FileStorage(EmbeddedStorage):
         if text == self._head:
             return
         try:
-            head = json.loads(text)
-            version = int(head["schema_version"])
-            if version > SCHEMA_VERSION:
-                raise newer(self.path, version, SCHEMA_VERSION)
-            sequences = dict(head["sequences"])
-            if version < 1:
-                raise ValueError(version)
-        except (ValueError, TypeError, KeyError) as error:
-            raise damaged(self.directory, self.path, f"not the head of a store: {error!r}") from None
+            version, sequences = _read_facts(text)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise damaged(self.directory, self.path, f"not the head of a store: {error!r:.100}") from None
+        if version > SCHEMA_VERSION:
+            raise newer(self.path, version, SCHEMA_VERSION)
         self.memory.clear(sequences)
         self._head, self._version = text, version
 
@@ -247,7 +247,7 @@ class FileStorage(EmbeddedStorage):
         """StorageError for a store that a newer program has written, before anything else is said of it."""
         try:
             version = int(json.loads(self._files.read(HEAD))["schema_version"])
-        except (OSError, ValueError, TypeError, KeyError):  # whoever uses it is told
+        except (OSError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError):  # its user is told
             return
         if version > SCHEMA_VERSION:
             raise newer(self.path, version, SCHEMA_VERSION)
@@ -310,24 +310,65 @@ class FileStorage(EmbeddedStorage):
                 "schema_version": SCHEMA_VERSION}
 
     def check(self) -> list[str]:
+        return [line_of(found) for found in self.inspect()]
+
+    def inspect(self) -> list[Finding]:
         wrong: list[str] = []
+        spoilt: list[Finding] = []
         if self.in_memory:
-            return wrong
+            return spoilt
         self._head = None  # read every file anew
         try:
             with self.snapshot():
                 self.memory.load_all(wrong)
-                wrong += map(str, self.memory.spoilt.values())
-                wrong += super().check() + self._check_numbers(json.loads(self._head or "")["sequences"])
+                spoilt = [finding(self._files.path(file), str(fault), fixable=True)
+                          for file, fault in self.memory.spoilt.items()]
+                given_out = json.loads(self._head or "")["sequences"]
+                wrong += super().check() + self._check_numbers(given_out) + self._find_lost(given_out)
             if wrong:
                 self._head = None
         except StorageError as error:
             wrong.append(str(error))
-        return wrong
+        return spoilt + [finding(self.path, line, fixable=line.endswith(GONE)) for line in wrong]
+
+    def mend(self, place: str) -> list[Finding]:
+        """Move every file that cannot be read to the folder `place`; what refers to its row is kept, and so its key."""
+        done = []
+        self._head, self._lenient = None, True
+        try:
+            with self.transaction():
+                self.memory.load_all()
+                for file in [*self.memory.spoilt]:
+                    move_whole(self._files.path(file), os.path.join(place, file))
+                    del self.memory.spoilt[file]
+                    done.append(finding(self._files.path(file), f"set aside: it is {os.path.join(place, file)}",
+                                        severity=FIXED))
+                done += make_parents(self)
+        except OSError as error:
+            raise cannot_write(self.directory, error) from None
+        finally:
+            self._head, self._lenient = None, False
+        return done
+
+    def _find_lost(self, given_out: dict[str, int]) -> list[str]:
+        folders = {name: self._files.path(place_of(name)) for name, number in given_out.items() if number}
+        return [f"{path} is gone, and {given_out[name]} rows had been in it: put it back, or "
+                f"{advise_restoring(self.directory)}" for name, path in folders.items() if not os.path.isdir(path)]
 
     def _check_numbers(self, given_out: dict[str, int]) -> list[str]:
         return [f"{self.path}: {name} has number {there}, but only {given_out.get(name, 0)} were given out: raise that"
                 for name, there in self.memory.last_numbers().items() if there > given_out.get(name, 0)]
+
+
+def _read_facts(text: str) -> tuple[int, dict[str, int]]:
+    """The version and the last numbers given out that a head tells; an error of some kind where it is none."""
+    head = json.loads(text)
+    for number in (head["schema_version"], head["generation"], *head["sequences"].values()):
+        if type(number) is not int or not 0 <= number < 2 ** 63:
+            raise ValueError(number)
+    if head["schema_version"] < 1:
+        raise ValueError(head["schema_version"])
+    return head["schema_version"], head["sequences"]
 
 
 def _only_reads(sql: str) -> bool:

@@ -10,7 +10,7 @@ from ...base.tables import APPLICATION_ID, SCHEMA_VERSION
 from ..parts import RESTS, NewFile
 
 
-def back_up(path: str, label: str) -> None:
+def back_up(path: str, label: str) -> str:
     """Copy the database to backups/LABEL-TIME.db, whole or not at all, while the caller keeps every writer out."""
     folder = os.path.join(os.path.dirname(path), "backups")
     # The file's own time: a run that was killed and its successor make the same copy.
@@ -19,6 +19,7 @@ def back_up(path: str, label: str) -> None:
     with NewFile(kept, replace=True, inside=True, advice=f"{path} was left as it is; make the folder writable") as new:
         _copy(path, new.part)
         new.finish()
+    return kept
 
 
 def _copy(path: str, target: str) -> None:

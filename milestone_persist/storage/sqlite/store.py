@@ -7,8 +7,10 @@ import sqlite3
 from ...base.errors import StorageError
 from ...base.tables import SCHEMA_VERSION
 from ..backends import HYBRID
-from ..directory import can_write, cannot_write, create_directory, make_file
+from ..directory import can_write, cannot_write, create_directory, make_file, write_whole
+from ..findings import FIXED, finding, is_unsound, line_of
 from ..interface import LOOK_SECONDS, READ_MARK, Transaction
+from ..orphans import GONE, make_parents
 from .embedded import EmbeddedStorage
 
 TYPE_CHECKING = False
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ...base.answers import Description
+    from ...base.answers import Description, Finding
     from ..call import Clock
     from ..interface import Params
 
@@ -106,6 +108,52 @@ class SqliteStorage(EmbeddedStorage):
         if not self.depth and self.mark is not None:
             self.refuse_moved(self.run(READ_MARK))
         return rows
+
+    def check(self) -> list[str]:
+        return [line_of(found) for found in self.inspect() if is_unsound(found)]
+
+    def inspect(self) -> list[Finding]:
+        from .comparison import compare_schema
+
+        try:
+            found = compare_schema(self.connection, self.path)
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
+        if all(fault["fixable"] for fault in found):  # else a table is none, and asking it may never end
+            found += [finding(self.path, line, fixable=line.endswith(GONE)) for line in super().check()]
+        return found
+
+    def mend(self, place: str) -> list[Finding]:
+        from .comparison import compare_schema, mend_schema
+
+        faults = [fault for fault in self.inspect() if fault["fixable"]]
+        if not faults:
+            return []
+        kept = self._keep_copy()
+        done = [finding(self.path, f"a copy of it as it was is {kept}", severity=FIXED)]
+        self.run("PRAGMA foreign_keys = OFF")  # while tables are replaced
+        try:
+            with self.transaction():
+                schema = compare_schema(self.connection, self.path)
+                dropped = mend_schema(self.connection) if schema else ""
+                if dropped:
+                    write_whole(os.path.join(place, "dropped.sql"), dropped.encode())
+                    done.append(finding(self.path, f"the SQL of what was dropped is {place}/dropped.sql",
+                                        severity=FIXED))
+                done += [{**fault, "severity": FIXED} for fault in schema]
+                done += make_parents(self)
+        finally:
+            self.run("PRAGMA foreign_keys = ON")
+        return done
+
+    def _keep_copy(self) -> str:
+        from .safe_copy import back_up
+
+        with self.transaction():
+            try:
+                return back_up(self.path, "before-doctor")
+            except sqlite3.Error as error:
+                raise self.explain(error) from None
 
     def describe(self) -> Description:
         mode = self.execute("PRAGMA journal_mode")[0]["journal_mode"]

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 BLOB = "a BLOB, not text: make it CAST({} AS TEXT)"
+NO_NUMBER = "text, where a number belongs: UPDATE it to one, or remove the row"
+NUMBERS = ("INTEGER", "NUMERIC", "REAL")
 NOT_UTF8 = "not UTF-8: write it anew as text that is, or remove the row"
 
 
 def find_spoilt(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Every value that is no text: (where it is, what is wrong and what to do), in the order of the tables."""
+    """Every value that is no text, or is one where a number belongs: where it is, what is wrong and what to do."""
     factory, connection.text_factory = connection.text_factory, _decode
     try:
         for table, key in TABLES.items():
@@ -22,14 +24,21 @@ def find_spoilt(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
             cursor.row_factory = None
             cursor.execute(f"SELECT * FROM {table}")
             names = [column[0] for column in cursor.description]
+            numbers = _find_numbers(connection, table)
             for values in cursor:
                 for name, value in zip(names, values):
-                    fault = _find_fault(value)
+                    fault = _find_fault(value) or (NO_NUMBER if type(value) is str and name in numbers else "")
                     if fault:
                         row = "/".join(_show(values[names.index(part)]) for part in key)
                         yield f"{table}, row {row}: {name}", fault.format(name)
     finally:
         connection.text_factory = factory
+
+
+def _find_numbers(connection: sqlite3.Connection, table: str) -> set[str]:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return {row[1] for row in cursor.execute(f"PRAGMA table_info({table})") if row[2] in NUMBERS}
 
 
 def _decode(data: bytes) -> str:

@@ -1,0 +1,74 @@
+"""What doctor finds in the rows: times that are none or to come, mail that nobody reads, settings that are none."""
+from __future__ import annotations
+
+from ..base.quoting import command
+from ..base.tables import read_columns
+from ..base.times import shift_time
+from ..storage.findings import NOTE, finding
+from ..storage.interface import WHOLE
+from .settings import SETTINGS, find_spoilt_settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..base.answers import Finding
+    from ..storage.interface import Storage
+
+TO_COME = frozenset(("expires_at", "lease_until", "retention_until"))  # times that may lie in the future
+TIMES = TO_COME | frozenset("created_at updated_at archived_at acquired_at last_activity completed_at spawn_time "
+                            "last_heartbeat completion_time delivered_at processed_at acknowledged_at "
+                            "dead_lettered_at timestamp".split())
+TOLERANCE = 300  # seconds by which clocks may differ
+
+
+def inspect_rows(store: Storage) -> list[Finding]:
+    """Findings on the rows of a store whose tables can be read."""
+    return [*_find_times(store), *(finding("settings", text) for text in find_spoilt_settings(store)),
+            *_find_unknown_settings(store), *_find_dead_letters(store), *_find_unread(store)]
+
+
+def _find_times(store: Storage) -> Iterator[Finding]:
+    """Columns that hold what is no time, or does not compare with the others, or is still to come."""
+    limit = shift_time(store.now(), TOLERANCE)
+    for table, columns in read_columns().items():
+        for column in sorted(columns & TIMES):
+            spoilt = store.execute(f"SELECT count(*) AS n, min({column}) AS example FROM {table} "
+                                   f"WHERE {column} NOT LIKE '____-__-__ __:__:__%'")[0]
+            if spoilt["n"]:
+                yield finding(f"{table}.{column}", f"{table}.{column} of {spoilt['n']} rows is no time, as "
+                              f"{spoilt['example']!r}", "write it as 2026-01-31 09:30:00.000")
+            elif column not in TO_COME and table != "agent_coordination_config":  # where none is compared
+                ahead = store.execute(f"SELECT count(*) AS n, max({column}) AS example FROM {table} "
+                                      f"WHERE {column} > :limit", {"limit": limit})[0]
+                if ahead["n"]:
+                    yield finding(f"{table}.{column}", f"{ahead['n']} rows have a time that is still to come, as "
+                                  f"{ahead['example']}", "a clock was ahead, or that of this machine is behind", NOTE)
+
+
+def _find_unknown_settings(store: Storage) -> Iterator[Finding]:
+    for row in store.execute("SELECT key FROM agent_coordination_config ORDER BY key"):
+        if row["key"] not in SETTINGS and row["key"] != WHOLE:
+            yield finding("settings", f"{row['key']!r} is no setting, and does nothing", "get_storage_config lists "
+                          "those there are", NOTE)
+
+
+def _find_dead_letters(store: Storage) -> Iterator[Finding]:
+    for row in store.execute("SELECT to_agent, count(*) AS n, min(id) AS id FROM agent_messages "
+                             "WHERE dead_lettered_at IS NOT NULL GROUP BY to_agent ORDER BY to_agent"):
+        again = command(["requeue_agent_message", row["to_agent"], str(row["id"])])
+        yield finding("messages", f"{row['n']} dead letters to {row['to_agent']}", f"{again} puts the first back", NOTE)
+
+
+def _find_unread(store: Storage) -> Iterator[Finding]:
+    rows = store.execute(
+        "SELECT m.to_agent, a.status, count(*) AS n FROM agent_messages m "
+        "LEFT JOIN agent_registry a ON a.agent_id = m.to_agent WHERE m.delivered_at IS NULL "
+        "AND m.dead_lettered_at IS NULL AND (a.status IS NULL OR a.status IN ('completed', 'failed', 'terminated')) "
+        "GROUP BY m.to_agent, a.status ORDER BY m.to_agent")
+    for row in rows:
+        who = f"{row['to_agent']}, which has ended ({row['status']})" if row["status"] else (
+            f"{row['to_agent']}, which nobody has registered")
+        look = command(["get_agent_messages", row["to_agent"]])
+        yield finding("messages", f"{row['n']} messages wait for {who}", f"{look} shows them, register_agent takes "
+                      "that id", NOTE)

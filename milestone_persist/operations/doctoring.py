@@ -1,0 +1,108 @@
+"""Whether all is well with a store, and repairing what can be repaired without loss."""
+from __future__ import annotations
+
+import os
+
+from ..base.errors import Refused, StorageError, Unsound
+from ..base.invocation import way_called
+from ..coordination.diagnosis import inspect_rows
+from ..records.files import remove_parts
+from ..records.index import inspect_records
+from ..records.undo import stamp
+from ..registry import operation
+from ..storage.directory import can_write, how_to_write
+from ..storage.filesystem import filesystem_of, is_network
+from ..storage.findings import NOTE, finding, is_unsound, line_of
+from ..storage.remedies import advise_restoring
+from ..storage.surroundings import inspect_surroundings, mend_rights, mend_surroundings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..base.answers import Finding
+    from ..storage.interface import Storage
+
+GROUP = "Looking"
+SHOWN = 5  # findings that the error names; all are in the answer
+
+
+@operation(text="doctor", shell=False, creates=False)
+def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
+    """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none.
+
+    fix: repair what can be repaired without loss; what is taken out or replaced is kept below backups/
+
+    Looking changes nothing. Every finding says what, where, how bad it is (unsound, note) and what to do.
+    Example: doctor
+    """
+    if not store.describe()["exists"]:
+        raise Refused(f"no store at {store.directory}: initialize_agent_coordination makes one")
+    done = _fix(store) if fix else []
+    with store.hurry():
+        wrong, obstacles = _diagnose(store), _find_obstacles(store)
+    found = [*done, *wrong, *(finding(store.directory, line) for line in obstacles)]
+    unsound = [each for each in wrong if is_unsound(each)]
+    if unsound or obstacles:
+        raise Unsound(_say(store, unsound, obstacles), found)
+    return [_describe(store), *found]
+
+
+def _describe(store: Storage) -> Finding:
+    about, kind = store.describe(), filesystem_of(store.directory)
+    journal = f", journal {about['journal_mode']}" if about.get("journal_mode") else ""
+    return finding(about["database"], f"{about['engine']}{journal}{f', on {kind}' if kind else ''}", severity="sound")
+
+
+def _say(store: Storage, unsound: list[Finding], obstacles: list[str]) -> str:
+    if not unsound:
+        return f"{store.directory} is sound, but cannot be written: " + "; ".join(obstacles)
+    text = f"{store.directory} is damaged: " + "; ".join([*map(line_of, unsound[:SHOWN]), *obstacles])
+    if all(each["fixable"] for each in unsound):
+        text += f"; {way_called()} doctor --fix repairs it"
+    if store.FILES and not all(each["do"] for each in unsound) and "restore_coordination" not in text:
+        text += f"; everything was left as it is: {advise_restoring(store.directory)}"
+    return text
+
+
+def _diagnose(store: Storage) -> list[Finding]:
+    found = _ask(store, store.inspect)
+    if not any(is_unsound(each) for each in found):  # else the rows may not be asked
+        found += _ask(store, lambda: inspect_rows(store)) + _ask(store, lambda: inspect_records(store))
+    found += _ask(store, lambda: inspect_surroundings(store))
+    if is_network(store.directory):
+        kind = filesystem_of(store.directory)
+        found.append(finding(store.directory, f"lies on {kind}, whose locks cannot be trusted between machines",
+                             "use it from one machine only, or PostgreSQL (MILESTONE_DATABASE_URL)", NOTE))
+    return found
+
+
+def _ask(store: Storage, inspect: Callable[[], list[Finding]]) -> list[Finding]:
+    """What an inspection finds; that it cannot be made is a finding too."""
+    try:
+        return inspect()
+    except StorageError as error:
+        return [finding(store.directory, str(error))]
+
+
+def _find_obstacles(store: Storage) -> list[str]:
+    """Why this caller cannot write, a line each: the folders it may not write, then what became of an attempt."""
+    closed = [folder for folder, _, _ in os.walk(store.directory) if not can_write(folder)]
+    if closed:
+        return [f"{closed[0]} is not writable: {how_to_write(closed[0])}"]
+    try:
+        store.try_writing()
+    except StorageError as error:
+        return [str(error)]
+    return []
+
+
+def _fix(store: Storage) -> list[Finding]:
+    """Repair what can be; what was done."""
+    done = mend_rights(store)
+    place = os.path.join(store.directory, "backups", stamp(store) + "-doctor")
+    done += store.mend(place)
+    with store.transaction():
+        if store.backend.records_are_files:
+            remove_parts(store)
+        return done + mend_surroundings(store, place)

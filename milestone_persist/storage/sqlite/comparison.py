@@ -1,0 +1,99 @@
+"""The schema in a SQLite file beside the canonical one: what is missing, what is other, what was put in by others."""
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+
+from ..findings import finding
+from .migrations import read_script
+from .reshaping import quote, reshape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ...base.answers import Finding
+
+    Objects = dict[str, tuple[str, str, str]]  # name: type, table, SQL
+
+ALL = ("SELECT name, type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL "
+       "AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
+
+
+def compare_schema(connection: sqlite3.Connection, path: str) -> list[Finding]:
+    """A finding for each object of the schema that is not as it must be. Others' tables, views and indexes may be."""
+    ours, there = _read_model(), _read_objects(connection)
+    found = []
+    for name, (kind, _, sql) in ours.items():
+        fault = _find_fault(kind, sql, there.get(name))
+        if fault:
+            lost = kind == "table" and (name not in there or there[name][0] != "table")
+            found.append(finding(path, f"{kind} {name} {fault}", "its rows are lost, a backup may have them" if lost
+                                 else "", fixable=not lost))
+    for name in _list_harmful(ours, there):
+        kind, table, _ = there[name]
+        found.append(finding(path, f"{kind} {name} on {table} is not of this program, and may undo or refuse what a "
+                             "call does", fixable=True))
+    return found
+
+
+def mend_schema(connection: sqlite3.Connection) -> str:
+    """Give the schema its canonical form, within the caller's transaction, rows kept; the SQL of what was dropped."""
+    ours, there = _read_model(), _read_objects(connection)
+    misplaced = [name for name, (kind, _, _) in there.items() if name in ours and ours[name][0] != kind != "table"]
+    harmful = _list_harmful(ours, there) + misplaced
+    for name in harmful:
+        connection.execute(f"DROP {there[name][0]} {quote(name)}")
+    reshape(connection, read_script())
+    return "".join(there[name][2] + ";\n" for name in harmful)
+
+
+def _list_harmful(ours: Objects, there: Objects) -> list[str]:
+    """Triggers of others that write to a table of ours or raise an error, and their unique indexes on one."""
+    writes = re.compile(r"\b(DELETE\s+FROM|UPDATE(\s+OR\s+\w+)?|INTO)\s+(MAIN\s*\.\s*)?("
+                        + "|".join(name.upper() for name, (kind, _, _) in ours.items() if kind == "table")
+                        + r")\b|\bRAISE\s*\(")
+    return [name for name, (kind, table, sql) in there.items() if name not in ours and (
+        kind == "trigger" and writes.search(re.sub(r'["`\[\]]', "", _plain(sql)).upper())
+        or kind == "index" and table in ours and "UNIQUE" in sql.upper())]
+
+
+def _find_fault(kind: str, sql: str, there: tuple[str, str, str] | None) -> str:
+    if there is None:
+        return "is missing"
+    if there[0] != kind:
+        return f"was replaced by a {there[0]}"
+    mine, theirs = _plain(sql), _plain(there[2])
+    is_same = theirs == mine or kind == "table" and _has_only_more_columns(theirs, mine)
+    return "" if is_same else "is another than this program's"
+
+
+def _has_only_more_columns(theirs: str, mine: str) -> bool:
+    """Whether ALTER TABLE has put columns into a table's SQL, and nothing that restricts or changes anything."""
+    start = len(os.path.commonprefix([theirs, mine]))
+    more = theirs[start:start + len(theirs) - len(mine)].strip()
+    return (theirs[:start] + theirs[start + len(theirs) - len(mine):] == mine and "," in (more[:1], more[-1:])
+            and not re.search(r"\b(CHECK|REFERENCES|CONSTRAINT|UNIQUE|NOT NULL)\b", more.upper()))
+
+
+def _plain(sql: str) -> str:
+    """SQL without comments and spaces that say nothing."""
+    words = " ".join(line.partition("--")[0] for line in sql.splitlines()).split()
+    return " ".join(words).replace("( ", "(").replace(" )", ")").replace(" ,", ",")
+
+
+def _read_model() -> Objects:
+    model = sqlite3.connect(":memory:", isolation_level=None)
+    for statement in read_script():
+        model.execute(statement)
+    found = _read_objects(model)
+    model.close()
+    return found
+
+
+def _read_objects(connection: sqlite3.Connection) -> Objects:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    rows: list[Any] = cursor.execute(ALL).fetchall()
+    return {name: (kind, table, sql) for name, kind, table, sql in rows}

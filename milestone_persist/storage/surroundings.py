@@ -1,0 +1,188 @@
+"""What lies in the data directory beside the rows: folders, rights, links, what killed writers left, logs, room."""
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+from ..base.errors import StorageError
+from ..base.found import open_found
+from ..base.location import is_own, is_shared
+from .directory import cannot_write, make_folder, move_whole, write_whole
+from .findings import FIXED, NOTE, finding
+from .parts import ENDING, remove_if_left_over
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..base.answers import Finding
+    from .interface import Storage
+
+FOLDERS = ("active", "completed", "config", "logs", "backups")
+EARLIER = "enterprise.db"  # of an earlier milestone tool, which kept its records there
+KEPT = ".kept-"  # so begins the second name of a record that a killed writer was replacing
+
+
+def make_folders(directory: str) -> list[str]:
+    """Make the folders that are missing: which."""
+    missing = [os.path.join(directory, name) for name in FOLDERS if not os.path.isdir(os.path.join(directory, name))]
+    for path in missing:
+        make_folder(path)
+    return missing
+
+
+def inspect_surroundings(store: Storage) -> list[Finding]:
+    """Findings on everything in the data directory but the rows; none where there is no directory."""
+    if not os.path.isdir(store.directory):
+        return []
+    return [*_find_full(store.directory), *_find_closed(store), *_find_links(store.directory),
+            *_find_left_over(store.directory), *_find_torn_lines(store.directory), *find_earlier(store.directory)]
+
+
+def _find_full(directory: str) -> Iterator[Finding]:
+    try:
+        room = os.statvfs(directory)
+    except OSError:
+        return
+    for free, total, what in ((room.f_bavail, room.f_blocks, "space"), (room.f_favail, room.f_files, "inode")):
+        if total and not free:
+            yield finding(directory, f"no {what} is left on its file system", "free some" if what == "space" else
+                          "remove files: each takes one")
+
+
+def _find_closed(store: Storage) -> Iterator[Finding]:
+    """Own files that their owner may not read and write; a directory that is open to others and not meant to be."""
+    directory = store.directory
+    if not is_shared(directory, store.environ) and stat.S_IMODE(os.stat(directory).st_mode) & 0o077:
+        yield finding(directory, "other users may look into it", severity=NOTE, fixable=True)
+    lacking = _list_closed(directory)
+    if lacking:
+        more = f", nor {len(lacking) - 1} others" if lacking[1:] else ""
+        yield finding(lacking[0], f"its owner may not read and write it{more}", severity=NOTE,
+                      fixable=is_own(directory))
+
+
+def _list_closed(directory: str) -> list[str]:
+    return [path for path in _walk(directory) if not os.path.islink(path)
+            and stat.S_IMODE(os.lstat(path).st_mode) & _needed(path) != _needed(path)]
+
+
+def _needed(path: str) -> int:
+    return 0o700 if os.path.isdir(path) else 0o600
+
+
+def _find_links(directory: str) -> Iterator[Finding]:
+    for path in _walk(directory):
+        if os.path.islink(path):
+            yield finding(path, "is a symbolic link, which the program does not follow",
+                          "put the file itself in its place", NOTE)
+
+
+def _find_left_over(directory: str) -> Iterator[Finding]:
+    for path in _walk(directory):
+        if os.path.basename(path).startswith(KEPT) or path.endswith(".part"):
+            yield finding(path, "a killed writer has left it, or one is at work", severity=NOTE, fixable=True)
+
+
+def _find_torn_lines(directory: str) -> Iterator[Finding]:
+    for path in _list_logs(directory):
+        torn = _read_torn(path)
+        if torn:
+            yield finding(path, f"{len(torn)} lines are no JSON: a killed writer has left halves", severity=NOTE,
+                          fixable=True)
+
+
+def find_earlier(directory: str) -> list[Finding]:
+    """A note of a database of an earlier tool, whose records nothing here reads."""
+    path = os.path.join(directory, EARLIER)
+    if not os.path.isfile(path) or os.path.islink(path) or not os.path.getsize(path):
+        return []
+    return [finding(path, "is the database of an earlier milestone tool, and what it holds is not in this store",
+                    f"sqlite3 {path} .dump shows it, create_milestone_record ID TEXT takes a record over", NOTE)]
+
+
+def _walk(directory: str) -> list[str]:
+    """Everything in the data directory but what is kept in backups/."""
+    found = []
+    for folder, folders, names in os.walk(directory):
+        if folder == directory:
+            folders[:] = [name for name in folders if name != "backups"]
+            found += [os.path.join(folder, "backups", name) for name in _list(os.path.join(folder, "backups"))]
+        found += [os.path.join(folder, name) for name in (*folders, *names)]
+    return sorted(found)
+
+
+def _list(folder: str) -> list[str]:
+    return [name for name in os.listdir(folder) if name.endswith(".part")] if os.path.isdir(folder) else []
+
+
+def _list_logs(directory: str) -> list[str]:
+    folder = os.path.join(directory, "logs")
+    names = os.listdir(folder) if os.path.isdir(folder) and not os.path.islink(folder) else []
+    return [os.path.join(folder, name) for name in sorted(names) if name.endswith(".jsonl")]
+
+
+def _read_torn(path: str) -> list[tuple[int, bytes]]:
+    """Place and bytes of each line that is no JSON object."""
+    place, torn = 0, []
+    try:
+        with open_found(path) as file:
+            for line in file:
+                if line.strip() and not _is_whole(line):
+                    torn.append((place, line.rstrip(b"\n")))
+                place += len(line)
+    except (OSError, StorageError):  # what it is then, others say
+        return []
+    return torn
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def mend_rights(store: Storage) -> list[Finding]:
+    """Give what is one's own the rights it needs, and take others' from the directory."""
+    done: list[Finding] = [{**found, "severity": FIXED} for found in _find_closed(store) if found["fixable"]]
+    if done:
+        for path in _list_closed(store.directory):
+            os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | _needed(path))
+        if not is_shared(store.directory, store.environ):
+            os.chmod(store.directory, 0o700)
+    return done
+
+
+def mend_surroundings(store: Storage, place: str) -> list[Finding]:
+    """Repair what is beside the rows, within the caller's transaction: no other writes. Records are kept in `place`."""
+    done = [finding(path, "was missing, and is there again", severity=FIXED) for path in make_folders(store.directory)]
+    try:
+        for found in _find_left_over(store.directory):
+            path = found["where"]
+            if os.path.basename(path).startswith(KEPT):
+                move_whole(path, os.path.join(place, os.path.basename(path)))
+                done.append(finding(path, f"set aside: it is {place}/{os.path.basename(path)}", severity=FIXED))
+            else:
+                (remove_if_left_over if path.endswith(ENDING) else os.unlink)(path)
+                if not os.path.lexists(path):
+                    done.append(finding(path, "a killed writer had left it: removed", severity=FIXED))
+        done += [_blank_torn(path, place) for path in _list_logs(store.directory) if _read_torn(path)]
+    except OSError as error:
+        raise cannot_write(error.filename or store.directory, error) from None
+    return done
+
+
+def _blank_torn(path: str, place: str) -> Finding:
+    """Put spaces where half a line is, so that whoever appends meanwhile loses nothing; the halves are kept."""
+    torn = _read_torn(path)
+    kept = os.path.join(place, os.path.basename(path) + ".torn")
+    write_whole(kept, b"".join(line + b"\n" for _, line in torn))
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    try:
+        for start, line in torn:
+            os.pwrite(descriptor, b" " * len(line), start)
+    finally:
+        os.close(descriptor)
+    return finding(path, f"{len(torn)} half lines were taken out: they are in {kept}", severity=FIXED)
