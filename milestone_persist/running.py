@@ -26,7 +26,7 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     opened: gives the open storage
     release: closes it, so that `opened` opens anew what is in use
     """
-    patience = None if op.makes_store(args, options) or op.existing else LOOK_SECONDS
+    patience = None if op.writes(args, options) else LOOK_SECONDS
 
     def run(store: Storage) -> tuple[Storage, Any]:
         if op.opens and op.group != UNNOTICED and op.name != BEGINS and store.environ.get("AGENT_ID"):

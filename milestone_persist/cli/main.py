@@ -129,8 +129,7 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
     from ..running import blame, run_operation
 
     op.check(args, options)  # before anything is made
-    makes = op.makes_store(args, options)
-    opened = _Opened(op, makes, call, console)
+    opened = _Opened(op, op.makes_store(args, options), call, console)
     data: Any
     failure: MilestoneError | None = None
     try:
@@ -146,7 +145,7 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
         try:
             _print(console, text)
         except OSError as error:
-            if not op.opens or op.stdout or not (makes or op.existing):  # it only looked
+            if not op.opens or op.stdout or not op.writes(args, options):  # it only looked
                 raise
             became = _tell_undelivered(op, data, args, opened) or (
                 f"{op.name} is done, do not repeat it: " + text.strip().partition("\n")[0])

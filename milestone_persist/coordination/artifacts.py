@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from ..base.values import is_json, parse_json, read_stored
 from ..base.yaml_text import dump_yaml
-from ..records.index import find_record
 from .settings import read_setting
 from .snapshots import LIVE, list_displaced
 
@@ -119,5 +118,7 @@ def free_milestone_id(store: Storage, milestone_id: str, session_id: str) -> str
 
 def has_other_record(store: Storage, milestone_id: str, session_id: str) -> bool:
     """Whether a milestone has a record other than one that a run for this session, killed half-way, has left."""
+    from ..records.index import find_record
+
     text = find_record(store, milestone_id)
     return text is not None and "\n" + dump_yaml({"planning_session": session_id}) not in text

@@ -4,16 +4,20 @@ from __future__ import annotations
 from ..base.errors import MilestoneError
 from ..base.tables import TABLES
 from ..base.times import minutes_between, shift_time
+from ..base.vocabulary import AT_WORK, any_of
+from .message_states import TAKEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 TOLERANCE = 60  # seconds by which the clocks of machines may differ
-# Since when something is alive, and until when, if that is kept too.
-SPANS = (("agent_registry", "last_heartbeat", ""), ("coordination_sessions", "last_activity", ""),
-         ("milestone_locks", "acquired_at", "expires_at"), ("agent_messages", "delivered_at", "lease_until"),
-         ("agent_state", "updated_at", "expires_at"))
+# Since when something is alive; until when, if that is kept too; which rows count: those an index has.
+SPANS = (("agent_registry", "last_heartbeat", "", f"status IN {any_of(AT_WORK)}"),
+         ("coordination_sessions", "last_activity", "", "status = 'active'"),
+         ("milestone_locks", "acquired_at", "expires_at", "expires_at > :limit"),
+         ("agent_messages", "delivered_at", "lease_until", f"{TAKEN} AND lease_until > :limit"),
+         ("agent_state", "updated_at", "expires_at", "expires_at > :limit"))
 
 
 def count_from_now(store: Storage, lease: str = "") -> None:
@@ -21,8 +25,8 @@ def count_from_now(store: Storage, lease: str = "") -> None:
 
     lease: only that on this milestone
     """
-    for table, begun, until in SPANS:
-        for row in _find_future(store, table, begun, until) if not lease or table == "milestone_locks" else ():
+    for table, begun, until, which in SPANS:
+        for row in _find_future(store, table, begun, until, which) if not lease or table == "milestone_locks" else ():
             if lease in ("", row.get("milestone_id")):
                 _begin_now(store, table, begun, until, row)
 
@@ -37,10 +41,9 @@ def look_from_now(store: Storage) -> None:
             pass
 
 
-def _find_future(store: Storage, table: str, begun: str, until: str) -> list[Row]:
-    ends = f", {until}" if until else ""
-    lasts = f" AND {until} > :limit" if until else ""
-    return store.execute(f"SELECT {', '.join(TABLES[table])}, {begun}{ends} FROM {table} WHERE {begun} > :limit{lasts}",
+def _find_future(store: Storage, table: str, begun: str, until: str, which: str) -> list[Row]:
+    columns = ", ".join([*TABLES[table], begun, *([until] if until else [])])
+    return store.execute(f"SELECT {columns} FROM {table} WHERE {begun} > :limit AND {which}",
                          {"limit": shift_time(store.now(), TOLERANCE)})
 
 

@@ -6,7 +6,6 @@ from ..base.times import format_time, shift_time
 from ..base.values import nearest
 from ..base.vocabulary import AT_WORK, DIED, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
-from ..storage.suggestions import suggest
 from .inbox import requeue_messages, return_messages, settle_messages, warn_of_unread
 from .settings import is_strict, read_count
 from .snapshots import store_checkpoint
@@ -25,6 +24,8 @@ def find_agent(store: Storage, agent_id: str) -> Agent:
     """The registry row of an agent; Refused names the nearest known ids."""
     rows: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     if not rows:
+        from ..storage.suggestions import suggest
+
         raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}")
     return rows[0]
 
@@ -70,6 +71,8 @@ def find_session(store: Storage, session_id: str) -> Session:
     rows: list[Session] = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id",
                                         {"id": session_id})
     if not rows:
+        from ..storage.suggestions import suggest
+
         known = store.execute("SELECT session_id FROM coordination_sessions ORDER BY last_activity DESC LIMIT 1000")
         raise Refused(f"no session {session_id!r} {suggest(store, session_id, [row['session_id'] for row in known])}")
     return rows[0]
@@ -192,6 +195,8 @@ def admit_agent(store: Storage, agent_id: str) -> Agent:
     if row:
         return _take_in(store, agent_id, left) if left else row
     if is_strict(store):
+        from ..storage.suggestions import suggest
+
         raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}; strict_agents is on: "
                       "register_agent it first")
     warn_of_slip(store, agent_id, "it is taken in as a new one")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 LIVE = "(expires_at IS NULL OR expires_at > :now)"
+
 _INBOX = ("SELECT id, from_agent, message_type, payload, priority, created_at, delivered_at, retry_count "
           "FROM agent_messages WHERE to_agent = :agent AND ")
 # Two halves, because each has an index that leaves the acknowledged ones aside.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 
+
 FILES: dict[str, Callable[[], str]] = {
     "shell/storage-adapter.sh": make_adapter,
     "milestone_persist/methods.pyi": make_stub,

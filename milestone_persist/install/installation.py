@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 
+
 # Files of others in which tools of agents look for what concerns them.
 TOOLS = {"claude_code": ".claude/settings.json", "codex": "AGENTS.md", "gemini": "GEMINI.md"}
 

@@ -109,7 +109,7 @@ def _admissible_type(store: Storage, agent_type: str) -> str:
     return "x-" + agent_type
 
 
-@operation(text="status", existing=True)
+@operation(text="status", existing="status")
 def update_agent_status(store: Storage, agent_id: str, status: str | None = None, *, error: str | None = None,
                         task: str | None = None, phase: str | None = None) -> AgentStatus:
     """Set an agent's status; without STATUS, print it.

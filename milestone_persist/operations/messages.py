@@ -399,7 +399,7 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
         return done
 
 
-@operation(existing=True, text="requeued")
+@operation(text="requeued", existing=True)
 def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Requeued:
     """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
 

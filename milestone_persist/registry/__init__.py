@@ -124,7 +124,7 @@ class Operation:
                  "in_use", "unheard", "repair", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
-                 creates: bool | str, existing: bool, in_use: bool,
+                 creates: bool | str, existing: bool | str, in_use: bool,
                  unheard: Callable[..., str] | None, repair: Callable[..., Row] | None) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
@@ -174,10 +174,17 @@ class Operation:
 
     def makes_store(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
         """Whether a call with these arguments makes the data directory if it is not there."""
-        if not isinstance(self.creates, str):
-            return self.creates
+        return self._is_so(self.creates, args, options)
+
+    def writes(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
+        """Whether a call with these arguments is there to change something."""
+        return self._is_so(self.creates, args, options) or self._is_so(self.existing, args, options)
+
+    def _is_so(self, when: bool | str, args: Sequence[Any], options: dict[str, Any]) -> bool:
+        if not isinstance(when, str):
+            return when
         given = dict(zip((p.name for p in self.positionals), args))
-        return bool({**given, **options}.get(self.creates))
+        return bool({**given, **options}.get(when))
 
     def run(self, call: Call, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Call the function after checking every value it is given; raises what the operation raises.
@@ -234,7 +241,7 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 
 def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
-              creates: bool | str = True, existing: bool = False, in_use: bool = False,
+              creates: bool | str = True, existing: bool | str = False, in_use: bool = False,
               unheard: Callable[..., str] | None = None,
               repair: Callable[..., Row] | None = None) -> Callable[[Function], Function]:
     """Declare a function as an operation, of an open `store: Storage` or of a `call: Call`; it is left as it is.
@@ -245,7 +252,8 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
     shell: whether the generated shell file defines a function for it
     creates: whether the data directory is made if it is not there; otherwise an empty store is read. Or the name of
         the parameter that must be given for that
-    existing: whether it changes only what is there: it makes none, but what it changes must be named in the call
+    existing: whether it changes only what is there: it makes none, but what it changes must be named in the call.
+        Or the name of the parameter without which it prints, and changes nothing that it would print
     in_use: whether it opens what is there, whatever is set
     unheard: called with the storage, the data and the arguments where nobody could be given the answer; says what
         has become of it

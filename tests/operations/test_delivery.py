@@ -497,6 +497,15 @@ def test_what_was_done_is_said_where_the_answer_cannot_be_printed(team, director
         assert look(team) == [(1, 0)]
 
 
+def test_who_only_looks_has_done_nothing(team, directory, environ, clock):
+    console = Console(io.BytesIO(), Full(), io.BytesIO(), {**environ, "MILESTONE_DIR": str(directory)}, clock)
+    for words in (["update-agent-status", "w"], ["get-agent-messages", "w"], ["list-agent-messages", "w"],
+                  ["get-session-status", "execution-1"]):
+        with pytest.raises(OSError, match="No space left"):  # which the process says as it is
+            main(words, console)
+    assert console.stderr.getvalue() == b""
+
+
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 @pytest.mark.parametrize("end, reason", [
     (">/dev/full", "No space left on device"), (">&-", "standard output is closed"), ("pipe", "Broken pipe")])

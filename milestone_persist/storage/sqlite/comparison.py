@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ...base.answers import Finding
 
+
     Objects = dict[str, tuple[str, str, str]]  # name: type, table, SQL
 
 ALL = ("SELECT name, type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL "
