@@ -47,25 +47,25 @@ class Store(Operations):
     """
 
     def __init__(self, directory: str, clock: Clock | None, environ: Mapping[str, str] | None) -> None:
-        self._clock, self._environ = clock, os.environ if environ is None else environ
-        self._open: dict[tuple[int, int], Storage] = {}  # one connection for each process and thread
+        self.clock, self.environ = clock, os.environ if environ is None else environ
+        self.connections: dict[tuple[int, int], Storage] = {}  # one connection for each process and thread
         self._calls: dict[tuple[int, int], int] = {}  # how many calls it is in; only its thread changes that
         self._closed = self._follows = False  # whether it follows rows that were moved, whatever is set
         self.directory = directory
-        self.directory = self._storage().directory
+        self.directory = self.storage().directory
 
-    def _storage(self) -> Storage:
-        """The connection of this thread. There is no lock to take: one held by another thread would outlive a fork."""
-        self._refuse_closed()
+    def storage(self) -> Storage:
+        """The connection of this thread, where SQL runs: what tests let fail."""
+        self._refuse_closed()  # and no lock is taken: one held by another thread would outlive a fork
         key = _this_thread()
-        found = self._open.get(key)
+        found = self.connections.get(key)
         if found is not None and found.mark != mark_of(found.directory):  # the rows have been moved to another backend
             self._release()
             found = None
         if found is None:
             self._refuse_torn()
             self._close_connections(lambda thread: thread not in sys._current_frames())
-            found = self._open[key] = open_for(self.directory, self._environ, self._clock, in_use=self._is_moved())
+            found = self.connections[key] = open_for(self.directory, self.environ, self.clock, in_use=self._is_moved())
             found.warn = _warn
             if self._closed:  # meanwhile, by another thread
                 self.close()
@@ -77,7 +77,7 @@ class Store(Operations):
         key = _this_thread()
         self._calls[key] = self._calls.get(key, 0) + 1
         try:
-            return run_operation(op, args, options, self._storage, self._release)
+            return run_operation(op, args, options, self.storage, self._release)
         finally:
             self._calls[key] -= 1
             if not self._calls[key]:
@@ -99,12 +99,13 @@ class Store(Operations):
             raise closed()
 
     def _refuse_torn(self) -> None:
-        if any(process != os.getpid() and storage.is_torn() for (process, _), storage in list(self._open.items())):
+        kept = list(self.connections.items())
+        if any(process != os.getpid() and storage.is_torn() for (process, _), storage in kept):
             raise StorageError("this process was forked while another thread was writing, and cannot use the store: "
                                "fork while no thread does, or start processes by spawn")
 
     def _close_connections(self, is_done: Callable[[int], bool]) -> None:
-        for key, storage in list(self._open.items()):
+        for key, storage in list(self.connections.items()):
             if key[0] != os.getpid() or not is_done(key[1]):  # those of a parent process are not ours to close
                 continue
             in_call = key != _this_thread() and key in self._calls
@@ -112,13 +113,13 @@ class Store(Operations):
                 storage.stopped = True
             if in_call:  # its thread closes it, at the end of its call
                 continue
-            if self._open.pop(key, None) is storage:  # else another thread was first
+            if self.connections.pop(key, None) is storage:  # else another thread was first
                 storage.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Where it is, not its connections: another process opens it again, with its own os.environ if this one did."""
         self._refuse_closed()
-        return Store, (self.directory, self._clock, None if self._environ is os.environ else dict(self._environ))
+        return Store, (self.directory, self.clock, None if self.environ is os.environ else dict(self.environ))
 
     def __enter__(self) -> Store:
         return self

@@ -2,13 +2,76 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
-from .storage.interface import Row
+from .base.answers import (
+    Acknowledged,
+    AgentStatus,
+    Analytics,
+    Artifacts,
+    Backup,
+    Broadcast,
+    Caller,
+    Copy,
+    DeletedState,
+    Description,
+    Export,
+    Finding,
+    FinishedPlanning,
+    FinishedSession,
+    FoundMilestone,
+    GeneratedFile,
+    ImportedFiles,
+    InboxMessage,
+    Installed,
+    InterruptedSession,
+    Lease,
+    ListedCheckpoint,
+    ListedMessage,
+    ListedMilestone,
+    ListedSession,
+    LoadedState,
+    MadeCheckpoint,
+    MadeMilestone,
+    Migration,
+    MilestoneEvent,
+    PlanningSessions,
+    ReadRecord,
+    RecoveredMilestone,
+    Recovery,
+    RecoveryFunction,
+    RecoveryStatus,
+    Registration,
+    ReleasedLease,
+    Replacement,
+    Requeued,
+    Restoration,
+    Resumption,
+    SavedState,
+    SecuredArtifacts,
+    Sent,
+    SessionAgent,
+    SessionCleanup,
+    SessionProgress,
+    SessionStatus,
+    StaleCleanup,
+    StateKey,
+    StorageEvent,
+    TypedRecovery,
+    Validation,
+    Where,
+    WrittenRecord,
+)
+from .base.rows import (
+    Agent,
+)
+from .storage.interface import (
+    Row,
+)
 
 class Operations:
-    def initialize_agent_coordination(self) -> Row:
+    def initialize_agent_coordination(self) -> Description:
         """Make the coordination database ready; every agent may run it, it changes nothing that is there."""
 
-    def initialize_storage_system(self) -> Row:
+    def initialize_storage_system(self) -> Description:
         """Make the whole data directory ready: the database and the folders for records, logs and backups."""
 
     def get_current_storage_backend(self) -> str:
@@ -17,7 +80,7 @@ class Operations:
     def get_optimal_storage_backend(self) -> str:
         """Print the backend that suits the number of milestones: file, from 25 on hybrid, from 100 on database."""
 
-    def migrate_storage_backend(self, backend: str, *, dry_run: bool = False) -> Row:
+    def migrate_storage_backend(self, backend: str, *, dry_run: bool = False) -> Migration:
         """Move everything to another backend, after a backup; the backend is fixed from then on.
 
         backend: file, hybrid or database (PostgreSQL where MILESTONE_DATABASE_URL is set); auto: as many as milestones ask
@@ -46,7 +109,7 @@ class Operations:
         """
 
     def register_agent(self, agent_id: str, agent_type: str, milestone_id: str, session_id: str,
-                       capabilities: str | Sequence[str] | None = None, *, new: bool = False) -> Row:
+                       capabilities: str | Sequence[str] | None = None, *, new: bool = False) -> Registration:
         """Register an agent, or revive it; its session and milestone are made if they are new.
 
         agent_id: the agent's own id; registering it again keeps its state and spawn time, and begins a new life
@@ -60,7 +123,7 @@ class Operations:
         """
 
     def update_agent_status(self, agent_id: str, status: str | None = None, *, error: str | None =
-                            None, task: str | None = None, phase: str | None = None) -> Row:
+                            None, task: str | None = None, phase: str | None = None) -> AgentStatus:
         """Set an agent's status; without STATUS, print it.
 
         agent_id: a registered agent
@@ -74,7 +137,7 @@ class Operations:
 
     def agent_heartbeat(self, agent_id: str, health: str | None = None, *, cpu: float | None = None,
                         memory: float | None = None, response_ms: float | None = None, errors: int |
-                        None = None, warnings: int | None = None) -> Row:
+                        None = None, warnings: int | None = None) -> Agent:
         """Say that an agent is alive; every other operation by the agent says so too.
 
         agent_id: the agent
@@ -88,7 +151,7 @@ class Operations:
         unresponsive is said about an agent, as the session monitor does: it is logged and renews no heartbeat.
         """
 
-    def list_session_agents(self, session_id: str) -> list[Row]:
+    def list_session_agents(self, session_id: str) -> list[SessionAgent]:
         """List the agents of a session with their status and the minutes since their heartbeat.
 
         session_id: the session
@@ -96,7 +159,7 @@ class Operations:
 
     def save_agent_state(self, agent_id: str, state_key: str, value: str, state_type: str =
                          'user_data', ttl_seconds: int | None = None, *, if_version: int | None =
-                         None) -> Row:
+                         None) -> SavedState:
         """Save a value under a key of an agent, byte for byte.
 
         agent_id: the agent; one nobody registered is taken in
@@ -123,7 +186,7 @@ class Operations:
 
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
-                         Literal[True], session: str | None = None) -> Row:
+                         Literal[True], session: str | None = None) -> LoadedState:
         """Print a saved value exactly as it was saved.
 
         agent_id: the agent that saved it
@@ -137,7 +200,7 @@ class Operations:
 
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
-                         bool, session: str | None = None) -> str | Row:
+                         bool, session: str | None = None) -> str | LoadedState:
         """Print a saved value exactly as it was saved.
 
         agent_id: the agent that saved it
@@ -149,7 +212,7 @@ class Operations:
         What the same id has saved for another milestone is not printed unless its session is named.
         """
 
-    def list_agent_state(self, agent_id: str) -> list[Row]:
+    def list_agent_state(self, agent_id: str) -> list[StateKey]:
         """List the keys an agent has saved, with type, version, size and session; the values are not printed.
 
         agent_id: the agent
@@ -157,7 +220,7 @@ class Operations:
         What the same id has saved for another milestone comes last, with the commands that read it (`own` is false).
         """
 
-    def delete_agent_state(self, agent_id: str, state_key: str, *, session: str | None = None) -> Row:
+    def delete_agent_state(self, agent_id: str, state_key: str, *, session: str | None = None) -> DeletedState:
         """Delete a key; status 1 if there is none.
 
         agent_id: the agent that saved it
@@ -166,7 +229,7 @@ class Operations:
         """
 
     def send_agent_message(self, from_agent: str, to_agent: str, message_type: str, payload: str |
-                           Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Row:
+                           Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Sent:
         """Send a message to another agent; prints its id.
 
         from_agent: the sender; one nobody registered is taken in
@@ -178,7 +241,7 @@ class Operations:
         """
 
     def broadcast_agent_message(self, from_agent: str, message_type: str, payload: str |
-                                Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Row:
+                                Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Broadcast:
         """Send a message to every other agent of the sender's session that has not ended; status 1 if there is none.
 
         from_agent: the sender
@@ -190,7 +253,7 @@ class Operations:
 
     def get_agent_messages(self, agent_id: str, take: bool = False, limit: int | None = None, *,
                            wait: float = 0, lease: float | None = None, taken: bool = False,
-                           max_bytes: int | None = None, brief: bool = False) -> list[Row]:
+                           max_bytes: int | None = None, brief: bool = False) -> list[InboxMessage]:
         """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
         agent_id: the agent
@@ -203,14 +266,14 @@ class Operations:
         brief: only id, from_agent, message_type, payload, and the priority if it is not 5
         """
 
-    def acknowledge_agent_message(self, agent_id: str, message_id: int) -> Row:
+    def acknowledge_agent_message(self, agent_id: str, message_id: int) -> Acknowledged:
         """Acknowledge one message of an agent's inbox; acknowledging it again does nothing.
 
         agent_id: the recipient
         message_id: the id the message came with
         """
 
-    def requeue_agent_message(self, agent_id: str, message_id: int) -> Row:
+    def requeue_agent_message(self, agent_id: str, message_id: int) -> Requeued:
         """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
 
         agent_id: the recipient
@@ -220,7 +283,7 @@ class Operations:
         """
 
     def list_agent_messages(self, agent_id: str, *, state: str | None = None, sent: bool = False,
-                            milestone: str = '', limit: int = 20) -> list[Row]:
+                            milestone: str = '', limit: int = 20) -> list[ListedMessage]:
         """Print the latest messages to an agent as one JSON array, the newest last, each with its state; changes nothing.
 
         agent_id: the recipient
@@ -233,7 +296,7 @@ class Operations:
         """
 
     def create_agent_checkpoint(self, agent_id: str, checkpoint_type: str = 'manual', *files: str,
-                                key: str | None = None) -> Row:
+                                key: str | None = None) -> MadeCheckpoint:
         """Keep all of an agent's state as it is now, its registry row and its unacknowledged messages; prints the id.
 
         agent_id: the agent
@@ -242,13 +305,13 @@ class Operations:
         key: makes it once: with the same key the same call prints the first id again, another is refused (status 1)
         """
 
-    def list_agent_checkpoints(self, agent_id: str) -> list[Row]:
+    def list_agent_checkpoints(self, agent_id: str) -> list[ListedCheckpoint]:
         """List an agent's checkpoints, the latest first.
 
         agent_id: the agent
         """
 
-    def restore_agent_checkpoint(self, checkpoint_id: str) -> Row:
+    def restore_agent_checkpoint(self, checkpoint_id: str) -> Restoration:
         """Put an agent's state back to a checkpoint; what it had is kept as another checkpoint first.
 
         checkpoint_id: as create_agent_checkpoint printed it
@@ -256,13 +319,13 @@ class Operations:
         What the agent has saved in other sessions since then stays.
         """
 
-    def get_session_status(self, session_id: str) -> Row:
+    def get_session_status(self, session_id: str) -> SessionStatus:
         """Show a session: progress, agents, messages and dead letters.
 
         session_id: the session
         """
 
-    def update_session_progress(self, session_id: str, percent: float, phase: str | None = None) -> Row:
+    def update_session_progress(self, session_id: str, percent: float, phase: str | None = None) -> SessionProgress:
         """Set how far a session is.
 
         session_id: the session
@@ -270,13 +333,13 @@ class Operations:
         phase: design, spec, task or execute
         """
 
-    def list_coordination_sessions(self, status: str | None = None) -> list[Row]:
+    def list_coordination_sessions(self, status: str | None = None) -> list[ListedSession]:
         """List sessions, the one with the latest activity first.
 
         status: only those that are active, paused, completed, failed or abandoned
         """
 
-    def save_planning_artifacts(self, session_id: str) -> Row:
+    def save_planning_artifacts(self, session_id: str) -> SecuredArtifacts:
         """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
 
         session_id: the session; one that nobody registered is taken in; so are files in /tmp whose names hold its id
@@ -284,35 +347,35 @@ class Operations:
         Status 1 if a session that was known has none yet.
         """
 
-    def list_planning_sessions(self) -> Row:
+    def list_planning_sessions(self) -> PlanningSessions:
         """Print the planning sessions as a JSON object: .sessions[] with id, description, status and more."""
 
-    def resume_planning_session(self, session_id: str) -> Row:
+    def resume_planning_session(self, session_id: str) -> Artifacts:
         """Make a planning session active again and tell which artifacts it has and lacks.
 
         session_id: the session
         """
 
-    def create_milestone_from_planning(self, session_id: str, milestone_id: str) -> Row:
+    def create_milestone_from_planning(self, session_id: str, milestone_id: str) -> MadeMilestone:
         """Write the milestone record from a session's milestone-plan and complete the session.
 
         session_id: the planning session
         milestone_id: the milestone's id; making it again from the same session changes nothing
         """
 
-    def detect_interrupted_sessions(self) -> list[Row]:
+    def detect_interrupted_sessions(self) -> list[InterruptedSession]:
         """List the active sessions that were silent for 5 minutes or have failed or stale agents, and what to run next.
 
         Active counts the agents heard of within session_timeout. The 5 minutes are the setting interrupted_after.
         """
 
-    def recover_milestone_session(self, session_id: str) -> Row:
+    def recover_milestone_session(self, session_id: str) -> Recovery:
         """Show the state of a session and the commands that can sensibly be run on it; changes nothing.
 
         session_id: the session
         """
 
-    def recover_planning_session(self, session_id: str | None = None) -> Row:
+    def recover_planning_session(self, session_id: str | None = None) -> TypedRecovery:
         """Do recover_milestone_session for a planning session.
 
         session_id: the session; without it, the interrupted planning session with the latest activity
@@ -320,7 +383,7 @@ class Operations:
         Status 1 if none is interrupted.
         """
 
-    def recover_execution_session(self, session_id: str | None = None) -> Row:
+    def recover_execution_session(self, session_id: str | None = None) -> TypedRecovery:
         """Do recover_milestone_session for an execution session.
 
         session_id: the session; without it, the interrupted execution session with the latest activity
@@ -328,13 +391,13 @@ class Operations:
         Status 1 if none is interrupted.
         """
 
-    def get_session_recovery_status(self) -> Row:
+    def get_session_recovery_status(self) -> RecoveryStatus:
         """Count sessions, agents and messages by what recovery cares for."""
 
-    def show_recovery_help(self) -> list[Row]:
+    def show_recovery_help(self) -> list[RecoveryFunction]:
         """Show what there is for recovery, a line for each function."""
 
-    def resume_planning_agents(self, session_id: str) -> Row:
+    def resume_planning_agents(self, session_id: str) -> Resumption:
         """Make a planning session active, put back what dead agents had taken, and print which agents are to be started.
 
         session_id: the planning session
@@ -344,7 +407,7 @@ class Operations:
         status 1 if one fails.
         """
 
-    def resume_execution_from_phase(self, session_id: str, phase: str | None = None) -> Row:
+    def resume_execution_from_phase(self, session_id: str, phase: str | None = None) -> Resumption:
         """Make an execution session active at a phase, put back what dead agents had taken, and print whom to start.
 
         session_id: the execution session
@@ -353,7 +416,7 @@ class Operations:
         Agents are marked and started as by resume_planning_agents; results that are there stay.
         """
 
-    def resume_session_agents(self, session_id: str) -> Row:
+    def resume_session_agents(self, session_id: str) -> Resumption:
         """Make a session of any type active, put back what dead agents had taken, and print which agents are to be started.
 
         session_id: the session
@@ -361,7 +424,7 @@ class Operations:
         Agents are marked and started as by resume_planning_agents.
         """
 
-    def restart_planning_with_artifacts(self, session_id: str) -> Row:
+    def restart_planning_with_artifacts(self, session_id: str) -> Resumption:
         """End the agents of a planning session and print whom to start afresh for what is missing; artifacts stay.
 
         session_id: the planning session
@@ -369,7 +432,7 @@ class Operations:
         Living agents are ended too.
         """
 
-    def restart_incomplete_phases(self, session_id: str) -> Row:
+    def restart_incomplete_phases(self, session_id: str) -> Resumption:
         """End the agents of the phases without results and print whom to start afresh; other agents and results stay.
 
         session_id: the execution session
@@ -377,7 +440,7 @@ class Operations:
         Status 1 if every phase has results.
         """
 
-    def restart_milestone_execution(self, session_id: str) -> Row:
+    def restart_milestone_execution(self, session_id: str) -> Resumption:
         """End all agents of an execution session and print whom to start afresh; phases that have results are kept.
 
         session_id: the execution session
@@ -385,13 +448,13 @@ class Operations:
         Status 1 if every phase has results.
         """
 
-    def validate_planning_artifacts(self, session_id: str) -> Row:
+    def validate_planning_artifacts(self, session_id: str) -> Validation:
         """Check that every expected planning artifact is there and not empty; status 1 if not.
 
         session_id: the planning session
         """
 
-    def complete_planning_session(self, session_id: str) -> Row:
+    def complete_planning_session(self, session_id: str) -> FinishedPlanning:
         """Complete a planning session; a missing milestone-plan is assembled from the planning artifacts there are.
 
         session_id: the planning session
@@ -400,7 +463,7 @@ class Operations:
         """
 
     def create_milestone_from_recovered_planning(self, session_id: str, milestone_id: str | None =
-                                                 None) -> Row:
+                                                 None) -> RecoveredMilestone:
         """Write the milestone record from the artifacts a planning session has, and complete the session.
 
         session_id: the planning session
@@ -409,7 +472,7 @@ class Operations:
         A missing milestone-plan is assembled first.
         """
 
-    def finalize_milestone_execution(self, session_id: str) -> Row:
+    def finalize_milestone_execution(self, session_id: str) -> FinishedSession:
         """Complete an execution session and its milestone; status 1, and which, while a phase is missing.
 
         session_id: the execution session
@@ -417,13 +480,13 @@ class Operations:
         The record of the milestone moves to completed/.
         """
 
-    def complete_coordination_session(self, session_id: str) -> Row:
+    def complete_coordination_session(self, session_id: str) -> FinishedSession:
         """Complete a session that has to yield neither artifacts nor phases: one of validation, recovery or cleanup.
 
         session_id: the session; an execution session only as long as no phase has results
         """
 
-    def abandon_session(self, session_id: str) -> Row:
+    def abandon_session(self, session_id: str) -> FinishedSession:
         """Give a session up: its agents are ended, what they had taken goes back; all they saved stays.
 
         session_id: the session; a completed one is refused
@@ -435,7 +498,7 @@ class Operations:
         session_id: the session
         """
 
-    def cleanup_stale_coordination(self, minutes: float = 30) -> Row:
+    def cleanup_stale_coordination(self, minutes: float = 30) -> StaleCleanup:
         """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
 
         minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
@@ -444,7 +507,7 @@ class Operations:
         health log and events.
         """
 
-    def cleanup_failed_sessions(self, hours: float = 24) -> Row:
+    def cleanup_failed_sessions(self, hours: float = 24) -> SessionCleanup:
         """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
 
         hours: how long ago
@@ -471,7 +534,7 @@ class Operations:
     def get_session_monitor_status(self) -> Row:
         """Tell whether the session monitor is running, since when, and what its log says last."""
 
-    def create_milestone_record(self, milestone_id: str, text: str, *, key: str | None = None) -> Row:
+    def create_milestone_record(self, milestone_id: str, text: str, *, key: str | None = None) -> WrittenRecord:
         """Keep the record of a new milestone, byte for byte; status 1 if it has one already.
 
         milestone_id: the milestone
@@ -488,7 +551,7 @@ class Operations:
         """
 
     @overload
-    def read_milestone_record(self, milestone_id: str, *, full: Literal[True]) -> Row:
+    def read_milestone_record(self, milestone_id: str, *, full: Literal[True]) -> ReadRecord:
         """Print the record of a milestone exactly as it was written; completed ones too.
 
         milestone_id: the milestone
@@ -496,7 +559,7 @@ class Operations:
         """
 
     @overload
-    def read_milestone_record(self, milestone_id: str, *, full: bool) -> str | Row:
+    def read_milestone_record(self, milestone_id: str, *, full: bool) -> str | ReadRecord:
         """Print the record of a milestone exactly as it was written; completed ones too.
 
         milestone_id: the milestone
@@ -504,7 +567,7 @@ class Operations:
         """
 
     def update_milestone_record(self, milestone_id: str, text: str, *, if_version: int | None =
-                                None, owner: str = '') -> Row:
+                                None, owner: str = '') -> WrittenRecord:
         """Replace the record of a milestone; status 1 while another holds its lock.
 
         milestone_id: a milestone that has a record
@@ -513,32 +576,32 @@ class Operations:
         owner: who holds its lock, if anybody does; without it $AGENT_ID
         """
 
-    def delete_milestone_record(self, milestone_id: str, *, owner: str = '') -> Row:
+    def delete_milestone_record(self, milestone_id: str, *, owner: str = '') -> WrittenRecord:
         """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
 
         milestone_id: a milestone that has a record
         owner: who holds its lock, if anybody does; without it $AGENT_ID
         """
 
-    def list_milestones(self, status: str = 'all', *, long: bool = False) -> list[Row]:
+    def list_milestones(self, status: str = 'all', *, long: bool = False) -> list[ListedMilestone]:
         """List the ids of milestones, one a line and nothing else; --long and --json tell status, priority and title.
 
         status: only those of this status, as their records say it; all lists every one
         long: print a table with status, priority and title
         """
 
-    def search_milestones(self, term: str, *, long: bool = False) -> list[Row]:
+    def search_milestones(self, term: str, *, long: bool = False) -> list[FoundMilestone]:
         """Find a text in the records, ids and titles of milestones, whatever the case; prints one id a line.
 
         term: the text
         long: print the lines that hold the text too
         """
 
-    def get_milestone_analytics(self) -> Row:
+    def get_milestone_analytics(self) -> Analytics:
         """Count milestones by status and priority, sessions, agents and messages."""
 
     def acquire_milestone_lock(self, milestone_id: str, *, owner: str = '', ttl: int = 300, wait:
-                               float = 30) -> Row:
+                               float = 30) -> Lease:
         """Take or renew the lease on a milestone; status 1 if another owner keeps it.
 
         milestone_id: the milestone
@@ -547,20 +610,20 @@ class Operations:
         wait: seconds to wait for another owner
         """
 
-    def release_milestone_lock(self, milestone_id: str, *, owner: str = '') -> Row:
+    def release_milestone_lock(self, milestone_id: str, *, owner: str = '') -> ReleasedLease:
         """Give back the lease on a milestone; status 1 if it is not the owner's.
 
         milestone_id: the milestone
         owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
         """
 
-    def backup_coordination(self, file: str | None = None) -> Row:
+    def backup_coordination(self, file: str | None = None) -> Backup:
         """Write a consistent backup, records included, as a SQLite file, while others go on writing.
 
         file: a new file; without it, one below backups/
         """
 
-    def restore_coordination(self, file: str) -> Row:
+    def restore_coordination(self, file: str) -> Replacement:
         """Replace everything in the store by a backup, records included; what was there is backed up first.
 
         The files of a store that is damaged or gone are moved below backups/, and the backup takes their place.
@@ -568,13 +631,13 @@ class Operations:
         file: a file that backup_coordination wrote
         """
 
-    def export_coordination(self, file: str | None = None) -> Row:
+    def export_coordination(self, file: str | None = None) -> Export:
         """Write everything as JSON lines, the same from every backend.
 
         file: a new file; without it, one below backups/; - is standard output
         """
 
-    def import_coordination(self, file: str, *, replace: bool = False) -> Row:
+    def import_coordination(self, file: str, *, replace: bool = False) -> Replacement:
         """Read what export_coordination wrote into an empty store, whole or not at all.
 
         file: a file that export_coordination wrote
@@ -582,7 +645,7 @@ class Operations:
         """
 
     def import_tmp_files(self, dir: str = '/tmp', *, session: str = '', remove: bool = False,
-                         dry_run: bool = False) -> Row:
+                         dry_run: bool = False) -> ImportedFiles:
         """Take milestone-*.json, planning-*.json and the like from a directory into the state of agents and sessions.
 
         dir: where to look; not in folders below it
@@ -593,7 +656,7 @@ class Operations:
         The newest file of a key is kept under it, others under older-KEY-TIME. Links and files of others are left alone.
         """
 
-    def log_milestone_event(self, event: str, milestone_id: str = '', detail: str = '') -> Row:
+    def log_milestone_event(self, event: str, milestone_id: str = '', detail: str = '') -> MilestoneEvent:
         """Log an event of a milestone in logs/milestone-events.jsonl and in the events table.
 
         event: its name
@@ -602,7 +665,7 @@ class Operations:
         """
 
     def log_storage_event(self, event: str, milestone: str, backend: str, details: str |
-                          Mapping[str, Any] = '{}') -> Row:
+                          Mapping[str, Any] = '{}') -> StorageEvent:
         """Log an event of the storage in logs/storage-events.jsonl and in the events table.
 
         event: its name
@@ -613,7 +676,7 @@ class Operations:
 
     def install(self, directory: str | None = None, *, claude_code: bool = False, codex: bool =
                 False, gemini: bool = False, prompts: bool = False, bin: str | None = None, check:
-                bool = False, dry_run: bool = False) -> Row:
+                bool = False, dry_run: bool = False) -> Installed:
         """Put into a project what its agents source; doing it again changes only what is missing or stale.
 
         directory: the project; the current directory, if neither it nor --bin is given
@@ -629,7 +692,7 @@ class Operations:
         """
 
     def uninstall(self, directory: str | None = None, *, bin: str | None = None, dry_run: bool =
-                  False) -> Row:
+                  False) -> Installed:
         """Take out of a project all that install put there, and bring back what was in its place.
 
         directory: the project; the current directory, if neither it nor --bin is given
@@ -650,7 +713,7 @@ class Operations:
         In a shell's start-up file: eval "$(python3 -m milestone_persist init bash)"
         """
 
-    def vendor(self, directory: str = '', *, check: bool = False, zipapp: str = '') -> Row:
+    def vendor(self, directory: str = '', *, check: bool = False, zipapp: str = '') -> Copy:
         """Copy this program into a folder that needs no installation and can be moved; the same again changes nothing.
 
         It replaces an earlier copy in one step, and nothing else.
@@ -660,13 +723,13 @@ class Operations:
         zipapp: write one executable file instead, with byte code for the Python that runs now
         """
 
-    def where(self) -> Row:
+    def where(self) -> Where:
         """Print which data directory is used, and why."""
 
-    def whoami(self) -> Row:
+    def whoami(self) -> Caller:
         """Print what is known of the caller: agent, session, milestone and data directory, and where each comes from."""
 
-    def doctor(self, *, fix: bool = False) -> list[Row]:
+    def doctor(self, *, fix: bool = False) -> list[Finding]:
         """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none.
 
         fix: repair what can be repaired without loss; what is taken out or replaced is kept below backups/
@@ -674,7 +737,7 @@ class Operations:
         Looking changes nothing. Every finding says what, where, how bad it is (unsound, note) and what to do.
         """
 
-    def generate(self, *files: str) -> list[Row]:
+    def generate(self, *files: str) -> list[GeneratedFile]:
         """Make the generated files of this project again, or only tell which are stale; for its developers.
 
         files: some of them; without any, all

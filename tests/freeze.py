@@ -78,8 +78,8 @@ def make_store(directory, **environ):
     with open_store(directory, clock=HandMoved(), environ={"PATH": os.environ["PATH"], **environ}) as store:
         fill(store)
         for table in TABLES:  # what no operation writes yet, and what must not be forgotten
-            if not store._storage().execute(f"SELECT * FROM {table}"):
-                store._storage().execute(MORE[table])
+            if not store.storage().execute(f"SELECT * FROM {table}"):
+                store.storage().execute(MORE[table])
         return store.export_coordination()["file"]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 
@@ -21,7 +22,7 @@ class Refused(MilestoneError):
 class Incomplete(Refused):
     """The answer is no, or not all of what was asked for could be done; `data` is what an operation has to tell."""
 
-    def __init__(self, text: str, data: dict[str, Any]) -> None:
+    def __init__(self, text: str, data: Mapping[str, Any]) -> None:
         super().__init__(text)
         self.data = data
 
@@ -41,7 +42,7 @@ class StorageError(MilestoneError):
 class Unsound(StorageError):
     """Something is wrong with the storage; `data` is everything that was found."""
 
-    def __init__(self, text: str, data: list[dict[str, Any]]) -> None:
+    def __init__(self, text: str, data: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(text)
         self.data = data
 

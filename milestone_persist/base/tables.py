@@ -17,19 +17,24 @@ TABLES = {
     "idempotency_keys": ("caller", "operation", "key"),
     "events": ("id",),
 }
+POSTGRESQL_FILE = "milestone-coordination.postgresql.sql"
 NUMBERED = ("agent_messages", "agent_health_log", "events")  # whose rows the database numbers
 
 
 def read_columns() -> dict[str, set[str]]:
     """The columns of each table, from the canonical schema."""
+    return {table: {name for name, _, _ in columns} for table, columns in describe_columns().items()}
+
+
+def describe_columns() -> dict[str, list[tuple[str, str, bool]]]:
+    """The columns of each table in their order, from the canonical schema: name, type, whether it may be NULL."""
     import sqlite3
 
     from .packaged import read_packaged
 
     connection = sqlite3.connect(":memory:")
     connection.executescript(read_packaged("sql", "milestone-coordination.sql"))
-    found = {table: {row[1] for row in connection.execute(f"PRAGMA table_info({table})")} for table in TABLES}
+    found = {table: [(name, kind, not (is_required or is_key)) for _, name, kind, is_required, _, is_key
+                     in connection.execute(f"PRAGMA table_info({table})")] for table in TABLES}
     connection.close()
     return found
-
-POSTGRESQL_FILE = "milestone-coordination.postgresql.sql"

@@ -5,15 +5,15 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import GeneratedFile
     from ..storage.call import Call
-    from ..storage.interface import Row
 
 
 GROUP = "Looking"
 
 
 @operation(text="generated", shell=False)
-def generate(call: Call, *files: str) -> list[Row]:
+def generate(call: Call, *files: str) -> list[GeneratedFile]:
     """Make the generated files of this project again, or only tell which are stale; for its developers.
 
     files: some of them; without any, all

@@ -9,9 +9,9 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import Installed, InstalledFile
     from ..install.installation import Installation
     from ..storage.call import Call
-    from ..storage.interface import Row
 
 GROUP = "Installing"
 
@@ -21,7 +21,7 @@ _SHELLS = ("bash", "zsh", "sh", "dash", "ksh", "mksh", "ash", "busybox")
 @operation(text="installed", shell=False)
 def install(call: Call, directory: str | None = None, *, claude_code: bool = False, codex: bool = False,
             gemini: bool = False, prompts: bool = False, bin: str | None = None, check: bool = False,
-            dry_run: bool = False) -> Row:
+            dry_run: bool = False) -> Installed:
     """Put into a project what its agents source; doing it again changes only what is missing or stale.
 
     directory: the project; the current directory, if neither it nor --bin is given
@@ -48,20 +48,21 @@ def install(call: Call, directory: str | None = None, *, claude_code: bool = Fal
         changes += _named(folder, _install_programs(installation, folder) if is_bin else
                           _install_project(installation, folder, tools, prompts))
         found.append(beside(*os.path.split(folder)) if is_bin else beside(folder))
-    data = {"changes": changes, "program": find_program(), "relative": all(found), "dry_run": dry_run or check,
-            "notes": _notes(call, directory, tools, prompts)}
+    data: Installed = {"changes": changes, "program": find_program(), "relative": all(found),
+                       "dry_run": dry_run or check, "notes": _notes(call, directory, tools, prompts)}
     if check and changes:
         raise Incomplete(f"not all is installed as it should be: run {way_called()} install without --check", data)
     return data
 
 
-def _install_programs(installation: Installation, folder: str) -> list[Row]:
+def _install_programs(installation: Installation, folder: str) -> list[InstalledFile]:
     from ..install.project_files import executables
 
     return installation.install(executables(folder), [])
 
 
-def _install_project(installation: Installation, folder: str, tools: list[str], prompts_asked: bool) -> list[Row]:
+def _install_project(installation: Installation, folder: str, tools: list[str],
+                     prompts_asked: bool) -> list[InstalledFile]:
     from ..install.project_files import PROMPTS, project_files, prompts
 
     wanted = {**project_files(folder), **(prompts() if prompts_asked else {})}
@@ -70,7 +71,7 @@ def _install_project(installation: Installation, folder: str, tools: list[str], 
 
 
 @operation(text="installed", shell=False)
-def uninstall(call: Call, directory: str | None = None, *, bin: str | None = None, dry_run: bool = False) -> Row:
+def uninstall(call: Call, directory: str | None = None, *, bin: str | None = None, dry_run: bool = False) -> Installed:
     """Take out of a project all that install put there, and bring back what was in its place.
 
     directory: the project; the current directory, if neither it nor --bin is given
@@ -80,7 +81,7 @@ def uninstall(call: Call, directory: str | None = None, *, bin: str | None = Non
     What was edited since stays, and so does the data directory.
     Example: uninstall . --dry-run
     """
-    changes = []
+    changes: list[InstalledFile] = []
     for folder, is_bin in _folders(directory, bin, False):
         changes += _named(folder, _installation(folder, is_bin, dry_run).uninstall())
     return {"changes": changes, "dry_run": dry_run, "notes": []}
@@ -173,8 +174,10 @@ def _installation(folder: str, is_bin: bool, dry_run: bool) -> Installation:
     return Installation(folder, ".milestone_persist.json" if is_bin else f"{SHARED}/installed.json", dry_run)
 
 
-def _named(folder: str, rows: list[Row]) -> list[Row]:
-    return [{"folder": folder, **row} for row in rows]
+def _named(folder: str, rows: list[InstalledFile]) -> list[InstalledFile]:
+    for row in rows:
+        row["folder"] = folder
+    return rows
 
 
 def _notes(call: Call, directory: str | None, tools: list[str], prompts: bool) -> list[str]:

@@ -5,8 +5,8 @@ from ..registry import all_operations, operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import RecoveryFunction
     from ..storage.call import Call
-    from ..storage.interface import Row
 
 GROUP = "Recovery"
 # Of other groups what a recovering person needs: to look, to say who is dead, to get at what was saved.
@@ -18,7 +18,7 @@ HELPFUL = ("get_session_status", "list_coordination_sessions", "list_planning_se
 
 
 @operation(text="recovery_help")
-def show_recovery_help(call: Call) -> list[Row]:
+def show_recovery_help(call: Call) -> list[RecoveryFunction]:
     """Show what there is for recovery, a line for each function.
 
     Example: show_recovery_help

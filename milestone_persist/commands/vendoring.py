@@ -9,14 +9,14 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import Copy
     from ..storage.call import Call
-    from ..storage.interface import Row
 
 GROUP = "Installing"
 
 
 @operation(text="vendored", shell=False)
-def vendor(call: Call, directory: str = "", *, check: bool = False, zipapp: str = "") -> Row:
+def vendor(call: Call, directory: str = "", *, check: bool = False, zipapp: str = "") -> Copy:
     """Copy this program into a folder that needs no installation and can be moved; the same again changes nothing.
 
     It replaces an earlier copy in one step, and nothing else.
@@ -40,7 +40,7 @@ def vendor(call: Call, directory: str = "", *, check: bool = False, zipapp: str 
     return found
 
 
-def _describe(found: Row) -> str:
+def _describe(found: Copy) -> str:
     path, version = found["path"], found["version"]
     if found["drift"]:
         return f"{len(found['drift'])} files of {path} are not as they were copied: remove it, then vendor it again"

@@ -9,12 +9,12 @@ from .session_view import RECOVERABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row
+    from ..base.answers import Option, QuietAgents, Survey
 
 SAY_DEAD = "update_agent_status"
 
 
-def list_options(view: Row) -> list[Row]:
+def list_options(view: Survey) -> list[Option]:
     """The options for a surveyed session, the most advisable first: label, and command as a list of words."""
     kind = view["operation_type"]
     lists = {"planning": _planning, "execution": _execution}
@@ -23,12 +23,12 @@ def list_options(view: Row) -> list[Row]:
             for label, name, *more in chosen]
 
 
-def _ended(view: Row) -> list[tuple[str, ...]]:
+def _ended(view: Survey) -> list[tuple[str, ...]]:
     report = ("Generate milestone report", "generate_milestone_report")
     return [*_create(view), report] if view["operation_type"] == "planning" else [report]
 
 
-def _create(view: Row) -> list[tuple[str, ...]]:
+def _create(view: Survey) -> list[tuple[str, ...]]:
     """Making the milestone: not again, and under another id where its own has a record of other origin."""
     if not view["can_become"]:
         return []
@@ -36,17 +36,17 @@ def _create(view: Row) -> list[tuple[str, ...]]:
     return [("Create milestone from plan", "create_milestone_from_recovered_planning", *more)]
 
 
-def has_saved(view: Row) -> bool:
+def has_saved(view: Survey) -> bool:
     """Whether anything of what the session is to yield is there."""
     return any(item["saved"] for item in view["deliverables"]) or bool(view["artifacts"])
 
 
-def has_plan(view: Row) -> bool:
+def has_plan(view: Survey) -> bool:
     """Whether a planning session can be completed as it is."""
     return PLAN in view["artifacts"]
 
 
-def _planning(view: Row) -> list[tuple[str, ...]]:
+def _planning(view: Survey) -> list[tuple[str, ...]]:
     finish = [("Complete planning session", "complete_planning_session"), *_create(view)]
     resume = [("Resume planning agents", "resume_planning_agents")]
     restart = [("Restart planning with the artifacts there are", "restart_planning_with_artifacts")]
@@ -61,7 +61,7 @@ def _planning(view: Row) -> list[tuple[str, ...]]:
     return resume + _abandon(view)
 
 
-def _execution(view: Row) -> list[tuple[str, ...]]:
+def _execution(view: Survey) -> list[tuple[str, ...]]:
     if not view["missing"]:
         return [("Finalize milestone execution", "finalize_milestone_execution"),
                 ("Generate milestone report", "generate_milestone_report")]
@@ -77,7 +77,7 @@ def _execution(view: Row) -> list[tuple[str, ...]]:
     return resume + incomplete + restart + report + _abandon(view)
 
 
-def _plain(view: Row) -> list[tuple[str, ...]]:
+def _plain(view: Survey) -> list[tuple[str, ...]]:
     """For a session that has to yield nothing in particular."""
     resume = [(f"Resume {view['operation_type']} agents", "resume_session_agents")]
     finish = [(f"Complete {view['operation_type']} session", "complete_coordination_session")]
@@ -88,12 +88,12 @@ def _plain(view: Row) -> list[tuple[str, ...]]:
     return (resume if view["counts"]["recoverable"] else []) + finish + _abandon(view)
 
 
-def _all_done(view: Row) -> bool:
+def _all_done(view: Survey) -> bool:
     found = [agent["condition"] for agent in view["agents"]]
     return "completed" in found and not any(word in (*RECOVERABLE, "alive", "paused") for word in found)
 
 
-def is_at_work(view: Row) -> bool:
+def is_at_work(view: Survey) -> bool:
     """Whether living agents get on with an active session: then it is to be left alone."""
     return view["status"] == "active" and not view["interrupted"] and view["counts"]["alive"] > 0
 
@@ -102,7 +102,7 @@ def _wait() -> list[tuple[str, ...]]:
     return [("Let its agents work, and look again", "get_session_status")]
 
 
-def _say_dead(view: Row) -> list[tuple[str, ...]]:
+def _say_dead(view: Survey) -> list[tuple[str, ...]]:
     """For those of the living that were silent longest: only who looks at them knows that one is dead.
 
     Its error is that of silence: one that is heard of after all is active again.
@@ -112,11 +112,11 @@ def _say_dead(view: Row) -> list[tuple[str, ...]]:
             for row in view["quiet"]["longest"]]
 
 
-def _abandon(view: Row) -> list[tuple[str, ...]]:
+def _abandon(view: Survey) -> list[tuple[str, ...]]:
     return [] if view["status"] == "abandoned" else [("Abandon session", "abandon_session")]
 
 
-def _doubt(quiet: Row) -> str:
+def _doubt(quiet: QuietAgents) -> str:
     """What can be done where some of the living may be dead: while others are heard of, nobody knows yet."""
     if not quiet["agents"]:
         return ""
@@ -125,7 +125,7 @@ def _doubt(quiet: Row) -> str:
             f"cleanup_stale_coordination {quiet['minutes']} marks such agents failed")
 
 
-def verdict(view: Row) -> str:
+def verdict(view: Survey) -> str:
     """One line on where a session stands."""
     if view["status"] in ("completed", "abandoned"):
         return f"session is {view['status']}"

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..base.answers import Configured
     from ..storage.interface import Row, Storage
 
 PLAN = "milestone-plan"
@@ -64,7 +65,7 @@ def _is_cut_off(text: str) -> bool:
 
 
 def find_artifacts(store: Storage, session_id: str, columns: str = "s.state_value, s.version, s.updated_at",
-                   flawed: bool = False) -> list[Row]:
+                   flawed: bool = False) -> list[Any]:
     """The planning artifacts saved in a session, oldest first: the expected keys and all planning-*.
 
     columns: which there are beside agent_id, agent_type and state_key
@@ -100,7 +101,7 @@ def artifact_value(row: Row) -> Any:
     return parse_json(row["state_value"]) if is_json(row["state_value"]) else row["state_value"]
 
 
-def milestones_of(session: Row) -> list[str]:
+def milestones_of(session: Configured) -> list[str]:
     """The ids of the milestones that were made of a planning session."""
     made = read_stored(session["configuration"], "the configuration").get("milestones")
     return made if isinstance(made, list) else []

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..base.answers import AgentHead, Deliverable, Flawed, NearKey, Piece, Result, Results, SessionHead
     from ..storage.interface import Row, Storage
 
 WEIGHTS = {"design": 15, "spec": 25, "task": 20, "execute": 40}
@@ -25,7 +26,7 @@ EXECUTION_KEYS = ("s.state_key IN ('design-phase-results', 'execute-phase-result
 ANY_PLANNER = "milestone-planner"  # makes artifacts that no other type is known to make
 
 
-def list_deliverables(store: Storage, session: Row) -> list[Row]:
+def list_deliverables(store: Storage, session: SessionHead) -> list[Deliverable]:
     """What a session is to yield, in the order of the work: name, weight in percent, agent_type, saved, empty, near.
 
     A planning session yields its expected artifacts, an execution session its phases, any other nothing in particular.
@@ -43,9 +44,10 @@ def list_deliverables(store: Storage, session: Row) -> list[Row]:
     displaced = [{**row, "brief": row["state_value"]} for row in list_displaced(store, session["session_id"])]
     if displaced:
         rows = sorted(rows + displaced, key=lambda row: (row["updated_at"], row["state_key"], row["agent_id"]))
-    found = [{"name": name, "weight": WEIGHTS[name] if name in WEIGHTS else 100 / len(names),
-              "agent_type": f"{name}-phase" if name in WEIGHTS else PLANNERS.get(name, ANY_PLANNER),
-              **_sort_out(row for row in rows if _counts_as(row["state_key"], name))} for name in names]
+    found: list[Deliverable] = [
+        {"name": name, "weight": WEIGHTS[name] if name in WEIGHTS else 100 / len(names),
+         "agent_type": f"{name}-phase" if name in WEIGHTS else PLANNERS.get(name, ANY_PLANNER),
+         **_sort_out(row for row in rows if _counts_as(row["state_key"], name)), "near": []} for name in names]
     for item in found:
         item["near"] = [] if item["saved"] else _find_near(rows, item["name"])
     return found
@@ -55,11 +57,12 @@ def _counts_as(state_key: str, name: str) -> bool:
     return phase_of(state_key) == name if name in WEIGHTS else state_key == name
 
 
-def _sort_out(rows: Iterable[Row]) -> Row:
+def _sort_out(rows: Iterable[Row]) -> Results:
     """The results of a piece of work, and what is none, with its flaw."""
-    found: Row = {"saved": [], "empty": []}
+    found: Results = {"saved": [], "empty": []}
     for row in rows:
-        flaw, told = flaw_of(row["brief"]), {key: row[key] for key in ("agent_id", "state_key", "updated_at")}
+        flaw = flaw_of(row["brief"])
+        told: Result = {"agent_id": row["agent_id"], "state_key": row["state_key"], "updated_at": row["updated_at"]}
         if flaw:
             found["empty"].append({**told, "flaw": flaw})
         else:
@@ -67,8 +70,8 @@ def _sort_out(rows: Iterable[Row]) -> Row:
     return found
 
 
-def _find_near(rows: list[Row], name: str) -> list[Row]:
-    found = []
+def _find_near(rows: list[Row], name: str) -> list[NearKey]:
+    found: list[NearKey] = []
     for row in rows:
         meant = "" if _counts_as(row["state_key"], name) else _near_key(row["state_key"], name)
         if meant:
@@ -118,7 +121,7 @@ def results_of(phase: str) -> str:
     return f"{phase}-phase-results"
 
 
-def made_by(agent: Row, deliverables: list[Row]) -> str | None:
+def made_by(agent: AgentHead, deliverables: list[Deliverable]) -> str | None:
     """The deliverable an agent is there for: by its type or id or, where its type tells nothing, by what it saved."""
     for item in deliverables:
         if (agent["agent_type"] == item["agent_type"] != ANY_PLANNER
@@ -132,22 +135,22 @@ def made_by(agent: Row, deliverables: list[Row]) -> str | None:
     return None
 
 
-def maker_id(item: Row, session_id: str) -> str:
+def maker_id(item: Piece, session_id: str) -> str:
     """The id of the agent that makes a deliverable where there is none yet."""
     return f"{item['name'] if item['agent_type'] == ANY_PLANNER else item['agent_type']}-{session_id}"
 
 
-def missing_names(deliverables: list[Row]) -> list[str]:
+def missing_names(deliverables: list[Deliverable]) -> list[str]:
     """The names of those that nobody has saved yet."""
     return [item["name"] for item in deliverables if not item["saved"]]
 
 
-def estimate_progress(deliverables: list[Row]) -> float:
+def estimate_progress(deliverables: list[Deliverable]) -> float:
     """Percent done, by the weights of what is there."""
     return round(float(sum(item["weight"] for item in deliverables if item["saved"])), 1)
 
 
-def tell_near(row: Row) -> str:
+def tell_near(row: NearKey) -> str:
     """What is said of a key that may be meant, with the command that saves it under the right one."""
     load = command(["load_agent_state", row["agent_id"], row["state_key"]])
     save = command(["save_agent_state", row["agent_id"], row["save_as"], "-"])
@@ -155,12 +158,12 @@ def tell_near(row: Row) -> str:
             f"{load} | {save}")
 
 
-def tell_flaw(row: Row) -> str:
+def tell_flaw(row: Flawed) -> str:
     """What is said of a value under a result's key that is none."""
     return f"{show(row['state_key'])} of {show(row['agent_id'])} is {row['flaw']}"
 
 
-def next_names(deliverables: list[Row]) -> list[str]:
+def next_names(deliverables: list[Deliverable]) -> list[str]:
     """What can be worked on now: the first missing phase; of a plan all its missing parts, and then itself."""
     missing = missing_names(deliverables)
     if missing and missing[0] in WEIGHTS:

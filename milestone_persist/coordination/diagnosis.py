@@ -13,7 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..storage.interface import Row, Storage
+    from ..base.answers import Finding
+    from ..storage.interface import Storage
 
 TO_COME = frozenset(("expires_at", "lease_until", "retention_until"))  # times that may lie in the future
 TIMES = TO_COME | frozenset("created_at updated_at archived_at acquired_at last_activity completed_at spawn_time "
@@ -21,13 +22,13 @@ TIMES = TO_COME | frozenset("created_at updated_at archived_at acquired_at last_
                             "dead_lettered_at timestamp".split())
 
 
-def inspect_rows(store: Storage) -> list[Row]:
+def inspect_rows(store: Storage) -> list[Finding]:
     """Findings on the rows of a store whose tables can be read."""
     return [*_find_times(store), *(finding("settings", text) for text in find_spoilt_settings(store)),
             *_find_unknown_settings(store), *_find_dead_letters(store), *_find_unread(store)]
 
 
-def _find_times(store: Storage) -> Iterator[Row]:
+def _find_times(store: Storage) -> Iterator[Finding]:
     """Columns that hold what is no time, or does not compare with the others, or is still to come."""
     limit = shift_time(store.now(), TOLERANCE)
     for table, columns in read_columns().items():
@@ -46,21 +47,21 @@ def _find_times(store: Storage) -> Iterator[Row]:
                                   "the future counts from now on", NOTE)
 
 
-def _find_unknown_settings(store: Storage) -> Iterator[Row]:
+def _find_unknown_settings(store: Storage) -> Iterator[Finding]:
     for row in store.execute("SELECT key FROM agent_coordination_config ORDER BY key"):
         if row["key"] not in SETTINGS and row["key"] != WHOLE:
             yield finding("settings", f"{row['key']!r} is no setting, and does nothing", "get_storage_config lists "
                           "those there are", NOTE)
 
 
-def _find_dead_letters(store: Storage) -> Iterator[Row]:
+def _find_dead_letters(store: Storage) -> Iterator[Finding]:
     for row in store.execute("SELECT to_agent, count(*) AS n, min(id) AS id FROM agent_messages "
                              "WHERE dead_lettered_at IS NOT NULL GROUP BY to_agent ORDER BY to_agent"):
         again = command(["requeue_agent_message", row["to_agent"], str(row["id"])])
         yield finding("messages", f"{row['n']} dead letters to {row['to_agent']}", f"{again} puts the first back", NOTE)
 
 
-def _find_unread(store: Storage) -> Iterator[Row]:
+def _find_unread(store: Storage) -> Iterator[Finding]:
     rows = store.execute(
         "SELECT m.to_agent, a.status, count(*) AS n FROM agent_messages m "
         "LEFT JOIN agent_registry a ON a.agent_id = m.to_agent WHERE m.delivered_at IS NULL "

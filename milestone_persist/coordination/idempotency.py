@@ -9,9 +9,11 @@ from ..base.values import dump_json, show
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeVar
 
-    from ..storage.interface import Row, Storage
+    from ..storage.interface import Storage
+
+    Answer = TypeVar("Answer")
 
 
 def lock_of(narrow: str, key: str | None) -> str:
@@ -20,7 +22,7 @@ def lock_of(narrow: str, key: str | None) -> str:
 
 
 def do_once(store: Storage, key: str | None, caller: str, operation: str, content: list[Any],
-            action: Callable[[], Row]) -> Row:
+            action: Callable[[], Answer]) -> Answer:
     """What the action gives, or gave when the caller used this key first; within a transaction under `lock_of`.
 
     Refused if the content was another then. None is no key: the action is done.
@@ -38,14 +40,14 @@ def do_once(store: Storage, key: str | None, caller: str, operation: str, conten
                       "VALUES (:caller, :operation, :key, :digest, :result, :now)",
                       {**given, "result": dump_json(result)})
         return result
-    first: Row = json.loads(found[0]["result"])
+    first: Answer = json.loads(found[0]["result"])
     if found[0]["content_digest"] != given["digest"]:
         raise Refused(f"the key {key!r} was used with other content, for {name_result(first)}: nothing was done; "
                       "use another key for another call")
     return first
 
 
-def name_result(result: Row) -> str:
+def name_result(result: Any) -> str:
     """What a call has made, by its id."""
     if "ids" in result:
         return "messages " + ", ".join(str(number) for number in result["ids"])

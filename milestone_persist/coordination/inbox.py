@@ -22,6 +22,7 @@ from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import DeadLetter, MailForOthers
     from ..storage.interface import Row, Storage
 
 THIS_LIFE = ("(taken_in_life IS NULL OR taken_in_life = "
@@ -77,7 +78,7 @@ def count_unread(store: Storage, agent_id: str) -> int:
                              f"WHERE to_agent = :id AND {PENDING} AND {FOR_READER}", {"id": agent_id})[0]["n"])
 
 
-def count_for_others(store: Storage, agent_id: str) -> list[Row]:
+def count_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:
     """The mail under an agent's id that was sent for other milestones than its own: sent_for and number of each."""
     return store.execute("SELECT sent_for, count(*) AS number FROM agent_messages WHERE to_agent = :id "
                          f"AND {PENDING} AND {FOR_OTHERS} GROUP BY sent_for ORDER BY sent_for", {"id": agent_id})
@@ -107,7 +108,7 @@ def _record_return(store: Storage, agent_id: str, back: list[Row]) -> None:
                  detail=" ".join(str(number) for number in sorted(row["id"] for row in back)))
 
 
-def count_messages(store: Storage, session_id: str | None = None) -> Row:
+def count_messages(store: Storage, session_id: str | None = None) -> dict[str, int]:
     """How many messages are pending, taken, acknowledged and dead letters, in a session or in all.
 
     In a session count the unread ones of its agents, and of those sent in it what nobody else is to read.
@@ -121,9 +122,11 @@ def count_messages(store: Storage, session_id: str | None = None) -> Row:
     return {**dict.fromkeys(MESSAGE_STATES, 0), **{row["state"]: row["n"] for row in rows}}
 
 
-def list_dead_letters(store: Storage, session_id: str) -> list[Row]:
+def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:
     """The messages of a session that were put back too often."""
     rows = store.execute(
         "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
         f"FROM agent_messages WHERE session_id = :id AND {DEAD} ORDER BY id", {"id": session_id})
-    return [{**row, "payload": read_stored(row["payload"], f"the payload of message {row['id']}")} for row in rows]
+    for row in rows:
+        row["payload"] = read_stored(row["payload"], f"the payload of message {row['id']}")
+    return rows

@@ -9,7 +9,9 @@ from .future import count_from_now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import TakenLease
+    from ..base.rows import MilestoneLock
+    from ..storage.interface import Storage
 
 TOKEN = "lock-"  # so begins the owner of who gave none; it is told to nobody else
 
@@ -24,7 +26,7 @@ def make_token() -> str:
     return TOKEN + os.urandom(6).hex()
 
 
-def take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Row:
+def take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> TakenLease:
     """Take the lease if it is free, run out, or the owner's own; else the lease as it is."""
     given = {"id": milestone_id, "owner": owner, "now": store.now(), "until": shift_time(store.now(), ttl)}
     with store.transaction("milestone:" + milestone_id):
@@ -35,7 +37,8 @@ def take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Row:
             "acquired_at = excluded.acquired_at, expires_at = excluded.expires_at "
             "WHERE milestone_locks.expires_at <= excluded.acquired_at OR milestone_locks.owner = excluded.owner "
             "RETURNING milestone_id, owner, acquired_at, expires_at", given)
-        return {**(rows or _read_lease(store, milestone_id))[0], "taken": bool(rows)}
+        lease: MilestoneLock = (rows or _read_lease(store, milestone_id))[0]
+        return {**lease, "taken": bool(rows)}
 
 
 def give_back(store: Storage, milestone_id: str, owner: str) -> None:
@@ -59,11 +62,11 @@ def refuse_locked(store: Storage, milestone_id: str, owner: str) -> None:
                           "nothing was changed; wait, or give the --owner with which it was taken")
 
 
-def name_holder(lease: Row) -> str:
+def name_holder(lease: MilestoneLock | TakenLease) -> str:
     """Who holds a lease, for others: a token is its holder's secret."""
     return "somebody without a name" if lease["owner"].startswith(TOKEN) else repr(lease["owner"])
 
 
-def _read_lease(store: Storage, milestone_id: str) -> list[Row]:
+def _read_lease(store: Storage, milestone_id: str) -> list[MilestoneLock]:
     return store.execute("SELECT milestone_id, owner, acquired_at, expires_at FROM milestone_locks "
                          "WHERE milestone_id = :id", {"id": milestone_id})

@@ -11,15 +11,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..base.answers import SkippedFile
     from ..storage.interface import Row
 
 # What agents put behind a result's name: the seconds of the epoch, or a date with its time.
 TIME = r"[-_.](?:\d{6,}|\d{4}-\d\d-\d\d)(?:[-_T]\d\d[-:.]?\d\d[-:.]?\d\dZ?)?"
 
 
-def find_files(directory: str) -> tuple[list[Row], list[Row]]:
+def find_files(directory: str) -> tuple[list[Row], list[SkippedFile]]:
     """The files of a directory that agents may have left, oldest first, and those that are left alone, with why."""
-    found, skipped = [], []
+    found: list[Row] = []
+    skipped: list[SkippedFile] = []
     try:
         names = sorted(name for name in os.listdir(directory) if _is_ours(name))
     except OSError as error:

@@ -11,6 +11,10 @@ from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..base.answers import AgentLife, EndedAgents, InterruptedSession, Returned, SessionLife, SilentAgent
+    from ..base.rows import Session
     from ..storage.interface import Row, Storage
 
 
@@ -19,23 +23,23 @@ def heard_before(store: Storage, seconds: float) -> str:
     return shift_time(store.now(), -seconds)
 
 
-def is_stale(agent: Row, limit: str) -> bool:
+def is_stale(agent: AgentLife, limit: str) -> bool:
     """Whether an agent should be at work and was last heard of at `limit` or earlier."""
     return agent["status"] in AT_WORK and agent["last_heartbeat"] <= limit
 
 
-def is_quiet(store: Storage, session: Row) -> bool:
+def is_quiet(store: Storage, session: SessionLife) -> bool:
     """Whether nothing was heard of a whole session for `interrupted_after`."""
     return bool(session["last_activity"] <= heard_before(store, read_count(store, "interrupted_after")))
 
 
-def patience(store: Storage, session: Row) -> int:
+def patience(store: Storage, session: SessionLife) -> int:
     """Seconds of silence after which recovery takes an agent for dead: fewer where the whole session is silent."""
     limit = read_count(store, "session_timeout")
     return min(limit, read_count(store, "interrupted_after")) if is_quiet(store, session) else limit
 
 
-def mark_dead_agents(store: Storage, session: Row) -> list[Row]:
+def mark_dead_agents(store: Storage, session: Session) -> list[SilentAgent]:
     """Before a session is resumed or ends: mark its silent agents failed, so that what they had taken is not lost.
 
     session: as it was before the call; whoever calls ($AGENT_ID) is alive
@@ -45,7 +49,8 @@ def mark_dead_agents(store: Storage, session: Row) -> list[Row]:
     return mark_stale_agents(store, seconds, session["session_id"])
 
 
-def mark_stale_agents(store: Storage, silent_seconds: float | None = None, session_id: str | None = None) -> list[Row]:
+def mark_stale_agents(store: Storage, silent_seconds: float | None = None,
+                      session_id: str | None = None) -> list[SilentAgent]:
     """Mark agents without heartbeat for `silent_seconds` failed; what they had taken goes back. In one transaction.
 
     What was taken in the name of an agent that had ended already goes back too.
@@ -66,7 +71,7 @@ def mark_stale_agents(store: Storage, silent_seconds: float | None = None, sessi
         return [_end_silent(store, row) for row in rows]
 
 
-def _end_silent(store: Storage, agent: Row) -> Row:
+def _end_silent(store: Storage, agent: Row) -> SilentAgent:
     minutes, marked = minutes_between(agent["last_heartbeat"], store.now()), agent["status"] in AT_WORK
     returned, dead = (set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{minutes:.0f} min") if marked
                       else return_messages(store, agent["agent_id"]))
@@ -74,14 +79,14 @@ def _end_silent(store: Storage, agent: Row) -> Row:
             "minutes_silent": round(minutes, 1), "returned": returned, "dead_lettered": dead}
 
 
-def sum_up(ended: list[Row]) -> Row:
+def sum_up(ended: Sequence[Returned]) -> EndedAgents:
     """What became of the agents that mark_stale_agents gives: marked_failed (ids), returned, dead_lettered."""
     return {"marked_failed": [row["agent_id"] for row in ended if row.get("marked")],
             "returned": sum(row["returned"] for row in ended),
             "dead_lettered": sum(row["dead_lettered"] for row in ended)}
 
 
-def find_interrupted_sessions(store: Storage) -> list[Row]:
+def find_interrupted_sessions(store: Storage) -> list[InterruptedSession]:
     """Active sessions silent for `interrupted_after`, or with failed or stale agents; latest activity first.
 
     Each with minutes_inactive and its counts of agents, active (heard of within session_timeout), failed, stale.

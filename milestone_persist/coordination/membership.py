@@ -12,16 +12,17 @@ from .snapshots import store_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.rows import Agent, Session
+    from ..storage.interface import Storage
 
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 CLIENT_SESSIONS = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "GEMINI_SESSION_ID")  # the first that is set
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 
-def find_agent(store: Storage, agent_id: str) -> Row:
+def find_agent(store: Storage, agent_id: str) -> Agent:
     """The registry row of an agent; Refused names the nearest known ids."""
-    rows = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+    rows: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     if not rows:
         from ..storage.suggestions import suggest
 
@@ -65,9 +66,10 @@ def _digits(agent_id: str) -> str:
     return "".join(character for character in agent_id if character.isdigit())
 
 
-def find_session(store: Storage, session_id: str) -> Row:
+def find_session(store: Storage, session_id: str) -> Session:
     """The row of a session; Refused names the nearest known ids."""
-    rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
+    rows: list[Session] = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id",
+                                        {"id": session_id})
     if not rows:
         from ..storage.suggestions import suggest
 
@@ -85,7 +87,7 @@ def ensure_milestone(store: Storage, milestone_id: str | None) -> None:
         store.milestones_added = store.milestones_added or bool(added)
 
 
-def ensure_session(store: Storage, session_id: str, milestone_id: str | None, kind: str = "") -> Row:
+def ensure_session(store: Storage, session_id: str, milestone_id: str | None, kind: str = "") -> Session:
     """The session, made if it is new and opened again (with a warning) if it had ended; counts as activity.
 
     kind: the operation type of a new one; without it, what its id says
@@ -104,11 +106,12 @@ def ensure_session(store: Storage, session_id: str, milestone_id: str | None, ki
     elif rows[0]["status"] in ENDED:
         store.warn(f"session {session_id!r} was {rows[0]['status']}; it is active again")
         record_event(store, "session_reopened", session_id, detail=rows[0]["status"])
-    return store.execute(
+    opened: Session = store.execute(
         "UPDATE coordination_sessions SET last_activity = :now, milestone_id = coalesce(milestone_id, :milestone), "
         f"completed_at = CASE WHEN status IN {any_of(OPEN_SESSION)} THEN completed_at END, "
         "status = CASE WHEN status = 'paused' THEN 'paused' ELSE 'active' END "
         "WHERE session_id = :id RETURNING *", {"id": session_id, "milestone": milestone_id, "now": now})[0]
+    return opened
 
 
 def operation_type_of(session_id: str) -> str:
@@ -124,7 +127,7 @@ def count_agents(store: Storage, session_id: str) -> None:
         "(SELECT count(*) FROM agent_registry WHERE session_id = :id) WHERE session_id = :id", {"id": session_id})
 
 
-def renew_heartbeat(store: Storage, agent_id: str) -> Row | None:
+def renew_heartbeat(store: Storage, agent_id: str) -> Agent | None:
     """Note that an agent is alive; its row, or None for one nobody registered.
 
     One that was marked failed for its silence, and perhaps put off, is active again, if its session is.
@@ -137,8 +140,8 @@ def renew_heartbeat(store: Storage, agent_id: str) -> Row | None:
     return rows[0] if rows else None
 
 
-def _revive(store: Storage, agent: Row) -> Row:
-    rows = store.execute(
+def _revive(store: Storage, agent: Agent) -> Agent:
+    rows: list[Agent] = store.execute(
         "UPDATE agent_registry SET status = 'active', error_info = NULL, completion_time = NULL "
         "WHERE agent_id = :id AND EXISTS (SELECT 1 FROM coordination_sessions s "
         "WHERE s.session_id = agent_registry.session_id AND s.status = 'active') RETURNING *",
@@ -179,7 +182,7 @@ def note_caller(store: Storage) -> None:
             note_alive(store, given["id"])
 
 
-def admit_agent(store: Storage, agent_id: str) -> Row:
+def admit_agent(store: Storage, agent_id: str) -> Agent:
     """The row of the agent that acts, its heartbeat renewed; an unregistered one is taken in, or refused if strict."""
     row = renew_heartbeat(store, agent_id)
     if row and row["agent_type"] != "unregistered":
@@ -200,7 +203,7 @@ def admit_agent(store: Storage, agent_id: str) -> Row:
     return _take_in(store, agent_id, session_for_newcomers(store))
 
 
-def acting_session(store: Storage, agent: Row) -> str:
+def acting_session(store: Storage, agent: Agent) -> str:
     """The session for which counts what a registered agent does; $SESSION_ID that names another is warned of.
 
     That other one wins where the agent was registered in it too and it goes on: somebody else has since registered
@@ -222,13 +225,13 @@ def acting_session(store: Storage, agent: Row) -> str:
     return counts
 
 
-def _take_in(store: Storage, agent_id: str, session_id: str) -> Row:
+def _take_in(store: Storage, agent_id: str, session_id: str) -> Agent:
     session = ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None)
     enter_agent(store, agent_id, "unregistered", session, begins_life=False)
     return find_agent(store, agent_id)
 
 
-def _session_left(store: Storage, row: Row) -> str:
+def _session_left(store: Storage, row: Agent) -> str:
     """Where an agent nobody registered acts now, if not in its session: $SESSION_ID, or elsewhere if that has ended."""
     wanted = store.environ.get("SESSION_ID", "")
     if not wanted and find_session(store, row["session_id"])["status"] in ENDED:
@@ -248,7 +251,7 @@ def _latest_session(store: Storage) -> str:
     return str(rows[0]["session_id"]) if rows else ""
 
 
-def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, capabilities: str | None = None,
+def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Session, capabilities: str | None = None,
                 milestone_id: str | None = None, begins_life: bool = True) -> int:
     """Enter an agent into a session, new or once more; what it saved and when it was first spawned stay.
 
@@ -256,7 +259,7 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Row, ca
     begins_life: whether it is another process, to which what was taken before goes back
     Returns how many messages went back into its inbox.
     """
-    before = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+    before: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     returned = sum(_begin_anew(store, row, session["session_id"]) for row in before)
     if begins_life:
         returned += requeue_messages(store, agent_id)
@@ -286,7 +289,7 @@ def _client_session(store: Storage) -> str | None:
     return next((store.environ[name] for name in CLIENT_SESSIONS if store.environ.get(name)), None)
 
 
-def _begin_anew(store: Storage, agent: Row, session_id: str) -> int:
+def _begin_anew(store: Storage, agent: Agent, session_id: str) -> int:
     """Before an agent is entered again: what it took when it died goes back (how many), what it saved is kept."""
     died = agent["status"] in ENDED_AGENT or (
         agent["status"] != "paused" and
@@ -297,7 +300,7 @@ def _begin_anew(store: Storage, agent: Row, session_id: str) -> int:
     return returned
 
 
-def _has_unkept_state(store: Storage, agent: Row) -> bool:
+def _has_unkept_state(store: Storage, agent: Agent) -> bool:
     """Whether an agent has saved something in its session since its last checkpoint there."""
     theirs = "agent_id = :agent AND {} = :session"
     return bool(store.execute(
@@ -322,7 +325,7 @@ def set_agent_status(store: Storage, agent_id: str, status: str, error: str | No
     return 0, 0
 
 
-def complete_session(store: Storage, session_id: str) -> Row:
+def complete_session(store: Storage, session_id: str) -> Session:
     """Mark a session completed with all its agents that had not ended; completing it again changes nothing."""
     session = find_session(store, session_id)
     if session["status"] == "completed":
@@ -332,8 +335,10 @@ def complete_session(store: Storage, session_id: str) -> Row:
         set_agent_status(store, row["agent_id"], "completed")
     warn_of_unread(store, f"session {session_id!r} is completed", session_id=session_id)
     record_event(store, "session_completed", session_id, milestone_id=session["milestone_id"])
-    return store.execute("UPDATE coordination_sessions SET status = 'completed', progress = 100, completed_at = :now "
-                         "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]
+    completed: Session = store.execute(
+        "UPDATE coordination_sessions SET status = 'completed', progress = 100, completed_at = :now "
+        "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]
+    return completed
 
 
 def reopen_session(store: Storage, session_id: str) -> None:

@@ -14,7 +14,19 @@ from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import (
+        LastCheckpoint,
+        PlanSurvey,
+        QuietAgents,
+        Result,
+        SessionHead,
+        SilentFor,
+        Survey,
+        SurveyedAgent,
+        TakenMessage,
+    )
+    from ..base.rows import Session
+    from ..storage.interface import Storage
 
 STOPPED = ("restarted", "abandoned")  # the error of an agent that recovery ended, so that it may be started again
 CONDITIONS = ("alive", "silent", "stale", "failed", "stopped", "paused", "completed", "terminated")
@@ -31,7 +43,7 @@ def is_put_off(error: str | None) -> bool:
     return (error or "").endswith(WAITS)
 
 
-def survey_session(store: Storage, session_id: str) -> Row:
+def survey_session(store: Storage, session_id: str) -> Survey:
     """The session with its agents, deliverables, messages and last checkpoint, within the caller's transaction."""
     session = find_session(store, session_id)
     agents = _survey_agents(store, session)
@@ -51,20 +63,20 @@ def survey_session(store: Storage, session_id: str) -> Row:
     }
 
 
-def _survey_plan(store: Storage, session: Row) -> Row:
+def _survey_plan(store: Storage, session: Session) -> PlanSurvey:
     """Every planning artifact there is, `more` than expected, and the id under which they can still become one."""
     if session["operation_type"] != "planning":
         return {"artifacts": [], "more": [], "can_become": None}
     rows, made = find_artifacts(store, session["session_id"], "s.updated_at"), milestones_of(session)
     expected, artifacts = expected_artifacts(store), sorted({row["state_key"] for row in rows})
     can = artifacts and not made
-    more = [{key: row[key] for key in ("state_key", "agent_id", "updated_at")} for row in rows
-            if row["state_key"] not in expected]
-    return {"artifacts": artifacts, "more": more, "can_become": free_milestone_id(store, milestone_id_for(session),
-                                                                    session["session_id"]) if can else None}
+    more: list[Result] = [{"state_key": row["state_key"], "agent_id": row["agent_id"], "updated_at": row["updated_at"]}
+                          for row in rows if row["state_key"] not in expected]
+    return {"artifacts": artifacts, "more": more, "can_become": free_milestone_id(
+        store, milestone_id_for(session), session["session_id"]) if can else None}
 
 
-def milestone_id_for(session: Row) -> str:
+def milestone_id_for(session: SessionHead) -> str:
     """The milestone of a session; where it has none, what is left of its id without operation type and time."""
     words = session["session_id"].split("-")
     middle = words[1 if words[0] == session["operation_type"] else 0:]
@@ -73,8 +85,8 @@ def milestone_id_for(session: Row) -> str:
     return session["milestone_id"] or "-".join(middle) or session["session_id"]
 
 
-def _survey_agents(store: Storage, session: Row) -> list[Row]:
-    rows = store.execute(
+def _survey_agents(store: Storage, session: Session) -> list[SurveyedAgent]:
+    rows: list[SurveyedAgent] = store.execute(
         "SELECT agent_id, agent_type, milestone_id, session_id, status, current_task, current_phase, spawn_time, "
         "last_heartbeat, completion_time, error_info, (SELECT count(*) FROM agent_messages WHERE to_agent = "
         f"a.agent_id AND {PENDING} AND {FOR_READER}) + (SELECT count(*) FROM agent_messages WHERE to_agent = "
@@ -88,7 +100,7 @@ def _survey_agents(store: Storage, session: Row) -> list[Row]:
     return rows
 
 
-def _condition(agent: Row, stale: str, silent: str) -> str:
+def _condition(agent: SurveyedAgent, stale: str, silent: str) -> str:
     """One of CONDITIONS: silent is with its whole session, stopped by recovery; else the status of one not at work."""
     if is_stale(agent, stale):
         return "stale"
@@ -101,7 +113,7 @@ def _condition(agent: Row, stale: str, silent: str) -> str:
     return str(agent["status"])
 
 
-def _list_quiet(store: Storage, agents: list[Row]) -> Row:
+def _list_quiet(store: Storage, agents: list[SurveyedAgent]) -> QuietAgents:
     """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted.
 
     longest: those that were silent longest, if only for more than heartbeat_interval
@@ -109,25 +121,28 @@ def _list_quiet(store: Storage, agents: list[Row]) -> Row:
     limit = read_count(store, "interrupted_after")
     since, late = heard_before(store, limit), heard_before(store, read_count(store, "heartbeat_interval"))
     alive = sorted((agent for agent in agents if agent["condition"] == "alive"), key=lambda row: row["last_heartbeat"])
+    longest: list[SilentFor] = [{"agent_id": agent["agent_id"], "minutes": agent["minutes_since_heartbeat"]}
+                                for agent in alive if is_stale(agent, late)]
     return {"minutes": -(-limit // 60), "agents": [agent["agent_id"] for agent in alive if is_stale(agent, since)],
-            "longest": [{"agent_id": agent["agent_id"], "minutes": agent["minutes_since_heartbeat"]}
-                        for agent in alive if is_stale(agent, late)][:MOST_SILENT]}
+            "longest": longest[:MOST_SILENT]}
 
 
-def _count_conditions(agents: list[Row]) -> Row:
+def _count_conditions(agents: list[SurveyedAgent]) -> dict[str, int]:
     found = [agent["condition"] for agent in agents]
     return {"agents": len(agents), **{word: found.count(word) for word in CONDITIONS},
             "recoverable": sum(word in RECOVERABLE for word in found)}
 
 
-def _list_taken(store: Storage, session_id: str) -> list[Row]:
+def _list_taken(store: Storage, session_id: str) -> list[TakenMessage]:
     return store.execute(
         "SELECT id, from_agent, to_agent, message_type, delivered_at, retry_count FROM agent_messages "
         f"WHERE {TAKEN} AND {COUNTS_IN} = :id ORDER BY id", {"id": session_id})
 
 
-def _last_checkpoint(store: Storage, session_id: str) -> Row | None:
-    rows = store.execute(
+def _last_checkpoint(store: Storage, session_id: str) -> LastCheckpoint | None:
+    rows: list[LastCheckpoint] = store.execute(
         "SELECT checkpoint_id, agent_id, checkpoint_type, created_at FROM agent_checkpoints WHERE session_id = :id "
         "ORDER BY created_at DESC, checkpoint_id DESC LIMIT 1", {"id": session_id})
-    return {**rows[0], "minutes_ago": round(minutes_between(rows[0]["created_at"], store.now()), 1)} if rows else None
+    for row in rows:
+        row["minutes_ago"] = round(minutes_between(row["created_at"], store.now()), 1)
+    return rows[0] if rows else None

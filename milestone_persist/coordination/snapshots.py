@@ -12,6 +12,7 @@ from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import FileReference, MadeCheckpoint, Snapshot
     from ..storage.interface import Row, Storage
 
 LIVE = "(expires_at IS NULL OR expires_at > :now)"
@@ -27,8 +28,8 @@ def keep_until(store: Storage) -> str:
     return shift_time(store.now(), 86400 * read_count(store, "cleanup_retention_days"))
 
 
-def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, references: list[Row],
-                     saved_in: str | None = None, displaced: str | None = None) -> Row:
+def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, references: list[FileReference],
+                     saved_in: str | None = None, displaced: str | None = None) -> MadeCheckpoint:
     """Write the checkpoint of a registered agent, within the caller's transaction.
 
     saved_in: keep only what was saved in that session, as a checkpoint of that session
@@ -59,7 +60,7 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
             "keys": len(snapshot["state"]), "messages": len(snapshot["messages"]), "files": len(references)}
 
 
-def read_snapshot(row: Row) -> Row:
+def read_snapshot(row: Snapshot) -> Row:
     """What a checkpoint holds; StorageError if somebody wrote one that holds no keys."""
     snapshot: Row = read_stored(row["state_snapshot"], f"checkpoint {row['checkpoint_id']}")
     state = snapshot.get("state")

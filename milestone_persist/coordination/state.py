@@ -10,6 +10,9 @@ from .snapshots import LIVE, find_kept, list_displaced, store_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from ..base.answers import SavedState
     from ..storage.interface import Row, Storage
 
 _COLUMNS = "s.agent_id, s.state_key, s.state_type, s.version, s.created_at, s.updated_at, s.expires_at"
@@ -41,7 +44,7 @@ def _registered_for(store: Storage, agent_id: str) -> list[Row]:
 
 
 def list_keys(store: Storage, agent_id: str, milestone_id: str | None, state_key: str | None = None,
-              columns: str = "length(s.state_value) AS characters, s.is_json") -> list[Row]:
+              columns: str = "length(s.state_value) AS characters, s.is_json") -> list[Any]:
     """An agent's keys, or one of them; `own` is whether it is handed out where the milestone is worked on.
 
     columns: which there are beside type, version, times, session_id and milestone_id
@@ -51,7 +54,9 @@ def list_keys(store: Storage, agent_id: str, milestone_id: str | None, state_key
         f"LEFT JOIN coordination_sessions k ON k.session_id = s.saved_in WHERE s.agent_id = :agent AND {LIVE} "
         "AND (:key IS NULL OR s.state_key = :key) ORDER BY s.state_key",
         {"agent": agent_id, "key": state_key, "now": store.now()})
-    return [{**row, "own": _is_of(row, row.pop("configuration"), milestone_id)} for row in rows]
+    for row in rows:
+        row["own"] = _is_of(row, row.pop("configuration"), milestone_id)
+    return rows
 
 
 def _is_of(row: Row, configuration: str | None, milestone_id: str | None) -> bool:
@@ -60,7 +65,7 @@ def _is_of(row: Row, configuration: str | None, milestone_id: str | None) -> boo
         return True
     from .artifacts import milestones_of
 
-    return milestone_id in milestones_of({"configuration": configuration})
+    return milestone_id in milestones_of({"configuration": configuration or "{}"})
 
 
 def find_own(store: Storage, agent_id: str, state_key: str, milestone_id: str | None) -> tuple[Row | None, Row | None]:
@@ -75,7 +80,7 @@ def find_own(store: Storage, agent_id: str, state_key: str, milestone_id: str | 
 
 def find_in_session(store: Storage, agent_id: str, state_key: str, session_id: str) -> Row | None:
     """The key an agent saved in a session, wherever it is by now: in the state, else in the latest checkpoint."""
-    rows = list_keys(store, agent_id, None, state_key, "s.state_value AS value")
+    rows: list[Row] = list_keys(store, agent_id, None, state_key, "s.state_value AS value")
     if rows and rows[0]["session_id"] == session_id:
         return rows[0]
     return find_kept(store, agent_id, state_key, session_id)
@@ -92,13 +97,13 @@ def read_there(row: Row) -> str:
     return command(["load_agent_state", row["agent_id"], row["state_key"], "--session", row["session_id"]])
 
 
-def write_state(store: Storage, given: Row) -> Row:
+def write_state(store: Storage, given: Row) -> SavedState:
     """Write a value of a registered agent, within the caller's transaction; what another milestone has there is kept.
 
     given: agent, session (whose result it is), key, value, type, json, expires, now
     """
     keep_others(store, given)
-    return store.execute(
+    saved: SavedState = store.execute(
         "INSERT INTO agent_state (agent_id, saved_in, state_key, state_value, state_type, created_at, updated_at, "
         "expires_at, is_json, version) VALUES (:agent, :session, :key, :value, :type, :now, :now, :expires, :json, "
         "1 + coalesce((SELECT removed_version FROM agent_registry WHERE agent_id = :agent), 0)) "
@@ -106,6 +111,7 @@ def write_state(store: Storage, given: Row) -> Row:
         "state_value = excluded.state_value, state_type = excluded.state_type, updated_at = excluded.updated_at, "
         "expires_at = excluded.expires_at, is_json = excluded.is_json, version = agent_state.version + 1 "
         "RETURNING agent_id, state_key, state_type, version, expires_at", given)[0]
+    return saved
 
 
 def keep_others(store: Storage, given: Row) -> None:
@@ -120,6 +126,7 @@ def keep_others(store: Storage, given: Row) -> None:
         f"WHERE s.agent_id = :agent AND s.state_key = :key AND {LIVE}",
         {"agent": given["agent"], "key": given["key"], "session": given["session"], "now": store.now()})
     for row in rows:
-        kept = store_checkpoint(store, row["agent_id"], "automatic", [], row["session_id"], row["state_key"])
+        point = store_checkpoint(store, row["agent_id"], "automatic", [], row["session_id"],
+                                 row["state_key"])["checkpoint_id"]
         store.warn(f"{row['state_key']!r} of {row['agent_id']!r} was milestone {row['milestone_id']}'s: that is kept "
-                   f"in checkpoint {kept['checkpoint_id']}; {read_there(row)} reads it")
+                   f"in checkpoint {point}; {read_there(row)} reads it")

@@ -17,13 +17,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..storage.interface import Row, Storage
+    from ..base.answers import AgentToStart, Deliverable, Order, Survey, SurveyedAgent
+    from ..storage.interface import Storage
 
 SPAWN_SECONDS = 60
 RELEASED = "not needed any more: "
 
 
-def make_orders(store: Storage, session_id: str, wanted: Sequence[str] | None = None) -> list[Row]:
+def make_orders(store: Storage, session_id: str, wanted: Sequence[str] | None = None) -> list[Order]:
     """Decide which agents are to be started, within the caller's transaction; those not needed any more are released.
 
     wanted: names of the deliverables to work on now; None: whatever comes next
@@ -48,7 +49,7 @@ def make_orders(store: Storage, session_id: str, wanted: Sequence[str] | None = 
     return sorted(orders, key=lambda order: ([*pieces].index(order["makes"]) if order["makes"] else -1))
 
 
-def _dismiss(store: Storage, agent: Row, piece: Row | None, is_covered: bool) -> None:
+def _dismiss(store: Storage, agent: SurveyedAgent, piece: Deliverable | None, is_covered: bool) -> None:
     """End an agent that is not to be started now; it may be later if its work is still to come."""
     if piece and not piece["saved"] and not is_covered:
         why = put_off(agent["error_info"])
@@ -59,14 +60,14 @@ def _dismiss(store: Storage, agent: Row, piece: Row | None, is_covered: bool) ->
         set_agent_status(store, agent["agent_id"], "terminated", why)
 
 
-def _newcomer(view: Row, piece: Row) -> Row:
+def _newcomer(view: Survey, piece: Deliverable) -> AgentToStart:
     """The agent that is to make what nobody makes: the last of its type in the session, else a new one."""
     before = [agent for agent in view["agents"] if made_by(agent, view["deliverables"]) == piece["name"]]
     return before[-1] if before else {"agent_id": maker_id(piece, view["session_id"]), "condition": "new",
-                                      "agent_type": piece["agent_type"], "unread_messages": 0}
+                                      "agent_type": piece["agent_type"], "unread_messages": 0, "error_info": None}
 
 
-def _order(store: Storage, view: Row, agent: Row, piece: str | None) -> Row:
+def _order(store: Storage, view: Survey, agent: AgentToStart, piece: str | None) -> Order:
     given = {"agent": agent["agent_id"], "session": view["session_id"], "now": store.now()}
     keys = store.execute("SELECT state_key FROM agent_state WHERE agent_id = :agent AND saved_in = :session "
                          f"AND {LIVE} ORDER BY updated_at, state_key", given)
@@ -88,7 +89,7 @@ def _order(store: Storage, view: Row, agent: Row, piece: str | None) -> Row:
     }
 
 
-def _why(agent: Row, piece: str | None) -> str:
+def _why(agent: AgentToStart, piece: str | None) -> str:
     if agent["condition"] in RECOVERABLE:
         return str(agent["error_info"] or agent["condition"])
     return f"{piece} is missing and nobody makes it"
@@ -108,14 +109,14 @@ def spawn_command(store: Storage) -> str:
     return command
 
 
-def run_orders(store: Storage, orders: list[Row], command: str) -> None:
+def run_orders(store: Storage, orders: list[Order], command: str) -> None:
     """Run the command for each order, outside any transaction; each order gets its `result`, failures are recorded."""
     for order in orders:
         hindrance = _claim(store, order)
         if hindrance:
             order["result"], order["failed"] = f"not run: {hindrance}", False
             continue
-        order["result"], failed = _run_command(store, command, order)
+        order["result"], failed = run_command(store, command, order)
         with store.transaction("agent:" + order["agent_id"]):
             if failed and find_agent(store, order["agent_id"])["status"] == "spawning":
                 set_agent_status(store, order["agent_id"], "failed", f"agent_spawn_command: {order['result']}")
@@ -124,7 +125,7 @@ def run_orders(store: Storage, orders: list[Row], command: str) -> None:
         order["failed"] = failed
 
 
-def _claim(store: Storage, order: Row) -> str:
+def _claim(store: Storage, order: Order) -> str:
     """Enter the agent as spawning just before it is started, so that nobody else starts it; why it cannot be, or ""."""
     with store.transaction("session:" + order["session_id"]):
         session = find_session(store, order["session_id"])
@@ -138,7 +139,7 @@ def _claim(store: Storage, order: Row) -> str:
         return ""
 
 
-def _run_command(store: Storage, command: str, order: Row) -> tuple[str, bool]:
+def run_command(store: Storage, command: str, order: Order) -> tuple[str, bool]:
     """Run the command with the order on its standard input: (what came of it, whether it failed)."""
     import signal
     import subprocess

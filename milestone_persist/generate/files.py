@@ -10,17 +10,30 @@ from ..vendor.replace import replace_file
 from .adapter import make_adapter
 from .documents import make_readme, make_reference
 from .postgresql_tables import make_postgresql_schema
-from .stub import make_stub, make_table
+from .stub import make_rows, make_stub, make_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..storage.interface import Row
+    from ..base.answers import GeneratedFile
+
+
+
+
+
+
+
+
+
+
+
+
 
 FILES: dict[str, Callable[[], str]] = {
     "shell/storage-adapter.sh": make_adapter,
     "milestone_persist/methods.pyi": make_stub,
+    "milestone_persist/base/rows.pyi": make_rows,
     "milestone_persist/registry/table.py": make_table,
     "README.md": make_readme,
     "docs/functions.md": make_reference,
@@ -28,7 +41,7 @@ FILES: dict[str, Callable[[], str]] = {
 }
 
 
-def write_generated(names: Sequence[str] = ()) -> list[Row]:
+def write_generated(names: Sequence[str] = ()) -> list[GeneratedFile]:
     """Make the generated files of a checkout again; each file's name and whether it had been stale."""
     unknown = [name for name in names if name not in FILES]
     if unknown:

@@ -33,13 +33,14 @@ class FileChanges:
                  trace: TracebackType | None) -> None:
         if error is None:
             return
-        left = self._take_back()
+        left = self.take_back()
         if isinstance(error, OSError):
             done = f"{', '.join(left)} could not be put back" if left else "nothing was changed"
             path = str(error.filename or "a file").replace(_NEW, "")
             raise StorageError(f"cannot write {path} ({error.strerror}): {done}") from None
 
-    def _take_back(self) -> list[str]:
+    def take_back(self) -> list[str]:
+        """Undo all that was done, the last first; what could not be undone."""
         left = []
         for undo in reversed(self._undo):
             try:

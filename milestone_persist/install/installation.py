@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from ..storage.interface import Row
+    from ..base.answers import InstalledFile
+
+
+
+
+
+
+
+
+
+
+
 
 # Files of others in which tools of agents look for what concerns them.
 TOOLS = {"claude_code": ".claude/settings.json", "codex": "AGENTS.md", "gemini": "GEMINI.md"}
@@ -31,10 +42,10 @@ class Installation:
 
     def __init__(self, root: str, manifest: str, dry_run: bool = False) -> None:
         self.root, self._place, self._dry_run = root, os.path.join(root, manifest), dry_run
-        self._rows: list[Row] = []
+        self._rows: list[InstalledFile] = []
         self._texts: dict[str, str | None] = {}  # of shared files, by their real paths
 
-    def install(self, wanted: dict[str, Item], tools: list[str], renewed: dict[str, Item] = {}) -> list[Row]:
+    def install(self, wanted: dict[str, Item], tools: list[str], renewed: dict[str, Item] = {}) -> list[InstalledFile]:
         """Put the wanted files in their places, and our entries into what the tools read (and those of earlier
         calls); files of an earlier version that are not wanted any more go.
 
@@ -45,7 +56,7 @@ class Installation:
             wanted = {**wanted, **{path: item for path, item in renewed.items()
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
             new, steps = self._plan(wanted, old)
-            edits = self._plan_entries({TOOLS[tool] for tool in tools} | _shared(old), old, new)
+            edits = self._plan_entries({TOOLS[tool] for tool in tools} | _shared_files(old), old, new)
             self._write_manifest(changes, new)  # first: whoever goes on after we were killed knows what is ours
             for path, kept in steps:
                 self._replace(changes, path, wanted[path], kept)
@@ -56,14 +67,14 @@ class Installation:
                     self._remove(changes, path, old)
         return self._rows
 
-    def uninstall(self) -> list[Row]:
+    def uninstall(self) -> list[InstalledFile]:
         """Take out what was installed and is still as it was; what was there before comes back. Refused if nothing
         was installed."""
         with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
             old = Manifest.load(self._place)
             if old is None:
                 raise Refused(f"nothing was installed in {self.root}: there is no {self._place}")
-            for path in sorted(_shared(old)):
+            for path in sorted(_shared_files(old)):
                 self._take_out(changes, path, old)
             for path in old.files:
                 self._remove(changes, path, old)
@@ -75,8 +86,11 @@ class Installation:
     def _full(self, path: str) -> str:
         return os.path.normpath(os.path.join(self.root, path))
 
-    def _tell(self, path: str, change: str, **more: str) -> None:
-        self._rows.append({"file": path, "change": change, **more})
+    def _tell(self, path: str, change: str, kept: str = "") -> None:
+        row: InstalledFile = {"file": path, "change": change}
+        if kept:
+            row["kept"] = kept
+        self._rows.append(row)
 
     def _plan(self, wanted: dict[str, Item], old: Manifest) -> tuple[Manifest, list[tuple[str, str]]]:
         """The manifest as it will be, and which files to write: their paths and where to keep what is there."""
@@ -93,8 +107,7 @@ class Installation:
             kept = self._free_name(path) if foreign else ""
             if foreign:
                 new.kept.setdefault(path, kept)
-            self._tell(path, "foreign" if foreign else "missing" if found is None else "stale",
-                       **({"kept": kept} if foreign else {}))
+            self._tell(path, "foreign" if foreign else "missing" if found is None else "stale", kept)
             steps.append((path, kept))
         return new, steps
 
@@ -131,7 +144,7 @@ class Installation:
         full, kept = self._full(path), old.kept.get(path, "")
         found = digest_of(full)
         if found is not None and found not in old.files[path]:
-            self._tell(path, "edited", **({"kept": kept} if kept else {}))
+            self._tell(path, "edited", kept)
             return
         if found is not None:
             changes.remove(full)
@@ -160,7 +173,7 @@ class Installation:
                 kept = "" if _module(path).take_out(edited, added, path) == text or recorded else self._free_name(path)
                 if kept:
                     new.kept[path] = kept
-                self._tell(path, "stale" if recorded else "missing", **({"kept": kept} if kept else {}))
+                self._tell(path, "stale" if recorded else "missing", kept)
                 edits.append((path, edited))
             if added:
                 new.shared[path] = added
@@ -213,7 +226,7 @@ def _nearest_folder(path: str) -> str:
     return path
 
 
-def _shared(manifest: Manifest) -> set[str]:
+def _shared_files(manifest: Manifest) -> set[str]:
     return set(manifest.shared) & set(TOOLS.values())
 
 

@@ -19,8 +19,9 @@ from .transfer import copy_rows, count_rows, digest_rows, prepare_source, read_r
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import Migration
     from ..storage.backends import Backend
-    from ..storage.interface import Row, Storage
+    from ..storage.interface import Storage
 
 
 class Unfinished(StorageError):
@@ -33,7 +34,7 @@ def target_backend(store: Storage, word: str) -> Backend:
     return backend_meant(word, store.environ)
 
 
-def migrate(store: Storage, word: str, dry_run: bool = False, fixed: str | None = None) -> Row:
+def migrate(store: Storage, word: str, dry_run: bool = False, fixed: str | None = None) -> Migration:
     """Move everything to a backend; on any failure the old one goes on. StorageError tells what failed.
 
     fixed: the backend that is fixed from then on; "": none is; None: leave that setting alone
@@ -41,7 +42,8 @@ def migrate(store: Storage, word: str, dry_run: bool = False, fixed: str | None 
     meets the mark finishes the switch. Writers wait for the transaction and then follow.
     """
     backend, old, when = target_backend(store, word), store.backend, stamp(store)
-    told: Row = {"from": old.name, "to": backend.name, "rows": count_rows(store), "backup": None, "dry_run": dry_run}
+    told: Migration = {"from": old.name, "to": backend.name, "rows": count_rows(store), "backup": None,
+                       "dry_run": dry_run}
     if backend is old:
         raise Refused(f"the {word} backend is in use already: nothing was moved")
     if dry_run:
@@ -55,8 +57,8 @@ def migrate(store: Storage, word: str, dry_run: bool = False, fixed: str | None 
             raise StorageError("record files were written by hand meanwhile: nothing was moved; try again")
         mark_retired(store, backend, when)
     _switch(store, backend)
-    _settle(store, backend, when, fixed)
-    _log(store, told)
+    settle(store, backend, when, fixed)
+    log_move(store, told)
     return told
 
 
@@ -71,7 +73,7 @@ def _fill_new_store(store: Storage, backend: Backend, when: str) -> dict[str, in
     if backend.records_are_files and not store.backend.records_are_files:
         _set_records_aside(store, when + "-unfinished")
     if backend.has_rows_of(store.backend):
-        return _move_records(store, store.backend, backend)
+        return move_records(store, store.backend, backend)
     return _copy_to(store, backend, when)
 
 
@@ -117,7 +119,7 @@ def _is_left_over(store: Storage, target: Storage) -> bool:
     return bool(mark)  # it was retired, or its copy was not finished
 
 
-def _move_records(store: Storage, old: Backend, new: Backend) -> dict[str, int]:
+def move_records(store: Storage, old: Backend, new: Backend) -> dict[str, int]:
     """Between two backends of one engine: the records go into their rows, or out of them into files."""
     backend, store.backend = store.backend, old
     try:
@@ -151,7 +153,7 @@ def _switch(store: Storage, backend: Backend) -> None:
         finish_switch(store)
     except (MilestoneError, StorageMoved) as error:
         try:
-            switched = _take_back(store, backend, word)
+            switched = take_back(store, backend, word)
         except MilestoneError:
             raise Unfinished(f"everything was moved to the {backend.name} backend, but that could not be noted "
                              f"({error}): the next call does it") from None
@@ -159,32 +161,32 @@ def _switch(store: Storage, backend: Backend) -> None:
             raise
 
 
-def _take_back(store: Storage, backend: Backend, fixed: str) -> bool:
+def take_back(store: Storage, backend: Backend, fixed: str) -> bool:
     """Let the old store count again, with what was fixed; whether another process finished the switch instead."""
     with store.transaction():
         if backend_in_use(store.directory) is backend:
             return True
         if backend.has_rows_of(store.backend):
-            _move_records(store, backend, store.backend)
+            move_records(store, backend, store.backend)
         remove_mark(store)
     if read_word(store.directory, FIXED) != fixed:
         fix_backend(store.directory, fixed)
     return False
 
 
-def _settle(store: Storage, backend: Backend, when: str, fixed: str | None) -> None:
+def settle(store: Storage, backend: Backend, when: str, fixed: str | None) -> None:
     """What is to be done after the switch; the rows are safe whatever of it fails."""
     def fix() -> None:
         if fixed is not None:
             fix_backend(store.directory, fixed)
 
     def set_aside() -> None:
-        _set_old_store_aside(store, backend, when)
+        set_old_store_aside(store, backend, when)
 
-    def open_up() -> None:
-        _open_up(store, backend)
+    def let_it_count() -> None:
+        open_up(store, backend)
 
-    for step in fix, open_up, set_aside:
+    for step in fix, let_it_count, set_aside:
         try:
             step()
         except (MilestoneError, OSError) as error:
@@ -192,7 +194,7 @@ def _settle(store: Storage, backend: Backend, when: str, fixed: str | None) -> N
     store.close()
 
 
-def _open_up(store: Storage, backend: Backend) -> None:
+def open_up(store: Storage, backend: Backend) -> None:
     """Let the new store count for other machines too."""
     if backend.has_rows_of(store.backend):
         return
@@ -204,7 +206,7 @@ def _open_up(store: Storage, backend: Backend) -> None:
         target.close()
 
 
-def _set_old_store_aside(store: Storage, backend: Backend, when: str) -> None:
+def set_old_store_aside(store: Storage, backend: Backend, when: str) -> None:
     """Move the files that hold nothing current any more below backups/."""
     place = os.path.join(store.directory, "backups", when)
     if not backend.has_rows_of(store.backend):
@@ -213,7 +215,8 @@ def _set_old_store_aside(store: Storage, backend: Backend, when: str) -> None:
         move_files(store.directory, FOLDERS, place)
 
 
-def _log(store: Storage, told: Row) -> None:
+def log_move(store: Storage, told: Migration) -> None:
+    """Note the move in the log; a warning tells where that could not be done."""
     try:
         with Log(store, "storage-events.jsonl") as log:
             log.append({"timestamp": store.now(), "event": "backend_migrated", "milestone_id": "",

@@ -13,17 +13,19 @@ from .transfer import count_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import Migration
+    from ..storage.interface import Storage
 
 
-def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Row:
+def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Migration:
     """Migrate because somebody said so: the backend is fixed from then on; `auto` lets it follow the milestones."""
     automatic = backend == "auto"
     backend = check_word(_suiting_backend(store) if automatic else backend, BACKENDS, "backend")
     fixed = "" if automatic else backend
     _refuse_contradiction(store, backend)
     used = store.backend
-    told: Row = {"from": used.name, "to": used.name, "rows": count_rows(store), "backup": None, "dry_run": dry_run}
+    told: Migration = {"from": used.name, "to": used.name, "rows": count_rows(store), "backup": None,
+                       "dry_run": dry_run}
     if target_backend(store, backend) is not used:
         return migrate(store, backend, dry_run, fixed)
     if not dry_run:

@@ -27,14 +27,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..storage.interface import Row, Storage
+    from ..base.answers import AgentStatus, KeyCounts, MailForOthers, Registration, SessionAgent
+    from ..base.rows import Agent
+    from ..storage.interface import Storage
 
 GROUP = "Agents"
 
 
 @operation(text="registered")
 def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id: str, session_id: str,
-                   capabilities: str | Sequence[str] | None = None, *, new: bool = False) -> Row:
+                   capabilities: str | Sequence[str] | None = None, *, new: bool = False) -> Registration:
     """Register an agent, or revive it; its session and milestone are made if they are new.
 
     agent_id: the agent's own id; registering it again keeps its state and spawn time, and begins a new life
@@ -64,7 +66,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
                 **_count_keys(store, agent_id, session["milestone_id"])}
 
 
-def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[Row]:
+def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:
     """Say what lies under this id for another milestone: it is kept for who registers there. Sent_for and number."""
     found = count_for_others(store, agent_id)
     for row in found:
@@ -74,7 +76,7 @@ def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[Row]:
     return found
 
 
-def _tell_if_in_use(store: Storage, before: list[Row], new: bool) -> None:
+def _tell_if_in_use(store: Storage, before: list[Agent], new: bool) -> None:
     """Say of an agent that was registered and heard of a moment ago that the id may be another's; Refused if new."""
     limit = shift_time(store.now(), -read_count(store, "session_timeout"))
     for row in before:
@@ -88,7 +90,7 @@ def _tell_if_in_use(store: Storage, before: list[Row], new: bool) -> None:
         store.warn(f"{heard}: if that is another agent, register this one under another id; --new refuses an id in use")
 
 
-def _count_keys(store: Storage, agent_id: str, milestone_id: str | None) -> Row:
+def _count_keys(store: Storage, agent_id: str, milestone_id: str | None) -> KeyCounts:
     """How many keys an agent finds, and how many there are that it saved for other milestones."""
     own = [row["own"] for row in list_keys(store, agent_id, milestone_id)]
     return {"keys_kept": own.count(True), "keys_elsewhere": own.count(False)}
@@ -109,7 +111,7 @@ def _admissible_type(store: Storage, agent_type: str) -> str:
 
 @operation(text="status", existing="status")
 def update_agent_status(store: Storage, agent_id: str, status: str | None = None, *, error: str | None = None,
-                        task: str | None = None, phase: str | None = None) -> Row:
+                        task: str | None = None, phase: str | None = None) -> AgentStatus:
     """Set an agent's status; without STATUS, print it.
 
     agent_id: a registered agent
@@ -122,7 +124,7 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
     Example: update_agent_status exec-ms-123 completed
     """
     if status is None and (error, task, phase) == (None, None, None):
-        return find_agent(store, agent_id)
+        return {**find_agent(store, agent_id)}  # type: ignore[typeddict-item]  # nothing was `changed`
     if status is not None:
         check_word(status, AGENT_STATUSES, "agent status")
     if phase is not None:
@@ -145,7 +147,7 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
         return {**find_agent(store, agent_id), "changed": True}
 
 
-def _require_open(store: Storage, agent: Row) -> None:
+def _require_open(store: Storage, agent: Agent) -> None:
     status = find_session(store, agent["session_id"])["status"]
     if status in ENDED:
         raise Refused(f"session {agent['session_id']!r} of agent {agent['agent_id']!r} is {status}: register_agent "
@@ -155,7 +157,7 @@ def _require_open(store: Storage, agent: Row) -> None:
 @operation()
 def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *, cpu: float | None = None,
                     memory: float | None = None, response_ms: float | None = None, errors: int | None = None,
-                    warnings: int | None = None) -> Row:
+                    warnings: int | None = None) -> Agent:
     """Say that an agent is alive; every other operation by the agent says so too.
 
     agent_id: the agent
@@ -184,7 +186,7 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
 
 
 @operation(text="agents", creates=False)
-def list_session_agents(store: Storage, session_id: str) -> list[Row]:
+def list_session_agents(store: Storage, session_id: str) -> list[SessionAgent]:
     """List the agents of a session with their status and the minutes since their heartbeat.
 
     session_id: the session

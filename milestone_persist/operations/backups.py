@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..base.answers import Backup, Export, Replacement
     from ..storage.interface import Damaged, Row, Storage
 
 GROUP = "Backup"
@@ -30,7 +31,7 @@ def _default_path(store: Storage, ending: str) -> str:
 
 
 @operation(text="backup", existing=True)
-def backup_coordination(store: Storage, file: str | None = None) -> Row:
+def backup_coordination(store: Storage, file: str | None = None) -> Backup:
     """Write a consistent backup, records included, as a SQLite file, while others go on writing.
 
     file: a new file; without it, one below backups/
@@ -73,7 +74,7 @@ def _rebuild(damage: Damaged, file: str) -> Row:
 
 
 @operation(text="restored_backup", repair=_rebuild)
-def restore_coordination(store: Storage, file: str) -> Row:
+def restore_coordination(store: Storage, file: str) -> Replacement:
     """Replace everything in the store by a backup, records included; what was there is backed up first.
 
     The files of a store that is damaged or gone are moved below backups/, and the backup takes their place.
@@ -98,7 +99,7 @@ def restore_coordination(store: Storage, file: str) -> Row:
 
 
 def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str, int]],
-             only_if_empty: bool = False) -> Row:
+             only_if_empty: bool = False) -> Replacement:
     """Back up what there is and fill the store anew, in one transaction; an error names the backup that is kept."""
     kept = None
     try:
@@ -143,7 +144,7 @@ def _is_empty(store: Storage) -> bool:
 
 
 @operation(text="exported", stdout="file", existing=True)
-def export_coordination(store: Storage, file: str | None = None) -> Row:
+def export_coordination(store: Storage, file: str | None = None) -> Export:
     """Write everything as JSON lines, the same from every backend.
 
     file: a new file; without it, one below backups/; - is standard output
@@ -160,7 +161,7 @@ def export_coordination(store: Storage, file: str | None = None) -> Row:
 
 
 @operation(text="restored_backup")
-def import_coordination(store: Storage, file: str, *, replace: bool = False) -> Row:
+def import_coordination(store: Storage, file: str, *, replace: bool = False) -> Replacement:
     """Read what export_coordination wrote into an empty store, whole or not at all.
 
     file: a file that export_coordination wrote

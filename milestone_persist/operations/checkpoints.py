@@ -17,6 +17,8 @@ from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import ComparedFile, FileReference, ListedCheckpoint, MadeCheckpoint, Restoration
+    from ..base.rows import Checkpoint
     from ..storage.interface import Row, Storage
 
 GROUP = "Checkpoints"
@@ -24,7 +26,7 @@ GROUP = "Checkpoints"
 
 @operation(text="checkpoint_id")
 def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str = "manual", *files: str,
-                            key: str | None = None) -> Row:
+                            key: str | None = None) -> MadeCheckpoint:
     """Keep all of an agent's state as it is now, its registry row and its unacknowledged messages; prints the id.
 
     agent_id: the agent
@@ -42,7 +44,7 @@ def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str 
                        lambda: store_checkpoint(store, agent_id, checkpoint_type, references))
 
 
-def _describe_file(store: Storage, path: str) -> Row:
+def _describe_file(store: Storage, path: str) -> FileReference:
     """Path, size and SHA-256 of a file; the path is relative to the project where it lies inside."""
     full = os.path.abspath(path)
     if is_one_of(full, store.directory, store.FILES):
@@ -70,7 +72,7 @@ def _measure_file(path: str) -> tuple[int, str | None]:
 
 
 @operation(text="checkpoints", creates=False)
-def list_agent_checkpoints(store: Storage, agent_id: str) -> list[Row]:
+def list_agent_checkpoints(store: Storage, agent_id: str) -> list[ListedCheckpoint]:
     """List an agent's checkpoints, the latest first.
 
     agent_id: the agent
@@ -83,11 +85,13 @@ def list_agent_checkpoints(store: Storage, agent_id: str) -> list[Row]:
         {"agent": agent_id})
     if not rows:
         warn_of_slip(store, agent_id, "it has no checkpoint")
-    return [{**row, "file_references": read_stored(row["file_references"], "file_references")} for row in rows]
+    for row in rows:
+        row["file_references"] = read_stored(row["file_references"], "file_references")
+    return rows
 
 
 @operation(text="restored", existing=True)
-def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Row:
+def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Restoration:
     """Put an agent's state back to a checkpoint; what it had is kept as another checkpoint first.
 
     checkpoint_id: as create_agent_checkpoint printed it
@@ -109,8 +113,9 @@ def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Row:
             "kept_as": kept["checkpoint_id"], "files": [_compare_file(store, file) for file in files]}
 
 
-def _find_checkpoint(store: Storage, checkpoint_id: str) -> Row:
-    rows = store.execute("SELECT * FROM agent_checkpoints WHERE checkpoint_id = :id", {"id": checkpoint_id})
+def _find_checkpoint(store: Storage, checkpoint_id: str) -> Checkpoint:
+    rows: list[Checkpoint] = store.execute("SELECT * FROM agent_checkpoints WHERE checkpoint_id = :id",
+                                           {"id": checkpoint_id})
     if rows:
         return rows[0]
     known = store.execute("SELECT checkpoint_id FROM agent_checkpoints ORDER BY created_at DESC LIMIT 1000")
@@ -148,7 +153,7 @@ def _replace_state(store: Storage, agent_id: str, session_id: str, state: list[R
     return [item["state_key"] for item in live]
 
 
-def _compare_file(store: Storage, reference: Row) -> Row:
+def _compare_file(store: Storage, reference: FileReference) -> ComparedFile:
     """A file reference with what has become of the file: same, changed, missing; unknown if it has no digest."""
     path = os.path.join(os.path.dirname(store.directory), reference["path"])
     _, digest = _measure_file(path)

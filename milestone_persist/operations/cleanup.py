@@ -20,14 +20,16 @@ from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import SessionCleanup, StaleCleanup
+    from ..base.rows import Session
+    from ..storage.interface import Storage
 
 GROUP = "Recovery"
 OPEN = f"(SELECT session_id FROM coordination_sessions WHERE status IN {any_of(OPEN_SESSION)})"
 
 
 @operation(text="cleaned_stale", existing=True)
-def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> Row:
+def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> StaleCleanup:
     """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
 
     minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
@@ -50,7 +52,7 @@ def _refuse_too_short(store: Storage, minutes: float) -> None:
                          "agents at work would be marked failed")
 
 
-def apply_retention(store: Storage) -> Row:
+def apply_retention(store: Storage) -> dict[str, int]:
     """Remove what is older than its keeping time, within the caller's transaction; how many rows of each kind."""
     if is_swapped_out(store):  # by an event it is known whether that was finished
         index_records(store)
@@ -75,14 +77,14 @@ def apply_retention(store: Storage) -> Row:
     return removed
 
 
-def _holds_unmade_plan(store: Storage, session: Row) -> bool:
+def _holds_unmade_plan(store: Storage, session: Session) -> bool:
     """Whether a completed planning session has artifacts of which no milestone has been made yet."""
     return bool(session["status"] == "completed" and session["operation_type"] == "planning"
                 and not milestones_of(session) and artifact_keys(store, session["session_id"]))
 
 
 @operation(text="cleaned_failed", existing=True)
-def cleanup_failed_sessions(store: Storage, hours: float = 24) -> Row:
+def cleanup_failed_sessions(store: Storage, hours: float = 24) -> SessionCleanup:
     """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
 
     hours: how long ago
@@ -108,7 +110,7 @@ def cleanup_failed_sessions(store: Storage, hours: float = 24) -> Row:
                 "kept": kept, "messages_lost": lost}
 
 
-def _fail_dead_sessions(store: Storage, hours: float) -> list[Row]:
+def _fail_dead_sessions(store: Storage, hours: float) -> list[Session]:
     """Mark the active sessions failed whose agents have all ended or were silent for so long; their rows."""
     old = shift_time(store.now(), -max(3600 * hours, read_count(store, "session_timeout")))
     rows = store.execute(
@@ -118,24 +120,26 @@ def _fail_dead_sessions(store: Storage, hours: float) -> list[Row]:
     return [_fail_session(store, row["session_id"]) for row in rows]
 
 
-def _fail_session(store: Storage, session_id: str) -> Row:
+def _fail_session(store: Storage, session_id: str) -> Session:
     for agent in store.execute("SELECT agent_id, last_heartbeat FROM agent_registry WHERE session_id = :id "
                                "AND status IN ('spawning', 'active', 'paused') ORDER BY agent_id", {"id": session_id}):
         silent = minutes_between(agent["last_heartbeat"], store.now())
         set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{silent:.0f} min")
     record_event(store, "session_failed", session_id)
-    return store.execute("UPDATE coordination_sessions SET status = 'failed', completed_at = :now "
-                         "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]
+    failed: Session = store.execute(
+        "UPDATE coordination_sessions SET status = 'failed', completed_at = :now WHERE session_id = :id RETURNING *",
+        {"id": session_id, "now": store.now()})[0]
+    return failed
 
 
-def _holds_work(store: Storage, session: Row) -> bool:
+def _holds_work(store: Storage, session: Session) -> bool:
     """Whether anything a session was to yield is there, if only the beginning of it."""
     flaws = [row["flaw"] for item in list_deliverables(store, session) for row in item["empty"]]
     return ("cut off" in flaws or any(item["saved"] for item in list_deliverables(store, session))
             or session["operation_type"] == "planning" and bool(artifact_keys(store, session["session_id"])))
 
 
-def _remove_session(store: Storage, session: Row) -> int:
+def _remove_session(store: Storage, session: Session) -> int:
     """Remove a session with all that hangs on it; how many pending messages went with it, for nobody could read them.
 
     What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints, and

@@ -20,13 +20,15 @@ from .planning import create_milestone_from_planning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import Deliverable, FinishedPlanning, FinishedSession, RecoveredMilestone, Survey, Validation
+    from ..base.rows import Session
     from ..storage.interface import Row, Storage
 
 GROUP = "Recovery"
 
 
 @operation(text="validated", creates=False)
-def validate_planning_artifacts(store: Storage, session_id: str) -> Row:
+def validate_planning_artifacts(store: Storage, session_id: str) -> Validation:
     """Check that every expected planning artifact is there and not empty; status 1 if not.
 
     session_id: the planning session
@@ -37,7 +39,7 @@ def validate_planning_artifacts(store: Storage, session_id: str) -> Row:
         _require_type(store, session_id, "planning")
         view = survey_session(store, session_id)
     items = [item for item in view["deliverables"] if not item["saved"]]
-    found = {"session_id": session_id, "present": view["artifacts"],
+    found: Validation = {"session_id": session_id, "present": view["artifacts"],
              "missing": [item["name"] for item in items if not item["empty"]],
              "empty": [item["name"] for item in items if item["empty"]], "deliverables": view["deliverables"],
              "valid": not items, "can_be_completed": bool(view["artifacts"])}
@@ -47,7 +49,7 @@ def validate_planning_artifacts(store: Storage, session_id: str) -> Row:
     return found
 
 
-def _who_makes(view: Row, item: Row) -> str:
+def _who_makes(view: Survey, item: Deliverable) -> str:
     """What is missing, and the living agent that makes it, else the type of agent that could."""
     at_work = [agent["agent_id"] for agent in view["agents"] if agent["condition"] == "alive"
                and made_by(agent, view["deliverables"]) == item["name"]]
@@ -55,7 +57,7 @@ def _who_makes(view: Row, item: Row) -> str:
     return f"{item['name']} ({who})"
 
 
-def _goes_on(view: Row) -> str:
+def _goes_on(view: Survey) -> str:
     """The command that goes on: agents are only to be started where some are dead, or nobody is at work."""
     session_id = quote(view["session_id"])
     if view["status"] == "completed":
@@ -68,7 +70,7 @@ def _goes_on(view: Row) -> str:
 
 
 @operation(text="finished", existing=True)
-def complete_planning_session(store: Storage, session_id: str) -> Row:
+def complete_planning_session(store: Storage, session_id: str) -> FinishedPlanning:
     """Complete a planning session; a missing milestone-plan is assembled from the planning artifacts there are.
 
     session_id: the planning session
@@ -78,13 +80,14 @@ def complete_planning_session(store: Storage, session_id: str) -> Row:
     with store.transaction("session:" + session_id):
         session = _require_type(store, session_id, "planning")
         if session["status"] == "completed":
-            return {**_tell(session), "changed": False, "assembled_from": []}
+            return {**_tell(session, False), "assembled_from": []}
         assembled = _assemble_plan(store, session)
         return {**_complete(store, session), "assembled_from": assembled}
 
 
 @operation(text="milestone_recovered", existing=True)
-def create_milestone_from_recovered_planning(store: Storage, session_id: str, milestone_id: str | None = None) -> Row:
+def create_milestone_from_recovered_planning(store: Storage, session_id: str,
+                                             milestone_id: str | None = None) -> RecoveredMilestone:
     """Write the milestone record from the artifacts a planning session has, and complete the session.
 
     session_id: the planning session
@@ -99,7 +102,7 @@ def create_milestone_from_recovered_planning(store: Storage, session_id: str, mi
         return {**made, "assembled_from": assembled}
 
 
-def _assemble_plan(store: Storage, session: Row) -> list[str]:
+def _assemble_plan(store: Storage, session: Session) -> list[str]:
     """Save a milestone-plan made of the artifacts where there is none, marked as assembled; the keys it was made of."""
     rows = find_artifacts(store, session["session_id"])
     if not rows:
@@ -133,7 +136,7 @@ def _values_by_key(rows: list[Row]) -> Row:
             for row in rows for key in [row["state_key"]]}
 
 
-def _owner_of_plan(store: Storage, session: Row, artifacts: list[Row]) -> str:
+def _owner_of_plan(store: Storage, session: Session, artifacts: list[Row]) -> str:
     """The session's coordinator if it is registered there, else whoever saved the last artifact."""
     known = store.execute("SELECT agent_id FROM agent_registry WHERE agent_id = :id AND session_id = :session",
                           {"id": session["coordinator_id"], "session": session["session_id"]})
@@ -141,7 +144,7 @@ def _owner_of_plan(store: Storage, session: Row, artifacts: list[Row]) -> str:
 
 
 @operation(text="finished", existing=True)
-def finalize_milestone_execution(store: Storage, session_id: str) -> Row:
+def finalize_milestone_execution(store: Storage, session_id: str) -> FinishedSession:
     """Complete an execution session and its milestone; status 1, and which, while a phase is missing.
 
     session_id: the execution session
@@ -152,7 +155,7 @@ def finalize_milestone_execution(store: Storage, session_id: str) -> Row:
         session = _require_type(store, session_id, "execution")
         missing = [item for item in list_deliverables(store, session) if not item["saved"]]
         if session["status"] == "completed":
-            return {**_tell(session), "changed": False}
+            return _tell(session, False)
         if missing:
             names = [item["name"] for item in missing]
             flaws = [tell_flaw(row) for item in missing for row in item["empty"]]
@@ -164,7 +167,7 @@ def finalize_milestone_execution(store: Storage, session_id: str) -> Row:
         return done
 
 
-def _complete_milestone(store: Storage, session: Row) -> None:
+def _complete_milestone(store: Storage, session: Session) -> None:
     milestone_id = session["milestone_id"]
     if not milestone_id:
         return
@@ -179,7 +182,7 @@ def _complete_milestone(store: Storage, session: Row) -> None:
 
 
 @operation(text="finished", existing=True)
-def complete_coordination_session(store: Storage, session_id: str) -> Row:
+def complete_coordination_session(store: Storage, session_id: str) -> FinishedSession:
     """Complete a session that has to yield neither artifacts nor phases: one of validation, recovery or cleanup.
 
     session_id: the session; an execution session only as long as no phase has results
@@ -189,7 +192,7 @@ def complete_coordination_session(store: Storage, session_id: str) -> Row:
     with store.transaction("session:" + session_id):
         session = find_session(store, session_id)
         if session["status"] == "completed":
-            return {**_tell(session), "changed": False}
+            return _tell(session, False)
         if session["operation_type"] == "planning":
             raise Refused(f"session {session_id!r} is one of planning: complete_planning_session completes it")
         if any(item["saved"] for item in list_deliverables(store, session)):
@@ -198,7 +201,7 @@ def complete_coordination_session(store: Storage, session_id: str) -> Row:
 
 
 @operation(text="finished", existing=True)
-def abandon_session(store: Storage, session_id: str) -> Row:
+def abandon_session(store: Storage, session_id: str) -> FinishedSession:
     """Give a session up: its agents are ended, what they had taken goes back; all they saved stays.
 
     session_id: the session; a completed one is refused
@@ -210,7 +213,7 @@ def abandon_session(store: Storage, session_id: str) -> Row:
         if session["status"] == "completed":
             raise Refused(f"session {session_id!r} is completed: its work stays")
         if session["status"] == "abandoned":
-            return {**_tell(session), "changed": False}
+            return _tell(session, False)
         rows = store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :id AND status IN "
                              f"{any_of((*GOING_ON, 'failed'))} ORDER BY agent_id", {"id": session_id})
         for row in rows:
@@ -219,10 +222,10 @@ def abandon_session(store: Storage, session_id: str) -> Row:
         record_event(store, "session_abandoned", session_id, milestone_id=session["milestone_id"])
         ended = store.execute("UPDATE coordination_sessions SET status = 'abandoned', completed_at = :now "
                               "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]
-        return {**_tell(ended), "changed": True}
+        return _tell(ended, True)
 
 
-def _require_type(store: Storage, session_id: str, wanted: str) -> Row:
+def _require_type(store: Storage, session_id: str, wanted: str) -> Session:
     session = find_session(store, session_id)
     if session["operation_type"] != wanted:
         raise Refused(f"session {session_id!r} is of type {session['operation_type']}, not {wanted}: "
@@ -230,11 +233,12 @@ def _require_type(store: Storage, session_id: str, wanted: str) -> Row:
     return session
 
 
-def _complete(store: Storage, session: Row) -> Row:
+def _complete(store: Storage, session: Session) -> FinishedSession:
     mark_dead_agents(store, session)
-    return {**_tell(complete_session(store, session["session_id"])), "changed": True}
+    return _tell(complete_session(store, session["session_id"]), True)
 
 
-def _tell(session: Row) -> Row:
-    return {key: session[key] for key in ("session_id", "operation_type", "milestone_id", "status", "progress",
-                                          "completed_at")}
+def _tell(session: Session, changed: bool) -> FinishedSession:
+    return {"session_id": session["session_id"], "operation_type": session["operation_type"],
+            "milestone_id": session["milestone_id"], "status": session["status"], "progress": session["progress"],
+            "completed_at": session["completed_at"], "changed": changed}

@@ -20,14 +20,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..storage.interface import Row, Storage
+    from ..base.answers import Finding
+    from ..storage.interface import Storage
 
 GROUP = "Looking"
 SHOWN = 5  # findings that the error names; all are in the answer
 
 
 @operation(text="doctor", shell=False, creates=False)
-def doctor(store: Storage, *, fix: bool = False) -> list[Row]:
+def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
     """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none.
 
     fix: repair what can be repaired without loss; what is taken out or replaced is kept below backups/
@@ -47,13 +48,13 @@ def doctor(store: Storage, *, fix: bool = False) -> list[Row]:
     return [_describe(store), *found]
 
 
-def _describe(store: Storage) -> Row:
+def _describe(store: Storage) -> Finding:
     about, kind = store.describe(), filesystem_of(store.directory)
     journal = f", journal {about['journal_mode']}" if about.get("journal_mode") else ""
     return finding(about["database"], f"{about['engine']}{journal}{f', on {kind}' if kind else ''}", severity="sound")
 
 
-def _say(store: Storage, unsound: list[Row], obstacles: list[str]) -> str:
+def _say(store: Storage, unsound: list[Finding], obstacles: list[str]) -> str:
     if not unsound:
         return f"{store.directory} is sound, but cannot be written: " + "; ".join(obstacles)
     text = f"{store.directory} is damaged: " + "; ".join([*map(line_of, unsound[:SHOWN]), *obstacles])
@@ -64,7 +65,7 @@ def _say(store: Storage, unsound: list[Row], obstacles: list[str]) -> str:
     return text
 
 
-def _diagnose(store: Storage) -> list[Row]:
+def _diagnose(store: Storage) -> list[Finding]:
     found = _ask(store, store.inspect)
     if not any(is_unsound(each) for each in found):  # else the rows may not be asked
         found += _ask(store, lambda: inspect_rows(store)) + _ask(store, lambda: inspect_records(store))
@@ -76,7 +77,7 @@ def _diagnose(store: Storage) -> list[Row]:
     return found
 
 
-def _ask(store: Storage, inspect: Callable[[], list[Row]]) -> list[Row]:
+def _ask(store: Storage, inspect: Callable[[], list[Finding]]) -> list[Finding]:
     """What an inspection finds; that it cannot be made is a finding too."""
     try:
         return inspect()
@@ -96,7 +97,7 @@ def _find_obstacles(store: Storage) -> list[str]:
     return []
 
 
-def _fix(store: Storage) -> list[Row]:
+def _fix(store: Storage) -> list[Finding]:
     """Repair what can be; what was done."""
     done = mend_rights(store)
     place = os.path.join(store.directory, "backups", stamp(store) + "-doctor")

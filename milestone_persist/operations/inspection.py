@@ -8,13 +8,14 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import Caller, Place, Where
+    from ..storage.interface import Storage
 
 GROUP = "Looking"
 
 
 @operation(text="where", shell=False, creates=False)
-def where(store: Storage) -> Row:
+def where(store: Storage) -> Where:
     """Print which data directory is used, and why.
 
     Example: where
@@ -22,7 +23,7 @@ def where(store: Storage) -> Row:
     return {**_place(store), **store.describe()}
 
 
-def _place(store: Storage) -> Row:
+def _place(store: Storage) -> Place:
     try:
         here = os.getcwd()
     except FileNotFoundError:  # it is gone, and was not needed: the directory has an absolute name
@@ -34,7 +35,7 @@ def _place(store: Storage) -> Row:
 
 
 @operation(text="whoami", shell=False, creates=False)
-def whoami(store: Storage) -> Row:
+def whoami(store: Storage) -> Caller:
     """Print what is known of the caller: agent, session, milestone and data directory, and where each comes from.
 
     Example: whoami

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ..storage.interface import Row, Storage
+    from ..base.answers import MilestoneEvent, StorageEvent
+    from ..storage.interface import Storage
 
 GROUP = "Log"
 
 
 @operation(stdin="detail")
-def log_milestone_event(store: Storage, event: str, milestone_id: str = "", detail: str = "") -> Row:
+def log_milestone_event(store: Storage, event: str, milestone_id: str = "", detail: str = "") -> MilestoneEvent:
     """Log an event of a milestone in logs/milestone-events.jsonl and in the events table.
 
     event: its name
@@ -29,7 +30,7 @@ def log_milestone_event(store: Storage, event: str, milestone_id: str = "", deta
     """
     _require_name(event)
     milestone = milestone_id or store.environ.get("MILESTONE_ID", "")
-    entry: Row = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "detail": detail}
+    entry: MilestoneEvent = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "detail": detail}
     with Log(store, "milestone-events.jsonl") as log:
         with store.transaction("events"):
             record_event(store, event, _session(store), _agent(store), milestone or None, detail)
@@ -39,7 +40,7 @@ def log_milestone_event(store: Storage, event: str, milestone_id: str = "", deta
 
 @operation(stdin="details")
 def log_storage_event(store: Storage, event: str, milestone: str, backend: str,
-                      details: str | Mapping[str, Any] = "{}") -> Row:
+                      details: str | Mapping[str, Any] = "{}") -> StorageEvent:
     """Log an event of the storage in logs/storage-events.jsonl and in the events table.
 
     event: its name
@@ -52,7 +53,7 @@ def log_storage_event(store: Storage, event: str, milestone: str, backend: str,
     _require_name(event)
     check_word(backend, BACKENDS, "backend")
     text = json_object(details, "DETAILS", store.warn)
-    entry = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "backend": backend,
+    entry: StorageEvent = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "backend": backend,
              "details": parse_json(text)}
     with Log(store, "storage-events.jsonl") as log:
         with store.transaction("events"):

@@ -29,9 +29,11 @@ from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from ..base.answers import Acknowledged, AgentOf, Broadcast, InboxMessage, ListedMessage, Requeued, Sent
+    from ..base.rows import Agent
     from ..storage.interface import Row, Storage
 
 GROUP = "Messages"
@@ -51,7 +53,7 @@ ORDER = "ORDER BY priority DESC, id"
 
 @operation(text="message_id", stdin="payload")
 def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_type: str,
-                       payload: str | Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Row:
+                       payload: str | Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Sent:
     """Send a message to another agent; prints its id.
 
     from_agent: the sender; one nobody registered is taken in
@@ -64,14 +66,15 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     Example: send_agent_message coord-ms-123 exec-ms-123 task_assignment '{"phase": "design"}' 8
     """
     if not to_agent:
-        return broadcast_agent_message(store, from_agent, message_type, payload, priority, key=key)
+        sent = broadcast_agent_message(store, from_agent, message_type, payload, priority, key=key)
+        return {"ids": sent["ids"], "to_agents": sent["to_agents"]}
     require_message_in_order("send_agent_message", {"FROM_AGENT": from_agent, "TO_AGENT": to_agent,
                                                     "MESSAGE_TYPE": message_type, "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
     with store.transaction(lock_of("inbox:" + to_agent, key)):
         sender = admit_agent(store, _sender(from_agent))
 
-        def send() -> Row:
+        def send() -> Sent:
             session_id = acting_session(store, sender)
             meant = _milestone_of(store, to_agent, from_agent) or _milestone_of_sender(store, sender, session_id)
             return {"id": _deliver(store, session_id, from_agent, to_agent, meant, message), "to_agent": to_agent}
@@ -128,11 +131,11 @@ def _milestone_of(store: Storage, to_agent: str, from_agent: str) -> str | None:
     return None
 
 
-def _registered_for(agent: Row) -> str | None:
+def _registered_for(agent: AgentOf) -> str | None:
     return None if agent["agent_type"] == "unregistered" else agent["milestone_id"]
 
 
-def _milestone_of_sender(store: Storage, sender: Row, session_id: str) -> str | None:
+def _milestone_of_sender(store: Storage, sender: Agent, session_id: str) -> str | None:
     """The milestone for which a sender acts, None where that would be a guess."""
     if session_id != sender["session_id"]:
         return str(find_session(store, session_id)["milestone_id"] or "") or None
@@ -151,7 +154,7 @@ def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, se
 
 @operation(text="broadcast", stdin="payload")
 def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, payload: str | Mapping[str, Any],
-                            priority: int = 5, *, key: str | None = None) -> Row:
+                            priority: int = 5, *, key: str | None = None) -> Broadcast:
     """Send a message to every other agent of the sender's session that has not ended; status 1 if there is none.
 
     from_agent: the sender
@@ -171,7 +174,7 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
                        lambda: _broadcast(store, sender, message))
 
 
-def _broadcast(store: Storage, sender: Row, message: Row) -> Row:
+def _broadcast(store: Storage, sender: Agent, message: Row) -> Broadcast:
     session_id, from_agent = acting_session(store, sender), sender["agent_id"]
     found = store.execute("SELECT agent_id, agent_type, status, milestone_id FROM agent_registry "
                           "WHERE session_id = :session AND agent_id <> :sender ORDER BY spawn_time, agent_id",
@@ -201,7 +204,7 @@ def give_back_messages(store: Storage, messages: list[Row], agent_id: str, *more
 @operation(text="json", creates="take", unheard=give_back_messages)
 def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit: int | None = None, *,
                        wait: float = 0, lease: float | None = None, taken: bool = False,
-                       max_bytes: int | None = None, brief: bool = False) -> list[Row]:
+                       max_bytes: int | None = None, brief: bool = False) -> list[InboxMessage]:
     """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
     agent_id: the agent
@@ -220,7 +223,7 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
         return _shorten(_list_taken(store, agent_id, limit), brief)
     until, most = store.clock.monotonic() + wait, max_bytes or (store.room if take else None)
 
-    def get() -> list[Row]:
+    def get() -> list[InboxMessage]:
         return (_take(store, agent_id, limit, lease, most, brief) if take else
                 _look(store, agent_id, limit, most, brief))
 
@@ -245,15 +248,16 @@ def _check_taking(take: bool, limit: int | None, wait: float, lease: float | Non
         raise UsageError("--taken only shows what is taken already: get_agent_messages AGENT --taken")
 
 
-def _shorten(rows: list[Row], brief: bool) -> list[Row]:
+def _shorten(rows: list[InboxMessage], brief: bool) -> list[InboxMessage]:
     """Messages with all their columns, or only with what is needed to act."""
     if not brief:
         return rows
-    return [{name: row[name] for name in row if name in NEEDED or name == "priority" and row[name] != 5}
-            for row in rows]
+    short: list[Any] = [{name: value for name, value in row.items()
+                         if name in NEEDED or name == "priority" and value != 5} for row in rows]
+    return short
 
 
-def _count_fitting(rows: Iterable[Row], most: int) -> int:
+def _count_fitting(rows: Sequence[InboxMessage | ListedMessage], most: int) -> int:
     """How many messages, as they are printed, have so many bytes at most; one at least."""
     count, size = 0, 0
     for row in rows:
@@ -279,7 +283,7 @@ def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
     return False
 
 
-def _look(store: Storage, agent_id: str, limit: int | None, most: int | None, brief: bool) -> list[Row]:
+def _look(store: Storage, agent_id: str, limit: int | None, most: int | None, brief: bool) -> list[InboxMessage]:
     if is_own(store, agent_id):
         note_alive(store, agent_id)
     with store.snapshot():
@@ -293,7 +297,7 @@ def _look(store: Storage, agent_id: str, limit: int | None, most: int | None, br
     return rows[:fitting]
 
 
-def _find_ready(store: Storage, agent_id: str, limit: int) -> list[Row]:
+def _find_ready(store: Storage, agent_id: str, limit: int) -> list[InboxMessage]:
     """What a take would hand out, in its order; a message whose lease has run out is there again."""
     rows = _find_pending(store, agent_id, limit)
     lapsed = store.execute(f"SELECT {COLUMNS} FROM agent_messages WHERE to_agent = :agent AND {LAPSED} "
@@ -314,7 +318,7 @@ def _in_order(rows: list[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (-row["priority"], row["id"]))
 
 
-def _list_taken(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
+def _list_taken(store: Storage, agent_id: str, limit: int | None) -> list[InboxMessage]:
     """What is taken and not acknowledged, with the end of its lease if it has one."""
     with store.snapshot():
         rows = store.execute(
@@ -328,7 +332,7 @@ def _list_taken(store: Storage, agent_id: str, limit: int | None) -> list[Row]:
 
 
 def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None, most: int | None,
-          brief: bool) -> list[Row]:
+          brief: bool) -> list[InboxMessage]:
     with store.transaction("inbox:" + agent_id):
         agent = admit_agent(store, agent_id)
         acting_session(store, agent)
@@ -367,12 +371,14 @@ def _tell_settled(store: Storage, agent_id: str, settled: list[Row]) -> None:
                f"have not seen comes back with: {command(['requeue_agent_message', agent_id, str(settled[0]['id'])])}")
 
 
-def _read_payloads(rows: list[Row]) -> list[Row]:
-    return [{**row, "payload": read_stored(row["payload"], f"the payload of message {row['id']}")} for row in rows]
+def _read_payloads(rows: list[Any]) -> list[Any]:
+    for row in rows:
+        row["payload"] = read_stored(row["payload"], f"the payload of message {row['id']}")
+    return rows
 
 
 @operation(existing=True)
-def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) -> Row:
+def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) -> Acknowledged:
     """Acknowledge one message of an agent's inbox; acknowledging it again does nothing.
 
     agent_id: the recipient
@@ -387,14 +393,15 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
             raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: "
                           f"nothing was acknowledged{suggest_agent(store, agent_id)}")
         renew_if_own(store, agent_id)
-        return store.execute(
+        done: Acknowledged = store.execute(
             "UPDATE agent_messages SET delivered_at = coalesce(delivered_at, :now), "
             "processed_at = coalesce(processed_at, :now), acknowledged_at = coalesce(acknowledged_at, :now), "
             "dead_lettered_at = NULL WHERE id = :id RETURNING id, acknowledged_at", given)[0]
+        return done
 
 
 @operation(text="requeued", existing=True)
-def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Row:
+def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Requeued:
     """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
 
     agent_id: the recipient
@@ -423,7 +430,7 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Row
 
 @operation(text="json", creates=False)
 def list_agent_messages(store: Storage, agent_id: str, *, state: str | None = None, sent: bool = False,
-                        milestone: str = "", limit: int = 20) -> list[Row]:
+                        milestone: str = "", limit: int = 20) -> list[ListedMessage]:
     """Print the latest messages to an agent as one JSON array, the newest last, each with its state; changes nothing.
 
     agent_id: the recipient

@@ -23,15 +23,25 @@ from ..storage.events import record_event
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
-    from ..storage.interface import Row, Storage
+    from ..base.answers import (
+        Analytics,
+        FoundMilestone,
+        Lease,
+        ListedMilestone,
+        ReadRecord,
+        ReleasedLease,
+        WrittenRecord,
+    )
+    from ..storage.interface import Storage
 
 GROUP = "Milestones"
 POLL_SECONDS = 0.2
 
 
 @operation(text="record_written", stdin="text")
-def create_milestone_record(store: Storage, milestone_id: str, text: str, *, key: str | None = None) -> Row:
+def create_milestone_record(store: Storage, milestone_id: str, text: str, *, key: str | None = None) -> WrittenRecord:
     """Keep the record of a new milestone, byte for byte; status 1 if it has one already.
 
     milestone_id: the milestone
@@ -47,7 +57,7 @@ def create_milestone_record(store: Storage, milestone_id: str, text: str, *, key
                        lambda: _create_record(store, milestone_id, text))
 
 
-def _create_record(store: Storage, milestone_id: str, text: str) -> Row:
+def _create_record(store: Storage, milestone_id: str, text: str) -> WrittenRecord:
     if _is_archived(store, milestone_id):
         raise Refused(f"milestone {milestone_id!r} is completed or was deleted, and its record is kept: "
                       "take another id")
@@ -58,7 +68,7 @@ def _create_record(store: Storage, milestone_id: str, text: str) -> Row:
 
 
 @operation(text="state", creates=False)
-def read_milestone_record(store: Storage, milestone_id: str, *, full: bool = False) -> str | Row:
+def read_milestone_record(store: Storage, milestone_id: str, *, full: bool = False) -> str | ReadRecord:
     """Print the record of a milestone exactly as it was written; completed ones too.
 
     milestone_id: the milestone
@@ -68,13 +78,15 @@ def read_milestone_record(store: Storage, milestone_id: str, *, full: bool = Fal
     """
     if not full:
         return require_record(store, milestone_id)
-    row = next((row for row in list_records(store) if row["id"] == milestone_id), {})
-    return {"text": require_record(store, milestone_id), **row}  # its version first: the text may be newer, never older
+    row: Any = next((row for row in list_records(store) if row["id"] == milestone_id), {})
+    read: Any = {"text": require_record(store, milestone_id), **row}  # its version first: the text may be newer
+    record: ReadRecord = read
+    return record
 
 
 @operation(text="record_written", stdin="text")
 def update_milestone_record(store: Storage, milestone_id: str, text: str, *, if_version: int | None = None,
-                            owner: str = "") -> Row:
+                            owner: str = "") -> WrittenRecord:
     """Replace the record of a milestone; status 1 while another holds its lock.
 
     milestone_id: a milestone that has a record
@@ -111,15 +123,17 @@ def _require_text(text: str) -> None:
         raise UsageError("TEXT is empty: give the record's text")
 
 
-def _store_record(store: Storage, milestone_id: str, text: str, event: str) -> Row:
+def _store_record(store: Storage, milestone_id: str, text: str, event: str) -> WrittenRecord:
     write_record(store, milestone_id, text)
     record_event(store, event, milestone_id=milestone_id)
     return _read_place(store, milestone_id)
 
 
-def _read_place(store: Storage, milestone_id: str) -> Row:
-    return store.execute("SELECT id AS milestone_id, file_path AS path, version FROM milestones WHERE id = :id",
-                         {"id": milestone_id})[0]
+def _read_place(store: Storage, milestone_id: str) -> WrittenRecord:
+    written: WrittenRecord = store.execute(
+        "SELECT id AS milestone_id, file_path AS path, version FROM milestones WHERE id = :id",
+        {"id": milestone_id})[0]
+    return written
 
 
 def _refuse_archived(store: Storage, milestone_id: str) -> None:
@@ -134,7 +148,7 @@ def _is_archived(store: Storage, milestone_id: str) -> bool:
 
 
 @operation(text="record_written")
-def delete_milestone_record(store: Storage, milestone_id: str, *, owner: str = "") -> Row:
+def delete_milestone_record(store: Storage, milestone_id: str, *, owner: str = "") -> WrittenRecord:
     """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
 
     milestone_id: a milestone that has a record
@@ -150,7 +164,7 @@ def delete_milestone_record(store: Storage, milestone_id: str, *, owner: str = "
 
 
 @operation(text="ids", creates=False, long="milestones")
-def list_milestones(store: Storage, status: str = "all", *, long: bool = False) -> list[Row]:
+def list_milestones(store: Storage, status: str = "all", *, long: bool = False) -> list[ListedMilestone]:
     """List the ids of milestones, one a line and nothing else; --long and --json tell status, priority and title.
 
     status: only those of this status, as their records say it; all lists every one
@@ -168,7 +182,7 @@ def list_milestones(store: Storage, status: str = "all", *, long: bool = False) 
 
 
 @operation(text="ids", creates=False, long="found")
-def search_milestones(store: Storage, term: str, *, long: bool = False) -> list[Row]:
+def search_milestones(store: Storage, term: str, *, long: bool = False) -> list[FoundMilestone]:
     """Find a text in the records, ids and titles of milestones, whatever the case; prints one id a line.
 
     term: the text
@@ -178,7 +192,8 @@ def search_milestones(store: Storage, term: str, *, long: bool = False) -> list[
     """
     if not term:
         raise UsageError("TERM is empty: give a text to look for")
-    wanted, found = term.casefold(), []
+    found: list[FoundMilestone] = []
+    wanted = term.casefold()
     for row in list_records(store):
         text = _text_of(store, row)
         lines = [line.strip() for line in text.splitlines() if wanted in line.casefold()]
@@ -187,7 +202,7 @@ def search_milestones(store: Storage, term: str, *, long: bool = False) -> list[
     return found
 
 
-def _text_of(store: Storage, row: Row) -> str:
+def _text_of(store: Storage, row: ListedMilestone) -> str:
     try:
         return read_record(store, row)
     except StorageError:  # one file that cannot be read; the list has warned of it
@@ -195,7 +210,7 @@ def _text_of(store: Storage, row: Row) -> str:
 
 
 @operation(text="analytics", creates=False)
-def get_milestone_analytics(store: Storage) -> Row:
+def get_milestone_analytics(store: Storage) -> Analytics:
     """Count milestones by status and priority, sessions, agents and messages.
 
     Example: get_milestone_analytics
@@ -212,21 +227,21 @@ def get_milestone_analytics(store: Storage) -> Row:
         }
 
 
-def _count_words(words: Iterable[str]) -> Row:
+def _count_words(words: Iterable[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for word in sorted(words):
         counts[word] = counts.get(word, 0) + 1
     return {"total": sum(counts.values()), **counts}
 
 
-def _count(store: Storage, table: str, column: str) -> Row:
+def _count(store: Storage, table: str, column: str) -> dict[str, int]:
     rows = store.execute(f"SELECT {column} AS word, count(*) AS n FROM {table} GROUP BY {column} ORDER BY {column}")
     return {"total": sum(row["n"] for row in rows), **{row["word"]: row["n"] for row in rows}}
 
 
 @operation(text="lock")
 def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "", ttl: int = 300,
-                           wait: float = 30) -> Row:
+                           wait: float = 30) -> Lease:
     """Take or renew the lease on a milestone; status 1 if another owner keeps it.
 
     milestone_id: the milestone
@@ -251,7 +266,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
 
 
 @operation(text="nothing", existing=True)
-def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "") -> Row:
+def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "") -> ReleasedLease:
     """Give back the lease on a milestone; status 1 if it is not the owner's.
 
     milestone_id: the milestone

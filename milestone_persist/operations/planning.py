@@ -34,20 +34,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..base.answers import Artifacts, MadeMilestone, PlanningSessions, SecuredArtifacts
+    from ..base.rows import Session
     from ..storage.interface import Row, Storage
 
 GROUP = "Planning"
-def _tell_artifacts(store: Storage, session_id: str) -> Row:
+def _tell_artifacts(store: Storage, session_id: str) -> Artifacts:
     rows = find_artifacts(store, session_id)
     present = sorted({row["state_key"] for row in rows})
     return {"session_id": session_id, "present": present,
             "missing": [key for key in expected_artifacts(store) if key not in present],
-            "artifacts": [{key: row[key] for key in ("state_key", "agent_id", "version", "updated_at")}
-                          for row in rows]}
+            "artifacts": [{"state_key": row["state_key"], "agent_id": row["agent_id"], "version": row["version"],
+                           "updated_at": row["updated_at"]} for row in rows]}
 
 
 @operation(text="artifacts")
-def save_planning_artifacts(store: Storage, session_id: str) -> Row:
+def save_planning_artifacts(store: Storage, session_id: str) -> SecuredArtifacts:
     """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
 
     session_id: the session; one that nobody registered is taken in; so are files in /tmp whose names hold its id
@@ -64,9 +66,8 @@ def save_planning_artifacts(store: Storage, session_id: str) -> Row:
             raise Refused(f"session {session_id!r} has no planning artifact yet: save_agent_state AGENT "
                           f"{told['missing'][0]} VALUE")
         owners = sorted({item["agent_id"] for item in told["artifacts"]})
-        told["checkpoints"] = [store_checkpoint(store, agent, "phase_completion", [])["checkpoint_id"]
-                               for agent in owners]
-        return told
+        return {**told, "checkpoints": [store_checkpoint(store, agent, "phase_completion", [])["checkpoint_id"]
+                                        for agent in owners]}
 
 
 def _ensure_planning(store: Storage, session_id: str) -> bool:
@@ -93,7 +94,7 @@ def _take_in_files(store: Storage, session_id: str) -> None:
 
 
 @operation(text="json", creates=False)
-def list_planning_sessions(store: Storage) -> Row:
+def list_planning_sessions(store: Storage) -> PlanningSessions:
     """Print the planning sessions as a JSON object: .sessions[] with id, description, status and more.
 
     Example: list_planning_sessions | jq -r '.sessions[].id'
@@ -111,7 +112,7 @@ def list_planning_sessions(store: Storage) -> Row:
 
 
 @operation(text="artifacts", existing=True)
-def resume_planning_session(store: Storage, session_id: str) -> Row:
+def resume_planning_session(store: Storage, session_id: str) -> Artifacts:
     """Make a planning session active again and tell which artifacts it has and lacks.
 
     session_id: the session
@@ -130,7 +131,7 @@ def resume_planning_session(store: Storage, session_id: str) -> Row:
 
 
 @operation(text="milestone", existing=True)
-def create_milestone_from_planning(store: Storage, session_id: str, milestone_id: str) -> Row:
+def create_milestone_from_planning(store: Storage, session_id: str, milestone_id: str) -> MadeMilestone:
     """Write the milestone record from a session's milestone-plan and complete the session.
 
     session_id: the planning session
@@ -183,7 +184,7 @@ def _is_same(value: Any, other: Any) -> bool:
     return dump_json(value) == dump_json(other)
 
 
-def _record(store: Storage, milestone_id: str, title: str, session: Row, plan: Any, rows: list[Row]) -> Row:
+def _record(store: Storage, milestone_id: str, title: str, session: Session, plan: Any, rows: list[Row]) -> Row:
     """The milestone record: its plan, and every other artifact with who saved it and when; each value once."""
     inside = plan if isinstance(plan, dict) else {}
     artifacts = []

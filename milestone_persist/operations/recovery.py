@@ -14,13 +14,14 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import InterruptedSession, Recovery, RecoveryStatus, TypedRecovery
+    from ..storage.interface import Storage
 
 GROUP = "Recovery"
 
 
 @operation(text="interrupted", creates=False)
-def detect_interrupted_sessions(store: Storage) -> list[Row]:
+def detect_interrupted_sessions(store: Storage) -> list[InterruptedSession]:
     """List the active sessions that were silent for 5 minutes or have failed or stale agents, and what to run next.
 
     Active counts the agents heard of within session_timeout. The 5 minutes are the setting interrupted_after.
@@ -32,7 +33,7 @@ def detect_interrupted_sessions(store: Storage) -> list[Row]:
 
 
 @operation(text="recovery", creates=False)
-def recover_milestone_session(store: Storage, session_id: str) -> Row:
+def recover_milestone_session(store: Storage, session_id: str) -> Recovery:
     """Show the state of a session and the commands that can sensibly be run on it; changes nothing.
 
     session_id: the session
@@ -46,7 +47,7 @@ def recover_milestone_session(store: Storage, session_id: str) -> Row:
 
 
 @operation(text="recovery", creates=False)
-def recover_planning_session(store: Storage, session_id: str | None = None) -> Row:
+def recover_planning_session(store: Storage, session_id: str | None = None) -> TypedRecovery:
     """Do recover_milestone_session for a planning session.
 
     session_id: the session; without it, the interrupted planning session with the latest activity
@@ -57,7 +58,7 @@ def recover_planning_session(store: Storage, session_id: str | None = None) -> R
 
 
 @operation(text="recovery", creates=False)
-def recover_execution_session(store: Storage, session_id: str | None = None) -> Row:
+def recover_execution_session(store: Storage, session_id: str | None = None) -> TypedRecovery:
     """Do recover_milestone_session for an execution session.
 
     session_id: the session; without it, the interrupted execution session with the latest activity
@@ -67,7 +68,7 @@ def recover_execution_session(store: Storage, session_id: str | None = None) -> 
     return _recover_type(store, session_id, "execution")
 
 
-def _recover_type(store: Storage, session_id: str | None, kind: str) -> Row:
+def _recover_type(store: Storage, session_id: str | None, kind: str) -> TypedRecovery:
     look_from_now(store)
     with store.snapshot():
         if session_id:
@@ -84,7 +85,7 @@ def _recover_type(store: Storage, session_id: str | None, kind: str) -> Row:
 
 
 @operation(text="recovery_status", creates=False)
-def get_session_recovery_status(store: Storage) -> Row:
+def get_session_recovery_status(store: Storage) -> RecoveryStatus:
     """Count sessions, agents and messages by what recovery cares for.
 
     Example: get_session_recovery_status
@@ -105,6 +106,6 @@ def get_session_recovery_status(store: Storage) -> Row:
         }
 
 
-def _count_statuses(store: Storage, table: str) -> Row:
+def _count_statuses(store: Storage, table: str) -> dict[str, int]:
     rows = store.execute(f"SELECT status, count(*) AS n FROM {table} GROUP BY status ORDER BY status")
     return {"total": sum(row["n"] for row in rows), **{row["status"]: row["n"] for row in rows}}

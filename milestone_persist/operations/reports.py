@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..base.answers import Deliverable, Survey
     from ..storage.interface import Row, Storage
 
 GROUP = "Recovery"
@@ -41,7 +42,7 @@ def generate_milestone_report(store: Storage, session_id: str) -> str:
     return path
 
 
-def _lines(view: Row, events: list[Row], kinds: list[Row]) -> Iterator[str]:
+def _lines(view: Survey, events: list[Row], kinds: list[Row]) -> Iterator[str]:
     counts, agents = view["messages"], view["agents"]
     yield f"# {_cell(view['session_id'])}"
     yield ""
@@ -73,7 +74,7 @@ def _lines(view: Row, events: list[Row], kinds: list[Row]) -> Iterator[str]:
         (row["timestamp"], row["event"], row["agent_id"], row["detail"]) for row in events])
 
 
-def _saved(item: Row) -> tuple[str, str, str]:
+def _saved(item: Deliverable) -> tuple[str, str, str]:
     if not item["saved"]:
         return "missing", "", ""
     last = item["saved"][-1]

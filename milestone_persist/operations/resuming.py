@@ -13,13 +13,15 @@ from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import Deliverable, QuietenedAgents, Resumption, Returned
+    from ..base.rows import Session
+    from ..storage.interface import Storage
 
 GROUP = "Recovery"
 
 
 @operation(text="work_orders", existing=True)
-def resume_planning_agents(store: Storage, session_id: str) -> Row:
+def resume_planning_agents(store: Storage, session_id: str) -> Resumption:
     """Make a planning session active, put back what dead agents had taken, and print which agents are to be started.
 
     session_id: the planning session
@@ -34,7 +36,7 @@ def resume_planning_agents(store: Storage, session_id: str) -> Row:
 
 
 @operation(text="work_orders", existing=True)
-def resume_execution_from_phase(store: Storage, session_id: str, phase: str | None = None) -> Row:
+def resume_execution_from_phase(store: Storage, session_id: str, phase: str | None = None) -> Resumption:
     """Make an execution session active at a phase, put back what dead agents had taken, and print whom to start.
 
     session_id: the execution session
@@ -50,7 +52,7 @@ def resume_execution_from_phase(store: Storage, session_id: str, phase: str | No
 
 
 @operation(text="work_orders", existing=True)
-def resume_session_agents(store: Storage, session_id: str) -> Row:
+def resume_session_agents(store: Storage, session_id: str) -> Resumption:
     """Make a session of any type active, put back what dead agents had taken, and print which agents are to be started.
 
     session_id: the session
@@ -62,7 +64,7 @@ def resume_session_agents(store: Storage, session_id: str) -> Row:
 
 
 @operation(text="work_orders", existing=True)
-def restart_planning_with_artifacts(store: Storage, session_id: str) -> Row:
+def restart_planning_with_artifacts(store: Storage, session_id: str) -> Resumption:
     """End the agents of a planning session and print whom to start afresh for what is missing; artifacts stay.
 
     session_id: the planning session
@@ -74,7 +76,7 @@ def restart_planning_with_artifacts(store: Storage, session_id: str) -> Row:
 
 
 @operation(text="work_orders", existing=True)
-def restart_incomplete_phases(store: Storage, session_id: str) -> Row:
+def restart_incomplete_phases(store: Storage, session_id: str) -> Resumption:
     """End the agents of the phases without results and print whom to start afresh; other agents and results stay.
 
     session_id: the execution session
@@ -86,7 +88,7 @@ def restart_incomplete_phases(store: Storage, session_id: str) -> Row:
 
 
 @operation(text="work_orders", existing=True)
-def restart_milestone_execution(store: Storage, session_id: str) -> Row:
+def restart_milestone_execution(store: Storage, session_id: str) -> Resumption:
     """End all agents of an execution session and print whom to start afresh; phases that have results are kept.
 
     session_id: the execution session
@@ -104,7 +106,7 @@ def _require_type(store: Storage, session_id: str, wanted: str) -> None:
                       "what can be done")
 
 
-def _resume(store: Storage, session_id: str, phase: str | None = None, ends: str = "") -> Row:
+def _resume(store: Storage, session_id: str, phase: str | None = None, ends: str = "") -> Resumption:
     """Reopen a session and order what is to be done next.
 
     ends: which agents are ended first: "all", those of "incomplete" deliverables, or (as "") only the dead
@@ -116,31 +118,32 @@ def _resume(store: Storage, session_id: str, phase: str | None = None, ends: str
         deliverables = list_deliverables(store, session)
         if ends and not missing_names(deliverables):
             raise Refused(f"nothing is missing in session {session_id!r}: there is nothing to restart")
-        told = _quieten(store, session, deliverables, ends)
+        quietened = _quieten(store, session, deliverables, ends)
         reopen_session(store, session_id)
-        told["orders"] = make_orders(store, session_id, [phase] if phase else None)
+        orders = make_orders(store, session_id, [phase] if phase else None)
         _set_stage(store, session, deliverables, phase, bool(ends))
-        command = spawn_command(store) if told["orders"] else ""
+        command = spawn_command(store) if orders else ""
     if command:
-        run_orders(store, told["orders"], command)
-    return _report_failures({**told, "session_id": session_id, "status": "active", "spawn_command": command})
+        run_orders(store, orders, command)
+    return _report_failures({**quietened, "orders": orders, "session_id": session_id, "status": "active",
+                             "spawn_command": command})
 
 
-def _quieten(store: Storage, session: Row, deliverables: list[Row], ends: str) -> Row:
+def _quieten(store: Storage, session: Session, deliverables: list[Deliverable], ends: str) -> QuietenedAgents:
     """End the session's agents that are dead, or to be ended."""
     dead = mark_dead_agents(store, session)
     ended = _end_agents(store, session["session_id"], deliverables, ends) if ends else []
     return {**sum_up([*dead, *ended]), "ended": [row["agent_id"] for row in ended]}
 
 
-def _end_agents(store: Storage, session_id: str, deliverables: list[Row], which: str) -> list[Row]:
+def _end_agents(store: Storage, session_id: str, deliverables: list[Deliverable], which: str) -> list[Returned]:
     rows = store.execute(
         "SELECT agent_id, agent_type, session_id FROM agent_registry WHERE session_id = :id "
         f"AND (status IN {any_of((*GOING_ON, 'failed'))} "
         "OR status = 'terminated' AND error_info LIKE :silent) "
         "ORDER BY spawn_time, agent_id", {"id": session_id, "silent": SILENT + "%"})  # those might be alive after all
     missing = missing_names(deliverables)
-    ended = []
+    ended: list[Returned] = []
     for row in rows:
         if which == "all" or made_by(row, deliverables) in missing:
             returned, dead = set_agent_status(store, row["agent_id"], "terminated", "restarted")
@@ -148,7 +151,8 @@ def _end_agents(store: Storage, session_id: str, deliverables: list[Row], which:
     return ended
 
 
-def _set_stage(store: Storage, session: Row, deliverables: list[Row], phase: str | None, restarted: bool) -> None:
+def _set_stage(store: Storage, session: Session, deliverables: list[Deliverable], phase: str | None,
+               restarted: bool) -> None:
     """Set phase and progress to what is really there; a progress reported beyond that stays unless it is a restart."""
     if session["operation_type"] not in ("planning", "execution"):
         return
@@ -164,7 +168,7 @@ def _set_stage(store: Storage, session: Row, deliverables: list[Row], phase: str
                      detail=at or "")
 
 
-def _report_failures(told: Row) -> Row:
+def _report_failures(told: Resumption) -> Resumption:
     failed = [order["agent_id"] for order in told["orders"] if order.get("failed")]
     if failed:
         raise Incomplete(f"agent_spawn_command failed for {', '.join(failed)}: mend it with set_storage_config "

@@ -14,13 +14,14 @@ from .agents import list_session_agents
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import ListedSession, SessionProgress, SessionStatus
+    from ..storage.interface import Storage
 
 GROUP = "Sessions"
 
 
 @operation(text="session_status", creates=False)
-def get_session_status(store: Storage, session_id: str) -> Row:
+def get_session_status(store: Storage, session_id: str) -> SessionStatus:
     """Show a session: progress, agents, messages and dead letters.
 
     session_id: the session
@@ -39,7 +40,8 @@ def get_session_status(store: Storage, session_id: str) -> Row:
 
 
 @operation(existing=True)
-def update_session_progress(store: Storage, session_id: str, percent: float, phase: str | None = None) -> Row:
+def update_session_progress(store: Storage, session_id: str, percent: float,
+                            phase: str | None = None) -> SessionProgress:
     """Set how far a session is.
 
     session_id: the session
@@ -58,16 +60,17 @@ def update_session_progress(store: Storage, session_id: str, percent: float, pha
                           f"its progress stays {session['progress']:g} %")
         record_event(store, "session_progress", session_id, milestone_id=session["milestone_id"],
                      detail=f"{percent:g} % {phase or ''}".strip())
-        return store.execute(
+        set_to: SessionProgress = store.execute(
             "UPDATE coordination_sessions SET progress = :percent, phase = coalesce(:phase, phase), "
             "last_activity = :now "
             "WHERE session_id = :id RETURNING session_id, progress, phase",
             {"id": session_id, "percent": int(percent) if percent == int(percent) else percent, "phase": phase,
              "now": store.now()})[0]
+        return set_to
 
 
 @operation(text="sessions", creates=False)
-def list_coordination_sessions(store: Storage, status: str | None = None) -> list[Row]:
+def list_coordination_sessions(store: Storage, status: str | None = None) -> list[ListedSession]:
     """List sessions, the one with the latest activity first.
 
     status: only those that are active, paused, completed, failed or abandoned

@@ -9,13 +9,14 @@ from ..storage.surroundings import find_earlier, make_folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row, Storage
+    from ..base.answers import Description, Migration
+    from ..storage.interface import Storage
 
 GROUP = "Set-up"
 
 
 @operation(text="ready")
-def initialize_agent_coordination(store: Storage) -> Row:
+def initialize_agent_coordination(store: Storage) -> Description:
     """Make the coordination database ready; every agent may run it, it changes nothing that is there.
 
     Example: initialize_agent_coordination
@@ -30,7 +31,7 @@ def _tell_earlier(store: Storage) -> None:
 
 
 @operation(text="ready")
-def initialize_storage_system(store: Storage) -> Row:
+def initialize_storage_system(store: Storage) -> Description:
     """Make the whole data directory ready: the database and the folders for records, logs and backups.
 
     Example: initialize_storage_system
@@ -59,7 +60,7 @@ def get_optimal_storage_backend(store: Storage) -> str:
 
 
 @operation(text="migrated", in_use=True)
-def migrate_storage_backend(store: Storage, backend: str, *, dry_run: bool = False) -> Row:
+def migrate_storage_backend(store: Storage, backend: str, *, dry_run: bool = False) -> Migration:
     """Move everything to another backend, after a backup; the backend is fixed from then on.
 
     backend: file, hybrid or database (PostgreSQL where MILESTONE_DATABASE_URL is set); auto: as many as milestones ask

@@ -27,17 +27,16 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import DeletedState, LoadedState, SavedState, StateKey
     from ..storage.interface import Row, Storage
 
 GROUP = "State"
 LONGEST_TTL = 3_000_000_000  # seconds: times stay within four digits of a year
-_FULL = ("agent_id", "state_key", "value", "state_type", "version", "created_at", "updated_at", "expires_at",
-         "session_id")
 
 
 @operation(stdin="value")
 def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, state_type: str = "user_data",
-                     ttl_seconds: int | None = None, *, if_version: int | None = None) -> Row:
+                     ttl_seconds: int | None = None, *, if_version: int | None = None) -> SavedState:
     """Save a value under a key of an agent, byte for byte.
 
     agent_id: the agent; one nobody registered is taken in
@@ -74,7 +73,7 @@ def _require_version(store: Storage, agent_id: str, state_key: str, session_id: 
 
 @operation(text="state", creates=False)
 def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str | None = None, *,
-                     full: bool = False, session: str | None = None) -> str | Row:
+                     full: bool = False, session: str | None = None) -> str | LoadedState:
     """Print a saved value exactly as it was saved.
 
     agent_id: the agent that saved it
@@ -103,7 +102,15 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
             raise Refused(f"{tell_whose(other, milestone_id)}: {read_there(other)} reads it")
         if row is None:
             raise Refused(_tell_missing(store, agent_id, state_key, session))
-    return {name: row.get(name) for name in _FULL} if full else str(row["value"])
+    return _tell_all(row) if full else str(row["value"])
+
+
+def _tell_all(row: Row) -> LoadedState:
+    """All that is known of a key; of the default there are no times, no type and no session."""
+    return {"agent_id": row["agent_id"], "state_key": row["state_key"], "value": row["value"],
+            "state_type": row.get("state_type"), "version": row["version"], "created_at": row.get("created_at"),
+            "updated_at": row.get("updated_at"), "expires_at": row.get("expires_at"),
+            "session_id": row.get("session_id")}
 
 
 def _tell_missing(store: Storage, agent_id: str, state_key: str, session: str | None) -> str:
@@ -116,7 +123,7 @@ def _tell_missing(store: Storage, agent_id: str, state_key: str, session: str | 
 
 
 @operation(text="state_keys", creates=False)
-def list_agent_state(store: Storage, agent_id: str) -> list[Row]:
+def list_agent_state(store: Storage, agent_id: str) -> list[StateKey]:
     """List the keys an agent has saved, with type, version, size and session; the values are not printed.
 
     agent_id: the agent
@@ -132,7 +139,7 @@ def list_agent_state(store: Storage, agent_id: str) -> list[Row]:
 
 
 @operation(existing=True)
-def delete_agent_state(store: Storage, agent_id: str, state_key: str, *, session: str | None = None) -> Row:
+def delete_agent_state(store: Storage, agent_id: str, state_key: str, *, session: str | None = None) -> DeletedState:
     """Delete a key; status 1 if there is none.
 
     agent_id: the agent that saved it
@@ -147,10 +154,10 @@ def delete_agent_state(store: Storage, agent_id: str, state_key: str, *, session
             if not row["own"]:
                 raise Refused(f"{tell_whose(row, milestone_id)}: nothing was deleted; --session "
                               f"{quote(row['session_id'])} deletes it")
-        rows = store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key "
-                             "AND (:session IS NULL OR saved_in = :session) "
-                             "RETURNING agent_id, state_key, expires_at",
-                             {"agent": agent_id, "key": state_key, "session": session or None})
+        rows: list[DeletedState] = store.execute(
+            "DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND (:session IS NULL "
+            "OR saved_in = :session) RETURNING agent_id, state_key, expires_at",
+            {"agent": agent_id, "key": state_key, "session": session or None})
         renew_if_own(store, agent_id)
         if not rows or (rows[0]["expires_at"] or "9") <= store.now():
             there = f" saved in session {session!r}" if session else ""

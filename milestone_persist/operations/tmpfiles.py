@@ -11,12 +11,13 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import ImportedFile, ImportedFiles
     from ..storage.interface import Row, Storage
 
 GROUP = "Moving in from /tmp"
 @operation(text="imported_files")
 def import_tmp_files(store: Storage, dir: str = TMP, *, session: str = "", remove: bool = False,
-                     dry_run: bool = False) -> Row:
+                     dry_run: bool = False) -> ImportedFiles:
     """Take milestone-*.json, planning-*.json and the like from a directory into the state of agents and sessions.
 
     dir: where to look; not in folders below it
@@ -37,14 +38,18 @@ def import_tmp_files(store: Storage, dir: str = TMP, *, session: str = "", remov
     if remove and not dry_run:
         for file in found:
             file["removed"] = _remove(store, dir, file)
-    shown = ("file", "what", "agent_id", "state_key", "session_id", "is_json", "removed")
-    told: Row = {"directory": dir, "dry_run": dry_run, "removed": remove, "skipped": skipped,
-                 "files": [{name: file.get(name, False) for name in shown} for file in found]}
+    told: ImportedFiles = {"directory": dir, "dry_run": dry_run, "removed": remove, "skipped": skipped,
+                 "files": [_tell(file) for file in found]}
     failed = [file["file"] for file in skipped if file["failed"]]
     if failed:
         raise Incomplete(f"{len(failed)} of {len(failed) + len(found)} files could not be taken, {failed[0]!r} first: "
                          "they are where they were", told)
     return told
+
+
+def _tell(file: Row) -> ImportedFile:
+    return {"file": file["file"], "what": file["what"], "agent_id": file["agent_id"], "state_key": file["state_key"],
+            "session_id": file["session_id"], "is_json": file["is_json"], "removed": file.get("removed", False)}
 
 
 def _remove(store: Storage, directory: str, file: Row) -> bool:

@@ -14,6 +14,10 @@ from .undo import move_file, set_aside, write_file, write_new
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..base.answers import Finding, ListedMilestone
     from ..storage.interface import Row, Storage
     from .files import Places
 
@@ -35,7 +39,7 @@ def find_record(store: Storage, milestone_id: str) -> str | None:
     return str(rows[0]["data"]) or None if rows else None
 
 
-def read_record(store: Storage, row: Row) -> str:
+def read_record(store: Storage, row: Mapping[str, Any]) -> str:
     """The record of a milestone whose row was just indexed; "" where it has none, StorageError where it is missing."""
     if store.backend.records_are_files and not row["file_path"]:
         return row.get("data") or ""  # somebody else's program may have put it there
@@ -204,7 +208,7 @@ def _find_under_lock(store: Storage, milestone_id: str) -> str | None:
         return None
 
 
-def list_records(store: Storage) -> list[Row]:
+def list_records(store: Storage) -> list[ListedMilestone]:
     """The milestones with what their records' headings say, in the order of their ids.
 
     Record files are indexed first; where the store cannot be written, those not indexed yet are looked at.
@@ -224,7 +228,7 @@ def list_records(store: Storage) -> list[Row]:
     return [rows[name] for name in sorted(rows)]
 
 
-def inspect_records(store: Storage) -> list[Row]:
+def inspect_records(store: Storage) -> list[Finding]:
     """Findings on record files: those that are gone, and those that can be none."""
     if not store.backend.records_are_files:
         return []

@@ -8,6 +8,8 @@ from .directory import append_line, cannot_write, make_folder, open_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .interface import Storage
 
 
@@ -38,7 +40,7 @@ class Log:
             raise cannot_write(self.path, error) from None
         return self
 
-    def append(self, entry: dict[str, object]) -> None:
+    def append(self, entry: Mapping[str, object]) -> None:
         """Append one JSON line; a warning tells where it could not be written, for what it tells of is done."""
         try:
             append_line(self._descriptor, (dump_json(entry) + "\n").encode())

@@ -3,20 +3,20 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .interface import Row
+    from ..base.answers import Finding
 
 UNSOUND, NOTE, FIXED = "unsound", "note", "fixed"
 
 
-def finding(where: str, what: str, do: str = "", severity: str = UNSOUND, fixable: bool = False) -> Row:
+def finding(where: str, what: str, do: str = "", severity: str = UNSOUND, fixable: bool = False) -> Finding:
     """One finding; fixable: whether doctor --fix repairs it without loss."""
     return {"severity": severity, "where": where, "what": what, "do": do, "fixable": fixable}
 
 
-def line_of(found: Row) -> str:
+def line_of(found: Finding) -> str:
     """A finding in words, without its place."""
     return str(found["what"]) + (f": {found['do']}" if found["do"] else "")
 
 
-def is_unsound(found: Row) -> bool:
+def is_unsound(found: Finding) -> bool:
     return bool(found["severity"] == UNSOUND)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from ..base.answers import Description, Finding
     from .backends import Backend
 
     Row = dict[str, Any]
@@ -198,7 +199,7 @@ class Storage(Call):
         """A read transaction: all its queries see one instant."""
         raise NotImplementedError
 
-    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+    def execute(self, sql: str, params: Params = {}) -> list[Any]:
         """Run one portable statement with named parameters; the rows it gives, as dicts."""
         raise NotImplementedError
 
@@ -261,7 +262,7 @@ class Storage(Call):
         """
         raise NotImplementedError
 
-    def describe(self) -> Row:
+    def describe(self) -> Description:
         """Where the rows live and how, for `where` and `doctor`."""
         raise NotImplementedError
 
@@ -269,13 +270,13 @@ class Storage(Call):
         """Everything that is wrong with the stored rows, a line each; empty when all is well."""
         raise NotImplementedError
 
-    def inspect(self) -> list[Row]:
+    def inspect(self) -> list[Finding]:
         """The same for doctor, as findings."""
         from .findings import finding
 
         return [finding(self.describe()["database"], line) for line in self.check()]
 
-    def mend(self, place: str) -> list[Row]:
+    def mend(self, place: str) -> list[Finding]:
         """Repair what can be repaired without loss; what was done. What is taken out is kept in the folder `place`."""
         return []
 

@@ -5,7 +5,8 @@ from .findings import FIXED, finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .interface import Row, Storage
+    from ..base.answers import Finding
+    from .interface import Storage
 
 GONE = "that is gone"  # so ends the line of a row without the one it refers to
 RESCUED = "recovery-of-lost-rows"  # the session of agents of whose session nothing is known
@@ -19,7 +20,7 @@ REFERRED = {
 }
 
 
-def make_parents(store: Storage) -> list[Row]:
+def make_parents(store: Storage) -> list[Finding]:
     """Make the rows that others refer to in vain, within the caller's transaction; what was done."""
     done = []
     for table, (key, places) in REFERRED.items():

@@ -16,7 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .interface import Row, Storage
+    from ..base.answers import Finding
+    from .interface import Storage
 
 FOLDERS = ("active", "completed", "config", "logs", "backups")
 EARLIER = "enterprise.db"  # of an earlier milestone tool, which kept its records there
@@ -31,7 +32,7 @@ def make_folders(directory: str) -> list[str]:
     return missing
 
 
-def inspect_surroundings(store: Storage) -> list[Row]:
+def inspect_surroundings(store: Storage) -> list[Finding]:
     """Findings on everything in the data directory but the rows; none where there is no directory."""
     if not os.path.isdir(store.directory):
         return []
@@ -39,7 +40,7 @@ def inspect_surroundings(store: Storage) -> list[Row]:
             *_find_left_over(store.directory), *_find_torn_lines(store.directory), *find_earlier(store.directory)]
 
 
-def _find_full(directory: str) -> Iterator[Row]:
+def _find_full(directory: str) -> Iterator[Finding]:
     try:
         room = os.statvfs(directory)
     except OSError:
@@ -50,7 +51,7 @@ def _find_full(directory: str) -> Iterator[Row]:
                           "remove files: each takes one")
 
 
-def _find_closed(store: Storage) -> Iterator[Row]:
+def _find_closed(store: Storage) -> Iterator[Finding]:
     """Own files that their owner may not read and write; a directory that is open to others and not meant to be."""
     directory = store.directory
     if not is_shared(directory, store.environ) and stat.S_IMODE(os.stat(directory).st_mode) & 0o077:
@@ -71,20 +72,20 @@ def _needed(path: str) -> int:
     return 0o700 if os.path.isdir(path) else 0o600
 
 
-def _find_links(directory: str) -> Iterator[Row]:
+def _find_links(directory: str) -> Iterator[Finding]:
     for path in _walk(directory):
         if os.path.islink(path):
             yield finding(path, "is a symbolic link, which the program does not follow",
                           "put the file itself in its place", NOTE)
 
 
-def _find_left_over(directory: str) -> Iterator[Row]:
+def _find_left_over(directory: str) -> Iterator[Finding]:
     for path in _walk(directory):
         if os.path.basename(path).startswith(KEPT) or path.endswith(".part"):
             yield finding(path, "a killed writer has left it, or one is at work", severity=NOTE, fixable=True)
 
 
-def _find_torn_lines(directory: str) -> Iterator[Row]:
+def _find_torn_lines(directory: str) -> Iterator[Finding]:
     for path in _list_logs(directory):
         torn = _read_torn(path)
         if torn:
@@ -92,7 +93,7 @@ def _find_torn_lines(directory: str) -> Iterator[Row]:
                           fixable=True)
 
 
-def find_earlier(directory: str) -> list[Row]:
+def find_earlier(directory: str) -> list[Finding]:
     """A note of a database of an earlier tool, whose records nothing here reads."""
     path = os.path.join(directory, EARLIER)
     if not os.path.isfile(path) or os.path.islink(path) or not os.path.getsize(path):
@@ -143,9 +144,9 @@ def _is_whole(line: bytes) -> bool:
         return False
 
 
-def mend_rights(store: Storage) -> list[Row]:
+def mend_rights(store: Storage) -> list[Finding]:
     """Give what is one's own the rights it needs, and take others' from the directory."""
-    done = [{**found, "severity": FIXED} for found in _find_closed(store) if found["fixable"]]
+    done: list[Finding] = [{**found, "severity": FIXED} for found in _find_closed(store) if found["fixable"]]
     if done:
         for path in _list_closed(store.directory):
             os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | _needed(path))
@@ -154,7 +155,7 @@ def mend_rights(store: Storage) -> list[Row]:
     return done
 
 
-def mend_surroundings(store: Storage, place: str) -> list[Row]:
+def mend_surroundings(store: Storage, place: str) -> list[Finding]:
     """Repair what is beside the rows, within the caller's transaction: no other writes. Records are kept in `place`."""
     done = [finding(path, "was missing, and is there again", severity=FIXED) for path in make_folders(store.directory)]
     try:
@@ -173,7 +174,7 @@ def mend_surroundings(store: Storage, place: str) -> list[Row]:
     return done
 
 
-def _blank_torn(path: str, place: str) -> Row:
+def _blank_torn(path: str, place: str) -> Finding:
     """Put spaces where half a line is, so that whoever appends meanwhile loses nothing; the halves are kept."""
     torn = _read_torn(path)
     kept = os.path.join(place, os.path.basename(path) + ".torn")

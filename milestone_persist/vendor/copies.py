@@ -16,35 +16,35 @@ from .replace import remove_leftovers, replace_file, replace_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..storage.interface import Row
+    from ..base.answers import Copy, Drift
 
 DIGESTS, VERSION, START = "SHA256SUMS", "VERSION", "__main__.py"
-_UNCHECKED, _CHECKED = 0b01, 0b11  # flags of byte code that is tied to its source by a digest (PEP 552)
+UNCHECKED, CHECKED = 0b01, 0b11  # flags of byte code that is tied to its source by a digest (PEP 552)
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
 
 
-def write_folder(path: str) -> Row:
+def write_folder(path: str) -> Copy:
     """Copy the program into a folder that is new, empty or an earlier copy; tells whether it was written."""
     if (os.getcwd() + "/").startswith(path + "/"):
         raise UsageError(f"{path} is or holds the current directory: cd out of it first")
     if os.path.lexists(path) and not os.path.isdir(path):
         raise UsageError(f"{path} is no folder: name another, or use --zipapp for a file")
-    files = _with_digests(_folder_files())
+    files = _with_digests(folder_files())
     old = _find_replaceable(path) if os.path.isdir(path) and os.listdir(path) else {}
     if old == files:
         remove_leftovers(path)
     else:
-        code = {importlib.util.cache_from_source(name): data for name, data in _compile(files, _CHECKED).items()}
+        code = {importlib.util.cache_from_source(name): data for name, data in compile_files(files, CHECKED).items()}
         replace_folder(path, {**files, **code})
     return {"path": path, "form": "folder", "version": __version__, "written": old != files}
 
 
-def write_zipapp(path: str) -> Row:
+def write_zipapp(path: str) -> Copy:
     """Write the program as one executable file that is new or an earlier one; tells whether it was written."""
     if os.path.isdir(path):
         raise UsageError(f"{path} is a folder: name a file for --zipapp")
     files = _zip_files()
-    code = {name + "c": data for name, data in _compile(files, _UNCHECKED).items()}
+    code = {name + "c": data for name, data in compile_files(files, UNCHECKED).items()}
     files = _with_digests({**files, **code})
     old = _find_replaceable(path) if os.path.exists(path) else {}
     if old == files:
@@ -54,7 +54,7 @@ def write_zipapp(path: str) -> Row:
     return {"path": path, "form": "zipapp", "version": __version__, "written": old != files}
 
 
-def check_copy(path: str) -> Row:
+def check_copy(path: str) -> Copy:
     """Compare a copy, folder or zipapp, with its own list of digests and with this program; Refused if it is none."""
     files = _read_copy(path)
     if not files:
@@ -63,10 +63,11 @@ def check_copy(path: str) -> Row:
     return {"path": path, "form": "folder" if os.path.isdir(path) else "zipapp",
             "version": files[VERSION].decode("utf-8", "replace").strip(), "drift": _find_drift(files, listed),
             "current": {name: digest for name, digest in listed.items() if not name.endswith(".pyc")}
-            == _digest_all(_zip_files() if START in listed else _folder_files())}
+            == _digest_all(_zip_files() if START in listed else folder_files())}
 
 
-def _folder_files() -> dict[str, bytes]:
+def folder_files() -> dict[str, bytes]:
+    """The files of a copy that is a folder."""
     return {**_common_files(), ".gitignore": b"__pycache__/\n"}
 
 
@@ -79,7 +80,7 @@ def _common_files() -> dict[str, bytes]:
     return {**read_own_files(), VERSION: f"{__version__}\n".encode()}
 
 
-def _compile(files: dict[str, bytes], flags: int) -> dict[str, bytes]:
+def compile_files(files: dict[str, bytes], flags: int) -> dict[str, bytes]:
     """Byte code of the modules, for this Python, which a read-only copy could not keep.
 
     Compiling at every call makes it cost three times as much; checking the code against its source, a hundredth.
@@ -133,7 +134,7 @@ def _read_copy(path: str) -> dict[str, bytes]:
     return files if {DIGESTS, VERSION} <= set(files) and NAME in files[DIGESTS].decode("utf-8", "replace") else {}
 
 
-def _find_drift(files: dict[str, bytes], listed: dict[str, str]) -> list[Row]:
+def _find_drift(files: dict[str, bytes], listed: dict[str, str]) -> list[Drift]:
     """What differs from a copy's own list of digests."""
     found = _digest_all({name: data for name, data in files.items() if name != DIGESTS})
     kinds = {name: "missing" if name not in found else "extra" if name not in listed else "changed"

@@ -77,7 +77,7 @@ def _remove(*paths: str) -> None:
 
 def _swap(new: str, path: str, old: str) -> None:
     """Put one folder into the place of another: in one step where the system can, else in two."""
-    if not _exchange(new, path):
+    if not exchange(new, path):
         os.rename(path, old)
         try:
             os.rename(new, path)
@@ -86,7 +86,7 @@ def _swap(new: str, path: str, old: str) -> None:
             raise
 
 
-def _exchange(one: str, other: str) -> bool:
+def exchange(one: str, other: str) -> bool:
     """Exchange two paths in one step; whether it was done."""
     try:
         import ctypes

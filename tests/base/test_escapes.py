@@ -32,7 +32,7 @@ def test_an_error_line_shows_what_it_names(cli, hostile):
 
 
 @EACH
-def test_no_id_holds_one(store, dump, environ, hostile):
+def test_no_id_holds_a_control_character(store, dump, environ, hostile):
     store.initialize_agent_coordination()
     name, before = "a" + hostile, dump()
     for call in (lambda: store.register_agent(name, "validation", "m", "s"),
@@ -51,14 +51,14 @@ def test_no_id_holds_one(store, dump, environ, hostile):
 
 
 @pytest.mark.parametrize("variable", ["AGENT_ID", "SESSION_ID", "MILESTONE_ID"])
-def test_nor_does_the_environment_give_one(cli, directory, variable):
+def test_no_id_of_the_environment_holds_a_control_character(cli, directory, variable):
     done = cli("save-agent-state", "a", "k", "v", **{variable: "a\x1b"})
     assert (done.status, done.text) == (2, "") and f"${variable} holds a control character" in done.err
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2J.yaml", "a%1b.yaml", "a%0ab.yaml"])
 @pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
-def test_nor_does_a_file_bring_one(store, cli, directory, name):
+def test_no_id_of_an_imported_file_holds_a_control_character(store, cli, directory, name):
     store.create_milestone_record("ms-1", "title: x")
     (directory / "active" / name).write_text("title: y\n")
     done = cli("list-milestones")
@@ -67,7 +67,7 @@ def test_nor_does_a_file_bring_one(store, cli, directory, name):
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
-def test_one_that_is_there_already_is_shown_on_every_surface(store, cli, directory, clock):
+def test_a_control_character_in_a_stored_id_is_escaped_on_every_surface(store, cli, directory, clock):
     store.register_agent("a", "milestone-planner", "m", "planning-1")
     connection = sqlite3.connect(directory / "coordination.db")
     connection.execute("PRAGMA foreign_keys = OFF")

@@ -1,20 +1,18 @@
 """Which data directory is used, from wherever a call is made."""
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from users import NOBODY, assert_sandbox_is_named, ordinary_user, public  # noqa: F401
 
 from milestone_persist.base.location import find_data_directory
 
-NOBODY = 65534
 AT_TOP = "none upward from the current directory: it will be made at the top of the repository"
 
 
@@ -46,7 +44,7 @@ def make(folder):
     return folder / ".milestones"
 
 
-def test_without_any_it_is_made_in_the_current_directory(tmp_path):
+def test_where_there_is_no_data_directory_one_is_made_in_the_current_directory(tmp_path):
     assert find(tmp_path, tmp_path) == (tmp_path / ".milestones",
                                         "none upward from the current directory: it will be made here")
 
@@ -89,7 +87,7 @@ def test_a_home_below_the_top_of_the_repository_is_the_end_of_the_search(project
     assert find(home / "deep", home)[0] == home / "deep" / ".milestones"
 
 
-def test_a_home_that_is_a_repository_is_one(project):
+def test_a_home_that_is_a_repository_counts_as_one(project):
     assert find(project / "src" / "deep", project)[0] == project / ".milestones"
 
 
@@ -128,7 +126,7 @@ def test_worktrees_of_a_bare_repository_share_the_one_beside_it(project):
     assert find(place / "one")[0] == place / "one" / ".milestones", "nothing says whose the folder above it is"
 
 
-def test_not_past_home(tmp_path):
+def test_the_search_for_a_data_directory_ends_at_home(tmp_path):
     make(tmp_path)
     home = tmp_path / "home"
     (home / "a" / "b").mkdir(parents=True)
@@ -198,29 +196,7 @@ def test_where_says_which_and_why(project, program):
     assert program("--dir", "x", "where", cwd=two).text.splitlines()[:1] == [f"{two}/x (not made yet)"]
 
 
-@pytest.fixture
-def public():
-    """A directory that every user can reach."""
-    path = Path(tempfile.mkdtemp()).resolve()
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@contextlib.contextmanager
-def ordinary_user():
-    """As a user for whom rights count; root becomes nobody."""
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        if is_root:
-            os.seteuid(0)
-
-
-def test_that_of_another_user_above_is_not_trusted(public):
+def test_a_data_directory_of_another_user_above_is_not_trusted(public):  # noqa: F811
     if os.geteuid() != 0:
         pytest.skip("only root can make a directory of another user")
     theirs, work = make(public), public / "work"
@@ -233,7 +209,7 @@ def test_that_of_another_user_above_is_not_trusted(public):
         assert find(work)[0] == theirs
 
 
-def test_a_place_that_cannot_be_written(public, cli):
+def test_a_place_that_cannot_be_written(public, cli):  # noqa: F811
     assert cli("save-agent-state", "a", "k", "v").status == 0  # every module is loaded while all can be read
     locked = public / "locked"
     locked.mkdir(mode=0o555)
@@ -243,16 +219,9 @@ def test_a_place_that_cannot_be_written(public, cli):
     assert_sandbox_is_named(done, locked / "m")
 
 
-def assert_sandbox_is_named(done, path):
-    """What can be done without a second store: to let this one be written."""
-    assert done.err.count("\n") == 1 and "MILESTONE_DIR" not in done.err
-    assert f"writable; in a sandbox, allow {path} (" in done.err
-    assert "writable_roots" in done.err and "allowWrite" in done.err
-
-
 @pytest.mark.parametrize("what", ["the files", "the directory", "a folder in it"])
 @pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
-def test_a_store_that_cannot_be_written(what, public, cli):
+def test_a_store_that_cannot_be_written(what, public, cli):  # noqa: F811
     here, link = public / "m", public / "link"
     link.symlink_to(here)
     assert cli("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(here)).status == 0
@@ -279,7 +248,7 @@ def test_a_store_that_cannot_be_written(what, public, cli):
     assert_sandbox_is_named(done, here)
 
 
-def test_a_current_directory_that_is_gone(run):
+def test_where_says_in_one_line_that_the_current_directory_is_gone(run):
     program = [sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py", "where"]
     done = run(["sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh", *program])
     assert (done.status, done.out, done.err.count("\n")) == (3, b"", 1)

@@ -265,7 +265,7 @@ def test_options_take_their_value_either_way(cli):
     assert json.loads(cli("load-agent-state", "a", "k", "--full").text)["version"] == 2
 
 
-def test_help(cli):
+def test_help_shows_every_topic_and_operation(cli):
     for words in ([], ["--help"], ["-h"], ["help"]):
         assert cli(*words).text.startswith(f"milestone_persist {__version__}")
     for words in (["help", "save-agent-state"], ["save-agent-state", "--help"], ["--help", "save_agent_state"]):
@@ -317,7 +317,7 @@ def test_closed_streams_are_no_reason_to_complain(run, value, streams):
     assert (done.status, done.out, done.err) == (0, b"", "")
 
 
-def test_but_a_value_does_not_come_from_a_closed_one(run, program):
+def test_a_value_does_not_come_from_a_closed_standard_input(run, program):
     program("save-agent-state", "a", "k", "precious")
     done = run(["sh", "-c", '"$@" <&-', "sh", sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py",
                 "save-agent-state", "a", "k", "-"])
@@ -339,7 +339,7 @@ def test_an_empty_directory_name_is_refused(cli):
 
 def test_a_warning_is_said_once(store, cli):
     store.register_agent("a", "validation", "m", "planning-1")
-    storage = store._storage()
+    storage = store.storage()
     with storage.transaction():
         storage.execute("UPDATE agent_coordination_config SET value = 'soon' WHERE key = 'session_timeout'")
     assert cli("recover-milestone-session", "planning-1").err.count("\n") == 1

@@ -74,11 +74,11 @@ def project(tmp_path):
     return tmp_path / "project"
 
 
-def test_without_a_home(use, project):
+def test_commands_work_without_a_home(use, project):
     use(project, HOME=None)
 
 
-def test_with_a_home_that_is_not_there(use, project):
+def test_commands_work_with_a_home_that_is_not_there(use, project):
     use(project, HOME="/nowhere")
 
 
@@ -94,7 +94,7 @@ def test_with_a_home_that_cannot_be_written(use, tmp_path, need):
 
 
 @pytest.mark.parametrize("mask", ["077", "000"])
-def test_under_a_umask(use, project, mask):
+def test_under_any_umask_all_that_is_kept_is_private(use, project, mask):
     use(project, "sh", "-c", f'umask {mask}; exec "$@"', "sh")
     kept = [project / "backup.db", project / ".milestones", *(project / ".milestones").rglob("*")]
     assert {path.name: oct(path.stat().st_mode) for path in kept if path.stat().st_mode & 0o077} == {}
@@ -182,7 +182,7 @@ def test_a_current_directory_that_is_gone_is_told_of(in_no_directory, call, name
 @pytest.mark.parametrize("call", ["backup_coordination b.db", "export_coordination e.jsonl",
                                   "restore_coordination b.db", "milestone_persist install",
                                   "milestone_persist vendor v"])
-def test_a_file_below_a_directory_that_is_gone(in_no_directory, call):
+def test_a_file_named_below_a_directory_that_is_gone_is_refused(in_no_directory, call):
     done = in_no_directory(f"save_agent_state a k v; {call}")
     assert done.status in (1, 2, 3) and done.text == "" and done.err.count("\n") == 1
     assert "the current directory is gone: cd to one that is there" in done.err

@@ -61,7 +61,7 @@ def scene(store):
     ("get_session_status a b c ''", []),
     ("''", []),
 ])
-def test_what_is_offered(scene, cli, line, offered):
+def test_completion_offers_what_may_follow(scene, cli, line, offered):
     done = cli("--json", "complete", "--", *shlex.split(line))
     assert (done.status, done.err) == (0, "")
     assert done.text == str(offered).replace("'", '"').replace(", ", ",") + "\n"
@@ -94,7 +94,7 @@ def complete_in_bash(run_shell, scene, *words):
     return done.text.splitlines()
 
 
-def test_bash(scene, run_shell):
+def test_bash_completes_the_command_line(scene, run_shell):
     assert complete_in_bash(run_shell, scene, "get_session_status", "plan") == ["planning-ms-1-1"]
     assert complete_in_bash(run_shell, scene, "list_agent_state", "") == ["risk\\ 1", "scope-1"]
     assert complete_in_bash(run_shell, scene, "milestone-persist", "init") == ["init", "initialize-agent-coordination",
@@ -200,7 +200,7 @@ zpty -d terminal
 """
 
 
-def test_zsh(scene, run_shell, tmp_path):
+def test_zsh_completes_the_command_line(scene, run_shell, tmp_path):
     (tmp_path / "zshrc").write_text(ZSHRC)
     lines = ["get_session_status plan", "list_agent_state r", "list_agent_state sc", "get_session_status x"]
     done = run_shell("zsh", ZSH, *lines, SHELL_NAME="zsh", MILESTONE_DIR=scene.directory)

@@ -87,7 +87,7 @@ def test_what_stands_where_the_id_is_missing_is_no_id(scene, cli, dump, surface,
 
 @pytest.mark.parametrize("words", [["list_agent_state", "--json"], ["agent_heartbeat", "--cpu", "97"],
                                    ["create_agent_checkpoint", "--json"], ["get_agent_messages", "--wait", "0"]])
-def test_nor_is_an_option_where_nothing_says_who_calls(scene, cli, dump, words):
+def test_an_option_is_no_id_where_nothing_says_who_calls(scene, cli, dump, words):
     before = dump()
     for surface in ([], ["--from-shell"]):
         assert "AGENT_ID is missing" in cli(*surface, *words).err
@@ -149,7 +149,7 @@ def test_looking_writes_nothing_for_anybody_else(scene, cli, clock, directory, w
 
 def test_looking_works_where_the_heartbeat_cannot_be_written(scene, cli, clock):
     clock.advance(600)
-    scene._storage().execute("CREATE TRIGGER t BEFORE UPDATE ON agent_registry BEGIN SELECT RAISE(ABORT, 'no'); END")
+    scene.storage().execute("CREATE TRIGGER t BEFORE UPDATE ON agent_registry BEGIN SELECT RAISE(ABORT, 'no'); END")
     assert cli("load-agent-state", "scope-1", "k", "none", AGENT_ID="coord-1").out == b"none"
 
 
@@ -166,7 +166,7 @@ def test_looking_works_where_the_heartbeat_cannot_be_written(scene, cli, clock):
       "session: other (there is none yet), from SESSION_ID; but the agent is registered in planning-1",
       "milestone: ms-2, from MILESTONE_ID"]),
 ])
-def test_whoami(scene, cli, directory, variables, lines):
+def test_whoami_tells_who_calls_and_how_that_is_known(scene, cli, directory, variables, lines):
     done = cli("whoami", **variables)
     assert done.text.splitlines() == [*lines, f"data: {directory}, MILESTONE_DIR is set"]
 

@@ -108,7 +108,7 @@ COMBINATIONS = [(form, way, shell) for (a, form), (b, way), (c, shell) in iterto
 
 
 @pytest.mark.parametrize("form, way, shell", COMBINATIONS)
-def test_the_same_rows_everywhere(functions, form, way, shell, expected, need, tmp_path):
+def test_every_shell_way_and_form_makes_the_same_rows(functions, form, way, shell, expected, need, tmp_path):
     need(SHELLS[shell][0])
     text = "\n".join(["set -eu", WAYS[way], *(" ".join(map(quote, call)) for call in CALLS)])
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILESTONE_PYTHON": sys.executable,

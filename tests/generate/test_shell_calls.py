@@ -37,7 +37,7 @@ def test_a_dash_reads_the_standard_input_of_the_caller(sh):
     assert json.loads(done.text[4:])[0]["payload"] == {"n": 1}
 
 
-def test_closed_streams(sh):
+def test_shell_functions_work_with_closed_streams(sh):
     done = sh("save_agent_state a k v <&-; load_agent_state a k <&-; save_agent_state a k - <&- || :; "
               "load_agent_state a k; save_agent_state a k w; load_agent_state a k >&- || :; load_agent_state a k 2>&-; "
               "load_agent_state a none 2>&- || printf ' %s' $?; save_agent_state a k w >&- 2>&- <&-")
@@ -72,7 +72,7 @@ def test_a_full_disk_behind_standard_output_is_told_in_one_line(sh):
     ("send_agent_message a a error_report \"$long\"", 2), ("MILESTONE_DIR=/dev/null/x; save_agent_state a k v", 3),
     ("MILESTONE_DIR=/dev/null/x; save_agent_state a k \"$long\"", 3),
 ])
-def test_statuses(sh, call, status):
+def test_shell_functions_give_the_status_of_each_error(sh, call, status):
     done = sh(f"long={LONG}\n{call} || echo status $?")
     assert done.text == f"status {status}\n"
     assert done.err.startswith("milestone_persist: ") and done.err.count("\n") == 1

@@ -36,7 +36,7 @@ def test_a_path_of_any_characters(sh, copy, surroundings):
 
 @pytest.mark.parametrize("how", ["link", "relative", "function", "nested"])
 @pytest.mark.parametrize("name", ["é", "a\nb", "a -> b"])
-def test_however_it_is_sourced(sh, copy, tmp_path, name, how):
+def test_a_path_of_any_characters_works_however_the_functions_are_sourced(sh, copy, tmp_path, name, how):
     adapter = copy(name)
     (tmp_path / "link é -> \n.sh").symlink_to(adapter)
     (tmp_path / "caller.sh").write_text('. "$ADAPTER"')

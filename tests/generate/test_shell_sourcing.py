@@ -63,13 +63,13 @@ def kept_by_bash(line):
 
 
 @pytest.mark.parametrize("options", ["-e", "-eu", "-C", "-f", "-a"])
-def test_it_works_under_any_option(sh, options):
+def test_the_functions_work_under_any_option_of_the_shell(sh, options):
     done = sh(f"set {options}\n" + '. "$ADAPTER"' + WORKS, source=False)
     assert (done.status, done.text, done.err) == (0, "v", "")
 
 
 @pytest.mark.parametrize("sh", ["bash", "zsh", "ksh", "busybox"], indirect=True)
-def test_it_works_under_pipefail(sh):
+def test_the_functions_work_under_pipefail(sh):
     assert sh("set -o pipefail" + WORKS).text == "v"
 
 
@@ -107,7 +107,7 @@ def moved(tmp_path_factory):
 
 @pytest.mark.parametrize("how", ["function", "subshell", "link", "link to a link", "relative", "path",
                                  "twice", "CDPATH"])
-def test_it_is_found_however_it_is_sourced(sh, tmp_path, moved, how):
+def test_the_program_is_found_however_the_functions_are_sourced(sh, tmp_path, moved, how):
     first, second = tmp_path / "first link.sh", tmp_path / "second link.sh"
     first.symlink_to(moved)
     second.symlink_to(first.name)
@@ -122,7 +122,7 @@ def test_it_is_found_however_it_is_sourced(sh, tmp_path, moved, how):
     assert (done.status, done.text, done.err) == (0, "dv" if how == "subshell" else "v", "")
 
 
-def test_a_library_elsewhere_is_not_mistaken_for_it(sh, tmp_path):
+def test_a_file_elsewhere_is_not_mistaken_for_the_functions(sh, tmp_path):
     """Where the file itself cannot be asked for its name, an open file is not enough."""
     script = tmp_path / "caller.sh"
     script.write_text('. "$ADAPTER"' + WORKS)
@@ -148,7 +148,7 @@ def test_modules_in_the_current_directory_are_not_imported(sh, tmp_path):
     assert (done.status, done.text, done.err) == (0, "1\n", "")
 
 
-def test_without_HOME(sh):
+def test_the_functions_work_without_HOME(sh):
     assert sh(WORKS, HOME=None).text == "v"
 
 
@@ -198,7 +198,7 @@ def test_an_old_python_hands_over_to_a_newer_one(run_shell, tmp_path, version):
         assert (done.status, done.text, done.err) == (0, value, "")
 
 
-def test_no_python_at_all(sh, tmp_path):
+def test_without_any_python_the_functions_say_so(sh, tmp_path):
     (tmp_path / "printf").symlink_to(shutil.which("printf"))  # a program in mksh
     done = sh('PATH=$HOME; . "$ADAPTER"; load_agent_state a k', source=False, MILESTONE_PYTHON=None)
     assert (done.status, done.text, done.err.count("\n")) == (3, "", 1)
@@ -218,7 +218,7 @@ def test_a_python_of_another_name_is_one(sh, tmp_path):
     assert sh("load_agent_state a k default", MILESTONE_PYTHON=str(tmp_path / "snake")).text == "default"
 
 
-def test_the_program_is_gone_or_was_never_there(sh, tmp_path):
+def test_where_the_program_is_gone_the_functions_say_so(sh, tmp_path):
     lost = shutil.copy(ADAPTER, tmp_path / "lost.sh")
     done = sh("load_agent_state a k", ADAPTER=str(lost))
     assert (done.status, done.text) == (3, "")

@@ -55,7 +55,7 @@ def results(paths):
     return [Path(path + ".out").read_bytes().decode() for path in paths]
 
 
-def test_state(sh, files, tmp_path):
+def test_any_state_comes_back_through_the_shell(sh, files, tmp_path):
     values = share_of(sh.name, [value for value in NASTY.values() if value != "-"])
     paths = files(values)
     done = sh(READ + 'save_agent_state a "$file" "$value"; load_agent_state a "$file" >"$file.out"; done', *paths)
@@ -76,7 +76,7 @@ def test_state_in_any_locale(sh, files, locale):
 
 
 @pytest.mark.parametrize("length", [200_000, size(2_000_000, 10_000_000)])
-def test_large_values(sh, files, length):
+def test_large_values_come_back_through_the_shell(sh, files, length):
     value = ("0123456789\\'\"é$(x)" * (length // 16))[:length - 1] + "\n"
     paths = files([value])
     done = sh(READ + 'save_agent_state a k "$value"; load_agent_state a k >"$file.out"; done', *paths)
@@ -94,7 +94,7 @@ def test_a_value_from_standard_input(sh, files):
 
 
 @FIRST
-def test_payloads(sh, files):
+def test_any_payload_comes_back_through_the_shell(sh, files):
     payloads = [json.dumps({"text": value, value: [value]}, ensure_ascii=place % 2 == 0)
                 for place, value in enumerate(share_of(sh.name, NASTY.values()))]
     paths = files(payloads)
@@ -114,7 +114,7 @@ def test_a_large_payload(sh, files):
 
 
 @FIRST
-def test_ids(sh, files, tmp_path):
+def test_any_id_works_in_the_shell(sh, files, tmp_path):
     ids = share_of(sh.name, IDS)
     paths = files(ids)
     done = sh(READ + """

@@ -153,7 +153,7 @@ def test_a_vendored_program_is_found_from_a_moved_clone(milestone, shell, projec
         assert (done.status, done.out, done.err) == (0, "its", ""), f"{sh}: {done}"
 
 
-def test_again_changes_nothing(milestone, project, tmp_path):
+def test_installing_again_changes_nothing(milestone, project, tmp_path):
     words = ("install", "--claude-code", "--codex", "--gemini", "--bin", str(tmp_path / "bin"))
     milestone(*words)
     before = tree(tmp_path)
@@ -292,7 +292,7 @@ def test_the_usual_line_in_a_script_of_an_agent(milestone, shell, call, need, pr
 
 @pytest.mark.parametrize("sh", ["bash", "zsh"])
 @pytest.mark.parametrize("how", ["init", "hook"])
-def test_the_usual_line_where_its_path_cannot_exist(milestone, shell, call, project, tmp_path, sh, how):
+def test_the_usual_line_works_where_its_path_cannot_exist(milestone, shell, call, project, tmp_path, sh, how):
     milestone("install", "--claude-code")
     if how == "init":
         given = f'eval "$({sys.executable} -m milestone_persist init {sh})"'
@@ -445,7 +445,7 @@ def test_executables_beside_a_vendored_program_move_with_it(milestone, call, pro
 
 @pytest.mark.parametrize("kind", ["folder", "zipapp"])
 @pytest.mark.parametrize("given", [[], ["--dry-run"], ["--json"]])
-def test_executables_take_themselves_out(milestone, call, project, vendored, kind, given):
+def test_executables_that_call_uninstall_take_themselves_out(milestone, call, project, vendored, kind, given):
     program = vendored
     if kind == "zipapp":
         program = project / "tools.pyz"
@@ -549,7 +549,7 @@ def test_an_installation_that_ends_at_any_write(project, monkeypatch, kind):
         count, times = times, times + 1
         monkeypatch.setattr(os, "replace", replace)
         if isinstance(kind, Killed):
-            monkeypatch.setattr(FileChanges, "_take_back", lambda self: [])
+            monkeypatch.setattr(FileChanges, "take_back", lambda self: [])
         try:
             install_module.Installation(str(project), "m.json").install(wanted, ["codex"])
             break

@@ -113,7 +113,7 @@ def test_an_agent_marked_failed_that_is_heard_of_again_is_active_again(store, cl
     assert store.update_agent_status("exec-1")["status"] == "active"
 
 
-def test_once_prints_and_logs_what_it_did(cli, clock, directory):
+def test_a_single_check_prints_and_logs_what_it_did(cli, clock, directory):
     cli("register-agent", "exec\u200b1", "milestone-executor", "ms-1", "execution-ms-1")
     assert cli("start-session-monitor", "--once").text == "checked: nothing to do\n"
     clock.advance(1800)
@@ -123,7 +123,7 @@ def test_once_prints_and_logs_what_it_did(cli, clock, directory):
     assert log_of(directory) == ["checked: nothing to do", line]
 
 
-def test_once_counts_dead_letters(cli, store, clock):
+def test_a_single_check_counts_dead_letters(cli, store, clock):
     store.set_storage_config("message_retry_limit", "0")
     agent_with_taken_message(store)
     clock.advance(1800)
@@ -377,7 +377,7 @@ def is_running(directory):
     return find_monitor(str(directory)) is not None
 
 
-def test_start_status_stop(background, program, directory):
+def test_a_monitor_starts_tells_its_status_and_stops(background, program, directory):
     begun = program("start-session-monitor", "1")
     assert (begun.status, begun.err) == (0, "")
     assert begun.text.startswith("started: session monitor, pid ")
@@ -400,7 +400,7 @@ def test_start_status_stop(background, program, directory):
 
 
 @on_one_backend
-def test_of_eight_starts_at_once_exactly_one_starts_it(background, directory, environ, tmp_path):
+def test_of_eight_starts_at_once_exactly_one_starts_a_monitor(background, directory, environ, tmp_path):
     command = [sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py", "start-session-monitor"]
     started = [subprocess.Popen(command, env=environ, cwd=tmp_path, stdout=subprocess.PIPE) for _ in range(8)]
     words = sorted(process.communicate()[0].split(b":")[0].split(b" ")[0] for process in started)
@@ -438,7 +438,7 @@ def test_a_pid_file_never_gets_another_process_killed(background, program, direc
 
 
 @on_one_backend
-def test_it_stops_while_a_check_waits_for_a_locked_database(background, program, directory):
+def test_a_monitor_stops_while_a_check_waits_for_a_locked_database(background, program, directory):
     program("initialize-agent-coordination")
     other = sqlite3.connect(directory / "coordination.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -449,7 +449,7 @@ def test_it_stops_while_a_check_waits_for_a_locked_database(background, program,
 
 
 @on_one_backend
-def test_it_survives_a_spoilt_database_and_stops_nevertheless(background, program, directory):
+def test_a_monitor_survives_a_spoilt_database_and_stops_nevertheless(background, program, directory):
     program("start-session-monitor", "1")
     wait_until(lambda: "checked: nothing to do" in log_of(directory), "a check")
     (directory / "coordination.db").write_bytes(b"not a database" * 1000)
@@ -464,7 +464,7 @@ def test_it_survives_a_spoilt_database_and_stops_nevertheless(background, progra
 
 
 @on_one_backend
-def test_it_ends_with_its_data_directory(background, program, directory, tmp_path):
+def test_a_monitor_ends_with_its_data_directory(background, program, directory, tmp_path):
     program("start-session-monitor")
     wait_until(lambda: "checked: nothing to do" in log_of(directory), "a check")
     pid = find_monitor(str(directory))["pid"]
@@ -484,7 +484,7 @@ def is_alive(pid):
 
 @on_one_backend
 @pytest.mark.parametrize("shell", SHELLS)
-def test_it_starts_inside_a_command_substitution_and_holds_nothing_of_the_caller(
+def test_a_monitor_starts_inside_a_command_substitution_and_holds_nothing_of_the_caller(
         background, run, directory, need, shell, tmp_path):
     script = f'set -eu; . "{ADAPTER}"; exec 9>held; said=$(start_session_monitor 300); printf "%s" "$said"'
     done = run([need(shell), "-c", script])
@@ -509,7 +509,7 @@ def open_files(pid):
 
 
 @on_one_backend
-def test_it_outlives_the_terminal_of_its_caller(background, run, directory, tmp_path):
+def test_a_monitor_outlives_the_terminal_of_its_caller(background, run, directory, tmp_path):
     terminal = ("import os, pty, sys\n"
                 "pid, screen = pty.fork()\n"
                 "if pid == 0: os.execvp('sh', ['sh', '-c', sys.argv[1]])\n"
@@ -533,7 +533,7 @@ def foreground(environ, tmp_path):
 
 @on_one_backend
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "stop-session-monitor"])
-def test_in_the_foreground_it_prints_its_log_and_ends_in_good_order(environ, tmp_path, program, directory, how):
+def test_a_monitor_in_the_foreground_prints_its_log_and_ends_in_good_order(environ, tmp_path, program, directory, how):
     process = foreground(environ, tmp_path)
     assert process.stdout.readline().endswith(b" started: pid %d, every 300 s\n" % process.pid)
     assert process.stdout.readline().endswith(b" checked: nothing to do\n")
@@ -559,7 +559,7 @@ def test_a_start_that_fails_says_so(program, directory):
 
 
 @on_one_backend
-def test_it_does_not_stay_when_whoever_started_it_has_gone(program, directory, environ):
+def test_a_monitor_does_not_stay_when_whoever_started_it_has_gone(program, directory, environ):
     program("initialize-agent-coordination")
     reader, writer = os.pipe()
     os.close(reader)
@@ -571,7 +571,7 @@ def test_it_does_not_stay_when_whoever_started_it_has_gone(program, directory, e
 
 
 @on_one_backend
-def test_a_program_starts_it_through_the_api(background, directory, environ):
+def test_a_program_starts_a_monitor_through_the_api(background, directory, environ):
     from milestone_persist import open_store
 
     with open_store(directory, environ=environ) as store:
@@ -585,7 +585,7 @@ def test_a_program_starts_it_through_the_api(background, directory, environ):
 
 
 @on_one_backend
-def test_it_starts_from_a_zipped_package_in_a_path_with_spaces(background, run, directory, tmp_path):
+def test_a_monitor_starts_from_a_zipped_package_in_a_path_with_spaces(background, run, directory, tmp_path):
     import zipfile
 
     home = tmp_path / "a b'c"
@@ -599,3 +599,10 @@ def test_it_starts_from_a_zipped_package_in_a_path_with_spaces(background, run, 
     done = run([sys.executable, "-I", "-S", home / "tool.pyz", "start-session-monitor"])
     assert done.status == 0 and done.text.startswith("started"), done
     wait_until(lambda: "checked: nothing to do" in log_of(directory), "a check")
+
+
+def test_a_torn_line_of_the_monitor_stands_by_itself(directory):
+    (directory / "logs").mkdir(parents=True)
+    (directory / LOG).write_text("torn")
+    append_log(str(directory), "whole")
+    assert (directory / LOG).read_text() == "torn\nwhole\n"

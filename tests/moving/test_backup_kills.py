@@ -8,35 +8,12 @@ import sys
 
 import pytest
 from conftest import ROOT, size
+from killing import CHILD
 
 from milestone_persist import Refused, StorageError, UsageError, open_store
 
 WORDS = {"backup": ["backup-coordination"], "export": ["export-coordination"]}
 PROGRAM = [sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py"]
-CHILD = """
-import os, signal, sqlite3, sys
-left = int(sys.argv[1])
-
-def count(call):
-    def counted(*args, **options):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return call(*args, **options)
-    return counted
-
-class Connection(sqlite3.Connection):
-    execute, backup = count(sqlite3.Connection.execute), count(sqlite3.Connection.backup)
-
-connect = sqlite3.connect
-sqlite3.connect = lambda *args, **options: connect(*args, factory=Connection, **options)
-for name in ("replace", "link", "mkdir", "unlink", "fsync", "write"):
-    setattr(os, name, count(getattr(os, name)))
-sys.argv[:2] = ["milestone_persist"]
-from milestone_persist.cli.process import run
-run()
-"""
 LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
 
 

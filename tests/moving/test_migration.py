@@ -92,22 +92,11 @@ def test_a_long_lived_store_follows(open_on, clock):
     long_lived = open_on(MILESTONE_BACKEND="file")
     long_lived.save_agent_state("a", "k", "before")
     open_on().migrate_storage_backend("hybrid")
-    long_lived._environ = {}  # what fixed it before would contradict now
+    long_lived.environ = {}  # what fixed it before would contradict now
     long_lived.save_agent_state("a", "k2", "after")
     assert open_on().load_agent_state("a", "k2") == "after"
     open_on().migrate_storage_backend("database")
     assert long_lived.load_agent_state("a", "k") == "before"
-
-
-def test_a_writer_that_waited_for_the_migration_follows_it(open_on, clock, monkeypatch):
-    """The mark lies in the old store before anybody can lock it again: fixed here by switching in between."""
-    writer = open_on()
-    writer.save_agent_state("a", "k", "before")
-    storage = writer._storage()
-    monkeypatch.setattr("milestone_persist.api.mark_of", lambda directory: storage.mark)  # it chose before the switch
-    open_on().migrate_storage_backend("file")
-    writer.save_agent_state("a", "k2", "after")
-    assert open_on().load_agent_state("a", "k2") == "after"
 
 
 def test_a_failure_in_the_middle_leaves_the_old_backend_working(open_on, clock, monkeypatch, tmp_path):
@@ -152,7 +141,7 @@ def add_milestones(store, first, last):
 
 
 @pytest.mark.parametrize("backend", ["file"], indirect=True)
-def test_the_25th_and_the_100th_milestone_move_it_up(cli):
+def test_the_25th_and_the_100th_milestone_move_the_store_up(cli):
     def backend():
         return cli("get-current-storage-backend", MILESTONE_BACKEND="").text.strip()
 
@@ -180,7 +169,7 @@ def test_a_failed_move_up_says_so_and_the_milestone_is_there(open_on, monkeypatc
     store.set_storage_config("hybrid_from", "2")
     store.set_storage_config("database_from", "3")
     add_milestones(store, 1, 2)
-    monkeypatch.setattr(migration, "_move_records", lambda *_: (_ for _ in ()).throw(StorageError("no room")))
+    monkeypatch.setattr(migration, "move_records", lambda *_: (_ for _ in ()).throw(StorageError("no room")))
     with pytest.warns(MilestoneWarning, match="could not move to the database backend, hybrid goes on: no room"):
         add_milestones(store, 3, 3)
     assert store.get_current_storage_backend() == "hybrid"
@@ -206,7 +195,7 @@ def test_data_elsewhere_than_the_settings_say_is_refused(open_on):
         open_on(MILESTONE_BACKEND="sqlite")
 
 
-def test_a_terminal_shows_how_far_it_is_and_a_pipe_does_not(tmp_path, clock):
+def test_a_terminal_shows_how_far_a_migration_is_and_a_pipe_does_not(tmp_path, clock):
     class Terminal(io.BytesIO):
         def isatty(self):
             return True
@@ -222,3 +211,18 @@ def test_a_terminal_shows_how_far_it_is_and_a_pipe_does_not(tmp_path, clock):
     assert terminal.getvalue().rstrip(b" ").endswith(b"\r")
     assert run(pipe, "migrate-storage-backend", "hybrid") == 0
     assert pipe.getvalue() == b""
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid"])
+def test_a_record_that_vanishes_while_it_is_exported_is_told(open_on, monkeypatch, tmp_path, backend):
+    store, index = open_on(MILESTONE_BACKEND=backend), transfer.index_records
+    store.create_milestone_record("first", "title: first")
+
+    def index_and_lose(storage, strict):
+        index(storage, strict)
+        (tmp_path / ".milestones" / "active" / "first.yaml").unlink()
+
+    monkeypatch.setattr(transfer, "index_records", index_and_lose)
+    with pytest.raises(StorageError, match="the record of milestone 'first' is missing, it was active/first.yaml"):
+        store.export_coordination(str(tmp_path / "e.jsonl"))
+    assert not (tmp_path / "e.jsonl").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, size
-from test_backup_kills import CHILD
+from killing import CHILD
 
 from milestone_persist import StorageError, open_store
 
@@ -122,7 +122,7 @@ def test_the_error_names_the_newest_backup_and_its_command_works(cli, connect, d
 
 @IN_SQLITE
 @pytest.mark.parametrize("hurt", [cut, garble_inside, remove, break_reference])
-def test_doctor_names_it_too(cli, directory, backup, hurt):
+def test_doctor_names_the_newest_backup_too(cli, directory, backup, hurt):
     hurt(directory)
     done = cli("doctor")
     assert done.status == 3 and f"restore_coordination {backup} brings back" in done.err
@@ -185,7 +185,7 @@ def test_a_store_that_was_open_meanwhile_follows(connect, cli, directory, backup
 
 
 @IN_SQLITE
-def test_a_store_that_is_damaged_while_it_is_open(connect, directory, backup):
+def test_a_store_damaged_while_it_is_open_can_be_restored(connect, directory, backup):
     store = connect()
     garble_all(directory)
     with pytest.raises(StorageError, match="restore_coordination"):
@@ -200,7 +200,8 @@ def test_a_sound_store_is_not_moved_aside(connect, directory, backup):
 
 
 @pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
-def test_killed_at_any_moment_it_is_damaged_or_gone_or_restored(run, connect, directory, backup, tmp_path, backend):
+def test_a_restore_killed_at_any_moment_leaves_a_store_damaged_gone_or_restored(run, connect, directory, backup,
+                                                                                tmp_path, backend):
     spoil_head(directory) if backend == "file" else leave_journal(directory)
     image = tmp_path / "image"
     shutil.copytree(directory, image)

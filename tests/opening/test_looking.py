@@ -52,7 +52,7 @@ def test_what_only_looks_is_known():
 @pytest.mark.parametrize("words", [
     ["get_agent_messages", "a"], ["update_agent_status", "a"], ["abandon_session", "s"],
     ["get_agent_messages", "a", "--wait", "1"]])
-def test_taking_makes_one_and_looking_none(words, unmade, cli, directory):
+def test_taking_messages_makes_a_store_and_looking_none(words, unmade, cli, directory):
     cli(*words)
     assert not directory.exists()
     assert cli("get_agent_messages", "a", "true").status == 0
@@ -61,7 +61,7 @@ def test_taking_makes_one_and_looking_none(words, unmade, cli, directory):
 
 @pytest.mark.parametrize("words", [["save-agent-state", "", "k", "v"],
                                    ["acquire-milestone-lock", "m", "--ttl", "9" * 30]])
-def test_bad_usage_makes_none(words, unmade, cli, directory):
+def test_bad_usage_makes_no_store(words, unmade, cli, directory):
     assert cli(*words).status == 2
     assert not directory.exists()
 
@@ -74,7 +74,7 @@ def test_whoever_makes_a_store_says_so_once(unmade, cli, directory, backend):
 
 
 @pytest.mark.parametrize("name", ["initialize_agent_coordination", "initialize_storage_system"])
-def test_the_answer_ready_names_it_already(name, unmade, cli, directory, backend):
+def test_the_answer_ready_names_the_new_store_already(name, unmade, cli, directory, backend):
     done = cli(name)
     assert (done.made, done.err) == ("", "")
     assert done.text.startswith("ready: ") and (str(directory) in done.text or backend == "postgresql")
@@ -99,7 +99,7 @@ def test_every_first_call_begins_on_one_backend(name, cli, directory, environ, t
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
-def test_so_do_python_the_monitor_and_what_only_looks(cli, directory, environ):
+def test_python_the_monitor_and_what_only_looks_begin_on_that_backend_too(cli, directory, environ):
     del environ["MILESTONE_BACKEND"]
     assert cli("get_current_storage_backend").text == "hybrid\n"
     with open_store(directory, environ=environ) as store:
@@ -123,7 +123,7 @@ def test_waiting_ends_when_the_store_is_removed_and_makes_none(take, cli, clock,
     assert not directory.exists()
 
 
-def test_so_does_waiting_for_a_lock(cli, clock, directory):
+def test_waiting_for_a_lock_ends_when_the_store_is_removed(cli, clock, directory):
     assert cli("acquire-milestone-lock", "m", "--owner", "a").status == 0
     clock.during_sleep = lambda: shutil.rmtree(directory)
     done = cli("acquire-milestone-lock", "m", "--owner", "b", "--wait", "60")
@@ -133,7 +133,7 @@ def test_so_does_waiting_for_a_lock(cli, clock, directory):
 
 
 @pytest.mark.parametrize("take", [False, True])
-def test_so_does_waiting_in_python(take, store, clock, directory):
+def test_waiting_in_python_ends_when_the_store_is_removed(take, store, clock, directory):
     clock.during_sleep = lambda: shutil.rmtree(directory)
     with pytest.raises(StorageError, match="was removed meanwhile"):
         store.get_agent_messages("a", take, wait=60)

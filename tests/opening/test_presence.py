@@ -53,7 +53,7 @@ def test_a_store_that_is_gone_is_told_and_not_made_anew(cli, directory, head, wa
 
 
 @pytest.mark.parametrize("backend", ["hybrid", "database"], indirect=True)
-def test_so_is_one_that_was_emptied_and_a_backup_takes_its_place(cli, directory, head, tmp_path):
+def test_a_store_that_was_emptied_is_told_and_a_backup_takes_its_place(cli, directory, head, tmp_path):
     head.write_bytes(b"")
     assert_refused(cli, directory, head)
     shutil.copy(tmp_path / "kept.db", head)
@@ -91,7 +91,7 @@ def test_a_store_whose_making_was_cut_short_is_made_by_the_next_call(cli, direct
 
 
 @LOCAL
-def test_one_that_is_made_between_two_looks_is_there(connect, cli, directory, backend, monkeypatch):
+def test_a_store_that_is_made_between_two_looks_is_there(connect, cli, directory, backend, monkeypatch):
     """The maker finishes after this one has seen that there is no store yet."""
     look = presence.read_word
 

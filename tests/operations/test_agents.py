@@ -376,7 +376,7 @@ def test_words_that_may_be_right_are_taken(store, words):
     assert store.register_agent(*words)["agent_id"] == words[0]
 
 
-def test_a_milestone_that_is_known_by_such_a_name_is_taken(store):
+def test_a_milestone_known_by_the_name_of_a_session_is_taken(store):
     store.create_milestone_record("planning-ms-1", "title: Planning of ms-1")
     assert store.register_agent("a", "validation", "planning-ms-1", "ms-1")["session_id"] == "ms-1"
     store.send_agent_message("error_report", "a", "x-t", {})

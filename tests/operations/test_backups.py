@@ -109,7 +109,7 @@ def test_an_export_is_json_lines_that_any_backend_reads(filled, tmp_path, clock)
             assert other.send_agent_message("a", "b", "x-note", {})["id"] > 1
 
 
-def test_importing_into_a_store_that_is_not_empty(filled, tmp_path):
+def test_importing_into_a_store_that_is_not_empty_needs_replace(filled, tmp_path):
     exported(filled, tmp_path, "e.jsonl")
     filled.save_agent_state("a", "k2", "later")
     with pytest.raises(Refused, match="--replace replaces all of it"):
@@ -196,7 +196,7 @@ def test_records_are_replaced_with_the_rows(other_times, directory, tmp_path, ba
 @pytest.mark.parametrize("fault", ["a row", "the last event", "a record"])
 def test_a_failure_on_the_way_changes_nothing_and_names_the_backup(other_times, directory, tmp_path, dump, monkeypatch,
                                                                    backend, by, fault):
-    before, files, storage = dump(), files_of(directory), other_times._storage()
+    before, files, storage = dump(), files_of(directory), other_times.storage()
     plain, written = storage.execute, undoing.write_whole
 
     def refuse(sql, params={}):
@@ -322,7 +322,7 @@ def test_a_path_of_a_file_is_no_part_of_an_export(filled, tmp_path, dump):
 @pytest.mark.parametrize("by", ["backup", "export", "migration"])
 def test_no_number_is_given_out_twice(filled, tmp_path, clock, environ, directory, backend, by):
     last = max(filled.send_agent_message("a", "b", "x-note", {})["id"] for _ in range(3))
-    storage = filled._storage()
+    storage = filled.storage()
     with storage.transaction():
         storage.execute("DELETE FROM agent_messages")
     filled.backup_coordination(str(tmp_path / "b.db"))
@@ -390,7 +390,8 @@ def test_a_mark_that_came_from_elsewhere_moves_nothing(store, directory, tmp_pat
 
 @WAYS
 @pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
-def test_killed_at_any_moment_it_is_done_whole_or_not_at_all(other_times, directory, tmp_path, clock, environ, by):
+def test_a_restore_or_import_killed_at_any_moment_is_done_whole_or_not_at_all(other_times, directory, tmp_path, clock,
+                                                                              environ, by):
     before, seen = records_of(other_times), []
     other_times.close()
     for number in range(1, 500, size(4, 1)):

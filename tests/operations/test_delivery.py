@@ -291,7 +291,7 @@ def test_the_milestone_of_a_sender_is_that_for_which_it_acts_and_no_guess(team, 
 
 def test_mail_of_which_nobody_knows_the_milestone_is_anybodys(team, directory, environ):
     send(team)
-    storage = team._storage()
+    storage = team.storage()
     with storage.transaction("test"):
         storage.execute("UPDATE agent_messages SET sent_for = NULL, taken_in_life = NULL")
     team.register_agent("w", "task-phase", "other", "execution-other")

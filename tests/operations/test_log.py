@@ -7,7 +7,6 @@ import os
 import pytest
 
 from milestone_persist import MilestoneWarning, StorageError, UsageError
-from milestone_persist.monitor.files import LOG, append_log
 
 NASTY = ["", 'a "quoted" \\ text', "line\nbreaks\r\n", "👩‍💻\u2028", "'; DROP TABLE events; --", "\x01\x1b",
          "x" * 100_000]
@@ -95,16 +94,9 @@ def test_a_torn_line_stands_by_itself(store, directory, way):
     assert torn == '{"timestamp": "2026-0'
 
 
-def test_a_torn_line_of_the_monitor_stands_by_itself(directory):
-    (directory / "logs").mkdir(parents=True)
-    (directory / LOG).write_text("torn")
-    append_log(str(directory), "whole")
-    assert (directory / LOG).read_text() == "torn\nwhole\n"
-
-
 @WAYS
 def test_there_is_no_line_of_what_was_not_committed(store, directory, dump, monkeypatch, way):
-    storage, before = store._storage(), dump()
+    storage, before = store.storage(), dump()
 
     def fail():
         storage.rollback()

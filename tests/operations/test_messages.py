@@ -344,8 +344,8 @@ def test_whoever_acts_between_whom_a_message_has_one_fate(team, connect, steps, 
     for place, step in enumerate(steps.split()):
         actions[step](stores[place % 2])
     assert {name: n for name, n in counts(team).items() if n} == {status: 1}
-    with team._storage().snapshot():
-        assert team._storage().execute("SELECT retry_count FROM agent_messages") == [{"retry_count": retries}]
+    with team.storage().snapshot():
+        assert team.storage().execute("SELECT retry_count FROM agent_messages") == [{"retry_count": retries}]
 
 
 def test_a_take_names_what_it_acknowledges(team, cli, clock):

@@ -21,7 +21,7 @@ def test_a_record_comes_back_byte_for_byte(store):
         assert store.read_milestone_record(f"ms-{number}") == text
 
 
-def test_its_headings_are_indexed(store):
+def test_the_headings_of_a_record_are_indexed(store):
     store.create_milestone_record("ms-1", RECORD)
     row, = store.list_milestones()
     assert (row["id"], row["title"], row["status"], row["priority"]) == (
@@ -43,7 +43,7 @@ def test_a_status_that_no_record_has_and_none_usually_says_is_refused(store, sta
     assert store.list_milestones("planned") == [] and len(store.list_milestones("done")) == 1
 
 
-def test_it_can_be_made_only_once_and_changed_only_where_it_is(store):
+def test_a_record_can_be_made_only_once_and_changed_only_where_it_is(store):
     store.create_milestone_record("ms-1", "one")
     with pytest.raises(Refused, match="has a record already: update_milestone_record"):
         store.create_milestone_record("ms-1", "two")
@@ -57,7 +57,7 @@ def test_it_can_be_made_only_once_and_changed_only_where_it_is(store):
     assert [row["id"] for row in store.list_milestones()] == ["ms-1"]
 
 
-def test_deleting_moves_it_to_completed(store, directory):
+def test_deleting_a_record_moves_it_to_completed(store, directory):
     store.create_milestone_record("ms-1", RECORD)
     store.delete_milestone_record("ms-1")
     assert store.read_milestone_record("ms-1") == RECORD
@@ -184,7 +184,7 @@ def test_a_named_owners_lock_is_not_released_without_the_name(store, cli):
     assert cli("release-milestone-lock", "ms-1", AGENT_ID="a").status == 0
 
 
-def test_the_agent_of_the_environment_owns_it(environ, connect):
+def test_the_agent_of_the_environment_owns_the_lock(environ, connect):
     environ["AGENT_ID"] = "exec-1"
     store = connect()
     assert store.acquire_milestone_lock("ms-1")["owner"] == "exec-1"
@@ -255,7 +255,7 @@ def test_a_lock_of_another_refuses_a_change_of_the_record(store, cli, clock):
     store.delete_milestone_record("ms-1")
 
 
-def test_the_holder_of_a_token_may_change_it(store):
+def test_the_holder_of_a_token_may_change_the_record(store):
     store.create_milestone_record("ms-1", "one")
     token = store.acquire_milestone_lock("ms-1")["owner"]
     with pytest.raises(Refused, match="is locked by somebody without a name"):

@@ -170,7 +170,7 @@ def test_an_agent_that_comes_back_is_active_at_once_for_everybody(store, clock):
     assert statuses(store, "validation-1") == {"a": "active", "b": "failed"}
     assert [(row["active"], row["failed"]) for row in store.detect_interrupted_sessions()] == [(1, 1)]
     assert store.recover_milestone_session("validation-1")["counts"]["alive"] == 1
-    rows = store._storage().execute("SELECT agent_id FROM events WHERE detail = 'heard of again'")
+    rows = store.storage().execute("SELECT agent_id FROM events WHERE detail = 'heard of again'")
     assert [row["agent_id"] for row in rows] == ["a"]
 
 
@@ -246,7 +246,7 @@ def test_a_milestone_is_made_once_and_not_over_a_record_of_other_origin(planning
 
 def test_a_run_that_was_killed_after_writing_the_record_can_be_run_again(planning, clock):
     planning.save_agent_state("scope-analyzer", "planning-scope", "x")
-    storage = planning._storage()
+    storage = planning.storage()
     with pytest.raises(KeyboardInterrupt), storage.transaction():
         planning.create_milestone_from_recovered_planning(SESSION)
         raise KeyboardInterrupt
@@ -495,7 +495,7 @@ def test_a_finalizing_that_was_killed_after_moving_the_record_can_be_run_again(s
     store.create_milestone_record("ms-123", "title: it")
     for key in ("design-phase-results", "spec-a", "task-a", "execute-phase-results"):
         store.save_agent_state("all", key, "x")
-    storage = store._storage()
+    storage = store.storage()
     with pytest.raises(KeyboardInterrupt), storage.transaction():
         store.finalize_milestone_execution(EXECUTION)
         raise KeyboardInterrupt
@@ -553,7 +553,7 @@ def test_nobody_is_started_in_a_session_that_has_ended_meanwhile(planning, clock
         return "exit status 0", False
 
     clock.advance(3600)
-    monkeypatch.setattr("milestone_persist.coordination.work_orders._run_command", abandon)
+    monkeypatch.setattr("milestone_persist.coordination.work_orders.run_command", abandon)
     orders = planning.resume_planning_agents(SESSION)["orders"]
     assert len(started) == 1 and set(statuses(planning).values()) == {"terminated"}
     assert {order["result"] for order in orders[1:]} == {"not run: the session is abandoned by now"}
@@ -638,7 +638,7 @@ def test_a_resume_that_was_killed_half_way_pretends_nothing_of_the_others(planni
 
     clock.advance(3600)
     with monkeypatch.context() as patch:
-        patch.setattr("milestone_persist.coordination.work_orders._run_command", die_at_the_second)
+        patch.setattr("milestone_persist.coordination.work_orders.run_command", die_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             planning.resume_planning_agents(SESSION)
     assert list(statuses(planning).values()).count("spawning") == 2
@@ -646,7 +646,7 @@ def test_a_resume_that_was_killed_half_way_pretends_nothing_of_the_others(planni
     assert len(ordered) == 3 and started[0] not in ordered
 
 
-def test_of_the_silent_among_the_living_it_is_told_how_to_take_them_for_dead(planning, clock):
+def test_recovery_tells_how_to_take_the_silent_among_the_living_for_dead(planning, clock):
     clock.advance(1200)
     planning.register_agent("coord", "milestone-coordinator", "ms-123", SESSION)
     verdict = planning.recover_milestone_session(SESSION)["verdict"]

@@ -130,7 +130,7 @@ class World:
 
     def crash(self):
         """An operation is killed before it commits."""
-        storage = self.store._storage()
+        storage = self.store.storage()
         with pytest.raises(InterruptedError), storage.transaction("crash"):
             self.step(crashing=True)
             raise InterruptedError

@@ -123,7 +123,7 @@ def test_other_keys_are_not_said_to_be_meant(store, key):
 @pytest.mark.parametrize("key, right", [("planning_scope", "planning-scope"), ("scope", "planning-scope"),
                                         ("planning-estimate", "planning-estimates"), ("plan", "milestone-plan"),
                                         ("milestone-plan-17", "milestone-plan"), ("milestonePlan", "milestone-plan")])
-def test_so_are_those_of_planning(planning, cli, key, right):
+def test_a_planning_key_that_is_nearly_right_is_named_with_the_command_too(planning, cli, key, right):
     planning.save_agent_state("coord", key, "x")
     line = (f"{key} of coord does not count; if it is {right}: load_agent_state coord {key} | "
             f"save_agent_state coord {right} -")

@@ -172,7 +172,7 @@ def test_whether_a_value_is_json_is_kept(store, value, is_json):
     assert store.list_agent_state("a")[0]["is_json"] == is_json
 
 
-def test_deleting(store):
+def test_a_deleted_key_is_gone(store):
     store.save_agent_state("a", "k", "v")
     store.delete_agent_state("a", "k")
     assert store.list_agent_state("a") == []

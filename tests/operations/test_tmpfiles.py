@@ -276,7 +276,7 @@ def test_so_does_a_session_that_is_new(store, folder, leave):
 
 
 @pytest.mark.parametrize("backend", ["file", "postgresql"], indirect=True)
-def test_on_other_backends(session, folder, leave):
+def test_importing_files_works_on_every_backend(session, folder, leave):
     leave("planning-scope.json", {"files": 1})
     session.import_tmp_files(str(folder), session=SESSION, remove=True)
     assert session.get_current_storage_backend() != "hybrid"

@@ -84,7 +84,7 @@ def test_a_milestone_from_beginning_to_end(play):
     assert done.text.startswith("completed\ncompleted\n") and "planning-risks" in done.text
 
 
-def test_the_skill(play):
+def test_the_commands_of_the_skill_work(play):
     play.shell("register_agent coordinator-ms-123-1 milestone-coordinator ms-123 execution-ms-123-1;"
                "send_agent_message coordinator-ms-123-1 executor-ms-123-1 task_assignment '{}'")
     said = play("SKILL", *blocks_of("SKILL"))
@@ -103,7 +103,7 @@ def test_the_skill_is_cheap_to_read():
     assert count_tokens(DOCUMENTS["SKILL"]) < 1500
 
 
-def test_installing_puts_them_where_they_look_for_the_functions(tmp_path):
+def test_installing_puts_the_prompts_where_the_functions_are(tmp_path):
     with open_store(tmp_path / ".milestones") as store:
         store.install(str(tmp_path), prompts=True)
         assert (tmp_path / PLACE).exists()

@@ -111,7 +111,7 @@ def test_a_stray_module_in_the_current_directory_is_not_imported(program, tmp_pa
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 @pytest.mark.parametrize("name", ["sqlite3", "errors", "time"])  # what python -m has not yet imported by itself
-def test_nor_with_python_m(run, tmp_path, name):
+def test_a_stray_module_in_the_current_directory_is_not_imported_by_python_m(run, tmp_path, name):
     (tmp_path / f"{name}.py").write_text("raise SystemExit('imported the stray one')")
     done = run([sys.executable, "-m", "milestone_persist", "save-agent-state", "a", "k", "v"],
                PYTHONPATH=str(PACKAGE.parent))

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 from building import run
 from conftest import ROOT
+from forms import PLACE, check_adapter, check_command
 
 from milestone_persist import __version__
 from milestone_persist.generate.files import FILES
 
-NASTY = """it's "both" $(touch pwned) `touch pwned` %s \\n \\ 👩💻\n\t'; DROP TABLE agent_state; --\n"""
-PLACE = "it's a \"place\" with $HOME, é and 日本"
 CLIENT = '''
 from milestone_persist import MilestoneError, Refused, Store, open_store
 
@@ -53,24 +52,6 @@ with open_store() as opened:
 '''
 
 
-def check_command(command, cwd, **variables):
-    """The command line works from the directory `cwd`: make a store there, save and load."""
-    assert run([*command, "--version"], cwd, **variables) == f"milestone_persist {__version__}\n".encode()
-    assert run([*command, "initialize-agent-coordination"], cwd, **variables).startswith(b"ready: ")
-    run([*command, "save-agent-state", "a", "--", "-k", "-"], cwd, stdin=NASTY.encode(), **variables)
-    assert run([*command, "load-agent-state", "a", "--", "-k"], cwd, **variables) == NASTY.encode()
-    assert not (cwd / "pwned").exists()
-
-
-def check_adapter(path, cwd):
-    """The shell functions of the file work from the directory `cwd`."""
-    script = '. "$1"; initialize_agent_coordination; save_agent_state a k "$2"; load_agent_state a k'
-    for shell in ("sh", "bash"):
-        out = run([shell, "-euc", script, shell, path, NASTY], cwd, MILESTONE_PYTHON=sys.executable)
-        assert out.startswith(b"ready: ") and out.endswith(b"\n" + NASTY.encode())
-        shutil.rmtree(cwd / ".milestones")
-
-
 @pytest.fixture
 def project(tmp_path):
     """A user's project to work in."""
@@ -98,7 +79,7 @@ def install(python, project):
     pip("uninstall", "--yes", "milestone-persist")
 
 
-def test_checkout(project):
+def test_a_checkout_works(project):
     check_command([sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py"], project)
     check_command([sys.executable, "-m", "milestone_persist"], project, PYTHONPATH=str(ROOT))
     check_command([sys.executable, "-m", "milestone_persist", "--dir", project / ".milestones"], ROOT)
@@ -165,7 +146,7 @@ def test_read_only_package(unpacked, project, need):
 
 
 @pytest.mark.parametrize("flags", [[], ["-I", "-S"], ["-OO"]], ids=lambda flags: " ".join(flags) or "plain")
-def test_zipapp(unpacked, project, flags):
+def test_a_zipapp_works(unpacked, project, flags):
     made = unpacked.parent / f"{PLACE}.pyz"
     run([sys.executable, "-m", "zipapp", unpacked, "-m", "milestone_persist.cli.process:run", "-o", made], project)
     shutil.rmtree(unpacked)
@@ -179,7 +160,7 @@ def test_zipapp_of_a_checkout(source, project, tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["-O", "-OO", "-b", "-E", "-X dev"])
-def test_flags_of_the_interpreter(flag, project):
+def test_the_program_runs_under_flags_of_the_interpreter(flag, project):
     check_command([sys.executable, *flag.split(), ROOT / "milestone_persist" / "__main__.py"], project)
 
 

@@ -81,11 +81,11 @@ def test_state_instead_of_files(shell):
     assert done.text == VARIABLES["scope_data"]
 
 
-def test_persistent_across_restarts(shell):
+def test_the_state_of_the_first_document_outlives_restarts(shell):
     assert shell("After (Robust)").text == "plain text"
 
 
-def test_messages(shell):
+def test_the_messages_of_the_first_document_arrive(shell):
     done = shell("Inter-Agent Communication", more='EXECUTOR_ID=$AGENT_ID\n' + blocks()["Inter-Agent Communication"])
     message = json.loads(done.text[done.text.index("{"):done.text.rindex("}") + 1])
     assert message["payload"] == {"phase": "design", "requirements": ["analyze", "document"]}

@@ -96,7 +96,7 @@ def test_a_run_without_a_test_is_no_success(shards, texts, words, status):
     assert shards(texts, *words).status == status
 
 
-def test_the_first_failure_can_end_it(shards, tmp_path):
+def test_the_first_failure_can_end_a_sharded_run(shards, tmp_path):
     done = shards([FAILING, PASSING], "-x")
     assert (done.status, closing_line(done)) == (1, "1 failed")
     assert not (tmp_path / "ran").exists()

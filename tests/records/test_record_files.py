@@ -7,7 +7,6 @@ import warnings
 import pytest
 
 from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
-from milestone_persist.moving import transfer
 from milestone_persist.records import files as record_files
 
 LONG = ["数据库迁移与备份恢复功能完善以及文档更新计划二", "x" * 201, "É" * 100]
@@ -206,19 +205,6 @@ def test_records_that_cannot_be_looked_at_are_not_taken_for_removed(store, activ
     assert dump() == before
 
 
-def test_a_record_that_vanishes_while_it_is_exported_is_told(store, active, monkeypatch, tmp_path):
-    index = transfer.index_records
-
-    def index_and_lose(storage, strict):
-        index(storage, strict)
-        (active / "first.yaml").unlink()
-
-    monkeypatch.setattr(transfer, "index_records", index_and_lose)
-    with pytest.raises(StorageError, match="the record of milestone 'first' is missing, it was active/first.yaml"):
-        store.export_coordination(str(tmp_path / "e.jsonl"))
-    assert not (tmp_path / "e.jsonl").exists()
-
-
 def test_a_byte_order_mark_hides_no_heading(store, edit):
     edit("active/ms-1.yaml", "\ufefftitle: One\nstatus: paused")
     assert [(row["title"], row["status"]) for row in store.list_milestones()] == [("One", "paused")]
@@ -259,7 +245,7 @@ def test_milestones_without_a_record_are_not_looked_for_one_by_one(store, active
 
 
 def test_a_list_meets_a_deletion_between_looking_and_locking(store, active, connect, edit, monkeypatch):
-    other, storage = connect(), store._storage()
+    other, storage = connect(), store.storage()
     other.list_milestones()
     edit("active/first.yaml", "title: edited\npriority: high")
     begin, left = storage.transaction, [lambda: other.delete_milestone_record("first")]
@@ -296,7 +282,7 @@ def test_a_store_that_cannot_be_written_shows_what_is_not_indexed(store, active,
     edit("active/café.yaml", "title: One\nstatus: paused\npriority: high")
     edit("active/first.yaml", "title: edited")
     (active / "lost.yaml").unlink()
-    storage = store._storage()
+    storage = store.storage()
 
     def refuse(lock=""):
         raise StorageError("cannot write (attempt to write a readonly database)")
@@ -341,7 +327,7 @@ def test_a_stray_file_of_a_database_is_kept_when_records_become_files(directory,
 
 def refuse_events(store):
     """Let the store refuse what every change of a record notes at last."""
-    storage = store._storage()
+    storage = store.storage()
     plain = storage.execute
 
     def execute(sql, params={}):
@@ -359,7 +345,7 @@ def test_what_the_database_refuses_is_not_in_the_file_either(store, active, dire
     refuse_events(store)
     with pytest.raises(UsageError, match="refused by the database"):
         getattr(store, change)(*args)
-    del store._storage().execute
+    del store.storage().execute
     assert [path.name for path in active.iterdir()] == ["first.yaml"]
     assert store.read_milestone_record("first") == "title: first"
     assert [row["title"] for row in store.list_milestones()] == ["first"]
@@ -367,7 +353,7 @@ def test_what_the_database_refuses_is_not_in_the_file_either(store, active, dire
 
 def test_a_path_that_somebody_put_into_the_index_leads_nowhere(store, active, tmp_path):
     (tmp_path / "secret.yaml").write_text("secret")
-    store._storage().execute("UPDATE milestones SET file_path = '../secret.yaml'")
+    store.storage().execute("UPDATE milestones SET file_path = '../secret.yaml'")
     assert store.read_milestone_record("first") == "title: first"
     (active / "first.yaml").unlink()
     with pytest.raises(Refused):

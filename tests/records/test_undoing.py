@@ -95,7 +95,7 @@ KEEPS_FILES = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=Tr
 def test_an_update_on_a_disk_that_fills_up_changes_nothing(store, directory, monkeypatch, room):
     store.create_milestone_record("ms-1", "title: old")
     before, names, left = files(directory), sorted(os.listdir(directory)), [room]
-    real, storage = undoing.write_whole, store._storage()
+    real, storage = undoing.write_whole, store.storage()
 
     def write(path, data, replace=True):
         if not left[0]:

@@ -90,7 +90,7 @@ def test_a_data_directory_that_is_none_is_not_taken_for_an_empty_one(cli, direct
 
 
 @LOCAL
-def test_nor_one_that_cannot_be_read(cli, store, directory, monkeypatch):
+def test_a_data_directory_that_cannot_be_read_is_not_taken_for_an_empty_one(cli, store, directory, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", path)
 

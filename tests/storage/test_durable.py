@@ -38,13 +38,13 @@ def unsynced(monkeypatch):
 
 
 @pytest.mark.parametrize("replace", [True, False])
-def test_a_file_that_is_written_whole(tmp_path, unsynced, replace):
+def test_a_file_that_is_written_whole_is_on_the_disk(tmp_path, unsynced, replace):
     for name in ("a", "b"):
         write_whole(str(tmp_path / "new" / "folder" / name), b"x", replace)
     assert [*unsynced()] == [] and (tmp_path / "new" / "folder").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_copy_that_is_kept_before_the_schema_changes(tmp_path, unsynced):
+def test_a_copy_that_is_kept_before_the_schema_changes_is_on_the_disk(tmp_path, unsynced):
     path = tmp_path / "coordination.db"
     connection = sqlite3.connect(path)
     connection.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (1)")
@@ -54,7 +54,7 @@ def test_a_copy_that_is_kept_before_the_schema_changes(tmp_path, unsynced):
 
 
 @pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
-def test_a_data_directory_that_is_made_and_written_to(tmp_path, directory, unsynced, connect):
+def test_a_data_directory_that_is_made_and_written_to_is_on_the_disk(tmp_path, directory, unsynced, connect):
     store = connect()
     store.save_agent_state("a", "k", "v")
     store.create_milestone_record("ms", "title: Mine")

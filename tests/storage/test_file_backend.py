@@ -363,7 +363,7 @@ def test_killed_at_any_call_the_rows_are_as_before_or_as_after(opened, directory
     assert number > 20 and seen == sorted(seen, reverse=True) and {*seen} == {True, False}
 
 
-def test_killed_while_it_is_made_it_can_be_made_again(directory):
+def test_a_file_store_killed_while_it_is_made_can_be_made_again(directory):
     number, through = 0, False
     while not through:
         number += 1
@@ -489,7 +489,7 @@ def test_a_change_that_has_not_begun_is_taken_back(opened, directory, monkeypatc
         assert [row["agent_id"] for row in one.execute("SELECT * FROM agent_registry")] == ["a"]
 
 
-def test_one_that_has_begun_is_decided_and_read_even_if_the_disk_fails_then(opened, directory, monkeypatch):
+def test_a_change_that_has_begun_is_decided_and_read_even_if_the_disk_fails_then(opened, directory, monkeypatch):
     storage = opened()
     _fail_from(monkeypatch, 2)
     with storage.transaction():
@@ -668,9 +668,9 @@ def test_who_may_only_read_can_read(store, connect, monkeypatch):
 def test_every_table_has_a_place(opened):
     storage = opened()
     with storage.snapshot():
-        assert {table.name: table.key for table in storage._memory.tables} == {
+        assert {table.name: table.key for table in storage.memory.tables} == {
             **TABLES, "store_moves": ("moved_to",)}
-        assert all(any(place in FileStorage.FILES for place in (table.folder,)) for table in storage._memory.tables)
+        assert all(any(place in FileStorage.FILES for place in (table.folder,)) for table in storage.memory.tables)
 
 
 def test_indexes_of_open_messages_hold_no_acknowledged_one(opened):
@@ -679,7 +679,7 @@ def test_indexes_of_open_messages_hold_no_acknowledged_one(opened):
     storage.execute("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, "
                     "delivered_at, acknowledged_at) VALUES ('s', 'a', 'a', 'progress_update', '{}', 'x', 'x')")
     with storage.snapshot():
-        [table] = [table for table in storage._memory.tables if table.settled_by]
+        [table] = [table for table in storage.memory.tables if table.settled_by]
         for index in table.open_indexes:
             where = storage.execute("SELECT sql FROM sqlite_master WHERE name = :name",
                                     {"name": index})[0]["sql"].partition("WHERE")[2]
@@ -687,4 +687,5 @@ def test_indexes_of_open_messages_hold_no_acknowledged_one(opened):
 
 
 if sys.platform == "darwin":  # forking after threads is not safe there
-    del test_killed_at_any_call_the_rows_are_as_before_or_as_after, test_killed_while_it_is_made_it_can_be_made_again
+    del test_killed_at_any_call_the_rows_are_as_before_or_as_after
+    del test_a_file_store_killed_while_it_is_made_can_be_made_again

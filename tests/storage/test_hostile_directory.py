@@ -9,10 +9,10 @@ import pytest
 from conftest import FakeClock
 
 from milestone_persist import StorageError, open_store
-from milestone_persist.monitor.files import LOCK, LOG, STOP
 from milestone_persist.storage.jsonfiles.journal import JOURNAL
 
 SECRET = "mine\n"
+LOCK, STOP, LOG = "session-monitor.lock", "session-monitor.stop", "logs/session-monitor.log"
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_the_file_store_writes_through_no_link(store, directory, outside, name):
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
-def test_nor_do_the_logs(store, directory, outside):
+def test_the_logs_are_written_through_no_link(store, directory, outside):
     (directory / "logs").mkdir()
     (directory / "logs" / "milestone-events.jsonl").symlink_to(outside)
     with pytest.raises(StorageError, match="milestone-events.jsonl: it is a symbolic link"):
@@ -44,7 +44,7 @@ def test_nor_do_the_logs(store, directory, outside):
 
 @pytest.mark.parametrize("name", [LOG, LOCK, "session-monitor.pid", STOP])
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
-def test_nor_does_the_monitor(store, directory, outside, name, program):
+def test_the_monitor_writes_through_no_link(store, directory, outside, name, program):
     (directory / "logs").mkdir()
     (directory / name).symlink_to(outside)
     program("start-session-monitor", "--once")
@@ -128,7 +128,7 @@ def test_a_record_is_a_file_of_its_own_or_none(store, cli, directory, outside, o
                                   "config/storage-backend.txt", "config/record-swap.txt", "file-store.journal",
                                   "file-store.lock", "agent-registry/a.json", "session-monitor.pid"])
 @RECORDS
-def test_nor_is_anything_else_opened(store, cli, directory, outside, opened, kind, name, backend):
+def test_nothing_but_regular_files_of_their_own_is_opened(store, cli, directory, outside, opened, kind, name, backend):
     store.create_milestone_record("ms-1", "title: x\n")
     store.register_agent("a", "validation", "m", "s")
     path = directory / name
@@ -196,7 +196,7 @@ CALLS = [["register-agent", "a", "validation", "m", "s"], ["list-milestones"], [
 @pytest.mark.parametrize("is_there", [True, False])
 @pytest.mark.parametrize("name", PLACES)
 @RECORDS
-def test_nothing_in_it_leads_out(cli, directory, outside, name, is_there):
+def test_nothing_in_a_data_directory_leads_out_of_it(cli, directory, outside, name, is_there):
     path = directory / name
     path.parent.mkdir(parents=True)
     path.symlink_to((outside if "." in name else outside.parent) if is_there else outside.parent / "new")
@@ -231,7 +231,7 @@ def test_a_found_directory_is_no_link_that_leads_out(program, tmp_path, outside,
 
 
 @RECORDS
-def test_one_that_is_named_may_be_a_link_and_one_that_stays_inside_too(program, tmp_path):
+def test_a_named_directory_may_be_a_link_and_one_that_stays_inside_too(program, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to("elsewhere")
     assert program("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(tmp_path / "link")).status == 0

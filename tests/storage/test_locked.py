@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from test_location import NOBODY, assert_sandbox_is_named, ordinary_user, public  # noqa: F401
+from users import NOBODY, assert_sandbox_is_named, ordinary_user, public  # noqa: F401
 
 from milestone_persist.storage.postgresql import store as postgresql
 from milestone_persist.storage.sqlite import embedded
@@ -91,7 +91,7 @@ def test_files_are_read_whole_without_their_lock(cli, held, what):
 def test_files_that_change_while_they_are_read_without_their_lock_are_read_again(cli, connect, held, monkeypatch):
     from milestone_persist.storage.jsonfiles.store import FileStorage
 
-    glance, writer = FileStorage._glance, connect()
+    glance, writer = FileStorage.glance, connect()
     looks = []
 
     def glance_and_let_it_change(self):
@@ -106,7 +106,7 @@ def test_files_that_change_while_they_are_read_without_their_lock_are_read_again
         return seen
 
     held("files")
-    monkeypatch.setattr(FileStorage, "_glance", glance_and_let_it_change)
+    monkeypatch.setattr(FileStorage, "glance", glance_and_let_it_change)
     assert cli("load_agent_state", "a", "k").text == "v"
     assert len(looks) == 4
     writer.close()
@@ -190,7 +190,7 @@ def test_looking_goes_on_where_nothing_can_be_written(closed, what):
 
 
 @SQLITE
-def test_so_it_does_with_write_ahead_logging(closed, cli):
+def test_looking_goes_on_with_write_ahead_logging_where_nothing_can_be_written(closed, cli):
     assert closed("", ["doctor"]).status == 0
     database = sqlite3.connect(closed.place / "coordination.db")
     assert database.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
@@ -224,7 +224,7 @@ def test_doctor_says_that_the_database_cannot_be_written(closed):
 def test_a_look_does_not_wait_for_a_lock_on_the_server(cli, connect, clock, monkeypatch):
     monkeypatch.setattr(postgresql, "BUSY_SECONDS", 3600)
     fill(cli, clock)
-    storage = connect()._storage()
+    storage = connect().storage()
     with storage.transaction():
         for words in LOOKS:
             done = cli(*words, AGENT_ID="a")

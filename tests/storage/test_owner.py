@@ -59,7 +59,7 @@ def give(directory, user, mode=0o700):
 
 @LOCAL
 @pytest.mark.parametrize("mode", [0o777, 0o755, 0o700])
-def test_that_of_another_user_is_refused(cli, directory, mode):
+def test_a_data_directory_of_another_user_is_refused(cli, directory, mode):
     cli("where")  # every module is loaded while all can be read
     give(directory, NOBODY, mode)
     with acting_as(OTHER):
@@ -119,7 +119,7 @@ def test_lax_modes_of_ones_own_are_tightened(cli, directory, mode):
 
 
 @LOCAL
-def test_a_group_shares_one_that_is_named(cli, directory, home):
+def test_a_group_shares_a_data_directory_that_is_named(cli, directory, home):
     cli("where")
     directory.mkdir(parents=True)
     os.chown(directory, NOBODY, 4242)

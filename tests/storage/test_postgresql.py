@@ -40,7 +40,7 @@ def storage(store, directory, environ, clock):
 def other(storage, directory, environ, clock):
     """The same storage as another process has it, impatient."""
     opened = open_for(str(directory), environ, clock)
-    opened._psql.ask("SET lock_timeout = '100ms';")
+    opened.psql.ask("SET lock_timeout = '100ms';")
     yield opened
     opened.close()
 
@@ -295,7 +295,7 @@ def test_different_inboxes_do_not_wait_for_each_other(store, storage, connect, c
 
 @pytest.mark.parametrize("held, wanted", [("inbox:a", "inbox:a"), ("inbox:a", "agent:a"), ("inbox:a", "session:s"),
                                           ("session:s", "inbox:a"), ("", "events"), ("milestone:m", "milestone:m")])
-def test_what_must_wait_waits(storage, other, held, wanted):
+def test_transactions_on_one_key_wait_for_each_other(storage, other, held, wanted):
     with storage.transaction(held), pytest.raises(StorageError, match="is busy"), other.transaction(wanted):
         pass
     with other.transaction(wanted):
@@ -435,7 +435,7 @@ def test_a_server_that_broke_off_and_is_up_again_is_no_failure(storage, store, p
 def test_the_password_shows_nowhere(directory, environ, postgresql, need):
     need("ps")
     opened = open_for(str(directory), {**environ, "MILESTONE_DATABASE_URL": postgresql.tcp_url})
-    listed = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(opened._psql.pid)], capture_output=True, check=True)
+    listed = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(opened.psql.pid)], capture_output=True, check=True)
     opened.close()
     assert b"127.0.0.1" in listed.stdout
     assert PASSWORD not in listed.stdout.decode() and ENCODED not in listed.stdout.decode()
@@ -533,7 +533,7 @@ def test_a_database_in_another_encoding_is_refused(cli, postgresql):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no program"])
-def test_without_psql_it_is_told_what_to_install(cli, tmp_path, content):
+def test_without_psql_an_error_tells_what_to_install(cli, tmp_path, content):
     if content is not None:
         (tmp_path / "psql").write_bytes(content)
         (tmp_path / "psql").chmod(0o755)
@@ -560,7 +560,7 @@ def is_there(pid):
 
 
 def test_closing_leaves_no_process(storage):
-    pid = storage._psql.pid
+    pid = storage.psql.pid
     assert is_there(pid)
     storage.close()
     assert not is_there(pid)
@@ -579,10 +579,10 @@ def test_a_forked_process_has_its_own_connection(store, storage):
 
 def test_an_interrupt_undoes_the_transaction_and_the_next_call_works(storage, store, monkeypatch):
     store.save_agent_state("a", "k", "v")
-    pid = storage._psql.pid
+    pid = storage.psql.pid
     with pytest.raises(KeyboardInterrupt), storage.transaction("agent:a"):
         storage.execute("UPDATE agent_state SET state_value = 'w'")
-        monkeypatch.setattr(Psql, "_write", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(Psql, "write", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
         storage.execute("SELECT 1 AS one")
     monkeypatch.undo()
     assert not is_there(pid)
@@ -591,7 +591,7 @@ def test_an_interrupt_undoes_the_transaction_and_the_next_call_works(storage, st
 
 def test_a_store_that_is_dropped_lets_its_child_end(directory, environ):
     opened = open_for(str(directory), environ)
-    pid = opened._psql.pid
+    pid = opened.psql.pid
     del opened
     assert not is_there(pid)
 

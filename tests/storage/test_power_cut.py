@@ -94,12 +94,12 @@ def test_a_call_leaves_nothing_that_a_power_cut_takes(connect, unsynced, name):
 
 
 @ON_DISK
-def test_nor_does_the_first_call(unsynced):
+def test_the_first_call_leaves_nothing_that_a_power_cut_takes(unsynced):
     assert unsynced(*CALLS["save"]) == set()
 
 
 @IN_SQLITE
-def test_nor_does_one_with_a_log_that_others_keep_open(connect, directory, unsynced):
+def test_a_call_with_a_log_that_others_keep_open_leaves_nothing_that_a_power_cut_takes(connect, directory, unsynced):
     connect().save_agent_state("a", "k", "v")
     others = sqlite3.connect(directory / "coordination.db")
     others.execute("PRAGMA journal_mode = WAL")
@@ -113,8 +113,8 @@ def test_nor_does_one_with_a_log_that_others_keep_open(connect, directory, unsyn
 @IN_SQLITE
 def test_the_setting_counts_at_once_for_whoever_has_the_store_open(connect, unsynced):
     def level():
-        with store._storage().transaction():
-            return store._storage().execute("PRAGMA synchronous")[0]["synchronous"]
+        with store.storage().transaction():
+            return store.storage().execute("PRAGMA synchronous")[0]["synchronous"]
 
     store, other = connect(), connect()
     assert level() == 3

@@ -12,7 +12,6 @@ from conftest import ROOT
 from milestone_persist import StorageError, open_store
 from milestone_persist.base import vocabulary
 from milestone_persist.base.tables import SCHEMA_VERSION
-from milestone_persist.coordination.settings import SETTINGS
 from milestone_persist.storage.sqlite.migrations import bring_up_to_date
 
 SCHEMA = (ROOT / "sql" / "milestone-coordination.sql").read_text(encoding="utf-8")
@@ -75,9 +74,9 @@ def test_the_vocabulary_is_that_of_the_checks(column, words):
     assert tuple(words) in [tuple(re.findall(word, found[0])) for found in lists]
 
 
-def test_settings_are_those_the_schema_inserts(database):
+def test_settings_are_those_the_schema_inserts(database, store):
     rows = database.execute("SELECT key, value, description FROM agent_coordination_config").fetchall()
-    assert {key: value for key, value, _ in rows} == {key: default for key, (_, default) in SETTINGS.items()}
+    assert {key: value for key, value, _ in rows} == store.get_storage_config()
     assert all(description for _, _, description in rows)
 
 
@@ -287,7 +286,7 @@ def test_an_empty_file_becomes_a_database(directory, environ):
 
 
 def test_a_writer_that_waits_in_vain_says_so(database, store, monkeypatch):
-    store._storage().connection.execute("PRAGMA busy_timeout = 1")
+    store.storage().connection.execute("PRAGMA busy_timeout = 1")
     database.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match="is busy: another process has been writing"):
         store.save_agent_state("a", "k", "v")

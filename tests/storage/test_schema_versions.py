@@ -254,14 +254,14 @@ def test_there_is_a_step_and_a_frozen_file_for_each_version():
             assert (ROOT / "sql" / "history" / f"{version}{kind}.sql").exists()
 
 
-def test_it_has_every_row_and_the_present_version(old, directory, environ):
+def test_a_store_brought_forward_has_every_row_and_the_present_version(old, directory, environ):
     rows = old.rows()
     assert all(rows.get(table) for table in TABLES if table in rows), "the fixture has rows in every table"
     assert read_all(directory, environ) == expected(rows)
     assert old.version() == SCHEMA_VERSION
 
 
-def test_it_is_worked_on_as_if_it_had_always_been_new(old, connect, cli, directory, environ):
+def test_a_store_brought_forward_is_worked_on_as_a_new_one(old, connect, cli, directory, environ):
     numbers = {table: max(row["id"] for row in old.rows()[table]) for table in NUMBERED}
     store = connect()
     assert store.load_agent_state("a", "json") == '{"n": 2}'
@@ -285,7 +285,7 @@ def test_it_is_worked_on_as_if_it_had_always_been_new(old, connect, cli, directo
         assert others[table] == before[table] != []
 
 
-def test_killed_anywhere_it_is_as_before_or_after(old, backend, directory, environ):
+def test_a_step_of_the_schema_killed_anywhere_is_done_or_not_begun(old, backend, directory, environ):
     rows = old.rows()
     after = expected(rows)
     if old.version() == 1:
@@ -317,7 +317,7 @@ def test_killed_anywhere_it_is_as_before_or_after(old, backend, directory, envir
     assert number > 8
 
 
-def test_of_several_that_open_it_at_once_one_does_it(old, directory, environ):
+def test_of_several_that_open_an_earlier_store_at_once_one_brings_it_forward(old, directory, environ):
     rows, errors = old.rows(), []
 
     def open_it():
@@ -353,7 +353,7 @@ def test_a_newer_store_is_refused_by_its_version(old, cli):
 
 
 @pytest.mark.parametrize("backend", ["database"], indirect=True)
-def test_so_are_a_newer_export_and_a_newer_backup(old, cli, tmp_path):
+def test_a_newer_export_and_a_newer_backup_are_refused(old, cli, tmp_path):
     (tmp_path / "e.jsonl").write_text(f'{{"format":"milestone_persist","version":{SCHEMA_VERSION + 1}}}\n{{"new":1}}\n')
     assert cli("backup-coordination", tmp_path / "b.db").status == 0
     with contextlib.closing(sqlite3.connect(tmp_path / "b.db")) as connection:
@@ -436,7 +436,7 @@ def test_what_others_have_added_stays(old, connect):
 
 
 @pytest.mark.parametrize("backend", ["database"], indirect=True)
-def test_a_copy_is_kept_before(old, connect, directory):
+def test_a_copy_is_kept_before_the_schema_changes(old, connect, directory):
     version, rows = old.version(), old.rows()
     connect().agent_heartbeat("a")
     [old.path] = (directory / "backups").glob(f"before-version-{SCHEMA_VERSION}-*.db")
@@ -523,4 +523,4 @@ def test_a_step_that_fails_changes_nothing(old, connect, directory, environ, mon
 
 
 if sys.platform == "darwin":  # forking after threads is not safe there
-    del test_killed_anywhere_it_is_as_before_or_after
+    del test_a_step_of_the_schema_killed_anywhere_is_done_or_not_begun

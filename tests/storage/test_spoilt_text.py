@@ -44,7 +44,7 @@ def test_a_blob_is_read_as_the_text_it_is(store, write, cli, tmp_path):
     assert store.save_planning_artifacts("planning-1")
 
 
-def test_and_moved_to_another_backend_as_that(write, cli, environ):
+def test_a_blob_is_moved_to_another_backend_as_the_text_it_is(write, cli, environ):
     write(insert("k", "CAST('v' AS BLOB)"))
     for backend in "file", "hybrid":
         done = cli("migrate-storage-backend", backend, MILESTONE_BACKEND="")

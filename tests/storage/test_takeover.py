@@ -55,7 +55,7 @@ def store(old, directory):
 
 
 def rows(store, sql):
-    return [tuple(row.values()) for row in store._storage().execute(sql)]
+    return [tuple(row.values()) for row in store.storage().execute(sql)]
 
 
 def notes(store, kind):
@@ -63,7 +63,7 @@ def notes(store, kind):
     return [json.loads(detail) for (detail,) in found]
 
 
-def test_the_backup_is_the_database_as_it_was(old, store, directory):
+def test_the_backup_of_a_takeover_is_the_database_as_it_was(old, store, directory):
     [kept] = (directory / "backups").iterdir()
     names = [name for (name,) in read(kept, "SELECT name FROM sqlite_master WHERE type = 'table'")]
     assert {*UNKNOWN, "agent_registry"} <= set(names) and "events_before_takeover" not in names
@@ -81,7 +81,7 @@ def test_every_row_is_there_and_sound(old, store, directory):
                        ("agent_coordination_config", "key")):
         sql = f"SELECT {key} FROM {table}"
         assert set(read(kept, sql)) <= set(rows(store, sql)), table
-    assert store._storage().check() == []
+    assert store.storage().check() == []
     assert rows(store, "PRAGMA foreign_key_check") == []
     assert rows(store, "PRAGMA foreign_keys") == [(1,)]
     assert not notes(store, "row_left_out")
@@ -227,7 +227,7 @@ def take_over_and_die(path, number):
     return status, int(counted.read_text()) if status == 0 else 0
 
 
-def test_killed_anywhere_it_is_as_before_or_after(memory):
+def test_a_takeover_killed_anywhere_is_done_or_not_begun(memory):
     path, image = memory / "coordination.db", memory / "image"
     connection = sqlite3.connect(image)
     connection.executescript(EARLIER)
@@ -253,7 +253,7 @@ def test_killed_anywhere_it_is_as_before_or_after(memory):
     assert [*(memory / "backups").glob("*.part*")] == []
 
 
-def test_a_damaged_one_is_left_as_it_is(old, directory):
+def test_a_damaged_database_of_the_earlier_tool_is_left_as_it_is(old, directory):
     data = bytearray(old.read_bytes())
     place = data.index(b"quality-enforcer") // 4096 * 4096
     data[place:place + 100] = b"\xff" * 100
@@ -325,7 +325,7 @@ def test_no_value_is_too_odd(directory, seed):
     counts = {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
     connection.commit(), connection.close()
     with open_store(directory, environ={}) as store:
-        assert store._storage().check() == []
+        assert store.storage().check() == []
         left_out = [note["table"] for note in notes(store, "row_left_out")]
         for table in tables:
             assert rows(store, f"SELECT count(*) FROM {table}")[0][0] + left_out.count(table) >= counts[table]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from building import run
 from conftest import ROOT, Result
-from test_packaging import PLACE, check_adapter, check_command
+from forms import PLACE, check_adapter, check_command
 
 from milestone_persist import __version__
 from milestone_persist.cli.main import Console, main
@@ -105,7 +105,7 @@ def test_a_zipapp_is_run_by_name_from_beside_it(zipapp, project):
     check_command([f"./{zipapp.rename(project / 'tool').name}"], project, PATH=path)
 
 
-def test_what_is_in_it(copy, zipapp):
+def test_a_copy_holds_the_program_and_nothing_else(copy, zipapp):
     files = set(tree(copy))
     named = {f"{path.relative_to(ROOT)}" for folder in ("milestone_persist", "sql", "shell", "agents")
              for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"
@@ -136,7 +136,7 @@ def test_git_takes_the_copy_and_not_what_python_keeps_in_it(copy, need):
 
 
 @pytest.mark.parametrize("mask, folder, file, one_file", [(0o077, 0o700, 0o600, 0o700), (0o022, 0o755, 0o644, 0o755)])
-def test_who_may_read_it_is_for_the_umask_to_say(tmp_path, mask, folder, file, one_file):
+def test_who_may_read_a_copy_is_for_the_umask_to_say(tmp_path, mask, folder, file, one_file):
     old = os.umask(mask)
     try:
         vendor(tmp_path / "copy"), vendor("--zipapp", tmp_path / "m.pyz")
@@ -163,14 +163,14 @@ def test_every_form_makes_the_same_copies(copy, zipapp, wheel, tmp_path):
         assert (tmp_path / f"{name}.pyz").read_bytes() == zipapp.read_bytes(), name
 
 
-def test_the_same_again_changes_nothing(copy, zipapp):
+def test_vendoring_the_same_again_changes_nothing(copy, zipapp):
     before = snapshot(copy), snapshot(zipapp)
     assert vendor(copy).text.startswith(f"unchanged: {copy} (version {__version__})\n")
     assert vendor("--zipapp", zipapp).text.startswith(f"unchanged: {zipapp} ")
     assert (snapshot(copy), snapshot(zipapp)) == before
 
 
-def test_the_command_it_prints_works(tmp_path, project):
+def test_the_command_that_vendor_prints_works(tmp_path, project):
     environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for words in ([tmp_path / PLACE], ["--zipapp", tmp_path / f"{PLACE}.pyz"]):
         command = vendor(*words).text.splitlines()[-1].partition("Run next: ")[2]
@@ -189,7 +189,7 @@ def count_compiled(command, cwd):
     return run([sys.executable, "-I", "-S", "-B", "-c", start, *command], cwd).count(b"compiled")
 
 
-def test_byte_code_is_in_it(copy, zipapp, project):
+def test_a_copy_holds_byte_code(copy, zipapp, project):
     words = ["load-agent-state", "a", "k", "default"]
     assert count_compiled([copy / "milestone_persist" / "__main__.py", *words], project) <= 1
     assert count_compiled([zipapp, *words], project) == 0
@@ -206,7 +206,7 @@ def test_an_edited_source_counts(copy, project):
     assert run([*PYTHON, copy / "milestone_persist", "--version"], project) == b"milestone_persist 9.8.7\n"
 
 
-def test_another_version_of_python_runs_it_from_the_source(zipapp, project, tmp_path):
+def test_another_version_of_python_runs_a_copy_from_the_source(zipapp, project, tmp_path):
     other = tmp_path / "other.pyz"
     with zipfile.ZipFile(zipapp) as old, zipfile.ZipFile(other, "w") as new:
         for name in old.namelist():
@@ -223,7 +223,7 @@ def pythons():
 
 @pytest.mark.optional
 @pytest.mark.parametrize("version", sorted({"3.9", "3.10", "3.11", "3.12", "3.13"} - {"%d.%d" % sys.version_info[:2]}))
-def test_other_interpreters_run_what_this_one_made(copy, zipapp, project, version):
+def test_other_interpreters_run_a_copy_that_this_one_made(copy, zipapp, project, version):
     python = pythons().get(version) or pytest.skip(f"no Python {version} in pyenv")
     for path in (copy / "milestone_persist", zipapp):
         check_command([python, "-I", "-S", path], project)
@@ -267,7 +267,7 @@ def refused(done):
     return done.status == 2 and done.out == b"" and done.err.count("\n") == 1
 
 
-def test_an_empty_folder_and_one_that_is_not_there_are_filled(tmp_path):
+def test_an_empty_and_a_missing_folder_are_filled_with_a_copy(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")
     for place in (tmp_path / "link", tmp_path / "new" / "deep"):
@@ -353,7 +353,7 @@ def test_a_full_disk_leaves_what_was_there(copy, monkeypatch):
     def fail(*paths):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(replacing, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(replacing, "exchange", lambda one, other: False)
     monkeypatch.setattr(os, "rename", fail)
     assert vendor(copy).status == 3
     assert tree(copy.parent) == before
@@ -368,10 +368,10 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new(copy, monkeypatch, can_e
 
     Where two folders cannot be exchanged, there is a moment with neither: running it again mends that.
     """
-    code = vendoring._compile({**vendoring._folder_files()}, vendoring._CHECKED)
-    monkeypatch.setattr(vendoring, "_compile", lambda files, flags: code)
+    code = vendoring.compile_files({**vendoring.folder_files()}, vendoring.CHECKED)
+    monkeypatch.setattr(vendoring, "compile_files", lambda files, flags: code)
     if not can_exchange:
-        monkeypatch.setattr(replacing, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(replacing, "exchange", lambda one, other: False)
     new = tree(copy)
     make_older(copy)
     old, saved, seen = tree(copy), copy.with_name("saved"), set()
@@ -415,7 +415,7 @@ def run_until(last, copy):
 # Drift
 
 
-def test_what_has_drifted(copy):
+def test_checking_a_copy_names_what_has_drifted(copy):
     assert vendor("--check", copy).text == f"version {__version__}: {copy}\n"
     (copy / "milestone_persist" / "cli" / "main.py").write_text("changed")
     (copy / "sql" / "milestone-coordination.sql").unlink()
@@ -458,14 +458,14 @@ def test_a_copy_can_check_itself(copy, zipapp, project):
         run([*PYTHON, program, "vendor", "--check", path], project)
 
 
-def test_bad_usage(tmp_path, monkeypatch):
+def test_bad_usage_of_vendor_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for words in ([], ["a", "--zipapp", "b"], ["--check"], ["--zipapp", ""]):
         assert refused(vendor(*words))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_not_without_the_licence(source, tmp_path):
+def test_no_copy_goes_without_the_licence(source, tmp_path):
     copy = Path(shutil.copytree(source, tmp_path / "no licence"))
     (copy / "LICENSE").unlink()
     done = subprocess.run([*PYTHON, copy / "milestone_persist", "vendor", tmp_path / "copy"], capture_output=True,

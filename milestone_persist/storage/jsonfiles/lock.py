@@ -18,26 +18,26 @@ class FileLock:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._descriptor: int | None = None
+        self.descriptor: int | None = None
 
     def acquire(self, exclusive: bool, seconds: float | None = None) -> None:
         """Wait for the lock, so many seconds or as long as is usual; Busy when others keep it longer."""
         seconds = embedded.BUSY_SECONDS if seconds is None else seconds
         until = time.monotonic() + seconds
-        place = _wait(self.path + ".queue", True, until, seconds)
+        place = wait_for(self.path + ".queue", True, until, seconds)
         try:
-            self._descriptor = _wait(self.path + ".lock", exclusive, until, seconds)
+            self.descriptor = wait_for(self.path + ".lock", exclusive, until, seconds)
         finally:
             close_locked(place)
 
     def release(self) -> None:
         """Give the lock back; doing so again does nothing."""
-        descriptor, self._descriptor = self._descriptor, None
+        descriptor, self.descriptor = self.descriptor, None
         if descriptor is not None:
             close_locked(descriptor)
 
 
-def _wait(path: str, exclusive: bool, until: float, seconds: float) -> int:
+def wait_for(path: str, exclusive: bool, until: float, seconds: float) -> int:
     """The descriptor that holds the lock on a file; `seconds` are what an error names."""
     descriptor = _open(path)
     try:

@@ -21,7 +21,9 @@ from .memory import Memory
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
+    from ...base.answers import Description, Finding
     from ..call import Clock
     from ..interface import Params, Row
 
@@ -44,7 +46,7 @@ class FileStorage(EmbeddedStorage):
         """Open it; StorageMoved where it would have to be made, but the rows are elsewhere, unless it is an `other`."""
         super().__init__(directory, os.path.join(directory, HEAD), clock, environ)
         self._other = other
-        self._lock = FileLock(os.path.join(directory, LOCK))
+        self.lock = FileLock(os.path.join(directory, LOCK))
         self._head: str | None = None  # the head that belongs to the rows in memory
         self._version = SCHEMA_VERSION  # that the head tells
         self._inside = False
@@ -55,9 +57,9 @@ class FileStorage(EmbeddedStorage):
         self._files = StoreFiles(directory)
         self._refuse_newer()
         self.connect(":memory:")
-        self._memory = Memory(self.connection, self._files)
+        self.memory = Memory(self.connection, self._files)
         if self.in_memory:
-            self._memory.load_nothing()
+            self.memory.load_nothing()
         elif not exists:
             create_directory(directory)
             try:
@@ -68,14 +70,14 @@ class FileStorage(EmbeddedStorage):
 
     def _create(self) -> None:
         """Write the first head, and the settings as the schema has them."""
-        self._acquire(exclusive=True)
+        self.acquire(exclusive=True)
         try:
             if not self._other and backend_in_use(self.directory) not in (None, self.backend):
                 raise StorageMoved(Move(place_in_use(self.directory)))
             if not os.path.exists(self.path):
-                settings = [(table, table.key_of(row)) for table in self._memory.tables if table.name in ONE_FILE
+                settings = [(table, table.key_of(row)) for table in self.memory.tables if table.name in ONE_FILE
                             for row in self.run(f"SELECT * FROM {table.name}")]
-                self._save(self._memory.files_of(settings), {"store": os.urandom(8).hex(), "generation": 0})
+                self._save(self.memory.files_of(settings), {"store": os.urandom(8).hex(), "generation": 0})
         finally:
             self._leave()
         self._head = None  # from now on, what the files hold
@@ -94,7 +96,7 @@ class FileStorage(EmbeddedStorage):
                 self._reach(exclusive)
             self._inside = True
             self._begin(exclusive, whole=not self._lenient)
-            if self._memory.spoilt and not self._lenient:
+            if self.memory.spoilt and not self._lenient:
                 self._begin_without_some(exclusive)
         except BaseException as error:
             raise self._give_up(error) from None
@@ -103,25 +105,25 @@ class FileStorage(EmbeddedStorage):
         """Begin in memory; where not all is `whole`, what refers to a row that cannot be read is loaded too."""
         self.run(f"PRAGMA foreign_keys = {'ON' if whole else 'OFF'}")
         self.run("BEGIN")
-        self._memory.start(writing)
+        self.memory.start(writing)
 
     def _begin_without_some(self, writing: bool) -> None:
-        spoilt = self._memory.spoilt
+        spoilt = self.memory.spoilt
         self.run("ROLLBACK")
-        self._memory.clear(json.loads(self._head or "")["sequences"])
+        self.memory.clear(json.loads(self._head or "")["sequences"])
         self._begin(writing, whole=False)
-        self._memory.spoilt = {**spoilt, **self._memory.spoilt}
+        self.memory.spoilt = {**spoilt, **self.memory.spoilt}
 
     def _reach(self, exclusive: bool) -> None:
         """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
         try:
-            self._acquire(exclusive, self.wait_seconds if exclusive else min(BRIEF_SECONDS, self.wait_seconds))
+            self.acquire(exclusive, self.wait_seconds if exclusive else min(BRIEF_SECONDS, self.wait_seconds))
         except StorageError:
             if exclusive:
                 raise
             if self._load_unlocked():
                 return
-            self._acquire(exclusive, self.wait_seconds)
+            self.acquire(exclusive, self.wait_seconds)
         self._refresh()
         if self._version < SCHEMA_VERSION:
             self._bring_up_to_date(exclusive)
@@ -133,26 +135,26 @@ class FileStorage(EmbeddedStorage):
         is in place, and another head after that.
         """
         for _ in range(3):
-            before = self._glance()
+            before = self.glance()
             wrong: list[str] = []
             self._files.look_for_journal()
             self._head = None
             self._refresh()
             self.run("PRAGMA foreign_keys = OFF")
-            self._memory.load_all(wrong)
-            if not wrong and self._glance() == before:
+            self.memory.load_all(wrong)
+            if not wrong and self.glance() == before:
                 return True
         self._head = None
         return False
 
-    def _glance(self) -> list[bytes]:
+    def glance(self) -> list[bytes]:
         """Head and journal as they are now."""
         return [read_found(os.path.join(self.directory, name)) or b"" for name in (HEAD, JOURNAL)]
 
-    def _acquire(self, exclusive: bool, seconds: float | None = None) -> None:
+    def acquire(self, exclusive: bool, seconds: float | None = None) -> None:
         """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
         try:
-            self._lock.acquire(exclusive, seconds)
+            self.lock.acquire(exclusive, seconds)
         except StorageError:
             if not os.path.isdir(self.directory):
                 self.refuse_moved(found=[])
@@ -163,17 +165,17 @@ class FileStorage(EmbeddedStorage):
             else:
                 self._files.look_for_journal()
         except BaseException:
-            self._lock.release()
+            self.lock.release()
             raise
 
     def commit(self) -> None:
         try:
-            if self._memory.writing and not self.in_memory:
+            if self.memory.writing and not self.in_memory:
                 self._write_changes()
         except BaseException as error:
             raise self._give_up(error) from None
         try:
-            self._memory.drop_unread()
+            self.memory.drop_unread()
             self.connection.execute("COMMIT")
         except sqlite3.Error:  # closed meanwhile by another thread; what counts is in the files
             self._head = None
@@ -194,21 +196,21 @@ class FileStorage(EmbeddedStorage):
 
     def _leave(self) -> None:
         self._inside = False
-        if self._memory.spoilt:  # it may be mended
+        if self.memory.spoilt:  # it may be mended
             self._head = None
-        self._lock.release()
+        self.lock.release()
 
-    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+    def execute(self, sql: str, params: Params = {}) -> list[Any]:
         if not self._inside:
             with self.snapshot() if _only_reads(sql) else self.transaction():
                 return self.execute(sql, params)
-        if not self._memory.writing and not _only_reads(sql):
+        if not self.memory.writing and not _only_reads(sql):
             raise RuntimeError("a statement that writes, inside a snapshot")
         try:
-            self._memory.load_for(sql, params)
+            self.memory.load_for(sql, params)
         except sqlite3.Error as error:
             raise self.explain(error) from None
-        for fault in self._memory.spoilt_in(sql):
+        for fault in self.memory.spoilt_in(sql):
             self._warn_once(f"left out: {fault}")
         return self.run(sql, params)
 
@@ -218,8 +220,8 @@ class FileStorage(EmbeddedStorage):
             self.warn(text)
 
     def require_whole(self) -> None:
-        self._memory.load_all()
-        for fault in self._memory.spoilt.values():
+        self.memory.load_all()
+        for fault in self.memory.spoilt.values():
             raise fault
 
     # Files to memory
@@ -235,7 +237,7 @@ class FileStorage(EmbeddedStorage):
             raise damaged(self.directory, self.path, f"not the head of a store: {error!r:.100}") from None
         if version > SCHEMA_VERSION:
             raise newer(self.path, version, SCHEMA_VERSION)
-        self._memory.clear(sequences)
+        self.memory.clear(sequences)
         self._head, self._version = text, version
 
     def _refuse_newer(self) -> None:
@@ -261,37 +263,37 @@ class FileStorage(EmbeddedStorage):
         from ..steps import take_steps
 
         if not exclusive:
-            self._lock.release()
-            self._acquire(exclusive=True, seconds=self.wait_seconds)
+            self.lock.release()
+            self.acquire(exclusive=True, seconds=self.wait_seconds)
             self._refresh()  # another process may have been first
         if self._version == SCHEMA_VERSION:
             return
         self._inside = True
         self.run("BEGIN")
-        self._memory.start(writing=True)
+        self.memory.start(writing=True)
         take_steps(self._version, self.execute)
-        self._save(self._memory.changed_files(), json.loads(self._head or ""))
-        self._memory.drop_unread()
+        self._save(self.memory.changed_files(), json.loads(self._head or ""))
+        self.memory.drop_unread()
         self.run("COMMIT")
 
     # Memory to files
 
     def _write_changes(self) -> None:
         head = json.loads(self._head or "")
-        files = self._memory.changed_files()
-        if files or head["sequences"] != self._memory.last_numbers():
+        files = self.memory.changed_files()
+        if files or head["sequences"] != self.memory.last_numbers():
             self._save(files, head)
 
     def _save(self, files: dict[str, str | None], head: Row) -> None:
         """Write the changed files, and with them the head that tells of it."""
         head = {**head, "schema_version": SCHEMA_VERSION, "generation": head["generation"] + 1,
-                "sequences": self._memory.last_numbers()}
+                "sequences": self.memory.last_numbers()}
         text = json.dumps(head, indent=1) + "\n"
         replace_files(self.directory, {**files, HEAD: text})
         self._head, self._version = text, SCHEMA_VERSION
 
     def set_aside(self, place: str) -> None:
-        self._acquire(exclusive=True)  # nobody is just reading the files
+        self.acquire(exclusive=True)  # nobody is just reading the files
         try:
             super().set_aside(place)
         finally:
@@ -299,7 +301,7 @@ class FileStorage(EmbeddedStorage):
 
     # What doctor needs
 
-    def describe(self) -> Row:
+    def describe(self) -> Description:
         return {"backend": self.backend.word, "engine": f"JSON files, SQLite {sqlite3.sqlite_version} in memory",
                 "journal_mode": "file", "database": self.directory, "exists": not self.in_memory,
                 "schema_version": SCHEMA_VERSION}
@@ -309,20 +311,20 @@ class FileStorage(EmbeddedStorage):
 
         return [line_of(found) for found in self.inspect()]
 
-    def inspect(self) -> list[Row]:
+    def inspect(self) -> list[Finding]:
         from ..findings import finding
         from ..orphans import GONE
 
         wrong: list[str] = []
-        spoilt: list[Row] = []
+        spoilt: list[Finding] = []
         if self.in_memory:
             return spoilt
         self._head = None  # read every file anew
         try:
             with self.snapshot():
-                self._memory.load_all(wrong)
+                self.memory.load_all(wrong)
                 spoilt = [finding(self._files.path(file), str(fault), fixable=True)
-                          for file, fault in self._memory.spoilt.items()]
+                          for file, fault in self.memory.spoilt.items()]
                 given_out = json.loads(self._head or "")["sequences"]
                 wrong += super().check() + self._check_numbers(given_out) + self._find_lost(given_out)
             if wrong:
@@ -331,7 +333,7 @@ class FileStorage(EmbeddedStorage):
             wrong.append(str(error))
         return spoilt + [finding(self.path, line, fixable=line.endswith(GONE)) for line in wrong]
 
-    def mend(self, place: str) -> list[Row]:
+    def mend(self, place: str) -> list[Finding]:
         """Move every file that cannot be read to the folder `place`; what refers to its row is kept, and so its key."""
         from ..findings import FIXED, finding
         from ..orphans import make_parents
@@ -340,10 +342,10 @@ class FileStorage(EmbeddedStorage):
         self._head, self._lenient = None, True
         try:
             with self.transaction():
-                self._memory.load_all()
-                for file in [*self._memory.spoilt]:
+                self.memory.load_all()
+                for file in [*self.memory.spoilt]:
                     move_whole(self._files.path(file), os.path.join(place, file))
-                    del self._memory.spoilt[file]
+                    del self.memory.spoilt[file]
                     done.append(finding(self._files.path(file), f"set aside: it is {os.path.join(place, file)}",
                                         severity=FIXED))
                 done += make_parents(self)
@@ -362,7 +364,7 @@ class FileStorage(EmbeddedStorage):
 
     def _check_numbers(self, given_out: dict[str, int]) -> list[str]:
         return [f"{self.path}: {name} has number {there}, but only {given_out.get(name, 0)} were given out: raise that"
-                for name, there in self._memory.last_numbers().items() if there > given_out.get(name, 0)]
+                for name, there in self.memory.last_numbers().items() if there > given_out.get(name, 0)]
 
 
 def _read_facts(text: str) -> tuple[int, dict[str, int]]:

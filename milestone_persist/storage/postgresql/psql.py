@@ -93,7 +93,7 @@ class Psql:
             if not ready:
                 raise Lost(f"no answer for {ANSWER_SECONDS:.0f} s", [])
             if self.input in ready:
-                rest = self._write(rest)
+                rest = self.write(rest)
                 if not rest:
                     poll.unregister(self.input)
             if self.output in ready:
@@ -107,7 +107,7 @@ class Psql:
                 if answer.endswith(b"\n") and answer.find(self.mark, seen) >= 0:
                     return bytes(answer)
 
-    def _write(self, rest: memoryview) -> memoryview:
+    def write(self, rest: memoryview) -> memoryview:
         """Write some; what is left. Where psql has gone there is nothing left: reading will tell why."""
         try:
             return rest[os.write(self.input, rest[:_WRITE]):]
@@ -125,7 +125,7 @@ class Psql:
             if self.busy:
                 _send(pid, signal.SIGINT)  # psql has the server cancel the statement
             else:
-                self._write(memoryview(b"\\q\n"))
+                self.write(memoryview(b"\\q\n"))
             os.close(self.input)
             self.input = -1
             if not self._has_ended():

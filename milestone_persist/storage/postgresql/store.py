@@ -14,9 +14,11 @@ from .url import DatabaseUrl
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
+    from ...base.answers import Description
     from ..call import Clock
-    from ..interface import Params, Row
+    from ..interface import Params
 
 BUSY_SECONDS = 30
 SETTLE_TRIES = 50
@@ -48,7 +50,7 @@ class PostgresqlStorage(Storage):
         self._broken = ""  # why the transaction cannot be committed
         if create:
             create_directory(directory)
-        self._psql, self._schema = self._connect()
+        self.psql, self._schema = self._connect()
 
     def _connect(self) -> tuple[Psql, Schema]:
         psql = Psql(self.place.url, self.place.variables)
@@ -101,7 +103,7 @@ class PostgresqlStorage(Storage):
         if not self._schema.passing:
             self._ask(f"SELECT {self._lock('membership')};")
 
-    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+    def execute(self, sql: str, params: Params = {}) -> list[Any]:
         self.refuse_stopped()
         statement = write_statement(sql, params)
         if is_write(sql) or self._in_transaction or self.mark is None:
@@ -115,7 +117,7 @@ class PostgresqlStorage(Storage):
         if self._broken:
             raise StorageError(self._broken)
         try:
-            return self._ask_again(request) if repeatable and not self._in_transaction else self._psql.ask(request)
+            return self._ask_again(request) if repeatable and not self._in_transaction else self.psql.ask(request)
         except Lost as loss:
             raise self._break(self._lost(loss)) from None
         except Failed as error:
@@ -127,14 +129,14 @@ class PostgresqlStorage(Storage):
 
     def _ask_again(self, request: str) -> list[bytes]:
         try:
-            return self._psql.ask(request)
+            return self.psql.ask(request)
         except Lost:
             self._reconnect()
-            return self._psql.ask(request)
+            return self.psql.ask(request)
 
     def _reconnect(self) -> None:
-        self._psql.stop()
-        self._psql, self._schema = self._connect()
+        self.psql.stop()
+        self.psql, self._schema = self._connect()
 
     def _break(self, error: MilestoneError) -> MilestoneError:
         """Note that PostgreSQL will do nothing more in this transaction."""
@@ -155,7 +157,7 @@ class PostgresqlStorage(Storage):
             raise StorageError(text)
         self._begun = False
         try:
-            self._psql.ask("SELECT row_to_json(q) FROM (SELECT txid_current_if_assigned() AS id) AS q;\nCOMMIT;")
+            self.psql.ask("SELECT row_to_json(q) FROM (SELECT txid_current_if_assigned() AS id) AS q;\nCOMMIT;")
         except Lost as loss:
             self._settle(loss)
         except Failed as error:
@@ -167,7 +169,7 @@ class PostgresqlStorage(Storage):
             number = read_row(loss.rows[0])["id"]
             outcome = self._find_outcome(number) if number else "committed"  # it had changed nothing
         else:
-            outcome = "aborted" if self._psql.ended_by_itself else "unknown"  # psql did not come to the commit
+            outcome = "aborted" if self.psql.ended_by_itself else "unknown"  # psql did not come to the commit
         if outcome == "aborted":
             raise self._lost(loss)
         if outcome != "committed":
@@ -190,11 +192,11 @@ class PostgresqlStorage(Storage):
     def rollback(self) -> None:
         """Undo the transaction. Where the connection is gone, the server has done that or will."""
         begun, self._begun, self._broken = self._begun, False, ""
-        if begun and self._psql.pid:
+        if begun and self.psql.pid:
             try:
-                self._psql.ask("ROLLBACK;")
+                self.psql.ask("ROLLBACK;")
             except (Lost, Failed):
-                self._psql.stop()
+                self.psql.stop()
 
     def last_numbers(self) -> dict[str, int]:
         return {table: self.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS number "
@@ -206,7 +208,7 @@ class PostgresqlStorage(Storage):
                          f"FROM {table} HAVING greatest(max(id), :given) >= (SELECT last_value FROM {table}_id_seq)",
                          {"given": numbers.get(table, 0)})
 
-    def describe(self) -> Row:
+    def describe(self) -> Description:
         return {"backend": self.backend.word, "engine": f"PostgreSQL {self._schema.server}", "journal_mode": "wal",
                 "database": f"{self.place.shown} schema {self.place.schema}", "exists": not self._schema.passing,
                 "schema_version": self._schema.version}
@@ -223,7 +225,7 @@ class PostgresqlStorage(Storage):
             "FROM pg_index JOIN ours ON ours.oid = indexrelid WHERE NOT indisvalid")]
 
     def close(self) -> None:
-        self._psql.stop()
+        self.psql.stop()
 
     def _explain(self, error: Failed) -> MilestoneError:
         """The server's refusal as one of our errors, by its SQLSTATE."""

@@ -13,7 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..interface import Row
+    from ...base.answers import Finding
+
 
     Objects = dict[str, tuple[str, str, str]]  # name: type, table, SQL
 
@@ -21,7 +22,7 @@ ALL = ("SELECT name, type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NUL
        "AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
 
 
-def compare_schema(connection: sqlite3.Connection, path: str) -> list[Row]:
+def compare_schema(connection: sqlite3.Connection, path: str) -> list[Finding]:
     """A finding for each object of the schema that is not as it must be. Others' tables, views and indexes may be."""
     ours, there = _read_model(), _read_objects(connection)
     found = []

@@ -91,11 +91,11 @@ class EmbeddedStorage(Storage):
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
-    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+    def execute(self, sql: str, params: Params = {}) -> list[Any]:
         self.refuse_stopped()
         return self.run(sql, params)
 
-    def run(self, sql: str, params: Params = {}) -> list[Row]:
+    def run(self, sql: str, params: Params = {}) -> list[Any]:
         """Run one statement on the connection as it is."""
         try:
             cursor = self.connection.execute(sql, params)

@@ -14,9 +14,11 @@ from .embedded import EmbeddedStorage
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
+    from ...base.answers import Description, Finding
     from ..call import Clock
-    from ..interface import Params, Row
+    from ..interface import Params
 
 FILE = HYBRID.head  # of DATABASE too
 # The setting `synchronous`, and SQLite's. With its FULL the removal of a rollback journal is not synced: after a power
@@ -99,7 +101,7 @@ class SqliteStorage(EmbeddedStorage):
         except sqlite3.Error as error:
             raise self.explain(error, doing) from None
 
-    def execute(self, sql: str, params: Params = {}) -> list[Row]:
+    def execute(self, sql: str, params: Params = {}) -> list[Any]:
         rows = super().execute(sql, params)
         if not self.depth and self.mark is not None:
             self.refuse_moved(self.run(READ_MARK))
@@ -110,7 +112,7 @@ class SqliteStorage(EmbeddedStorage):
 
         return [line_of(found) for found in self.inspect() if is_unsound(found)]
 
-    def inspect(self) -> list[Row]:
+    def inspect(self) -> list[Finding]:
         from ..findings import finding
         from ..orphans import GONE
         from .comparison import compare_schema
@@ -123,7 +125,7 @@ class SqliteStorage(EmbeddedStorage):
             found += [finding(self.path, line, fixable=line.endswith(GONE)) for line in super().check()]
         return found
 
-    def mend(self, place: str) -> list[Row]:
+    def mend(self, place: str) -> list[Finding]:
         from ..findings import FIXED, finding
         from ..orphans import make_parents
         from .comparison import compare_schema, mend_schema
@@ -157,7 +159,7 @@ class SqliteStorage(EmbeddedStorage):
             except sqlite3.Error as error:
                 raise self.explain(error) from None
 
-    def describe(self) -> Row:
+    def describe(self) -> Description:
         mode = self.execute("PRAGMA journal_mode")[0]["journal_mode"]
         return {"backend": self.backend.word, "engine": f"SQLite {sqlite3.sqlite_version}", "journal_mode": mode,
                 "database": self.path, "exists": not self.in_memory, "schema_version": SCHEMA_VERSION}

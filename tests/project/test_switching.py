@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 
 import pytest
-from test_migration_kills import Machine
+from machine import Machine
 
 from milestone_persist import MilestoneWarning, StorageError, open_store
 from milestone_persist.moving import migration, scaling
@@ -48,8 +48,8 @@ def fail(monkeypatch, module, name, error):
 
 # Who writes meanwhile
 
-@pytest.mark.parametrize("name", ["mark_retired", "finish_switch", "fix_backend", "_settle", "_open_up",
-                                  "_set_old_store_aside", "_log"])
+@pytest.mark.parametrize("name", ["mark_retired", "finish_switch", "fix_backend", "settle", "open_up",
+                                  "set_old_store_aside", "log_move"])
 @pytest.mark.parametrize("end", ["file", "database"])
 def test_reading_is_possible_at_each_step_though_the_backend_was_fixed(machine, monkeypatch, name, end):
     seen = []
@@ -58,7 +58,7 @@ def test_reading_is_possible_at_each_step_though_the_backend_was_fixed(machine, 
     assert seen == ["title: first"]
 
 
-@pytest.mark.parametrize("name", ["_settle", "_open_up", "_set_old_store_aside", "_log"])
+@pytest.mark.parametrize("name", ["settle", "open_up", "set_old_store_aside", "log_move"])
 @pytest.mark.parametrize("end", ["file", "database"])
 def test_writing_is_possible_from_the_switch_on(machine, monkeypatch, name, end):
     interrupt(monkeypatch, migration, name, lambda: machine.call("save-agent-state", "a", "k", "meanwhile"))
@@ -124,7 +124,7 @@ def test_a_milestone_that_was_made_is_no_failure_because_another_process_moved_e
 
 def test_who_comes_to_the_files_when_they_were_set_aside_follows(directory, clock, monkeypatch):
     machine = nearly_grown(directory, clock)
-    interrupt(monkeypatch, files.FileStorage, "_acquire", lambda: machine.call("migrate-storage-backend", "hybrid"))
+    interrupt(monkeypatch, files.FileStorage, "acquire", lambda: machine.call("migrate-storage-backend", "hybrid"))
     assert machine.attempt("save-agent-state", "a", "k", "w")[::2] == (0, "")
     assert machine.call("load-agent-state", "a", "k") == "w"
 
@@ -138,14 +138,14 @@ def test_who_opens_the_files_just_when_they_are_gone_makes_none(directory, clock
 
 
 def test_the_files_are_set_aside_when_nobody_reads_them(directory, clock, monkeypatch):
-    machine, held, real = nearly_grown(directory, clock), [], migration._set_old_store_aside
+    machine, held, real = nearly_grown(directory, clock), [], migration.set_old_store_aside
 
     def look(store, engine, when):
         monkeypatch.setattr("milestone_persist.storage.interface.move_files",
-                            lambda *given: held.append(store._lock._descriptor))
+                            lambda *given: held.append(store.lock.descriptor))
         real(store, engine, when)
 
-    monkeypatch.setattr(migration, "_set_old_store_aside", look)
+    monkeypatch.setattr(migration, "set_old_store_aside", look)
     machine.call("migrate-storage-backend", "hybrid")
     assert held and held[0] is not None
 
@@ -186,7 +186,7 @@ def test_what_can_be_neither_noted_nor_taken_back_is_not_called_the_old_store(di
     machine = nearly_grown(directory, clock)
     with monkeypatch.context() as patched:
         fail(patched, switching, "write_word", full())
-        fail(patched, migration, "_take_back", full())
+        fail(patched, migration, "take_back", full())
         status, _, err = machine.attempt("create-milestone-record", "ms-1", "title: 1")
     assert status == 0 and "everything was moved to the hybrid backend, but that could not be noted" in err
     assert machine.call("doctor").startswith("sound")
@@ -196,7 +196,7 @@ def test_what_can_be_neither_noted_nor_taken_back_is_not_called_the_old_store(di
 
 @pytest.mark.parametrize("module, name", [(migration, "mark_retired"), (migration, "finish_switch"),
                                           (switching, "fix_backend"), (switching, "write_word"),
-                                          (migration, "fix_backend"), (migration, "_open_up")])
+                                          (migration, "fix_backend"), (migration, "open_up")])
 def test_after_an_interrupt_everybody_goes_on(machine, monkeypatch, module, name):
     with monkeypatch.context() as patched:
         fail(patched, module, name, KeyboardInterrupt())
@@ -222,7 +222,7 @@ def test_where_what_is_fixed_cannot_be_changed_the_old_store_goes_on(machine, mo
     assert machine.call("read-milestone-record", "ms-1") == "title: first"
 
 
-def test_another_process_may_have_noted_it(machine, monkeypatch):
+def test_another_process_may_have_noted_the_switch(machine, monkeypatch):
     real = switching.write_word
 
     def both(*given):
@@ -264,7 +264,7 @@ def test_old_files_that_cannot_be_moved_are_only_a_warning(machine, monkeypatch)
 
 def test_records_that_were_left_behind_bring_nothing_back(machine, monkeypatch):
     with monkeypatch.context() as patched:
-        fail(patched, migration, "_set_old_store_aside", OSError(errno.EBUSY, "busy"))
+        fail(patched, migration, "set_old_store_aside", OSError(errno.EBUSY, "busy"))
         machine.attempt("migrate-storage-backend", "database")
     machine.call("update-milestone-record", "ms-1", "title: second")
     machine.call("delete-milestone-record", "ms-1")
@@ -455,7 +455,7 @@ def test_another_machine_whose_directory_has_the_same_name_does_not_follow(share
     assert not (shared.directory / "coordination.db").exists()
 
 
-@pytest.mark.parametrize("name", ["digest_rows", "mark_retired", "finish_switch", "_settle", "_open_up"])
+@pytest.mark.parametrize("name", ["digest_rows", "mark_retired", "finish_switch", "settle", "open_up"])
 def test_a_twin_does_not_use_a_copy_that_is_not_finished(shared, tmp_path, monkeypatch, name):
     image, mine, told = tmp_path / "image", tmp_path / "mine", []
     shared.call("migrate-storage-backend", "database")
@@ -491,7 +491,7 @@ def test_a_twin_does_not_take_its_own_old_copy_for_where_the_rows_have_gone(shar
     assert status == 3 and "moved to the hybrid backend" in err
 
 
-def test_without_the_url_it_is_told_how_to_move_to_sqlite(shared):
+def test_without_the_database_url_one_is_told_how_to_move_to_sqlite(shared):
     shared.call("migrate-storage-backend", "database")
     for words in ["migrate-storage-backend", "database"], ["save-agent-state", "a", "k", "v"]:
         status, _, err = Machine(shared.directory, shared.clock, {}).attempt(*words)

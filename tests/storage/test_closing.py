@@ -57,7 +57,8 @@ def others(environ, directory, monkeypatch):
 
 @LOCAL
 @pytest.mark.parametrize("name", CALLS)
-def test_closed_at_any_statement_of_a_call_it_says_so_and_keeps_no_lock(others, environ, directory, monkeypatch, name):
+def test_a_store_closed_at_any_statement_of_a_call_says_so_and_keeps_no_lock(others, environ, directory, monkeypatch,
+                                                                             name):
     connect, number, done = sqlite3.connect, 0, False
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=Connection, **options))
     while not done:
@@ -79,7 +80,7 @@ def test_closed_at_any_statement_of_a_call_it_says_so_and_keeps_no_lock(others, 
 
 @LOCAL
 @pytest.mark.parametrize("name", CALLS)
-def test_closed_by_another_thread_at_any_statement_its_transaction_ends_first(others, environ, directory, monkeypatch,
+def test_a_store_closed_by_another_thread_ends_its_transaction_first(others, environ, directory, monkeypatch,
                                                                               name):
     """The other thread's connection is not closed under it, which the driver does not survive, but by itself."""
     connect, made, still_open, number, done = sqlite3.connect, [], [], 0, False
@@ -111,7 +112,7 @@ def test_closed_by_another_thread_at_any_statement_its_transaction_ends_first(ot
     assert still_open == [True] * (number - 1) and number > 1
 
 
-def test_closed_while_it_waits_for_messages_it_says_so_and_keeps_no_lock(others, connect, clock):
+def test_a_store_closed_while_it_waits_for_messages_says_so_and_keeps_no_lock(others, connect, clock):
     others.get_agent_messages("a", True)
     for thread in (False, True):
         store = connect()
@@ -120,7 +121,7 @@ def test_closed_while_it_waits_for_messages_it_says_so_and_keeps_no_lock(others,
                 store.close
             with pytest.raises(StorageError, match="the store is closed: open it again"):
                 store.get_agent_messages("a", wait=5)
-        assert not store._open
+        assert not store.connections
         others.save_agent_state("a", "k", "w")
 
 
@@ -150,16 +151,16 @@ def test_a_child_forked_while_a_lock_is_held_does_not_keep_it(tmp_path, monkeypa
         other.release()
 
 
-def test_nor_its_place_in_the_queue(tmp_path, monkeypatch):
+def test_a_child_forked_in_the_queue_for_a_lock_does_not_keep_its_place(tmp_path, monkeypatch):
     mine, other = FileLock(str(tmp_path / "lock")), FileLock(str(tmp_path / "lock"))
-    children, wait = [], filelock._wait
+    children, wait = [], filelock.wait_for
 
     def fork_at_the_head_of_the_queue(path, *rest):
         if path.endswith(".lock"):
             children.append(_fork())
         return wait(path, *rest)
 
-    monkeypatch.setattr(filelock, "_wait", fork_at_the_head_of_the_queue)
+    monkeypatch.setattr(filelock, "wait_for", fork_at_the_head_of_the_queue)
     mine.acquire(exclusive=True)
     mine.release()
     monkeypatch.undo()
@@ -172,7 +173,8 @@ def test_nor_its_place_in_the_queue(tmp_path, monkeypatch):
 
 
 if sys.platform == "darwin":  # forking after threads is not safe there
-    del test_a_child_forked_while_a_lock_is_held_does_not_keep_it, test_nor_its_place_in_the_queue
+    del test_a_child_forked_while_a_lock_is_held_does_not_keep_it
+    del test_a_child_forked_in_the_queue_for_a_lock_does_not_keep_its_place
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -182,7 +184,7 @@ def test_a_child_forked_in_the_middle_of_a_transaction_is_told_at_once(store):
     inside, over = threading.Event(), threading.Event()
 
     def write():
-        with store._storage().transaction():
+        with store.storage().transaction():
             inside.set()
             over.wait(60)
 
