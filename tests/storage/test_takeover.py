@@ -139,8 +139,7 @@ def test_settings_are_kept_and_the_missing_ones_added(store):
     assert store.get_storage_config("session_timeout") == "1800"
 
 
-@pytest.mark.filterwarnings("ignore:.* unread message", "ignore:.*nobody reads this message",
-                            "ignore:.* that is kept in checkpoint")
+@pytest.mark.filterwarnings("ignore:.* unread message", "ignore:.*nobody reads this message")
 def test_what_is_none_of_ours_stays(old, store, directory):
     [kept] = (directory / "backups").iterdir()
     sql = "SELECT name, sql FROM sqlite_master WHERE name IN ('milestone_metrics', 'metrics_by_name', 'audit', " \
@@ -307,6 +306,7 @@ ODD = [None, "", "x", 7, -3, 2 ** 62, 1.5, float("inf"), b"\xff\x00", "a\0b", "[
        "9999-12-31T23:59:59.9999-1200"]
 
 
+@pytest.mark.filterwarnings("ignore:.* that is kept in checkpoint")
 @pytest.mark.parametrize("seed", range(8))
 def test_no_value_is_too_odd(directory, seed):
     chance = random.Random(seed)
