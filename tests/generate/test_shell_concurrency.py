@@ -17,8 +17,8 @@ SHELLS_AT_ONCE = 16
 ROUNDS = size(2, 100)  # at full size these are 6400 calls, which take two idle cores some minutes
 
 # Each shell sends to its neighbour and takes from an inbox that all share as well as from its own.
+BEGIN = """set -eu; . "$ADAPTER"; register_agent "agent-$1" validation ms-1 execution-1 >/dev/null"""
 WORK = """set -eu; . "$ADAPTER"; me=$1; neighbour=$2; rounds=$3; round=0
-register_agent "agent-$me" validation ms-1 execution-1 >/dev/null
 while [ "$round" -lt "$rounds" ]; do
   round=$((round + 1))
   save_agent_state "agent-$me" "key-$round" "value $me $round"
@@ -35,13 +35,15 @@ def test_many_shells_at_once(tmp_path, need):
     shells = [name for name in ("bash", "zsh", "dash", "ksh") if shutil.which(name)]
     variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MILESTONE_BACKEND": "hybrid",
                  "MILESTONE_PYTHON": sys.executable, "ADAPTER": str(ADAPTER)}
-    processes = []
-    for me in range(SHELLS_AT_ONCE):
-        inbox = "shared" if me % 2 else f"agent-{(me + 2) % SHELLS_AT_ONCE}"
-        words = [*SHELLS[shells[me % len(shells)]], "-c", WORK, "shell", str(me), "", str(ROUNDS), inbox]
-        processes.append(subprocess.Popen(words, cwd=tmp_path, env=variables, stdout=subprocess.PIPE,
-                                          stderr=subprocess.PIPE))
-    ends = [(process.communicate(), process.returncode) for process in processes]
+    ends = []
+    for script in BEGIN, WORK:  # who registers later puts back what others have taken from its inbox
+        processes = []
+        for me in range(SHELLS_AT_ONCE):
+            inbox = "shared" if me % 2 else f"agent-{(me + 2) % SHELLS_AT_ONCE}"
+            words = [*SHELLS[shells[me % len(shells)]], "-c", script, "shell", str(me), "", str(ROUNDS), inbox]
+            processes.append(subprocess.Popen(words, cwd=tmp_path, env=variables, stdout=subprocess.PIPE,
+                                              stderr=subprocess.PIPE))
+        ends += [(process.communicate(), process.returncode) for process in processes]
     for (out, err), status in ends:
         complaints = [line for line in err.decode().splitlines() if "warning: no agent" not in line
                       and "was heard of" not in line and ": this acknowledged what " not in line
