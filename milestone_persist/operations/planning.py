@@ -24,6 +24,7 @@ from ..coordination.membership import (
     ensure_session,
     find_session,
     reopen_session,
+    warn_of_session_slip,
 )
 from ..coordination.snapshots import store_checkpoint
 from ..records.index import index_records, write_record
@@ -74,6 +75,7 @@ def _ensure_planning(store: Storage, session_id: str) -> bool:
     """Take a session that nobody registered in as one of planning; whether it was."""
     if store.execute("SELECT 1 AS known FROM coordination_sessions WHERE session_id = :id", {"id": session_id}):
         return False
+    warn_of_session_slip(store, session_id)
     ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None, "planning")
     return True
 
