@@ -240,7 +240,7 @@ def _check_who_is_meant(op: Operation, args: list[str]) -> None:
         from ..base.quoting import command
 
         name = op.positionals[0].name.upper()
-        if len(args) == len(op.positionals) == 2:
+        if belongs[0] and len(args) == len(op.positionals) == 2:
             raise _swapped(op, args)
         raise UsageError(f"{name} is missing: {op.name} {name} {command(args)}")
 

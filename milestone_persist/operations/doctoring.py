@@ -69,13 +69,18 @@ def _say(store: Storage, unsound: list[Finding], obstacles: list[str]) -> str:
 def _diagnose(store: Storage) -> list[Finding]:
     found = _ask(store, store.inspect)
     if not any(is_unsound(each) for each in found):  # else the rows may not be asked
-        found += _ask(store, lambda: inspect_rows(store)) + _ask(store, lambda: inspect_records(store))
+        found += _ask(store, lambda: _at_one_instant(store, inspect_rows)) + _ask(store, lambda: inspect_records(store))
     found += _ask(store, lambda: inspect_surroundings(store))
     if is_network(store.directory):
         kind = filesystem_of(store.directory)
         found.append(finding(store.directory, f"lies on {kind}, whose locks cannot be trusted between machines",
                              "use it from one machine only, or PostgreSQL (MILESTONE_DATABASE_URL)", NOTE))
     return found
+
+
+def _at_one_instant(store: Storage, inspect: Callable[[Storage], list[Finding]]) -> list[Finding]:
+    with store.snapshot():  # on files one wait for a writer, not one for each query
+        return inspect(store)
 
 
 def _ask(store: Storage, inspect: Callable[[], list[Finding]]) -> list[Finding]:
