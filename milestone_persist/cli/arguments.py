@@ -180,6 +180,7 @@ def bind(op: Operation, call: CommandLine, environ: Mapping[str, str]) -> tuple[
         _check_who_is_meant(op, found.args)
     args = found.args + _missing_id(op, len(found.args), environ)
     _check_too_few(op, args)
+    _check_number(op, args)
     _check_paths(op, args)
     return ([parameter.convert(word) for parameter, word in zip(_parameters(op, len(args)), args)],
             {parameter.name: parameter.convert(word) for parameter, word in found.options})
@@ -239,15 +240,30 @@ def _check_who_is_meant(op: Operation, args: list[str]) -> None:
         from ..base.quoting import command
 
         name = op.positionals[0].name.upper()
+        if belongs[0] and len(args) == len(op.positionals) == 2:
+            raise _swapped(op, args)
         raise UsageError(f"{name} is missing: {op.name} {name} {command(args)}")
+
+
+def _swapped(op: Operation, args: list[str]) -> UsageError:
+    from ..base.quoting import command
+
+    first, second = (parameter.name.upper() for parameter in op.positionals[:2])
+    return UsageError(f"{first} and {second} have changed places: {command([op.name, args[1], args[0], *args[2:]])}")
+
+
+def _check_number(op: Operation, args: list[str]) -> None:
+    """UsageError if a number stands before the id behind which it belongs, and the id in its place."""
+    if len(args) > 1 and op.required > 1 and op.positionals[1].type in ("int", "float") and (
+            _is_number(args[0]) and not _is_number(args[1])):
+        raise _swapped(op, args)
 
 
 def _check_too_few(op: Operation, args: list[str]) -> None:
     if len(args) < op.required:
         missing = op.positionals[len(args)]
         unset = f", and ${missing.variable} is not set" if missing.variable else ""
-        purpose = "" if op.shell else f" ({op.summary.rstrip('.')})"
-        raise UsageError(f"{missing.name.upper()} is missing{unset}: {form_of(op)}{purpose}")
+        raise UsageError(f"{missing.name.upper()} is missing{unset}: {form_of(op)}")
 
 
 def _check_paths(op: Operation, args: list[str]) -> None:

@@ -145,7 +145,7 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
         try:
             _print(console, text)
         except OSError as error:
-            if not op.opens or op.stdout or not op.writes(args, options):  # it only looked
+            if not op.changes(args, options) or op.stdout and data["file"] == "-":  # it only looked
                 raise
             became = _tell_undelivered(op, data, args, opened) or (
                 f"{op.name} is done, do not repeat it: " + text.strip().partition("\n")[0])

@@ -18,7 +18,7 @@ GROUP = "Installing"
 _SHELLS = ("bash", "zsh", "sh", "dash", "ksh", "mksh", "ash", "busybox")
 
 
-@operation(text="installed", shell=False)
+@operation(text="installed", shell=False, existing=True)
 def install(call: Call, directory: str | None = None, *, claude_code: bool = False, codex: bool = False,
             gemini: bool = False, prompts: bool = False, bin: str | None = None, check: bool = False,
             dry_run: bool = False) -> Installed:
@@ -70,7 +70,7 @@ def _install_project(installation: Installation, folder: str, tools: list[str],
     return installation.install(wanted, tools, renewed=prompts(there))
 
 
-@operation(text="installed", shell=False)
+@operation(text="installed", shell=False, existing=True)
 def uninstall(call: Call, directory: str | None = None, *, bin: str | None = None, dry_run: bool = False) -> Installed:
     """Take out of a project all that install put there, and bring back what was in its place.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GROUP = "Recovery"
 
 
-@operation(text="monitor_started")
+@operation(text="monitor_started", existing=True)
 def start_session_monitor(call: Call, seconds: int = 300, *, once: bool = False, foreground: bool = False) -> Row:
     """Watch the sessions in the background: mark silent agents failed, put back what they held, log each check.
 
@@ -53,7 +53,7 @@ def start_session_monitor(call: Call, seconds: int = 300, *, once: bool = False,
     return _shown(call, start_in_background(__name__, call.directory, seconds, call.environ))
 
 
-@operation(text="monitor_stopped")
+@operation(text="monitor_stopped", existing=True)
 def stop_session_monitor(call: Call) -> Row:
     """Ask the session monitor to end and wait until it has; status 1 if none is running.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 GROUP = "Installing"
 
 
-@operation(text="vendored", shell=False)
+@operation(text="vendored", shell=False, existing=True)
 def vendor(call: Call, directory: str = "", *, check: bool = False, zipapp: str = "") -> Copy:
     """Copy this program into a folder that needs no installation and can be moved; the same again changes nothing.
 

@@ -43,7 +43,8 @@ def look_from_now(store: Storage) -> None:
 
 def _find_future(store: Storage, table: str, begun: str, until: str, which: str) -> list[Row]:
     columns = ", ".join([*TABLES[table], begun, *([until] if until else [])])
-    return store.execute(f"SELECT {columns} FROM {table} WHERE {begun} > :limit AND {which}",
+    return store.execute(f"SELECT {columns} FROM {table} WHERE {begun} > :limit AND {which} "
+                         f"AND {begun} LIKE '____-__-__ __:__:__%'",  # what is no time is for doctor
                          {"limit": shift_time(store.now(), TOLERANCE)})
 
 

@@ -10,7 +10,7 @@ from ..storage.events import record_event
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.rows import Agent, Session
-    from ..storage.interface import Storage
+    from ..storage.interface import Row, Storage
 
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 CLIENT_SESSIONS = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "GEMINI_SESSION_ID")  # the first that is set
@@ -46,21 +46,33 @@ def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
 
     Ids with other numbers in them are other agents. done: what is done all the same
     """
-    digits = _digits(agent_id)
-    rows = store.execute(f"SELECT agent_id FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
+    rows = store.execute(f"SELECT agent_id AS id FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
                          "ORDER BY last_heartbeat DESC LIMIT 100")
-    others = [row["agent_id"] for row in rows if _digits(row["agent_id"]) == digits]
-    if not others or store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
-        return
+    near = _find_slip(agent_id, rows)
+    if near and not store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
+        store.warn(f"no agent {agent_id!r} is registered: {done}; did you mean {near}?")
+
+
+def warn_of_session_slip(store: Storage, session_id: str) -> None:
+    """Warn where a session that is not known yet differs in a slip of the fingers from one that goes on."""
+    near = _find_slip(session_id, store.execute(
+        f"SELECT session_id AS id FROM coordination_sessions WHERE status IN {any_of(OPEN_SESSION)} "
+        "ORDER BY last_activity DESC LIMIT 100"))
+    if near:
+        store.warn(f"no session {session_id!r} is known: it is taken in as a new one; did you mean {near}?")
+
+
+def _find_slip(given: str, rows: list[Row]) -> str:
+    others = [row["id"] for row in rows if _digits(row["id"]) == _digits(given)]
+    if not others:
+        return ""
     import difflib
 
-    near = difflib.get_close_matches(agent_id, others, 1, 0.75)
-    if near:
-        store.warn(f"no agent {agent_id!r} is registered: {done}; did you mean {near[0]}?")
+    return next(iter(difflib.get_close_matches(given, others, 1, 0.75)), "")
 
 
-def _digits(agent_id: str) -> str:
-    return "".join(character for character in agent_id if character.isdigit())
+def _digits(given: str) -> str:
+    return "".join(character for character in given if character.isdigit())
 
 
 def find_session(store: Storage, session_id: str) -> Session:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..base.errors import UsageError
 from ..base.quoting import command
-from ..base.values import is_own
+from ..base.values import is_json, is_own
 from ..base.vocabulary import AGENT_TYPES, MESSAGE_TYPES, OPERATION_TYPES
 
 TYPE_CHECKING = False
@@ -26,6 +26,15 @@ def require_registration_in_order(store: Storage, agent_id: str, agent_type: str
     words = {"AGENT_ID": agent_id, "AGENT_TYPE": agent_type, "MILESTONE_ID": milestone_id, "SESSION_ID": session_id}
     if agent_id in AGENT_TYPES and not _is_type(agent_type):
         _refuse("register_agent", words, "AGENT_ID", "AGENT_TYPE")
+    if not _is_type(agent_type):
+        for name in ("MILESTONE_ID", "SESSION_ID"):
+            if words[name] in AGENT_TYPES:
+                raise UsageError(f"{words[name]!r} is an AGENT_TYPE, but stands where {name} belongs: "
+                                 f"register_agent AGENT_ID {words[name]} MILESTONE_ID SESSION_ID")
+    if session_id.startswith("[") and is_json(session_id):
+        raise UsageError("CAPABILITIES stand where SESSION_ID belongs: " + command(
+            ["register_agent", agent_id, agent_type, milestone_id, store.environ.get("SESSION_ID") or "SESSION_ID",
+             session_id]))
     if _are_swapped(store, milestone_id, session_id):
         _refuse("register_agent", words, "MILESTONE_ID", "SESSION_ID")
 
@@ -70,3 +79,7 @@ def require_message_in_order(operation: str, words: Mapping[str, str]) -> None:
     for name in others:
         if words[name] in MESSAGE_TYPES and (name == "PAYLOAD") == given.startswith("{"):
             _refuse(operation, words, name, "MESSAGE_TYPE")
+    kind = words["FROM_AGENT"]
+    if "TO_AGENT" in words and kind in MESSAGE_TYPES:
+        raise UsageError(f"{kind!r} is a MESSAGE_TYPE, but stands where FROM_AGENT belongs: "
+                         f"{operation} FROM_AGENT TO_AGENT {command([kind, words['PAYLOAD']])}")

@@ -6,6 +6,7 @@ from ..base.quoting import command
 from ..base.times import minutes_between, shift_time, since
 from ..base.values import check_word, is_own, json_strings
 from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, DIED, ENDED, GOING_ON, HEALTH_STATUSES, PHASES
+from ..coordination.future import look_from_now
 from ..coordination.inbox import count_for_others, count_unread, warn_of_unread
 from ..coordination.liveness import log_health
 from ..coordination.membership import (
@@ -137,8 +138,8 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
             renew_heartbeat(store, agent_id)
         if status is not None:
             set_agent_status(store, agent_id, status, error)
-        if status == "completed":
-            warn_of_unread(store, f"agent {agent_id!r} is completed", agent_id)
+        if status in ("completed", "terminated"):  # who failed may begin again
+            warn_of_unread(store, f"agent {agent_id!r} is {status}", agent_id)
         store.execute("UPDATE agent_registry SET current_task = :task, current_phase = :phase, error_info = :error "
                       "WHERE agent_id = :id",
                       {"id": agent_id, "task": before["current_task"] if task is None else task,
@@ -193,6 +194,7 @@ def list_session_agents(store: Storage, session_id: str) -> list[SessionAgent]:
 
     Example: list_session_agents planning-ms-123-1
     """
+    look_from_now(store)
     with store.snapshot():
         find_session(store, session_id)
         rows = store.execute(

@@ -14,7 +14,7 @@ from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
 from ..storage.findings import NOTE, finding, is_unsound, line_of
 from ..storage.remedies import advise_restoring
-from ..storage.surroundings import inspect_surroundings, mend_rights, mend_surroundings
+from ..storage.surroundings import find_earlier, inspect_surroundings, mend_rights, mend_surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ GROUP = "Looking"
 SHOWN = 5  # findings that the error names; all are in the answer
 
 
-@operation(text="doctor", shell=False, creates=False)
+@operation(text="doctor", shell=False, existing="fix")
 def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
     """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none.
 
@@ -37,7 +37,8 @@ def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
     Example: doctor
     """
     if not store.describe()["exists"]:
-        raise Refused(f"no store at {store.directory}: initialize_agent_coordination makes one")
+        earlier = "".join(f"; {found['where']} {found['what']}" for found in find_earlier(store.directory))
+        raise Refused(f"no store at {store.directory}: initialize_agent_coordination makes one{earlier}")
     done = _fix(store) if fix else []
     with store.hurry():
         wrong, obstacles = _diagnose(store), _find_obstacles(store)
@@ -68,13 +69,18 @@ def _say(store: Storage, unsound: list[Finding], obstacles: list[str]) -> str:
 def _diagnose(store: Storage) -> list[Finding]:
     found = _ask(store, store.inspect)
     if not any(is_unsound(each) for each in found):  # else the rows may not be asked
-        found += _ask(store, lambda: inspect_rows(store)) + _ask(store, lambda: inspect_records(store))
+        found += _ask(store, lambda: _at_one_instant(store, inspect_rows)) + _ask(store, lambda: inspect_records(store))
     found += _ask(store, lambda: inspect_surroundings(store))
     if is_network(store.directory):
         kind = filesystem_of(store.directory)
         found.append(finding(store.directory, f"lies on {kind}, whose locks cannot be trusted between machines",
                              "use it from one machine only, or PostgreSQL (MILESTONE_DATABASE_URL)", NOTE))
     return found
+
+
+def _at_one_instant(store: Storage, inspect: Callable[[Storage], list[Finding]]) -> list[Finding]:
+    with store.snapshot():  # on files one wait for a writer, not one for each query
+        return inspect(store)
 
 
 def _ask(store: Storage, inspect: Callable[[], list[Finding]]) -> list[Finding]:

@@ -19,6 +19,7 @@ from ..records.index import (
 )
 from ..registry import operation
 from ..storage.events import record_event
+from ..storage.surroundings import tell_earlier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,6 +174,8 @@ def list_milestones(store: Storage, status: str = "all", *, long: bool = False) 
     Example: list_milestones active
     """
     rows = list_records(store)
+    if not rows:
+        tell_earlier(store)
     if status == "all":
         return rows
     found = [row for row in rows if row["status"] == status]

@@ -18,7 +18,14 @@ from ..coordination.artifacts import (
 )
 from ..coordination.deliverables import list_deliverables, tell_flaw
 from ..coordination.liveness import mark_dead_agents
-from ..coordination.membership import complete_session, ensure_milestone, ensure_session, find_session, reopen_session
+from ..coordination.membership import (
+    complete_session,
+    ensure_milestone,
+    ensure_session,
+    find_session,
+    reopen_session,
+    warn_of_session_slip,
+)
 from ..coordination.snapshots import store_checkpoint
 from ..records.index import index_records, write_record
 from ..registry import operation
@@ -68,6 +75,7 @@ def _ensure_planning(store: Storage, session_id: str) -> bool:
     """Take a session that nobody registered in as one of planning; whether it was."""
     if store.execute("SELECT 1 AS known FROM coordination_sessions WHERE session_id = :id", {"id": session_id}):
         return False
+    warn_of_session_slip(store, session_id)
     ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None, "planning")
     return True
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 from ..coordination.settings import SETTINGS, check_setting, optimal_backend, read_setting, read_settings, store_setting
 from ..registry import operation
 from ..storage.events import record_event
-from ..storage.findings import line_of
-from ..storage.surroundings import find_earlier, make_folders
+from ..storage.surroundings import make_folders, tell_earlier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,13 +20,8 @@ def initialize_agent_coordination(store: Storage) -> Description:
 
     Example: initialize_agent_coordination
     """
-    _tell_earlier(store)
+    tell_earlier(store)
     return store.describe()
-
-
-def _tell_earlier(store: Storage) -> None:
-    for found in find_earlier(store.directory):
-        store.warn(f"{found['where']} {line_of(found)}")
 
 
 @operation(text="ready")
@@ -37,7 +31,7 @@ def initialize_storage_system(store: Storage) -> Description:
     Example: initialize_storage_system
     """
     make_folders(store.directory)
-    _tell_earlier(store)
+    tell_earlier(store)
     return store.describe()
 
 

@@ -174,11 +174,15 @@ class Operation:
 
     def makes_store(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
         """Whether a call with these arguments makes the data directory if it is not there."""
-        return self._is_so(self.creates, args, options)
+        return not options.get("dry_run") and self._is_so(self.creates, args, options)
 
     def writes(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
         """Whether a call with these arguments is there to change something."""
-        return self._is_so(self.creates, args, options) or self._is_so(self.existing, args, options)
+        return self.makes_store(args, options) or self._is_so(self.existing, args, options)
+
+    def changes(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
+        """Whether it may have changed something: nothing does that only checks, or tells what it would do."""
+        return not (options.get("check") or options.get("dry_run")) and self.writes(args, options)
 
     def _is_so(self, when: bool | str, args: Sequence[Any], options: dict[str, Any]) -> bool:
         if not isinstance(when, str):

@@ -9,7 +9,7 @@ from ..base.errors import StorageError
 from ..base.found import open_found
 from ..base.location import is_own, is_shared
 from .directory import cannot_write, make_folder, move_whole, write_whole
-from .findings import FIXED, NOTE, finding
+from .findings import FIXED, NOTE, finding, line_of
 from .parts import ENDING, remove_if_left_over
 
 TYPE_CHECKING = False
@@ -100,6 +100,12 @@ def find_earlier(directory: str) -> list[Finding]:
         return []
     return [finding(path, "is the database of an earlier milestone tool, and what it holds is not in this store",
                     f"sqlite3 {path} .dump shows it, create_milestone_record ID TEXT takes a record over", NOTE)]
+
+
+def tell_earlier(store: Storage) -> None:
+    """Warn of such a database."""
+    for found in find_earlier(store.directory):
+        store.warn(f"{found['where']} {line_of(found)}")
 
 
 def _walk(directory: str) -> list[str]:

@@ -85,6 +85,7 @@ def test_what_registering_prints(cli):
         "registered other (validation) in session execution-1: 1 key kept\n"
 
 
+@pytest.mark.filterwarnings("ignore:agent 'w' is terminated with")
 @pytest.mark.parametrize("status", ["completed", "failed", "terminated"])
 def test_sending_to_who_has_ended_is_warned_of(team, cli, status):
     team.update_agent_status("w", status)
@@ -119,12 +120,14 @@ def test_a_broadcast_leaves_out_who_has_ended(team, cli):
         team.broadcast_agent_message("c", "phase_transition", {})
 
 
-def test_completing_with_unread_mail_says_how_much(team, cli):
+@pytest.mark.parametrize("status, number, left", [
+    ("completed", "1 unread message", [2]), ("terminated", "2 unread messages", [2, 1])])
+def test_an_agent_that_ends_with_unread_mail_says_how_much(team, cli, status, number, left):
     team.send_agent_message("c", "w", "task_assignment", {}, 10)
-    told = cli("update-agent-status", "w", "completed")
-    assert (told.status, told.err) == (0, "milestone_persist: warning: agent 'w' is completed with 1 unread message "
+    told = cli("update-agent-status", "w", status)
+    assert (told.status, told.err) == (0, f"milestone_persist: warning: agent 'w' is {status} with {number} "
                                           "(highest priority 10): get_agent_messages w shows them\n")
-    assert [row["id"] for row in team.get_agent_messages("w")] == [2]
+    assert [row["id"] for row in team.get_agent_messages("w")] == left
 
 
 ENDS = {
@@ -171,6 +174,7 @@ def test_new_refuses_an_id_in_use_and_changes_nothing(team, cli, dump):
     assert team.register_agent("fresh", "task-phase", "other", "execution-2", new=True)["again"] is False
 
 
+@pytest.mark.filterwarnings("ignore:agent 'w' is terminated with")
 @pytest.mark.parametrize("way", ["completed", "failed", "terminated", "spawning", "silent", "unregistered"])
 def test_an_id_whose_agent_is_gone_is_free(team, cli, clock, way):
     agent = "stranger" if way == "unregistered" else "w"

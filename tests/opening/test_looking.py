@@ -51,7 +51,8 @@ def test_what_only_looks_is_known():
 
 @pytest.mark.parametrize("words", [
     ["get_agent_messages", "a"], ["update_agent_status", "a"], ["abandon_session", "s"],
-    ["get_agent_messages", "a", "--wait", "1"]])
+    ["get_agent_messages", "a", "--wait", "1"], ["migrate_storage_backend", "file", "--dry-run"],
+    ["import_tmp_files", "agents", "--dry-run"]])
 def test_taking_messages_makes_a_store_and_looking_none(words, unmade, cli, directory):
     cli(*words)
     assert not directory.exists()

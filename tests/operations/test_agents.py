@@ -181,14 +181,16 @@ YEAR = 365 * 86400
 
 
 @pytest.mark.parametrize("ahead", [6 * 3600, YEAR])
-@pytest.mark.parametrize("look", ["detect_interrupted_sessions", "recover_milestone_session", "get_session_status",
-                                  "get_session_recovery_status", "cleanup_stale_coordination", "start_session_monitor"])
+@pytest.mark.parametrize("look", [
+    "detect_interrupted_sessions", "recover_milestone_session", "get_session_status", "list_session_agents",
+    "get_session_recovery_status", "cleanup_stale_coordination", "start_session_monitor"])
 def test_an_agent_of_a_clock_ahead_lives_no_longer_than_others(store, clock, cli, look, ahead):
     register(store, "exec-1")
     clock.advance(ahead)
     store.agent_heartbeat("exec-1")
     clock.advance(-ahead)
     words = {"recover_milestone_session": ["execution-ms-1-1"], "get_session_status": ["execution-ms-1-1"],
+             "list_session_agents": ["execution-ms-1-1"],
              "start_session_monitor": ["--once"]}.get(look, [])
     assert cli(look, *words).status == 0
     assert agent(store, "exec-1")["last_heartbeat"] == format_time(clock.time()) == session(store)["last_activity"]
@@ -353,6 +355,14 @@ SWAPPED = {
                          "send_agent_message w coord error_report '{\"n\": 1}'"),
     "of a broadcast": (["broadcast-agent-message", "phase_transition", "coord", "{}"], "FROM_AGENT and MESSAGE_TYPE",
                        "broadcast_agent_message coord phase_transition '{}'"),
+    "id and status": (["update-agent-status", "completed", "exec-1"], "AGENT_ID and STATUS",
+                      "update_agent_status exec-1 completed"),
+    "id and health": (["agent-heartbeat", "healthy", "exec-1"], "AGENT_ID and HEALTH",
+                      "agent_heartbeat exec-1 healthy"),
+    "id and number": (["acknowledge-agent-message", "1", "exec-1"], "AGENT_ID and MESSAGE_ID",
+                      "acknowledge_agent_message exec-1 1"),
+    "session and number": (["update-session-progress", "50", "execution-known", "task"], "SESSION_ID and PERCENT",
+                           "update_session_progress execution-known 50 task"),
 }
 
 
@@ -363,6 +373,24 @@ def test_words_that_have_changed_places_are_named_with_the_right_call(store, cli
     before = dump()
     told = cli(*words)
     assert (told.status, told.err) == (2, f"milestone_persist: {which} have changed places: {right}\n")
+    assert dump() == before
+
+
+@pytest.mark.parametrize("words, right", [
+    (["send-agent-message", "progress_update", "w", "coord", "{}"],
+     "'progress_update' is a MESSAGE_TYPE, but stands where FROM_AGENT belongs: "
+     "send_agent_message FROM_AGENT TO_AGENT progress_update '{}'"),
+    (["register-agent", "ms-1", "execution-1", "validation", "b"],
+     "'validation' is an AGENT_TYPE, but stands where MILESTONE_ID belongs: "
+     "register_agent AGENT_ID validation MILESTONE_ID SESSION_ID"),
+    (["register-agent", "b", "x-mine", "ms-1", '["planning"]'],
+     "CAPABILITIES stand where SESSION_ID belongs: register_agent b x-mine ms-1 execution-9 '[\"planning\"]'"),
+])
+def test_a_word_that_stands_elsewhere_is_named_with_its_place(store, cli, dump, words, right):
+    register(store, "exec-1")
+    before = dump()
+    told = cli(*words, SESSION_ID="execution-9")
+    assert (told.status, told.err) == (2, f"milestone_persist: {right}\n")
     assert dump() == before
 
 

@@ -104,6 +104,7 @@ def test_a_lapsed_lease_lies_in_the_inbox_for_requeueing_too(team, clock):
     assert look(team) == [(number, 1)]
 
 
+@pytest.mark.filterwarnings("ignore:agent 'w' is terminated with")
 @pytest.mark.parametrize("way, retries", [("register", 0), ("failed", 1), ("terminated", 1)])
 def test_a_lease_does_not_outlive_its_life(team, way, retries):
     number = send(team)
@@ -495,6 +496,28 @@ def test_what_was_done_is_said_where_the_answer_cannot_be_printed(team, director
         f"milestone_persist: the answer could not be printed (No space left on device); {says}")
     if name == "take":
         assert look(team) == [(1, 0)]
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("words, only_told", [
+    (["start-session-monitor", "--once"], []), (["export-coordination", "all.jsonl"], ["export-coordination", "-"]),
+    (["doctor", "--fix"], ["doctor"]), (["install"], ["install", "--check"]), (["uninstall"], []),
+    (["vendor", "copy"], ["vendor", "copy", "--check"]), (["import-tmp-files", "."], ["import-tmp-files", "--dry-run"]),
+], ids=lambda words: " ".join(words))
+def test_so_it_is_where_files_or_processes_are_changed(words, only_told, team, directory, environ, clock, tmp_path,
+                                                       monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if words == ["uninstall"]:
+        main(["install"], Console(io.BytesIO(), io.BytesIO(), io.BytesIO(), environ, clock))
+    console = Console(io.BytesIO(), Full(), io.BytesIO(), {**environ, "MILESTONE_DIR": str(directory)}, clock)
+    assert main(words, console) == 3
+    [line] = console.stderr.getvalue().decode().splitlines()
+    name = words[0].replace("-", "_")
+    assert line.startswith("milestone_persist: the answer could not be printed (No space left on device); "
+                           f"{name} is done, do not repeat it: ")
+    if only_told:
+        with pytest.raises(OSError, match="No space left"):
+            main(only_told, console)
 
 
 def test_who_only_looks_has_done_nothing(team, directory, environ, clock):

@@ -263,3 +263,16 @@ def test_the_database_of_an_earlier_tool_is_named(filled, find, cli, directory):
     for words in ["initialize-agent-coordination"], ["initialize-storage-system"]:
         done = cli(*words)
         assert done.status == 0 and "enterprise.db is the database of an earlier milestone tool" in done.err
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_it_is_named_where_nothing_of_it_is_found(cli, directory):
+    directory.mkdir()
+    (directory / "enterprise.db").write_bytes(b"SQLite format 3\0")
+    for words, status in (["doctor"], 1), (["list-milestones"], 0), (["list-milestones", "active"], 0):
+        done = cli(*words)
+        assert (done.status, done.text) == (status, "")
+        assert "enterprise.db is the database of an earlier milestone tool" in done.err
+    assert sorted(path.name for path in directory.iterdir()) == ["enterprise.db"]
+    cli("create-milestone-record", "ms-1", "title: t")
+    assert (cli("list-milestones").err, cli("list-milestones").text) == ("", "ms-1\n")

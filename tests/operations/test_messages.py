@@ -169,6 +169,7 @@ def test_threads_share_an_inbox_without_loss_or_double(team):
     assert sorted(got) == sent
 
 
+@pytest.mark.filterwarnings("ignore:agent 'exec' is terminated with")
 @pytest.mark.parametrize("end", ["failed", "terminated"])
 def test_failing_puts_back_what_was_taken_until_the_limit(team, end):
     team.set_storage_config("message_retry_limit", "2")

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from milestone_persist import Refused
+from milestone_persist import MilestoneWarning, Refused
 from milestone_persist.base.yaml_text import dump_yaml
 
 SESSION = "planning-ms-1-1"
@@ -143,6 +143,13 @@ def test_a_session_nobody_registered_is_taken_in_as_one_of_planning(store, sessi
     [row] = store.list_planning_sessions()["sessions"]
     assert (row["id"], row["status"]) == (session_id, "active")
     assert store.get_session_status(session_id)["operation_type"] == "planning"
+
+
+def test_a_session_taken_in_under_a_slip_of_an_id_is_warned_of(store):
+    store.register_agent("p", "milestone-planner", "ms-1", "planning-ms-1")
+    with pytest.warns(MilestoneWarning, match="'planning-mss-1' is known: .* new one; did you mean planning-ms-1?"):
+        store.save_planning_artifacts("planning-mss-1")
+    store.save_planning_artifacts("planning-ms-2")
 
 
 @pytest.mark.filterwarnings("ignore:agent '(exec|worker)' is registered in session")

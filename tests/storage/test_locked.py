@@ -154,6 +154,15 @@ def test_doctor_says_who_keeps_others_from_writing(cli, held, backend, directory
         assert cli("doctor").status == 0
 
 
+@pytest.mark.parametrize("backend", ["file"], indirect=True)
+def test_doctor_waits_for_a_stopped_writer_a_few_times_only(cli, held, monkeypatch):
+    held("files")
+    waits, busy = [], embedded.busy
+    monkeypatch.setattr(embedded, "busy", lambda *words: waits.append(words) or busy(*words))
+    assert cli("doctor").status == 3
+    assert len(waits) < 8
+
+
 @pytest.fixture
 def closed(public, cli, clock, directory, monkeypatch):  # noqa: F811
     """Takes the right to write from the store's owner, and gives the directory; root is nobody then."""
