@@ -292,7 +292,7 @@ class Operations:
         milestone: only those that were sent for this milestone
         limit: the latest so many
 
-        requeue_agent_message puts one back; acknowledge_agent_message settles one.
+        requeue_agent_message puts one back; acknowledge_agent_message acknowledges one.
         """
 
     def create_agent_checkpoint(self, agent_id: str, checkpoint_type: str = 'manual', *files: str,

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from .storage.call import Call
     from .storage.interface import Storage
 
-UNNOTICED = "Recovery"  # the group in which the caller's own heartbeat must not hide the silence of its session
+GROUP_WITHOUT_HEARTBEAT = "Recovery"  # here the caller's own heartbeat must not hide its session's silence
 BEGINS = "register_agent"  # which asks when that id was heard of before
-MOVES = 5  # so often one call follows rows that are moved: more is no coincidence
+MAX_REDIRECTS = 5  # how many times one call opens the store again because its rows were moved
 
 
 def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], opened: Callable[[], Storage],
@@ -26,12 +26,12 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     opened: gives the open storage
     release: closes it, so that `opened` opens anew what is in use
     """
-    patience = None if op.writes(args, options) else LOOK_SECONDS
+    timeout = None if op.writes(args, options) else LOOK_SECONDS
 
     def run(store: Storage) -> tuple[Storage, Any]:
-        if op.opens and op.group != UNNOTICED and op.name != BEGINS and store.environ.get("AGENT_ID"):
+        if op.opens and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS and store.environ.get("AGENT_ID"):
             _note_caller(store)
-        with store.hurry(patience):
+        with store.hurry(timeout):
             try:
                 return store, op.run(store, args, options)
             except Exception as error:
@@ -74,7 +74,7 @@ def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage]
     StorageError where they are in no store that can be opened from here.
     """
     try:
-        for _ in range(MOVES):
+        for _ in range(MAX_REDIRECTS):
             store = opened()
             try:
                 return action(store)

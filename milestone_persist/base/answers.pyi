@@ -518,10 +518,10 @@ class Order(WorkOrder, total=False):  # result, failed: where agent_spawn_comman
     result: str
     failed: bool
 
-class QuietenedAgents(EndedAgents):
+class DeadAgents(EndedAgents):
     ended: list[str]
 
-class Resumption(QuietenedAgents):
+class Resumption(DeadAgents):
     orders: list[Order]
     session_id: str
     status: str

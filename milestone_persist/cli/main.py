@@ -161,10 +161,10 @@ def _tell_undelivered(op: Operation, data: Any, args: list[Any], opened: _Opened
     """What has become of what was done, where the answer could not be printed; "" where the operation says nothing."""
     from ..running import follow_moves
 
-    unheard = op.unheard
-    if unheard is None:
+    on_undelivered = op.on_undelivered
+    if on_undelivered is None:
         return ""
-    told: str = follow_moves(lambda store: unheard(store, data, *args), opened.get, opened.release)
+    told: str = follow_moves(lambda store: on_undelivered(store, data, *args), opened.get, opened.release)
     return told
 
 

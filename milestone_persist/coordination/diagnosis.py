@@ -5,7 +5,7 @@ from ..base.quoting import command
 from ..base.tables import read_columns
 from ..base.times import shift_time
 from ..storage.findings import NOTE, finding
-from ..storage.interface import WHOLE
+from ..storage.interface import ROW_COUNTS
 from .future import TOLERANCE
 from .settings import SETTINGS, find_spoilt_settings
 
@@ -49,7 +49,7 @@ def _find_times(store: Storage) -> Iterator[Finding]:
 
 def _find_unknown_settings(store: Storage) -> Iterator[Finding]:
     for row in store.execute("SELECT key FROM agent_coordination_config ORDER BY key"):
-        if row["key"] not in SETTINGS and row["key"] != WHOLE:
+        if row["key"] not in SETTINGS and row["key"] != ROW_COUNTS:
             yield finding("settings", f"{row['key']!r} is no setting, and does nothing", "get_storage_config lists "
                           "those there are", NOTE)
 

@@ -29,7 +29,7 @@ THIS_LIFE = ("(taken_in_life IS NULL OR taken_in_life = "
              "(SELECT life FROM agent_registry WHERE agent_registry.agent_id = to_agent))")
 
 
-def settle_messages(store: Storage, agent_id: str) -> list[Row]:
+def acknowledge_taken(store: Storage, agent_id: str) -> list[Row]:
     """Acknowledge what this life of an agent has taken without a lease.
 
     Returns id, type and time of each message, in the order of sending.

@@ -33,7 +33,7 @@ def is_quiet(store: Storage, session: SessionLife) -> bool:
     return bool(session["last_activity"] <= heard_before(store, read_count(store, "interrupted_after")))
 
 
-def patience(store: Storage, session: SessionLife) -> int:
+def silence_limit(store: Storage, session: SessionLife) -> int:
     """Seconds of silence after which recovery takes an agent for dead: fewer where the whole session is silent."""
     limit = read_count(store, "session_timeout")
     return min(limit, read_count(store, "interrupted_after")) if is_quiet(store, session) else limit
@@ -44,7 +44,7 @@ def mark_dead_agents(store: Storage, session: Session) -> list[SilentAgent]:
 
     session: as it was before the call; whoever calls ($AGENT_ID) is alive
     """
-    seconds = patience(store, session)
+    seconds = silence_limit(store, session)
     renew_heartbeat(store, store.environ.get("AGENT_ID", ""))
     return mark_stale_agents(store, seconds, session["session_id"])
 

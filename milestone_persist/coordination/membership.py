@@ -6,7 +6,7 @@ from ..base.times import format_time, shift_time
 from ..base.values import nearest
 from ..base.vocabulary import AT_WORK, DIED, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
-from .inbox import requeue_messages, return_messages, settle_messages, warn_of_unread
+from .inbox import acknowledge_taken, requeue_messages, return_messages, warn_of_unread
 from .settings import is_strict, read_count
 from .snapshots import store_checkpoint
 
@@ -190,7 +190,7 @@ def admit_agent(store: Storage, agent_id: str) -> Agent:
     left = _session_left(store, row) if row else ""
     if row and not left:
         return row
-    store.widen()
+    store.lock_membership()
     row = renew_heartbeat(store, agent_id)
     if row:
         return _take_in(store, agent_id, left) if left else row
@@ -319,7 +319,7 @@ def set_agent_status(store: Storage, agent_id: str, status: str, error: str | No
          "ended": int(status in ENDED_AGENT)})[0]
     record_event(store, f"agent_{status}", row["session_id"], agent_id, row["milestone_id"], error or "")
     if status == "completed":
-        settle_messages(store, agent_id)
+        acknowledge_taken(store, agent_id)
     if status in DIED:
         return return_messages(store, agent_id)
     return 0, 0

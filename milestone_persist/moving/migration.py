@@ -6,7 +6,7 @@ import os
 from ..base.errors import MilestoneError, Refused, StorageError
 from ..base.values import check_word
 from ..base.vocabulary import BACKENDS
-from ..opening.switching import finish_switch, mark_copy, mark_retired, read_mark, remove_mark
+from ..opening.switching import finish_switch, read_tombstone, remove_tombstone, write_copy_tombstone, write_tombstone
 from ..records.files import FOLDERS, find_places, list_stamps
 from ..records.index import place_record
 from ..records.undo import stamp
@@ -39,7 +39,7 @@ def migrate(store: Storage, word: str, dry_run: bool = False, fixed: str | None 
 
     fixed: the backend that is fixed from then on; "": none is; None: leave that setting alone
     Killed before the old store is marked as retired, nothing has happened; killed after it, the next call that
-    meets the mark finishes the switch. Writers wait for the transaction and then follow.
+    meets the tombstone finishes the switch. Writers wait for the transaction and then follow.
     """
     backend, old, when = target_backend(store, word), store.backend, stamp(store)
     told: Migration = {"from": old.name, "to": backend.name, "rows": count_rows(store), "backup": None,
@@ -55,9 +55,9 @@ def migrate(store: Storage, word: str, dry_run: bool = False, fixed: str | None 
         told["rows"] = _fill_new_store(store, backend, when)
         if files != _scan_records(store, backend):
             raise StorageError("record files were written by hand meanwhile: nothing was moved; try again")
-        mark_retired(store, backend, when)
+        write_tombstone(store, backend, when)
     _switch(store, backend)
-    settle(store, backend, when, fixed)
+    finish_move(store, backend, when, fixed)
     log_move(store, told)
     return told
 
@@ -100,7 +100,7 @@ def _copy_to(store: Storage, backend: Backend, when: str) -> dict[str, int]:
             replace = _is_left_over(store, target)
             target.execute("DELETE FROM agent_coordination_config")
             copied = copy_rows(store, target, replace)
-            mark_copy(target, store.backend, when)
+            write_copy_tombstone(target, store.backend, when)
         _require_equal(digest_rows(store), digest_rows(target), backend)
     finally:
         target.close()
@@ -109,14 +109,14 @@ def _copy_to(store: Storage, backend: Backend, when: str) -> dict[str, int]:
 
 def _is_left_over(store: Storage, target: Storage) -> bool:
     """Whether a store holds what this directory has left there; Refused if it holds the rows of others."""
-    mark = read_mark(target)
-    if mark and mark.place != name_place(mark.backend, store.directory):
-        raise Refused(f"the {target.backend.name} store holds what belongs to {mark.directory}: nothing was moved; "
-                      "name another schema in MILESTONE_DATABASE_SCHEMA, or another database")
-    if not mark and any(number for table, number in count_rows(target).items()
+    tombstone = read_tombstone(target)
+    if tombstone and tombstone.place != name_place(tombstone.backend, store.directory):
+        raise Refused(f"the {target.backend.name} store holds what belongs to {tombstone.directory}: nothing was "
+                      "moved; name another schema in MILESTONE_DATABASE_SCHEMA, or another database")
+    if not tombstone and any(number for table, number in count_rows(target).items()
                         if table != "agent_coordination_config"):
         raise Refused(f"the {target.backend.name} store is not empty: empty it first, or take another database")
-    return bool(mark)  # it was retired, or its copy was not finished
+    return bool(tombstone)  # it was retired, or its copy was not finished
 
 
 def move_records(store: Storage, old: Backend, new: Backend) -> dict[str, int]:
@@ -168,13 +168,13 @@ def take_back(store: Storage, backend: Backend, fixed: str) -> bool:
             return True
         if backend.has_rows_of(store.backend):
             move_records(store, backend, store.backend)
-        remove_mark(store)
+        remove_tombstone(store)
     if read_word(store.directory, FIXED) != fixed:
         fix_backend(store.directory, fixed)
     return False
 
 
-def settle(store: Storage, backend: Backend, when: str, fixed: str | None) -> None:
+def finish_move(store: Storage, backend: Backend, when: str, fixed: str | None) -> None:
     """What is to be done after the switch; the rows are safe whatever of it fails."""
     def fix() -> None:
         if fixed is not None:
@@ -201,7 +201,7 @@ def open_up(store: Storage, backend: Backend) -> None:
     target = store.open_other(backend)
     try:
         with target.transaction():
-            remove_mark(target)
+            remove_tombstone(target)
     finally:
         target.close()
 

@@ -7,10 +7,10 @@ from ..opening.engines import files_of, open_backend
 from ..records.undo import stamp
 from ..storage.backends import DATABASE, FILE, JSONFILES
 from ..storage.directory import IN_USE, cannot_write, make_folder, move_files
-from ..storage.interface import WHOLE, Damaged
+from ..storage.interface import ROW_COUNTS, Damaged
 from ..storage.locks import FolderLock
 from ..storage.parts import NewFile
-from ..storage.selection import backend_in_use, mark_of, write_word
+from ..storage.selection import backend_in_use, read_note_stamp, write_word
 from .backup_files import require_whole
 from .export_file import require_file
 from .transfer import copy_rows
@@ -36,7 +36,7 @@ def rebuild_store(damage: Damaged, file: str) -> Row:
     place = os.path.join(call.directory, "backups", stamp(call) + "-damaged")
     make_folder(os.path.dirname(place))
     with FolderLock(os.path.dirname(place)):
-        if mark_of(call.directory) != damage.mark:  # another process has done it meanwhile
+        if read_note_stamp(call.directory) != damage.note_stamp:  # another process has done it meanwhile
             return {}
         with NewFile(os.path.join(call.directory, DATABASE.head), inside=True, replace=True) as new:
             copy_backup(path, new.part)
@@ -46,7 +46,7 @@ def rebuild_store(damage: Damaged, file: str) -> Row:
                 if backend.engine == JSONFILES:
                     _fill_files(copy, call, place)
                 else:
-                    copy.execute("DELETE FROM agent_coordination_config WHERE key = :key", {"key": WHOLE})
+                    copy.execute("DELETE FROM agent_coordination_config WHERE key = :key", {"key": ROW_COUNTS})
             finally:
                 copy.close()
             if backend.engine != JSONFILES:

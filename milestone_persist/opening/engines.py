@@ -5,7 +5,14 @@ from ..storage.backends import JSONFILES, POSTGRES, SQLITE
 from ..storage.call import Call
 from ..storage.directory import create_directory, move_files, require_usable
 from ..storage.interface import Damaged, StorageMoved
-from ..storage.selection import backend_in_use, claim_backend, database_url, mark_of, require_url, select_backend
+from ..storage.selection import (
+    backend_in_use,
+    claim_backend,
+    database_url,
+    read_note_stamp,
+    require_url,
+    select_backend,
+)
 from .presence import find_lost, is_being_made, note_made, note_making
 
 TYPE_CHECKING = False
@@ -25,12 +32,12 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     in_use: whether what is there is opened, whatever the settings say
     """
     require_usable(directory, environ)
-    mark = mark_of(directory)
+    stamp = read_note_stamp(directory)
     backend = in_use and backend_in_use(directory) or select_backend(directory, environ)
     require_url(directory, backend, environ)
     create = create or is_being_made(directory)  # whoever comes finishes it, or would take it for an empty one
     lost = find_lost(directory, backend)
-    if mark != mark_of(directory):  # made or moved just now, by another process
+    if stamp != read_note_stamp(directory):  # made or moved just now, by another process
         return open_storage(directory, clock, environ, create, in_use)
     if lost:
         raise Damaged(lost, Call(directory, clock, environ), backend)
@@ -39,13 +46,13 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
         create_directory(directory)
         note_making(directory)
         backend, is_new = claim_backend(directory, backend)
-        mark = mark_of(directory)
+        stamp = read_note_stamp(directory)
     try:
         storage = open_backend(backend, directory, clock, environ, create)
     except StorageMoved:  # between the choice and the opening
         return open_storage(directory, clock, environ, create, in_use)
     storage.is_new = is_new
-    storage.mark = mark  # as it was before the choice: whoever changed it since is noticed
+    storage.note_stamp = stamp  # as it was before the choice: whoever changed it since is noticed
     if create:
         note_made(directory)
     return storage

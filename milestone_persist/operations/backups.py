@@ -5,7 +5,7 @@ import os
 
 from ..base.errors import MilestoneError, Refused, StorageError
 from ..coordination.settings import COMMANDS, drop_spoilt_settings, read_setting, store_setting
-from ..moving.backup_files import mark_whole, require_whole
+from ..moving.backup_files import note_row_counts, require_whole
 from ..moving.export_file import export_lines, new_file, read_export, require_file, write_export
 from ..moving.transfer import copy_rows, count_rows, fill_store, prepare_source
 from ..records.files import remove_parts
@@ -57,7 +57,7 @@ def _fill_backup(store: Storage, path: str) -> dict[str, int]:
             with target.transaction():
                 target.execute("DELETE FROM agent_coordination_config")
                 rows = copy_rows(store, target)
-                mark_whole(target, rows)
+                note_row_counts(target, rows)
         wrong = target.check()
         target.execute("PRAGMA journal_mode = DELETE")  # all in one file
     finally:

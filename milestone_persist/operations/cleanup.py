@@ -151,7 +151,7 @@ def _remove_session(store: Storage, session: Session) -> int:
                   "AND k.milestone_id <> :milestone)", given)
     store.execute("UPDATE agent_checkpoints SET retention_until = :until WHERE session_id = :id "
                   "AND retention_until IS NULL", given)
-    _send_home(store, session["session_id"])
+    _return_agents_to_previous_session(store, session["session_id"])
     elsewhere = "(SELECT a.session_id FROM agent_registry a WHERE a.agent_id = {} AND a.session_id <> :id)"
     for table, agent, which in (("agent_messages", "to_agent", "acknowledged_at IS NULL AND "),
                                 ("agent_checkpoints", "agent_id", "")):
@@ -165,7 +165,7 @@ def _remove_session(store: Storage, session: Session) -> int:
     return lost
 
 
-def _send_home(store: Storage, session_id: str) -> None:
+def _return_agents_to_previous_session(store: Storage, session_id: str) -> None:
     """Let the agents of a session that goes return to the one where they have left results or checkpoints, ended."""
     given = {"id": session_id}
     theirs = "agent_id IN (SELECT agent_id FROM agent_registry WHERE session_id = :id)"

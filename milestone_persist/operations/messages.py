@@ -7,7 +7,7 @@ from ..base.times import shift_time, since
 from ..base.values import check_range, check_word, dump_json, json_object, nearest, parse_json, read_stored
 from ..base.vocabulary import ENDED_AGENT, MESSAGE_STATES, MESSAGE_TYPES
 from ..coordination.idempotency import do_once, lock_of
-from ..coordination.inbox import count_unread, return_lapsed, settle_messages
+from ..coordination.inbox import acknowledge_taken, count_unread, return_lapsed
 from ..coordination.membership import (
     acting_session,
     admit_agent,
@@ -192,7 +192,7 @@ def _broadcast(store: Storage, sender: Agent, message: Row) -> Broadcast:
     return {"ids": list(sent.values()), "to_agents": list(sent)}
 
 
-def give_back_messages(store: Storage, messages: list[Row], agent_id: str, *more: Any) -> str:
+def requeue_undelivered(store: Storage, messages: list[Row], agent_id: str, *more: Any) -> str:
     """Put back what was taken for a reader that had gone: pending as before, and no retry; what became of it."""
     with store.transaction("inbox:" + agent_id):
         for message in messages:
@@ -201,7 +201,7 @@ def give_back_messages(store: Storage, messages: list[Row], agent_id: str, *more
     return f"nothing was taken: what is for {agent_id} is in the inbox again"
 
 
-@operation(text="json", creates="take", unheard=give_back_messages)
+@operation(text="json", creates="take", on_undelivered=requeue_undelivered)
 def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit: int | None = None, *,
                        wait: float = 0, lease: float | None = None, taken: bool = False,
                        max_bytes: int | None = None, brief: bool = False) -> list[InboxMessage]:
@@ -338,7 +338,7 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
         acting_session(store, agent)
         return_lapsed(store, agent_id)
         if lease is None:
-            _tell_settled(store, agent_id, settle_messages(store, agent_id))
+            _tell_acknowledged(store, agent_id, acknowledge_taken(store, agent_id))
         fitting = limit or ALL
         if most is not None:
             ready = _read_payloads(_find_pending(store, agent_id, min(fitting, most // LEAST_BYTES + 2)))
@@ -360,15 +360,17 @@ def _tell_of_rest(store: Storage, agent_id: str, lease: float | None, most: int)
                f"when these are done: {command(again)}")
 
 
-def _tell_settled(store: Storage, agent_id: str, settled: list[Row]) -> None:
+def _tell_acknowledged(store: Storage, agent_id: str, acknowledged: list[Row]) -> None:
     """Say what a take has acknowledged, for somebody may have taken it who never saw it."""
-    if not settled:
+    if not acknowledged:
         return
-    shown = ", ".join(f"{row['id']} {row['message_type']}" for row in settled[:MOST_NAMED])
-    more = f" and {len(settled) - MOST_NAMED} more up to {settled[-1]['id']}" if len(settled) > MOST_NAMED else ""
-    first = min(row["delivered_at"] for row in settled)
+    shown = ", ".join(f"{row['id']} {row['message_type']}" for row in acknowledged[:MOST_NAMED])
+    rest = len(acknowledged) - MOST_NAMED
+    more = f" and {rest} more up to {acknowledged[-1]['id']}" if rest > 0 else ""
+    again = ["requeue_agent_message", agent_id, str(acknowledged[0]["id"])]
+    first = min(row["delivered_at"] for row in acknowledged)
     store.tell(f"this acknowledged what {agent_id} took {since(first, store.now())} ago: {shown}{more}; one that you "
-               f"have not seen comes back with: {command(['requeue_agent_message', agent_id, str(settled[0]['id'])])}")
+               f"have not seen comes back with: {command(again)}")
 
 
 def _read_payloads(rows: list[Any]) -> list[Any]:
@@ -439,7 +441,7 @@ def list_agent_messages(store: Storage, agent_id: str, *, state: str | None = No
     milestone: only those that were sent for this milestone
     limit: the latest so many
 
-    requeue_agent_message puts one back; acknowledge_agent_message settles one.
+    requeue_agent_message puts one back; acknowledge_agent_message acknowledges one.
     Example: list_agent_messages exec-ms-123 --state dead
     """
     if state is not None:

@@ -13,7 +13,7 @@ from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import Deliverable, QuietenedAgents, Resumption, Returned
+    from ..base.answers import DeadAgents, Deliverable, Resumption, Returned
     from ..base.rows import Session
     from ..storage.interface import Storage
 
@@ -118,18 +118,18 @@ def _resume(store: Storage, session_id: str, phase: str | None = None, ends: str
         deliverables = list_deliverables(store, session)
         if ends and not missing_names(deliverables):
             raise Refused(f"nothing is missing in session {session_id!r}: there is nothing to restart")
-        quietened = _quieten(store, session, deliverables, ends)
+        ended = _end_dead_agents(store, session, deliverables, ends)
         reopen_session(store, session_id)
         orders = make_orders(store, session_id, [phase] if phase else None)
         _set_stage(store, session, deliverables, phase, bool(ends))
         command = spawn_command(store) if orders else ""
     if command:
         run_orders(store, orders, command)
-    return _report_failures({**quietened, "orders": orders, "session_id": session_id, "status": "active",
+    return _report_failures({**ended, "orders": orders, "session_id": session_id, "status": "active",
                              "spawn_command": command})
 
 
-def _quieten(store: Storage, session: Session, deliverables: list[Deliverable], ends: str) -> QuietenedAgents:
+def _end_dead_agents(store: Storage, session: Session, deliverables: list[Deliverable], ends: str) -> DeadAgents:
     """End the session's agents that are dead, or to be ended."""
     dead = mark_dead_agents(store, session)
     ended = _end_agents(store, session["session_id"], deliverables, ends) if ends else []

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Storage
 
-MARK = os.path.join("config", "record-swap.txt")  # the folder that keeps the old files, and which of FOLDERS there were
+SWAP_NOTE = os.path.join("config", "record-swap.txt")  # the folder of the old files, and which of FOLDERS there were
 DONE = "store_records_kept"  # the event by which it is known that the transaction was committed
 
 
@@ -21,7 +21,7 @@ def swap_out(store: Storage) -> None:
     """Move all record files below backups/, so that others can be written, within the caller's transaction."""
     place = os.path.join("backups", stamp(store))
     there = [folder for folder in FOLDERS if os.path.lexists(os.path.join(store.directory, folder))]
-    write_new(store, MARK, " ".join([place, *there]).encode())
+    write_new(store, SWAP_NOTE, " ".join([place, *there]).encode())
     for folder in there:
         move_file(store, folder, os.path.join(place, folder))
     record_event(store, DONE, detail=place)
@@ -29,12 +29,12 @@ def swap_out(store: Storage) -> None:
 
 def is_swapped_out(store: Storage) -> bool:
     """Whether a swap was begun and is not finished."""
-    return os.path.lexists(os.path.join(store.directory, MARK))
+    return os.path.lexists(os.path.join(store.directory, SWAP_NOTE))
 
 
 def finish_swap(store: Storage) -> None:
     """After a swap whose transaction was committed, forget it; else undo it. The transaction may fail."""
-    path = os.path.join(store.directory, MARK)
+    path = os.path.join(store.directory, SWAP_NOTE)
     data = read_found(path, alone=True)
     if data is None:
         return
@@ -50,7 +50,7 @@ def finish_swap(store: Storage) -> None:
 
 
 def _is_ours(place: str) -> bool:
-    """Whether a mark, which may have come with a cloned repository, names a folder of ours."""
+    """Whether a note, which may have come with a cloned repository, names a folder of ours."""
     parent, name = os.path.split(place)
     return parent == "backups" and not name.startswith(".")
 

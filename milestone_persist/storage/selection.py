@@ -58,7 +58,7 @@ def name_place(backend: str, directory: str) -> str:
     return f"{backend} {os.path.realpath(directory)}"
 
 
-def mark_of(directory: str) -> tuple[int, int]:
+def read_note_stamp(directory: str) -> tuple[int, int]:
     """What changes when the rows of a directory are moved to another backend."""
     try:
         status = os.stat(os.path.join(directory, IN_USE))

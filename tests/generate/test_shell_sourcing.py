@@ -45,10 +45,10 @@ def test_nothing_of_the_caller_changes(sh, tmp_path):
     assert (tmp_path / "status").read_text() == "0\n"
     before, after = ((tmp_path / name).read_text(errors="replace").splitlines() for name in ("before", "after"))
     assert any(line.startswith("mine=") for line in before)
-    assert settled(after) == settled(before)
+    assert comparable(after) == comparable(before)
 
 
-def settled(lines):
+def comparable(lines):
     """The lines but for what differs with every command, the functions, and the one option that is set in zsh."""
     moving = ("_", "BASH_ARG", "BASH_LINENO", "LINENO=", "RANDOM=", "SRANDOM=", "SECONDS=", "EPOCH", "TTYIDLE=",
               "PIPESTATUS=", "pipestatus=", "?=", "'?'=", "BASH_REMATCH", "bsdecho", "funcstack", "functrace",

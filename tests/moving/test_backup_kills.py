@@ -105,12 +105,12 @@ def spoil(path, *statements):
 
 
 DELETED = ["DELETE FROM agent_state"]
-UNMARKED = ["DELETE FROM agent_coordination_config WHERE key = 'backup_rows'"]
+UNCOUNTED = ["DELETE FROM agent_coordination_config WHERE key = 'backup_rows'"]
 EMPTY = [f"DELETE FROM {table}" for table in ("agent_state", "agent_messages", "agent_checkpoints", "agent_health_log",
                                               "agent_registry", "coordination_sessions", "milestones", "events")]
 
 
-@pytest.mark.parametrize("statements", [DELETED, EMPTY, EMPTY + UNMARKED], ids=["fewer rows", "no rows", "no mark"])
+@pytest.mark.parametrize("statements", [DELETED, EMPTY, EMPTY + UNCOUNTED], ids=["fewer rows", "no rows", "no mark"])
 def test_a_backup_that_is_not_whole_is_refused(filled, tmp_path, dump, statements):
     before, path = None, tmp_path / "b.db"
     filled.backup_coordination(str(path))
@@ -123,7 +123,7 @@ def test_a_backup_that_is_not_whole_is_refused(filled, tmp_path, dump, statement
 
 def test_a_backup_of_the_version_before_has_no_mark_and_is_restored(filled, tmp_path):
     filled.backup_coordination(str(tmp_path / "b.db"))
-    spoil(tmp_path / "b.db", *UNMARKED)
+    spoil(tmp_path / "b.db", *UNCOUNTED)
     filled.save_agent_state("a", "k-1", "changed")
     filled.restore_coordination(str(tmp_path / "b.db"))
     assert filled.load_agent_state("a", "k-1") == "x" * 500

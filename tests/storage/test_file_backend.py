@@ -679,7 +679,7 @@ def test_indexes_of_open_messages_hold_no_acknowledged_one(opened):
     storage.execute("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, "
                     "delivered_at, acknowledged_at) VALUES ('s', 'a', 'a', 'progress_update', '{}', 'x', 'x')")
     with storage.snapshot():
-        [table] = [table for table in storage.memory.tables if table.settled_by]
+        [table] = [table for table in storage.memory.tables if table.archived_by]
         for index in table.open_indexes:
             where = storage.execute("SELECT sql FROM sqlite_master WHERE name = :name",
                                     {"name": index})[0]["sql"].partition("WHERE")[2]

@@ -24,7 +24,7 @@ class Memory:
     """A fresh SQLite database in memory, and which files it holds already.
 
     Tables that others refer to are loaded at the start of a transaction, the others when a statement first names
-    them, settled rows when one may touch them. `writing`: whether changes are noted.
+    them, archived rows when one may touch them. `writing`: whether changes are noted.
     `spoilt`: why a file is not what belongs there, for each that holds one row: only who needs that row is refused.
     """
 
@@ -33,13 +33,13 @@ class Memory:
         self.tables = read_layout(connection)
         self.parents = {name for table in self.tables for name in table.parents}
         self.unloaded = set(self.tables)
-        self.unsettled = {table for table in self.tables if table.settled_by}  # without their settled rows
+        self.without_archive = {table for table in self.tables if table.archived_by}  # without their archived rows
         self.tracked: set[Table] = set()
         self.writing = False
         self.spoilt: dict[str, StorageError] = {}
         self.connection.execute("CREATE TEMP TABLE changed (name, key)")
 
-    def clear(self, last_numbers: dict[str, int]) -> None:
+    def clear(self, sequence_values: dict[str, int]) -> None:
         """Forget every row; new ones are numbered from there on."""
         for table in list(self.tracked):
             self._untrack(table)
@@ -47,9 +47,9 @@ class Memory:
         for name in ("changed", "sqlite_sequence", *(table.name for table in self.tables)):
             self.connection.execute(f"DELETE FROM {name}")
         self.connection.execute("PRAGMA foreign_keys = ON")
-        self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", last_numbers.items())
+        self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", sequence_values.items())
         self.unloaded = set(self.tables)
-        self.unsettled = {table for table in self.tables if table.settled_by}
+        self.without_archive = {table for table in self.tables if table.archived_by}
         self.spoilt = {}
 
     def start(self, writing: bool) -> None:
@@ -70,8 +70,8 @@ class Memory:
                 self._track(table)
             else:
                 self._load([table])
-                if table in self.unsettled and not self._spares_settled(table, sql, params):
-                    self._load_settled(table)
+                if table in self.without_archive and not self._avoids_archived(table, sql, params):
+                    self._load_archived(table)
 
         if self.spoilt:
             self._refuse_spoilt(params, removes_parents)
@@ -94,15 +94,15 @@ class Memory:
     def load_all(self, wrong: list[str] | None = None) -> None:
         """Load every file; the first that does not fit raises StorageError or, with `wrong`, each is told there."""
         self._load(self.tables, wrong)
-        for table in list(self.unsettled):
-            self._load_settled(table, wrong)
+        for table in list(self.without_archive):
+            self._load_archived(table, wrong)
 
     def load_nothing(self) -> None:
         """Be what there is: there are no files."""
-        self.unloaded, self.unsettled = set(), set()
+        self.unloaded, self.without_archive = set(), set()
 
-    def _spares_settled(self, table: Table, sql: str, params: Params) -> bool:
-        """Whether SQLite's own plan proves that a statement touches no settled row: its indexes have none of them.
+    def _avoids_archived(self, table: Table, sql: str, params: Params) -> bool:
+        """Whether SQLite's own plan proves that a statement touches no archived row: its indexes have none of them.
 
         A look-up by number is as good where it takes the numbers from a subquery that uses these indexes.
         """
@@ -121,9 +121,9 @@ class Memory:
                 self._load_files(table, table.names(self.files), wrong)
                 self.unloaded.remove(table)
 
-    def _load_settled(self, table: Table, wrong: list[str] | None = None) -> None:
-        self._load_files(table, table.names(self.files, settled=True), wrong)
-        self.unsettled.remove(table)
+    def _load_archived(self, table: Table, wrong: list[str] | None = None) -> None:
+        self._load_files(table, table.names(self.files, archived=True), wrong)
+        self.without_archive.remove(table)
 
     def _load_files(self, table: Table, names: list[str], wrong: list[str] | None) -> None:
         files = []
@@ -203,7 +203,8 @@ class Memory:
         """The same for the rows with these keys."""
         by_file: dict[tuple[str, Table], dict[Key, Row | None]] = {}
         for table, key in keys:
-            for file, row in table.places_of(key, self._read_row(table, key), table not in self.unsettled).items():
+            has_archive = table not in self.without_archive
+            for file, row in table.files_of(key, self._read_row(table, key), has_archive).items():
                 if file in self.spoilt:
                     raise self.spoilt[file]
                 by_file.setdefault((file, table), {})[key] = row
@@ -221,11 +222,11 @@ class Memory:
         """Once changes are in the files: keep no row of what is not loaded, so that it can be loaded later."""
         for table in self.tracked.intersection(self.unloaded):
             self.connection.execute(f"DELETE FROM {table.name}")
-        for table in self.tracked.intersection(self.unsettled):
-            self.connection.execute(f"DELETE FROM {table.name} WHERE {table.settled_by} IS NOT NULL")
+        for table in self.tracked.intersection(self.without_archive):
+            self.connection.execute(f"DELETE FROM {table.name} WHERE {table.archived_by} IS NOT NULL")
         self.connection.execute("DELETE FROM changed")
 
-    def last_numbers(self) -> dict[str, int]:
+    def sequence_values(self) -> dict[str, int]:
         """The last number given out in each table whose rows the database numbers."""
         rows = self.connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name")
         return {row["name"]: row["seq"] for row in rows}

@@ -14,7 +14,7 @@ from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
 from ..selection import backend_in_use, place_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
-from .layout import ONE_FILE, place_of
+from .layout import ONE_FILE, folder_of
 from .lock import FileLock
 from .memory import Memory
 
@@ -39,7 +39,7 @@ class FileStorage(EmbeddedStorage):
     """
 
     backend = FILE
-    FILES = (HEAD, JOURNAL, *(place_of(name) for name in (*TABLES, "store_moves")))
+    FILES = (HEAD, JOURNAL, *(folder_of(name) for name in (*TABLES, "store_moves")))
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
                  other: bool = False) -> None:
@@ -281,13 +281,13 @@ class FileStorage(EmbeddedStorage):
     def _write_changes(self) -> None:
         head = json.loads(self._head or "")
         files = self.memory.changed_files()
-        if files or head["sequences"] != self.memory.last_numbers():
+        if files or head["sequences"] != self.memory.sequence_values():
             self._save(files, head)
 
     def _save(self, files: dict[str, str | None], head: Row) -> None:
         """Write the changed files, and with them the head that tells of it."""
         head = {**head, "schema_version": SCHEMA_VERSION, "generation": head["generation"] + 1,
-                "sequences": self.memory.last_numbers()}
+                "sequences": self.memory.sequence_values()}
         text = json.dumps(head, indent=1) + "\n"
         replace_files(self.directory, {**files, HEAD: text})
         self._head, self._version = text, SCHEMA_VERSION
@@ -358,13 +358,13 @@ class FileStorage(EmbeddedStorage):
     def _find_lost(self, given_out: dict[str, int]) -> list[str]:
         from ..remedies import advise_restoring
 
-        folders = {name: self._files.path(place_of(name)) for name, number in given_out.items() if number}
+        folders = {name: self._files.path(folder_of(name)) for name, number in given_out.items() if number}
         return [f"{path} is gone, and {given_out[name]} rows had been in it: put it back, or "
                 f"{advise_restoring(self.directory)}" for name, path in folders.items() if not os.path.isdir(path)]
 
     def _check_numbers(self, given_out: dict[str, int]) -> list[str]:
         return [f"{self.path}: {name} has number {there}, but only {given_out.get(name, 0)} were given out: raise that"
-                for name, there in self.memory.last_numbers().items() if there > given_out.get(name, 0)]
+                for name, there in self.memory.sequence_values().items() if there > given_out.get(name, 0)]
 
 
 def _read_facts(text: str) -> tuple[int, dict[str, int]]:

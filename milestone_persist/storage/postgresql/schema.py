@@ -31,7 +31,7 @@ _SERVER = ("SELECT row_to_json(q) FROM (SELECT current_setting('server_version')
 
 
 class Schema:
-    """What a connection found or made: `version`, the `server`'s own, and whether it is `passing`: never committed."""
+    """What a connection found or made: `version`, the `server`'s own, and `ephemeral`: never committed."""
 
     def __init__(self, psql: Psql, name: str, guard: str, create: bool) -> None:
         """Enter the schema `name`; `guard` is the call that keeps out everybody else while it is made or changed.
@@ -39,7 +39,7 @@ class Schema:
         create: whether it is made if it is not there; otherwise an empty one that leaves no trace is entered.
         StorageError if it cannot be used; Failed and Lost as psql raises them.
         """
-        self.passing = False
+        self.ephemeral = False
         psql.ask(f"SET search_path = {name}, pg_temp;")
         found = _read_version(psql, name) or _look_closer(psql, name)
         if found is None:
@@ -47,7 +47,7 @@ class Schema:
             if create:
                 _bring_up_to_date(psql, name, guard)
             else:
-                self.passing = True
+                self.ephemeral = True
                 _enter_empty(psql)
             found = _read_version(psql, name) or {}
         elif found["version"] < SCHEMA_VERSION:

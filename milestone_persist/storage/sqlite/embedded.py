@@ -82,7 +82,7 @@ class EmbeddedStorage(Storage):
     @property
     def wait_seconds(self) -> float:
         """How long it waits for another process."""
-        return BUSY_SECONDS if self.patience is None else min(self.patience, BUSY_SECONDS)
+        return BUSY_SECONDS if self.lock_timeout is None else min(self.lock_timeout, BUSY_SECONDS)
 
     def rollback(self) -> None:
         try:
@@ -106,11 +106,11 @@ class EmbeddedStorage(Storage):
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
-    def last_numbers(self) -> dict[str, int]:
+    def sequence_values(self) -> dict[str, int]:
         given_out = {row["name"]: row["seq"] for row in self.execute("SELECT name, seq FROM sqlite_sequence")}
         return {table: given_out.get(table, 0) for table in NUMBERED}
 
-    def settle_counters(self, numbers: Mapping[str, int] = {}) -> None:
+    def advance_sequences(self, numbers: Mapping[str, int] = {}) -> None:
         for given in ({"name": name, "seq": number} for name, number in numbers.items() if number):
             self.execute("UPDATE sqlite_sequence SET seq = :seq WHERE name = :name AND seq < :seq", given)
             self.execute("INSERT INTO sqlite_sequence (name, seq) SELECT :name, :seq WHERE NOT EXISTS "

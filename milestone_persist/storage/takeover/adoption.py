@@ -44,7 +44,7 @@ class Takeover:
         self.counts: dict[str, int] = {}
 
     def run(self) -> None:
-        numbers = self._last_numbers()
+        numbers = self._sequence_values()
         triggers = self._make_room()
         for statement in self.script:
             if "CREATE TABLE" in statement:  # settings come later, and triggers, which delete what has expired
@@ -72,7 +72,7 @@ class Takeover:
     def _has(self, name: str, kind: str) -> bool:
         return bool([*self._rows("SELECT 1 FROM sqlite_master WHERE name = ? AND type = ?", (name, kind))])
 
-    def _last_numbers(self) -> dict[str, int]:
+    def _sequence_values(self) -> dict[str, int]:
         """The last number given out in each table, so that none is given out again."""
         if not self._has("sqlite_sequence", "table"):
             return {}
