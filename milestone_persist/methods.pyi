@@ -179,7 +179,7 @@ class Operations:
         state_key: the key
         default: printed when there is no such key; without it that is status 1
         full: print a JSON object with value, version (0: it is the default), type, session and times instead
-        session: what was saved in that session, though the key was written anew in another since
+        session: what was saved in that session, even if another session has written the key since
 
         What the same id has saved for another milestone is not printed unless its session is named.
         """
@@ -193,7 +193,7 @@ class Operations:
         state_key: the key
         default: printed when there is no such key; without it that is status 1
         full: print a JSON object with value, version (0: it is the default), type, session and times instead
-        session: what was saved in that session, though the key was written anew in another since
+        session: what was saved in that session, even if another session has written the key since
 
         What the same id has saved for another milestone is not printed unless its session is named.
         """
@@ -207,7 +207,7 @@ class Operations:
         state_key: the key
         default: printed when there is no such key; without it that is status 1
         full: print a JSON object with value, version (0: it is the default), type, session and times instead
-        session: what was saved in that session, though the key was written anew in another since
+        session: what was saved in that session, even if another session has written the key since
 
         What the same id has saved for another milestone is not printed unless its session is named.
         """

@@ -24,7 +24,7 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     """Call an operation; raises what it raises.
 
     opened: gives the open storage
-    release: closes it, so that `opened` opens anew what is in use
+    release: closes it, so that `opened` opens again what is in use
     """
     timeout = None if op.writes(args, options) else LOOK_SECONDS
 
@@ -53,7 +53,7 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
 
 
 def blame(store: Storage, error: Exception) -> Exception:
-    """The error to raise for one that nobody foresaw: where rows of the store are spoilt, which."""
+    """The error to raise for an unexpected one: where rows of the store are corrupt, it names them."""
     if isinstance(error, (MilestoneError, OSError, MemoryError, StorageMoved)):
         return error
     try:
@@ -69,7 +69,7 @@ def blame(store: Storage, error: Exception) -> Exception:
 
 
 def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage], release: Callable[[], None]) -> Any:
-    """What an action gives on the storage in use, which is opened anew as often as its rows are moved meanwhile.
+    """What an action gives on the storage in use, which is opened again each time its rows were moved.
 
     StorageError where they are in no store that can be opened from here.
     """

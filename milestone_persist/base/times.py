@@ -44,4 +44,4 @@ def minutes_between(earlier: str, later: str) -> float:
     try:
         return max(0.0, (parse_time(later) - parse_time(earlier)) / 60)
     except UsageError as error:
-        raise StorageError(f"a stored time was spoilt ({error}): doctor tells where") from None
+        raise StorageError(f"a stored time is corrupt ({error}): doctor tells where") from None

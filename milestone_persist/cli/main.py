@@ -107,7 +107,7 @@ def _unknown(name: str) -> UsageError:
 
 
 class _Opened:
-    """The storage of one call: opened when it is first asked for, after it was released anew what is in use then."""
+    """The storage of one call: opened when it is first asked for, and again after it was released."""
 
     def __init__(self, op: Operation, creates: bool, call: CommandLine, console: Console) -> None:
         self.op, self.creates, self.call, self.console = op, creates, call, console

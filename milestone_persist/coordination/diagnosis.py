@@ -7,7 +7,7 @@ from ..base.times import shift_time
 from ..storage.findings import NOTE, finding
 from ..storage.interface import ROW_COUNTS
 from .future import TOLERANCE
-from .settings import SETTINGS, find_spoilt_settings
+from .settings import SETTINGS, find_corrupt_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ TIMES = TO_COME | frozenset("created_at updated_at archived_at acquired_at last_
 
 def inspect_rows(store: Storage) -> list[Finding]:
     """Findings on the rows of a store whose tables can be read."""
-    return [*_find_times(store), *(finding("settings", text) for text in find_spoilt_settings(store)),
+    return [*_find_times(store), *(finding("settings", text) for text in find_corrupt_settings(store)),
             *_find_unknown_settings(store), *_find_dead_letters(store), *_find_unread(store)]
 
 
@@ -33,11 +33,11 @@ def _find_times(store: Storage) -> Iterator[Finding]:
     limit = shift_time(store.now(), TOLERANCE)
     for table, columns in read_columns().items():
         for column in sorted(columns & TIMES):
-            spoilt = store.execute(f"SELECT count(*) AS n, min({column}) AS example FROM {table} "
+            corrupt = store.execute(f"SELECT count(*) AS n, min({column}) AS example FROM {table} "
                                    f"WHERE {column} NOT LIKE '____-__-__ __:__:__%'")[0]
-            if spoilt["n"]:
-                yield finding(f"{table}.{column}", f"{table}.{column} of {spoilt['n']} rows is no time, as "
-                              f"{spoilt['example']!r}", "write it as 2026-01-31 09:30:00.000")
+            if corrupt["n"]:
+                yield finding(f"{table}.{column}", f"{table}.{column} of {corrupt['n']} rows is no time, as "
+                              f"{corrupt['example']!r}", "write it as 2026-01-31 09:30:00.000")
             elif column not in TO_COME and table != "agent_coordination_config":  # where none is compared
                 ahead = store.execute(f"SELECT count(*) AS n, max({column}) AS example FROM {table} "
                                       f"WHERE {column} > :limit", {"limit": limit})[0]

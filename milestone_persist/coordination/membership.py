@@ -260,7 +260,7 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Session
     Returns how many messages went back into its inbox.
     """
     before: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
-    returned = sum(_begin_anew(store, row, session["session_id"]) for row in before)
+    returned = sum(_begin_again(store, row, session["session_id"]) for row in before)
     if begins_life:
         returned += requeue_messages(store, agent_id)
     store.execute(
@@ -289,7 +289,7 @@ def _client_session(store: Storage) -> str | None:
     return next((store.environ[name] for name in CLIENT_SESSIONS if store.environ.get(name)), None)
 
 
-def _begin_anew(store: Storage, agent: Agent, session_id: str) -> int:
+def _begin_again(store: Storage, agent: Agent, session_id: str) -> int:
     """Before an agent is entered again: what it took when it died goes back (how many), what it saved is kept."""
     died = agent["status"] in ENDED_AGENT or (
         agent["status"] != "paused" and

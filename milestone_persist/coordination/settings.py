@@ -66,21 +66,21 @@ def read_settings(store: Storage) -> dict[str, str]:
 
 
 def read_setting(store: Storage, key: str) -> str:
-    """One setting in force; the default where the stored one is missing or was spoilt by hand."""
+    """One setting in force; the default where the stored one is missing or was corrupted by hand."""
     settings, wrong = _sort_out(store, [key])
     for text in wrong:
         store.warn(f"setting ignored: {text}")
     return settings[key]
 
 
-def find_spoilt_settings(store: Storage) -> list[str]:
+def find_corrupt_settings(store: Storage) -> list[str]:
     """A line for each stored setting that is none or does not go with another."""
     settings, wrong = _sort_out(store, SETTINGS)
     disorder = _find_disorder("hybrid_from", settings)
     return wrong + ([disorder] if disorder else [])
 
 
-def drop_spoilt_settings(store: Storage) -> list[str]:
+def drop_corrupt_settings(store: Storage) -> list[str]:
     """Put the default in the place of what is no value of its setting, within the caller's transaction; a line each."""
     lines = []
     for row in store.execute("SELECT key, value FROM agent_coordination_config ORDER BY key"):
@@ -93,7 +93,7 @@ def drop_spoilt_settings(store: Storage) -> list[str]:
 
 
 def _sort_out(store: Storage, keys: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """What is in force of some settings, and a line for each that was spoilt by hand."""
+    """What is in force of some settings, and a line for each that was corrupted by hand."""
     settings, wrong = {key: SETTINGS[key][1] for key in keys}, []
     for row in store.execute("SELECT key, value FROM agent_coordination_config ORDER BY key"):
         key = row["key"]

@@ -120,7 +120,7 @@ def _as_row(item: Row, agent_id: str) -> Row:
 
 
 def _read_keys(store: Storage, checkpoint_id: str) -> Row:
-    """What a checkpoint holds; nothing if somebody spoilt it."""
+    """What a checkpoint holds; nothing if it is corrupt."""
     try:
         return read_snapshot(store.execute("SELECT checkpoint_id, state_snapshot FROM agent_checkpoints "
                                            "WHERE checkpoint_id = :id", {"id": checkpoint_id})[0])

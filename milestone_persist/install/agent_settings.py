@@ -102,9 +102,9 @@ def parse(text: str, file: str) -> dict[str, Any]:
         text.encode()
         json.dumps(data, ensure_ascii=False).encode()
     except ValueError as error:
-        raise UsageError(f"{file} is not valid JSON ({error}): mend it first; nothing was changed") from None
+        raise UsageError(f"{file} is not valid JSON ({error}): fix it first; nothing was changed") from None
     if not isinstance(data, dict):
-        raise UsageError(f"{file} is not a JSON object: mend it first; nothing was changed")
+        raise UsageError(f"{file} is not a JSON object: fix it first; nothing was changed")
     return data
 
 
@@ -125,7 +125,7 @@ def _find_list(data: dict[str, Any], place: tuple[str, str], made: list[str], fi
         made.append(f"{outer}.{inner}")
     found = section.setdefault(inner, []) if isinstance(section, dict) else None
     if not isinstance(found, list):
-        raise UsageError(f"{file}: {outer}.{inner} is not a list: mend it first; nothing was changed")
+        raise UsageError(f"{file}: {outer}.{inner} is not a list: fix it first; nothing was changed")
     return found
 
 

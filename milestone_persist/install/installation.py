@@ -240,4 +240,4 @@ def _read_text(path: str) -> str:
         try:
             return file.read()
         except UnicodeDecodeError:
-            raise UsageError(f"{path} is not UTF-8 text: mend it first; nothing was changed") from None
+            raise UsageError(f"{path} is not UTF-8 text: fix it first; nothing was changed") from None

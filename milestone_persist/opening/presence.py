@@ -51,7 +51,7 @@ def find_lost(directory: str, backend: Backend) -> str:
     if not missing or _is_there(head):  # who makes it has finished between the looks
         return ""
     what = "the rows beside it are of no use without" if backend.engine == JSONFILES else "the data with it"
-    return f"{head} is gone, and {what}; to begin anew, give {directory} another name"
+    return f"{head} is gone, and {what}; to start again, give {directory} another name"
 
 
 def _is_there(head: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import MilestoneError, Refused, StorageError
-from ..coordination.settings import COMMANDS, drop_spoilt_settings, read_setting, store_setting
+from ..coordination.settings import COMMANDS, drop_corrupt_settings, read_setting, store_setting
 from ..moving.backup_files import note_row_counts, require_whole
 from ..moving.export_file import export_lines, new_file, read_export, require_file, write_export
 from ..moving.transfer import copy_rows, count_rows, fill_store, prepare_source
@@ -100,7 +100,7 @@ def restore_coordination(store: Storage, file: str) -> Replacement:
 
 def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str, int]],
              only_if_empty: bool = False) -> Replacement:
-    """Back up what there is and fill the store anew, in one transaction; an error names the backup that is kept."""
+    """Back up what there is and fill the store again, in one transaction; an error names the backup that is kept."""
     kept = None
     try:
         with store.transaction():
@@ -112,7 +112,7 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
             own = {key: read_setting(store, key) for key in COMMANDS}
             rows = fill()
             _keep_own_commands(store, own)
-            for line in drop_spoilt_settings(store):
+            for line in drop_corrupt_settings(store):
                 store.warn(f"left out: {line}")
             record_event(store, event, detail=os.path.abspath(file))
     except MilestoneError as error:

@@ -14,7 +14,7 @@ from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
 from ..storage.findings import NOTE, finding, is_unsound, line_of
 from ..storage.remedies import advise_restoring
-from ..storage.surroundings import inspect_surroundings, mend_rights, mend_surroundings
+from ..storage.surroundings import fix_rights, fix_surroundings, inspect_surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,10 +99,10 @@ def _find_obstacles(store: Storage) -> list[str]:
 
 def _fix(store: Storage) -> list[Finding]:
     """Repair what can be; what was done."""
-    done = mend_rights(store)
+    done = fix_rights(store)
     place = os.path.join(store.directory, "backups", stamp(store) + "-doctor")
-    done += store.mend(place)
+    done += store.fix(place)
     with store.transaction():
         if store.backend.records_are_files:
             remove_parts(store)
-        return done + mend_surroundings(store, place)
+        return done + fix_surroundings(store, place)

@@ -171,6 +171,6 @@ def _set_stage(store: Storage, session: Session, deliverables: list[Deliverable]
 def _report_failures(told: Resumption) -> Resumption:
     failed = [order["agent_id"] for order in told["orders"] if order.get("failed")]
     if failed:
-        raise Incomplete(f"agent_spawn_command failed for {', '.join(failed)}: mend it with set_storage_config "
+        raise Incomplete(f"agent_spawn_command failed for {', '.join(failed)}: fix it with set_storage_config "
                          "agent_spawn_command COMMAND, or start them yourself", told)
     return told

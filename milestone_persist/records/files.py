@@ -154,7 +154,7 @@ def read_text(store: Storage, path: str) -> str | None:
             raise ValueError
         return None if data is None else data.decode()
     except ValueError:
-        raise StorageError(f"{full} is not UTF-8 text: mend it or move it away") from None
+        raise StorageError(f"{full} is not UTF-8 text: fix it or move it away") from None
 
 
 def remove_parts(store: Storage) -> None:

@@ -67,7 +67,7 @@ def _write_file(store: Storage, milestone_id: str, path: str, text: str, replace
         (write_file if replace else write_new)(store, path, text.encode())
     except FileExistsError:
         raise StorageError(f"{os.path.join(store.directory, path)} is there and is no record of milestone "
-                           f"{milestone_id!r}: mend it or move it away") from None
+                           f"{milestone_id!r}: fix it or move it away") from None
 
 
 def _stamp(store: Storage, path: str) -> str:

@@ -305,7 +305,7 @@ def damaged(directory: str, path: str, why: str, can_do_without: bool = False) -
 
     why = " ".join(why.split())  # a CHECK is told as it is written
     aside = f"let {way_called()} doctor --fix set it aside, " if can_do_without else ""
-    return StorageError(f"{path}: {why}; everything was left as it is: mend the file, {aside}or "
+    return StorageError(f"{path}: {why}; everything was left as it is: fix the file, {aside}or "
                         f"{advise_restoring(directory)}")
 
 

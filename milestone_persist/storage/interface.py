@@ -276,7 +276,7 @@ class Storage(Call):
 
         return [finding(self.describe()["database"], line) for line in self.check()]
 
-    def mend(self, place: str) -> list[Finding]:
+    def fix(self, place: str) -> list[Finding]:
         """Repair what can be repaired without loss; what was done. What is taken out is kept in the folder `place`."""
         return []
 

@@ -1,4 +1,4 @@
-"""Rows that refer to one that is gone: it is made anew with its defaults, so that they keep their meaning."""
+"""Rows that refer to one that is gone: it is made again with its defaults, so that they keep their meaning."""
 from __future__ import annotations
 
 from .findings import FIXED, finding

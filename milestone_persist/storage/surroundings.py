@@ -144,7 +144,7 @@ def _is_whole(line: bytes) -> bool:
         return False
 
 
-def mend_rights(store: Storage) -> list[Finding]:
+def fix_rights(store: Storage) -> list[Finding]:
     """Give what is one's own the rights it needs, and take others' from the directory."""
     done: list[Finding] = [{**found, "severity": FIXED} for found in _find_closed(store) if found["fixable"]]
     if done:
@@ -155,7 +155,7 @@ def mend_rights(store: Storage) -> list[Finding]:
     return done
 
 
-def mend_surroundings(store: Storage, place: str) -> list[Finding]:
+def fix_surroundings(store: Storage, place: str) -> list[Finding]:
     """Repair what is beside the rows, within the caller's transaction: no other writes. Records are kept in `place`."""
     done = [finding(path, "was missing, and is there again", severity=FIXED) for path in make_folders(store.directory)]
     try:

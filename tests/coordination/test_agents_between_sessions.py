@@ -207,7 +207,7 @@ def test_restoring_a_checkpoint_of_one_session_spares_the_results_of_another(sto
     store.register_agent("a", "scope-analyzer", "ms-1", "planning-1")
     store.save_agent_state("a", "planning-scope", "good")
     point = store.create_agent_checkpoint("a")["checkpoint_id"]
-    store.save_agent_state("a", "spoilt", "x")
+    store.save_agent_state("a", "corrupt", "x")
     clock.advance(60)
     store.register_agent("a", "execute-phase", "ms-1", "execution-1")
     store.save_agent_state("a", "execute-phase-results", "done")

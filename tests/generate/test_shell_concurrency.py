@@ -126,7 +126,7 @@ def moments(log):
 
 
 def rows(directory):
-    """All rows, but for checkpoints, whose ids are made anew in each run: of these only how many there are."""
+    """All rows, but for checkpoints, whose ids are made again in each run: of these only how many there are."""
     connection = sqlite3.connect(directory / "coordination.db")
     try:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

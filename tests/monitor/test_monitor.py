@@ -261,7 +261,7 @@ def test_only_a_request_to_this_very_monitor_ends_it(monitor, directory):
     assert not (directory / STOP).exists()
 
 
-def test_a_lock_file_that_was_removed_is_taken_anew(monitor, directory):
+def test_a_lock_file_that_was_removed_is_taken_again(monitor, directory):
     def check(number):
         if number == 1:
             (directory / LOCK).unlink()
@@ -449,7 +449,7 @@ def test_a_monitor_stops_while_a_check_waits_for_a_locked_database(background, p
 
 
 @on_one_backend
-def test_a_monitor_survives_a_spoilt_database_and_stops_nevertheless(background, program, directory):
+def test_a_monitor_survives_a_corrupt_database_and_stops_nevertheless(background, program, directory):
     program("start-session-monitor", "1")
     wait_until(lambda: "checked: nothing to do" in log_of(directory), "a check")
     (directory / "coordination.db").write_bytes(b"not a database" * 1000)

@@ -96,7 +96,7 @@ def test_a_backup_removes_what_killed_writers_of_records_left(filled, directory)
     assert not left.exists() and others.exists()
 
 
-def spoil(path, *statements):
+def damage(path, *statements):
     connection = sqlite3.connect(path)
     for statement in statements:
         connection.execute(statement)
@@ -115,7 +115,7 @@ def test_a_backup_that_is_not_whole_is_refused(filled, tmp_path, dump, statement
     before, path = None, tmp_path / "b.db"
     filled.backup_coordination(str(path))
     before = dump()
-    spoil(path, *statements)
+    damage(path, *statements)
     with pytest.raises(UsageError, match="is no whole backup"):
         filled.restore_coordination(str(path))
     assert dump() == before
@@ -123,7 +123,7 @@ def test_a_backup_that_is_not_whole_is_refused(filled, tmp_path, dump, statement
 
 def test_a_backup_of_the_version_before_has_no_mark_and_is_restored(filled, tmp_path):
     filled.backup_coordination(str(tmp_path / "b.db"))
-    spoil(tmp_path / "b.db", *UNCOUNTED)
+    damage(tmp_path / "b.db", *UNCOUNTED)
     filled.save_agent_state("a", "k-1", "changed")
     filled.restore_coordination(str(tmp_path / "b.db"))
     assert filled.load_agent_state("a", "k-1") == "x" * 500
@@ -143,7 +143,7 @@ def test_the_given_file_is_only_read(filled, tmp_path):
     (tmp_path / "given").mkdir()
     path = tmp_path / "given" / "b ?#%.db"
     filled.backup_coordination(str(path))
-    spoil(path, "PRAGMA journal_mode = WAL")
+    damage(path, "PRAGMA journal_mode = WAL")
     data = path.read_bytes()
     path.chmod(0o400)
     path.parent.chmod(0o500)

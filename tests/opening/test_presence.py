@@ -39,7 +39,7 @@ def assert_refused(cli, directory, head, **variables):
 
 @LOCAL
 @pytest.mark.parametrize("way", WAYS)
-def test_a_store_that_is_gone_is_told_and_not_made_anew(cli, directory, head, way):
+def test_a_store_that_is_gone_is_told_and_not_made_again(cli, directory, head, way):
     head.unlink()
     assert_refused(cli, directory, head, **WAYS[way])
     (directory / IN_USE).unlink()
@@ -114,10 +114,10 @@ def test_a_store_that_is_made_between_two_looks_is_there(connect, cli, directory
 
 
 @LOCAL
-def test_to_begin_anew_the_directory_gets_another_name(cli, directory, head):
+def test_to_begin_again_the_directory_gets_another_name(cli, directory, head):
     head.unlink()
     told = cli("where").err.strip()
-    assert f"to begin anew, give {directory} another name; " in told
+    assert f"to start again, give {directory} another name; " in told
     directory.rename(directory.with_name("kept"))
     assert cli("save-agent-state", "a", "k", "w").status == 0
 

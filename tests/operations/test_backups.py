@@ -225,8 +225,8 @@ def test_a_failure_on_the_way_changes_nothing_and_names_the_backup(other_times, 
 
 
 def test_a_failed_import_into_an_empty_store_leaves_it_empty(other_times, tmp_path, clock, environ, backend):
-    spoilt = (tmp_path / "e.jsonl").read_text().replace('"milestone_created"', '""')
-    (tmp_path / "e.jsonl").write_text(spoilt)
+    corrupt = (tmp_path / "e.jsonl").read_text().replace('"milestone_created"', '""')
+    (tmp_path / "e.jsonl").write_text(corrupt)
     if backend == "postgresql":
         environ = {**environ, "MILESTONE_DATABASE_SCHEMA": f"test_{os.urandom(6).hex()}"}
     with open_store(tmp_path / "other", clock=clock, environ=environ) as other:
@@ -302,10 +302,10 @@ def test_records_written_by_hand_make_a_store_full(store, directory, tmp_path, b
                                  "the head", "a number"])
 def test_an_export_that_is_not_whole_is_refused(filled, tmp_path, dump, cut):
     lines, before = exported(filled, tmp_path, "e.jsonl").splitlines(), dump()
-    spoilt = lines[-1].replace('"agent_messages":1', '"agent_messages":-1')
+    corrupt = lines[-1].replace('"agent_messages":1', '"agent_messages":-1')
     kept = {"all but the head": lines[:1], "the end": lines[:-1], "a row": [*lines[:1], *lines[2:]],
             "half a line": [*lines[:-1], lines[-1][:30]], "none, but more follows": [*lines, lines[1]],
-            "the head": lines[1:], "a number": [*lines[:-1], spoilt]}
+            "the head": lines[1:], "a number": [*lines[:-1], corrupt]}
     (tmp_path / "cut.jsonl").write_text("\n".join(kept[cut]) + "\n")
     with pytest.raises(UsageError, match="is no (whole )?export of export_coordination"):
         filled.import_coordination(str(tmp_path / "cut.jsonl"), replace=True)

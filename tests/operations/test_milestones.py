@@ -237,7 +237,7 @@ def test_an_edit_by_hand_is_a_change_too(store, directory):
     store.register_agent("a", "validation", "ms-1", "validation-1")
     (directory / "active" / "ms-1.yaml").unlink()
     store.list_milestones()
-    assert store.create_milestone_record("ms-1", "anew")["version"] == 3
+    assert store.create_milestone_record("ms-1", "again")["version"] == 3
 
 
 def test_a_lock_of_another_refuses_a_change_of_the_record(store, cli, clock):

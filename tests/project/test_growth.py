@@ -3,8 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from milestone_persist.coordination import liveness
-from milestone_persist.coordination import membership
+from milestone_persist.coordination import liveness, membership
 from milestone_persist.opening.place import open_for
 from milestone_persist.operations import agents, checkpoints, messages, state
 

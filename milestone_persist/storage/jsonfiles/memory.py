@@ -25,7 +25,7 @@ class Memory:
 
     Tables that others refer to are loaded at the start of a transaction, the others when a statement first names
     them, archived rows when one may touch them. `writing`: whether changes are noted.
-    `spoilt`: why a file is not what belongs there, for each that holds one row: only who needs that row is refused.
+    `corrupt`: why a file is not what belongs there, for each that holds one row: only who needs that row is refused.
     """
 
     def __init__(self, connection: sqlite3.Connection, files: StoreFiles) -> None:
@@ -36,7 +36,7 @@ class Memory:
         self.without_archive = {table for table in self.tables if table.archived_by}  # without their archived rows
         self.tracked: set[Table] = set()
         self.writing = False
-        self.spoilt: dict[str, StorageError] = {}
+        self.corrupt: dict[str, StorageError] = {}
         self.connection.execute("CREATE TEMP TABLE changed (name, key)")
 
     def clear(self, sequence_values: dict[str, int]) -> None:
@@ -50,7 +50,7 @@ class Memory:
         self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", sequence_values.items())
         self.unloaded = set(self.tables)
         self.without_archive = {table for table in self.tables if table.archived_by}
-        self.spoilt = {}
+        self.corrupt = {}
 
     def start(self, writing: bool) -> None:
         """Make ready for a transaction that has begun."""
@@ -73,23 +73,23 @@ class Memory:
                 if table in self.without_archive and not self._avoids_archived(table, sql, params):
                     self._load_archived(table)
 
-        if self.spoilt:
-            self._refuse_spoilt(params, removes_parents)
+        if self.corrupt:
+            self._refuse_corrupt(params, removes_parents)
 
     def _touched(self, sql: str) -> list[Table]:
         return [table for table in self.tables if any(word in sql for word in table.words)]
 
-    def _refuse_spoilt(self, params: Params, all_count: bool) -> None:
-        """StorageError where a statement may need the row of a spoilt file: it names its key."""
+    def _refuse_corrupt(self, params: Params, all_count: bool) -> None:
+        """StorageError where a statement may need the row of a corrupt file: it names its key."""
         names = [value for value in params.values() if isinstance(value, str) and len(value) < LONGEST_ID]
-        for file, fault in self.spoilt.items():
+        for file, fault in self.corrupt.items():
             if all_count or any(table.may_hold(file, name) for table in self.tables for name in names):
                 raise fault
 
-    def spoilt_in(self, sql: str) -> list[StorageError]:
+    def corrupt_in(self, sql: str) -> list[StorageError]:
         """What is left out where a statement reads many rows."""
-        touched = [table.folder for table in self._touched(sql)] if self.spoilt else []
-        return [fault for file, fault in self.spoilt.items() if file.rpartition("/")[0] in touched]
+        touched = [table.folder for table in self._touched(sql)] if self.corrupt else []
+        return [fault for file, fault in self.corrupt.items() if file.rpartition("/")[0] in touched]
 
     def load_all(self, wrong: list[str] | None = None) -> None:
         """Load every file; the first that does not fit raises StorageError or, with `wrong`, each is told there."""
@@ -159,7 +159,7 @@ class Memory:
     def _note_fault(self, table: Table, file: str, fault: StorageError, wrong: list[str] | None) -> None:
         """A file that holds one row is left out; another, with the rows of many, is an error or told in `wrong`."""
         if table.holds_one_row:
-            self.spoilt.setdefault(file, fault)
+            self.corrupt.setdefault(file, fault)
         elif wrong is None:
             raise fault from None
         else:
@@ -205,8 +205,8 @@ class Memory:
         for table, key in keys:
             has_archive = table not in self.without_archive
             for file, row in table.files_of(key, self._read_row(table, key), has_archive).items():
-                if file in self.spoilt:
-                    raise self.spoilt[file]
+                if file in self.corrupt:
+                    raise self.corrupt[file]
                 by_file.setdefault((file, table), {})[key] = row
         contents: dict[str, str | None] = {}
         for (file, table), rows in by_file.items():

@@ -96,7 +96,7 @@ class FileStorage(EmbeddedStorage):
                 self._reach(exclusive)
             self._inside = True
             self._begin(exclusive, whole=not self._lenient)
-            if self.memory.spoilt and not self._lenient:
+            if self.memory.corrupt and not self._lenient:
                 self._begin_without_some(exclusive)
         except BaseException as error:
             raise self._give_up(error) from None
@@ -108,11 +108,11 @@ class FileStorage(EmbeddedStorage):
         self.memory.start(writing)
 
     def _begin_without_some(self, writing: bool) -> None:
-        spoilt = self.memory.spoilt
+        corrupt = self.memory.corrupt
         self.run("ROLLBACK")
         self.memory.clear(json.loads(self._head or "")["sequences"])
         self._begin(writing, whole=False)
-        self.memory.spoilt = {**spoilt, **self.memory.spoilt}
+        self.memory.corrupt = {**corrupt, **self.memory.corrupt}
 
     def _reach(self, exclusive: bool) -> None:
         """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
@@ -196,7 +196,7 @@ class FileStorage(EmbeddedStorage):
 
     def _leave(self) -> None:
         self._inside = False
-        if self.memory.spoilt:  # it may be mended
+        if self.memory.corrupt:  # it may be fixed
             self._head = None
         self.lock.release()
 
@@ -210,7 +210,7 @@ class FileStorage(EmbeddedStorage):
             self.memory.load_for(sql, params)
         except sqlite3.Error as error:
             raise self.explain(error) from None
-        for fault in self.memory.spoilt_in(sql):
+        for fault in self.memory.corrupt_in(sql):
             self._warn_once(f"left out: {fault}")
         return self.run(sql, params)
 
@@ -221,7 +221,7 @@ class FileStorage(EmbeddedStorage):
 
     def require_whole(self) -> None:
         self.memory.load_all()
-        for fault in self.memory.spoilt.values():
+        for fault in self.memory.corrupt.values():
             raise fault
 
     # Files to memory
@@ -316,24 +316,24 @@ class FileStorage(EmbeddedStorage):
         from ..orphans import GONE
 
         wrong: list[str] = []
-        spoilt: list[Finding] = []
+        corrupt: list[Finding] = []
         if self.in_memory:
-            return spoilt
-        self._head = None  # read every file anew
+            return corrupt
+        self._head = None  # read every file again
         try:
             with self.snapshot():
                 self.memory.load_all(wrong)
-                spoilt = [finding(self._files.path(file), str(fault), fixable=True)
-                          for file, fault in self.memory.spoilt.items()]
+                corrupt = [finding(self._files.path(file), str(fault), fixable=True)
+                          for file, fault in self.memory.corrupt.items()]
                 given_out = json.loads(self._head or "")["sequences"]
                 wrong += super().check() + self._check_numbers(given_out) + self._find_lost(given_out)
             if wrong:
                 self._head = None
         except StorageError as error:
             wrong.append(str(error))
-        return spoilt + [finding(self.path, line, fixable=line.endswith(GONE)) for line in wrong]
+        return corrupt + [finding(self.path, line, fixable=line.endswith(GONE)) for line in wrong]
 
-    def mend(self, place: str) -> list[Finding]:
+    def fix(self, place: str) -> list[Finding]:
         """Move every file that cannot be read to the folder `place`; what refers to its row is kept, and so its key."""
         from ..findings import FIXED, finding
         from ..orphans import make_parents
@@ -343,9 +343,9 @@ class FileStorage(EmbeddedStorage):
         try:
             with self.transaction():
                 self.memory.load_all()
-                for file in [*self.memory.spoilt]:
+                for file in [*self.memory.corrupt]:
                     move_whole(self._files.path(file), os.path.join(place, file))
-                    del self.memory.spoilt[file]
+                    del self.memory.corrupt[file]
                     done.append(finding(self._files.path(file), f"set aside: it is {os.path.join(place, file)}",
                                         severity=FIXED))
                 done += make_parents(self)

@@ -122,13 +122,13 @@ class EmbeddedStorage(Storage):
         for table in TABLES:  # not those of others that may lie beside them
             wrong += [f"table {table}, row {row['rowid']}: refers to a row of {row['parent']} that is gone"
                       for row in self.execute(f"PRAGMA foreign_key_check({table})")]
-        return wrong + self._find_spoilt()
+        return wrong + self._find_corrupt()
 
-    def _find_spoilt(self) -> list[str]:
+    def _find_corrupt(self) -> list[str]:
         """A line for each value that is no text."""
-        from .undecodable import find_spoilt
+        from .undecodable import find_corrupt
 
-        return [f"{place} is {fault}" for place, fault in find_spoilt(self.connection)]
+        return [f"{place} is {fault}" for place, fault in find_corrupt(self.connection)]
 
     def close(self) -> None:
         if hasattr(self, "connection"):
@@ -166,7 +166,7 @@ class EmbeddedStorage(Storage):
         from .undecodable import NOT_UTF8
 
         try:
-            return next((line for line in self._find_spoilt() if line.endswith(NOT_UTF8)), "")
+            return next((line for line in self._find_corrupt() if line.endswith(NOT_UTF8)), "")
         except sqlite3.Error:
             return ""
 

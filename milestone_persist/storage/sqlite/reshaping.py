@@ -81,7 +81,7 @@ class _Reshaping:
         return theirs
 
     def _remake(self, table: str, sql: str) -> None:
-        """Make a table anew in its present form, with the rows it has."""
+        """Make a table again in its present form, with the rows it has."""
         before = self._ask(f"SELECT sql FROM sqlite_master WHERE name = '{table}'")
         if before == [(sql,)]:
             return

@@ -125,10 +125,10 @@ class SqliteStorage(EmbeddedStorage):
             found += [finding(self.path, line, fixable=line.endswith(GONE)) for line in super().check()]
         return found
 
-    def mend(self, place: str) -> list[Finding]:
+    def fix(self, place: str) -> list[Finding]:
         from ..findings import FIXED, finding
         from ..orphans import make_parents
-        from .comparison import compare_schema, mend_schema
+        from .comparison import compare_schema, fix_schema
 
         faults = [fault for fault in self.inspect() if fault["fixable"]]
         if not faults:
@@ -139,7 +139,7 @@ class SqliteStorage(EmbeddedStorage):
         try:
             with self.transaction():
                 schema = compare_schema(self.connection, self.path)
-                dropped = mend_schema(self.connection) if schema else ""
+                dropped = fix_schema(self.connection) if schema else ""
                 if dropped:
                     write_whole(os.path.join(place, "dropped.sql"), dropped.encode())
                     done.append(finding(self.path, f"the SQL of what was dropped is {place}/dropped.sql",
