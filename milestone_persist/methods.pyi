@@ -83,7 +83,7 @@ class Operations:
     def migrate_storage_backend(self, backend: str, *, dry_run: bool = False) -> Migration:
         """Move everything to another backend, after a backup; the backend is fixed from then on.
 
-        backend: file, hybrid or database (PostgreSQL where MILESTONE_DATABASE_URL is set); auto: as many as milestones ask
+        backend: file, hybrid or database (PostgreSQL if its URL is set); auto: what suits the number of milestones
         dry_run: only tell what would be moved
         """
 
@@ -117,7 +117,7 @@ class Operations:
         milestone_id: the milestone it works on
         session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
         capabilities: JSON array of strings
-        new: refuse (status 1) an id that was heard of within session_timeout, for it may be another agent's
+        new: refuse (status 1) an id that was heard from within session_timeout, for it may be another agent's
 
         What its former life had taken and not acknowledged is in its inbox again.
         """
@@ -138,7 +138,7 @@ class Operations:
     def agent_heartbeat(self, agent_id: str, health: str | None = None, *, cpu: float | None = None,
                         memory: float | None = None, response_ms: float | None = None, errors: int |
                         None = None, warnings: int | None = None) -> Agent:
-        """Say that an agent is alive; every other operation by the agent says so too.
+        """Renew an agent's heartbeat; so does every other call by it.
 
         agent_id: the agent
         health: healthy, degraded or failing; writes a row of the health log, as do measures alone (healthy)
@@ -162,7 +162,7 @@ class Operations:
                          None) -> SavedState:
         """Save a value under a key of an agent, byte for byte.
 
-        agent_id: the agent; one nobody registered is taken in
+        agent_id: the agent; an unregistered one is registered
         state_key: the key
         value: any text, JSON or not; - reads standard input
         state_type: checkpoint, progress, user_data, system_data or temp_data
@@ -232,11 +232,11 @@ class Operations:
                            Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Sent:
         """Send a message to another agent; prints its id.
 
-        from_agent: the sender; one nobody registered is taken in
+        from_agent: the sender; an unregistered one is registered
         to_agent: the recipient; '' sends to every other agent of the sender's session
         message_type: task_assignment, progress_update, coordination_request, … or x-YOURS
         payload: a JSON object; - reads standard input
-        priority: 1 to 10; 10 is handed out first
+        priority: 1 to 10; 10 is delivered first
         key: sends it once: with the same key the same call prints the first id again, another is refused (status 1)
         """
 
@@ -257,10 +257,10 @@ class Operations:
         """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
         agent_id: the agent
-        take: true hands the messages out, to exactly one taker, and acknowledges (and names) those taken before; else look
+        take: true takes the messages (each for one reader) and acknowledges and names those taken before; false peeks
         limit: at most so many
         wait: seconds to wait for a message where there is none
-        lease: with true: acknowledge nothing; each comes back after so many seconds unless it is acknowledged till then
+        lease: with true: acknowledge nothing; each is requeued after so many seconds unless it is acknowledged before
         taken: show what is taken and not acknowledged instead
         max_bytes: at most about so much, one message at least; the rest stays (taken from the shell functions: 20000)
         brief: only id, from_agent, message_type, payload, and the priority if it is not 5
@@ -342,7 +342,7 @@ class Operations:
     def save_planning_artifacts(self, session_id: str) -> SecuredArtifacts:
         """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
 
-        session_id: the session; one that nobody registered is taken in; so are files in /tmp whose names hold its id
+        session_id: the session; an unregistered one is added; so are files in /tmp whose names hold its id
 
         Status 1 if a session that was known has none yet.
         """
@@ -366,7 +366,7 @@ class Operations:
     def detect_interrupted_sessions(self) -> list[InterruptedSession]:
         """List the active sessions that were silent for 5 minutes or have failed or stale agents, and what to run next.
 
-        Active counts the agents heard of within session_timeout. The 5 minutes are the setting interrupted_after.
+        Active counts the agents heard from within session_timeout. The 5 minutes are the setting interrupted_after.
         """
 
     def recover_milestone_session(self, session_id: str) -> Recovery:
@@ -398,7 +398,7 @@ class Operations:
         """Show what there is for recovery, a line for each function."""
 
     def resume_planning_agents(self, session_id: str) -> Resumption:
-        """Make a planning session active, put back what dead agents had taken, and print which agents are to be started.
+        """Make a planning session active, requeue the messages of dead agents, and print which agents to start.
 
         session_id: the planning session
 
@@ -408,7 +408,7 @@ class Operations:
         """
 
     def resume_execution_from_phase(self, session_id: str, phase: str | None = None) -> Resumption:
-        """Make an execution session active at a phase, put back what dead agents had taken, and print whom to start.
+        """Make an execution session active at a phase, requeue the messages of dead agents, and print whom to start.
 
         session_id: the execution session
         phase: design, spec, task or execute; without it, the first that has no results
@@ -417,7 +417,7 @@ class Operations:
         """
 
     def resume_session_agents(self, session_id: str) -> Resumption:
-        """Make a session of any type active, put back what dead agents had taken, and print which agents are to be started.
+        """Make a session of any type active, requeue the messages of dead agents, and print which agents to start.
 
         session_id: the session
 
@@ -487,7 +487,7 @@ class Operations:
         """
 
     def abandon_session(self, session_id: str) -> FinishedSession:
-        """Give a session up: its agents are ended, what they had taken goes back; all they saved stays.
+        """Abandon a session: end its agents and requeue their messages; their state is kept.
 
         session_id: the session; a completed one is refused
         """
@@ -499,7 +499,7 @@ class Operations:
         """
 
     def cleanup_stale_coordination(self, minutes: float = 30) -> StaleCleanup:
-        """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
+        """Mark agents failed after MINUTES without a heartbeat, requeue their messages, delete what has expired.
 
         minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
@@ -519,7 +519,7 @@ class Operations:
 
     def start_session_monitor(self, seconds: int = 300, *, once: bool = False, foreground: bool =
                               False) -> Row:
-        """Watch the sessions in the background: mark silent agents failed, put back what they held, log each check.
+        """Watch the sessions in the background: mark silent agents failed, requeue their messages, log each check.
 
         seconds: from one check to the next, 1 to 86400
         once: do a single check now, print what it did and end; for cron and hooks

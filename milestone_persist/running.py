@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .storage.interface import Storage
 
 GROUP_WITHOUT_HEARTBEAT = "Recovery"  # here the caller's own heartbeat must not hide its session's silence
-BEGINS = "register_agent"  # which asks when that id was heard of before
+BEGINS = "register_agent"  # which asks when that id was heard from before
 MAX_REDIRECTS = 5  # how many times one call opens the store again because its rows were moved
 
 

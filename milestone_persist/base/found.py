@@ -76,7 +76,7 @@ def _has_other_name(path: str, status: os.stat_result) -> bool:
 
 
 def note_database(path: str) -> str:
-    """Remember a database that is opened: whoever else opens and closes its files in this process drops its locks."""
+    """Remember a database that is opened: opening and closing its files again in this process drops its locks."""
     _DATABASES.append(os.path.realpath(path))
     return _DATABASES[-1]
 

@@ -141,7 +141,7 @@ def maker_id(item: Piece, session_id: str) -> str:
 
 
 def missing_names(deliverables: list[Deliverable]) -> list[str]:
-    """The names of those that nobody has saved yet."""
+    """The names of those that are not saved yet."""
     return [item["name"] for item in deliverables if not item["saved"]]
 
 

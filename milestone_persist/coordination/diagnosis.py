@@ -1,4 +1,4 @@
-"""What doctor finds in the rows: times that are none or to come, mail that nobody reads, settings that are none."""
+"""What doctor finds in the rows: invalid and future times, mail without a reader, invalid settings."""
 from __future__ import annotations
 
 from ..base.quoting import command
@@ -69,7 +69,7 @@ def _find_unread(store: Storage) -> Iterator[Finding]:
         "GROUP BY m.to_agent, a.status ORDER BY m.to_agent")
     for row in rows:
         who = f"{row['to_agent']}, which has ended ({row['status']})" if row["status"] else (
-            f"{row['to_agent']}, which nobody has registered")
+            f"{row['to_agent']}, which is not registered")
         look = command(["get_agent_messages", row["to_agent"]])
         yield finding("messages", f"{row['n']} messages wait for {who}", f"{look} shows them, register_agent takes "
                       "that id", NOTE)

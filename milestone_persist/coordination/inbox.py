@@ -41,7 +41,7 @@ def acknowledge_taken(store: Storage, agent_id: str) -> list[Row]:
 
 
 def return_messages(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[int, int]:
-    """Put back what an agent took and did not acknowledge: (back in the inbox, dead letters: tried too often)."""
+    """Requeue what an agent took and did not acknowledge: (requeued, dead letters: tried too often)."""
     given = {"id": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")}
     taken = f"WHERE to_agent = :id AND {which} "
     dead = store.execute("UPDATE agent_messages SET dead_lettered_at = :now " + taken +
@@ -56,14 +56,14 @@ def return_messages(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[
 
 
 def return_lapsed(store: Storage, agent_id: str) -> None:
-    """Put back what nobody acknowledged before its lease ran out, before something is done to an inbox."""
+    """Requeue what was not acknowledged before its lease ran out; done before any work on an inbox."""
     given = {"id": agent_id, "now": store.now()}
     if store.execute(f"SELECT 1 AS over FROM agent_messages WHERE to_agent = :id AND {LAPSED} LIMIT 1", given):
         return_messages(store, agent_id, LAPSED)
 
 
 def requeue_messages(store: Storage, agent_id: str) -> int:
-    """Put back what the former life of an agent took and did not acknowledge, which is no retry; how many."""
+    """Requeue what the former life of an agent took and did not acknowledge, which is no retry; how many."""
     return_lapsed(store, agent_id)
     rows = store.execute(f"UPDATE agent_messages SET {BACK} WHERE to_agent = :id AND {TAKEN} "
                          "RETURNING id, session_id", {"id": agent_id})
@@ -111,7 +111,7 @@ def _record_return(store: Storage, agent_id: str, back: list[Row]) -> None:
 def count_messages(store: Storage, session_id: str | None = None) -> dict[str, int]:
     """How many messages are pending, taken, acknowledged and dead letters, in a session or in all.
 
-    In a session count the unread ones of its agents, and of those sent in it what nobody else is to read.
+    In a session count the unread ones of its agents, and of those sent in it what has no other reader.
     """
     parts = [TAKEN, PENDING, ACKNOWLEDGED, DEAD] if session_id is None else [
         f"{TAKEN} AND {COUNTS_IN} = :id", f"{PENDING} AND {COUNTS_IN} = :id",
@@ -123,7 +123,7 @@ def count_messages(store: Storage, session_id: str | None = None) -> dict[str, i
 
 
 def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:
-    """The messages of a session that were put back too often."""
+    """The messages of a session that were requeued too often."""
     rows = store.execute(
         "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
         f"FROM agent_messages WHERE session_id = :id AND {DEAD} ORDER BY id", {"id": session_id})

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from ..base.rows import MilestoneLock
     from ..storage.interface import Storage
 
-TOKEN = "lock-"  # so begins the owner of who gave none; it is told to nobody else
+TOKEN = "lock-"  # so begins the owner of who gave none; no other caller is told
 
 
 def name_owner(store: Storage, owner: str) -> str:
-    """Who asks: the owner given, else the agent of the environment; "" if nobody knows."""
+    """Who asks: the owner given, else the agent of the environment; "" if it is not known."""
     return owner or store.environ.get("AGENT_ID") or ""
 
 
 def make_token() -> str:
-    """A name that nobody else has."""
+    """A name that is not in use."""
     return TOKEN + os.urandom(6).hex()
 
 

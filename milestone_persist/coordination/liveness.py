@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def heard_before(store: Storage, seconds: float) -> str:
-    """The time `seconds` ago: who was last heard of then or earlier has been silent for so long."""
+    """The time `seconds` ago: who was last heard from then or earlier has been silent for so long."""
     return shift_time(store.now(), -seconds)
 
 
 def is_stale(agent: AgentLife, limit: str) -> bool:
-    """Whether an agent should be at work and was last heard of at `limit` or earlier."""
+    """Whether an agent should be at work and was last heard from at `limit` or earlier."""
     return agent["status"] in AT_WORK and agent["last_heartbeat"] <= limit
 
 
 def is_quiet(store: Storage, session: SessionLife) -> bool:
-    """Whether nothing was heard of a whole session for `interrupted_after`."""
+    """Whether nothing was heard from a whole session for `interrupted_after`."""
     return bool(session["last_activity"] <= heard_before(store, read_count(store, "interrupted_after")))
 
 
@@ -42,7 +42,7 @@ def silence_limit(store: Storage, session: SessionLife) -> int:
 def mark_dead_agents(store: Storage, session: Session) -> list[SilentAgent]:
     """Before a session is resumed or ends: mark its silent agents failed, so that what they had taken is not lost.
 
-    session: as it was before the call; whoever calls ($AGENT_ID) is alive
+    session: as it was before the call; the caller ($AGENT_ID) is alive
     """
     seconds = silence_limit(store, session)
     renew_heartbeat(store, store.environ.get("AGENT_ID", ""))
@@ -51,9 +51,9 @@ def mark_dead_agents(store: Storage, session: Session) -> list[SilentAgent]:
 
 def mark_stale_agents(store: Storage, silent_seconds: float | None = None,
                       session_id: str | None = None) -> list[SilentAgent]:
-    """Mark agents without heartbeat for `silent_seconds` failed; what they had taken goes back. In one transaction.
+    """Mark agents without heartbeat for `silent_seconds` failed; their messages are requeued. In one transaction.
 
-    What was taken in the name of an agent that had ended already goes back too.
+    What was taken in the name of an agent that had ended already is requeued too.
 
     silent_seconds: None is the setting session_timeout
     session_id: only those of this session
@@ -89,7 +89,7 @@ def sum_up(ended: Sequence[Returned]) -> EndedAgents:
 def find_interrupted_sessions(store: Storage) -> list[InterruptedSession]:
     """Active sessions silent for `interrupted_after`, or with failed or stale agents; latest activity first.
 
-    Each with minutes_inactive and its counts of agents, active (heard of within session_timeout), failed, stale.
+    Each with minutes_inactive and its counts of agents, active (heard from within session_timeout), failed, stale.
     """
     now = store.now()
     rows = store.execute(

@@ -1,4 +1,4 @@
-"""Agents in sessions: finding them, renewing heartbeats, taking in those nobody registered."""
+"""Agents in sessions: finding them, renewing heartbeats, adding those that are not registered."""
 from __future__ import annotations
 
 from ..base.errors import MilestoneError, Refused
@@ -31,13 +31,13 @@ def find_agent(store: Storage, agent_id: str) -> Agent:
 
 
 def known_agents(store: Storage) -> list[str]:
-    """The ids of the agents heard of last, for suggestions."""
+    """The ids of the agents heard from last, for suggestions."""
     rows = store.execute("SELECT agent_id FROM agent_registry ORDER BY last_heartbeat DESC LIMIT 1000")
     return [row["agent_id"] for row in rows]
 
 
 def suggest_agent(store: Storage, agent_id: str) -> str:
-    """The end of a line about what an agent does not have: who else may be meant, where nobody of that id is known."""
+    """The end of a line about what an agent does not have: who else may be meant, where no agent has that id."""
     if store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
         return ""
     near = nearest(agent_id, known_agents(store), 3)
@@ -45,7 +45,7 @@ def suggest_agent(store: Storage, agent_id: str) -> str:
 
 
 def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
-    """Warn where nobody of an id is known, but somebody at work whose id differs in a slip of the fingers.
+    """Warn where no agent has an id, but one at work has an id that differs by a typing mistake.
 
     Ids with other numbers in them are other agents. done: what is done all the same
     """
@@ -128,7 +128,7 @@ def count_agents(store: Storage, session_id: str) -> None:
 
 
 def renew_heartbeat(store: Storage, agent_id: str) -> Agent | None:
-    """Note that an agent is alive; its row, or None for one nobody registered.
+    """Note that an agent is alive; its row, or None for one that is not registered.
 
     One that was marked failed for its silence, and perhaps put off, is active again, if its session is.
     """
@@ -147,7 +147,8 @@ def _revive(store: Storage, agent: Agent) -> Agent:
         "WHERE s.session_id = agent_registry.session_id AND s.status = 'active') RETURNING *",
         {"id": agent["agent_id"]})
     for row in rows:
-        record_event(store, "agent_revived", row["session_id"], row["agent_id"], row["milestone_id"], "heard of again")
+        record_event(store, "agent_revived", row["session_id"], row["agent_id"], row["milestone_id"],
+                     "heard from again")
     return rows[0] if rows else agent
 
 
@@ -232,7 +233,7 @@ def _take_in(store: Storage, agent_id: str, session_id: str) -> Agent:
 
 
 def _session_left(store: Storage, row: Agent) -> str:
-    """Where an agent nobody registered acts now, if not in its session: $SESSION_ID, or elsewhere if that has ended."""
+    """Where an unregistered agent acts now, if not in its session: $SESSION_ID, or elsewhere if that has ended."""
     wanted = store.environ.get("SESSION_ID", "")
     if not wanted and find_session(store, row["session_id"])["status"] in ENDED:
         wanted = _latest_session(store)
@@ -256,7 +257,7 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Session
     """Enter an agent into a session, new or once more; what it saved and when it was first spawned stay.
 
     milestone_id: what it works on; None: what the session does
-    begins_life: whether it is another process, to which what was taken before goes back
+    begins_life: whether it is another process, for which what was taken before is requeued
     Returns how many messages went back into its inbox.
     """
     before: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
@@ -290,7 +291,7 @@ def _client_session(store: Storage) -> str | None:
 
 
 def _begin_again(store: Storage, agent: Agent, session_id: str) -> int:
-    """Before an agent is entered again: what it took when it died goes back (how many), what it saved is kept."""
+    """Before an agent is entered again: what it took when it died is requeued (how many), what it saved is kept."""
     died = agent["status"] in ENDED_AGENT or (
         agent["status"] != "paused" and
         agent["last_heartbeat"] <= shift_time(store.now(), -read_count(store, "session_timeout")))
@@ -310,7 +311,7 @@ def _has_unkept_state(store: Storage, agent: Agent) -> bool:
 
 
 def set_agent_status(store: Storage, agent_id: str, status: str, error: str | None = None) -> tuple[int, int]:
-    """Set a status, and what follows for the messages taken: (put back, dead letters), both 0 unless it failed."""
+    """Set a status, and what follows for the messages taken: (requeued, dead letters), both 0 unless it failed."""
     row = store.execute(
         "UPDATE agent_registry SET status = :status, error_info = :error, "
         "completion_time = CASE WHEN :ended = 1 THEN coalesce(completion_time, :now) END "

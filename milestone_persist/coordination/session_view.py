@@ -114,7 +114,7 @@ def _condition(agent: SurveyedAgent, stale: str, silent: str) -> str:
 
 
 def _list_quiet(store: Storage, agents: list[SurveyedAgent]) -> QuietAgents:
-    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted.
+    """Agents that count as alive, though nothing was heard from them for as long as makes a session interrupted.
 
     longest: those that were silent longest, if only for more than heartbeat_interval
     """

@@ -150,7 +150,7 @@ def _write(store: Storage, file: Row, key: str, text: str, time: str) -> None:
 
 
 def _ensure_agent(store: Storage, file: Row) -> None:
-    """Enter the agent that is missing, as one that has done its work; whoever is there is not said to be alive."""
+    """Enter the agent that is missing, as one that has done its work; this renews no heartbeat."""
     if store.execute("SELECT 1 AS n FROM agent_registry WHERE agent_id = :id", {"id": file["agent_id"]}):
         return
     rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": file["session_id"]})

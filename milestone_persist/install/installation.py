@@ -49,7 +49,7 @@ class Installation:
         """Put the wanted files in their places, and our entries into what the tools read (and those of earlier
         calls); files of an earlier version that are not wanted any more go.
 
-        renewed: files that are brought up to date where an earlier call has put them and nobody edited them
+        renewed: files that are brought up to date where an earlier call has put them and that are unedited
         """
         with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
             old = Manifest.load(self._place) or Manifest()
@@ -57,7 +57,7 @@ class Installation:
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
             new, steps = self._plan(wanted, old)
             edits = self._plan_entries({TOOLS[tool] for tool in tools} | _shared_files(old), old, new)
-            self._write_manifest(changes, new)  # first: whoever goes on after we were killed knows what is ours
+            self._write_manifest(changes, new)  # first: so a run after a kill knows what is ours
             for path, kept in steps:
                 self._replace(changes, path, wanted[path], kept)
             for path, text in edits:

@@ -23,7 +23,7 @@ _COMMANDS = "commands/milestone/_shared"
 _SKILLS = "skills/milestone/_shared"
 _PLACES = (f".claude/{_SKILLS}", f".claude/{_COMMANDS}", SHARED, _SKILLS)
 _TEMPLATE_PLACES = (f"templates/{_SKILLS}", f"templates/{_COMMANDS}", "templates/shared/milestone")
-_UNREAD = ("_shared", "node_modules", "__pycache__")  # folders in which nobody keeps prompts
+_UNREAD = ("_shared", "node_modules", "__pycache__")  # folders in which no prompts are kept
 # Where Claude Code looks for what lies in the folder agents/ here.
 PROMPTS = {".claude/skills/milestone/SKILL.md": "SKILL.md",
            **{f".claude/agents/milestone-{part}.md": f"milestone-{part}.md"

@@ -86,7 +86,7 @@ def _read_answer(answer: str) -> Row:
 
 def serve_in_background(monitor: Monitor) -> None:
     """The life of the process that start_in_background started: one answer to the one who waits, then the loop."""
-    if os.fork():  # the caller's child ends at once; the monitor belongs to nobody
+    if os.fork():  # the caller's child ends at once; the monitor has no parent
         os._exit(0)
     os.umask(0o077)
     monitor.about["pid"] = os.getpid()
@@ -98,7 +98,7 @@ def serve_in_background(monitor: Monitor) -> None:
         entered, told = False, {"error": str(_refusal(monitor.directory, error))}
     heard = _answer(told)
     if entered:
-        monitor.leave(monitor.run() if heard else "nobody waited for it to start")
+        monitor.leave(monitor.run() if heard else "the caller did not wait for it to start")
     os._exit(0)  # not waiting for a check that still waits for the database
 
 

@@ -52,7 +52,7 @@ def rebuild_store(damage: Damaged, file: str) -> Row:
             if backend.engine != JSONFILES:
                 _move(call, backend, place)
                 new.finish()
-        write_word(call.directory, IN_USE, backend.name)  # whoever has the old store open follows
+        write_word(call.directory, IN_USE, backend.name)  # a process with the old store open follows
     return {"damaged": place} if os.path.isdir(place) else {}
 
 

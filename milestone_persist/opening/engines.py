@@ -35,7 +35,7 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     stamp = read_note_stamp(directory)
     backend = in_use and backend_in_use(directory) or select_backend(directory, environ)
     require_url(directory, backend, environ)
-    create = create or is_being_made(directory)  # whoever comes finishes it, or would take it for an empty one
+    create = create or is_being_made(directory)  # the next process finishes it, or would take it for an empty one
     lost = find_lost(directory, backend)
     if stamp != read_note_stamp(directory):  # made or moved just now, by another process
         return open_storage(directory, clock, environ, create, in_use)
@@ -52,7 +52,7 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     except StorageMoved:  # between the choice and the opening
         return open_storage(directory, clock, environ, create, in_use)
     storage.is_new = is_new
-    storage.note_stamp = stamp  # as it was before the choice: whoever changed it since is noticed
+    storage.note_stamp = stamp  # as it was before the choice: so a change since then is noticed
     if create:
         note_made(directory)
     return storage

@@ -50,8 +50,8 @@ def find_lost(directory: str, backend: Backend) -> str:
         missing = (missing or _has_rows(directory)) and not is_pending(directory)
     if not missing or _is_there(head):  # who makes it has finished between the looks
         return ""
-    what = "the rows beside it are of no use without" if backend.engine == JSONFILES else "the data with it"
-    return f"{head} is gone, and {what}; to start again, give {directory} another name"
+    what = "its rows cannot be used without it" if backend.engine == JSONFILES else "the data with it"
+    return f"{head} is missing, and {what}: restore it; to start again, give {directory} another name"
 
 
 def _is_there(head: str) -> bool:

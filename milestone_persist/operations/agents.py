@@ -44,7 +44,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     milestone_id: the milestone it works on
     session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
     capabilities: JSON array of strings
-    new: refuse (status 1) an id that was heard of within session_timeout, for it may be another agent's
+    new: refuse (status 1) an id that was heard from within session_timeout, for it may be another agent's
 
     What its former life had taken and not acknowledged is in its inbox again.
     Example: register_agent coord-ms-123 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
@@ -71,19 +71,19 @@ def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[MailForOther
     found = count_for_others(store, agent_id)
     for row in found:
         show = command(["list_agent_messages", agent_id, "--state", "pending", "--milestone", row["sent_for"]])
-        store.tell(f"unread, but sent to {agent_id} for milestone {row['sent_for']!r} and not handed out in another: "
+        store.tell(f"unread, but sent to {agent_id} for milestone {row['sent_for']!r} and not delivered in another: "
                    f"{row['number']}; {show} shows it")
     return found
 
 
 def _tell_if_in_use(store: Storage, before: list[Agent], new: bool) -> None:
-    """Say of an agent that was registered and heard of a moment ago that the id may be another's; Refused if new."""
+    """Say of an agent that was registered and heard from a moment ago that the id may be another's; Refused if new."""
     limit = shift_time(store.now(), -read_count(store, "session_timeout"))
     for row in before:
         if row["agent_type"] == "unregistered" or row["status"] not in ("active", "paused") or \
                 row["last_heartbeat"] <= limit:
             continue
-        heard = (f"agent {row['agent_id']!r} was heard of {since(row['last_heartbeat'], store.now())} ago in session "
+        heard = (f"agent {row['agent_id']!r} was heard from {since(row['last_heartbeat'], store.now())} ago in session "
                  f"{row['session_id']!r} (milestone {row['milestone_id']})")
         if new:
             raise Refused(f"{heard}: nothing was registered; take another id")
@@ -158,7 +158,7 @@ def _require_open(store: Storage, agent: Agent) -> None:
 def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *, cpu: float | None = None,
                     memory: float | None = None, response_ms: float | None = None, errors: int | None = None,
                     warnings: int | None = None) -> Agent:
-    """Say that an agent is alive; every other operation by the agent says so too.
+    """Renew an agent's heartbeat; so does every other call by it.
 
     agent_id: the agent
     health: healthy, degraded or failing; writes a row of the health log, as do measures alone (healthy)

@@ -121,7 +121,7 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
         raise type(error)(f"{error}; everything is as it was, and a backup of it is {kept}") from None
     try:
         index_records(store)  # which finishes what was begun with the record files
-    except StorageMoved:  # then whoever moved the rows has finished it; this is not to be done again
+    except StorageMoved:  # then the process that moved the rows has finished it; do not repeat this
         pass
     return {"file": file, "rows": rows, "kept": kept}
 

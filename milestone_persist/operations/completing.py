@@ -58,7 +58,7 @@ def _who_makes(view: Survey, item: Deliverable) -> str:
 
 
 def _goes_on(view: Survey) -> str:
-    """The command that goes on: agents are only to be started where some are dead, or nobody is at work."""
+    """The command that goes on: agents are only to be started where some are dead, or none is at work."""
     session_id = quote(view["session_id"])
     if view["status"] == "completed":
         return f"recover_milestone_session {session_id} goes on there"
@@ -137,7 +137,7 @@ def _values_by_key(rows: list[Row]) -> Row:
 
 
 def _owner_of_plan(store: Storage, session: Session, artifacts: list[Row]) -> str:
-    """The session's coordinator if it is registered there, else whoever saved the last artifact."""
+    """The session's coordinator if it is registered there, else the agent that saved the last artifact."""
     known = store.execute("SELECT agent_id FROM agent_registry WHERE agent_id = :id AND session_id = :session",
                           {"id": session["coordinator_id"], "session": session["session_id"]})
     return str(known[0]["agent_id"] if known else artifacts[-1]["agent_id"])
@@ -202,7 +202,7 @@ def complete_coordination_session(store: Storage, session_id: str) -> FinishedSe
 
 @operation(text="finished", existing=True)
 def abandon_session(store: Storage, session_id: str) -> FinishedSession:
-    """Give a session up: its agents are ended, what they had taken goes back; all they saved stays.
+    """Abandon a session: end its agents and requeue their messages; their state is kept.
 
     session_id: the session; a completed one is refused
 

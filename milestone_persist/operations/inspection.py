@@ -1,4 +1,4 @@
-"""Looking: where the data is, who one is."""
+"""Looking: where the data is, who the caller is."""
 from __future__ import annotations
 
 import os

@@ -56,11 +56,11 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
                        payload: str | Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Sent:
     """Send a message to another agent; prints its id.
 
-    from_agent: the sender; one nobody registered is taken in
+    from_agent: the sender; an unregistered one is registered
     to_agent: the recipient; '' sends to every other agent of the sender's session
     message_type: task_assignment, progress_update, coordination_request, … or x-YOURS
     payload: a JSON object; - reads standard input
-    priority: 1 to 10; 10 is handed out first
+    priority: 1 to 10; 10 is delivered first
     key: sends it once: with the same key the same call prints the first id again, another is refused (status 1)
 
     Example: send_agent_message coord-ms-123 exec-ms-123 task_assignment '{"phase": "design"}' 8
@@ -110,19 +110,19 @@ def _check_message(store: Storage, message_type: str, payload: str | Mapping[str
 
 
 def _milestone_of(store: Storage, to_agent: str, from_agent: str) -> str | None:
-    """The milestone a recipient works on, None if nobody knows; warns of one who will not read it, or refuses it."""
+    """The milestone a recipient works on, None if it is not known; warns of one who will not read it, or refuses it."""
     for row in store.execute("SELECT agent_type, session_id, milestone_id, status FROM agent_registry "
                              "WHERE agent_id = :id", {"id": to_agent}):
-        if row["status"] in ENDED_AGENT:  # whoever registers next under that id may do so for the sender's milestone
+        if row["status"] in ENDED_AGENT:  # the next agent with that id may be registered for the sender's milestone
             show = command(["list_session_agents", row["session_id"]])
-            store.warn(f"agent {to_agent!r} is {row['status']}: nobody reads this message unless {to_agent} is "
+            store.warn(f"agent {to_agent!r} is {row['status']}: this message is not read unless {to_agent} is "
                        f"registered again; {show} shows who else is there")
             return None
         return _registered_for(row)
     if is_strict(store):
         find_agent(store, to_agent)
     if to_agent.strip("*@ ").lower() in EVERYBODY:
-        store.warn(f"{to_agent!r} is nobody: the message is kept for an agent of that name; "
+        store.warn(f"{to_agent!r} names no agent: the message is kept for an agent of that name; "
                    f"{command(['broadcast_agent_message', from_agent])} TYPE PAYLOAD sends to all of the session")
         return None
     near = nearest(to_agent, [known for known in known_agents(store) if known != from_agent])
@@ -193,7 +193,7 @@ def _broadcast(store: Storage, sender: Agent, message: Row) -> Broadcast:
 
 
 def requeue_undelivered(store: Storage, messages: list[Row], agent_id: str, *more: Any) -> str:
-    """Put back what was taken for a reader that had gone: pending as before, and no retry; what became of it."""
+    """Requeue what was taken for a reader that had gone: pending as before, and no retry; what became of it."""
     with store.transaction("inbox:" + agent_id):
         for message in messages:
             store.execute(f"UPDATE agent_messages SET {BACK} WHERE id = :id AND to_agent = :agent AND {TAKEN}",
@@ -208,10 +208,10 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
     agent_id: the agent
-    take: true hands the messages out, to exactly one taker, and acknowledges (and names) those taken before; else look
+    take: true takes the messages (each for one reader) and acknowledges and names those taken before; false peeks
     limit: at most so many
     wait: seconds to wait for a message where there is none
-    lease: with true: acknowledge nothing; each comes back after so many seconds unless it is acknowledged till then
+    lease: with true: acknowledge nothing; each is requeued after so many seconds unless it is acknowledged before
     taken: show what is taken and not acknowledged instead
     max_bytes: at most about so much, one message at least; the rest stays (taken from the shell functions: 20000)
     brief: only id, from_agent, message_type, payload, and the priority if it is not 5
@@ -370,7 +370,7 @@ def _tell_acknowledged(store: Storage, agent_id: str, acknowledged: list[Row]) -
     again = ["requeue_agent_message", agent_id, str(acknowledged[0]["id"])]
     first = min(row["delivered_at"] for row in acknowledged)
     store.tell(f"this acknowledged what {agent_id} took {since(first, store.now())} ago: {shown}{more}; one that you "
-               f"have not seen comes back with: {command(again)}")
+               f"have not seen is requeued with: {command(again)}")
 
 
 def _read_payloads(rows: list[Any]) -> list[Any]:

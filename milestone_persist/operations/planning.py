@@ -52,7 +52,7 @@ def _tell_artifacts(store: Storage, session_id: str) -> Artifacts:
 def save_planning_artifacts(store: Storage, session_id: str) -> SecuredArtifacts:
     """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
 
-    session_id: the session; one that nobody registered is taken in; so are files in /tmp whose names hold its id
+    session_id: the session; an unregistered one is added; so are files in /tmp whose names hold its id
 
     Status 1 if a session that was known has none yet. Example: save_planning_artifacts planning-ms-123-1
     """
@@ -71,7 +71,7 @@ def save_planning_artifacts(store: Storage, session_id: str) -> SecuredArtifacts
 
 
 def _ensure_planning(store: Storage, session_id: str) -> bool:
-    """Take a session that nobody registered in as one of planning; whether it was."""
+    """Add an unregistered session as one of planning; whether it was."""
     if store.execute("SELECT 1 AS known FROM coordination_sessions WHERE session_id = :id", {"id": session_id}):
         return False
     ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None, "planning")

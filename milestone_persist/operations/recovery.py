@@ -24,7 +24,7 @@ GROUP = "Recovery"
 def detect_interrupted_sessions(store: Storage) -> list[InterruptedSession]:
     """List the active sessions that were silent for 5 minutes or have failed or stale agents, and what to run next.
 
-    Active counts the agents heard of within session_timeout. The 5 minutes are the setting interrupted_after.
+    Active counts the agents heard from within session_timeout. The 5 minutes are the setting interrupted_after.
     Example: detect_interrupted_sessions
     """
     look_from_now(store)

@@ -1,4 +1,4 @@
-"""Resuming and restarting sessions: dead agents are marked, their messages put back, and work orders made."""
+"""Resuming and restarting sessions: dead agents are marked, their messages requeued, and work orders made."""
 from __future__ import annotations
 
 from ..base.errors import Incomplete, Refused
@@ -22,7 +22,7 @@ GROUP = "Recovery"
 
 @operation(text="work_orders", existing=True)
 def resume_planning_agents(store: Storage, session_id: str) -> Resumption:
-    """Make a planning session active, put back what dead agents had taken, and print which agents are to be started.
+    """Make a planning session active, requeue the messages of dead agents, and print which agents to start.
 
     session_id: the planning session
 
@@ -37,7 +37,7 @@ def resume_planning_agents(store: Storage, session_id: str) -> Resumption:
 
 @operation(text="work_orders", existing=True)
 def resume_execution_from_phase(store: Storage, session_id: str, phase: str | None = None) -> Resumption:
-    """Make an execution session active at a phase, put back what dead agents had taken, and print whom to start.
+    """Make an execution session active at a phase, requeue the messages of dead agents, and print whom to start.
 
     session_id: the execution session
     phase: design, spec, task or execute; without it, the first that has no results
@@ -53,7 +53,7 @@ def resume_execution_from_phase(store: Storage, session_id: str, phase: str | No
 
 @operation(text="work_orders", existing=True)
 def resume_session_agents(store: Storage, session_id: str) -> Resumption:
-    """Make a session of any type active, put back what dead agents had taken, and print which agents are to be started.
+    """Make a session of any type active, requeue the messages of dead agents, and print which agents to start.
 
     session_id: the session
 

@@ -39,7 +39,7 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
                      ttl_seconds: int | None = None, *, if_version: int | None = None) -> SavedState:
     """Save a value under a key of an agent, byte for byte.
 
-    agent_id: the agent; one nobody registered is taken in
+    agent_id: the agent; an unregistered one is registered
     state_key: the key
     value: any text, JSON or not; - reads standard input
     state_type: checkpoint, progress, user_data, system_data or temp_data

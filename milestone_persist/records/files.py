@@ -158,7 +158,7 @@ def read_text(store: Storage, path: str) -> str | None:
 
 
 def remove_parts(store: Storage) -> None:
-    """Remove what killed writers have left beside records, within the caller's transaction: nobody is writing one."""
+    """Remove what killed writers have left beside records, within the caller's transaction: there are no writers."""
     for folder in FOLDERS:
         home = os.path.join(store.directory, folder)
         for name in os.listdir(home) if os.path.isdir(home) else ():
@@ -166,7 +166,7 @@ def remove_parts(store: Storage) -> None:
             if words[-1] == "part" and len(words) > 3 and len(words[-2]) == 12 and f".{words[-3]}" == ENDING:
                 try:
                     os.unlink(os.path.join(home, name))
-                except OSError:  # it is in nobody's way
+                except OSError:  # it does no harm
                     continue
 
 

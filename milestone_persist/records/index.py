@@ -152,7 +152,7 @@ def index_records(store: Storage, strict: bool = False) -> None:
     if changes.changed or changes.gone or is_swapped_out(store):
         with store.transaction("milestones"):
             finish_swap(store)
-            changes = find_changes(store)  # as they are when nobody else moves them
+            changes = find_changes(store)  # as they are while no other process moves them
             for change in changes.changed:
                 _index_file(store, *change)
             for milestone_id in changes.gone:
@@ -204,7 +204,7 @@ def _find_under_lock(store: Storage, milestone_id: str) -> str | None:
         with store.transaction("milestones"):
             index_records(store)
             return find_record(store, milestone_id)
-    except StorageError:  # where nothing can be written, nobody moves anything
+    except StorageError:  # where nothing can be written, nothing moves
         return None
 
 

@@ -43,7 +43,7 @@ def finish_swap(store: Storage) -> None:
         if _is_ours(place) and not _is_done(store, place):
             for folder in FOLDERS:
                 _put_back(store.directory, place, folder, folder in there)
-            store.warn("whoever was replacing all records was killed: the old ones are there again")
+            store.warn("an interrupted replacement of all records was rolled back")
         os.unlink(path)
     except OSError as error:
         raise cannot_write(path, error) from None

@@ -135,7 +135,7 @@ class Operation:
         self._let_environment_name()
 
     def _let_environment_name(self) -> None:
-        """Who one is, and in which session, may come from the environment; what else is to be changed must be named."""
+        """Agent and session may come from the environment; whatever else a call changes must be named."""
         if self.required == 1:
             first = self.parameters[0]
             if first.name == "agent_id" or not self.creates and not self.existing:

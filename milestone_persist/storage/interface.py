@@ -225,7 +225,7 @@ class Storage(Call):
         while self.kept:
             try:
                 os.unlink(self.kept.popitem()[1])
-            except OSError:  # it has its place again, or is in nobody's way
+            except OSError:  # it has its place again, or does no harm
                 continue
 
     def commit(self) -> None:

@@ -175,7 +175,7 @@ def fix_surroundings(store: Storage, place: str) -> list[Finding]:
 
 
 def _blank_torn(path: str, place: str) -> Finding:
-    """Put spaces where half a line is, so that whoever appends meanwhile loses nothing; the halves are kept."""
+    """Put spaces where half a line is, so that a process that appends meanwhile loses nothing; the halves are kept."""
     torn = _read_torn(path)
     kept = os.path.join(place, os.path.basename(path) + ".torn")
     write_whole(kept, b"".join(line + b"\n" for _, line in torn))

@@ -143,7 +143,7 @@ def _find_drift(files: dict[str, bytes], listed: dict[str, str]) -> list[Drift]:
 
 
 def _find_replaceable(path: str) -> dict[str, bytes]:
-    """The files of an earlier copy that nobody has changed; UsageError for anything else, so that nothing is lost."""
+    """The files of an earlier copy that is unchanged; UsageError for anything else, so that nothing is lost."""
     files = _read_copy(path)
     if not files:
         raise UsageError(f"{path} is there and no copy of {NAME}: name another place")

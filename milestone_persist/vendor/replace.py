@@ -1,6 +1,6 @@
 """Putting a new file or folder of the program into the place of an old one, so that a kill leaves one of them whole.
 
-It gets the modes of any new file, and a power cut may leave neither: whoever made it can make it again.
+It gets the modes of any new file, and a power cut may leave neither: it can be made again.
 """
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def assert_refused(cli, directory, head, **variables):
                   ["initialize-agent-coordination"], ["doctor"], ["where"], ["start-session-monitor", "--once"]):
         done = cli(*words, **variables)
         assert (done.status, done.text, done.err.count("\n")) == (3, "", 1), (words, done)
-        assert f"{head} is gone" in done.err and "remove" not in done.err
+        assert f"{head} is missing" in done.err and "remove" not in done.err
     assert sorted(directory.rglob("*")) == before
 
 

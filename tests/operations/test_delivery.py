@@ -356,7 +356,7 @@ def test_what_a_waiter_takes_after_a_restart_belongs_to_the_new_life(team, conne
         send(other)
 
     clock.during_sleep = restart
-    with pytest.warns(MilestoneWarning, match="was heard of"):
+    with pytest.warns(MilestoneWarning, match="was heard from"):
         assert take(team, wait=60) == [1]
     assert ids(team.get_agent_messages("w", taken=True)) == [1]
     assert team.register_agent("w", "task-phase", "ms", "execution-1")["messages_requeued"] == 1

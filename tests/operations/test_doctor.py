@@ -170,7 +170,7 @@ def test_a_file_that_is_none_is_set_aside_and_what_refers_to_it_stays(filled, cl
 @FILE
 def test_a_folder_of_rows_that_is_gone_is_named(filled, find, directory):
     shutil.rmtree(directory / "agent-messages")
-    assert "agent-messages is gone" in whats(find(3), "unsound")[0]
+    assert "agent-messages is missing" in whats(find(3), "unsound")[0]
 
 
 @LOCAL
@@ -200,7 +200,7 @@ def test_dead_letters_and_mail_that_nobody_reads_are_named(filled, find, connect
     filled.update_agent_status("a", "failed")
     notes = whats(find(0), "note")
     assert any("1 dead letters to a requeue_agent_message a 1" in line for line in notes)
-    assert any("1 messages wait for nobody, which nobody has registered" in line for line in notes)
+    assert any("1 messages wait for nobody, which is not registered" in line for line in notes)
 
 
 @SQLITE

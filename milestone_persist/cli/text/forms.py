@@ -151,7 +151,7 @@ def session_status(data: Row) -> str:
         f"{counts['dead']} dead letters",
     ]
     lines += [f"dead letter {letter['id']}: {plain(letter['message_type'])} from {plain(letter['from_agent'])} "
-              f"to {plain(letter['to_agent'])}, put back {letter['retry_count']} times"
+              f"to {plain(letter['to_agent'])}, requeued {letter['retry_count']} times"
               for letter in data["dead_letters"]]
     if data["dead_letters"]:
         agent, number = (str(data["dead_letters"][0][name]) for name in ("to_agent", "id"))
@@ -273,7 +273,7 @@ def migrated(data: Row) -> str:
 
 def backup(data: Row) -> str:
     back = command(["restore_coordination", data["file"]])
-    return f"{sum(data['rows'].values())} rows; what brings them back: {back}\n"
+    return f"{sum(data['rows'].values())} rows; restore with: {back}\n"
 
 
 def exported(data: Row) -> str:

@@ -1,7 +1,7 @@
 """A lock between processes and threads, on files of its own: shared for readers, exclusive for a writer.
 
-Who wants it passes a queue of one place first, and waits there for the lock. So whoever has just given it back cannot
-take it again before the one that waits, and readers that come and go cannot keep a writer out.
+A process passes a queue of one place first, and waits there for the lock. So one that has just released it cannot take
+it again before the one that waits, and readers that come and go cannot keep a writer out.
 """
 from __future__ import annotations
 

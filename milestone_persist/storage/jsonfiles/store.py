@@ -35,7 +35,7 @@ class FileStorage(EmbeddedStorage):
     """A store of JSON files below `directory`, or one in memory where nothing is to be made.
 
     What is in memory stays there until the head shows that another process has written. A file edited by hand is
-    read by whoever opens the store after that.
+    read by the next process that opens the store.
     """
 
     backend = FILE
@@ -293,7 +293,7 @@ class FileStorage(EmbeddedStorage):
         self._head, self._version = text, SCHEMA_VERSION
 
     def set_aside(self, place: str) -> None:
-        self.acquire(exclusive=True)  # nobody is just reading the files
+        self.acquire(exclusive=True)  # no other process is reading the files
         try:
             super().set_aside(place)
         finally:
@@ -359,7 +359,7 @@ class FileStorage(EmbeddedStorage):
         from ..remedies import advise_restoring
 
         folders = {name: self._files.path(folder_of(name)) for name, number in given_out.items() if number}
-        return [f"{path} is gone, and {given_out[name]} rows had been in it: put it back, or "
+        return [f"{path} is missing with the {given_out[name]} rows that were in it: restore it, or "
                 f"{advise_restoring(self.directory)}" for name, path in folders.items() if not os.path.isdir(path)]
 
     def _check_numbers(self, given_out: dict[str, int]) -> list[str]:

@@ -50,7 +50,7 @@ class SqliteStorage(EmbeddedStorage):
             self.set_lock_timeout(None)
 
     def connect(self, database: str, apart: bool = False) -> None:
-        """Open the database; where WAL needs files beside it that cannot be made, as it is: nobody is writing then."""
+        """Open the database; where WAL needs files beside it that cannot be made, as it is: it has no writer then."""
         try:
             super().connect(database, apart)
         except StorageError:

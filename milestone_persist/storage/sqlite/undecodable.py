@@ -1,4 +1,4 @@
-"""Text that is none: what somebody has put into a text column as a BLOB, and bytes that are not UTF-8."""
+"""Values that are not valid UTF-8 text, such as BLOBs in text columns."""
 from __future__ import annotations
 
 from ...base.tables import TABLES
