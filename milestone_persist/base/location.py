@@ -83,8 +83,8 @@ def main_worktree(top: str) -> str:
 
 def _read_link(path: str) -> str:
     """Where a .git that is a file says that the repository is; "" if it is none."""
-    word, _, place = _read_line(path).partition(": ")
-    return place.strip() if word == "gitdir" else ""
+    word, _, path_named = _read_line(path).partition(": ")
+    return path_named.strip() if word == "gitdir" else ""
 
 
 def _read_line(path: str) -> str:

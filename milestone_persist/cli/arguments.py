@@ -193,7 +193,7 @@ def _missing_id(op: Operation, count: int, environ: Mapping[str, str]) -> list[s
 
 def _parameters(op: Operation, count: int) -> list[Parameter]:
     """The parameters of so many arguments."""
-    return [found for place in range(count) for found in [parameter_at(op, place)] if found]
+    return [found for position in range(count) for found in [parameter_at(op, position)] if found]
 
 
 def form_of(op: Operation) -> str:
@@ -266,8 +266,8 @@ def _check_too_many(op: Operation, args: list[str]) -> None:
 
 def read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
     """Replace `-` in the place of the operation's long value by what standard input holds."""
-    place = [p.name for p in op.positionals].index(op.stdin)
-    if len(args) > place and args[place] == "-":
+    position = [p.name for p in op.positionals].index(op.stdin)
+    if len(args) > position and args[position] == "-":
         args = [*args]
-        args[place] = _decode(stdin.read())
+        args[position] = _decode(stdin.read())
     return args

@@ -66,7 +66,7 @@ def _install_project(installation: Installation, folder: str, tools: list[str],
     from ..install.project_files import PROMPTS, project_files, prompts
 
     wanted = {**project_files(folder), **(prompts() if prompts_asked else {})}
-    there = [place for place in PROMPTS if os.path.isfile(os.path.join(folder, place))]
+    there = [path for path in PROMPTS if os.path.isfile(os.path.join(folder, path))]
     return installation.install(wanted, tools, renewed=prompts(there))
 
 

@@ -35,7 +35,7 @@ def list_deliverables(store: Storage, session: SessionHead) -> list[Deliverable]
     """
     kind = session["operation_type"]
     names = expected_artifacts(store) if kind == "planning" else PHASES if kind == "execution" else ()
-    keys = {f"key{place}": key for place, key in enumerate(names)}
+    keys = {f"key{number}": key for number, key in enumerate(names)}
     counts = " OR ".join(f"s.state_key = :{name}" for name in keys) if kind == "planning" else EXECUTION_KEYS
     rows = store.execute(
         f"SELECT s.agent_id, s.state_key, s.updated_at, CASE WHEN {counts} THEN {BRIEF} END AS brief "

@@ -104,10 +104,10 @@ def list_displaced(store: Storage, session_id: str | None = None, milestone_id: 
     for point in points:
         snapshot = _read_keys(store, point["checkpoint_id"])
         for item in snapshot.get("state", []):
-            place = (point["agent_id"], item["state_key"])
+            pair = (point["agent_id"], item["state_key"])
             if item["state_key"] == snapshot.get("displaced") and (item.get("expires_at") or "9") > now and (
-                    place not in found or item["version"] > found[place]["version"]):
-                found[place] = _as_row(item, point["agent_id"])
+                    pair not in found or item["version"] > found[pair]["version"]):
+                found[pair] = _as_row(item, point["agent_id"])
     there = store.execute(f"SELECT agent_id, state_key FROM agent_state WHERE saved_in IN {which} AND {LIVE}",
                           given) if found else []
     for row in there:

@@ -75,8 +75,8 @@ def plan_files(store: Storage, found: list[Row]) -> None:
         file["state_key"], file["saved_at"] = key, _time_of(store, file)
         newest[file["agent_id"], key] = file
     for file in found:
-        place = file["agent_id"], file["state_key"]
-        stored, last = find_stored(store, *place), newest[place]
+        pair = file["agent_id"], file["state_key"]
+        stored, last = find_stored(store, *pair), newest[pair]
         before = stored["state_value"] if stored else None
         after = before if stored and stored["updated_at"] >= last["saved_at"] else last["text"]
         if file["text"] == after:

@@ -115,9 +115,9 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _find_list(data: dict[str, Any], place: tuple[str, str], made: list[str], file: str) -> list[Any]:
+def _find_list(data: dict[str, Any], keys: tuple[str, str], made: list[str], file: str) -> list[Any]:
     """The list data[outer][inner], made if it is not there; what was made is added to `made`."""
-    outer, inner = place
+    outer, inner = keys
     if outer not in data:
         made.append(outer)
     section = data.setdefault(outer, {})

@@ -41,7 +41,7 @@ class Installation:
     """
 
     def __init__(self, root: str, manifest: str, dry_run: bool = False) -> None:
-        self.root, self._place, self._dry_run = root, os.path.join(root, manifest), dry_run
+        self.root, self._manifest_path, self._dry_run = root, os.path.join(root, manifest), dry_run
         self._rows: list[InstalledFile] = []
         self._texts: dict[str, str | None] = {}  # of shared files, by their real paths
 
@@ -52,7 +52,7 @@ class Installation:
         renewed: files that are brought up to date where an earlier call has put them and that are unedited
         """
         with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
-            old = Manifest.load(self._place) or Manifest()
+            old = Manifest.load(self._manifest_path) or Manifest()
             wanted = {**wanted, **{path: item for path, item in renewed.items()
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
             new, steps = self._plan(wanted, old)
@@ -71,14 +71,14 @@ class Installation:
         """Take out what was installed and is still as it was; what was there before comes back. Refused if nothing
         was installed."""
         with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
-            old = Manifest.load(self._place)
+            old = Manifest.load(self._manifest_path)
             if old is None:
-                raise Refused(f"nothing was installed in {self.root}: there is no {self._place}")
+                raise Refused(f"nothing was installed in {self.root}: there is no {self._manifest_path}")
             for path in sorted(_shared_files(old)):
                 self._take_out(changes, path, old)
             for path in old.files:
                 self._remove(changes, path, old)
-            changes.remove(self._place)
+            changes.remove(self._manifest_path)
             for path in sorted(old.directories, key=len, reverse=True):
                 changes.remove_directory(self._full(path))
         return self._rows
@@ -97,7 +97,7 @@ class Installation:
         new, steps = Manifest(), []
         new.kept = {path: kept for path, kept in old.kept.items() if path in wanted or path in old.shared}
         new.directories = [*old.directories, *self._missing_directories([*wanted, os.path.relpath(
-            self._place, self.root)], old)]
+            self._manifest_path, self.root)], old)]
         for path, item in wanted.items():
             found, known = digest_of(self._full(path)), old.files.get(path, [])
             new.files[path] = [item.digest, *[digest for digest in known if digest != item.digest][:1]]
@@ -156,9 +156,9 @@ class Installation:
 
     def _write_manifest(self, changes: FileChanges, manifest: Manifest) -> None:
         data = manifest.dump()
-        if digest_of(self._place) != Item(data).digest:
-            changes.make_directory(os.path.dirname(self._place))
-            changes.write(self._place, data)
+        if digest_of(self._manifest_path) != Item(data).digest:
+            changes.make_directory(os.path.dirname(self._manifest_path))
+            changes.write(self._manifest_path, data)
 
     # Files of others: of each, only our entries are ours.
 

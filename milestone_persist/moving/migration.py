@@ -7,13 +7,13 @@ from ..base.errors import MilestoneError, Refused, StorageError
 from ..base.values import check_word
 from ..base.vocabulary import BACKENDS
 from ..opening.switching import finish_switch, read_tombstone, remove_tombstone, write_copy_tombstone, write_tombstone
-from ..records.files import FOLDERS, find_places, list_stamps
-from ..records.index import place_record
+from ..records.files import FOLDERS, find_record_files, list_stamps
+from ..records.index import write_record_file
 from ..records.undo import stamp
 from ..storage.directory import move_files
 from ..storage.events import Log
 from ..storage.interface import StorageMoved
-from ..storage.selection import FIXED, backend_in_use, backend_meant, fix_backend, name_place, read_word
+from ..storage.selection import FIXED, backend_in_use, backend_meant, fix_backend, name_store, read_word
 from .export_file import write_export
 from .transfer import copy_rows, count_rows, digest_rows, prepare_source, read_rows
 
@@ -83,9 +83,9 @@ def _set_records_aside(store: Storage, name: str) -> None:
         path = os.path.join(store.directory, folder)
         try:
             if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
-                place = os.path.join(store.directory, "backups", name)
-                move_files(store.directory, (folder,), place)
-                store.warn(f"what lay in {folder}/ was not in use: it is kept in {place}")
+                aside = os.path.join(store.directory, "backups", name)
+                move_files(store.directory, (folder,), aside)
+                store.warn(f"what lay in {folder}/ was not in use: it is kept in {aside}")
         except OSError as error:
             raise StorageError(f"cannot move {path} out of the way ({error.strerror}): move away what is in it first; "
                                "nothing was moved") from None
@@ -110,7 +110,7 @@ def _copy_to(store: Storage, backend: Backend, when: str) -> dict[str, int]:
 def _is_left_over(store: Storage, target: Storage) -> bool:
     """Whether a store holds what this directory has left there; Refused if it holds the rows of others."""
     tombstone = read_tombstone(target)
-    if tombstone and tombstone.place != name_place(tombstone.backend, store.directory):
+    if tombstone and tombstone.store != name_store(tombstone.backend, store.directory):
         raise Refused(f"the {target.backend.name} store holds what belongs to {tombstone.directory}: nothing was "
                       "moved; name another schema in MILESTONE_DATABASE_SCHEMA, or another database")
     if not tombstone and any(number for table, number in count_rows(target).items()
@@ -126,10 +126,10 @@ def move_records(store: Storage, old: Backend, new: Backend) -> dict[str, int]:
         before = digest_rows(store)
         rows = [row for row in read_rows(store, "milestones") if row["data"]]
         store.backend = new  # records are kept as the new backend keeps them
-        places = find_places(store) if store.backend.records_are_files else {}
+        files = find_record_files(store) if store.backend.records_are_files else {}
         for row in rows:
             if store.backend.records_are_files:
-                place_record(store, row, places.get(row["id"], {}))
+                write_record_file(store, row, files.get(row["id"], {}))
             else:
                 store.execute("UPDATE milestones SET data = :data, file_path = NULL, file_stamp = NULL "
                               "WHERE id = :id", row)
@@ -208,11 +208,11 @@ def open_up(store: Storage, backend: Backend) -> None:
 
 def set_old_store_aside(store: Storage, backend: Backend, when: str) -> None:
     """Move the files that hold nothing current any more below backups/."""
-    place = os.path.join(store.directory, "backups", when)
+    aside = os.path.join(store.directory, "backups", when)
     if not backend.has_rows_of(store.backend):
-        store.set_aside(place)
+        store.set_aside(aside)
     if not backend.records_are_files:
-        move_files(store.directory, FOLDERS, place)
+        move_files(store.directory, FOLDERS, aside)
 
 
 def log_move(store: Storage, told: Migration) -> None:

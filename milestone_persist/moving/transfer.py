@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..base.errors import UsageError
 from ..base.tables import TABLES
 from ..base.values import dump_json
-from ..records.index import index_records, place_records, read_record
+from ..records.index import index_records, read_record, write_record_files
 from ..records.swap import swap_out
 from ..storage.interface import ROW_COUNTS
 
@@ -78,7 +78,7 @@ def fill_store(store: Storage, rows_of: Callable[[str], Iterable[Row]], numbers:
     store.advance_sequences(numbers)
     if replace and store.backend.records_are_files:
         swap_out(store)
-    place_records(store)
+    write_record_files(store)
     return counts
 
 

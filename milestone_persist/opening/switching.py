@@ -16,7 +16,7 @@ from ..storage.selection import (
     MOVING,
     database_url,
     fix_backend,
-    name_place,
+    name_store,
     read_note_stamp,
     read_word,
     write_word,
@@ -36,18 +36,18 @@ def read_tombstone(store: Storage) -> Move | None:
 
 def write_tombstone(store: Storage, backend: Backend, move: str) -> None:
     """Leave the tombstone that makes late writers follow, within the caller's transaction."""
-    _write_tombstone(store, name_place(backend.name, store.directory), move)
+    _write_tombstone(store, name_store(backend.name, store.directory), move)
 
 
 def write_copy_tombstone(store: Storage, backend: Backend, move: str) -> None:
     """Mark a copy of another store of the directory as not in use yet, within the caller's transaction."""
-    _write_tombstone(store, COPY + name_place(backend.name, store.directory), move)
+    _write_tombstone(store, COPY + name_store(backend.name, store.directory), move)
 
 
-def _write_tombstone(store: Storage, place: str, move: str) -> None:
+def _write_tombstone(store: Storage, target: str, move: str) -> None:
     remove_tombstone(store)
-    store.execute("INSERT INTO store_moves (moved_to, move, noted_at) VALUES (:place, :move, :now)",
-                  {"place": place, "move": move, "now": store.now()})
+    store.execute("INSERT INTO store_moves (moved_to, move, noted_at) VALUES (:target, :move, :now)",
+                  {"target": target, "move": move, "now": store.now()})
 
 
 def remove_tombstone(store: Storage) -> None:
@@ -79,7 +79,7 @@ def _take_step(store: Storage) -> None:
     move = read_tombstone(store)
     if move is None:
         return
-    if move.place != name_place(move.backend, store.directory):
+    if move.store != name_store(move.backend, store.directory):
         raise StorageMoved(move)
     if move.is_copy:
         if move.name != read_word(store.directory, IN_USE, 1):

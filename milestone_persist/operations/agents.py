@@ -6,6 +6,7 @@ from ..base.quoting import command
 from ..base.times import minutes_between, shift_time, since
 from ..base.values import check_word, is_own, json_strings
 from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, DIED, ENDED, GOING_ON, HEALTH_STATUSES, PHASES
+from ..coordination.argument_order import require_registration_in_order
 from ..coordination.inbox import count_for_others, count_unread, warn_of_unread
 from ..coordination.liveness import log_health
 from ..coordination.membership import (
@@ -18,7 +19,6 @@ from ..coordination.membership import (
     renew_heartbeat,
     set_agent_status,
 )
-from ..coordination.places import require_registration_in_order
 from ..coordination.settings import is_strict, read_count
 from ..coordination.state import list_keys
 from ..registry import operation

@@ -100,9 +100,9 @@ def _find_obstacles(store: Storage) -> list[str]:
 def _fix(store: Storage) -> list[Finding]:
     """Repair what can be; what was done."""
     done = fix_rights(store)
-    place = os.path.join(store.directory, "backups", stamp(store) + "-doctor")
-    done += store.fix(place)
+    folder = os.path.join(store.directory, "backups", stamp(store) + "-doctor")
+    done += store.fix(folder)
     with store.transaction():
         if store.backend.records_are_files:
             remove_parts(store)
-        return done + fix_surroundings(store, place)
+        return done + fix_surroundings(store, folder)

@@ -6,6 +6,7 @@ from ..base.quoting import command
 from ..base.times import shift_time, since
 from ..base.values import check_range, check_word, dump_json, json_object, nearest, parse_json, read_stored
 from ..base.vocabulary import ENDED_AGENT, MESSAGE_STATES, MESSAGE_TYPES
+from ..coordination.argument_order import require_message_in_order
 from ..coordination.idempotency import do_once, lock_of
 from ..coordination.inbox import acknowledge_taken, count_unread, return_lapsed
 from ..coordination.membership import (
@@ -22,7 +23,6 @@ from ..coordination.membership import (
 )
 from ..coordination.message_states import BACK, FOR_READER, LAPSED, STATE, TAKEN
 from ..coordination.message_states import PENDING as UNTAKEN
-from ..coordination.places import require_message_in_order
 from ..coordination.settings import is_strict, read_count
 from ..registry import operation
 from ..storage.events import record_event

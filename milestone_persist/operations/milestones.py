@@ -112,7 +112,7 @@ def _require_changeable(store: Storage, milestone_id: str, owner: str) -> None:
 
 
 def _require_version(store: Storage, milestone_id: str, wanted: int) -> None:
-    found = _read_place(store, milestone_id)["version"]
+    found = _read_record_location(store, milestone_id)["version"]
     if found != wanted:
         raise Refused(f"the record of milestone {milestone_id!r} has version {found}, not {wanted}: another writer was "
                       f"first; read it again: {command(['read_milestone_record', milestone_id, '--full'])}")
@@ -126,10 +126,10 @@ def _require_text(text: str) -> None:
 def _store_record(store: Storage, milestone_id: str, text: str, event: str) -> WrittenRecord:
     write_record(store, milestone_id, text)
     record_event(store, event, milestone_id=milestone_id)
-    return _read_place(store, milestone_id)
+    return _read_record_location(store, milestone_id)
 
 
-def _read_place(store: Storage, milestone_id: str) -> WrittenRecord:
+def _read_record_location(store: Storage, milestone_id: str) -> WrittenRecord:
     written: WrittenRecord = store.execute(
         "SELECT id AS milestone_id, file_path AS path, version FROM milestones WHERE id = :id",
         {"id": milestone_id})[0]
@@ -160,7 +160,7 @@ def delete_milestone_record(store: Storage, milestone_id: str, *, owner: str = "
         _require_changeable(store, milestone_id, owner)
         archive_record(store, milestone_id)
         record_event(store, "milestone_deleted", milestone_id=milestone_id)
-        return _read_place(store, milestone_id)
+        return _read_record_location(store, milestone_id)
 
 
 @operation(text="ids", creates=False, long="milestones")

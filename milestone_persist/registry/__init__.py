@@ -227,10 +227,10 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
     code, types = function.__code__, function.__annotations__
     defaults = function.__defaults__ or ()
     names = code.co_varnames[1:code.co_argcount]
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         missing = len(names) - len(defaults)
-        default = defaults[place - missing] if place >= missing else None
-        yield Parameter(name, types.get(name, "str"), default, place < missing, False, False)
+        default = defaults[position - missing] if position >= missing else None
+        yield Parameter(name, types.get(name, "str"), default, position < missing, False, False)
     keywords = code.co_varnames[code.co_argcount:code.co_argcount + code.co_kwonlyargcount]
     if code.co_flags & 0x04:  # *names
         name = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]

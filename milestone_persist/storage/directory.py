@@ -309,12 +309,12 @@ def damaged(directory: str, path: str, why: str, can_do_without: bool = False) -
                         f"{advise_restoring(directory)}")
 
 
-def move_files(directory: str, names: tuple[str, ...], place: str) -> None:
+def move_files(directory: str, names: tuple[str, ...], folder: str) -> None:
     """Move some files and folders of the data directory to another folder of it; those not there are passed over."""
     for name in names:
         old = os.path.join(directory, name)
         if os.path.lexists(old):
-            move_whole(old, os.path.join(place, name))
+            move_whole(old, os.path.join(folder, name))
 
 
 def is_one_of(path: str, directory: str, names: tuple[str, ...]) -> bool:
@@ -323,6 +323,6 @@ def is_one_of(path: str, directory: str, names: tuple[str, ...]) -> bool:
         status = os.stat(path)
     except OSError:
         return False
-    places = [os.path.join(directory, name) for name in names]
-    places += [os.path.join(folder, name) for place in places for folder, _, names in os.walk(place) for name in names]
-    return any(os.path.lexists(place) and os.path.samestat(status, os.lstat(place)) for place in places)
+    paths = [os.path.join(directory, name) for name in names]
+    paths += [os.path.join(folder, name) for path in paths for folder, _, names in os.walk(path) for name in names]
+    return any(os.path.lexists(path) and os.path.samestat(status, os.lstat(path)) for path in paths)

@@ -7,7 +7,7 @@ from ..base.errors import StorageError, closed
 from .backends import DEFAULT
 from .call import Call, Clock
 from .directory import move_files
-from .selection import place_in_use, read_note_stamp
+from .selection import read_note_stamp, store_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,18 +33,18 @@ LOOK_SECONDS = 10.0  # and so long who only looks, where even that must wait
 class Move:
     """The note of a move, as the tombstone of a store tells it.
 
-    place: backend and data directory of the store that counts, as the tombstone names them
+    store: backend and data directory of the store that counts, as the tombstone names them
     name: which move it was, as the tombstones of both stores name it
     is_copy: whether the store with this tombstone is a copy of that one which was not finished
     """
 
-    __slots__ = ("place", "name", "is_copy", "backend", "directory")
+    __slots__ = ("store", "name", "is_copy", "backend", "directory")
 
     def __init__(self, text: str, name: str = "") -> None:
         self.name = name
         self.is_copy = text.startswith(COPY)
-        self.place = text[len(COPY):] if self.is_copy else text
-        self.backend, _, self.directory = self.place.partition(" ")
+        self.store = text[len(COPY):] if self.is_copy else text
+        self.backend, _, self.directory = self.store.partition(" ")
 
     def __str__(self) -> str:
         if self.is_copy:
@@ -209,7 +209,7 @@ class Storage(Call):
             return
         rows = self.execute(READ_TOMBSTONE) if found is None else found
         if read_note_stamp(self.directory) != self.note_stamp:
-            raise StorageMoved(Move(place_in_use(self.directory)))
+            raise StorageMoved(Move(store_in_use(self.directory)))
         if rows:
             move = Move(rows[0]["value"])
             if move.is_copy or move.backend != self.backend.name:  # hybrid and database are one file
@@ -234,10 +234,10 @@ class Storage(Call):
     def rollback(self) -> None:
         raise NotImplementedError
 
-    def set_aside(self, place: str) -> None:
-        """Close it for good and move its files to the folder `place`. OSError where the system refuses."""
+    def set_aside(self, folder: str) -> None:
+        """Close it for good and move its files to `folder`. OSError where the system refuses."""
         self.close()
-        move_files(self.directory, self.FILES, place)
+        move_files(self.directory, self.FILES, folder)
 
     def refuse_stopped(self) -> None:
         """StorageError if nothing may begin here any more; what has begun may end."""
@@ -276,8 +276,8 @@ class Storage(Call):
 
         return [finding(self.describe()["database"], line) for line in self.check()]
 
-    def fix(self, place: str) -> list[Finding]:
-        """Repair what can be repaired without loss; what was done. What is taken out is kept in the folder `place`."""
+    def fix(self, folder: str) -> list[Finding]:
+        """Repair what can be repaired without loss; what was done. What is taken out is kept in `folder`."""
         return []
 
     def close(self) -> None:

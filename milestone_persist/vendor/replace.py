@@ -21,9 +21,9 @@ def replace_folder(path: str, files: dict[str, bytes]) -> None:
     """Make `path` a folder of just these files, given by their paths in it; StorageError if that cannot be written."""
     with _staging(path) as (new, old):
         for name, data in files.items():
-            place = os.path.join(new, name)
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            with open(place, "xb") as file:
+            path_inside = os.path.join(new, name)
+            os.makedirs(os.path.dirname(path_inside), exist_ok=True)
+            with open(path_inside, "xb") as file:
                 file.write(data)
         if os.path.isdir(path) and os.listdir(path):
             _swap(new, path, old)

@@ -362,7 +362,7 @@ def test_words_that_have_changed_places_are_named_with_the_right_call(store, cli
     register(store, "exec-1", milestone="known", session="execution-known")
     before = dump()
     told = cli(*words)
-    assert (told.status, told.err) == (2, f"milestone_persist: {which} have changed places: {right}\n")
+    assert (told.status, told.err) == (2, f"milestone_persist: {which} are swapped: {right}\n")
     assert dump() == before
 
 

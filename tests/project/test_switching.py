@@ -298,12 +298,12 @@ def test_empty_folders_are_left_where_they_are(machine):
 def test_a_record_that_changed_on_its_way_is_noticed(machine, monkeypatch, end):
     if end == "hybrid":
         machine.call("migrate-storage-backend", "database")
-    place = migration.place_record
+    place = migration.write_record_file
 
     def place_another(store, row, *places):
         place(store, {**row, "data": "another"}, *places)
 
-    name, change = ("place_record", place_another) if end == "hybrid" else ("read_rows", lambda *given: [])
+    name, change = ("write_record_file", place_another) if end == "hybrid" else ("read_rows", lambda *given: [])
     with monkeypatch.context() as patched:
         patched.setattr(migration, name, change)
         status, _, err = machine.attempt("migrate-storage-backend", end)

@@ -21,16 +21,16 @@ def as_json(data: Any) -> str:
 def echo_safe(text: str) -> str:
     """JSON in which no backslash means anything to a shell's echo: only \\uXXXX is left, which dash passes on."""
     out: list[str] = []
-    place = 0
+    position = 0
     codes = {"n": "000a", "r": "000d", "t": "0009", "b": "0008", "f": "000c", '"': "0022", "\\": "005c", "/": "002f"}
     while True:
-        found = text.find("\\", place)
+        found = text.find("\\", position)
         if found < 0:
-            return "".join(out) + text[place:]
-        out.append(text[place:found] + "\\u")
+            return "".join(out) + text[position:]
+        out.append(text[position:found] + "\\u")
         after = text[found + 1]
         out.append("" if after == "u" else codes[after])
-        place = found + 2
+        position = found + 2
 
 
 def plain(value: object) -> str:
@@ -232,8 +232,8 @@ def words(data: list[str]) -> str:
 
 
 def record_written(data: Row) -> str:
-    place = plain(data["path"] or "in the database")
-    return f"milestone {plain(data['milestone_id'])}: {place}, version {data['version']}\n"
+    where = plain(data["path"] or "in the database")
+    return f"milestone {plain(data['milestone_id'])}: {where}, version {data['version']}\n"
 
 
 def ids(data: list[Row]) -> str:

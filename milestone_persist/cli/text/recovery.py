@@ -22,8 +22,8 @@ def interrupted(data: list[Row]) -> str:
     widths = [max(len(line[i]) for line in [HEADS, *rows]) for i in range(len(HEADS))]
     lines = [" | ".join(head.ljust(width) for head, width in zip(HEADS, widths)).rstrip(),
              "-|-".join("-" * width for width in widths)]
-    lines += [" | ".join(cell.ljust(width) if place < 3 else cell.rjust(width)
-                         for place, (cell, width) in enumerate(zip(row, widths))) for row in rows]
+    lines += [" | ".join(cell.ljust(width) if column < 3 else cell.rjust(width)
+                         for column, (cell, width) in enumerate(zip(row, widths))) for row in rows]
     lines += ["", "Run next, to see what can be done:"]
     lines += ["  " + command(["recover_milestone_session", row["session_id"]]) for row in data]
     return "\n".join(lines) + "\n"

@@ -24,11 +24,11 @@ class FileLock:
         """Wait for the lock, so many seconds or as long as is usual; Busy when others keep it longer."""
         seconds = embedded.BUSY_SECONDS if seconds is None else seconds
         until = time.monotonic() + seconds
-        place = wait_for(self.path + ".queue", True, until, seconds)
+        queue = wait_for(self.path + ".queue", True, until, seconds)
         try:
             self.descriptor = wait_for(self.path + ".lock", exclusive, until, seconds)
         finally:
-            close_locked(place)
+            close_locked(queue)
 
     def release(self) -> None:
         """Give the lock back; doing so again does nothing."""

@@ -11,7 +11,7 @@ from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
 from ..directory import cannot_write, create_directory, damaged, move_whole
 from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
-from ..selection import backend_in_use, place_in_use
+from ..selection import backend_in_use, store_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, folder_of
@@ -73,7 +73,7 @@ class FileStorage(EmbeddedStorage):
         self.acquire(exclusive=True)
         try:
             if not self._other and backend_in_use(self.directory) not in (None, self.backend):
-                raise StorageMoved(Move(place_in_use(self.directory)))
+                raise StorageMoved(Move(store_in_use(self.directory)))
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self.memory.tables if table.name in ONE_FILE
                             for row in self.run(f"SELECT * FROM {table.name}")]
@@ -292,10 +292,10 @@ class FileStorage(EmbeddedStorage):
         replace_files(self.directory, {**files, HEAD: text})
         self._head, self._version = text, SCHEMA_VERSION
 
-    def set_aside(self, place: str) -> None:
+    def set_aside(self, folder: str) -> None:
         self.acquire(exclusive=True)  # no other process is reading the files
         try:
-            super().set_aside(place)
+            super().set_aside(folder)
         finally:
             self._leave()
 
@@ -333,8 +333,8 @@ class FileStorage(EmbeddedStorage):
             wrong.append(str(error))
         return corrupt + [finding(self.path, line, fixable=line.endswith(GONE)) for line in wrong]
 
-    def fix(self, place: str) -> list[Finding]:
-        """Move every file that cannot be read to the folder `place`; what refers to its row is kept, and so its key."""
+    def fix(self, folder: str) -> list[Finding]:
+        """Move every file that cannot be read to `folder`; what refers to its row is kept, and so its key."""
         from ..findings import FIXED, finding
         from ..orphans import make_parents
 
@@ -344,9 +344,9 @@ class FileStorage(EmbeddedStorage):
             with self.transaction():
                 self.memory.load_all()
                 for file in [*self.memory.corrupt]:
-                    move_whole(self._files.path(file), os.path.join(place, file))
+                    move_whole(self._files.path(file), os.path.join(folder, file))
                     del self.memory.corrupt[file]
-                    done.append(finding(self._files.path(file), f"set aside: it is {os.path.join(place, file)}",
+                    done.append(finding(self._files.path(file), f"set aside: it is {os.path.join(folder, file)}",
                                         severity=FIXED))
                 done += make_parents(self)
         except OSError as error:

@@ -44,7 +44,7 @@ class PostgresqlStorage(Storage):
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool, url: str) -> None:
         super().__init__(directory, clock, environ)
-        self.place = DatabaseUrl(url, environ)
+        self.target = DatabaseUrl(url, environ)
         self._create = create
         self._begun = False
         self._broken = ""  # why the transaction cannot be committed
@@ -53,12 +53,12 @@ class PostgresqlStorage(Storage):
         self.psql, self._schema = self._connect()
 
     def _connect(self) -> tuple[Psql, Schema]:
-        psql = Psql(self.place.url, self.place.variables)
+        psql = Psql(self.target.url, self.target.variables)
         try:
             psql.ask(_LIMITS)
-            return psql, Schema(psql, self.place.quoted_schema, self._lock(""), self._create)
+            return psql, Schema(psql, self.target.quoted_schema, self._lock(""), self._create)
         except Lost as loss:
-            raise self.place.explain(loss.text) from None
+            raise self.target.explain(loss.text) from None
         except Failed as error:
             psql.stop()
             raise self._explain(error) from None
@@ -85,7 +85,7 @@ class PostgresqlStorage(Storage):
     def _lock(self, key: str, mode: str = "") -> str:
         """The call that takes a lock until the end of the transaction; an agent's inbox and the agent are one key."""
         key = "agent:" + key[6:] if key.startswith("inbox:") else key
-        text = write_text(f"{self.place.schema}:{key}")
+        text = write_text(f"{self.target.schema}:{key}")
         return f"pg_advisory_xact_lock{mode}(hashtextextended({text}, 0))"
 
     def _begin(self, sql: str) -> None:
@@ -108,8 +108,8 @@ class PostgresqlStorage(Storage):
         statement = write_statement(sql, params)
         if is_write(sql) or self._in_transaction or self.note_stamp is None:
             return [read_row(line) for line in self._ask(statement, repeatable=not is_write(sql))]
-        place, *rows = [read_row(line) for line in self._ask(_TOMBSTONE + statement, repeatable=True)]
-        self.refuse_moved([place] if place["value"] else [])
+        tombstone, *rows = [read_row(line) for line in self._ask(_TOMBSTONE + statement, repeatable=True)]
+        self.refuse_moved([tombstone] if tombstone["value"] else [])
         return rows
 
     def _ask(self, request: str, repeatable: bool = False) -> list[bytes]:
@@ -146,7 +146,8 @@ class PostgresqlStorage(Storage):
 
     def _lost(self, loss: Lost) -> StorageError:
         reason = loss.text.partition("\n")[0].strip()
-        return StorageError(f"the connection to {self.place.shown} was lost ({reason}); nothing was changed: try again")
+        return StorageError(f"the connection to {self.target.shown} was lost ({reason}); nothing was changed: "
+                            "try again")
 
     def commit(self) -> None:
         if self._schema.ephemeral:
@@ -173,7 +174,7 @@ class PostgresqlStorage(Storage):
         if outcome == "aborted":
             raise self._lost(loss)
         if outcome != "committed":
-            raise StorageError(f"the connection to {self.place.shown} was lost during a commit, and whether that was "
+            raise StorageError(f"the connection to {self.target.shown} was lost during a commit, and whether that was "
                                "done is not known: look before you do it again")
 
     def _find_outcome(self, number: int) -> str:
@@ -210,7 +211,7 @@ class PostgresqlStorage(Storage):
 
     def describe(self) -> Description:
         return {"backend": self.backend.word, "engine": f"PostgreSQL {self._schema.server}", "journal_mode": "wal",
-                "database": f"{self.place.shown} schema {self.place.schema}", "exists": not self._schema.ephemeral,
+                "database": f"{self.target.shown} schema {self.target.schema}", "exists": not self._schema.ephemeral,
                 "schema_version": self._schema.version}
 
     def check(self) -> list[str]:
@@ -229,17 +230,17 @@ class PostgresqlStorage(Storage):
 
     def _explain(self, error: Failed) -> MilestoneError:
         """The server's refusal as one of our errors, by its SQLSTATE."""
-        state, place, text = error.state, self.place.shown, error.message
+        state, target, text = error.state, self.target.shown, error.message
         if state[:2] in ("23", "22", "P0"):
             return UsageError(f"refused by the database: {text}")
         if state == "54000":
             return UsageError(f"refused by the database: an id or key is longer than PostgreSQL can index ({text})")
         if state in ("55P03", "57014", "40001", "40P01"):
-            return Busy(f"{place} is busy: another process has been writing for {self._wait_seconds:g} s; try again")
+            return Busy(f"{target} is busy: another process has been writing for {self._wait_seconds:g} s; try again")
         if state == "42501":
-            return StorageError(f"{place}: {text}; GRANT it to this user, CREATE on the database for the first use")
+            return StorageError(f"{target}: {text}; GRANT it to this user, CREATE on the database for the first use")
         if state[:2] == "53":
-            return StorageError(f"{place}: {text}; make room on the server, then try again")
+            return StorageError(f"{target}: {text}; make room on the server, then try again")
         if state == "25006":
-            return StorageError(f"{place} is read-only ({text}): name the primary server in MILESTONE_DATABASE_URL")
-        return StorageError(f"{place}: {text} (SQLSTATE {state})")
+            return StorageError(f"{target} is read-only ({text}): name the primary server in MILESTONE_DATABASE_URL")
+        return StorageError(f"{target}: {text} (SQLSTATE {state})")

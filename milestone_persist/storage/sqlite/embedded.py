@@ -128,7 +128,7 @@ class EmbeddedStorage(Storage):
         """A line for each value that is no text."""
         from .undecodable import find_corrupt
 
-        return [f"{place} is {fault}" for place, fault in find_corrupt(self.connection)]
+        return [f"{column} is {fault}" for column, fault in find_corrupt(self.connection)]
 
     def close(self) -> None:
         if hasattr(self, "connection"):

@@ -125,7 +125,7 @@ class SqliteStorage(EmbeddedStorage):
             found += [finding(self.path, line, fixable=line.endswith(GONE)) for line in super().check()]
         return found
 
-    def fix(self, place: str) -> list[Finding]:
+    def fix(self, folder: str) -> list[Finding]:
         from ..findings import FIXED, finding
         from ..orphans import make_parents
         from .comparison import compare_schema, fix_schema
@@ -141,8 +141,8 @@ class SqliteStorage(EmbeddedStorage):
                 schema = compare_schema(self.connection, self.path)
                 dropped = fix_schema(self.connection) if schema else ""
                 if dropped:
-                    write_whole(os.path.join(place, "dropped.sql"), dropped.encode())
-                    done.append(finding(self.path, f"the SQL of what was dropped is {place}/dropped.sql",
+                    write_whole(os.path.join(folder, "dropped.sql"), dropped.encode())
+                    done.append(finding(self.path, f"the SQL of what was dropped is {folder}/dropped.sql",
                                         severity=FIXED))
                 done += [{**fault, "severity": FIXED} for fault in schema]
                 done += make_parents(self)

@@ -109,7 +109,7 @@ class Takeover:
         """Bring every row of the old table into the new one, the latest first, and drop the old one."""
         columns = self._columns(table)
         for row in self._old_rows(table + BEFORE):
-            self._place(table, row, columns)
+            self._insert_adopted(table, row, columns)
             self.counts[table] += 1
         self.connection.execute(f"DROP TABLE {quote(table + BEFORE)}")
 
@@ -123,7 +123,7 @@ class Takeover:
             pass
         return (dict(zip(names, values)) for values in self._rows(select))
 
-    def _place(self, table: str, row: Row, columns: dict[str, bool]) -> None:
+    def _insert_adopted(self, table: str, row: Row, columns: dict[str, bool]) -> None:
         if table == "agent_messages" and not row.get("session_id"):
             row = {**row, "session_id": self._session_of(row)}
         fitted, lost = fit_row(table, row, columns)
@@ -156,8 +156,8 @@ class Takeover:
         others = [name for (name,) in self._rows(
             "SELECT agent_id FROM agent_registry WHERE session_id = ? AND agent_id <> ? ORDER BY agent_id",
             (message["session_id"], message["from_agent"]))] or ["everyone"]
-        return [{**message, "to_agent": name, "id": None if place else message["id"]}
-                for place, name in enumerate(others)]
+        return [{**message, "to_agent": name, "id": None if number else message["id"]}
+                for number, name in enumerate(others)]
 
     def _make_parents(self, parent: str) -> None:
         """Make the rows that others, unknown tables too, refer to and that are not there."""
