@@ -132,7 +132,7 @@ def test_an_agent_has_the_milestone_it_was_registered_for(store):
     assert store.get_session_status("execution-1")["milestone_id"] == "ms-1"
 
 
-@pytest.mark.filterwarnings("ignore:.*nobody reads this message")
+@pytest.mark.filterwarnings("ignore:.*this message is not read")
 @pytest.mark.parametrize("status", ["failed", "terminated", "completed"])
 def test_what_is_taken_in_the_name_of_an_agent_that_had_ended_goes_back(store, clock, status):
     for agent in ("c", "a"):

@@ -100,7 +100,7 @@ def test_sending_to_who_has_ended_is_warned_of(team, cli, status):
 def test_sending_to_nobody_is_warned_of(team, cli, nobody):
     told = cli("send-agent-message", "c", nobody, "task_assignment", "{}")
     assert told.status == 0
-    assert f"{nobody!r} is nobody: " in told.err and "broadcast_agent_message c TYPE PAYLOAD" in told.err
+    assert f"{nobody!r} names no agent: " in told.err and "broadcast_agent_message c TYPE PAYLOAD" in told.err
     team.register_agent(nobody, "task-phase", "ms", "execution-1")
     assert cli("send-agent-message", "c", nobody, "task_assignment", "{}").err == ""
 
