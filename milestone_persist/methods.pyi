@@ -69,7 +69,7 @@ from .storage.interface import (
 
 class Operations:
     def initialize_agent_coordination(self) -> Description:
-        """Make the coordination database ready; every agent may run it, it changes nothing that is there."""
+        """Make the coordination database ready; any agent may run it: existing data is not changed."""
 
     def initialize_storage_system(self) -> Description:
         """Make the whole data directory ready: the database and the folders for records, logs and backups."""
@@ -110,7 +110,7 @@ class Operations:
 
     def register_agent(self, agent_id: str, agent_type: str, milestone_id: str, session_id: str,
                        capabilities: str | Sequence[str] | None = None, *, new: bool = False) -> Registration:
-        """Register an agent, or revive it; its session and milestone are made if they are new.
+        """Register an agent, or revive it; its session and milestone are created if they are new.
 
         agent_id: the agent's own id; registering it again keeps its state and spawn time, and begins a new life
         agent_type: a known type or x-YOURS; any other is stored as x-TYPE with a warning
@@ -258,11 +258,11 @@ class Operations:
 
         agent_id: the agent
         take: true takes the messages (each for one reader) and acknowledges and names those taken before; false peeks
-        limit: at most so many
+        limit: at most this many
         wait: seconds to wait for a message where there is none
         lease: with true: acknowledge nothing; each is requeued after so many seconds unless it is acknowledged before
         taken: show what is taken and not acknowledged instead
-        max_bytes: at most about so much, one message at least; the rest stays (taken from the shell functions: 20000)
+        max_bytes: at most about N bytes, one message at least; the rest stays (taken from the shell functions: 20000)
         brief: only id, from_agent, message_type, payload, and the priority if it is not 5
         """
 
@@ -274,7 +274,7 @@ class Operations:
         """
 
     def requeue_agent_message(self, agent_id: str, message_id: int) -> Requeued:
-        """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
+        """Requeue a taken, acknowledged or dead message in the inbox it was sent to; a pending one is there already.
 
         agent_id: the recipient
         message_id: its id
@@ -290,14 +290,14 @@ class Operations:
         state: only those that are pending, taken, acknowledged or dead
         sent: those that it has sent instead
         milestone: only those that were sent for this milestone
-        limit: the latest so many
+        limit: the latest N
 
         requeue_agent_message puts one back; acknowledge_agent_message acknowledges one.
         """
 
     def create_agent_checkpoint(self, agent_id: str, checkpoint_type: str = 'manual', *files: str,
                                 key: str | None = None) -> MadeCheckpoint:
-        """Keep all of an agent's state as it is now, its registry row and its unacknowledged messages; prints the id.
+        """Save an agent's present state, its registry row and its unacknowledged messages; prints the id.
 
         agent_id: the agent
         checkpoint_type: automatic, manual, phase_completion or error_recovery
@@ -312,7 +312,7 @@ class Operations:
         """
 
     def restore_agent_checkpoint(self, checkpoint_id: str) -> Restoration:
-        """Put an agent's state back to a checkpoint; what it had is kept as another checkpoint first.
+        """Restore an agent's state from a checkpoint; its previous state is saved as another checkpoint first.
 
         checkpoint_id: as create_agent_checkpoint printed it
 
@@ -340,7 +340,7 @@ class Operations:
         """
 
     def save_planning_artifacts(self, session_id: str) -> SecuredArtifacts:
-        """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
+        """Make a checkpoint of every agent that saved an artifact of a planning session; names what is missing.
 
         session_id: the session; an unregistered one is added; so are files in /tmp whose names hold its id
 
@@ -370,7 +370,7 @@ class Operations:
         """
 
     def recover_milestone_session(self, session_id: str) -> Recovery:
-        """Show the state of a session and the commands that can sensibly be run on it; changes nothing.
+        """Show the state of a session and the commands that make sense for it; changes nothing.
 
         session_id: the session
         """
@@ -392,10 +392,10 @@ class Operations:
         """
 
     def get_session_recovery_status(self) -> RecoveryStatus:
-        """Count sessions, agents and messages by what recovery cares for."""
+        """Count sessions, agents and messages as recovery sees them."""
 
     def show_recovery_help(self) -> list[RecoveryFunction]:
-        """Show what there is for recovery, a line for each function."""
+        """List the functions for recovery, one line each."""
 
     def resume_planning_agents(self, session_id: str) -> Resumption:
         """Make a planning session active, requeue the messages of dead agents, and print which agents to start.
@@ -408,7 +408,7 @@ class Operations:
         """
 
     def resume_execution_from_phase(self, session_id: str, phase: str | None = None) -> Resumption:
-        """Make an execution session active at a phase, requeue the messages of dead agents, and print whom to start.
+        """Make an execution session active at a phase, requeue messages of dead agents, and print which agents to start.
 
         session_id: the execution session
         phase: design, spec, task or execute; without it, the first that has no results
@@ -425,7 +425,7 @@ class Operations:
         """
 
     def restart_planning_with_artifacts(self, session_id: str) -> Resumption:
-        """End the agents of a planning session and print whom to start afresh for what is missing; artifacts stay.
+        """End the agents of a planning session and print which agents to start again for what is missing; artifacts stay.
 
         session_id: the planning session
 
@@ -433,7 +433,7 @@ class Operations:
         """
 
     def restart_incomplete_phases(self, session_id: str) -> Resumption:
-        """End the agents of the phases without results and print whom to start afresh; other agents and results stay.
+        """End the agents of phases without results and print which agents to start again; other agents and results stay.
 
         session_id: the execution session
 
@@ -441,7 +441,7 @@ class Operations:
         """
 
     def restart_milestone_execution(self, session_id: str) -> Resumption:
-        """End all agents of an execution session and print whom to start afresh; phases that have results are kept.
+        """End all agents of an execution session and print which agents to start again; phases that have results are kept.
 
         session_id: the execution session
 
@@ -473,7 +473,7 @@ class Operations:
         """
 
     def finalize_milestone_execution(self, session_id: str) -> FinishedSession:
-        """Complete an execution session and its milestone; status 1, and which, while a phase is missing.
+        """Complete an execution session and its milestone; status 1 if phases are missing, which it names.
 
         session_id: the execution session
 
@@ -481,7 +481,7 @@ class Operations:
         """
 
     def complete_coordination_session(self, session_id: str) -> FinishedSession:
-        """Complete a session that has to yield neither artifacts nor phases: one of validation, recovery or cleanup.
+        """Complete a session that has no expected artifacts or phases: validation, recovery or cleanup.
 
         session_id: the session; an execution session only as long as no phase has results
         """
@@ -508,7 +508,7 @@ class Operations:
         """
 
     def cleanup_failed_sessions(self, hours: float = 24) -> SessionCleanup:
-        """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
+        """Delete sessions that failed or were abandoned HOURS ago or earlier, with their agents, state and messages.
 
         hours: how long ago
 
@@ -532,7 +532,7 @@ class Operations:
         """Ask the session monitor to end and wait until it has; status 1 if none is running."""
 
     def get_session_monitor_status(self) -> Row:
-        """Tell whether the session monitor is running, since when, and what its log says last."""
+        """Print whether the session monitor is running, since when, and the end of its log."""
 
     def create_milestone_record(self, milestone_id: str, text: str, *, key: str | None = None) -> WrittenRecord:
         """Keep the record of a new milestone, byte for byte; status 1 if it has one already.
@@ -573,14 +573,14 @@ class Operations:
         milestone_id: a milestone that has a record
         text: the whole new record; - reads standard input
         if_version: replace it only if it still has this version, as read_milestone_record --full tells; else status 1
-        owner: who holds its lock, if anybody does; without it $AGENT_ID
+        owner: who holds its lock, if it is locked; without it $AGENT_ID
         """
 
     def delete_milestone_record(self, milestone_id: str, *, owner: str = '') -> WrittenRecord:
-        """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
+        """Move the record of a milestone from the active ones to completed/, where it can still be read.
 
         milestone_id: a milestone that has a record
-        owner: who holds its lock, if anybody does; without it $AGENT_ID
+        owner: who holds its lock, if it is locked; without it $AGENT_ID
         """
 
     def list_milestones(self, status: str = 'all', *, long: bool = False) -> list[ListedMilestone]:
@@ -606,12 +606,12 @@ class Operations:
 
         milestone_id: the milestone
         owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
-        ttl: seconds after which the lease is anybody's
+        ttl: seconds after which the lease expires
         wait: seconds to wait for another owner
         """
 
     def release_milestone_lock(self, milestone_id: str, *, owner: str = '') -> ReleasedLease:
-        """Give back the lease on a milestone; status 1 if it is not the owner's.
+        """Release the lease on a milestone; status 1 if it is not the owner's.
 
         milestone_id: the milestone
         owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
@@ -646,7 +646,7 @@ class Operations:
 
     def import_tmp_files(self, dir: str = '/tmp', *, session: str = '', remove: bool = False,
                          dry_run: bool = False) -> ImportedFiles:
-        """Take milestone-*.json, planning-*.json and the like from a directory into the state of agents and sessions.
+        """Import milestone-*.json, planning-*.json and the like from a directory into the state of agents and sessions.
 
         dir: where to look; not in folders below it
         session: the session they belong to; else one that a file's name holds, $SESSION_ID, or the active one
@@ -677,10 +677,10 @@ class Operations:
     def install(self, directory: str | None = None, *, claude_code: bool = False, codex: bool =
                 False, gemini: bool = False, prompts: bool = False, bin: str | None = None, check:
                 bool = False, dry_run: bool = False) -> Installed:
-        """Put into a project what its agents source; doing it again changes only what is missing or stale.
+        """Install in a project what its agents source; running it again changes only what is missing or stale.
 
         directory: the project; the current directory, if neither it nor --bin is given
-        claude_code: also give every shell command of Claude Code the functions, and leave to call them, in settings.json
+        claude_code: also give every shell command of Claude Code the functions, and permission for them, in settings.json
         codex: also tell Codex in AGENTS.md how to have the functions
         gemini: also tell the Gemini CLI in GEMINI.md how to have the functions
         prompts: also put prompts of a coordinator, an executor and a planner, and a skill, where Claude Code finds them
@@ -693,7 +693,7 @@ class Operations:
 
     def uninstall(self, directory: str | None = None, *, bin: str | None = None, dry_run: bool =
                   False) -> Installed:
-        """Take out of a project all that install put there, and bring back what was in its place.
+        """Remove from a project all that install added, and restore what it replaced.
 
         directory: the project; the current directory, if neither it nor --bin is given
         bin: a folder of programs that install --bin made
@@ -750,7 +750,7 @@ class Operations:
         """
 
     def complete(self, *words: str, quoted: bool = False) -> list[str]:
-        """Print what the last word of a command line can become, a line each; the completion of shells asks this.
+        """Print the completions of the last word of a command line, one per line; shell completion calls it.
 
         words: the command line, from the program's or function's name on
         quoted: the words are as they were typed, with their quotes and backslashes

@@ -1,4 +1,4 @@
-"""Files that somebody else may have put there: no link is followed, no pipe waited for, no open database closed."""
+"""Files that others may have put there: no link is followed, no pipe waited for, no open database closed."""
 from __future__ import annotations
 
 import os
@@ -33,7 +33,7 @@ def cannot_read(path: str, error: OSError) -> StorageError:
 
 
 def open_found(path: str, alone: bool = False) -> BinaryIO:
-    """Open for reading a file that somebody else may have put there: no link, no pipe, no file of a database.
+    """Open for reading a file that others may have put there: no link, no pipe, no file of a database.
 
     alone: whether it may have no other name (a hard link)
     StorageError for what must not be opened; OSError as of open.

@@ -47,7 +47,7 @@ def is_own(path: str) -> bool:
     """Whether a directory is the user's own.
 
     For root, who in containers works on what others own, so is one that was mounted, or that lies in a folder of the
-    same owner: but not one that somebody has put into a folder all may write.
+    same owner: but not one in a folder that all may write.
     """
     status, me = os.stat(path), os.geteuid()
     if me or status.st_uid == me:

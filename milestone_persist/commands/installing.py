@@ -22,10 +22,10 @@ _SHELLS = ("bash", "zsh", "sh", "dash", "ksh", "mksh", "ash", "busybox")
 def install(call: Call, directory: str | None = None, *, claude_code: bool = False, codex: bool = False,
             gemini: bool = False, prompts: bool = False, bin: str | None = None, check: bool = False,
             dry_run: bool = False) -> Installed:
-    """Put into a project what its agents source; doing it again changes only what is missing or stale.
+    """Install in a project what its agents source; running it again changes only what is missing or stale.
 
     directory: the project; the current directory, if neither it nor --bin is given
-    claude_code: also give every shell command of Claude Code the functions, and leave to call them, in settings.json
+    claude_code: also give every shell command of Claude Code the functions, and permission for them, in settings.json
     codex: also tell Codex in AGENTS.md how to have the functions
     gemini: also tell the Gemini CLI in GEMINI.md how to have the functions
     prompts: also put prompts of a coordinator, an executor and a planner, and a skill, where Claude Code finds them
@@ -72,7 +72,7 @@ def _install_project(installation: Installation, folder: str, tools: list[str],
 
 @operation(text="installed", shell=False)
 def uninstall(call: Call, directory: str | None = None, *, bin: str | None = None, dry_run: bool = False) -> Installed:
-    """Take out of a project all that install put there, and bring back what was in its place.
+    """Remove from a project all that install added, and restore what it replaced.
 
     directory: the project; the current directory, if neither it nor --bin is given
     bin: a folder of programs that install --bin made

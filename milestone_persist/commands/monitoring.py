@@ -67,7 +67,7 @@ def stop_session_monitor(call: Call) -> Row:
 
 @operation(text="monitor_status")
 def get_session_monitor_status(call: Call) -> Row:
-    """Tell whether the session monitor is running, since when, and what its log says last.
+    """Print whether the session monitor is running, since when, and the end of its log.
 
     Example: get_session_monitor_status
     """

@@ -1,4 +1,4 @@
-"""Options: what can sensibly be done about a session, each as a command that works as it stands."""
+"""Advice: the options for a session, each as a command that works as it stands."""
 from __future__ import annotations
 
 from ..base.quoting import quote

@@ -64,7 +64,7 @@ def refuse_locked(store: Storage, milestone_id: str, owner: str) -> None:
 
 def name_holder(lease: MilestoneLock | TakenLease) -> str:
     """Who holds a lease, for others: a token is its holder's secret."""
-    return "somebody without a name" if lease["owner"].startswith(TOKEN) else repr(lease["owner"])
+    return "an unnamed caller" if lease["owner"].startswith(TOKEN) else repr(lease["owner"])
 
 
 def _read_lease(store: Storage, milestone_id: str) -> list[MilestoneLock]:

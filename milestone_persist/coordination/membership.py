@@ -207,7 +207,7 @@ def admit_agent(store: Storage, agent_id: str) -> Agent:
 def acting_session(store: Storage, agent: Agent) -> str:
     """The session for which counts what a registered agent does; $SESSION_ID that names another is warned of.
 
-    That other one wins where the agent was registered in it too and it goes on: somebody else has since registered
+    That other one wins where the agent was registered in it too and it goes on: another agent has since registered
     under the same id elsewhere. One that has ended is only left over: nothing counts for it.
     """
     wanted, agent_id = store.environ.get("SESSION_ID", ""), agent["agent_id"]

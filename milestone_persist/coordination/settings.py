@@ -26,7 +26,7 @@ SETTINGS = {
     "hybrid_from": ("count", "25"),
     "database_from": ("count", "100"),
 }
-COMMANDS = ("agent_spawn_command",)  # whose text is run: never taken from a file that somebody else may have made
+COMMANDS = ("agent_spawn_command",)  # whose text is run: never taken from a file that others may have made
 MAY_BE_ZERO = ("message_retry_limit", "cleanup_retention_days")
 _FLAGS = {"true": "true", "1": "true", "yes": "true", "on": "true",
           "false": "false", "0": "false", "no": "false", "off": "false"}

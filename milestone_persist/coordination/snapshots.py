@@ -61,7 +61,7 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
 
 
 def read_snapshot(row: Snapshot) -> Row:
-    """What a checkpoint holds; StorageError if somebody wrote one that holds no keys."""
+    """What a checkpoint holds; StorageError if it holds no keys."""
     snapshot: Row = read_stored(row["state_snapshot"], f"checkpoint {row['checkpoint_id']}")
     state = snapshot.get("state")
     if isinstance(state, list) and all(isinstance(item, dict) and _is_key(item) for item in state):

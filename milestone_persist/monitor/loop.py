@@ -118,7 +118,7 @@ class Monitor:
             return ""
 
     def _still_holds(self) -> bool:
-        """Whether the lock is still ours; a lock file that somebody removed is made and locked again."""
+        """Whether the lock is still ours; a lock file that was removed is made and locked again."""
         if self.descriptor is not None and is_same_file(self.descriptor, self._path(LOCK)):
             self.is_missed = False
             return True

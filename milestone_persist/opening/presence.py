@@ -28,7 +28,7 @@ def note_made(directory: str) -> None:
     """The store is there: from now on it may not be missing."""
     try:
         os.unlink(os.path.join(directory, BEING_MADE))
-    except OSError:  # there is no such note, or somebody only reads
+    except OSError:  # there is no such note, or this call only reads
         pass
 
 

@@ -71,7 +71,7 @@ def finish_switch(store: Storage) -> None:
                 if not is_noted():
                     _take_step(store)
     except StorageError:
-        if not is_noted():  # else somebody has finished it, and the store was set aside
+        if not is_noted():  # else another process has finished it, and the store was set aside
             raise
 
 

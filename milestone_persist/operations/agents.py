@@ -37,7 +37,7 @@ GROUP = "Agents"
 @operation(text="registered")
 def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id: str, session_id: str,
                    capabilities: str | Sequence[str] | None = None, *, new: bool = False) -> Registration:
-    """Register an agent, or revive it; its session and milestone are made if they are new.
+    """Register an agent, or revive it; its session and milestone are created if they are new.
 
     agent_id: the agent's own id; registering it again keeps its state and spawn time, and begins a new life
     agent_type: a known type or x-YOURS; any other is stored as x-TYPE with a warning

@@ -127,7 +127,7 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
 
 
 def _keep_own_commands(store: Storage, own: dict[str, str]) -> None:
-    """Put the settings that are run back to what they were here: the file may be somebody else's."""
+    """Put the settings that are run back to what they were here: the file may be foreign."""
     for key, value in own.items():
         brought = read_setting(store, key)
         if brought != value:

@@ -85,7 +85,7 @@ def _holds_unmade_plan(store: Storage, session: Session) -> bool:
 
 @operation(text="cleaned_failed", existing=True)
 def cleanup_failed_sessions(store: Storage, hours: float = 24) -> SessionCleanup:
-    """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
+    """Delete sessions that failed or were abandoned HOURS ago or earlier, with their agents, state and messages.
 
     hours: how long ago
 

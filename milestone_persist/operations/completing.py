@@ -145,7 +145,7 @@ def _owner_of_plan(store: Storage, session: Session, artifacts: list[Row]) -> st
 
 @operation(text="finished", existing=True)
 def finalize_milestone_execution(store: Storage, session_id: str) -> FinishedSession:
-    """Complete an execution session and its milestone; status 1, and which, while a phase is missing.
+    """Complete an execution session and its milestone; status 1 if phases are missing, which it names.
 
     session_id: the execution session
 
@@ -183,7 +183,7 @@ def _complete_milestone(store: Storage, session: Session) -> None:
 
 @operation(text="finished", existing=True)
 def complete_coordination_session(store: Storage, session_id: str) -> FinishedSession:
-    """Complete a session that has to yield neither artifacts nor phases: one of validation, recovery or cleanup.
+    """Complete a session that has no expected artifacts or phases: validation, recovery or cleanup.
 
     session_id: the session; an execution session only as long as no phase has results
 

@@ -209,11 +209,11 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
 
     agent_id: the agent
     take: true takes the messages (each for one reader) and acknowledges and names those taken before; false peeks
-    limit: at most so many
+    limit: at most this many
     wait: seconds to wait for a message where there is none
     lease: with true: acknowledge nothing; each is requeued after so many seconds unless it is acknowledged before
     taken: show what is taken and not acknowledged instead
-    max_bytes: at most about so much, one message at least; the rest stays (taken from the shell functions: 20000)
+    max_bytes: at most about N bytes, one message at least; the rest stays (taken from the shell functions: 20000)
     brief: only id, from_agent, message_type, payload, and the priority if it is not 5
 
     Example: get_agent_messages exec-ms-123 true 10 --wait 60
@@ -361,7 +361,7 @@ def _tell_of_rest(store: Storage, agent_id: str, lease: float | None, most: int)
 
 
 def _tell_acknowledged(store: Storage, agent_id: str, acknowledged: list[Row]) -> None:
-    """Say what a take has acknowledged, for somebody may have taken it who never saw it."""
+    """Say what a take has acknowledged, for it may have been taken and never seen."""
     if not acknowledged:
         return
     shown = ", ".join(f"{row['id']} {row['message_type']}" for row in acknowledged[:MOST_NAMED])
@@ -404,7 +404,7 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
 
 @operation(text="requeued", existing=True)
 def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Requeued:
-    """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
+    """Requeue a taken, acknowledged or dead message in the inbox it was sent to; a pending one is there already.
 
     agent_id: the recipient
     message_id: its id
@@ -439,7 +439,7 @@ def list_agent_messages(store: Storage, agent_id: str, *, state: str | None = No
     state: only those that are pending, taken, acknowledged or dead
     sent: those that it has sent instead
     milestone: only those that were sent for this milestone
-    limit: the latest so many
+    limit: the latest N
 
     requeue_agent_message puts one back; acknowledge_agent_message acknowledges one.
     Example: list_agent_messages exec-ms-123 --state dead

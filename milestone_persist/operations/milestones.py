@@ -92,7 +92,7 @@ def update_milestone_record(store: Storage, milestone_id: str, text: str, *, if_
     milestone_id: a milestone that has a record
     text: the whole new record; - reads standard input
     if_version: replace it only if it still has this version, as read_milestone_record --full tells; else status 1
-    owner: who holds its lock, if anybody does; without it $AGENT_ID
+    owner: who holds its lock, if it is locked; without it $AGENT_ID
 
     Example: update_milestone_record ms-123 'status: paused'
     """
@@ -149,10 +149,10 @@ def _is_archived(store: Storage, milestone_id: str) -> bool:
 
 @operation(text="record_written")
 def delete_milestone_record(store: Storage, milestone_id: str, *, owner: str = "") -> WrittenRecord:
-    """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
+    """Move the record of a milestone from the active ones to completed/, where it can still be read.
 
     milestone_id: a milestone that has a record
-    owner: who holds its lock, if anybody does; without it $AGENT_ID
+    owner: who holds its lock, if it is locked; without it $AGENT_ID
 
     Example: delete_milestone_record ms-123
     """
@@ -246,7 +246,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
 
     milestone_id: the milestone
     owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
-    ttl: seconds after which the lease is anybody's
+    ttl: seconds after which the lease expires
     wait: seconds to wait for another owner
 
     Example: acquire_milestone_lock ms-123 --owner exec-ms-123
@@ -267,7 +267,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
 
 @operation(text="nothing", existing=True)
 def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "") -> ReleasedLease:
-    """Give back the lease on a milestone; status 1 if it is not the owner's.
+    """Release the lease on a milestone; status 1 if it is not the owner's.
 
     milestone_id: the milestone
     owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID

@@ -50,7 +50,7 @@ def _tell_artifacts(store: Storage, session_id: str) -> Artifacts:
 
 @operation(text="artifacts")
 def save_planning_artifacts(store: Storage, session_id: str) -> SecuredArtifacts:
-    """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
+    """Make a checkpoint of every agent that saved an artifact of a planning session; names what is missing.
 
     session_id: the session; an unregistered one is added; so are files in /tmp whose names hold its id
 

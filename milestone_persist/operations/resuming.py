@@ -37,7 +37,7 @@ def resume_planning_agents(store: Storage, session_id: str) -> Resumption:
 
 @operation(text="work_orders", existing=True)
 def resume_execution_from_phase(store: Storage, session_id: str, phase: str | None = None) -> Resumption:
-    """Make an execution session active at a phase, requeue the messages of dead agents, and print whom to start.
+    """Make an execution session active at a phase, requeue messages of dead agents, and print which agents to start.
 
     session_id: the execution session
     phase: design, spec, task or execute; without it, the first that has no results
@@ -65,7 +65,7 @@ def resume_session_agents(store: Storage, session_id: str) -> Resumption:
 
 @operation(text="work_orders", existing=True)
 def restart_planning_with_artifacts(store: Storage, session_id: str) -> Resumption:
-    """End the agents of a planning session and print whom to start afresh for what is missing; artifacts stay.
+    """End the agents of a planning session and print which agents to start again for what is missing; artifacts stay.
 
     session_id: the planning session
 
@@ -77,7 +77,7 @@ def restart_planning_with_artifacts(store: Storage, session_id: str) -> Resumpti
 
 @operation(text="work_orders", existing=True)
 def restart_incomplete_phases(store: Storage, session_id: str) -> Resumption:
-    """End the agents of the phases without results and print whom to start afresh; other agents and results stay.
+    """End the agents of phases without results and print which agents to start again; other agents and results stay.
 
     session_id: the execution session
 
@@ -89,7 +89,7 @@ def restart_incomplete_phases(store: Storage, session_id: str) -> Resumption:
 
 @operation(text="work_orders", existing=True)
 def restart_milestone_execution(store: Storage, session_id: str) -> Resumption:
-    """End all agents of an execution session and print whom to start afresh; phases that have results are kept.
+    """End all agents of an execution session and print which agents to start again; phases that have results are kept.
 
     session_id: the execution session
 

@@ -17,7 +17,7 @@ GROUP = "Set-up"
 
 @operation(text="ready")
 def initialize_agent_coordination(store: Storage) -> Description:
-    """Make the coordination database ready; every agent may run it, it changes nothing that is there.
+    """Make the coordination database ready; any agent may run it: existing data is not changed.
 
     Example: initialize_agent_coordination
     """

@@ -42,7 +42,7 @@ def find_record(store: Storage, milestone_id: str) -> str | None:
 def read_record(store: Storage, row: Mapping[str, Any]) -> str:
     """The record of a milestone whose row was just indexed; "" where it has none, StorageError where it is missing."""
     if store.backend.records_are_files and not row["file_path"]:
-        return row.get("data") or ""  # somebody else's program may have put it there
+        return row.get("data") or ""  # a foreign program may have put it there
     text = find_record(store, row["id"])
     if text is None and row["file_path"]:
         raise StorageError(f"the record of milestone {row['id']!r} is missing, it was {row['file_path']}: "

@@ -86,7 +86,7 @@ def hand_over(made: int | str, folder: str, with_group: bool = True) -> None:
             mode = os.stat(made).st_mode
             kept = above.st_mode & stat.S_ISGID if stat.S_ISDIR(mode) else 0
             os.chmod(made, stat.S_IMODE(mode) | (mode & 0o700) >> 3 | kept)
-    except PermissionError:  # root without its rights, or somebody who is not in that group
+    except PermissionError:  # root without its rights, or a user who is not in that group
         pass
 
 

@@ -26,8 +26,8 @@ ROW_COUNTS = "backup_rows"  # the setting of a backup, written last: how many ro
 READ_TOMBSTONE = "SELECT moved_to AS value, move FROM store_moves"
 
 
-BRIEF_SECONDS = 0.25  # so long somebody waits who can do without
-LOOK_SECONDS = 10.0  # and so long who only looks, where even that must wait
+BRIEF_SECONDS = 0.25  # how long a caller waits that can do without
+LOOK_SECONDS = 10.0  # how long a caller waits that only looks, where even that must wait
 
 
 class Move:

@@ -40,7 +40,7 @@ def replace_file(path: str, data: bytes, mode: int = 0o666) -> None:
 
 
 def remove_leftovers(path: str) -> None:
-    """Remove what somebody who was killed while replacing `path` has left beside it."""
+    """Remove what a process killed while replacing `path` has left beside it."""
     with _staging(path):
         pass
 

@@ -264,7 +264,8 @@ def test_who_registers_for_another_milestone_is_told_of_the_mail_and_not_given_i
     assert take(team, "coordinator-1") == [number]
 
 
-@pytest.mark.filterwarnings("ignore:no agent 'late' is registered", "ignore:.*this message is not read", "ignore:.* unread message")
+@pytest.mark.filterwarnings("ignore:no agent 'late' is registered", "ignore:.*this message is not read",
+                            "ignore:.* unread message")
 def test_mail_is_meant_for_the_milestone_of_its_reader_or_else_of_its_sender(team):
     team.register_agent("far", "validation", "other", "execution-other")
     team.save_agent_state("stranger", "k", "v")

@@ -131,7 +131,7 @@ def checkpoints(data: list[Row]) -> str:
 
 def restored(data: Row) -> str:
     lines = [f"restored {len(data['keys'])} keys of {plain(data['agent_id'])}; "
-             f"what it had is kept as {data['kept_as']}"]
+             f"previous state saved as {data['kept_as']}"]
     lines += [f"{file['status']}: {plain(file['path'])}" for file in data["files"] if file["status"] != "same"]
     return "\n".join(lines) + "\n"
 

@@ -102,7 +102,7 @@ class EmbeddedStorage(Storage):
             try:
                 return cursor.fetchall()
             finally:
-                cursor.close()  # after an error it would keep its lock as long as somebody holds the error
+                cursor.close()  # after an error it would keep its lock as long as the error is held
         except sqlite3.Error as error:
             raise self.explain(error) from None
 

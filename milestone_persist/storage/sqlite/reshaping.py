@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 OLD = "_of_before"  # the end of the name of a table while its rows are copied
-THEIRS = "_not_ours"  # the end of the name of somebody else's table that stood where a new one of ours must be
+THEIRS = "_not_ours"  # the end of the name of a foreign table that stood where a new one of ours must be
 
 
 def reshape(connection: sqlite3.Connection, script: list[str]) -> None:

@@ -98,7 +98,7 @@ class Takeover:
         self.connection.execute(f"ALTER TABLE {quote(name)} RENAME TO {quote(name + BEFORE)}")
         if name in OLD_TABLES and set(TABLES[name]) <= set(self._columns(name + BEFORE)):
             self.counts[name] = 0
-        else:  # somebody else's, of the same name
+        else:  # a foreign one, of the same name
             self.notes.append(("table_renamed", f"{name} is {name + BEFORE} now"))
 
     def _columns(self, table: str) -> dict[str, bool]:
@@ -212,7 +212,7 @@ class Takeover:
         self.connection.execute("INSERT INTO milestones (id, title) VALUES (:id, :id)", {"id": milestone_id})
 
     def _restore_trigger(self, name: str, table: str, sql: str) -> None:
-        """Make somebody's trigger on one of our tables again, unless it cannot work there any more."""
+        """Make a foreign trigger on one of our tables again, unless it cannot work there any more."""
         same = ", ".join(f"{column} = {column}" for column in self._columns(table))
         try:
             self.connection.execute(sql)
