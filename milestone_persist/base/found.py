@@ -57,7 +57,7 @@ def require_own(path: str, status: os.stat_result, alone: bool) -> None:
         raise StorageError(f"cannot use {path}: it is a symbolic link, which may lead anywhere; remove it, or put the "
                            "file itself in its place")
     if not stat.S_ISREG(status.st_mode):
-        raise StorageError(f"cannot use {path}: it is no regular file; remove it")
+        raise StorageError(f"cannot use {path}: it is not a regular file; remove it")
     if is_database(status):
         raise StorageError(f"cannot use {path}: it is a database in use, or another name of one; put another file "
                            "in its place")

@@ -197,7 +197,7 @@ def _parameters(op: Operation, count: int) -> list[Parameter]:
 
 
 def form_of(op: Operation) -> str:
-    """How an operation is called; of what is no shell function also what it is for."""
+    """How an operation is called; of what is not a shell function also what it is for."""
     usage = f" {op.usage}" if op.parameters else " takes none"
     if op.shell:
         return op.name + usage

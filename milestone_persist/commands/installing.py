@@ -133,7 +133,7 @@ def _replace_block(path: str, text: str) -> None:
     if not path:
         raise UsageError("--env-file is empty: give it a file, such as $CLAUDE_ENV_FILE")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise UsageError(f"{path} is no file: give --env-file one, such as $CLAUDE_ENV_FILE")
+        raise UsageError(f"{path} is not a file: give --env-file one, such as $CLAUDE_ENV_FILE")
     with FileChanges() as changes:
         old = (read_found(os.path.realpath(path)) or b"").decode("utf-8", "surrogateescape")
         before, begin, rest = old.partition(_BEGIN)
@@ -150,7 +150,7 @@ def _folders(directory: str | None, bin: str | None, has_tools: bool) -> list[tu
     if directory is not None or bin is None or has_tools:
         found.append((_check_path("." if directory is None else directory, "DIRECTORY"), False))
         if not os.path.isdir(found[0][0]):
-            raise UsageError(f"{found[0][0]} is no directory: name the top of a project")
+            raise UsageError(f"{found[0][0]} is not a directory: name the top of a project")
     if bin is not None:
         found.append((_check_path(bin, "--bin"), True))
     return found

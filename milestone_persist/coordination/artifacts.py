@@ -45,7 +45,7 @@ def _says_nothing(value: Any) -> bool:
 
 
 def _is_cut_off(text: str) -> bool:
-    """Whether a text that is no JSON is the beginning of some: nothing else is in it, and something stays open."""
+    """Whether a text that is not JSON is the beginning of some: nothing else is in it, and something stays open."""
     import re
 
     if text[:1] not in ("{", "[", '"'):

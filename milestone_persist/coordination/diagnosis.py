@@ -29,20 +29,20 @@ def inspect_rows(store: Storage) -> list[Finding]:
 
 
 def _find_times(store: Storage) -> Iterator[Finding]:
-    """Columns that hold what is no time, or does not compare with the others, or is still to come."""
+    """Columns that hold what is not a time, or does not compare with the others, or is still to come."""
     limit = shift_time(store.now(), TOLERANCE)
     for table, columns in read_columns().items():
         for column in sorted(columns & TIMES):
             corrupt = store.execute(f"SELECT count(*) AS n, min({column}) AS example FROM {table} "
                                    f"WHERE {column} NOT LIKE '____-__-__ __:__:__%'")[0]
             if corrupt["n"]:
-                yield finding(f"{table}.{column}", f"{table}.{column} of {corrupt['n']} rows is no time, as "
+                yield finding(f"{table}.{column}", f"{table}.{column} of {corrupt['n']} rows is not a time, as "
                               f"{corrupt['example']!r}", "write it as 2026-01-31 09:30:00.000")
             elif column not in TO_COME and table != "agent_coordination_config":  # where none is compared
                 ahead = store.execute(f"SELECT count(*) AS n, max({column}) AS example FROM {table} "
                                       f"WHERE {column} > :limit", {"limit": limit})[0]
                 if ahead["n"]:
-                    yield finding(f"{table}.{column}", f"{table}.{column} of {ahead['n']} rows lies in the future, as "
+                    yield finding(f"{table}.{column}", f"{table}.{column} of {ahead['n']} rows is in the future, as "
                                   f"{ahead['example']!r}", "a clock was ahead, or this one is behind; what begins in "
                                   "the future counts from now on", NOTE)
 
@@ -50,7 +50,7 @@ def _find_times(store: Storage) -> Iterator[Finding]:
 def _find_unknown_settings(store: Storage) -> Iterator[Finding]:
     for row in store.execute("SELECT key FROM agent_coordination_config ORDER BY key"):
         if row["key"] not in SETTINGS and row["key"] != ROW_COUNTS:
-            yield finding("settings", f"{row['key']!r} is no setting, and does nothing", "get_storage_config lists "
+            yield finding("settings", f"{row['key']!r} is not a setting, and does nothing", "get_storage_config lists "
                           "those there are", NOTE)
 
 

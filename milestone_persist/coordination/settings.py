@@ -37,7 +37,7 @@ def check_setting(key: str, value: str) -> str:
     if key in ("backend", "storage_backend"):
         from ..base.quoting import command
 
-        raise UsageError(f"{key} is no setting: {command(['migrate_storage_backend', value])} moves the rows")
+        raise UsageError(f"{key} is not a setting: {command(['migrate_storage_backend', value])} moves the rows")
     if key not in SETTINGS:
         from ..base.suggestions import offer, suggest_names
 
@@ -74,14 +74,14 @@ def read_setting(store: Storage, key: str) -> str:
 
 
 def find_corrupt_settings(store: Storage) -> list[str]:
-    """A line for each stored setting that is none or does not go with another."""
+    """A line for each stored setting that is unknown or does not go with another."""
     settings, wrong = _sort_out(store, SETTINGS)
     disorder = _find_disorder("hybrid_from", settings)
     return wrong + ([disorder] if disorder else [])
 
 
 def drop_corrupt_settings(store: Storage) -> list[str]:
-    """Put the default in the place of what is no value of its setting, within the caller's transaction; a line each."""
+    """Reset invalid settings to their defaults, within the caller's transaction; a line each."""
     lines = []
     for row in store.execute("SELECT key, value FROM agent_coordination_config ORDER BY key"):
         settings, wrong = _sort_out(store, [row["key"]]) if row["key"] in SETTINGS else ({}, [])

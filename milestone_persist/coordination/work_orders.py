@@ -28,7 +28,7 @@ def make_orders(store: Storage, session_id: str, wanted: Sequence[str] | None = 
     """Decide which agents are to be started, within the caller's transaction; those not needed any more are released.
 
     wanted: names of the deliverables to work on now; None: whatever comes next
-    Returns for each whom to start, why, what it makes and what it finds.
+    Returns for each which agent to start, why, what it makes and what it finds.
     """
     view = survey_session(store, session_id)
     wanted = view["next"] if wanted is None else wanted

@@ -76,7 +76,7 @@ def _is_named(root: str, path: str) -> bool:
 def _read_prompt(path: str) -> bytes:
     try:
         return read_found(os.path.realpath(path)) or b""
-    except StorageError:  # what we may not read is no prompt of ours
+    except StorageError:  # what we may not read is not a prompt of ours
         return b""
 
 

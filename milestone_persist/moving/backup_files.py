@@ -33,7 +33,7 @@ def require_whole(backup: Storage, file: str) -> None:
         raise UsageError(f"the backup {file!r} is damaged ({wrong[0]}): name another one")
     counts = backup.execute("SELECT value FROM agent_coordination_config WHERE key = :key", {"key": ROW_COUNTS})
     if counts and counts[0]["value"] != dump_json(rows, sort_keys=True):
-        raise UsageError(f"{file!r} is no whole backup: it counts other rows than it has; name another one")
+        raise UsageError(f"{file!r} is not a complete backup: it counts other rows than it has; name another one")
     if not counts and not any(number for table, number in rows.items() if table != "agent_coordination_config"):
-        raise UsageError(f"{file!r} is no whole backup: it holds nothing, as one whose making was stopped; "
+        raise UsageError(f"{file!r} is not a complete backup: it holds nothing, as one whose making was stopped; "
                          "name another one")

@@ -43,7 +43,7 @@ def require_file(call: Call, files: tuple[str, ...], file: str, what: str) -> st
     except OSError as error:
         raise Refused(f"cannot read the {what} {file!r} ({error.strerror})") from None
     if not stat.S_ISREG(status.st_mode):
-        raise Refused(f"cannot read the {what} {file!r}: it is no regular file")
+        raise Refused(f"cannot read the {what} {file!r}: it is not a regular file")
     if is_one_of(path, call.directory, files):
         raise UsageError(f"{file!r} is a file of the store itself, no {what}")
     return path
@@ -95,10 +95,10 @@ def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[s
     except OSError as error:
         raise Refused(f"cannot read {file!r} ({error.strerror})") from None
     except (ValueError, TypeError, UsageError) as error:
-        raise UsageError(f"{file!r} is no export of export_coordination: line {number}: {error}") from None
+        raise UsageError(f"{file!r} is not an export of export_coordination: line {number}: {error}") from None
     if end is None:
-        raise UsageError(f"{file!r} is no whole export of export_coordination: it ends after line {number}, without "
-                         "the line that counts the rows")
+        raise UsageError(f"{file!r} is not a complete export of export_coordination: it ends after line {number}, "
+                         "without the line that counts the rows")
     return rows, end["last_numbers"]
 
 

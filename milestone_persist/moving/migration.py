@@ -85,7 +85,7 @@ def _set_records_aside(store: Storage, name: str) -> None:
             if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
                 aside = os.path.join(store.directory, "backups", name)
                 move_files(store.directory, (folder,), aside)
-                store.warn(f"what lay in {folder}/ was not in use: it is kept in {aside}")
+                store.warn(f"the files in {folder}/ were not in use: they are kept in {aside}")
         except OSError as error:
             raise StorageError(f"cannot move {path} out of the way ({error.strerror}): move away what is in it first; "
                                "nothing was moved") from None

@@ -63,7 +63,7 @@ def _goes_on(view: Survey) -> str:
     if view["status"] == "completed":
         return f"recover_milestone_session {session_id} goes on there"
     if view["counts"]["recoverable"]:
-        return f"resume_planning_agents {session_id} says whom to start"
+        return f"resume_planning_agents {session_id} prints which agents to start"
     if view["counts"]["alive"]:
         return f"its agents are alive; get_session_status {session_id} shows them"
     return f"recover_milestone_session {session_id} shows what can be done"

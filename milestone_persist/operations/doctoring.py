@@ -72,7 +72,7 @@ def _diagnose(store: Storage) -> list[Finding]:
     found += _ask(store, lambda: inspect_surroundings(store))
     if is_network(store.directory):
         kind = filesystem_of(store.directory)
-        found.append(finding(store.directory, f"lies on {kind}, whose locks cannot be trusted between machines",
+        found.append(finding(store.directory, f"is on {kind}, whose locks cannot be trusted between machines",
                              "use it from one machine only, or PostgreSQL (MILESTONE_DATABASE_URL)", NOTE))
     return found
 

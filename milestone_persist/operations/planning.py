@@ -122,7 +122,7 @@ def resume_planning_session(store: Storage, session_id: str) -> Artifacts:
     with store.transaction("session:" + session_id):
         session = find_session(store, session_id)
         if session["operation_type"] != "planning":
-            raise Refused(f"session {session_id!r} is no planning session but one of {session['operation_type']}")
+            raise Refused(f"session {session_id!r} is not a planning session but one of {session['operation_type']}")
         if session["status"] == "completed":
             raise Refused(f"session {session_id!r} is completed: create_milestone_from_planning {quote(session_id)} "
                           "MILESTONE")

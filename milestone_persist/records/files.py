@@ -127,7 +127,7 @@ def stamp_of(full: str) -> str:
 def _id_of(store: Storage, path: str) -> str | None:
     """The milestone that a new file belongs to: whose file name it has, else the one named as it is.
 
-    Where a name was too long to be kept whole, the record's own heading `id` tells. None for a name that is no text.
+    Where a name was too long to be kept whole, the record's own heading `id` tells. None for a name that is not text.
     """
     stem = os.path.basename(path)[:-len(ENDING)]
     try:

@@ -66,7 +66,7 @@ def _write_file(store: Storage, milestone_id: str, path: str, text: str, replace
     try:
         (write_file if replace else write_new)(store, path, text.encode())
     except FileExistsError:
-        raise StorageError(f"{os.path.join(store.directory, path)} is there and is no record of milestone "
+        raise StorageError(f"{os.path.join(store.directory, path)} is there and is not a record of milestone "
                            f"{milestone_id!r}: fix it or move it away") from None
 
 

@@ -30,7 +30,7 @@ def create_directory(directory: str) -> None:
                 os.mkdir(directory, 0o700)
                 hand_over(directory, os.path.dirname(directory), with_group=False)
                 sync_directory(os.path.dirname(directory))
-            except FileExistsError:  # another process was first, or it is no directory: the next line tells
+            except FileExistsError:  # another process was first, or it is not a directory: the next line tells
                 os.listdir(directory)
         ignore = os.path.join(directory, ".gitignore")
         if not os.path.exists(ignore):
@@ -213,7 +213,7 @@ def make_folder(path: str) -> None:
         make_folder(os.path.dirname(path))
         try:
             os.mkdir(path, 0o700)
-        except FileExistsError:  # another process was first, or it is no folder: what comes next tells
+        except FileExistsError:  # another process was first, or it is not a folder: what comes next tells
             return
         hand_over(path, os.path.dirname(path))
         sync_directory(os.path.dirname(path))

@@ -89,7 +89,7 @@ def _find_torn_lines(directory: str) -> Iterator[Finding]:
     for path in _list_logs(directory):
         torn = _read_torn(path)
         if torn:
-            yield finding(path, f"{len(torn)} lines are no JSON: a killed writer has left halves", severity=NOTE,
+            yield finding(path, f"{len(torn)} lines are not JSON: a killed writer has left halves", severity=NOTE,
                           fixable=True)
 
 
@@ -124,7 +124,7 @@ def _list_logs(directory: str) -> list[str]:
 
 
 def _read_torn(path: str) -> list[tuple[int, bytes]]:
-    """Position and bytes of each line that is no JSON object."""
+    """Position and bytes of each line that is not a JSON object."""
     position, torn = 0, []
     try:
         with open_found(path) as file:

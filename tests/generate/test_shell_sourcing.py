@@ -210,7 +210,7 @@ def test_without_any_python_the_functions_say_so(sh, tmp_path):
 def test_what_is_no_python_is_named(sh, need, program):
     done = sh("save_agent_state a k v", MILESTONE_PYTHON=need(program))
     assert (done.status, done.text, done.err) == (
-        3, "", f"milestone_persist: {need(program)} is no Python: set MILESTONE_PYTHON to one\n")
+        3, "", f"milestone_persist: {need(program)} is not a Python: set MILESTONE_PYTHON to one\n")
 
 
 def test_a_python_of_another_name_is_one(sh, tmp_path):

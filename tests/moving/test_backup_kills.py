@@ -116,7 +116,7 @@ def test_a_backup_that_is_not_whole_is_refused(filled, tmp_path, dump, statement
     filled.backup_coordination(str(path))
     before = dump()
     damage(path, *statements)
-    with pytest.raises(UsageError, match="is no whole backup"):
+    with pytest.raises(UsageError, match="is not a complete backup"):
         filled.restore_coordination(str(path))
     assert dump() == before
 
@@ -134,7 +134,7 @@ def test_a_cut_backup_is_refused(filled, tmp_path, dump, length):
     filled.backup_coordination(str(tmp_path / "b.db"))
     before, data = dump(), (tmp_path / "b.db").read_bytes()
     (tmp_path / "b.db").write_bytes(data[:length])
-    with pytest.raises(UsageError, match="is no backup|is damaged"):
+    with pytest.raises(UsageError, match="is not a backup|is damaged"):
         filled.restore_coordination(str(tmp_path / "b.db"))
     assert dump() == before
 

@@ -63,7 +63,7 @@ def test_restoring_puts_everything_back_and_keeps_what_was_there(filled, tmp_pat
 def test_what_is_no_backup_changes_nothing(filled, tmp_path, dump):
     before = dump()
     (tmp_path / "text").write_text("no database")
-    with pytest.raises(UsageError, match="is no backup"):
+    with pytest.raises(UsageError, match="is not a backup"):
         filled.restore_coordination(str(tmp_path / "text"))
     with pytest.raises(Refused, match="cannot read the backup"):
         filled.restore_coordination(str(tmp_path / "missing"))
@@ -76,7 +76,7 @@ def test_another_program_s_database_is_no_backup_and_stays_as_it_is(filled, tmp_
     connection.execute("CREATE TABLE cookies (host)")
     connection.close()
     theirs = path.read_bytes()
-    with pytest.raises(UsageError, match="is no backup"):
+    with pytest.raises(UsageError, match="is not a backup"):
         filled.restore_coordination(str(path))
     assert dump() == before and path.read_bytes() == theirs
 
@@ -315,7 +315,7 @@ def test_an_export_that_is_not_whole_is_refused(filled, tmp_path, dump, cut):
 def test_a_path_of_a_file_is_no_part_of_an_export(filled, tmp_path, dump):
     text = exported(filled, tmp_path, "e.jsonl").replace('"file_path":null', '"file_path":"../secret.yaml"')
     (tmp_path / "e.jsonl").write_text(text)
-    with pytest.raises(UsageError, match="is no export"):
+    with pytest.raises(UsageError, match="is not an export"):
         filled.import_coordination(str(tmp_path / "e.jsonl"), replace=True)
 
 

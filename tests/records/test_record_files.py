@@ -181,7 +181,7 @@ def test_what_is_no_file_is_never_replaced_by_a_record(store, active):
     (active / "folder.yaml").mkdir()
     (active / "link.yaml").symlink_to("nowhere")
     (active / "loop.yaml").symlink_to("loop.yaml")
-    for name, why in (("folder", "is there and is no record of milestone"), ("link", "it is a symbolic link"),
+    for name, why in (("folder", "is there and is not a record of milestone"), ("link", "it is a symbolic link"),
                       ("loop", "it is a symbolic link")):
         with warnings.catch_warnings(), pytest.raises(StorageError, match=f"{name}.yaml:? {why}"):
             warnings.simplefilter("ignore")  # of the others
@@ -317,7 +317,7 @@ def test_a_stray_file_of_a_database_is_kept_when_records_become_files(directory,
         store.create_milestone_record("ms-1", "title: real")
     edit("active/ms-1.yaml", "title: stray")
     with open_store(directory, clock=clock, environ={}) as store:
-        with pytest.warns(MilestoneWarning, match="what lay in active/ was not in use: it is kept in"):
+        with pytest.warns(MilestoneWarning, match="the files in active/ were not in use: they are kept in"):
             store.migrate_storage_backend(backend)
         assert store.read_milestone_record("ms-1") == "title: real"
     assert [path.read_text() for path in (directory / "backups").rglob("ms-1.yaml")] == ["title: stray"]

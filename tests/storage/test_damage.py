@@ -48,7 +48,7 @@ def test_a_corrupt_time_is_told_and_doctor_finds_it(store, damage, cli, time):
     damage(f"UPDATE agent_registry SET last_heartbeat = '{time}'")
     assert cli("list-session-agents", "validation-1").status in (0, 3)
     done = cli("doctor")
-    assert done.status == 3 and f"agent_registry.last_heartbeat of 1 rows is no time, as {time!r}" in done.err
+    assert done.status == 3 and f"agent_registry.last_heartbeat of 1 rows is not a time, as {time!r}" in done.err
 
 
 @HYBRID

@@ -117,7 +117,7 @@ def broadcast(data: Row) -> str:
 
 def requeued(data: Row) -> str:
     where = f"the inbox of {plain(data['to_agent'])}"
-    return (f"message {data['id']} lies in {where} already: nothing was done\n" if data["was"] == "pending" else
+    return (f"message {data['id']} is in {where} already: nothing was done\n" if data["was"] == "pending" else
             f"message {data['id']} is in {where} again; it was {data['was']}\n")
 
 

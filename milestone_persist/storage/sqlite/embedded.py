@@ -125,7 +125,7 @@ class EmbeddedStorage(Storage):
         return wrong + self._find_corrupt()
 
     def _find_corrupt(self) -> list[str]:
-        """A line for each value that is no text."""
+        """A line for each value that is not text."""
         from .undecodable import find_corrupt
 
         return [f"{column} is {fault}" for column, fault in find_corrupt(self.connection)]
