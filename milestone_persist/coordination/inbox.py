@@ -40,7 +40,7 @@ def acknowledge_taken(store: Storage, agent_id: str) -> list[Row]:
     return sorted(rows, key=lambda row: int(row["id"]))
 
 
-def return_messages(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[int, int]:
+def requeue_taken(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[int, int]:
     """Requeue what an agent took and did not acknowledge: (requeued, dead letters: tried too often)."""
     given = {"id": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")}
     taken = f"WHERE to_agent = :id AND {which} "
@@ -51,24 +51,24 @@ def return_messages(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[
     for row in dead:
         record_event(store, "message_dead_lettered", row["session_id"], agent_id, detail=str(row["id"]))
     if back:
-        _record_return(store, agent_id, back)
+        _record_requeue(store, agent_id, back)
     return len(back), len(dead)
 
 
-def return_lapsed(store: Storage, agent_id: str) -> None:
+def requeue_lapsed(store: Storage, agent_id: str) -> None:
     """Requeue what was not acknowledged before its lease ran out; done before any work on an inbox."""
     given = {"id": agent_id, "now": store.now()}
     if store.execute(f"SELECT 1 AS over FROM agent_messages WHERE to_agent = :id AND {LAPSED} LIMIT 1", given):
-        return_messages(store, agent_id, LAPSED)
+        requeue_taken(store, agent_id, LAPSED)
 
 
-def requeue_messages(store: Storage, agent_id: str) -> int:
+def requeue_former_life(store: Storage, agent_id: str) -> int:
     """Requeue what the former life of an agent took and did not acknowledge, which is no retry; how many."""
-    return_lapsed(store, agent_id)
+    requeue_lapsed(store, agent_id)
     rows = store.execute(f"UPDATE agent_messages SET {BACK} WHERE to_agent = :id AND {TAKEN} "
                          "RETURNING id, session_id", {"id": agent_id})
     if rows:
-        _record_return(store, agent_id, rows)
+        _record_requeue(store, agent_id, rows)
     return len(rows)
 
 
@@ -103,7 +103,7 @@ def warn_of_unread(store: Storage, what: str, agent_id: str | None = None, sessi
                f"{rows[0]['priority']}): {show} shows them")
 
 
-def _record_return(store: Storage, agent_id: str, back: list[Row]) -> None:
+def _record_requeue(store: Storage, agent_id: str, back: list[Row]) -> None:
     record_event(store, "messages_returned", back[0]["session_id"], agent_id,
                  detail=" ".join(str(number) for number in sorted(row["id"] for row in back)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..base.times import minutes_between, shift_time
 from ..base.vocabulary import AT_WORK, ENDED_AGENT, any_of
 from .future import count_from_now
-from .inbox import return_messages
+from .inbox import requeue_taken
 from .membership import SILENT, renew_heartbeat, set_agent_status
 from .message_states import TAKEN
 from .settings import read_count
@@ -74,7 +74,7 @@ def mark_stale_agents(store: Storage, silent_seconds: float | None = None,
 def _end_silent(store: Storage, agent: Row) -> SilentAgent:
     minutes, marked = minutes_between(agent["last_heartbeat"], store.now()), agent["status"] in AT_WORK
     returned, dead = (set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{minutes:.0f} min") if marked
-                      else return_messages(store, agent["agent_id"]))
+                      else requeue_taken(store, agent["agent_id"]))
     return {"agent_id": agent["agent_id"], "session_id": agent["session_id"], "marked": marked,
             "minutes_silent": round(minutes, 1), "returned": returned, "dead_lettered": dead}
 

@@ -6,7 +6,7 @@ from ..base.times import format_time, shift_time
 from ..base.values import nearest
 from ..base.vocabulary import AT_WORK, DIED, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
-from .inbox import acknowledge_taken, requeue_messages, return_messages, warn_of_unread
+from .inbox import acknowledge_taken, requeue_former_life, requeue_taken, warn_of_unread
 from .settings import is_strict, read_count
 from .snapshots import store_checkpoint
 
@@ -263,7 +263,7 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Session
     before: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     returned = sum(_begin_again(store, row, session["session_id"]) for row in before)
     if begins_life:
-        returned += requeue_messages(store, agent_id)
+        returned += requeue_former_life(store, agent_id)
     store.execute(
         "INSERT INTO agent_registry (agent_id, agent_type, milestone_id, session_id, status, capabilities, "
         "spawn_time, last_heartbeat, client_session) "
@@ -295,7 +295,7 @@ def _begin_again(store: Storage, agent: Agent, session_id: str) -> int:
     died = agent["status"] in ENDED_AGENT or (
         agent["status"] != "paused" and
         agent["last_heartbeat"] <= shift_time(store.now(), -read_count(store, "session_timeout")))
-    returned = return_messages(store, agent["agent_id"])[0] if died else 0
+    returned = requeue_taken(store, agent["agent_id"])[0] if died else 0
     if agent["session_id"] != session_id and _has_unkept_state(store, agent):
         store_checkpoint(store, agent["agent_id"], "automatic", [], agent["session_id"])
     return returned
@@ -322,7 +322,7 @@ def set_agent_status(store: Storage, agent_id: str, status: str, error: str | No
     if status == "completed":
         acknowledge_taken(store, agent_id)
     if status in DIED:
-        return return_messages(store, agent_id)
+        return requeue_taken(store, agent_id)
     return 0, 0
 
 

@@ -8,7 +8,7 @@ from ..base.values import check_range, check_word, dump_json, json_object, neare
 from ..base.vocabulary import ENDED_AGENT, MESSAGE_STATES, MESSAGE_TYPES
 from ..coordination.argument_order import require_message_in_order
 from ..coordination.idempotency import do_once, lock_of
-from ..coordination.inbox import acknowledge_taken, count_unread, return_lapsed
+from ..coordination.inbox import acknowledge_taken, count_unread, requeue_lapsed
 from ..coordination.membership import (
     acting_session,
     admit_agent,
@@ -336,7 +336,7 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
     with store.transaction("inbox:" + agent_id):
         agent = admit_agent(store, agent_id)
         acting_session(store, agent)
-        return_lapsed(store, agent_id)
+        requeue_lapsed(store, agent_id)
         if lease is None:
             _tell_acknowledged(store, agent_id, acknowledge_taken(store, agent_id))
         fitting = limit or ALL
@@ -414,7 +414,7 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Req
     """
     given = {"agent": agent_id, "id": message_id, "now": store.now(), "limit": 0}
     with store.transaction("inbox:" + agent_id):
-        return_lapsed(store, agent_id)
+        requeue_lapsed(store, agent_id)
         rows = store.execute(f"SELECT session_id, {STATE} AS state FROM agent_messages "
                              "WHERE id = :id AND to_agent = :agent", given)
         if not rows:
