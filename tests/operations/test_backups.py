@@ -141,7 +141,7 @@ def test_importing_into_a_store_that_is_not_empty_needs_replace(filled, tmp_path
 def test_a_file_that_is_no_export_is_refused_and_changes_nothing(store, tmp_path, dump, text):
     before = dump()
     (tmp_path / "e.jsonl").write_text(text)
-    with pytest.raises(UsageError, match="is no (whole )?export"):
+    with pytest.raises(UsageError, match="is not an? (complete )?export"):
         store.import_coordination(str(tmp_path / "e.jsonl"))
     assert dump() == before
 
@@ -307,7 +307,7 @@ def test_an_export_that_is_not_whole_is_refused(filled, tmp_path, dump, cut):
             "half a line": [*lines[:-1], lines[-1][:30]], "none, but more follows": [*lines, lines[1]],
             "the head": lines[1:], "a number": [*lines[:-1], corrupt]}
     (tmp_path / "cut.jsonl").write_text("\n".join(kept[cut]) + "\n")
-    with pytest.raises(UsageError, match="is no (whole )?export of export_coordination"):
+    with pytest.raises(UsageError, match="is not an? (complete )?export of export_coordination"):
         filled.import_coordination(str(tmp_path / "cut.jsonl"), replace=True)
     assert dump() == before
 
