@@ -21,6 +21,10 @@ if sys.version_info < (3, 9):
     sys.exit(3)
 os.environ.pop("MILESTONE_HANDED_OVER", None)
 
+import gc  # noqa: E402 # built in
+
+gc.set_threshold(100_000)  # a call is over before looking for garbage would pay: it costs more than some calls do
+
 if __package__:  # python -m: the current directory comes first, where a json.py of the user's may lie
     try:
         here = os.getcwd()

@@ -77,7 +77,7 @@ def _has_other_name(path: str, status: os.stat_result) -> bool:
 
 def note_database(path: str) -> str:
     """Remember a database that is opened: opening and closing its files again in this process drops its locks."""
-    _DATABASES.append(os.path.realpath(path))
+    _DATABASES.append(path)
     return _DATABASES[-1]
 
 

@@ -38,3 +38,5 @@ def describe_columns() -> dict[str, list[tuple[str, str, bool]]]:
                      in connection.execute(f"PRAGMA table_info({table})")] for table in TABLES}
     connection.close()
     return found
+
+LIVE = "(expires_at IS NULL OR expires_at > :now)"

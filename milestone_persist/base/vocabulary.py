@@ -39,7 +39,6 @@ WORDS = {
 }
 
 
-
 def any_of(words: tuple[str, ...]) -> str:
     """Words as a list in SQL: status IN any_of(AT_WORK)."""
     return "('" + "', '".join(words) + "')"

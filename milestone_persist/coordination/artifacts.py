@@ -1,10 +1,11 @@
 """Planning artifacts: which a session has saved, and what is made of them."""
 from __future__ import annotations
 
+from ..base.tables import LIVE
 from ..base.values import is_json, parse_json, read_stored
 from ..base.yaml_text import dump_yaml
 from .settings import read_setting
-from .snapshots import LIVE, list_displaced
+from .snapshots import list_displaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

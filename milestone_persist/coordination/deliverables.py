@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from ..base.quoting import command
+from ..base.tables import LIVE
 from ..base.values import is_own, show
 from ..base.vocabulary import PHASES
 from .artifacts import BRIEF, PLAN, expected_artifacts, flaw_of
-from .snapshots import LIVE, list_displaced
+from .snapshots import list_displaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,9 +6,6 @@ from ..base.times import format_time, shift_time
 from ..base.values import nearest
 from ..base.vocabulary import AT_WORK, DIED, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
-from .inbox import acknowledge_taken, requeue_former_life, requeue_taken, warn_of_unread
-from .settings import is_strict, read_count
-from .snapshots import store_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,6 +174,8 @@ def note_caller(store: Storage) -> None:
 
     So a call that only looks writes at most once in an interval; where it cannot, it looks all the same.
     """
+    from .settings import read_count
+
     given = {"id": store.environ["AGENT_ID"]}
     for row in store.execute("SELECT last_heartbeat FROM agent_registry WHERE agent_id = :id", given):
         if row["last_heartbeat"] <= format_time(store.clock.time() - read_count(store, "heartbeat_interval")):
@@ -195,6 +194,8 @@ def admit_agent(store: Storage, agent_id: str) -> Agent:
     row = renew_heartbeat(store, agent_id)
     if row:
         return _take_in(store, agent_id, left) if left else row
+    from .settings import is_strict
+
     if is_strict(store):
         from ..storage.suggestions import suggest
 
@@ -263,6 +264,8 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Session
     before: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     returned = sum(_begin_again(store, row, session["session_id"]) for row in before)
     if begins_life:
+        from .inbox import requeue_former_life
+
         returned += requeue_former_life(store, agent_id)
     store.execute(
         "INSERT INTO agent_registry (agent_id, agent_type, milestone_id, session_id, status, capabilities, "
@@ -292,6 +295,10 @@ def _client_session(store: Storage) -> str | None:
 
 def _begin_again(store: Storage, agent: Agent, session_id: str) -> int:
     """Before an agent is entered again: what it took when it died is requeued (how many), what it saved is kept."""
+    from .inbox import requeue_taken
+    from .settings import read_count
+    from .snapshots import store_checkpoint
+
     died = agent["status"] in ENDED_AGENT or (
         agent["status"] != "paused" and
         agent["last_heartbeat"] <= shift_time(store.now(), -read_count(store, "session_timeout")))
@@ -312,6 +319,8 @@ def _has_unkept_state(store: Storage, agent: Agent) -> bool:
 
 def set_agent_status(store: Storage, agent_id: str, status: str, error: str | None = None) -> tuple[int, int]:
     """Set a status, and what follows for the messages taken: (requeued, dead letters), both 0 unless it failed."""
+    from .inbox import acknowledge_taken, requeue_taken
+
     row = store.execute(
         "UPDATE agent_registry SET status = :status, error_info = :error, "
         "completion_time = CASE WHEN :ended = 1 THEN coalesce(completion_time, :now) END "
@@ -328,6 +337,8 @@ def set_agent_status(store: Storage, agent_id: str, status: str, error: str | No
 
 def complete_session(store: Storage, session_id: str) -> Session:
     """Mark a session completed with all its agents that had not ended; completing it again changes nothing."""
+    from .inbox import warn_of_unread
+
     session = find_session(store, session_id)
     if session["status"] == "completed":
         return session

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import StorageError
+from ..base.tables import LIVE
 from ..base.times import shift_time
 from ..base.values import dump_json, read_stored
 from ..storage.events import record_event
@@ -14,8 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import FileReference, MadeCheckpoint, Snapshot
     from ..storage.interface import Row, Storage
-
-LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
 _INBOX = ("SELECT id, from_agent, message_type, payload, priority, created_at, delivered_at, retry_count "
           "FROM agent_messages WHERE to_agent = :agent AND ")

@@ -5,8 +5,8 @@ An id that works on a second milestone finds its own keys there; those of the fi
 from __future__ import annotations
 
 from ..base.quoting import command
+from ..base.tables import LIVE
 from ..base.vocabulary import OPEN_SESSION, any_of
-from .snapshots import LIVE, find_kept, list_displaced, store_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def find_own(store: Storage, agent_id: str, state_key: str, milestone_id: str | 
     rows = list_keys(store, agent_id, milestone_id, state_key, "s.state_value AS value")
     if not rows or rows[0]["own"]:
         return (rows[0] if rows else None), None
+    from .snapshots import list_displaced
+
     displaced = [row for row in list_displaced(store, milestone_id=milestone_id)
                  if (row["agent_id"], row["state_key"]) == (agent_id, state_key)]
     return (displaced[0] if displaced else None), rows[0]
@@ -83,6 +85,8 @@ def find_in_session(store: Storage, agent_id: str, state_key: str, session_id: s
     rows: list[Row] = list_keys(store, agent_id, None, state_key, "s.state_value AS value")
     if rows and rows[0]["session_id"] == session_id:
         return rows[0]
+    from .snapshots import find_kept
+
     return find_kept(store, agent_id, state_key, session_id)
 
 
@@ -126,6 +130,8 @@ def keep_others(store: Storage, given: Row) -> None:
         f"WHERE s.agent_id = :agent AND s.state_key = :key AND {LIVE}",
         {"agent": given["agent"], "key": given["key"], "session": given["session"], "now": store.now()})
     for row in rows:
+        from .snapshots import store_checkpoint
+
         point = store_checkpoint(store, row["agent_id"], "automatic", [], row["session_id"],
                                  row["state_key"])["checkpoint_id"]
         store.warn(f"{row['state_key']!r} of {row['agent_id']!r} was milestone {row['milestone_id']}'s: that is kept "

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Refused
+from ..base.tables import LIVE
 from ..base.times import format_time
 from ..base.values import is_json
 from ..base.vocabulary import PHASES
@@ -12,7 +13,6 @@ from .artifacts import expected_artifacts
 from .deliverables import ANY_PLANNER, PLANNERS, maker_id, results_of
 from .leftovers import find_files, key_of
 from .membership import ensure_session, enter_agent, set_agent_status
-from .snapshots import LIVE
 from .state import write_state
 
 TYPE_CHECKING = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.quoting import quote
+from ..base.tables import LIVE
 from ..base.values import dump_json
 from ..base.vocabulary import AT_WORK, any_of
 from ..storage.events import record_event
@@ -11,7 +12,6 @@ from .deliverables import WEIGHTS, made_by, maker_id, results_of
 from .membership import enter_agent, find_agent, find_session, set_agent_status
 from .session_view import RECOVERABLE, milestone_id_for, put_off, survey_session
 from .settings import read_setting
-from .snapshots import LIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

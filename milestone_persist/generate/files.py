@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from ..base.answers import GeneratedFile
 
 
-
-
-
-
-
-
-
-
-
-
-
 FILES: dict[str, Callable[[], str]] = {
     "shell/storage-adapter.sh": make_adapter,
     "milestone_persist/methods.pyi": make_stub,

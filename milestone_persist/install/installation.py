@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from ..base.answers import InstalledFile
 
 
-
-
-
-
-
-
-
-
-
-
 # Files of others in which tools of agents look for what concerns them.
 TOOLS = {"claude_code": ".claude/settings.json", "codex": "AGENTS.md", "gemini": "GEMINI.md"}
 

@@ -18,13 +18,7 @@ from ..coordination.artifacts import (
 )
 from ..coordination.deliverables import list_deliverables, tell_flaw
 from ..coordination.liveness import mark_dead_agents
-from ..coordination.membership import (
-    complete_session,
-    ensure_milestone,
-    ensure_session,
-    find_session,
-    reopen_session,
-)
+from ..coordination.membership import complete_session, ensure_milestone, ensure_session, find_session, reopen_session
 from ..coordination.snapshots import store_checkpoint
 from ..records.index import index_records, write_record
 from ..registry import operation

@@ -18,9 +18,9 @@ ROUNDS = size(2, 100)  # at full size these are 6400 calls, which take two idle 
 
 # Each shell sends to its neighbour and takes from an inbox that all share as well as from its own.
 WORK = """set -eu; . "$ADAPTER"; me=$1; neighbour=$2; rounds=$3; round=0
+register_agent "agent-$me" validation ms-1 execution-1 >/dev/null
 while [ "$round" -lt "$rounds" ]; do
   round=$((round + 1))
-  register_agent "agent-$me" validation ms-1 execution-1 >/dev/null
   save_agent_state "agent-$me" "key-$round" "value $me $round"
   send_agent_message "agent-$me" "$4" progress_update "{\\"from\\": $me, \\"round\\": $round}" >/dev/null
   get_agent_messages "$4" true 2 >>"taken-$me"
@@ -28,7 +28,7 @@ done"""
 
 
 def test_many_shells_at_once(tmp_path, need):
-    """Every one registers, saves, sends and takes ROUNDS times; half share one inbox, half use their neighbour's.
+    """Every one registers, then saves, sends and takes ROUNDS times; half share one inbox, half use their neighbour's.
 
     Nothing is lost, nothing is delivered twice, and no call fails or waits in vain for the database.
     """
@@ -44,7 +44,8 @@ def test_many_shells_at_once(tmp_path, need):
     ends = [(process.communicate(), process.returncode) for process in processes]
     for (out, err), status in ends:
         complaints = [line for line in err.decode().splitlines() if "warning: no agent" not in line
-                      and "was heard from" not in line and ": this acknowledged what " not in line]
+                      and "was heard from" not in line and ": this acknowledged what " not in line
+                      and "made the data directory" not in line]
         assert (status, out, complaints) == (0, b"", [])
     connection = sqlite3.connect(tmp_path / ".milestones" / "coordination.db")
     try:

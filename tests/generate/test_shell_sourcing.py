@@ -59,7 +59,7 @@ def comparable(lines):
 
 def kept_by_bash(line):
     """Bash's `set` prints functions as well."""
-    return line.startswith((" ", "{", "}")) or line.rstrip().endswith("()")
+    return not line.strip() or line.startswith((" ", "{", "}")) or line.rstrip().endswith("()")
 
 
 @pytest.mark.parametrize("options", ["-e", "-eu", "-C", "-f", "-a"])

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from milestone_persist import StorageError, open_store
+from milestone_persist.opening import engines
 from milestone_persist.opening import engines as storage
-from milestone_persist.opening import presence
 from milestone_persist.storage.call import Clock
 from milestone_persist.storage.directory import IN_USE
 from milestone_persist.storage.selection import write_word
@@ -93,7 +93,7 @@ def test_a_store_whose_making_was_cut_short_is_made_by_the_next_call(cli, direct
 @LOCAL
 def test_a_store_that_is_made_between_two_looks_is_there(connect, cli, directory, backend, monkeypatch):
     """The maker finishes after this one has seen that there is no store yet."""
-    look = presence.read_word
+    look = engines.read_word
 
     def die(*given):
         raise KeyboardInterrupt
@@ -101,14 +101,14 @@ def test_a_store_that_is_made_between_two_looks_is_there(connect, cli, directory
     def let_it_be_made(*given):
         monkeypatch.undo()
         assert connect().list_coordination_sessions() == []
-        assert (directory / HEADS[backend]).exists() and not (directory / presence.BEING_MADE).exists()
+        assert (directory / HEADS[backend]).exists() and not (directory / engines.BEING_MADE).exists()
         return look(*given)
 
     monkeypatch.setattr(storage, "open_backend", die)
     with pytest.raises(KeyboardInterrupt):
         connect()
     monkeypatch.undo()
-    monkeypatch.setattr(presence, "read_word", let_it_be_made)
+    monkeypatch.setattr(engines, "read_word", let_it_be_made)
     done = cli("save-agent-state", "a", "k", "v")
     assert (done.status, done.err) == (0, "")
 

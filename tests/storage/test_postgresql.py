@@ -209,6 +209,7 @@ def test_no_value_is_read_as_sql_or_as_a_command(store, value, tmp_path, monkeyp
     name = "".join(letter for letter in value if letter.isprintable())  # an id has no control characters
     store.save_agent_state(name or "a", name or "k", value)
     assert store.load_agent_state(name or "a", name or "k") == value
+    store.register_agent(name or "b", "validation", "ms-1", "validation-1")
     store.send_agent_message("a", name or "b", "error_report", {"text": value})
     assert store.get_agent_messages(name or "b", True)[0]["payload"] == {"text": value}
     assert not (tmp_path / "pwned").exists()

@@ -306,6 +306,7 @@ ODD = [None, "", "x", 7, -3, 2 ** 62, 1.5, float("inf"), b"\xff\x00", "a\0b", "[
        "9999-12-31T23:59:59.9999-1200"]
 
 
+@pytest.mark.filterwarnings("ignore:.* that is kept in checkpoint")
 @pytest.mark.parametrize("seed", range(8))
 def test_no_value_is_too_odd(directory, seed):
     chance = random.Random(seed)

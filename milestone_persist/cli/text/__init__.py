@@ -11,8 +11,12 @@ def find_renderer(name: str) -> Callable[[Any], str]:
     """The function that makes an operation's text, in one of the modules beside this."""
     from . import forms
 
-    if name not in vars(forms):
-        from . import installing, monitoring, recovery
+    if name in vars(forms):
+        return vars(forms)[name]  # type: ignore[no-any-return]
+    from . import recovery
 
-        forms = next(module for module in (recovery, monitoring, installing) if name in vars(module))
-    return vars(forms)[name]  # type: ignore[no-any-return]
+    if name in vars(recovery):
+        return vars(recovery)[name]  # type: ignore[no-any-return]
+    from . import installing, monitoring
+
+    return {**vars(installing), **vars(monitoring)}[name]  # type: ignore[no-any-return]

@@ -1,7 +1,6 @@
 """What the operations' data looks like as text: one small function for each form."""
 from __future__ import annotations
 
-from ...base.invocation import way_called
 from ...base.quoting import command, quote
 from ...base.values import dump_json, show
 
@@ -215,6 +214,8 @@ def doctor(data: list[Row]) -> str:
     lines = [": ".join(plain(found[part]) for part in ("severity", "where", "what", "do") if found[part])
              for found in data]
     if any(found["fixable"] and found["severity"] != "fixed" for found in data):
+        from ...base.invocation import way_called
+
         lines.append(f"{way_called()} doctor --fix")
     return "\n".join(lines) + "\n"
 

@@ -1,8 +1,7 @@
 """What every storage that runs SQLite in this process shares: the connection, the statements, the errors."""
 from __future__ import annotations
 
-import sqlite3
-
+from ...base.driver import sqlite3
 from ...base.errors import Busy, StorageError, UsageError, closed
 from ...base.found import forget_database, note_database
 from ...base.tables import APPLICATION_ID, NUMBERED, SCHEMA_VERSION, TABLES
@@ -32,7 +31,7 @@ class EmbeddedStorage(Storage):
     def __init__(self, directory: str, path: str, clock: Clock, environ: Mapping[str, str]) -> None:
         super().__init__(directory, clock, environ)
         self.path = path
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        if tuple(map(int, sqlite3.sqlite_version.split("."))) < OLDEST_SQLITE:
             raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 is needed: "
                                "set MILESTONE_PYTHON to a newer Python")
 

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 
+from ...base.driver import sqlite3
 from ...base.errors import StorageError
 from ...base.tables import SCHEMA_VERSION
 from ..backends import HYBRID
