@@ -11,7 +11,7 @@ from .base.values import show
 from .opening.place import open_for
 from .registry import Operation, all_operations, find_operation
 from .running import run_operation
-from .storage.selection import backend_in_use, mark_of
+from .storage.selection import backend_in_use, read_note_stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Store(Operations):
         self._refuse_closed()  # and no lock is taken: one held by another thread would outlive a fork
         key = _this_thread()
         found = self.connections.get(key)
-        if found is not None and found.mark != mark_of(found.directory):  # the rows have been moved to another backend
+        if found is not None and found.note_stamp != read_note_stamp(found.directory):  # the rows were moved
             self._release()
             found = None
         if found is None:
@@ -100,7 +100,7 @@ class Store(Operations):
 
     def _refuse_torn(self) -> None:
         kept = list(self.connections.items())
-        if any(process != os.getpid() and storage.is_torn() for (process, _), storage in kept):
+        if any(process != os.getpid() and storage.forked_in_transaction() for (process, _), storage in kept):
             raise StorageError("this process was forked while another thread was writing, and cannot use the store: "
                                "fork while no thread does, or start processes by spawn")
 

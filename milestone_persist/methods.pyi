@@ -69,7 +69,7 @@ from .storage.interface import (
 
 class Operations:
     def initialize_agent_coordination(self) -> Description:
-        """Make the coordination database ready; every agent may run it, it changes nothing that is there."""
+        """Make the coordination database ready; any agent may run it: existing data is not changed."""
 
     def initialize_storage_system(self) -> Description:
         """Make the whole data directory ready: the database and the folders for records, logs and backups."""
@@ -83,7 +83,7 @@ class Operations:
     def migrate_storage_backend(self, backend: str, *, dry_run: bool = False) -> Migration:
         """Move everything to another backend, after a backup; the backend is fixed from then on.
 
-        backend: file, hybrid or database (PostgreSQL where MILESTONE_DATABASE_URL is set); auto: as many as milestones ask
+        backend: file, hybrid or database (PostgreSQL if its URL is set); auto: what suits the number of milestones
         dry_run: only tell what would be moved
         """
 
@@ -110,14 +110,14 @@ class Operations:
 
     def register_agent(self, agent_id: str, agent_type: str, milestone_id: str, session_id: str,
                        capabilities: str | Sequence[str] | None = None, *, new: bool = False) -> Registration:
-        """Register an agent, or revive it; its session and milestone are made if they are new.
+        """Register an agent, or revive it; its session and milestone are created if they are new.
 
         agent_id: the agent's own id; registering it again keeps its state and spawn time, and begins a new life
         agent_type: a known type or x-YOURS; any other is stored as x-TYPE with a warning
         milestone_id: the milestone it works on
         session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
         capabilities: JSON array of strings
-        new: refuse (status 1) an id that was heard of within session_timeout, for it may be another agent's
+        new: refuse (status 1) an id that was heard from within session_timeout, for it may be another agent's
 
         What its former life had taken and not acknowledged is in its inbox again.
         """
@@ -138,7 +138,7 @@ class Operations:
     def agent_heartbeat(self, agent_id: str, health: str | None = None, *, cpu: float | None = None,
                         memory: float | None = None, response_ms: float | None = None, errors: int |
                         None = None, warnings: int | None = None) -> Agent:
-        """Say that an agent is alive; every other operation by the agent says so too.
+        """Renew an agent's heartbeat; so does every other call by it.
 
         agent_id: the agent
         health: healthy, degraded or failing; writes a row of the health log, as do measures alone (healthy)
@@ -162,7 +162,7 @@ class Operations:
                          None) -> SavedState:
         """Save a value under a key of an agent, byte for byte.
 
-        agent_id: the agent; one nobody registered is taken in
+        agent_id: the agent; an unregistered one is registered
         state_key: the key
         value: any text, JSON or not; - reads standard input
         state_type: checkpoint, progress, user_data, system_data or temp_data
@@ -179,7 +179,7 @@ class Operations:
         state_key: the key
         default: printed when there is no such key; without it that is status 1
         full: print a JSON object with value, version (0: it is the default), type, session and times instead
-        session: what was saved in that session, though the key was written anew in another since
+        session: what was saved in that session, even if another session has written the key since
 
         What the same id has saved for another milestone is not printed unless its session is named.
         """
@@ -193,7 +193,7 @@ class Operations:
         state_key: the key
         default: printed when there is no such key; without it that is status 1
         full: print a JSON object with value, version (0: it is the default), type, session and times instead
-        session: what was saved in that session, though the key was written anew in another since
+        session: what was saved in that session, even if another session has written the key since
 
         What the same id has saved for another milestone is not printed unless its session is named.
         """
@@ -207,7 +207,7 @@ class Operations:
         state_key: the key
         default: printed when there is no such key; without it that is status 1
         full: print a JSON object with value, version (0: it is the default), type, session and times instead
-        session: what was saved in that session, though the key was written anew in another since
+        session: what was saved in that session, even if another session has written the key since
 
         What the same id has saved for another milestone is not printed unless its session is named.
         """
@@ -232,11 +232,11 @@ class Operations:
                            Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Sent:
         """Send a message to another agent; prints its id.
 
-        from_agent: the sender; one nobody registered is taken in
+        from_agent: the sender; an unregistered one is registered
         to_agent: the recipient; '' sends to every other agent of the sender's session
         message_type: task_assignment, progress_update, coordination_request, … or x-YOURS
         payload: a JSON object; - reads standard input
-        priority: 1 to 10; 10 is handed out first
+        priority: 1 to 10; 10 is delivered first
         key: sends it once: with the same key the same call prints the first id again, another is refused (status 1)
         """
 
@@ -257,12 +257,12 @@ class Operations:
         """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
         agent_id: the agent
-        take: true hands the messages out, to exactly one taker, and acknowledges (and names) those taken before; else look
-        limit: at most so many
+        take: true takes the messages (each for one reader) and acknowledges and names those taken before; false peeks
+        limit: at most this many
         wait: seconds to wait for a message where there is none
-        lease: with true: acknowledge nothing; each comes back after so many seconds unless it is acknowledged till then
+        lease: with true: acknowledge nothing; each is requeued after so many seconds unless it is acknowledged before
         taken: show what is taken and not acknowledged instead
-        max_bytes: at most about so much, one message at least; the rest stays (taken from the shell functions: 20000)
+        max_bytes: at most about N bytes, one message at least; the rest stays (taken from the shell functions: 20000)
         brief: only id, from_agent, message_type, payload, and the priority if it is not 5
         """
 
@@ -274,7 +274,7 @@ class Operations:
         """
 
     def requeue_agent_message(self, agent_id: str, message_id: int) -> Requeued:
-        """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
+        """Requeue a taken, acknowledged or dead message in the inbox it was sent to; a pending one is there already.
 
         agent_id: the recipient
         message_id: its id
@@ -290,14 +290,14 @@ class Operations:
         state: only those that are pending, taken, acknowledged or dead
         sent: those that it has sent instead
         milestone: only those that were sent for this milestone
-        limit: the latest so many
+        limit: the latest N
 
-        requeue_agent_message puts one back; acknowledge_agent_message settles one.
+        requeue_agent_message puts one back; acknowledge_agent_message acknowledges one.
         """
 
     def create_agent_checkpoint(self, agent_id: str, checkpoint_type: str = 'manual', *files: str,
                                 key: str | None = None) -> MadeCheckpoint:
-        """Keep all of an agent's state as it is now, its registry row and its unacknowledged messages; prints the id.
+        """Save an agent's present state, its registry row and its unacknowledged messages; prints the id.
 
         agent_id: the agent
         checkpoint_type: automatic, manual, phase_completion or error_recovery
@@ -312,7 +312,7 @@ class Operations:
         """
 
     def restore_agent_checkpoint(self, checkpoint_id: str) -> Restoration:
-        """Put an agent's state back to a checkpoint; what it had is kept as another checkpoint first.
+        """Restore an agent's state from a checkpoint; its previous state is saved as another checkpoint first.
 
         checkpoint_id: as create_agent_checkpoint printed it
 
@@ -340,9 +340,9 @@ class Operations:
         """
 
     def save_planning_artifacts(self, session_id: str) -> SecuredArtifacts:
-        """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
+        """Make a checkpoint of every agent that saved an artifact of a planning session; names what is missing.
 
-        session_id: the session; one that nobody registered is taken in; so are files in /tmp whose names hold its id
+        session_id: the session; an unregistered one is added; so are files in /tmp whose names hold its id
 
         Status 1 if a session that was known has none yet.
         """
@@ -366,11 +366,11 @@ class Operations:
     def detect_interrupted_sessions(self) -> list[InterruptedSession]:
         """List the active sessions that were silent for 5 minutes or have failed or stale agents, and what to run next.
 
-        Active counts the agents heard of within session_timeout. The 5 minutes are the setting interrupted_after.
+        Active counts the agents heard from within session_timeout. The 5 minutes are the setting interrupted_after.
         """
 
     def recover_milestone_session(self, session_id: str) -> Recovery:
-        """Show the state of a session and the commands that can sensibly be run on it; changes nothing.
+        """Show the state of a session and the commands that make sense for it; changes nothing.
 
         session_id: the session
         """
@@ -392,13 +392,13 @@ class Operations:
         """
 
     def get_session_recovery_status(self) -> RecoveryStatus:
-        """Count sessions, agents and messages by what recovery cares for."""
+        """Count sessions, agents and messages as recovery sees them."""
 
     def show_recovery_help(self) -> list[RecoveryFunction]:
-        """Show what there is for recovery, a line for each function."""
+        """List the functions for recovery, one line each."""
 
     def resume_planning_agents(self, session_id: str) -> Resumption:
-        """Make a planning session active, put back what dead agents had taken, and print which agents are to be started.
+        """Make a planning session active, requeue the messages of dead agents, and print which agents to start.
 
         session_id: the planning session
 
@@ -408,7 +408,7 @@ class Operations:
         """
 
     def resume_execution_from_phase(self, session_id: str, phase: str | None = None) -> Resumption:
-        """Make an execution session active at a phase, put back what dead agents had taken, and print whom to start.
+        """Make an execution session active at a phase, requeue messages of dead agents, and print which agents to start.
 
         session_id: the execution session
         phase: design, spec, task or execute; without it, the first that has no results
@@ -417,7 +417,7 @@ class Operations:
         """
 
     def resume_session_agents(self, session_id: str) -> Resumption:
-        """Make a session of any type active, put back what dead agents had taken, and print which agents are to be started.
+        """Make a session of any type active, requeue the messages of dead agents, and print which agents to start.
 
         session_id: the session
 
@@ -425,7 +425,7 @@ class Operations:
         """
 
     def restart_planning_with_artifacts(self, session_id: str) -> Resumption:
-        """End the agents of a planning session and print whom to start afresh for what is missing; artifacts stay.
+        """End the agents of a planning session and print which agents to start again for what is missing; artifacts stay.
 
         session_id: the planning session
 
@@ -433,7 +433,7 @@ class Operations:
         """
 
     def restart_incomplete_phases(self, session_id: str) -> Resumption:
-        """End the agents of the phases without results and print whom to start afresh; other agents and results stay.
+        """End the agents of phases without results and print which agents to start again; other agents and results stay.
 
         session_id: the execution session
 
@@ -441,7 +441,7 @@ class Operations:
         """
 
     def restart_milestone_execution(self, session_id: str) -> Resumption:
-        """End all agents of an execution session and print whom to start afresh; phases that have results are kept.
+        """End all agents of an execution session and print which agents to start again; phases that have results are kept.
 
         session_id: the execution session
 
@@ -473,7 +473,7 @@ class Operations:
         """
 
     def finalize_milestone_execution(self, session_id: str) -> FinishedSession:
-        """Complete an execution session and its milestone; status 1, and which, while a phase is missing.
+        """Complete an execution session and its milestone; status 1 if phases are missing, which it names.
 
         session_id: the execution session
 
@@ -481,13 +481,13 @@ class Operations:
         """
 
     def complete_coordination_session(self, session_id: str) -> FinishedSession:
-        """Complete a session that has to yield neither artifacts nor phases: one of validation, recovery or cleanup.
+        """Complete a session that has no expected artifacts or phases: validation, recovery or cleanup.
 
         session_id: the session; an execution session only as long as no phase has results
         """
 
     def abandon_session(self, session_id: str) -> FinishedSession:
-        """Give a session up: its agents are ended, what they had taken goes back; all they saved stays.
+        """Abandon a session: end its agents and requeue their messages; their state is kept.
 
         session_id: the session; a completed one is refused
         """
@@ -499,7 +499,7 @@ class Operations:
         """
 
     def cleanup_stale_coordination(self, minutes: float = 30) -> StaleCleanup:
-        """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
+        """Mark agents failed after MINUTES without a heartbeat, requeue their messages, delete what has expired.
 
         minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
@@ -508,7 +508,7 @@ class Operations:
         """
 
     def cleanup_failed_sessions(self, hours: float = 24) -> SessionCleanup:
-        """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
+        """Delete sessions that failed or were abandoned HOURS ago or earlier, with their agents, state and messages.
 
         hours: how long ago
 
@@ -519,7 +519,7 @@ class Operations:
 
     def start_session_monitor(self, seconds: int = 300, *, once: bool = False, foreground: bool =
                               False) -> Row:
-        """Watch the sessions in the background: mark silent agents failed, put back what they held, log each check.
+        """Watch the sessions in the background: mark silent agents failed, requeue their messages, log each check.
 
         seconds: from one check to the next, 1 to 86400
         once: do a single check now, print what it did and end; for cron and hooks
@@ -532,7 +532,7 @@ class Operations:
         """Ask the session monitor to end and wait until it has; status 1 if none is running."""
 
     def get_session_monitor_status(self) -> Row:
-        """Tell whether the session monitor is running, since when, and what its log says last."""
+        """Print whether the session monitor is running, since when, and the end of its log."""
 
     def create_milestone_record(self, milestone_id: str, text: str, *, key: str | None = None) -> WrittenRecord:
         """Keep the record of a new milestone, byte for byte; status 1 if it has one already.
@@ -573,14 +573,14 @@ class Operations:
         milestone_id: a milestone that has a record
         text: the whole new record; - reads standard input
         if_version: replace it only if it still has this version, as read_milestone_record --full tells; else status 1
-        owner: who holds its lock, if anybody does; without it $AGENT_ID
+        owner: who holds its lock, if it is locked; without it $AGENT_ID
         """
 
     def delete_milestone_record(self, milestone_id: str, *, owner: str = '') -> WrittenRecord:
-        """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
+        """Move the record of a milestone from the active ones to completed/, where it can still be read.
 
         milestone_id: a milestone that has a record
-        owner: who holds its lock, if anybody does; without it $AGENT_ID
+        owner: who holds its lock, if it is locked; without it $AGENT_ID
         """
 
     def list_milestones(self, status: str = 'all', *, long: bool = False) -> list[ListedMilestone]:
@@ -606,12 +606,12 @@ class Operations:
 
         milestone_id: the milestone
         owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
-        ttl: seconds after which the lease is anybody's
+        ttl: seconds after which the lease expires
         wait: seconds to wait for another owner
         """
 
     def release_milestone_lock(self, milestone_id: str, *, owner: str = '') -> ReleasedLease:
-        """Give back the lease on a milestone; status 1 if it is not the owner's.
+        """Release the lease on a milestone; status 1 if it is not the owner's.
 
         milestone_id: the milestone
         owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
@@ -646,7 +646,7 @@ class Operations:
 
     def import_tmp_files(self, dir: str = '/tmp', *, session: str = '', remove: bool = False,
                          dry_run: bool = False) -> ImportedFiles:
-        """Take milestone-*.json, planning-*.json and the like from a directory into the state of agents and sessions.
+        """Import milestone-*.json, planning-*.json and the like from a directory into the state of agents and sessions.
 
         dir: where to look; not in folders below it
         session: the session they belong to; else one that a file's name holds, $SESSION_ID, or the active one
@@ -677,10 +677,10 @@ class Operations:
     def install(self, directory: str | None = None, *, claude_code: bool = False, codex: bool =
                 False, gemini: bool = False, prompts: bool = False, bin: str | None = None, check:
                 bool = False, dry_run: bool = False) -> Installed:
-        """Put into a project what its agents source; doing it again changes only what is missing or stale.
+        """Install in a project what its agents source; running it again changes only what is missing or stale.
 
         directory: the project; the current directory, if neither it nor --bin is given
-        claude_code: also give every shell command of Claude Code the functions, and leave to call them, in settings.json
+        claude_code: also give every shell command of Claude Code the functions, and permission for them, in settings.json
         codex: also tell Codex in AGENTS.md how to have the functions
         gemini: also tell the Gemini CLI in GEMINI.md how to have the functions
         prompts: also put prompts of a coordinator, an executor and a planner, and a skill, where Claude Code finds them
@@ -693,7 +693,7 @@ class Operations:
 
     def uninstall(self, directory: str | None = None, *, bin: str | None = None, dry_run: bool =
                   False) -> Installed:
-        """Take out of a project all that install put there, and bring back what was in its place.
+        """Remove from a project all that install added, and restore what it replaced.
 
         directory: the project; the current directory, if neither it nor --bin is given
         bin: a folder of programs that install --bin made
@@ -750,7 +750,7 @@ class Operations:
         """
 
     def complete(self, *words: str, quoted: bool = False) -> list[str]:
-        """Print what the last word of a command line can become, a line each; the completion of shells asks this.
+        """Print the completions of the last word of a command line, one per line; shell completion calls it.
 
         words: the command line, from the program's or function's name on
         quoted: the words are as they were typed, with their quotes and backslashes

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from .storage.call import Call
     from .storage.interface import Storage
 
-UNNOTICED = "Recovery"  # the group in which the caller's own heartbeat must not hide the silence of its session
-BEGINS = "register_agent"  # which asks when that id was heard of before
-MOVES = 5  # so often one call follows rows that are moved: more is no coincidence
+GROUP_WITHOUT_HEARTBEAT = "Recovery"  # here the caller's own heartbeat must not hide its session's silence
+BEGINS = "register_agent"  # which asks when that id was heard from before
+MAX_REDIRECTS = 5  # how many times one call opens the store again because its rows were moved
 
 
 def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], opened: Callable[[], Storage],
@@ -24,14 +24,14 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     """Call an operation; raises what it raises.
 
     opened: gives the open storage
-    release: closes it, so that `opened` opens anew what is in use
+    release: closes it, so that `opened` opens again what is in use
     """
-    patience = None if op.writes(args, options) else LOOK_SECONDS
+    timeout = None if op.writes(args, options) else LOOK_SECONDS
 
     def run(store: Storage) -> tuple[Storage, Any]:
-        if op.opens and op.group != UNNOTICED and op.name != BEGINS and store.environ.get("AGENT_ID"):
+        if op.opens and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS and store.environ.get("AGENT_ID"):
             _note_caller(store)
-        with store.hurry(patience):
+        with store.hurry(timeout):
             try:
                 return store, op.run(store, args, options)
             except Exception as error:
@@ -53,7 +53,7 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
 
 
 def blame(store: Storage, error: Exception) -> Exception:
-    """The error to raise for one that nobody foresaw: where rows of the store are spoilt, which."""
+    """The error to raise for an unexpected one: where rows of the store are corrupt, it names them."""
     if isinstance(error, (MilestoneError, OSError, MemoryError, StorageMoved)):
         return error
     try:
@@ -69,12 +69,12 @@ def blame(store: Storage, error: Exception) -> Exception:
 
 
 def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage], release: Callable[[], None]) -> Any:
-    """What an action gives on the storage in use, which is opened anew as often as its rows are moved meanwhile.
+    """What an action gives on the storage in use, which is opened again each time its rows were moved.
 
     StorageError where they are in no store that can be opened from here.
     """
     try:
-        for _ in range(MOVES):
+        for _ in range(MAX_REDIRECTS):
             store = opened()
             try:
                 return action(store)

@@ -11,7 +11,7 @@ EMPTY = Path(__file__).parent / "data" / "empty-schema.sql"
 
 
 class SharedSchema:
-    """The schema is emptied after each test, and made anew when one has left more behind than rows."""
+    """The schema is emptied after each test, and made again when one has left more behind than rows."""
 
     def __init__(self, cluster, directory):
         self.cluster, self.directory, self.psql, self.name = cluster, directory, None, ""

@@ -57,7 +57,7 @@ def _measure(directory):
 
 
 def estimates():
-    """Hours to review each area, and who of the reviewers takes it: the longest first, to whoever is free first."""
+    """Hours to review each area, and who of the reviewers takes it: the longest first, to the first that is free."""
     measured = json.load(sys.stdin)
     hours = {area: round(sum(lines / REVIEW_LINES_PER_HOUR.get(kind, OTHER_LINES_PER_HOUR)
                              for kind, lines in found["lines"].items()), 2)

@@ -13,11 +13,11 @@ class Description(TypedDict):
     exists: bool
     schema_version: int
 
-class Place(TypedDict):
+class Location(TypedDict):
     directory: str
     reason: str
 
-class Where(Place, Description): ...
+class Where(Location, Description): ...
 
 class Finding(TypedDict):
     severity: str
@@ -39,7 +39,7 @@ class KnownSession(TypedDict):
     status: str
     milestone_id: str | None
 
-class Caller(Place):
+class Caller(Location):
     agent_id: str | None
     agent: KnownAgent | None
     session_id: str | None
@@ -518,10 +518,10 @@ class Order(WorkOrder, total=False):  # result, failed: where agent_spawn_comman
     result: str
     failed: bool
 
-class QuietenedAgents(EndedAgents):
+class DeadAgents(EndedAgents):
     ended: list[str]
 
-class Resumption(QuietenedAgents):
+class Resumption(DeadAgents):
     orders: list[Order]
     session_id: str
     status: str

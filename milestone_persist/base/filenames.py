@@ -5,7 +5,7 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _CAPITALS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _LONGEST = 200  # of the 255 bytes a file name may have
-_MARK = "~"  # ends the part of the id that a cut name keeps
+_DELIMITER = "~"  # ends the part of the id that a cut name keeps
 
 
 def file_name_of(name: str, keep_case: bool = False, longest: int = _LONGEST, spelled: bool = False) -> str:
@@ -24,12 +24,12 @@ def file_name_of(name: str, keep_case: bool = False, longest: int = _LONGEST, sp
         return plain
     import hashlib
 
-    return plain[:longest - 65] + _MARK + hashlib.sha256(name.encode()).hexdigest()
+    return plain[:longest - 65] + _DELIMITER + hashlib.sha256(name.encode()).hexdigest()
 
 
 def name_of_file(file_name: str) -> str | None:
     """The id a file name stands for; None where the name was cut, or is no such name."""
-    if _MARK in file_name:
+    if _DELIMITER in file_name:
         return None
     try:
         data, rest = b"", file_name

@@ -1,4 +1,4 @@
-"""Files that somebody else may have put there: no link is followed, no pipe waited for, no open database closed."""
+"""Files that others may have put there: no link is followed, no pipe waited for, no open database closed."""
 from __future__ import annotations
 
 import os
@@ -33,7 +33,7 @@ def cannot_read(path: str, error: OSError) -> StorageError:
 
 
 def open_found(path: str, alone: bool = False) -> BinaryIO:
-    """Open for reading a file that somebody else may have put there: no link, no pipe, no file of a database.
+    """Open for reading a file that others may have put there: no link, no pipe, no file of a database.
 
     alone: whether it may have no other name (a hard link)
     StorageError for what must not be opened; OSError as of open.
@@ -57,7 +57,7 @@ def require_own(path: str, status: os.stat_result, alone: bool) -> None:
         raise StorageError(f"cannot use {path}: it is a symbolic link, which may lead anywhere; remove it, or put the "
                            "file itself in its place")
     if not stat.S_ISREG(status.st_mode):
-        raise StorageError(f"cannot use {path}: it is no regular file; remove it")
+        raise StorageError(f"cannot use {path}: it is not a regular file; remove it")
     if is_database(status):
         raise StorageError(f"cannot use {path}: it is a database in use, or another name of one; put another file "
                            "in its place")
@@ -76,7 +76,7 @@ def _has_other_name(path: str, status: os.stat_result) -> bool:
 
 
 def note_database(path: str) -> str:
-    """Remember a database that is opened: whoever else opens and closes its files in this process drops its locks."""
+    """Remember a database that is opened: opening and closing its files again in this process drops its locks."""
     _DATABASES.append(path)
     return _DATABASES[-1]
 

@@ -47,7 +47,7 @@ def is_own(path: str) -> bool:
     """Whether a directory is the user's own.
 
     For root, who in containers works on what others own, so is one that was mounted, or that lies in a folder of the
-    same owner: but not one that somebody has put into a folder all may write.
+    same owner: but not one in a folder that all may write.
     """
     status, me = os.stat(path), os.geteuid()
     if me or status.st_uid == me:
@@ -83,8 +83,8 @@ def main_worktree(top: str) -> str:
 
 def _read_link(path: str) -> str:
     """Where a .git that is a file says that the repository is; "" if it is none."""
-    word, _, place = _read_line(path).partition(": ")
-    return place.strip() if word == "gitdir" else ""
+    word, _, path_named = _read_line(path).partition(": ")
+    return path_named.strip() if word == "gitdir" else ""
 
 
 def _read_line(path: str) -> str:

@@ -29,7 +29,7 @@ def command(words: Sequence[str]) -> str:
 
 
 def unquote(word: str) -> str:
-    """A word as a shell reads it where somebody typed it, perhaps not to its end; nothing in it is run."""
+    """A word as a shell reads it when typed, perhaps not to its end; nothing in it is run."""
     import shlex
 
     for end in ("", '"', "'"):

@@ -1,4 +1,4 @@
-"""What somebody meant who used a word that there is not: said only where following it does what was meant."""
+"""What was meant by an unknown word: said only where following it does what was meant."""
 from __future__ import annotations
 
 from .vocabulary import (

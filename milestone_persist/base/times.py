@@ -40,8 +40,8 @@ def since(earlier: str, later: str) -> str:
 
 
 def minutes_between(earlier: str, later: str) -> float:
-    """Minutes from one stored time to another, never below 0; StorageError if one is no time."""
+    """Minutes from one stored time to another, never below 0; StorageError if one is not a time."""
     try:
         return max(0.0, (parse_time(later) - parse_time(earlier)) / 60)
     except UsageError as error:
-        raise StorageError(f"a stored time was spoilt ({error}): doctor tells where") from None
+        raise StorageError(f"a stored time is corrupt ({error}): doctor tells where") from None

@@ -108,7 +108,7 @@ def parse_json(text: str, deepest: int = DEEPEST_JSON, **options: Any) -> Any:
 
 
 def read_stored(text: str, what: str) -> Any:
-    """The value of JSON text from the database; StorageError if it is none any more, because somebody spoilt it."""
+    """The value of JSON text from the database; StorageError if it is corrupt."""
     try:
         return parse_json(text, DEEPEST_STORED)
     except ValueError as error:

@@ -194,11 +194,11 @@ def _missing_id(op: Operation, count: int, environ: Mapping[str, str]) -> list[s
 
 def _parameters(op: Operation, count: int) -> list[Parameter]:
     """The parameters of so many arguments."""
-    return [found for place in range(count) for found in [parameter_at(op, place)] if found]
+    return [found for position in range(count) for found in [parameter_at(op, position)] if found]
 
 
 def form_of(op: Operation) -> str:
-    """How an operation is called; of what is no shell function also what it is for."""
+    """How an operation is called; of what is not a shell function also what it is for."""
     usage = f" {op.usage}" if op.parameters else " takes none"
     if op.shell:
         return op.name + usage
@@ -282,8 +282,8 @@ def _check_too_many(op: Operation, args: list[str]) -> None:
 
 def read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
     """Replace `-` in the place of the operation's long value by what standard input holds."""
-    place = [p.name for p in op.positionals].index(op.stdin)
-    if len(args) > place and args[place] == "-":
+    position = [p.name for p in op.positionals].index(op.stdin)
+    if len(args) > position and args[position] == "-":
         args = [*args]
-        args[place] = _decode(stdin.read())
+        args[position] = _decode(stdin.read())
     return args

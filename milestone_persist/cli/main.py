@@ -107,7 +107,7 @@ def _unknown(name: str) -> UsageError:
 
 
 class _Opened:
-    """The storage of one call: opened when it is first asked for, after it was released anew what is in use then."""
+    """The storage of one call: opened when it is first asked for, and again after it was released."""
 
     def __init__(self, op: Operation, creates: bool, call: CommandLine, console: Console) -> None:
         self.op, self.creates, self.call, self.console = op, creates, call, console
@@ -161,10 +161,10 @@ def _tell_undelivered(op: Operation, data: Any, args: list[Any], opened: _Opened
     """What has become of what was done, where the answer could not be printed; "" where the operation says nothing."""
     from ..running import follow_moves
 
-    unheard = op.unheard
-    if unheard is None:
+    on_undelivered = op.on_undelivered
+    if on_undelivered is None:
         return ""
-    told: str = follow_moves(lambda store: unheard(store, data, *args), opened.get, opened.release)
+    told: str = follow_moves(lambda store: on_undelivered(store, data, *args), opened.get, opened.release)
     return told
 
 

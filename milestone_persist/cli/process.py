@@ -28,7 +28,7 @@ def run() -> None:
         status = main(words, console)
     except KeyboardInterrupt:
         status = 130
-    except BrokenPipeError:  # whoever read our output has gone
+    except BrokenPipeError:  # the reader of our output has gone
         status = 141
     except OSError as error:
         _say(_reason(error))

@@ -22,10 +22,10 @@ _SHELLS = ("bash", "zsh", "sh", "dash", "ksh", "mksh", "ash", "busybox")
 def install(call: Call, directory: str | None = None, *, claude_code: bool = False, codex: bool = False,
             gemini: bool = False, prompts: bool = False, bin: str | None = None, check: bool = False,
             dry_run: bool = False) -> Installed:
-    """Put into a project what its agents source; doing it again changes only what is missing or stale.
+    """Install in a project what its agents source; running it again changes only what is missing or stale.
 
     directory: the project; the current directory, if neither it nor --bin is given
-    claude_code: also give every shell command of Claude Code the functions, and leave to call them, in settings.json
+    claude_code: also give every shell command of Claude Code the functions, and permission for them, in settings.json
     codex: also tell Codex in AGENTS.md how to have the functions
     gemini: also tell the Gemini CLI in GEMINI.md how to have the functions
     prompts: also put prompts of a coordinator, an executor and a planner, and a skill, where Claude Code finds them
@@ -66,13 +66,13 @@ def _install_project(installation: Installation, folder: str, tools: list[str],
     from ..install.project_files import PROMPTS, project_files, prompts
 
     wanted = {**project_files(folder), **(prompts() if prompts_asked else {})}
-    there = [place for place in PROMPTS if os.path.isfile(os.path.join(folder, place))]
+    there = [path for path in PROMPTS if os.path.isfile(os.path.join(folder, path))]
     return installation.install(wanted, tools, renewed=prompts(there))
 
 
 @operation(text="installed", shell=False, existing=True)
 def uninstall(call: Call, directory: str | None = None, *, bin: str | None = None, dry_run: bool = False) -> Installed:
-    """Take out of a project all that install put there, and bring back what was in its place.
+    """Remove from a project all that install added, and restore what it replaced.
 
     directory: the project; the current directory, if neither it nor --bin is given
     bin: a folder of programs that install --bin made
@@ -133,7 +133,7 @@ def _replace_block(path: str, text: str) -> None:
     if not path:
         raise UsageError("--env-file is empty: give it a file, such as $CLAUDE_ENV_FILE")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise UsageError(f"{path} is no file: give --env-file one, such as $CLAUDE_ENV_FILE")
+        raise UsageError(f"{path} is not a file: give --env-file one, such as $CLAUDE_ENV_FILE")
     with FileChanges() as changes:
         old = (read_found(os.path.realpath(path)) or b"").decode("utf-8", "surrogateescape")
         before, begin, rest = old.partition(_BEGIN)
@@ -150,7 +150,7 @@ def _folders(directory: str | None, bin: str | None, has_tools: bool) -> list[tu
     if directory is not None or bin is None or has_tools:
         found.append((_check_path("." if directory is None else directory, "DIRECTORY"), False))
         if not os.path.isdir(found[0][0]):
-            raise UsageError(f"{found[0][0]} is no directory: name the top of a project")
+            raise UsageError(f"{found[0][0]} is not a directory: name the top of a project")
     if bin is not None:
         found.append((_check_path(bin, "--bin"), True))
     return found

@@ -1,4 +1,4 @@
-"""Recovery: the session monitor, which marks silent agents failed and puts back what they held, and no more."""
+"""Recovery: the session monitor, which marks silent agents failed and requeues their messages, and no more."""
 from __future__ import annotations
 
 import os
@@ -22,7 +22,7 @@ GROUP = "Recovery"
 
 @operation(text="monitor_started", existing=True)
 def start_session_monitor(call: Call, seconds: int = 300, *, once: bool = False, foreground: bool = False) -> Row:
-    """Watch the sessions in the background: mark silent agents failed, put back what they held, log each check.
+    """Watch the sessions in the background: mark silent agents failed, requeue their messages, log each check.
 
     seconds: from one check to the next, 1 to 86400
     once: do a single check now, print what it did and end; for cron and hooks
@@ -67,7 +67,7 @@ def stop_session_monitor(call: Call) -> Row:
 
 @operation(text="monitor_status")
 def get_session_monitor_status(call: Call) -> Row:
-    """Tell whether the session monitor is running, since when, and what its log says last.
+    """Print whether the session monitor is running, since when, and the end of its log.
 
     Example: get_session_monitor_status
     """
@@ -87,10 +87,10 @@ def _shown(call: Call, about: Row) -> Row:
 
 
 def _tell(line: str) -> None:
-    """A line of the log for whoever watches the foreground."""
+    """A line of the log for who watches the foreground."""
     try:
         os.write(1, (line + "\n").encode("utf-8", "backslashreplace"))
-    except OSError:  # nobody does
+    except OSError:  # there is no reader
         pass
 
 
@@ -116,7 +116,7 @@ def _check_for_log(call: Call) -> str:
 
 
 def check_sessions(call: Call) -> Row:
-    """One check of a storage that is opened for it: what it marked failed, noted as unresponsive and put back.
+    """One check of a storage that is opened for it: what it marked failed, noted as unresponsive and requeued.
 
     Gives found (whether there is a storage), failed (as mark_stale_agents), unresponsive (agent ids), interrupted
     (session ids).

@@ -19,7 +19,7 @@ HELPFUL = ("get_session_status", "list_coordination_sessions", "list_planning_se
 
 @operation(text="recovery_help")
 def show_recovery_help(call: Call) -> list[RecoveryFunction]:
-    """Show what there is for recovery, a line for each function.
+    """List the functions for recovery, one line each.
 
     Example: show_recovery_help
     """

@@ -95,7 +95,7 @@ def _make_script(shell: str) -> str:
 
 @operation(text="words", shell=False)
 def complete(call: Call, *words: str, quoted: bool = False) -> list[str]:
-    """Print what the last word of a command line can become, a line each; the completion of shells asks this.
+    """Print the completions of the last word of a command line, one per line; shell completion calls it.
 
     words: the command line, from the program's or function's name on
     quoted: the words are as they were typed, with their quotes and backslashes

@@ -1,4 +1,4 @@
-"""Options: what can sensibly be done about a session, each as a command that works as it stands."""
+"""Advice: the options for a session, each as a command that works as it stands."""
 from __future__ import annotations
 
 from ..base.quoting import quote
@@ -105,7 +105,7 @@ def _wait() -> list[tuple[str, ...]]:
 def _say_dead(view: Survey) -> list[tuple[str, ...]]:
     """For those of the living that were silent longest: only who looks at them knows that one is dead.
 
-    Its error is that of silence: one that is heard of after all is active again.
+    Its error is that of silence: one that is heard from after all is active again.
     """
     return [(f"If {quote(row['agent_id'])} is dead (silent for {row['minutes']:g} min), say so", SAY_DEAD,
              row["agent_id"], "failed", "--error", f"{SILENT}{row['minutes']:.0f} min")
@@ -117,7 +117,7 @@ def _abandon(view: Survey) -> list[tuple[str, ...]]:
 
 
 def _doubt(quiet: QuietAgents) -> str:
-    """What can be done where some of the living may be dead: while others are heard of, nobody knows yet."""
+    """What can be done where some of the living may be dead: while others are heard from, it is not known yet."""
     if not quiet["agents"]:
         return ""
     names = ", ".join(quote(name) for name in quiet["agents"])
@@ -134,7 +134,7 @@ def verdict(view: Survey) -> str:
     if view["operation_type"] == "execution" and not view["missing"]:
         return "✅ All execution phases present - session can be finalized"
     if is_at_work(view):
-        return "its agents are alive: nothing is to be recovered" + _doubt(view["quiet"])
+        return "agents are alive: nothing to recover" + _doubt(view["quiet"])
     if view["operation_type"] == "planning" and has_plan(view):
         return f"{PLAN} is present - session can be completed"
     if view["next"] and view["next"][0] in WEIGHTS:

@@ -46,20 +46,20 @@ def _says_nothing(value: Any) -> bool:
 
 
 def _is_cut_off(text: str) -> bool:
-    """Whether a text that is no JSON is the beginning of some: nothing else is in it, and something stays open."""
+    """Whether a text that is not JSON is the beginning of some: nothing else is in it, and something stays open."""
     import re
 
     if text[:1] not in ("{", "[", '"'):
         return False
     string = r'"(?:[^"\\]|\\.)*'
     tokens = re.compile(rf'{string}"|-?\d[\d.eE+-]*|true|false|null|[\s{{}}\[\]:,]', re.DOTALL)
-    place = depth = 0
+    end = depth = 0
     for found in tokens.finditer(text):
-        if found.start() != place:
+        if found.start() != end:
             break
-        place = found.end()
+        end = found.end()
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
-    rest = text[place:]
+    rest = text[end:]
     open_string = re.fullmatch(string + r"\\?", rest, re.DOTALL)
     open_word = depth > 0 and (rest == "-" or any(word.startswith(rest) for word in ("true", "false", "null")))
     return bool(open_string or open_word)
@@ -72,7 +72,7 @@ def find_artifacts(store: Storage, session_id: str, columns: str = "s.state_valu
     columns: which there are beside agent_id, agent_type and state_key
     flawed: those that are no results, instead of the others; each with its flaw
     """
-    keys = {f"key{place}": key for place, key in enumerate({*expected_artifacts(store), PLAN})}
+    keys = {f"key{number}": key for number, key in enumerate({*expected_artifacts(store), PLAN})}
     rows = store.execute(
         f"SELECT s.agent_id, a.agent_type, s.state_key, {BRIEF} AS brief, {columns} "
         f"FROM agent_state s JOIN agent_registry a ON a.agent_id = s.agent_id WHERE s.saved_in = :id AND {LIVE} "

@@ -36,7 +36,7 @@ def list_deliverables(store: Storage, session: SessionHead) -> list[Deliverable]
     """
     kind = session["operation_type"]
     names = expected_artifacts(store) if kind == "planning" else PHASES if kind == "execution" else ()
-    keys = {f"key{place}": key for place, key in enumerate(names)}
+    keys = {f"key{number}": key for number, key in enumerate(names)}
     counts = " OR ".join(f"s.state_key = :{name}" for name in keys) if kind == "planning" else EXECUTION_KEYS
     rows = store.execute(
         f"SELECT s.agent_id, s.state_key, s.updated_at, CASE WHEN {counts} THEN {BRIEF} END AS brief "
@@ -142,7 +142,7 @@ def maker_id(item: Piece, session_id: str) -> str:
 
 
 def missing_names(deliverables: list[Deliverable]) -> list[str]:
-    """The names of those that nobody has saved yet."""
+    """The names of those that are not saved yet."""
     return [item["name"] for item in deliverables if not item["saved"]]
 
 

@@ -1,13 +1,13 @@
-"""What doctor finds in the rows: times that are none or to come, mail that nobody reads, settings that are none."""
+"""What doctor finds in the rows: invalid and future times, mail without a reader, invalid settings."""
 from __future__ import annotations
 
 from ..base.quoting import command
 from ..base.tables import read_columns
 from ..base.times import shift_time
 from ..storage.findings import NOTE, finding
-from ..storage.interface import WHOLE
+from ..storage.interface import ROW_COUNTS
 from .future import TOLERANCE
-from .settings import SETTINGS, find_spoilt_settings
+from .settings import SETTINGS, find_corrupt_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,33 +24,33 @@ TIMES = TO_COME | frozenset("created_at updated_at archived_at acquired_at last_
 
 def inspect_rows(store: Storage) -> list[Finding]:
     """Findings on the rows of a store whose tables can be read."""
-    return [*_find_times(store), *(finding("settings", text) for text in find_spoilt_settings(store)),
+    return [*_find_times(store), *(finding("settings", text) for text in find_corrupt_settings(store)),
             *_find_unknown_settings(store), *_find_dead_letters(store), *_find_unread(store)]
 
 
 def _find_times(store: Storage) -> Iterator[Finding]:
-    """Columns that hold what is no time, or does not compare with the others, or is still to come."""
+    """Columns that hold what is not a time, or does not compare with the others, or is still to come."""
     limit = shift_time(store.now(), TOLERANCE)
     for table, columns in read_columns().items():
         for column in sorted(columns & TIMES):
-            spoilt = store.execute(f"SELECT count(*) AS n, min({column}) AS example FROM {table} "
+            corrupt = store.execute(f"SELECT count(*) AS n, min({column}) AS example FROM {table} "
                                    f"WHERE {column} NOT LIKE '____-__-__ __:__:__%'")[0]
-            if spoilt["n"]:
-                yield finding(f"{table}.{column}", f"{table}.{column} of {spoilt['n']} rows is no time, as "
-                              f"{spoilt['example']!r}", "write it as 2026-01-31 09:30:00.000")
+            if corrupt["n"]:
+                yield finding(f"{table}.{column}", f"{table}.{column} of {corrupt['n']} rows is not a time, as "
+                              f"{corrupt['example']!r}", "write it as 2026-01-31 09:30:00.000")
             elif column not in TO_COME and table != "agent_coordination_config":  # where none is compared
                 ahead = store.execute(f"SELECT count(*) AS n, max({column}) AS example FROM {table} "
                                       f"WHERE {column} > :limit", {"limit": limit})[0]
                 if ahead["n"]:
-                    yield finding(f"{table}.{column}", f"{table}.{column} of {ahead['n']} rows lies in the future, as "
+                    yield finding(f"{table}.{column}", f"{table}.{column} of {ahead['n']} rows is in the future, as "
                                   f"{ahead['example']!r}", "a clock was ahead, or this one is behind; what begins in "
                                   "the future counts from now on", NOTE)
 
 
 def _find_unknown_settings(store: Storage) -> Iterator[Finding]:
     for row in store.execute("SELECT key FROM agent_coordination_config ORDER BY key"):
-        if row["key"] not in SETTINGS and row["key"] != WHOLE:
-            yield finding("settings", f"{row['key']!r} is no setting, and does nothing", "get_storage_config lists "
+        if row["key"] not in SETTINGS and row["key"] != ROW_COUNTS:
+            yield finding("settings", f"{row['key']!r} is not a setting, and does nothing", "get_storage_config lists "
                           "those there are", NOTE)
 
 
@@ -69,7 +69,7 @@ def _find_unread(store: Storage) -> Iterator[Finding]:
         "GROUP BY m.to_agent, a.status ORDER BY m.to_agent")
     for row in rows:
         who = f"{row['to_agent']}, which has ended ({row['status']})" if row["status"] else (
-            f"{row['to_agent']}, which nobody has registered")
+            f"{row['to_agent']}, which is not registered")
         look = command(["get_agent_messages", row["to_agent"]])
         yield finding("messages", f"{row['n']} messages wait for {who}", f"{look} shows them, register_agent takes "
                       "that id", NOTE)

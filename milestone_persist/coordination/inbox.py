@@ -29,7 +29,7 @@ THIS_LIFE = ("(taken_in_life IS NULL OR taken_in_life = "
              "(SELECT life FROM agent_registry WHERE agent_registry.agent_id = to_agent))")
 
 
-def settle_messages(store: Storage, agent_id: str) -> list[Row]:
+def acknowledge_taken(store: Storage, agent_id: str) -> list[Row]:
     """Acknowledge what this life of an agent has taken without a lease.
 
     Returns id, type and time of each message, in the order of sending.
@@ -40,8 +40,8 @@ def settle_messages(store: Storage, agent_id: str) -> list[Row]:
     return sorted(rows, key=lambda row: int(row["id"]))
 
 
-def return_messages(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[int, int]:
-    """Put back what an agent took and did not acknowledge: (back in the inbox, dead letters: tried too often)."""
+def requeue_taken(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[int, int]:
+    """Requeue what an agent took and did not acknowledge: (requeued, dead letters: tried too often)."""
     given = {"id": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")}
     taken = f"WHERE to_agent = :id AND {which} "
     dead = store.execute("UPDATE agent_messages SET dead_lettered_at = :now " + taken +
@@ -51,24 +51,24 @@ def return_messages(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[
     for row in dead:
         record_event(store, "message_dead_lettered", row["session_id"], agent_id, detail=str(row["id"]))
     if back:
-        _record_return(store, agent_id, back)
+        _record_requeue(store, agent_id, back)
     return len(back), len(dead)
 
 
-def return_lapsed(store: Storage, agent_id: str) -> None:
-    """Put back what nobody acknowledged before its lease ran out, before something is done to an inbox."""
+def requeue_lapsed(store: Storage, agent_id: str) -> None:
+    """Requeue what was not acknowledged before its lease ran out; done before any work on an inbox."""
     given = {"id": agent_id, "now": store.now()}
     if store.execute(f"SELECT 1 AS over FROM agent_messages WHERE to_agent = :id AND {LAPSED} LIMIT 1", given):
-        return_messages(store, agent_id, LAPSED)
+        requeue_taken(store, agent_id, LAPSED)
 
 
-def requeue_messages(store: Storage, agent_id: str) -> int:
-    """Put back what the former life of an agent took and did not acknowledge, which is no retry; how many."""
-    return_lapsed(store, agent_id)
+def requeue_former_life(store: Storage, agent_id: str) -> int:
+    """Requeue what the former life of an agent took and did not acknowledge, which is no retry; how many."""
+    requeue_lapsed(store, agent_id)
     rows = store.execute(f"UPDATE agent_messages SET {BACK} WHERE to_agent = :id AND {TAKEN} "
                          "RETURNING id, session_id", {"id": agent_id})
     if rows:
-        _record_return(store, agent_id, rows)
+        _record_requeue(store, agent_id, rows)
     return len(rows)
 
 
@@ -103,7 +103,7 @@ def warn_of_unread(store: Storage, what: str, agent_id: str | None = None, sessi
                f"{rows[0]['priority']}): {show} shows them")
 
 
-def _record_return(store: Storage, agent_id: str, back: list[Row]) -> None:
+def _record_requeue(store: Storage, agent_id: str, back: list[Row]) -> None:
     record_event(store, "messages_returned", back[0]["session_id"], agent_id,
                  detail=" ".join(str(number) for number in sorted(row["id"] for row in back)))
 
@@ -111,7 +111,7 @@ def _record_return(store: Storage, agent_id: str, back: list[Row]) -> None:
 def count_messages(store: Storage, session_id: str | None = None) -> dict[str, int]:
     """How many messages are pending, taken, acknowledged and dead letters, in a session or in all.
 
-    In a session count the unread ones of its agents, and of those sent in it what nobody else is to read.
+    In a session count the unread ones of its agents, and of those sent in it what has no other reader.
     """
     parts = [TAKEN, PENDING, ACKNOWLEDGED, DEAD] if session_id is None else [
         f"{TAKEN} AND {COUNTS_IN} = :id", f"{PENDING} AND {COUNTS_IN} = :id",
@@ -123,7 +123,7 @@ def count_messages(store: Storage, session_id: str | None = None) -> dict[str, i
 
 
 def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:
-    """The messages of a session that were put back too often."""
+    """The messages of a session that were requeued too often."""
     rows = store.execute(
         "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
         f"FROM agent_messages WHERE session_id = :id AND {DEAD} ORDER BY id", {"id": session_id})

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from ..base.rows import MilestoneLock
     from ..storage.interface import Storage
 
-TOKEN = "lock-"  # so begins the owner of who gave none; it is told to nobody else
+TOKEN = "lock-"  # so begins the owner of who gave none; no other caller is told
 
 
 def name_owner(store: Storage, owner: str) -> str:
-    """Who asks: the owner given, else the agent of the environment; "" if nobody knows."""
+    """Who asks: the owner given, else the agent of the environment; "" if it is not known."""
     return owner or store.environ.get("AGENT_ID") or ""
 
 
 def make_token() -> str:
-    """A name that nobody else has."""
+    """A name that is not in use."""
     return TOKEN + os.urandom(6).hex()
 
 
@@ -64,7 +64,7 @@ def refuse_locked(store: Storage, milestone_id: str, owner: str) -> None:
 
 def name_holder(lease: MilestoneLock | TakenLease) -> str:
     """Who holds a lease, for others: a token is its holder's secret."""
-    return "somebody without a name" if lease["owner"].startswith(TOKEN) else repr(lease["owner"])
+    return "an unnamed caller" if lease["owner"].startswith(TOKEN) else repr(lease["owner"])
 
 
 def _read_lease(store: Storage, milestone_id: str) -> list[MilestoneLock]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..base.times import minutes_between, shift_time
 from ..base.vocabulary import AT_WORK, ENDED_AGENT, any_of
 from .future import count_from_now
-from .inbox import return_messages
+from .inbox import requeue_taken
 from .membership import SILENT, renew_heartbeat, set_agent_status
 from .message_states import TAKEN
 from .settings import read_count
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 def heard_before(store: Storage, seconds: float) -> str:
-    """The time `seconds` ago: who was last heard of then or earlier has been silent for so long."""
+    """The time `seconds` ago: who was last heard from then or earlier has been silent for so long."""
     return shift_time(store.now(), -seconds)
 
 
 def is_stale(agent: AgentLife, limit: str) -> bool:
-    """Whether an agent should be at work and was last heard of at `limit` or earlier."""
+    """Whether an agent should be at work and was last heard from at `limit` or earlier."""
     return agent["status"] in AT_WORK and agent["last_heartbeat"] <= limit
 
 
 def is_quiet(store: Storage, session: SessionLife) -> bool:
-    """Whether nothing was heard of a whole session for `interrupted_after`."""
+    """Whether nothing was heard from a whole session for `interrupted_after`."""
     return bool(session["last_activity"] <= heard_before(store, read_count(store, "interrupted_after")))
 
 
-def patience(store: Storage, session: SessionLife) -> int:
+def silence_limit(store: Storage, session: SessionLife) -> int:
     """Seconds of silence after which recovery takes an agent for dead: fewer where the whole session is silent."""
     limit = read_count(store, "session_timeout")
     return min(limit, read_count(store, "interrupted_after")) if is_quiet(store, session) else limit
@@ -42,18 +42,18 @@ def patience(store: Storage, session: SessionLife) -> int:
 def mark_dead_agents(store: Storage, session: Session) -> list[SilentAgent]:
     """Before a session is resumed or ends: mark its silent agents failed, so that what they had taken is not lost.
 
-    session: as it was before the call; whoever calls ($AGENT_ID) is alive
+    session: as it was before the call; the caller ($AGENT_ID) is alive
     """
-    seconds = patience(store, session)
+    seconds = silence_limit(store, session)
     renew_heartbeat(store, store.environ.get("AGENT_ID", ""))
     return mark_stale_agents(store, seconds, session["session_id"])
 
 
 def mark_stale_agents(store: Storage, silent_seconds: float | None = None,
                       session_id: str | None = None) -> list[SilentAgent]:
-    """Mark agents without heartbeat for `silent_seconds` failed; what they had taken goes back. In one transaction.
+    """Mark agents without heartbeat for `silent_seconds` failed; their messages are requeued. In one transaction.
 
-    What was taken in the name of an agent that had ended already goes back too.
+    What was taken in the name of an agent that had ended already is requeued too.
 
     silent_seconds: None is the setting session_timeout
     session_id: only those of this session
@@ -74,7 +74,7 @@ def mark_stale_agents(store: Storage, silent_seconds: float | None = None,
 def _end_silent(store: Storage, agent: Row) -> SilentAgent:
     minutes, marked = minutes_between(agent["last_heartbeat"], store.now()), agent["status"] in AT_WORK
     returned, dead = (set_agent_status(store, agent["agent_id"], "failed", f"{SILENT}{minutes:.0f} min") if marked
-                      else return_messages(store, agent["agent_id"]))
+                      else requeue_taken(store, agent["agent_id"]))
     return {"agent_id": agent["agent_id"], "session_id": agent["session_id"], "marked": marked,
             "minutes_silent": round(minutes, 1), "returned": returned, "dead_lettered": dead}
 
@@ -89,7 +89,7 @@ def sum_up(ended: Sequence[Returned]) -> EndedAgents:
 def find_interrupted_sessions(store: Storage) -> list[InterruptedSession]:
     """Active sessions silent for `interrupted_after`, or with failed or stale agents; latest activity first.
 
-    Each with minutes_inactive and its counts of agents, active (heard of within session_timeout), failed, stale.
+    Each with minutes_inactive and its counts of agents, active (heard from within session_timeout), failed, stale.
     """
     now = store.now()
     rows = store.execute(

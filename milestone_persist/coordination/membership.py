@@ -1,4 +1,4 @@
-"""Agents in sessions: finding them, renewing heartbeats, taking in those nobody registered."""
+"""Agents in sessions: finding them, renewing heartbeats, adding those that are not registered."""
 from __future__ import annotations
 
 from ..base.errors import MilestoneError, Refused
@@ -28,13 +28,13 @@ def find_agent(store: Storage, agent_id: str) -> Agent:
 
 
 def known_agents(store: Storage) -> list[str]:
-    """The ids of the agents heard of last, for suggestions."""
+    """The ids of the agents heard from last, for suggestions."""
     rows = store.execute("SELECT agent_id FROM agent_registry ORDER BY last_heartbeat DESC LIMIT 1000")
     return [row["agent_id"] for row in rows]
 
 
 def suggest_agent(store: Storage, agent_id: str) -> str:
-    """The end of a line about what an agent does not have: who else may be meant, where nobody of that id is known."""
+    """The end of a line about what an agent does not have: who else may be meant, where no agent has that id."""
     if store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
         return ""
     near = nearest(agent_id, known_agents(store), 3)
@@ -42,7 +42,7 @@ def suggest_agent(store: Storage, agent_id: str) -> str:
 
 
 def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
-    """Warn where nobody of an id is known, but somebody at work whose id differs in a slip of the fingers.
+    """Warn where no agent has an id, but one at work has an id that differs by a typing mistake.
 
     Ids with other numbers in them are other agents. done: what is done all the same
     """
@@ -137,7 +137,7 @@ def count_agents(store: Storage, session_id: str) -> None:
 
 
 def renew_heartbeat(store: Storage, agent_id: str) -> Agent | None:
-    """Note that an agent is alive; its row, or None for one nobody registered.
+    """Note that an agent is alive; its row, or None for one that is not registered.
 
     One that was marked failed for its silence, and perhaps put off, is active again, if its session is.
     """
@@ -156,7 +156,8 @@ def _revive(store: Storage, agent: Agent) -> Agent:
         "WHERE s.session_id = agent_registry.session_id AND s.status = 'active') RETURNING *",
         {"id": agent["agent_id"]})
     for row in rows:
-        record_event(store, "agent_revived", row["session_id"], row["agent_id"], row["milestone_id"], "heard of again")
+        record_event(store, "agent_revived", row["session_id"], row["agent_id"], row["milestone_id"],
+                     "heard from again")
     return rows[0] if rows else agent
 
 
@@ -201,7 +202,7 @@ def admit_agent(store: Storage, agent_id: str) -> Agent:
     left = _session_left(store, row) if row else ""
     if row and not left:
         return row
-    store.widen()
+    store.lock_membership()
     row = renew_heartbeat(store, agent_id)
     if row:
         return _take_in(store, agent_id, left) if left else row
@@ -219,7 +220,7 @@ def admit_agent(store: Storage, agent_id: str) -> Agent:
 def acting_session(store: Storage, agent: Agent) -> str:
     """The session for which counts what a registered agent does; $SESSION_ID that names another is warned of.
 
-    That other one wins where the agent was registered in it too and it goes on: somebody else has since registered
+    That other one wins where the agent was registered in it too and it goes on: another agent has since registered
     under the same id elsewhere. One that has ended is only left over: nothing counts for it.
     """
     wanted, agent_id = store.environ.get("SESSION_ID", ""), agent["agent_id"]
@@ -245,7 +246,7 @@ def _take_in(store: Storage, agent_id: str, session_id: str) -> Agent:
 
 
 def _session_left(store: Storage, row: Agent) -> str:
-    """Where an agent nobody registered acts now, if not in its session: $SESSION_ID, or elsewhere if that has ended."""
+    """Where an unregistered agent acts now, if not in its session: $SESSION_ID, or elsewhere if that has ended."""
     wanted = store.environ.get("SESSION_ID", "")
     if not wanted and find_session(store, row["session_id"])["status"] in ENDED:
         wanted = _latest_session(store)
@@ -269,15 +270,15 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Session
     """Enter an agent into a session, new or once more; what it saved and when it was first spawned stay.
 
     milestone_id: what it works on; None: what the session does
-    begins_life: whether it is another process, to which what was taken before goes back
+    begins_life: whether it is another process, for which what was taken before is requeued
     Returns how many messages went back into its inbox.
     """
     before: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
-    returned = sum(_begin_anew(store, row, session["session_id"]) for row in before)
+    returned = sum(_begin_again(store, row, session["session_id"]) for row in before)
     if begins_life:
-        from .inbox import requeue_messages
+        from .inbox import requeue_former_life
 
-        returned += requeue_messages(store, agent_id)
+        returned += requeue_former_life(store, agent_id)
     store.execute(
         "INSERT INTO agent_registry (agent_id, agent_type, milestone_id, session_id, status, capabilities, "
         "spawn_time, last_heartbeat, client_session) "
@@ -304,16 +305,16 @@ def _client_session(store: Storage) -> str | None:
     return next((store.environ[name] for name in CLIENT_SESSIONS if store.environ.get(name)), None)
 
 
-def _begin_anew(store: Storage, agent: Agent, session_id: str) -> int:
-    """Before an agent is entered again: what it took when it died goes back (how many), what it saved is kept."""
-    from .inbox import return_messages
+def _begin_again(store: Storage, agent: Agent, session_id: str) -> int:
+    """Before an agent is entered again: what it took when it died is requeued (how many), what it saved is kept."""
+    from .inbox import requeue_taken
     from .settings import read_count
     from .snapshots import store_checkpoint
 
     died = agent["status"] in ENDED_AGENT or (
         agent["status"] != "paused" and
         agent["last_heartbeat"] <= shift_time(store.now(), -read_count(store, "session_timeout")))
-    returned = return_messages(store, agent["agent_id"])[0] if died else 0
+    returned = requeue_taken(store, agent["agent_id"])[0] if died else 0
     if agent["session_id"] != session_id and _has_unkept_state(store, agent):
         store_checkpoint(store, agent["agent_id"], "automatic", [], agent["session_id"])
     return returned
@@ -329,8 +330,8 @@ def _has_unkept_state(store: Storage, agent: Agent) -> bool:
 
 
 def set_agent_status(store: Storage, agent_id: str, status: str, error: str | None = None) -> tuple[int, int]:
-    """Set a status, and what follows for the messages taken: (put back, dead letters), both 0 unless it failed."""
-    from .inbox import return_messages, settle_messages
+    """Set a status, and what follows for the messages taken: (requeued, dead letters), both 0 unless it failed."""
+    from .inbox import acknowledge_taken, requeue_taken
 
     row = store.execute(
         "UPDATE agent_registry SET status = :status, error_info = :error, "
@@ -340,9 +341,9 @@ def set_agent_status(store: Storage, agent_id: str, status: str, error: str | No
          "ended": int(status in ENDED_AGENT)})[0]
     record_event(store, f"agent_{status}", row["session_id"], agent_id, row["milestone_id"], error or "")
     if status == "completed":
-        settle_messages(store, agent_id)
+        acknowledge_taken(store, agent_id)
     if status in DIED:
-        return return_messages(store, agent_id)
+        return requeue_taken(store, agent_id)
     return 0, 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 PENDING = "delivered_at IS NULL AND dead_lettered_at IS NULL"
 TAKEN = "delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL"
 UNLEASED = f"{TAKEN} AND lease_until IS NULL"
-LAPSED = f"{TAKEN} AND lease_until <= :now"  # pending, or dead, though nobody has written that down yet
+LAPSED = f"{TAKEN} AND lease_until <= :now"  # pending, or dead, though that is not stored yet
 ACKNOWLEDGED = "acknowledged_at IS NOT NULL"
 DEAD = "dead_lettered_at > ''"  # not IS NOT NULL: then SQLite goes through all messages of a session
 UNREAD = "acknowledged_at IS NULL AND dead_lettered_at IS NULL"  # PENDING or TAKEN
@@ -19,6 +19,6 @@ _ELSEWHERE = ("agent_registry.agent_id = to_agent AND agent_type <> 'unregistere
               "AND agent_registry.milestone_id <> sent_for")
 FOR_READER = f"NOT EXISTS (SELECT 1 FROM agent_registry WHERE {_ELSEWHERE})"
 FOR_OTHERS = f"EXISTS (SELECT 1 FROM agent_registry WHERE {_ELSEWHERE})"
-# The session in which an unread message counts: its reader's, or where it was sent in if nobody there is to read it.
+# The session in which an unread message counts: its reader's, or the one it was sent in if it has no reader.
 COUNTS_IN = (f"coalesce((SELECT agent_registry.session_id FROM agent_registry WHERE agent_registry.agent_id = to_agent "
              f"AND {FOR_READER}), agent_messages.session_id)")

@@ -7,7 +7,7 @@ from ..base.vocabulary import AT_WORK
 from .artifacts import expected_artifacts, find_artifacts, free_milestone_id, milestones_of
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
 from .inbox import count_messages, list_dead_letters
-from .liveness import heard_before, is_quiet, is_stale, patience
+from .liveness import heard_before, is_quiet, is_stale, silence_limit
 from .membership import WAITS, find_session
 from .message_states import COUNTS_IN, FOR_READER, PENDING, TAKEN
 from .settings import read_count
@@ -93,7 +93,7 @@ def _survey_agents(store: Storage, session: Session) -> list[SurveyedAgent]:
         f"a.agent_id AND {TAKEN}) AS unread_messages "
         "FROM agent_registry a WHERE session_id = :id ORDER BY spawn_time, agent_id", {"id": session["session_id"]})
     stale = heard_before(store, read_count(store, "session_timeout"))
-    silent = heard_before(store, patience(store, session))
+    silent = heard_before(store, silence_limit(store, session))
     for row in rows:
         row["minutes_since_heartbeat"] = round(minutes_between(row["last_heartbeat"], store.now()), 1)
         row["condition"] = _condition(row, stale, silent)
@@ -114,7 +114,7 @@ def _condition(agent: SurveyedAgent, stale: str, silent: str) -> str:
 
 
 def _list_quiet(store: Storage, agents: list[SurveyedAgent]) -> QuietAgents:
-    """Agents that count as alive, though nothing was heard of them for as long as makes a session interrupted.
+    """Agents that count as alive, though nothing was heard from them for as long as makes a session interrupted.
 
     longest: those that were silent longest, if only for more than heartbeat_interval
     """

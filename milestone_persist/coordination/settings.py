@@ -26,7 +26,7 @@ SETTINGS = {
     "hybrid_from": ("count", "25"),
     "database_from": ("count", "100"),
 }
-COMMANDS = ("agent_spawn_command",)  # whose text is run: never taken from a file that somebody else may have made
+COMMANDS = ("agent_spawn_command",)  # whose text is run: never taken from a file that others may have made
 MAY_BE_ZERO = ("message_retry_limit", "cleanup_retention_days")
 _FLAGS = {"true": "true", "1": "true", "yes": "true", "on": "true",
           "false": "false", "0": "false", "no": "false", "off": "false"}
@@ -37,7 +37,7 @@ def check_setting(key: str, value: str) -> str:
     if key in ("backend", "storage_backend"):
         from ..base.quoting import command
 
-        raise UsageError(f"{key} is no setting: {command(['migrate_storage_backend', value])} moves the rows")
+        raise UsageError(f"{key} is not a setting: {command(['migrate_storage_backend', value])} moves the rows")
     if key not in SETTINGS:
         from ..base.suggestions import offer, suggest_names
 
@@ -66,22 +66,22 @@ def read_settings(store: Storage) -> dict[str, str]:
 
 
 def read_setting(store: Storage, key: str) -> str:
-    """One setting in force; the default where the stored one is missing or was spoilt by hand."""
+    """One setting in force; the default where the stored one is missing or was corrupted by hand."""
     settings, wrong = _sort_out(store, [key])
     for text in wrong:
         store.warn(f"setting ignored: {text}")
     return settings[key]
 
 
-def find_spoilt_settings(store: Storage) -> list[str]:
-    """A line for each stored setting that is none or does not go with another."""
+def find_corrupt_settings(store: Storage) -> list[str]:
+    """A line for each stored setting that is unknown or does not go with another."""
     settings, wrong = _sort_out(store, SETTINGS)
     disorder = _find_disorder("hybrid_from", settings)
     return wrong + ([disorder] if disorder else [])
 
 
-def drop_spoilt_settings(store: Storage) -> list[str]:
-    """Put the default in the place of what is no value of its setting, within the caller's transaction; a line each."""
+def drop_corrupt_settings(store: Storage) -> list[str]:
+    """Reset invalid settings to their defaults, within the caller's transaction; a line each."""
     lines = []
     for row in store.execute("SELECT key, value FROM agent_coordination_config ORDER BY key"):
         settings, wrong = _sort_out(store, [row["key"]]) if row["key"] in SETTINGS else ({}, [])
@@ -93,7 +93,7 @@ def drop_spoilt_settings(store: Storage) -> list[str]:
 
 
 def _sort_out(store: Storage, keys: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """What is in force of some settings, and a line for each that was spoilt by hand."""
+    """What is in force of some settings, and a line for each that was corrupted by hand."""
     settings, wrong = {key: SETTINGS[key][1] for key in keys}, []
     for row in store.execute("SELECT key, value FROM agent_coordination_config ORDER BY key"):
         key = row["key"]

@@ -60,7 +60,7 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
 
 
 def read_snapshot(row: Snapshot) -> Row:
-    """What a checkpoint holds; StorageError if somebody wrote one that holds no keys."""
+    """What a checkpoint holds; StorageError if it holds no keys."""
     snapshot: Row = read_stored(row["state_snapshot"], f"checkpoint {row['checkpoint_id']}")
     state = snapshot.get("state")
     if isinstance(state, list) and all(isinstance(item, dict) and _is_key(item) for item in state):
@@ -103,10 +103,10 @@ def list_displaced(store: Storage, session_id: str | None = None, milestone_id: 
     for point in points:
         snapshot = _read_keys(store, point["checkpoint_id"])
         for item in snapshot.get("state", []):
-            place = (point["agent_id"], item["state_key"])
+            pair = (point["agent_id"], item["state_key"])
             if item["state_key"] == snapshot.get("displaced") and (item.get("expires_at") or "9") > now and (
-                    place not in found or item["version"] > found[place]["version"]):
-                found[place] = _as_row(item, point["agent_id"])
+                    pair not in found or item["version"] > found[pair]["version"]):
+                found[pair] = _as_row(item, point["agent_id"])
     there = store.execute(f"SELECT agent_id, state_key FROM agent_state WHERE saved_in IN {which} AND {LIVE}",
                           given) if found else []
     for row in there:
@@ -119,7 +119,7 @@ def _as_row(item: Row, agent_id: str) -> Row:
 
 
 def _read_keys(store: Storage, checkpoint_id: str) -> Row:
-    """What a checkpoint holds; nothing if somebody spoilt it."""
+    """What a checkpoint holds; nothing if it is corrupt."""
     try:
         return read_snapshot(store.execute("SELECT checkpoint_id, state_snapshot FROM agent_checkpoints "
                                            "WHERE checkpoint_id = :id", {"id": checkpoint_id})[0])

@@ -45,7 +45,7 @@ def _registered_for(store: Storage, agent_id: str) -> list[Row]:
 
 def list_keys(store: Storage, agent_id: str, milestone_id: str | None, state_key: str | None = None,
               columns: str = "length(s.state_value) AS characters, s.is_json") -> list[Any]:
-    """An agent's keys, or one of them; `own` is whether it is handed out where the milestone is worked on.
+    """An agent's keys, or one of them; `own` is whether it is given out where the milestone is worked on.
 
     columns: which there are beside type, version, times, session_id and milestone_id
     """

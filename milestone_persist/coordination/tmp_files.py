@@ -75,8 +75,8 @@ def plan_files(store: Storage, found: list[Row]) -> None:
         file["state_key"], file["saved_at"] = key, _time_of(store, file)
         newest[file["agent_id"], key] = file
     for file in found:
-        place = file["agent_id"], file["state_key"]
-        stored, last = find_stored(store, *place), newest[place]
+        pair = file["agent_id"], file["state_key"]
+        stored, last = find_stored(store, *pair), newest[pair]
         before = stored["state_value"] if stored else None
         after = before if stored and stored["updated_at"] >= last["saved_at"] else last["text"]
         if file["text"] == after:
@@ -150,7 +150,7 @@ def _write(store: Storage, file: Row, key: str, text: str, time: str) -> None:
 
 
 def _ensure_agent(store: Storage, file: Row) -> None:
-    """Enter the agent that is missing, as one that has done its work; whoever is there is not said to be alive."""
+    """Enter the agent that is missing, as one that has done its work; this renews no heartbeat."""
     if store.execute("SELECT 1 AS n FROM agent_registry WHERE agent_id = :id", {"id": file["agent_id"]}):
         return
     rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": file["session_id"]})

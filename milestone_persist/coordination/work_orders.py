@@ -28,7 +28,7 @@ def make_orders(store: Storage, session_id: str, wanted: Sequence[str] | None = 
     """Decide which agents are to be started, within the caller's transaction; those not needed any more are released.
 
     wanted: names of the deliverables to work on now; None: whatever comes next
-    Returns for each whom to start, why, what it makes and what it finds.
+    Returns for each which agent to start, why, what it makes and what it finds.
     """
     view = survey_session(store, session_id)
     wanted = view["next"] if wanted is None else wanted
@@ -61,7 +61,7 @@ def _dismiss(store: Storage, agent: SurveyedAgent, piece: Deliverable | None, is
 
 
 def _newcomer(view: Survey, piece: Deliverable) -> AgentToStart:
-    """The agent that is to make what nobody makes: the last of its type in the session, else a new one."""
+    """The agent that is to make what no agent makes: the last of its type in the session, else a new one."""
     before = [agent for agent in view["agents"] if made_by(agent, view["deliverables"]) == piece["name"]]
     return before[-1] if before else {"agent_id": maker_id(piece, view["session_id"]), "condition": "new",
                                       "agent_type": piece["agent_type"], "unread_messages": 0, "error_info": None}
@@ -92,13 +92,13 @@ def _order(store: Storage, view: Survey, agent: AgentToStart, piece: str | None)
 def _why(agent: AgentToStart, piece: str | None) -> str:
     if agent["condition"] in RECOVERABLE:
         return str(agent["error_info"] or agent["condition"])
-    return f"{piece} is missing and nobody makes it"
+    return f"{piece} is missing and no agent makes it"
 
 
 def spawn_command(store: Storage) -> str:
     """The setting agent_spawn_command, where $MILESTONE_SPAWN_DIRS names the data directory; else "".
 
-    The setting alone is not enough: it may have come with a cloned repository, or from whoever shares the database.
+    The setting alone is not enough: it may have come with a cloned repository, or from others who share the database.
     """
     command = read_setting(store, "agent_spawn_command")
     allowed = store.environ.get("MILESTONE_SPAWN_DIRS", "").split(os.pathsep)
@@ -126,7 +126,7 @@ def run_orders(store: Storage, orders: list[Order], command: str) -> None:
 
 
 def _claim(store: Storage, order: Order) -> str:
-    """Enter the agent as spawning just before it is started, so that nobody else starts it; why it cannot be, or ""."""
+    """Enter the agent as spawning before its start, so that no other process starts it; why it cannot be, or ""."""
     with store.transaction("session:" + order["session_id"]):
         session = find_session(store, order["session_id"])
         if session["status"] != "active":

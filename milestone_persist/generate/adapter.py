@@ -58,9 +58,9 @@ def _fill(text: str, program: str, python: str, beside: str, command: str, sourc
     import re
 
     parts = {name: part.rstrip("\n") for name, part in read_parts().items()}
-    places = [_quote(beside)] if beside else ["../milestone_persist/__main__.py", "../__main__.py"]
+    paths = [_quote(beside)] if beside else ["../milestone_persist/__main__.py", "../__main__.py"]
     found = {"@PROGRAM@": _quote(program) if program else "", "@PYTHON@": _quote(python) if python else "",
-             "@BESIDE@": " ".join(f'"${{1%/*}}"/{place}' for place in places), "@NAMES@": _names(),
+             "@BESIDE@": " ".join(f'"${{1%/*}}"/{path}' for path in paths), "@NAMES@": _names(),
              "@CHECK@": f"{parts['export']}\n{parts['check']}",
              "@CHECK_NULS@": parts["check nuls"].replace("@NUL@", HOLDS_NUL),
              "@RUN@": parts["run"].replace("@WRITE@", """'"$milestone_write"'"""),

@@ -29,7 +29,7 @@ milestone_persist() (
     *python | *python3 | *python3.[0-9] | *python3.[0-9][0-9]) ;;
     *)
       if [ "$("$milestone_python" -I -S -c "print(7)" </dev/null 2>/dev/null)" != 7 ]; then
-        printf "%s\n" "milestone_persist: $milestone_python is no Python: set MILESTONE_PYTHON to one" >&2
+        printf "%s\n" "milestone_persist: $milestone_python is not a Python: set MILESTONE_PYTHON to one" >&2
         exit 3
       fi
       ;;

@@ -102,9 +102,9 @@ def parse(text: str, file: str) -> dict[str, Any]:
         text.encode()
         json.dumps(data, ensure_ascii=False).encode()
     except ValueError as error:
-        raise UsageError(f"{file} is not valid JSON ({error}): mend it first; nothing was changed") from None
+        raise UsageError(f"{file} is not valid JSON ({error}): fix it first; nothing was changed") from None
     if not isinstance(data, dict):
-        raise UsageError(f"{file} is not a JSON object: mend it first; nothing was changed")
+        raise UsageError(f"{file} is not a JSON object: fix it first; nothing was changed")
     return data
 
 
@@ -115,9 +115,9 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _find_list(data: dict[str, Any], place: tuple[str, str], made: list[str], file: str) -> list[Any]:
+def _find_list(data: dict[str, Any], keys: tuple[str, str], made: list[str], file: str) -> list[Any]:
     """The list data[outer][inner], made if it is not there; what was made is added to `made`."""
-    outer, inner = place
+    outer, inner = keys
     if outer not in data:
         made.append(outer)
     section = data.setdefault(outer, {})
@@ -125,7 +125,7 @@ def _find_list(data: dict[str, Any], place: tuple[str, str], made: list[str], fi
         made.append(f"{outer}.{inner}")
     found = section.setdefault(inner, []) if isinstance(section, dict) else None
     if not isinstance(found, list):
-        raise UsageError(f"{file}: {outer}.{inner} is not a list: mend it first; nothing was changed")
+        raise UsageError(f"{file}: {outer}.{inner} is not a list: fix it first; nothing was changed")
     return found
 
 

@@ -31,7 +31,7 @@ class Installation:
     """
 
     def __init__(self, root: str, manifest: str, dry_run: bool = False) -> None:
-        self.root, self._place, self._dry_run = root, os.path.join(root, manifest), dry_run
+        self.root, self._manifest_path, self._dry_run = root, os.path.join(root, manifest), dry_run
         self._rows: list[InstalledFile] = []
         self._texts: dict[str, str | None] = {}  # of shared files, by their real paths
 
@@ -39,15 +39,15 @@ class Installation:
         """Put the wanted files in their places, and our entries into what the tools read (and those of earlier
         calls); files of an earlier version that are not wanted any more go.
 
-        renewed: files that are brought up to date where an earlier call has put them and nobody edited them
+        renewed: files that are brought up to date where an earlier call has put them and that are unedited
         """
         with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
-            old = Manifest.load(self._place) or Manifest()
+            old = Manifest.load(self._manifest_path) or Manifest()
             wanted = {**wanted, **{path: item for path, item in renewed.items()
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
             new, steps = self._plan(wanted, old)
             edits = self._plan_entries({TOOLS[tool] for tool in tools} | _shared_files(old), old, new)
-            self._write_manifest(changes, new)  # first: whoever goes on after we were killed knows what is ours
+            self._write_manifest(changes, new)  # first: so a run after a kill knows what is ours
             for path, kept in steps:
                 self._replace(changes, path, wanted[path], kept)
             for path, text in edits:
@@ -61,14 +61,14 @@ class Installation:
         """Take out what was installed and is still as it was; what was there before comes back. Refused if nothing
         was installed."""
         with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
-            old = Manifest.load(self._place)
+            old = Manifest.load(self._manifest_path)
             if old is None:
-                raise Refused(f"nothing was installed in {self.root}: there is no {self._place}")
+                raise Refused(f"nothing was installed in {self.root}: there is no {self._manifest_path}")
             for path in sorted(_shared_files(old)):
                 self._take_out(changes, path, old)
             for path in old.files:
                 self._remove(changes, path, old)
-            changes.remove(self._place)
+            changes.remove(self._manifest_path)
             for path in sorted(old.directories, key=len, reverse=True):
                 changes.remove_directory(self._full(path))
         return self._rows
@@ -87,7 +87,7 @@ class Installation:
         new, steps = Manifest(), []
         new.kept = {path: kept for path, kept in old.kept.items() if path in wanted or path in old.shared}
         new.directories = [*old.directories, *self._missing_directories([*wanted, os.path.relpath(
-            self._place, self.root)], old)]
+            self._manifest_path, self.root)], old)]
         for path, item in wanted.items():
             found, known = digest_of(self._full(path)), old.files.get(path, [])
             new.files[path] = [item.digest, *[digest for digest in known if digest != item.digest][:1]]
@@ -146,9 +146,9 @@ class Installation:
 
     def _write_manifest(self, changes: FileChanges, manifest: Manifest) -> None:
         data = manifest.dump()
-        if digest_of(self._place) != Item(data).digest:
-            changes.make_directory(os.path.dirname(self._place))
-            changes.write(self._place, data)
+        if digest_of(self._manifest_path) != Item(data).digest:
+            changes.make_directory(os.path.dirname(self._manifest_path))
+            changes.write(self._manifest_path, data)
 
     # Files of others: of each, only our entries are ours.
 
@@ -230,4 +230,4 @@ def _read_text(path: str) -> str:
         try:
             return file.read()
         except UnicodeDecodeError:
-            raise UsageError(f"{path} is not UTF-8 text: mend it first; nothing was changed") from None
+            raise UsageError(f"{path} is not UTF-8 text: fix it first; nothing was changed") from None

@@ -59,7 +59,7 @@ class Manifest:
                 setattr(manifest, name, data[name])
             manifest._check_paths()
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise UsageError(f"{path} is damaged: bring it back, or remove it to install anew") from None
+            raise UsageError(f"{path} is damaged: restore it, or remove it to install again") from None
         return manifest
 
     def _check_paths(self) -> None:

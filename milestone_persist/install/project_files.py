@@ -21,19 +21,19 @@ SHARED = ".claude/shared/milestone"  # here is the manifest, too
 # Scripts in .claude/agents/ look in ../../skills. Those under templates/ are for projects that have such a folder.
 _COMMANDS = "commands/milestone/_shared"
 _SKILLS = "skills/milestone/_shared"
-_PLACES = (f".claude/{_SKILLS}", f".claude/{_COMMANDS}", SHARED, _SKILLS)
-_TEMPLATE_PLACES = (f"templates/{_SKILLS}", f"templates/{_COMMANDS}", "templates/shared/milestone")
-_UNREAD = ("_shared", "node_modules", "__pycache__")  # folders in which nobody keeps prompts
+_FOLDERS = (f".claude/{_SKILLS}", f".claude/{_COMMANDS}", SHARED, _SKILLS)
+_TEMPLATE_FOLDERS = (f"templates/{_SKILLS}", f"templates/{_COMMANDS}", "templates/shared/milestone")
+_UNREAD = ("_shared", "node_modules", "__pycache__")  # folders in which no prompts are kept
 # Where Claude Code looks for what lies in the folder agents/ here.
 PROMPTS = {".claude/skills/milestone/SKILL.md": "SKILL.md",
            **{f".claude/agents/milestone-{part}.md": f"milestone-{part}.md"
               for part in ("coordinator", "executor", "planner")}}
 
 
-def beside(root: str, place: str = ".") -> str:
-    """Where the program lies as seen from a place in the folder `root`, if both are in the same repository or the
+def beside(root: str, folder: str = ".") -> str:
+    """Where the program lies as seen from `folder` in the folder `root`, if both are in the same repository or the
     program is in `root`; else ""."""
-    top, program, start = (os.path.realpath(path) for path in (root, find_program(), os.path.join(root, place)))
+    top, program, start = (os.path.realpath(path) for path in (root, find_program(), os.path.join(root, folder)))
     top = _repository_of(top) or top
     inside = [os.path.commonpath((top, path)) == top for path in (program, start)]
     return os.path.relpath(program, start) if all(inside) else ""
@@ -50,17 +50,17 @@ def _repository_of(folder: str) -> str:
 
 def project_files(root: str) -> dict[str, Item]:
     """The files of a project, by their paths in it."""
-    places = _PLACES + (_TEMPLATE_PLACES if os.path.isdir(os.path.join(root, "templates")) else ())
+    folders = _FOLDERS + (_TEMPLATE_FOLDERS if os.path.isdir(os.path.join(root, "templates")) else ())
     if is_home(root) and not os.path.isdir(os.path.join(root, "skills")):
-        places = tuple(place for place in places if place != _SKILLS)
-    real = {os.path.realpath(os.path.join(root, place)): place for place in reversed(places)}  # one may link to another
-    return {f"{place}/{name}": Item(text.encode()) for place in places if place in real.values()
-            for name, text in _sourced_files(root, place) if not _is_taken_for_a_command(root, place, name)}
+        folders = tuple(folder for folder in folders if folder != _SKILLS)
+    real = {os.path.realpath(os.path.join(root, folder)): folder for folder in reversed(folders)}  # links
+    return {f"{folder}/{name}": Item(text.encode()) for folder in folders if folder in real.values()
+            for name, text in _sourced_files(root, folder) if not _is_taken_for_a_command(root, folder, name)}
 
 
-def _is_taken_for_a_command(root: str, place: str, name: str) -> bool:
+def _is_taken_for_a_command(root: str, folder: str, name: str) -> bool:
     """Whether a file would only be one more command to Claude Code: one in Markdown that nothing here sources."""
-    return place == f".claude/{_COMMANDS}" and name.endswith(".md") and not _is_named(root, f"{_COMMANDS}/{name}")
+    return folder == f".claude/{_COMMANDS}" and name.endswith(".md") and not _is_named(root, f"{_COMMANDS}/{name}")
 
 
 def _is_named(root: str, path: str) -> bool:
@@ -76,25 +76,25 @@ def _is_named(root: str, path: str) -> bool:
 def _read_prompt(path: str) -> bytes:
     try:
         return read_found(os.path.realpath(path)) or b""
-    except StorageError:  # what we may not read is no prompt of ours
+    except StorageError:  # what we may not read is not a prompt of ours
         return b""
 
 
-def _sourced_files(root: str, place: str) -> Iterator[tuple[str, str]]:
-    found = beside(root, place)
+def _sourced_files(root: str, folder: str) -> Iterator[tuple[str, str]]:
+    found = beside(root, folder)
     program = "" if found else find_program()
 
     def adapter(name: str) -> str:
-        return make_adapter(program, "", found, COMMAND, f". {place}/{name}")
+        return make_adapter(program, "", found, COMMAND, f". {folder}/{name}")
 
     yield "storage-adapter.sh", adapter("storage-adapter.sh")
     yield "storage-adapter.md", make_markdown_adapter(adapter("storage-adapter.md"))
     yield "milestone-recovery.md", make_recovery_document(adapter("milestone-recovery.md"))
 
 
-def prompts(places: Iterable[str] = PROMPTS) -> dict[str, Item]:
-    """The agents' prompts and the skill that teaches the functions, by their places in a project."""
-    return {place: Item(read_packaged("agents", PROMPTS[place]).encode()) for place in places}
+def prompts(paths: Iterable[str] = PROMPTS) -> dict[str, Item]:
+    """The agents' prompts and the skill that teaches the functions, by their paths in a project."""
+    return {path: Item(read_packaged("agents", PROMPTS[path]).encode()) for path in paths}
 
 
 def executables(folder: str) -> dict[str, Item]:

@@ -38,9 +38,9 @@ def put_in(text: str | None, recorded: Row, file: str) -> tuple[str, Row]:
     if text is None:
         return _section("\n") + "\n", {"made": True}
     newline = "\r\n" if "\r\n" in text else "\n"
-    place = _find(text, file)
-    if place:
-        return text[:place[0]] + _section(newline) + text[place[1]:], recorded or {"before": ""}
+    span = _find(text, file)
+    if span:
+        return text[:span[0]] + _section(newline) + text[span[1]:], recorded or {"before": ""}
     before = newline if not text or text.endswith("\n") else newline * 2
     before = "" if not text else before
     return text + before + _section(newline) + newline, {"before": before}
@@ -48,10 +48,10 @@ def put_in(text: str | None, recorded: Row, file: str) -> tuple[str, Row]:
 
 def take_out(text: str, recorded: Row, file: str) -> str | None:
     """The document without the section; None if nothing is left of a file that `put_in` made."""
-    place = _find(text, file)
-    if not place:
+    span = _find(text, file)
+    if not span:
         return text
-    before, after = text[:place[0]], text[place[1]:]
+    before, after = text[:span[0]], text[span[1]:]
     after = after[2:] if after.startswith("\r\n") else after[1:] if after.startswith("\n") else after
     gap = recorded.get("before", "")
     if gap and before.endswith(gap):

@@ -1,7 +1,7 @@
 """The session monitor's files in the data directory: its lock, what it says of itself, its log.
 
-The one instance is whoever holds the lock on session-monitor.lock. It is asked to end by a file that names it, which
-works across containers as well; session-monitor.pid is for people to read and nothing here acts on it.
+The one instance is the process that holds the lock on session-monitor.lock. It is asked to end by a file that names it,
+which works across containers as well; session-monitor.pid is for people to read and nothing here acts on it.
 """
 from __future__ import annotations
 

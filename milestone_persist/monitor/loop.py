@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row
 
 POLL_SECONDS = 0.25  # between two looks whether it should end
-LEAP_SECONDS = 60  # a clock that runs ahead by more was set, or the machine slept
+MAX_CLOCK_JUMP = 60  # a clock that runs ahead by more was set, or the machine slept
 
 
 def in_thread(action: Callable[[], None]) -> Thread:
@@ -94,7 +94,7 @@ class Monitor:
 
     def _check_and_log(self) -> None:
         ahead, self.lead = self._lead() - self.lead, self._lead()
-        if ahead > LEAP_SECONDS:
+        if ahead > MAX_CLOCK_JUMP:
             self.write(f"the clock leapt {ahead:.0f} s ahead: not checked, agents have until the next check to report")
             return
         try:
@@ -118,7 +118,7 @@ class Monitor:
             return ""
 
     def _still_holds(self) -> bool:
-        """Whether the lock is still ours; a lock file that somebody removed is made and locked again."""
+        """Whether the lock is still ours; a lock file that was removed is made and locked again."""
         if self.descriptor is not None and is_same_file(self.descriptor, self._path(LOCK)):
             self.is_missed = False
             return True
@@ -161,7 +161,7 @@ class Monitor:
     def _line(self, text: str) -> str:
         return f"{format_time(self.clock.time())} {plain(text)}"
 
-    def heed_signals(self) -> list[tuple[int, Any]]:
+    def install_signal_handlers(self) -> list[tuple[int, Any]]:
         """End in good order on SIGTERM, SIGINT and SIGHUP; returns what was done on them before."""
         import signal
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from ..storage.interface import Row
 
-PATIENCE_SECONDS = 30.0  # for a new monitor to answer, and for one that was asked to end
+START_TIMEOUT = 30.0  # seconds for a new monitor to answer
+STOP_TIMEOUT = 30.0  # seconds for a monitor to end that was asked to
 # By path, not -m: so it works from a checkout, an installation, a zip and a zipapp, and from any directory.
 _START = ("import sys; sys.path.append(sys.argv.pop(1)); "
           "__import__(sys.argv[1], fromlist=['here']).run_in_background(*sys.argv[2:])")
@@ -37,7 +38,7 @@ def run_in_foreground(monitor: Monitor) -> str:
     except OSError as error:
         raise _refusal(monitor.directory, error) from None
     is_main = threading.current_thread() is threading.main_thread()
-    before = monitor.heed_signals() if is_main else []
+    before = monitor.install_signal_handlers() if is_main else []
     try:
         reason = monitor.run()
     finally:
@@ -63,10 +64,10 @@ def start_in_background(module: str, directory: str, seconds: int, environ: Mapp
                              start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT)
     try:
-        answer = child.communicate(timeout=PATIENCE_SECONDS)[0].decode("utf-8", "replace")
+        answer = child.communicate(timeout=START_TIMEOUT)[0].decode("utf-8", "replace")
     except subprocess.TimeoutExpired:
         child.kill()
-        answer = f"no answer within {PATIENCE_SECONDS:.0f} s"
+        answer = f"no answer within {START_TIMEOUT:.0f} s"
     finally:
         if child.stdout:
             child.stdout.close()
@@ -85,11 +86,11 @@ def _read_answer(answer: str) -> Row:
 
 def serve_in_background(monitor: Monitor) -> None:
     """The life of the process that start_in_background started: one answer to the one who waits, then the loop."""
-    if os.fork():  # the caller's child ends at once; the monitor belongs to nobody
+    if os.fork():  # the caller's child ends at once; the monitor has no parent
         os._exit(0)
     os.umask(0o077)
     monitor.about["pid"] = os.getpid()
-    monitor.heed_signals()
+    monitor.install_signal_handlers()
     try:
         entered = monitor.enter()
         told = {"started": entered, **(monitor.about if entered else find_monitor(monitor.directory) or {})}
@@ -97,7 +98,7 @@ def serve_in_background(monitor: Monitor) -> None:
         entered, told = False, {"error": str(_refusal(monitor.directory, error))}
     heard = _answer(told)
     if entered:
-        monitor.leave(monitor.run() if heard else "nobody waited for it to start")
+        monitor.leave(monitor.run() if heard else "the caller did not wait for it to start")
     os._exit(0)  # not waiting for a check that still waits for the database
 
 
@@ -131,14 +132,14 @@ def stop_monitor(directory: str) -> Row:
     found = find_monitor(directory)
     if found is None:
         raise Refused(f"no session monitor is running for {directory}: nothing to stop")
-    asked, until = None, time.monotonic() + PATIENCE_SECONDS
+    asked, until = None, time.monotonic() + STOP_TIMEOUT
     about: Row | None = found
     while about is not None and asked in (None, about["token"]):
         if asked is None and about["token"]:
             asked, found = about["token"], about
             write_whole(os.path.join(directory, STOP), about["token"].encode(), makes_folder=False)
         if time.monotonic() > until:
-            raise StorageError(f"{describe_running(found)}; {PATIENCE_SECONDS:.0f} s after it was asked to end it has "
+            raise StorageError(f"{describe_running(found)}; {STOP_TIMEOUT:.0f} s after it was asked to end it has "
                                f"not: see {os.path.join(directory, LOG)} and end that process yourself")
         time.sleep(0.02)
         about = find_monitor(directory)

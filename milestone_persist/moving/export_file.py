@@ -9,7 +9,7 @@ from ..base.found import open_found
 from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, read_columns
 from ..base.values import check_text, dump_json, parse_json
 from ..storage.directory import cannot_write, create_directory, is_one_of
-from ..storage.interface import WHOLE
+from ..storage.interface import ROW_COUNTS
 from ..storage.parts import NewFile
 from .transfer import read_rows
 
@@ -43,7 +43,7 @@ def require_file(call: Call, files: tuple[str, ...], file: str, what: str) -> st
     except OSError as error:
         raise Refused(f"cannot read the {what} {file!r} ({error.strerror})") from None
     if not stat.S_ISREG(status.st_mode):
-        raise Refused(f"cannot read the {what} {file!r}: it is no regular file")
+        raise Refused(f"cannot read the {what} {file!r}: it is not a regular file")
     if is_one_of(path, call.directory, files):
         raise UsageError(f"{file!r} is a file of the store itself, no {what}")
     return path
@@ -70,7 +70,7 @@ def export_lines(store: Storage) -> Iterator[str]:
         for row in read_rows(store, table):
             counts[table] += 1
             yield dump_json({"table": table, "row": row}, sort_keys=True)
-    yield dump_json({"last_numbers": store.last_numbers(), "rows": counts})
+    yield dump_json({"last_numbers": store.sequence_values(), "rows": counts})
 
 
 def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[str, int]]:
@@ -95,10 +95,10 @@ def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[s
     except OSError as error:
         raise Refused(f"cannot read {file!r} ({error.strerror})") from None
     except (ValueError, TypeError, UsageError) as error:
-        raise UsageError(f"{file!r} is no export of export_coordination: line {number}: {error}") from None
+        raise UsageError(f"{file!r} is not an export of export_coordination: line {number}: {error}") from None
     if end is None:
-        raise UsageError(f"{file!r} is no whole export of export_coordination: it ends after line {number}, without "
-                         "the line that counts the rows")
+        raise UsageError(f"{file!r} is not a complete export of export_coordination: it ends after line {number}, "
+                         "without the line that counts the rows")
     return rows, end["last_numbers"]
 
 
@@ -133,7 +133,7 @@ def _is_row(item: Any, columns: dict[str, set[str]]) -> bool:
     if not isinstance(item, dict) or str(item.get("table")) not in columns or not isinstance(item.get("row"), dict):
         return False
     table, row = item["table"], item["row"]
-    return bool(set(TABLES[table]) < set(row) <= columns[table] and row.get("key") != WHOLE
+    return bool(set(TABLES[table]) < set(row) <= columns[table] and row.get("key") != ROW_COUNTS
                 and all(map(_fits, row.values())) and row.get("file_path") is None
                 and (table not in NUMBERED or _is_number(row["id"]) and row["id"]))
 

@@ -6,14 +6,14 @@ import os
 from ..base.errors import MilestoneError, Refused, StorageError
 from ..base.values import check_word
 from ..base.vocabulary import BACKENDS
-from ..opening.switching import finish_switch, mark_copy, mark_retired, read_mark, remove_mark
-from ..records.files import FOLDERS, find_places, list_stamps
-from ..records.index import place_record
+from ..opening.switching import finish_switch, read_tombstone, remove_tombstone, write_copy_tombstone, write_tombstone
+from ..records.files import FOLDERS, find_record_files, list_stamps
+from ..records.index import write_record_file
 from ..records.undo import stamp
 from ..storage.directory import move_files
 from ..storage.events import Log
 from ..storage.interface import StorageMoved
-from ..storage.selection import FIXED, backend_in_use, backend_meant, fix_backend, name_place, read_word
+from ..storage.selection import FIXED, backend_in_use, backend_meant, fix_backend, name_store, read_word
 from .export_file import write_export
 from .transfer import copy_rows, count_rows, digest_rows, prepare_source, read_rows
 
@@ -39,7 +39,7 @@ def migrate(store: Storage, word: str, dry_run: bool = False, fixed: str | None 
 
     fixed: the backend that is fixed from then on; "": none is; None: leave that setting alone
     Killed before the old store is marked as retired, nothing has happened; killed after it, the next call that
-    meets the mark finishes the switch. Writers wait for the transaction and then follow.
+    meets the tombstone finishes the switch. Writers wait for the transaction and then follow.
     """
     backend, old, when = target_backend(store, word), store.backend, stamp(store)
     told: Migration = {"from": old.name, "to": backend.name, "rows": count_rows(store), "backup": None,
@@ -55,9 +55,9 @@ def migrate(store: Storage, word: str, dry_run: bool = False, fixed: str | None 
         told["rows"] = _fill_new_store(store, backend, when)
         if files != _scan_records(store, backend):
             raise StorageError("record files were written by hand meanwhile: nothing was moved; try again")
-        mark_retired(store, backend, when)
+        write_tombstone(store, backend, when)
     _switch(store, backend)
-    settle(store, backend, when, fixed)
+    finish_move(store, backend, when, fixed)
     log_move(store, told)
     return told
 
@@ -83,9 +83,9 @@ def _set_records_aside(store: Storage, name: str) -> None:
         path = os.path.join(store.directory, folder)
         try:
             if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
-                place = os.path.join(store.directory, "backups", name)
-                move_files(store.directory, (folder,), place)
-                store.warn(f"what lay in {folder}/ was not in use: it is kept in {place}")
+                aside = os.path.join(store.directory, "backups", name)
+                move_files(store.directory, (folder,), aside)
+                store.warn(f"the files in {folder}/ were not in use: they are kept in {aside}")
         except OSError as error:
             raise StorageError(f"cannot move {path} out of the way ({error.strerror}): move away what is in it first; "
                                "nothing was moved") from None
@@ -100,7 +100,7 @@ def _copy_to(store: Storage, backend: Backend, when: str) -> dict[str, int]:
             replace = _is_left_over(store, target)
             target.execute("DELETE FROM agent_coordination_config")
             copied = copy_rows(store, target, replace)
-            mark_copy(target, store.backend, when)
+            write_copy_tombstone(target, store.backend, when)
         _require_equal(digest_rows(store), digest_rows(target), backend)
     finally:
         target.close()
@@ -109,14 +109,14 @@ def _copy_to(store: Storage, backend: Backend, when: str) -> dict[str, int]:
 
 def _is_left_over(store: Storage, target: Storage) -> bool:
     """Whether a store holds what this directory has left there; Refused if it holds the rows of others."""
-    mark = read_mark(target)
-    if mark and mark.place != name_place(mark.backend, store.directory):
-        raise Refused(f"the {target.backend.name} store holds what belongs to {mark.directory}: nothing was moved; "
-                      "name another schema in MILESTONE_DATABASE_SCHEMA, or another database")
-    if not mark and any(number for table, number in count_rows(target).items()
+    tombstone = read_tombstone(target)
+    if tombstone and tombstone.store != name_store(tombstone.backend, store.directory):
+        raise Refused(f"the {target.backend.name} store holds what belongs to {tombstone.directory}: nothing was "
+                      "moved; name another schema in MILESTONE_DATABASE_SCHEMA, or another database")
+    if not tombstone and any(number for table, number in count_rows(target).items()
                         if table != "agent_coordination_config"):
         raise Refused(f"the {target.backend.name} store is not empty: empty it first, or take another database")
-    return bool(mark)  # it was retired, or its copy was not finished
+    return bool(tombstone)  # it was retired, or its copy was not finished
 
 
 def move_records(store: Storage, old: Backend, new: Backend) -> dict[str, int]:
@@ -126,10 +126,10 @@ def move_records(store: Storage, old: Backend, new: Backend) -> dict[str, int]:
         before = digest_rows(store)
         rows = [row for row in read_rows(store, "milestones") if row["data"]]
         store.backend = new  # records are kept as the new backend keeps them
-        places = find_places(store) if store.backend.records_are_files else {}
+        files = find_record_files(store) if store.backend.records_are_files else {}
         for row in rows:
             if store.backend.records_are_files:
-                place_record(store, row, places.get(row["id"], {}))
+                write_record_file(store, row, files.get(row["id"], {}))
             else:
                 store.execute("UPDATE milestones SET data = :data, file_path = NULL, file_stamp = NULL "
                               "WHERE id = :id", row)
@@ -168,13 +168,13 @@ def take_back(store: Storage, backend: Backend, fixed: str) -> bool:
             return True
         if backend.has_rows_of(store.backend):
             move_records(store, backend, store.backend)
-        remove_mark(store)
+        remove_tombstone(store)
     if read_word(store.directory, FIXED) != fixed:
         fix_backend(store.directory, fixed)
     return False
 
 
-def settle(store: Storage, backend: Backend, when: str, fixed: str | None) -> None:
+def finish_move(store: Storage, backend: Backend, when: str, fixed: str | None) -> None:
     """What is to be done after the switch; the rows are safe whatever of it fails."""
     def fix() -> None:
         if fixed is not None:
@@ -201,18 +201,18 @@ def open_up(store: Storage, backend: Backend) -> None:
     target = store.open_other(backend)
     try:
         with target.transaction():
-            remove_mark(target)
+            remove_tombstone(target)
     finally:
         target.close()
 
 
 def set_old_store_aside(store: Storage, backend: Backend, when: str) -> None:
     """Move the files that hold nothing current any more below backups/."""
-    place = os.path.join(store.directory, "backups", when)
+    aside = os.path.join(store.directory, "backups", when)
     if not backend.has_rows_of(store.backend):
-        store.set_aside(place)
+        store.set_aside(aside)
     if not backend.records_are_files:
-        move_files(store.directory, FOLDERS, place)
+        move_files(store.directory, FOLDERS, aside)
 
 
 def log_move(store: Storage, told: Migration) -> None:

@@ -7,10 +7,10 @@ from ..opening.engines import files_of, open_backend
 from ..records.undo import stamp
 from ..storage.backends import DATABASE, FILE, JSONFILES
 from ..storage.directory import IN_USE, cannot_write, make_folder, move_files
-from ..storage.interface import WHOLE, Damaged
+from ..storage.interface import ROW_COUNTS, Damaged
 from ..storage.locks import FolderLock
 from ..storage.parts import NewFile
-from ..storage.selection import backend_in_use, mark_of, write_word
+from ..storage.selection import backend_in_use, read_note_stamp, write_word
 from .backup_files import require_whole
 from .export_file import require_file
 from .transfer import copy_rows
@@ -33,10 +33,10 @@ def rebuild_store(damage: Damaged, file: str) -> Row:
     call = damage.call
     backend = backend_in_use(call.directory) or damage.backend
     path = require_file(call, files_of(backend), file, "backup")
-    place = os.path.join(call.directory, "backups", stamp(call) + "-damaged")
-    make_folder(os.path.dirname(place))
-    with FolderLock(os.path.dirname(place)):
-        if mark_of(call.directory) != damage.mark:  # another process has done it meanwhile
+    aside = os.path.join(call.directory, "backups", stamp(call) + "-damaged")
+    make_folder(os.path.dirname(aside))
+    with FolderLock(os.path.dirname(aside)):
+        if read_note_stamp(call.directory) != damage.note_stamp:  # another process has done it meanwhile
             return {}
         with NewFile(os.path.join(call.directory, DATABASE.head), inside=True, replace=True) as new:
             copy_backup(path, new.part)
@@ -44,31 +44,31 @@ def rebuild_store(damage: Damaged, file: str) -> Row:
             try:
                 require_whole(copy, file)
                 if backend.engine == JSONFILES:
-                    _fill_files(copy, call, place)
+                    _fill_files(copy, call, aside)
                 else:
-                    copy.execute("DELETE FROM agent_coordination_config WHERE key = :key", {"key": WHOLE})
+                    copy.execute("DELETE FROM agent_coordination_config WHERE key = :key", {"key": ROW_COUNTS})
             finally:
                 copy.close()
             if backend.engine != JSONFILES:
-                _move(call, backend, place)
+                _move(call, backend, aside)
                 new.finish()
-        write_word(call.directory, IN_USE, backend.name)  # whoever has the old store open follows
-    return {"damaged": place} if os.path.isdir(place) else {}
+        write_word(call.directory, IN_USE, backend.name)  # a process with the old store open follows
+    return {"damaged": aside} if os.path.isdir(aside) else {}
 
 
-def _move(call: Call, backend: Backend, place: str) -> None:
+def _move(call: Call, backend: Backend, aside: str) -> None:
     """Move the files of a store away, a stale journal before the file it belongs to."""
     try:
-        move_files(call.directory, tuple(reversed(files_of(backend))), place)
+        move_files(call.directory, tuple(reversed(files_of(backend))), aside)
     except OSError as error:
-        raise cannot_write(place, error) from None
+        raise cannot_write(aside, error) from None
 
 
-def _fill_files(backup: Storage, call: Call, place: str) -> None:
+def _fill_files(backup: Storage, call: Call, aside: str) -> None:
     """Let files of rows be the store, made beside the old ones; the one by which they are known comes last."""
     import shutil
 
-    beside = place + "-unfinished"
+    beside = aside + "-unfinished"
     target = open_backend(FILE, beside, call.clock, call.environ, other=True)
     try:
         target.backend = DATABASE  # records are kept in the rows
@@ -76,7 +76,7 @@ def _fill_files(backup: Storage, call: Call, place: str) -> None:
             copy_rows(backup, target, replace=True)
     finally:
         target.close()
-    _move(call, FILE, place)
+    _move(call, FILE, aside)
     try:
         move_files(beside, tuple(reversed(files_of(FILE))), call.directory)
         shutil.rmtree(beside)

@@ -1,4 +1,4 @@
-"""Which backend, and when: because somebody says so, or because of how many milestones there are."""
+"""Which backend, and when: because it was asked for, or by the number of milestones."""
 from __future__ import annotations
 
 from ..base.errors import MilestoneError, UsageError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Migration:
-    """Migrate because somebody said so: the backend is fixed from then on; `auto` lets it follow the milestones."""
+    """Migrate on request: the backend is fixed from then on; `auto` lets it follow the milestones."""
     automatic = backend == "auto"
     backend = check_word(_suiting_backend(store) if automatic else backend, BACKENDS, "backend")
     fixed = "" if automatic else backend

@@ -4,9 +4,9 @@ from __future__ import annotations
 from ..base.errors import UsageError
 from ..base.tables import TABLES
 from ..base.values import dump_json
-from ..records.index import index_records, place_records, read_record
+from ..records.index import index_records, read_record, write_record_files
 from ..records.swap import swap_out
-from ..storage.interface import WHOLE
+from ..storage.interface import ROW_COUNTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,10 @@ def read_rows(store: Storage, table: str) -> Iterator[Row]:
 
 
 def _rows_of(table: str) -> str:
-    """The table without the mark of a backup, which is no row to be moved."""
-    return f"(SELECT * FROM {table} WHERE key <> '{WHOLE}') kept" if table == "agent_coordination_config" else table
+    """The table without the row counts of a backup, which is no row to be moved."""
+    if table != "agent_coordination_config":
+        return table
+    return f"(SELECT * FROM {table} WHERE key <> '{ROW_COUNTS}') kept"
 
 
 def _plain_row(store: Storage, table: str, row: Row) -> Row:
@@ -73,10 +75,10 @@ def fill_store(store: Storage, rows_of: Callable[[str], Iterable[Row]], numbers:
     if replace:
         _clear_rows(store)
     counts = {table: _insert_rows(store, table, rows_of(table)) for table in TABLES}
-    store.settle_counters(numbers)
+    store.advance_sequences(numbers)
     if replace and store.backend.records_are_files:
         swap_out(store)
-    place_records(store)
+    write_record_files(store)
     return counts
 
 
@@ -109,7 +111,7 @@ def copy_rows(source: Storage, target: Storage, replace: bool = False) -> dict[s
     """
     totals = count_rows(source)
     return fill_store(target, lambda table: _report(source, table, totals[table], read_rows(source, table)),
-                      source.last_numbers(), replace)
+                      source.sequence_values(), replace)
 
 
 def _report(store: Storage, table: str, total: int, rows: Iterable[Row]) -> Iterator[Row]:

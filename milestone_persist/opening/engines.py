@@ -15,7 +15,7 @@ from ..storage.selection import (
     backend_in_use,
     claim_backend,
     database_url,
-    mark_of,
+    read_note_stamp,
     read_word,
     require_url,
     select_backend,
@@ -41,12 +41,12 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     in_use: whether what is there is opened, whatever the settings say
     """
     require_usable(directory, environ)
-    mark = mark_of(directory)
+    stamp = read_note_stamp(directory)
     backend = in_use and backend_in_use(directory) or select_backend(directory, environ)
     require_url(directory, backend, environ)
-    create = create or is_being_made(directory)  # whoever comes finishes it, or would take it for an empty one
+    create = create or is_being_made(directory)  # the next process finishes it, or would take it for an empty one
     lost = find_lost(directory, backend)
-    if mark != mark_of(directory):  # made or moved just now, by another process
+    if stamp != read_note_stamp(directory):  # made or moved just now, by another process
         return open_storage(directory, clock, environ, create, in_use)
     if lost:
         raise Damaged(lost, Call(directory, clock, environ), backend)
@@ -55,13 +55,13 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
         create_directory(directory)
         note_making(directory)
         backend, is_new = claim_backend(directory, backend)
-        mark = mark_of(directory)
+        stamp = read_note_stamp(directory)
     try:
         storage = open_backend(backend, directory, clock, environ, create)
     except StorageMoved:  # between the choice and the opening
         return open_storage(directory, clock, environ, create, in_use)
     storage.is_new = is_new
-    storage.mark = mark  # as it was before the choice: whoever changed it since is noticed
+    storage.note_stamp = stamp  # as it was before the choice: so a change since then is noticed
     if create:
         note_made(directory)
     return storage
@@ -116,7 +116,7 @@ def note_made(directory: str) -> None:
     """The store is there: from now on it may not be missing."""
     try:
         os.unlink(os.path.join(directory, BEING_MADE))
-    except OSError:  # there is no such note, or somebody only reads
+    except OSError:  # there is no such note, or this call only reads
         pass
 
 
@@ -138,8 +138,8 @@ def find_lost(directory: str, backend: Backend) -> str:
         missing = (missing or _has_rows(directory)) and not is_pending(directory)
     if not missing or _is_there(head):  # who makes it has finished between the looks
         return ""
-    what = "the rows beside it are of no use without" if backend.engine == JSONFILES else "the data with it"
-    return f"{head} is gone, and {what}; to begin anew, give {directory} another name"
+    what = "its rows cannot be used without it" if backend.engine == JSONFILES else "the data with it"
+    return f"{head} is missing, and {what}: restore it; to start again, give {directory} another name"
 
 
 def _is_there(head: str) -> bool:

@@ -1,17 +1,26 @@
 """The switch from one store of a directory to another: which of them counts, and what is left to do after a kill.
 
-A store that does not count has a mark: `BACKEND DIRECTORY` where the rows are, or that after `from `, where it is a
-copy which is not in use yet. The note of what is in use is written between the two: after the old store got its mark,
-before the new one loses its own. All three have the name of the move: another machine may have a directory of the same
-name.
+A store that is not in use has a tombstone: `BACKEND DIRECTORY` where the rows are, or that after `from `, where it is
+a copy which is not in use yet. The note of what is in use is written between the two: after the old store got its
+tombstone, before the new one loses its own. All three have the name of the move: another machine may have a directory
+of the same name.
 """
 from __future__ import annotations
 
 from ..base.errors import StorageError
 from ..storage.backends import NAMED
 from ..storage.directory import IN_USE
-from ..storage.interface import COPY, READ_MARK, Move, StorageMoved
-from ..storage.selection import FIXED, MOVING, database_url, fix_backend, mark_of, name_place, read_word, write_word
+from ..storage.interface import COPY, READ_TOMBSTONE, Move, StorageMoved
+from ..storage.selection import (
+    FIXED,
+    MOVING,
+    database_url,
+    fix_backend,
+    name_store,
+    read_note_stamp,
+    read_word,
+    write_word,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,42 +28,42 @@ if TYPE_CHECKING:
     from ..storage.interface import Storage
 
 
-def read_mark(store: Storage) -> Move | None:
-    """What the mark of a store tells, within the caller's transaction; None if it has none."""
-    rows = store.execute(READ_MARK)
+def read_tombstone(store: Storage) -> Move | None:
+    """What the tombstone of a store tells, within the caller's transaction; None if it has none."""
+    rows = store.execute(READ_TOMBSTONE)
     return Move(rows[0]["value"], rows[0]["move"]) if rows else None
 
 
-def mark_retired(store: Storage, backend: Backend, move: str) -> None:
-    """Leave the mark that makes late writers follow, within the caller's transaction."""
-    _write_mark(store, name_place(backend.name, store.directory), move)
+def write_tombstone(store: Storage, backend: Backend, move: str) -> None:
+    """Leave the tombstone that makes late writers follow, within the caller's transaction."""
+    _write_tombstone(store, name_store(backend.name, store.directory), move)
 
 
-def mark_copy(store: Storage, backend: Backend, move: str) -> None:
+def write_copy_tombstone(store: Storage, backend: Backend, move: str) -> None:
     """Mark a copy of another store of the directory as not in use yet, within the caller's transaction."""
-    _write_mark(store, COPY + name_place(backend.name, store.directory), move)
+    _write_tombstone(store, COPY + name_store(backend.name, store.directory), move)
 
 
-def _write_mark(store: Storage, place: str, move: str) -> None:
-    remove_mark(store)
-    store.execute("INSERT INTO store_moves (moved_to, move, noted_at) VALUES (:place, :move, :now)",
-                  {"place": place, "move": move, "now": store.now()})
+def _write_tombstone(store: Storage, target: str, move: str) -> None:
+    remove_tombstone(store)
+    store.execute("INSERT INTO store_moves (moved_to, move, noted_at) VALUES (:target, :move, :now)",
+                  {"target": target, "move": move, "now": store.now()})
 
 
-def remove_mark(store: Storage) -> None:
+def remove_tombstone(store: Storage) -> None:
     """Let a store count (again), within the caller's transaction."""
     store.execute("DELETE FROM store_moves")
 
 
 def finish_switch(store: Storage) -> None:
-    """Do the next step of a switch that a store's mark tells of, if nobody has; the store is to be opened anew then.
+    """Do the next step of a switch that a tombstone tells of, if it is still to be done; then open the store again.
 
     Raises StorageMoved where the rows are elsewhere than in this directory.
     """
-    note, store.mark = store.mark, None
+    note, store.note_stamp = store.note_stamp, None
 
     def is_noted() -> bool:
-        return mark_of(store.directory) != note
+        return read_note_stamp(store.directory) != note
 
     try:
         if not is_noted():
@@ -62,20 +71,20 @@ def finish_switch(store: Storage) -> None:
                 if not is_noted():
                     _take_step(store)
     except StorageError:
-        if not is_noted():  # else somebody has finished it, and the store was set aside
+        if not is_noted():  # else another process has finished it, and the store was set aside
             raise
 
 
 def _take_step(store: Storage) -> None:
-    move = read_mark(store)
+    move = read_tombstone(store)
     if move is None:
         return
-    if move.place != name_place(move.backend, store.directory):
+    if move.store != name_store(move.backend, store.directory):
         raise StorageMoved(move)
     if move.is_copy:
         if move.name != read_word(store.directory, IN_USE, 1):
             raise StorageMoved(move)
-        remove_mark(store)
+        remove_tombstone(store)
     elif move.backend != store.backend.name:
         _require_copy(store, move)
         if read_word(store.directory, FIXED) or database_url(store.environ):  # it would contradict
@@ -93,7 +102,7 @@ def _require_copy(store: Storage, move: Move) -> None:
     target = store.open_other(backend, create=False)
     try:
         with target.snapshot():
-            copy = read_mark(target)
+            copy = read_tombstone(target)
     finally:
         target.close()
     if copy is None or not copy.is_copy or copy.name != move.name:

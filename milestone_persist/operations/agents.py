@@ -6,6 +6,7 @@ from ..base.quoting import command
 from ..base.times import minutes_between, shift_time, since
 from ..base.values import check_word, is_own, json_strings
 from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, DIED, ENDED, GOING_ON, HEALTH_STATUSES, PHASES
+from ..coordination.argument_order import require_registration_in_order
 from ..coordination.future import look_from_now
 from ..coordination.inbox import count_for_others, count_unread, warn_of_unread
 from ..coordination.liveness import log_health
@@ -19,7 +20,6 @@ from ..coordination.membership import (
     renew_heartbeat,
     set_agent_status,
 )
-from ..coordination.places import require_registration_in_order
 from ..coordination.settings import is_strict, read_count
 from ..coordination.state import list_keys
 from ..registry import operation
@@ -38,14 +38,14 @@ GROUP = "Agents"
 @operation(text="registered")
 def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id: str, session_id: str,
                    capabilities: str | Sequence[str] | None = None, *, new: bool = False) -> Registration:
-    """Register an agent, or revive it; its session and milestone are made if they are new.
+    """Register an agent, or revive it; its session and milestone are created if they are new.
 
     agent_id: the agent's own id; registering it again keeps its state and spawn time, and begins a new life
     agent_type: a known type or x-YOURS; any other is stored as x-TYPE with a warning
     milestone_id: the milestone it works on
     session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
     capabilities: JSON array of strings
-    new: refuse (status 1) an id that was heard of within session_timeout, for it may be another agent's
+    new: refuse (status 1) an id that was heard from within session_timeout, for it may be another agent's
 
     What its former life had taken and not acknowledged is in its inbox again.
     Example: register_agent coord-ms-123 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
@@ -72,19 +72,19 @@ def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[MailForOther
     found = count_for_others(store, agent_id)
     for row in found:
         show = command(["list_agent_messages", agent_id, "--state", "pending", "--milestone", row["sent_for"]])
-        store.tell(f"unread, but sent to {agent_id} for milestone {row['sent_for']!r} and not handed out in another: "
+        store.tell(f"unread, but sent to {agent_id} for milestone {row['sent_for']!r} and not delivered in another: "
                    f"{row['number']}; {show} shows it")
     return found
 
 
 def _tell_if_in_use(store: Storage, before: list[Agent], new: bool) -> None:
-    """Say of an agent that was registered and heard of a moment ago that the id may be another's; Refused if new."""
+    """Say of an agent that was registered and heard from a moment ago that the id may be another's; Refused if new."""
     limit = shift_time(store.now(), -read_count(store, "session_timeout"))
     for row in before:
         if row["agent_type"] == "unregistered" or row["status"] not in ("active", "paused") or \
                 row["last_heartbeat"] <= limit:
             continue
-        heard = (f"agent {row['agent_id']!r} was heard of {since(row['last_heartbeat'], store.now())} ago in session "
+        heard = (f"agent {row['agent_id']!r} was heard from {since(row['last_heartbeat'], store.now())} ago in session "
                  f"{row['session_id']!r} (milestone {row['milestone_id']})")
         if new:
             raise Refused(f"{heard}: nothing was registered; take another id")
@@ -159,7 +159,7 @@ def _require_open(store: Storage, agent: Agent) -> None:
 def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *, cpu: float | None = None,
                     memory: float | None = None, response_ms: float | None = None, errors: int | None = None,
                     warnings: int | None = None) -> Agent:
-    """Say that an agent is alive; every other operation by the agent says so too.
+    """Renew an agent's heartbeat; so does every other call by it.
 
     agent_id: the agent
     health: healthy, degraded or failing; writes a row of the health log, as do measures alone (healthy)

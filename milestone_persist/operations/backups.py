@@ -4,8 +4,8 @@ from __future__ import annotations
 import os
 
 from ..base.errors import MilestoneError, Refused, StorageError
-from ..coordination.settings import COMMANDS, drop_spoilt_settings, read_setting, store_setting
-from ..moving.backup_files import mark_whole, require_whole
+from ..coordination.settings import COMMANDS, drop_corrupt_settings, read_setting, store_setting
+from ..moving.backup_files import note_row_counts, require_whole
 from ..moving.export_file import export_lines, new_file, read_export, require_file, write_export
 from ..moving.transfer import copy_rows, count_rows, fill_store, prepare_source
 from ..records.files import remove_parts
@@ -57,7 +57,7 @@ def _fill_backup(store: Storage, path: str) -> dict[str, int]:
             with target.transaction():
                 target.execute("DELETE FROM agent_coordination_config")
                 rows = copy_rows(store, target)
-                mark_whole(target, rows)
+                note_row_counts(target, rows)
         wrong = target.check()
         target.execute("PRAGMA journal_mode = DELETE")  # all in one file
     finally:
@@ -100,7 +100,7 @@ def restore_coordination(store: Storage, file: str) -> Replacement:
 
 def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str, int]],
              only_if_empty: bool = False) -> Replacement:
-    """Back up what there is and fill the store anew, in one transaction; an error names the backup that is kept."""
+    """Back up what there is and fill the store again, in one transaction; an error names the backup that is kept."""
     kept = None
     try:
         with store.transaction():
@@ -112,7 +112,7 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
             own = {key: read_setting(store, key) for key in COMMANDS}
             rows = fill()
             _keep_own_commands(store, own)
-            for line in drop_spoilt_settings(store):
+            for line in drop_corrupt_settings(store):
                 store.warn(f"left out: {line}")
             record_event(store, event, detail=os.path.abspath(file))
     except MilestoneError as error:
@@ -121,13 +121,13 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
         raise type(error)(f"{error}; everything is as it was, and a backup of it is {kept}") from None
     try:
         index_records(store)  # which finishes what was begun with the record files
-    except StorageMoved:  # then whoever moved the rows has finished it; this is not to be done again
+    except StorageMoved:  # then the process that moved the rows has finished it; do not repeat this
         pass
     return {"file": file, "rows": rows, "kept": kept}
 
 
 def _keep_own_commands(store: Storage, own: dict[str, str]) -> None:
-    """Put the settings that are run back to what they were here: the file may be somebody else's."""
+    """Put the settings that are run back to what they were here: the file may be foreign."""
     for key, value in own.items():
         brought = read_setting(store, key)
         if brought != value:

@@ -27,7 +27,7 @@ GROUP = "Checkpoints"
 @operation(text="checkpoint_id")
 def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str = "manual", *files: str,
                             key: str | None = None) -> MadeCheckpoint:
-    """Keep all of an agent's state as it is now, its registry row and its unacknowledged messages; prints the id.
+    """Save an agent's present state, its registry row and its unacknowledged messages; prints the id.
 
     agent_id: the agent
     checkpoint_type: automatic, manual, phase_completion or error_recovery
@@ -92,7 +92,7 @@ def list_agent_checkpoints(store: Storage, agent_id: str) -> list[ListedCheckpoi
 
 @operation(text="restored", existing=True)
 def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Restoration:
-    """Put an agent's state back to a checkpoint; what it had is kept as another checkpoint first.
+    """Restore an agent's state from a checkpoint; its previous state is saved as another checkpoint first.
 
     checkpoint_id: as create_agent_checkpoint printed it
 

@@ -1,4 +1,4 @@
-"""Cleaning up: stale agents, and rows that nobody needs any more; never an active session, never finished work."""
+"""Cleaning up: stale agents, and rows that are not needed any more; never an active session, never finished work."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -30,7 +30,7 @@ OPEN = f"(SELECT session_id FROM coordination_sessions WHERE status IN {any_of(O
 
 @operation(text="cleaned_stale", existing=True)
 def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> StaleCleanup:
-    """Mark agents silent for so many minutes failed, put back what they had taken, and remove what has expired.
+    """Mark agents failed after MINUTES without a heartbeat, requeue their messages, delete what has expired.
 
     minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
@@ -85,7 +85,7 @@ def _holds_unmade_plan(store: Storage, session: Session) -> bool:
 
 @operation(text="cleaned_failed", existing=True)
 def cleanup_failed_sessions(store: Storage, hours: float = 24) -> SessionCleanup:
-    """Remove sessions that failed or were abandoned so many hours ago, with their agents, state and messages.
+    """Delete sessions that failed or were abandoned HOURS ago or earlier, with their agents, state and messages.
 
     hours: how long ago
 
@@ -140,7 +140,7 @@ def _holds_work(store: Storage, session: Session) -> bool:
 
 
 def _remove_session(store: Storage, session: Session) -> int:
-    """Remove a session with all that hangs on it; how many pending messages went with it, for nobody could read them.
+    """Remove a session with all that belongs to it; how many pending messages were deleted with it.
 
     What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints, and
     what they have saved, unless they work on another milestone.
@@ -151,7 +151,7 @@ def _remove_session(store: Storage, session: Session) -> int:
                   "AND k.milestone_id <> :milestone)", given)
     store.execute("UPDATE agent_checkpoints SET retention_until = :until WHERE session_id = :id "
                   "AND retention_until IS NULL", given)
-    _send_home(store, session["session_id"])
+    _return_agents_to_previous_session(store, session["session_id"])
     elsewhere = "(SELECT a.session_id FROM agent_registry a WHERE a.agent_id = {} AND a.session_id <> :id)"
     for table, agent, which in (("agent_messages", "to_agent", "acknowledged_at IS NULL AND "),
                                 ("agent_checkpoints", "agent_id", "")):
@@ -161,11 +161,11 @@ def _remove_session(store: Storage, session: Session) -> int:
     lost = len(store.execute(f"DELETE FROM agent_messages WHERE {UNREAD} AND {COUNTS_IN} = :id RETURNING id", given))
     store.execute("DELETE FROM coordination_sessions WHERE session_id = :id", given)
     record_event(store, "session_removed", session["session_id"], milestone_id=session["milestone_id"],
-                 detail=f"{session['status']}; {lost} messages that nobody had read")
+                 detail=f"{session['status']}; {lost} unread messages")
     return lost
 
 
-def _send_home(store: Storage, session_id: str) -> None:
+def _return_agents_to_previous_session(store: Storage, session_id: str) -> None:
     """Let the agents of a session that goes return to the one where they have left results or checkpoints, ended."""
     given = {"id": session_id}
     theirs = "agent_id IN (SELECT agent_id FROM agent_registry WHERE session_id = :id)"

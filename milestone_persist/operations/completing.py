@@ -58,12 +58,12 @@ def _who_makes(view: Survey, item: Deliverable) -> str:
 
 
 def _goes_on(view: Survey) -> str:
-    """The command that goes on: agents are only to be started where some are dead, or nobody is at work."""
+    """The command that goes on: agents are only to be started where some are dead, or none is at work."""
     session_id = quote(view["session_id"])
     if view["status"] == "completed":
         return f"recover_milestone_session {session_id} goes on there"
     if view["counts"]["recoverable"]:
-        return f"resume_planning_agents {session_id} says whom to start"
+        return f"resume_planning_agents {session_id} prints which agents to start"
     if view["counts"]["alive"]:
         return f"its agents are alive; get_session_status {session_id} shows them"
     return f"recover_milestone_session {session_id} shows what can be done"
@@ -137,7 +137,7 @@ def _values_by_key(rows: list[Row]) -> Row:
 
 
 def _owner_of_plan(store: Storage, session: Session, artifacts: list[Row]) -> str:
-    """The session's coordinator if it is registered there, else whoever saved the last artifact."""
+    """The session's coordinator if it is registered there, else the agent that saved the last artifact."""
     known = store.execute("SELECT agent_id FROM agent_registry WHERE agent_id = :id AND session_id = :session",
                           {"id": session["coordinator_id"], "session": session["session_id"]})
     return str(known[0]["agent_id"] if known else artifacts[-1]["agent_id"])
@@ -145,7 +145,7 @@ def _owner_of_plan(store: Storage, session: Session, artifacts: list[Row]) -> st
 
 @operation(text="finished", existing=True)
 def finalize_milestone_execution(store: Storage, session_id: str) -> FinishedSession:
-    """Complete an execution session and its milestone; status 1, and which, while a phase is missing.
+    """Complete an execution session and its milestone; status 1 if phases are missing, which it names.
 
     session_id: the execution session
 
@@ -183,7 +183,7 @@ def _complete_milestone(store: Storage, session: Session) -> None:
 
 @operation(text="finished", existing=True)
 def complete_coordination_session(store: Storage, session_id: str) -> FinishedSession:
-    """Complete a session that has to yield neither artifacts nor phases: one of validation, recovery or cleanup.
+    """Complete a session that has no expected artifacts or phases: validation, recovery or cleanup.
 
     session_id: the session; an execution session only as long as no phase has results
 
@@ -202,7 +202,7 @@ def complete_coordination_session(store: Storage, session_id: str) -> FinishedSe
 
 @operation(text="finished", existing=True)
 def abandon_session(store: Storage, session_id: str) -> FinishedSession:
-    """Give a session up: its agents are ended, what they had taken goes back; all they saved stays.
+    """Abandon a session: end its agents and requeue their messages; their state is kept.
 
     session_id: the session; a completed one is refused
 

@@ -14,7 +14,7 @@ from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
 from ..storage.findings import NOTE, finding, is_unsound, line_of
 from ..storage.remedies import advise_restoring
-from ..storage.surroundings import find_earlier, inspect_surroundings, mend_rights, mend_surroundings
+from ..storage.surroundings import find_earlier, fix_rights, fix_surroundings, inspect_surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _diagnose(store: Storage) -> list[Finding]:
     found += _ask(store, lambda: inspect_surroundings(store))
     if is_network(store.directory):
         kind = filesystem_of(store.directory)
-        found.append(finding(store.directory, f"lies on {kind}, whose locks cannot be trusted between machines",
+        found.append(finding(store.directory, f"is on {kind}, whose locks cannot be trusted between machines",
                              "use it from one machine only, or PostgreSQL (MILESTONE_DATABASE_URL)", NOTE))
     return found
 
@@ -105,10 +105,10 @@ def _find_obstacles(store: Storage) -> list[str]:
 
 def _fix(store: Storage) -> list[Finding]:
     """Repair what can be; what was done."""
-    done = mend_rights(store)
-    place = os.path.join(store.directory, "backups", stamp(store) + "-doctor")
-    done += store.mend(place)
+    done = fix_rights(store)
+    folder = os.path.join(store.directory, "backups", stamp(store) + "-doctor")
+    done += store.fix(folder)
     with store.transaction():
         if store.backend.records_are_files:
             remove_parts(store)
-        return done + mend_surroundings(store, place)
+        return done + fix_surroundings(store, folder)

@@ -1,4 +1,4 @@
-"""Looking: where the data is, who one is."""
+"""Looking: where the data is, who the caller is."""
 from __future__ import annotations
 
 import os
@@ -8,7 +8,7 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import Caller, Place, Where
+    from ..base.answers import Caller, Location, Where
     from ..storage.interface import Storage
 
 GROUP = "Looking"
@@ -20,10 +20,10 @@ def where(store: Storage) -> Where:
 
     Example: where
     """
-    return {**_place(store), **store.describe()}
+    return {**_locate(store), **store.describe()}
 
 
-def _place(store: Storage) -> Place:
+def _locate(store: Storage) -> Location:
     try:
         here = os.getcwd()
     except FileNotFoundError:  # it is gone, and was not needed: the directory has an absolute name
@@ -54,4 +54,4 @@ def whoami(store: Storage) -> Caller:
     source, milestone_id = next(((source, word) for source, word in milestones if word), (None, None))
     return {"agent_id": named["AGENT_ID"] or None, "agent": agent, "session_id": session_id or None,
             "session_from": "SESSION_ID" if named["SESSION_ID"] else "the agent" if agent else None,
-            "session": session, "milestone_id": milestone_id, "milestone_from": source, **_place(store)}
+            "session": session, "milestone_id": milestone_id, "milestone_from": source, **_locate(store)}

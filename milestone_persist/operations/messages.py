@@ -6,8 +6,9 @@ from ..base.quoting import command
 from ..base.times import shift_time, since
 from ..base.values import check_range, check_word, dump_json, json_object, nearest, parse_json, read_stored
 from ..base.vocabulary import ENDED_AGENT, MESSAGE_STATES, MESSAGE_TYPES
+from ..coordination.argument_order import require_message_in_order
 from ..coordination.idempotency import do_once, lock_of
-from ..coordination.inbox import count_unread, return_lapsed, settle_messages
+from ..coordination.inbox import acknowledge_taken, count_unread, requeue_lapsed
 from ..coordination.membership import (
     acting_session,
     admit_agent,
@@ -22,7 +23,6 @@ from ..coordination.membership import (
 )
 from ..coordination.message_states import BACK, FOR_READER, LAPSED, STATE, TAKEN
 from ..coordination.message_states import PENDING as UNTAKEN
-from ..coordination.places import require_message_in_order
 from ..coordination.settings import is_strict, read_count
 from ..registry import operation
 from ..storage.events import record_event
@@ -56,11 +56,11 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
                        payload: str | Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Sent:
     """Send a message to another agent; prints its id.
 
-    from_agent: the sender; one nobody registered is taken in
+    from_agent: the sender; an unregistered one is registered
     to_agent: the recipient; '' sends to every other agent of the sender's session
     message_type: task_assignment, progress_update, coordination_request, … or x-YOURS
     payload: a JSON object; - reads standard input
-    priority: 1 to 10; 10 is handed out first
+    priority: 1 to 10; 10 is delivered first
     key: sends it once: with the same key the same call prints the first id again, another is refused (status 1)
 
     Example: send_agent_message coord-ms-123 exec-ms-123 task_assignment '{"phase": "design"}' 8
@@ -110,19 +110,19 @@ def _check_message(store: Storage, message_type: str, payload: str | Mapping[str
 
 
 def _milestone_of(store: Storage, to_agent: str, from_agent: str) -> str | None:
-    """The milestone a recipient works on, None if nobody knows; warns of one who will not read it, or refuses it."""
+    """The milestone a recipient works on, None if it is not known; warns of one who will not read it, or refuses it."""
     for row in store.execute("SELECT agent_type, session_id, milestone_id, status FROM agent_registry "
                              "WHERE agent_id = :id", {"id": to_agent}):
-        if row["status"] in ENDED_AGENT:  # whoever registers next under that id may do so for the sender's milestone
+        if row["status"] in ENDED_AGENT:  # the next agent with that id may be registered for the sender's milestone
             show = command(["list_session_agents", row["session_id"]])
-            store.warn(f"agent {to_agent!r} is {row['status']}: nobody reads this message unless {to_agent} is "
+            store.warn(f"agent {to_agent!r} is {row['status']}: this message is not read unless {to_agent} is "
                        f"registered again; {show} shows who else is there")
             return None
         return _registered_for(row)
     if is_strict(store):
         find_agent(store, to_agent)
     if to_agent.strip("*@ ").lower() in EVERYBODY:
-        store.warn(f"{to_agent!r} is nobody: the message is kept for an agent of that name; "
+        store.warn(f"{to_agent!r} names no agent: the message is kept for an agent of that name; "
                    f"{command(['broadcast_agent_message', from_agent])} TYPE PAYLOAD sends to all of the session")
         return None
     near = nearest(to_agent, [known for known in known_agents(store) if known != from_agent])
@@ -192,8 +192,8 @@ def _broadcast(store: Storage, sender: Agent, message: Row) -> Broadcast:
     return {"ids": list(sent.values()), "to_agents": list(sent)}
 
 
-def give_back_messages(store: Storage, messages: list[Row], agent_id: str, *more: Any) -> str:
-    """Put back what was taken for a reader that had gone: pending as before, and no retry; what became of it."""
+def requeue_undelivered(store: Storage, messages: list[Row], agent_id: str, *more: Any) -> str:
+    """Requeue what was taken for a reader that had gone: pending as before, and no retry; what became of it."""
     with store.transaction("inbox:" + agent_id):
         for message in messages:
             store.execute(f"UPDATE agent_messages SET {BACK} WHERE id = :id AND to_agent = :agent AND {TAKEN}",
@@ -201,19 +201,19 @@ def give_back_messages(store: Storage, messages: list[Row], agent_id: str, *more
     return f"nothing was taken: what is for {agent_id} is in the inbox again"
 
 
-@operation(text="json", creates="take", unheard=give_back_messages)
+@operation(text="json", creates="take", on_undelivered=requeue_undelivered)
 def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit: int | None = None, *,
                        wait: float = 0, lease: float | None = None, taken: bool = False,
                        max_bytes: int | None = None, brief: bool = False) -> list[InboxMessage]:
     """Print an agent's pending messages as one JSON array, the most urgent first; [] if there are none.
 
     agent_id: the agent
-    take: true hands the messages out, to exactly one taker, and acknowledges (and names) those taken before; else look
-    limit: at most so many
+    take: true takes the messages (each for one reader) and acknowledges and names those taken before; false peeks
+    limit: at most this many
     wait: seconds to wait for a message where there is none
-    lease: with true: acknowledge nothing; each comes back after so many seconds unless it is acknowledged till then
+    lease: with true: acknowledge nothing; each is requeued after so many seconds unless it is acknowledged before
     taken: show what is taken and not acknowledged instead
-    max_bytes: at most about so much, one message at least; the rest stays (taken from the shell functions: 20000)
+    max_bytes: at most about N bytes, one message at least; the rest stays (taken from the shell functions: 20000)
     brief: only id, from_agent, message_type, payload, and the priority if it is not 5
 
     Example: get_agent_messages exec-ms-123 true 10 --wait 60
@@ -336,9 +336,9 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
     with store.transaction("inbox:" + agent_id):
         agent = admit_agent(store, agent_id)
         acting_session(store, agent)
-        return_lapsed(store, agent_id)
+        requeue_lapsed(store, agent_id)
         if lease is None:
-            _tell_settled(store, agent_id, settle_messages(store, agent_id))
+            _tell_acknowledged(store, agent_id, acknowledge_taken(store, agent_id))
         fitting = limit or ALL
         if most is not None:
             ready = _read_payloads(_find_pending(store, agent_id, min(fitting, most // LEAST_BYTES + 2)))
@@ -360,15 +360,17 @@ def _tell_of_rest(store: Storage, agent_id: str, lease: float | None, most: int)
                f"when these are done: {command(again)}")
 
 
-def _tell_settled(store: Storage, agent_id: str, settled: list[Row]) -> None:
-    """Say what a take has acknowledged, for somebody may have taken it who never saw it."""
-    if not settled:
+def _tell_acknowledged(store: Storage, agent_id: str, acknowledged: list[Row]) -> None:
+    """Say what a take has acknowledged, for it may have been taken and never seen."""
+    if not acknowledged:
         return
-    shown = ", ".join(f"{row['id']} {row['message_type']}" for row in settled[:MOST_NAMED])
-    more = f" and {len(settled) - MOST_NAMED} more up to {settled[-1]['id']}" if len(settled) > MOST_NAMED else ""
-    first = min(row["delivered_at"] for row in settled)
+    shown = ", ".join(f"{row['id']} {row['message_type']}" for row in acknowledged[:MOST_NAMED])
+    rest = len(acknowledged) - MOST_NAMED
+    more = f" and {rest} more up to {acknowledged[-1]['id']}" if rest > 0 else ""
+    again = ["requeue_agent_message", agent_id, str(acknowledged[0]["id"])]
+    first = min(row["delivered_at"] for row in acknowledged)
     store.tell(f"this acknowledged what {agent_id} took {since(first, store.now())} ago: {shown}{more}; one that you "
-               f"have not seen comes back with: {command(['requeue_agent_message', agent_id, str(settled[0]['id'])])}")
+               f"have not seen is requeued with: {command(again)}")
 
 
 def _read_payloads(rows: list[Any]) -> list[Any]:
@@ -402,7 +404,7 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
 
 @operation(text="requeued", existing=True)
 def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Requeued:
-    """Put a taken, acknowledged or dead message back into the inbox it was sent to; a pending one lies there already.
+    """Requeue a taken, acknowledged or dead message in the inbox it was sent to; a pending one is there already.
 
     agent_id: the recipient
     message_id: its id
@@ -412,7 +414,7 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Req
     """
     given = {"agent": agent_id, "id": message_id, "now": store.now(), "limit": 0}
     with store.transaction("inbox:" + agent_id):
-        return_lapsed(store, agent_id)
+        requeue_lapsed(store, agent_id)
         rows = store.execute(f"SELECT session_id, {STATE} AS state FROM agent_messages "
                              "WHERE id = :id AND to_agent = :agent", given)
         if not rows:
@@ -437,9 +439,9 @@ def list_agent_messages(store: Storage, agent_id: str, *, state: str | None = No
     state: only those that are pending, taken, acknowledged or dead
     sent: those that it has sent instead
     milestone: only those that were sent for this milestone
-    limit: the latest so many
+    limit: the latest N
 
-    requeue_agent_message puts one back; acknowledge_agent_message settles one.
+    requeue_agent_message puts one back; acknowledge_agent_message acknowledges one.
     Example: list_agent_messages exec-ms-123 --state dead
     """
     if state is not None:

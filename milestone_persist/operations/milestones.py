@@ -93,7 +93,7 @@ def update_milestone_record(store: Storage, milestone_id: str, text: str, *, if_
     milestone_id: a milestone that has a record
     text: the whole new record; - reads standard input
     if_version: replace it only if it still has this version, as read_milestone_record --full tells; else status 1
-    owner: who holds its lock, if anybody does; without it $AGENT_ID
+    owner: who holds its lock, if it is locked; without it $AGENT_ID
 
     Example: update_milestone_record ms-123 'status: paused'
     """
@@ -113,7 +113,7 @@ def _require_changeable(store: Storage, milestone_id: str, owner: str) -> None:
 
 
 def _require_version(store: Storage, milestone_id: str, wanted: int) -> None:
-    found = _read_place(store, milestone_id)["version"]
+    found = _read_record_location(store, milestone_id)["version"]
     if found != wanted:
         raise Refused(f"the record of milestone {milestone_id!r} has version {found}, not {wanted}: another writer was "
                       f"first; read it again: {command(['read_milestone_record', milestone_id, '--full'])}")
@@ -127,10 +127,10 @@ def _require_text(text: str) -> None:
 def _store_record(store: Storage, milestone_id: str, text: str, event: str) -> WrittenRecord:
     write_record(store, milestone_id, text)
     record_event(store, event, milestone_id=milestone_id)
-    return _read_place(store, milestone_id)
+    return _read_record_location(store, milestone_id)
 
 
-def _read_place(store: Storage, milestone_id: str) -> WrittenRecord:
+def _read_record_location(store: Storage, milestone_id: str) -> WrittenRecord:
     written: WrittenRecord = store.execute(
         "SELECT id AS milestone_id, file_path AS path, version FROM milestones WHERE id = :id",
         {"id": milestone_id})[0]
@@ -150,10 +150,10 @@ def _is_archived(store: Storage, milestone_id: str) -> bool:
 
 @operation(text="record_written")
 def delete_milestone_record(store: Storage, milestone_id: str, *, owner: str = "") -> WrittenRecord:
-    """Take the record of a milestone out of the active ones: it is moved to completed/ and can still be read.
+    """Move the record of a milestone from the active ones to completed/, where it can still be read.
 
     milestone_id: a milestone that has a record
-    owner: who holds its lock, if anybody does; without it $AGENT_ID
+    owner: who holds its lock, if it is locked; without it $AGENT_ID
 
     Example: delete_milestone_record ms-123
     """
@@ -161,7 +161,7 @@ def delete_milestone_record(store: Storage, milestone_id: str, *, owner: str = "
         _require_changeable(store, milestone_id, owner)
         archive_record(store, milestone_id)
         record_event(store, "milestone_deleted", milestone_id=milestone_id)
-        return _read_place(store, milestone_id)
+        return _read_record_location(store, milestone_id)
 
 
 @operation(text="ids", creates=False, long="milestones")
@@ -249,7 +249,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
 
     milestone_id: the milestone
     owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
-    ttl: seconds after which the lease is anybody's
+    ttl: seconds after which the lease expires
     wait: seconds to wait for another owner
 
     Example: acquire_milestone_lock ms-123 --owner exec-ms-123
@@ -270,7 +270,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
 
 @operation(text="nothing", existing=True)
 def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "") -> ReleasedLease:
-    """Give back the lease on a milestone; status 1 if it is not the owner's.
+    """Release the lease on a milestone; status 1 if it is not the owner's.
 
     milestone_id: the milestone
     owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID

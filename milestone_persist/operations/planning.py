@@ -51,9 +51,9 @@ def _tell_artifacts(store: Storage, session_id: str) -> Artifacts:
 
 @operation(text="artifacts")
 def save_planning_artifacts(store: Storage, session_id: str) -> SecuredArtifacts:
-    """Secure the artifacts a planning session has: a checkpoint of every agent that saved one; tells what is missing.
+    """Make a checkpoint of every agent that saved an artifact of a planning session; names what is missing.
 
-    session_id: the session; one that nobody registered is taken in; so are files in /tmp whose names hold its id
+    session_id: the session; an unregistered one is added; so are files in /tmp whose names hold its id
 
     Status 1 if a session that was known has none yet. Example: save_planning_artifacts planning-ms-123-1
     """
@@ -72,7 +72,7 @@ def save_planning_artifacts(store: Storage, session_id: str) -> SecuredArtifacts
 
 
 def _ensure_planning(store: Storage, session_id: str) -> bool:
-    """Take a session that nobody registered in as one of planning; whether it was."""
+    """Add an unregistered session as one of planning; whether it was."""
     if store.execute("SELECT 1 AS known FROM coordination_sessions WHERE session_id = :id", {"id": session_id}):
         return False
     warn_of_session_slip(store, session_id)
@@ -124,7 +124,7 @@ def resume_planning_session(store: Storage, session_id: str) -> Artifacts:
     with store.transaction("session:" + session_id):
         session = find_session(store, session_id)
         if session["operation_type"] != "planning":
-            raise Refused(f"session {session_id!r} is no planning session but one of {session['operation_type']}")
+            raise Refused(f"session {session_id!r} is not a planning session but one of {session['operation_type']}")
         if session["status"] == "completed":
             raise Refused(f"session {session_id!r} is completed: create_milestone_from_planning {quote(session_id)} "
                           "MILESTONE")

@@ -24,7 +24,7 @@ GROUP = "Recovery"
 def detect_interrupted_sessions(store: Storage) -> list[InterruptedSession]:
     """List the active sessions that were silent for 5 minutes or have failed or stale agents, and what to run next.
 
-    Active counts the agents heard of within session_timeout. The 5 minutes are the setting interrupted_after.
+    Active counts the agents heard from within session_timeout. The 5 minutes are the setting interrupted_after.
     Example: detect_interrupted_sessions
     """
     look_from_now(store)
@@ -34,7 +34,7 @@ def detect_interrupted_sessions(store: Storage) -> list[InterruptedSession]:
 
 @operation(text="recovery", creates=False)
 def recover_milestone_session(store: Storage, session_id: str) -> Recovery:
-    """Show the state of a session and the commands that can sensibly be run on it; changes nothing.
+    """Show the state of a session and the commands that make sense for it; changes nothing.
 
     session_id: the session
 
@@ -86,7 +86,7 @@ def _recover_type(store: Storage, session_id: str | None, kind: str) -> TypedRec
 
 @operation(text="recovery_status", creates=False)
 def get_session_recovery_status(store: Storage) -> RecoveryStatus:
-    """Count sessions, agents and messages by what recovery cares for.
+    """Count sessions, agents and messages as recovery sees them.
 
     Example: get_session_recovery_status
     """

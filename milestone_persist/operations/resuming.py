@@ -1,4 +1,4 @@
-"""Resuming and restarting sessions: dead agents are marked, their messages put back, and work orders made."""
+"""Resuming and restarting sessions: dead agents are marked, their messages requeued, and work orders made."""
 from __future__ import annotations
 
 from ..base.errors import Incomplete, Refused
@@ -13,7 +13,7 @@ from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import Deliverable, QuietenedAgents, Resumption, Returned
+    from ..base.answers import DeadAgents, Deliverable, Resumption, Returned
     from ..base.rows import Session
     from ..storage.interface import Storage
 
@@ -22,7 +22,7 @@ GROUP = "Recovery"
 
 @operation(text="work_orders", existing=True)
 def resume_planning_agents(store: Storage, session_id: str) -> Resumption:
-    """Make a planning session active, put back what dead agents had taken, and print which agents are to be started.
+    """Make a planning session active, requeue the messages of dead agents, and print which agents to start.
 
     session_id: the planning session
 
@@ -37,7 +37,7 @@ def resume_planning_agents(store: Storage, session_id: str) -> Resumption:
 
 @operation(text="work_orders", existing=True)
 def resume_execution_from_phase(store: Storage, session_id: str, phase: str | None = None) -> Resumption:
-    """Make an execution session active at a phase, put back what dead agents had taken, and print whom to start.
+    """Make an execution session active at a phase, requeue messages of dead agents, and print which agents to start.
 
     session_id: the execution session
     phase: design, spec, task or execute; without it, the first that has no results
@@ -53,7 +53,7 @@ def resume_execution_from_phase(store: Storage, session_id: str, phase: str | No
 
 @operation(text="work_orders", existing=True)
 def resume_session_agents(store: Storage, session_id: str) -> Resumption:
-    """Make a session of any type active, put back what dead agents had taken, and print which agents are to be started.
+    """Make a session of any type active, requeue the messages of dead agents, and print which agents to start.
 
     session_id: the session
 
@@ -65,7 +65,7 @@ def resume_session_agents(store: Storage, session_id: str) -> Resumption:
 
 @operation(text="work_orders", existing=True)
 def restart_planning_with_artifacts(store: Storage, session_id: str) -> Resumption:
-    """End the agents of a planning session and print whom to start afresh for what is missing; artifacts stay.
+    """End the agents of a planning session and print which agents to start again for what is missing; artifacts stay.
 
     session_id: the planning session
 
@@ -77,7 +77,7 @@ def restart_planning_with_artifacts(store: Storage, session_id: str) -> Resumpti
 
 @operation(text="work_orders", existing=True)
 def restart_incomplete_phases(store: Storage, session_id: str) -> Resumption:
-    """End the agents of the phases without results and print whom to start afresh; other agents and results stay.
+    """End the agents of phases without results and print which agents to start again; other agents and results stay.
 
     session_id: the execution session
 
@@ -89,7 +89,7 @@ def restart_incomplete_phases(store: Storage, session_id: str) -> Resumption:
 
 @operation(text="work_orders", existing=True)
 def restart_milestone_execution(store: Storage, session_id: str) -> Resumption:
-    """End all agents of an execution session and print whom to start afresh; phases that have results are kept.
+    """End all agents of an execution session and print which agents to start again; phases that have results are kept.
 
     session_id: the execution session
 
@@ -118,18 +118,18 @@ def _resume(store: Storage, session_id: str, phase: str | None = None, ends: str
         deliverables = list_deliverables(store, session)
         if ends and not missing_names(deliverables):
             raise Refused(f"nothing is missing in session {session_id!r}: there is nothing to restart")
-        quietened = _quieten(store, session, deliverables, ends)
+        ended = _end_dead_agents(store, session, deliverables, ends)
         reopen_session(store, session_id)
         orders = make_orders(store, session_id, [phase] if phase else None)
         _set_stage(store, session, deliverables, phase, bool(ends))
         command = spawn_command(store) if orders else ""
     if command:
         run_orders(store, orders, command)
-    return _report_failures({**quietened, "orders": orders, "session_id": session_id, "status": "active",
+    return _report_failures({**ended, "orders": orders, "session_id": session_id, "status": "active",
                              "spawn_command": command})
 
 
-def _quieten(store: Storage, session: Session, deliverables: list[Deliverable], ends: str) -> QuietenedAgents:
+def _end_dead_agents(store: Storage, session: Session, deliverables: list[Deliverable], ends: str) -> DeadAgents:
     """End the session's agents that are dead, or to be ended."""
     dead = mark_dead_agents(store, session)
     ended = _end_agents(store, session["session_id"], deliverables, ends) if ends else []
@@ -171,6 +171,6 @@ def _set_stage(store: Storage, session: Session, deliverables: list[Deliverable]
 def _report_failures(told: Resumption) -> Resumption:
     failed = [order["agent_id"] for order in told["orders"] if order.get("failed")]
     if failed:
-        raise Incomplete(f"agent_spawn_command failed for {', '.join(failed)}: mend it with set_storage_config "
+        raise Incomplete(f"agent_spawn_command failed for {', '.join(failed)}: fix it with set_storage_config "
                          "agent_spawn_command COMMAND, or start them yourself", told)
     return told

@@ -16,7 +16,7 @@ GROUP = "Set-up"
 
 @operation(text="ready")
 def initialize_agent_coordination(store: Storage) -> Description:
-    """Make the coordination database ready; every agent may run it, it changes nothing that is there.
+    """Make the coordination database ready; any agent may run it: existing data is not changed.
 
     Example: initialize_agent_coordination
     """
@@ -57,7 +57,7 @@ def get_optimal_storage_backend(store: Storage) -> str:
 def migrate_storage_backend(store: Storage, backend: str, *, dry_run: bool = False) -> Migration:
     """Move everything to another backend, after a backup; the backend is fixed from then on.
 
-    backend: file, hybrid or database (PostgreSQL where MILESTONE_DATABASE_URL is set); auto: as many as milestones ask
+    backend: file, hybrid or database (PostgreSQL if its URL is set); auto: what suits the number of milestones
     dry_run: only tell what would be moved
 
     Example: migrate_storage_backend database --dry-run

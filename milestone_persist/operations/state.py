@@ -39,7 +39,7 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
                      ttl_seconds: int | None = None, *, if_version: int | None = None) -> SavedState:
     """Save a value under a key of an agent, byte for byte.
 
-    agent_id: the agent; one nobody registered is taken in
+    agent_id: the agent; an unregistered one is registered
     state_key: the key
     value: any text, JSON or not; - reads standard input
     state_type: checkpoint, progress, user_data, system_data or temp_data
@@ -68,7 +68,7 @@ def _require_version(store: Storage, agent_id: str, state_key: str, session_id: 
     found = row["version"] if row else 0
     if found != wanted:
         raise Refused(f"{state_key!r} of {agent_id!r} has version {found}, not {wanted}: another writer was first; "
-                      "load it again and decide anew")
+                      "load it and decide again")
 
 
 @operation(text="state", creates=False)
@@ -80,7 +80,7 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
     state_key: the key
     default: printed when there is no such key; without it that is status 1
     full: print a JSON object with value, version (0: it is the default), type, session and times instead
-    session: what was saved in that session, though the key was written anew in another since
+    session: what was saved in that session, even if another session has written the key since
 
     What the same id has saved for another milestone is not printed unless its session is named.
     Example: load_agent_state scope-ms-123 planning-scope '{}'

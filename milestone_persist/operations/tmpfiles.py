@@ -18,7 +18,7 @@ GROUP = "Moving in from /tmp"
 @operation(text="imported_files")
 def import_tmp_files(store: Storage, dir: str = TMP, *, session: str = "", remove: bool = False,
                      dry_run: bool = False) -> ImportedFiles:
-    """Take milestone-*.json, planning-*.json and the like from a directory into the state of agents and sessions.
+    """Import milestone-*.json, planning-*.json and the like from a directory into the state of agents and sessions.
 
     dir: where to look; not in folders below it
     session: the session they belong to; else one that a file's name holds, $SESSION_ID, or the active one

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..storage.interface import Row, Storage
 
-    Places = dict[str, tuple[str, str]]  # folder: path in the data directory, stamp
+    RecordFiles = dict[str, tuple[str, str]]  # folder: path in the data directory, stamp
 
 FOLDERS = ("completed", "active")  # where both hold a milestone's record, the active one counts
 ENDING = ".yaml"
@@ -26,9 +26,9 @@ def record_folder(archived: bool) -> str:
     return FOLDERS[0] if archived else FOLDERS[1]
 
 
-def path_counting(places: Places) -> tuple[str, str]:
+def path_counting(files: RecordFiles) -> tuple[str, str]:
     """Of the files that a milestone has, the path and stamp of the one that counts."""
-    return places[max(places, key=FOLDERS.index)]
+    return files[max(files, key=FOLDERS.index)]
 
 
 class Changes:
@@ -50,8 +50,8 @@ def find_changes(store: Storage) -> Changes:
     changes, known = Changes(), _known_files(store)
     indexed = {row["id"]: (row["file_path"], row["file_stamp"]) for row in known}
     found = scan_files(store, known, changes.wrong)
-    for milestone_id, places in found.items():
-        path, stamp = path_counting(places)
+    for milestone_id, files in found.items():
+        path, stamp = path_counting(files)
         if indexed.get(milestone_id) != (path, stamp):
             try:
                 text = read_text(store, path)
@@ -64,7 +64,7 @@ def find_changes(store: Storage) -> Changes:
     return changes
 
 
-def find_places(store: Storage) -> dict[str, Places]:
+def find_record_files(store: Storage) -> dict[str, RecordFiles]:
     """The files that each milestone has."""
     return scan_files(store, _known_files(store), {})
 
@@ -73,10 +73,10 @@ def _known_files(store: Storage) -> list[Row]:
     return store.execute("SELECT id, file_path, file_stamp FROM milestones WHERE file_path IS NOT NULL")
 
 
-def scan_files(store: Storage, known: list[Row], wrong: dict[str, str]) -> dict[str, Places]:
+def scan_files(store: Storage, known: list[Row], wrong: dict[str, str]) -> dict[str, RecordFiles]:
     """The record files there are, by milestone; `wrong` gets those that are none, with the reason."""
     owners = {os.path.basename(row["file_path"]): row["id"] for row in known}
-    found: dict[str, Places] = {}
+    found: dict[str, RecordFiles] = {}
     for folder in FOLDERS:
         files = _list_files(os.path.join(store.directory, folder))
         for name, stamp in sorted(files, key=lambda file: (file[0] not in owners, file)):
@@ -86,9 +86,9 @@ def scan_files(store: Storage, known: list[Row], wrong: dict[str, str]) -> dict[
             if milestone_id is None:
                 wrong[path] = f"the name of {full} is not UTF-8 or holds a control character: rename it"
                 continue
-            place = found.setdefault(milestone_id, {}).setdefault(folder, (path, stamp))
-            if place[0] != path:
-                wrong[path] = (f"{full} is a second record of milestone {milestone_id!r}, beside {place[0]}: "
+            first = found.setdefault(milestone_id, {}).setdefault(folder, (path, stamp))
+            if first[0] != path:
+                wrong[path] = (f"{full} is a second record of milestone {milestone_id!r}, beside {first[0]}: "
                                "make one of the two")
     return found
 
@@ -127,7 +127,7 @@ def stamp_of(full: str) -> str:
 def _id_of(store: Storage, path: str) -> str | None:
     """The milestone that a new file belongs to: whose file name it has, else the one named as it is.
 
-    Where a name was too long to be kept whole, the record's own heading `id` tells. None for a name that is no text.
+    Where a name was too long to be kept whole, the record's own heading `id` tells. None for a name that is not text.
     """
     stem = os.path.basename(path)[:-len(ENDING)]
     try:
@@ -154,11 +154,11 @@ def read_text(store: Storage, path: str) -> str | None:
             raise ValueError
         return None if data is None else data.decode()
     except ValueError:
-        raise StorageError(f"{full} is not UTF-8 text: mend it or move it away") from None
+        raise StorageError(f"{full} is not UTF-8 text: fix it or move it away") from None
 
 
 def remove_parts(store: Storage) -> None:
-    """Remove what killed writers have left beside records, within the caller's transaction: nobody is writing one."""
+    """Remove what killed writers have left beside records, within the caller's transaction: there are no writers."""
     for folder in FOLDERS:
         home = os.path.join(store.directory, folder)
         for name in os.listdir(home) if os.path.isdir(home) else ():
@@ -166,7 +166,7 @@ def remove_parts(store: Storage) -> None:
             if words[-1] == "part" and len(words) > 3 and len(words[-2]) == 12 and f".{words[-3]}" == ENDING:
                 try:
                     os.unlink(os.path.join(home, name))
-                except OSError:  # it is in nobody's way
+                except OSError:  # it does no harm
                     continue
 
 

@@ -7,7 +7,7 @@ from ..base.errors import Refused, StorageError
 from ..base.found import read_found
 from ..base.quoting import quote
 from ..storage.findings import finding
-from .files import FOLDERS, find_changes, find_places, new_path, path_counting, read_text, record_folder, stamp_of
+from .files import FOLDERS, find_changes, find_record_files, new_path, path_counting, read_text, record_folder, stamp_of
 from .headings import read_headings
 from .swap import finish_swap, is_swapped_out
 from .undo import move_file, set_aside, write_file, write_new
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..base.answers import Finding, ListedMilestone
     from ..storage.interface import Row, Storage
-    from .files import Places
+    from .files import RecordFiles
 
 
 def find_record(store: Storage, milestone_id: str) -> str | None:
@@ -33,16 +33,16 @@ def find_record(store: Storage, milestone_id: str) -> str | None:
             text = read_text(store, os.path.join(folder, name))
             if text is not None:
                 return text
-    places = find_places(store).get(milestone_id)  # it was written or renamed by hand and is not indexed yet
-    if places:
-        return read_text(store, path_counting(places)[0])
+    files = find_record_files(store).get(milestone_id)  # it was written or renamed by hand and is not indexed yet
+    if files:
+        return read_text(store, path_counting(files)[0])
     return str(rows[0]["data"]) or None if rows else None
 
 
 def read_record(store: Storage, row: Mapping[str, Any]) -> str:
     """The record of a milestone whose row was just indexed; "" where it has none, StorageError where it is missing."""
     if store.backend.records_are_files and not row["file_path"]:
-        return row.get("data") or ""  # somebody else's program may have put it there
+        return row.get("data") or ""  # a foreign program may have put it there
     text = find_record(store, row["id"])
     if text is None and row["file_path"]:
         raise StorageError(f"the record of milestone {row['id']!r} is missing, it was {row['file_path']}: "
@@ -66,8 +66,8 @@ def _write_file(store: Storage, milestone_id: str, path: str, text: str, replace
     try:
         (write_file if replace else write_new)(store, path, text.encode())
     except FileExistsError:
-        raise StorageError(f"{os.path.join(store.directory, path)} is there and is no record of milestone "
-                           f"{milestone_id!r}: mend it or move it away") from None
+        raise StorageError(f"{os.path.join(store.directory, path)} is there and is not a record of milestone "
+                           f"{milestone_id!r}: fix it or move it away") from None
 
 
 def _stamp(store: Storage, path: str) -> str:
@@ -94,22 +94,22 @@ def _note_record(store: Storage, milestone_id: str, text: str, path: str | None,
          "path": path, "stamp": stamp, "archived": store.now() if _is_archived(path) else None})
 
 
-def place_records(store: Storage) -> None:
+def write_record_files(store: Storage) -> None:
     """Give every milestones row that brings its record's text (`data`) the file of it, where records are files."""
     if store.backend.records_are_files:
-        places = find_places(store)
+        files = find_record_files(store)
         for row in store.execute("SELECT id FROM milestones WHERE data <> '' ORDER BY id"):
             whole = store.execute("SELECT * FROM milestones WHERE id = :id", row)[0]
-            place_record(store, whole, places.get(row["id"], {}))
+            write_record_file(store, whole, files.get(row["id"], {}))
 
 
-def place_record(store: Storage, row: Row, places: Places = {}) -> None:
+def write_record_file(store: Storage, row: Row, files: RecordFiles = {}) -> None:
     """Give a milestones row that brings its record's text (`data`) the file of it; its other columns stay.
 
-    places: the files there are of this milestone: one that holds the text already is it
+    files: the files there are of this milestone: one that holds the text already is it
     """
     folder, data = record_folder(bool(row["archived_at"])), row["data"].encode()
-    path = places[folder][0] if folder in places else new_path(store, row["id"], folder)
+    path = files[folder][0] if folder in files else new_path(store, row["id"], folder)
     full = os.path.join(store.directory, path)
     if os.path.lexists(full) and read_found(full, alone=True) != data:
         _keep_other(store, path)
@@ -128,12 +128,12 @@ def archive_record(store: Storage, milestone_id: str) -> None:
     """Move a record to completed/ and mark its milestone completed; one that is there already is kept elsewhere."""
     given = {"id": milestone_id, "now": store.now(), "path": None, "stamp": None}
     if store.backend.records_are_files:
-        places = find_places(store).get(milestone_id, {})
-        if "active" not in places:
+        files = find_record_files(store).get(milestone_id, {})
+        if "active" not in files:
             raise Refused(f"the record of milestone {milestone_id!r} was just removed: nothing was changed")
-        if "completed" in places:
-            _keep_other(store, places["completed"][0])
-        old = places["active"][0]
+        if "completed" in files:
+            _keep_other(store, files["completed"][0])
+        old = files["active"][0]
         new = os.path.join("completed", os.path.basename(old))
         move_file(store, old, new)
         given.update(path=new, stamp=_stamp(store, new))
@@ -152,7 +152,7 @@ def index_records(store: Storage, strict: bool = False) -> None:
     if changes.changed or changes.gone or is_swapped_out(store):
         with store.transaction("milestones"):
             finish_swap(store)
-            changes = find_changes(store)  # as they are when nobody else moves them
+            changes = find_changes(store)  # as they are while no other process moves them
             for change in changes.changed:
                 _index_file(store, *change)
             for milestone_id in changes.gone:
@@ -204,7 +204,7 @@ def _find_under_lock(store: Storage, milestone_id: str) -> str | None:
         with store.transaction("milestones"):
             index_records(store)
             return find_record(store, milestone_id)
-    except StorageError:  # where nothing can be written, nobody moves anything
+    except StorageError:  # where nothing can be written, nothing moves
         return None
 
 

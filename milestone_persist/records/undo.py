@@ -62,6 +62,6 @@ def move_file(store: Storage, old: str, new: str) -> None:
 
 def set_aside(store: Storage, path: str) -> str:
     """Move a file or folder of the data directory to a new folder below backups/: which."""
-    place = os.path.join("backups", stamp(store))
-    move_file(store, path, os.path.join(place, path))
-    return os.path.join(store.directory, place)
+    backup = os.path.join("backups", stamp(store))
+    move_file(store, path, os.path.join(backup, path))
+    return os.path.join(store.directory, backup)

@@ -121,21 +121,21 @@ class Operation:
     """
 
     __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "existing", "opens",
-                 "in_use", "unheard", "repair", "long", "parameters")
+                 "in_use", "on_undelivered", "repair", "long", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
                  creates: bool | str, existing: bool | str, in_use: bool,
-                 unheard: Callable[..., str] | None, repair: Callable[..., Row] | None, long: str) -> None:
+                 on_undelivered: Callable[..., str] | None, repair: Callable[..., Row] | None, long: str) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
         self.opens = _read_opens(function)
         self.creates, self.existing = self.opens and not existing and creates, existing
-        self.in_use, self.unheard, self.repair, self.long = in_use, unheard, repair, long
+        self.in_use, self.on_undelivered, self.repair, self.long = in_use, on_undelivered, repair, long
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
 
     def _let_environment_name(self) -> None:
-        """Who one is, and in which session, may come from the environment; what else is to be changed must be named."""
+        """Agent and session may come from the environment; whatever else a call changes must be named."""
         if self.required == 1:
             first = self.parameters[0]
             if first.name == "agent_id" or not self.creates and not self.existing:
@@ -231,10 +231,10 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
     code, types = function.__code__, function.__annotations__
     defaults = function.__defaults__ or ()
     names = code.co_varnames[1:code.co_argcount]
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         missing = len(names) - len(defaults)
-        default = defaults[place - missing] if place >= missing else None
-        yield Parameter(name, types.get(name, "str"), default, place < missing, False, False)
+        default = defaults[position - missing] if position >= missing else None
+        yield Parameter(name, types.get(name, "str"), default, position < missing, False, False)
     keywords = code.co_varnames[code.co_argcount:code.co_argcount + code.co_kwonlyargcount]
     if code.co_flags & 0x04:  # *names
         name = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
@@ -246,7 +246,7 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 
 def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
               creates: bool | str = True, existing: bool | str = False, in_use: bool = False,
-              unheard: Callable[..., str] | None = None,
+              on_undelivered: Callable[..., str] | None = None,
               repair: Callable[..., Row] | None = None, long: str = "") -> Callable[[Function], Function]:
     """Declare a function as an operation, of an open `store: Storage` or of a `call: Call`; it is left as it is.
 
@@ -259,8 +259,8 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
     existing: whether it changes only what is there: it makes none, but what it changes must be named in the call.
         Or the name of the parameter without which it prints, and changes nothing that it would print
     in_use: whether it opens what is there, whatever is set
-    unheard: called with the storage, the data and the arguments where nobody could be given the answer; says what
-        has become of it
+    on_undelivered: called with the storage, the data and the arguments where the answer could not be printed; says
+        what has become of it
     repair: called with the error and the arguments where the store is damaged, before the function is called again;
         gives what is to be told beside its data
     long: name of the renderer that makes what is printed where the option --long is given
@@ -268,7 +268,7 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, stdout, shell, creates, existing, in_use, unheard, repair, long)
+            function, module.GROUP, text, stdin, stdout, shell, creates, existing, in_use, on_undelivered, repair, long)
         return function
     return declare
 

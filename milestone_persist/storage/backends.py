@@ -30,5 +30,5 @@ FILE = Backend("file", "file", JSONFILES, True, "file-store.json")
 HYBRID = Backend("hybrid", "hybrid", SQLITE, True, "coordination.db")
 DATABASE = Backend("database", "database", SQLITE, False, "coordination.db")
 POSTGRESQL = Backend("postgresql", "database", POSTGRES, False, "")
-DEFAULT = HYBRID  # of a new directory, whoever makes it
+DEFAULT = HYBRID  # of a new directory
 NAMED = {backend.name: backend for backend in (FILE, HYBRID, DATABASE, POSTGRESQL)}

@@ -30,7 +30,7 @@ def create_directory(directory: str) -> None:
                 os.mkdir(directory, 0o700)
                 hand_over(directory, os.path.dirname(directory), with_group=False)
                 sync_directory(os.path.dirname(directory))
-            except FileExistsError:  # another process was first, or it is no directory: the next line tells
+            except FileExistsError:  # another process was first, or it is not a directory: the next line tells
                 os.listdir(directory)
         ignore = os.path.join(directory, ".gitignore")
         if not os.path.exists(ignore):
@@ -86,7 +86,7 @@ def hand_over(made: int | str, folder: str, with_group: bool = True) -> None:
             mode = os.stat(made).st_mode
             kept = above.st_mode & stat.S_ISGID if stat.S_ISDIR(mode) else 0
             os.chmod(made, stat.S_IMODE(mode) | (mode & 0o700) >> 3 | kept)
-    except PermissionError:  # root without its rights, or somebody who is not in that group
+    except PermissionError:  # root without its rights, or a user who is not in that group
         pass
 
 
@@ -213,7 +213,7 @@ def make_folder(path: str) -> None:
         make_folder(os.path.dirname(path))
         try:
             os.mkdir(path, 0o700)
-        except FileExistsError:  # another process was first, or it is no folder: what comes next tells
+        except FileExistsError:  # another process was first, or it is not a folder: what comes next tells
             return
         hand_over(path, os.path.dirname(path))
         sync_directory(os.path.dirname(path))
@@ -305,16 +305,16 @@ def damaged(directory: str, path: str, why: str, can_do_without: bool = False) -
 
     why = " ".join(why.split())  # a CHECK is told as it is written
     aside = f"let {way_called()} doctor --fix set it aside, " if can_do_without else ""
-    return StorageError(f"{path}: {why}; everything was left as it is: mend the file, {aside}or "
+    return StorageError(f"{path}: {why}; everything was left as it is: fix the file, {aside}or "
                         f"{advise_restoring(directory)}")
 
 
-def move_files(directory: str, names: tuple[str, ...], place: str) -> None:
+def move_files(directory: str, names: tuple[str, ...], folder: str) -> None:
     """Move some files and folders of the data directory to another folder of it; those not there are passed over."""
     for name in names:
         old = os.path.join(directory, name)
         if os.path.lexists(old):
-            move_whole(old, os.path.join(place, name))
+            move_whole(old, os.path.join(folder, name))
 
 
 def is_one_of(path: str, directory: str, names: tuple[str, ...]) -> bool:
@@ -323,6 +323,6 @@ def is_one_of(path: str, directory: str, names: tuple[str, ...]) -> bool:
         status = os.stat(path)
     except OSError:
         return False
-    places = [os.path.join(directory, name) for name in names]
-    places += [os.path.join(folder, name) for place in places for folder, _, names in os.walk(place) for name in names]
-    return any(os.path.lexists(place) and os.path.samestat(status, os.lstat(place)) for place in places)
+    paths = [os.path.join(directory, name) for name in names]
+    paths += [os.path.join(folder, name) for path in paths for folder, _, names in os.walk(path) for name in names]
+    return any(os.path.lexists(path) and os.path.samestat(status, os.lstat(path)) for path in paths)

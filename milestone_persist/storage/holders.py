@@ -28,9 +28,9 @@ def _locks_on(path: str) -> list[tuple[str, str, int, int]]:
             rows = [line.split() for line in file if "->" not in line]  # those that wait for a lock
     except OSError:
         return []
-    place = f"{os.major(number.st_dev):02x}:{os.minor(number.st_dev):02x}:{number.st_ino}"
+    device_and_inode = f"{os.major(number.st_dev):02x}:{os.minor(number.st_dev):02x}:{number.st_ino}"
     return [(row[1], row[3], int(row[4]), int(row[6])) for row in rows
-            if len(row) == 8 and row[5] == place and row[4].isdigit()]  # of another container it is -1 or 0
+            if len(row) == 8 and row[5] == device_and_inode and row[4].isdigit()]  # of another container it is -1 or 0
 
 
 def _name(process: int) -> str:

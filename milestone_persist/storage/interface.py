@@ -7,7 +7,7 @@ from ..base.errors import StorageError, closed
 from .backends import DEFAULT
 from .call import Call, Clock
 from .directory import move_files
-from .selection import mark_of, place_in_use
+from .selection import read_note_stamp, store_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     Params = Mapping[str, Any]
 
 
-COPY = "from "  # before the place a store's mark tells, where the store is a copy of it that was not finished
-WHOLE = "backup_rows"  # the setting of a backup, written last: how many rows of each table it has
-READ_MARK = "SELECT moved_to AS value, move FROM store_moves"
+COPY = "from "  # before the store that a tombstone names, where this one is an unfinished copy of it
+ROW_COUNTS = "backup_rows"  # the setting of a backup, written last: how many rows of each table it has
+READ_TOMBSTONE = "SELECT moved_to AS value, move FROM store_moves"
 
 
-BRIEF_SECONDS = 0.25  # so long somebody waits who can do without
-LOOK_SECONDS = 10.0  # and so long who only looks, where even that must wait
+BRIEF_SECONDS = 0.25  # how long a caller waits that can do without
+LOOK_SECONDS = 10.0  # how long a caller waits that only looks, where even that must wait
 
 
 class Move:
-    """The note of a move, as the mark of a store tells it that does not count.
+    """The note of a move, as the tombstone of a store tells it.
 
-    place: backend and data directory of the store that counts, as the mark names them
-    name: which move it was, as the marks of both stores name it
-    is_copy: whether the store with this mark is a copy of that one which was not finished
+    store: backend and data directory of the store that counts, as the tombstone names them
+    name: which move it was, as the tombstones of both stores name it
+    is_copy: whether the store with this tombstone is a copy of that one which was not finished
     """
 
-    __slots__ = ("place", "name", "is_copy", "backend", "directory")
+    __slots__ = ("store", "name", "is_copy", "backend", "directory")
 
     def __init__(self, text: str, name: str = "") -> None:
         self.name = name
         self.is_copy = text.startswith(COPY)
-        self.place = text[len(COPY):] if self.is_copy else text
-        self.backend, _, self.directory = self.place.partition(" ")
+        self.store = text[len(COPY):] if self.is_copy else text
+        self.backend, _, self.directory = self.store.partition(" ")
 
     def __str__(self) -> str:
         if self.is_copy:
@@ -70,13 +70,13 @@ class Damaged(StorageError):
 
     call: by which it was found; it need not be an open store
     backend: which that store is
-    mark: the note of what was in use then
+    note_stamp: the note of what was in use then
     """
 
     def __init__(self, text: str, call: Call, backend: Backend) -> None:
         from .remedies import advise_restoring
 
-        self.call, self.backend, self.mark = call, backend, mark_of(call.directory)
+        self.call, self.backend, self.note_stamp = call, backend, read_note_stamp(call.directory)
         super().__init__(f"{text}; everything was left as it is: {advise_restoring(call.directory)}")
 
 
@@ -121,15 +121,15 @@ class Brief:
     __slots__ = ("storage", "before", "seconds")
 
     def __init__(self, storage: Storage, seconds: float | None) -> None:
-        self.storage, self.before, self.seconds = storage, storage.patience, seconds
+        self.storage, self.before, self.seconds = storage, storage.lock_timeout, seconds
 
     def __enter__(self) -> None:
         if self.seconds != self.before:
-            self.storage.set_patience(self.seconds)
+            self.storage.set_lock_timeout(self.seconds)
 
     def __exit__(self, *exc: object) -> None:
         if self.seconds != self.before:
-            self.storage.set_patience(self.before)
+            self.storage.set_lock_timeout(self.before)
 
 
 class Storage(Call):
@@ -143,13 +143,13 @@ class Storage(Call):
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
     kept: the files that it has replaced, and the names they are kept under until it ends
     open_other: opens another storage of the same data directory by its backend, or a SQLite file by its path
-    mark: the note of what is in use, as it was when this was chosen; None for a storage that is not what is in use:
+    note_stamp: the state of the note of what is in use when this was chosen; None for a storage that is not in use:
         such a one is worked on wherever the rows are, before it counts or after
     """
 
     FILES: tuple[str, ...] = ()
     backend = DEFAULT
-    patience: float | None = None  # how long it waits for another process; None: as long as is usual
+    lock_timeout: float | None = None  # how long it waits for another process; None: as long as is usual
     room: int | None = None
     stopped = False  # set by another thread, which must not close it under this one: nothing further begins
 
@@ -160,16 +160,16 @@ class Storage(Call):
         self.undo: list[Callable[[], None]] = []
         self.kept: dict[str, str] = {}
         self.milestones_added = False
-        self.mark: tuple[int, int] | None = None
+        self.note_stamp: tuple[int, int] | None = None
         self.open_other: Callable[..., Storage]
 
     def hurry(self, seconds: float | None = BRIEF_SECONDS) -> Brief:
         """Within it, what another process keeps from being done fails so soon; None: when it usually does."""
         return Brief(self, seconds)
 
-    def set_patience(self, seconds: float | None) -> None:
+    def set_lock_timeout(self, seconds: float | None) -> None:
         """How long to wait for another process from now on; None: as long as is usual."""
-        self.patience = seconds
+        self.lock_timeout = seconds
 
     def try_writing(self) -> None:
         """StorageError where nothing can be written, and why; leaves no trace."""
@@ -189,8 +189,8 @@ class Storage(Call):
         """
         raise NotImplementedError
 
-    def widen(self) -> None:
-        """Within a transaction on a narrow key: keep out every other that widens, before it adds an agent or session.
+    def lock_membership(self) -> None:
+        """Within a transaction on a narrow key: lock out every other that does so, before it adds an agent or session.
 
         Ask again afterwards what was asked before. A backend where one writes at a time has nothing to do.
         """
@@ -204,12 +204,12 @@ class Storage(Call):
         raise NotImplementedError
 
     def refuse_moved(self, found: list[Row] | None = None) -> None:
-        """StorageMoved where the rows are elsewhere by now. `found`: what READ_MARK gives; without it, it is asked."""
-        if self.mark is None:
+        """StorageMoved where the rows are elsewhere by now. `found`: what READ_TOMBSTONE gives, if known."""
+        if self.note_stamp is None:
             return
-        rows = self.execute(READ_MARK) if found is None else found
-        if mark_of(self.directory) != self.mark:
-            raise StorageMoved(Move(place_in_use(self.directory)))
+        rows = self.execute(READ_TOMBSTONE) if found is None else found
+        if read_note_stamp(self.directory) != self.note_stamp:
+            raise StorageMoved(Move(store_in_use(self.directory)))
         if rows:
             move = Move(rows[0]["value"])
             if move.is_copy or move.backend != self.backend.name:  # hybrid and database are one file
@@ -225,7 +225,7 @@ class Storage(Call):
         while self.kept:
             try:
                 os.unlink(self.kept.popitem()[1])
-            except OSError:  # it has its place again, or is in nobody's way
+            except OSError:  # it has its place again, or does no harm
                 continue
 
     def commit(self) -> None:
@@ -234,10 +234,10 @@ class Storage(Call):
     def rollback(self) -> None:
         raise NotImplementedError
 
-    def set_aside(self, place: str) -> None:
-        """Close it for good and move its files to the folder `place`. OSError where the system refuses."""
+    def set_aside(self, folder: str) -> None:
+        """Close it for good and move its files to `folder`. OSError where the system refuses."""
         self.close()
-        move_files(self.directory, self.FILES, place)
+        move_files(self.directory, self.FILES, folder)
 
     def refuse_stopped(self) -> None:
         """StorageError if nothing may begin here any more; what has begun may end."""
@@ -247,15 +247,15 @@ class Storage(Call):
     def require_whole(self) -> None:
         """Within a transaction: StorageError where a row there is cannot be read, and would be left out."""
 
-    def last_numbers(self) -> dict[str, int]:
+    def sequence_values(self) -> dict[str, int]:
         """The last id given out in each table whose rows the database numbers, though that row be gone; 0: none yet."""
         raise NotImplementedError
 
-    def is_torn(self) -> bool:
+    def forked_in_transaction(self) -> bool:
         """In a child process: whether this was forked off in the middle of a transaction, and the store with it."""
         return False
 
-    def settle_counters(self, numbers: Mapping[str, int] = {}) -> None:
+    def advance_sequences(self, numbers: Mapping[str, int] = {}) -> None:
         """After rows were inserted with ids of their own: let the ids of new rows come after them, and after `numbers`.
 
         They never go down: no id is given out twice.
@@ -276,8 +276,8 @@ class Storage(Call):
 
         return [finding(self.describe()["database"], line) for line in self.check()]
 
-    def mend(self, place: str) -> list[Finding]:
-        """Repair what can be repaired without loss; what was done. What is taken out is kept in the folder `place`."""
+    def fix(self, folder: str) -> list[Finding]:
+        """Repair what can be repaired without loss; what was done. What is taken out is kept in `folder`."""
         return []
 
     def close(self) -> None:

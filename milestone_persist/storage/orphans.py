@@ -1,4 +1,4 @@
-"""Rows that refer to one that is gone: it is made anew with its defaults, so that they keep their meaning."""
+"""Rows that refer to one that is gone: it is made again with its defaults, so that they keep their meaning."""
 from __future__ import annotations
 
 from .findings import FIXED, finding
@@ -23,9 +23,9 @@ REFERRED = {
 def make_parents(store: Storage) -> list[Finding]:
     """Make the rows that others refer to in vain, within the caller's transaction; what was done."""
     done = []
-    for table, (key, places) in REFERRED.items():
+    for table, (key, columns) in REFERRED.items():
         named = " UNION ".join(f"SELECT {column} AS name FROM {other} WHERE {column} IS NOT NULL"
-                               for other, column in places)
+                               for other, column in columns)
         for row in store.execute(f"SELECT name FROM ({named}) q WHERE name NOT IN (SELECT {key} FROM {table}) "
                                  "ORDER BY name"):
             _make(store, table, row["name"])

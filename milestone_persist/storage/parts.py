@@ -39,7 +39,7 @@ class NewFile:
         return self
 
     def finish(self) -> None:
-        """Give the file its name, durably; nobody has it open for writing any more."""
+        """Give the file its name, durably; it is closed for writing."""
         try:
             os.fsync(self._lock)
             give_name(self.part, self.path, self.replace)
@@ -80,7 +80,7 @@ def _remove_left_over(folder: str) -> None:
         if name.endswith(ENDING):
             try:
                 remove_if_left_over(os.path.join(folder, name))
-            except OSError:  # it is in nobody's way
+            except OSError:  # it does no harm
                 continue
 
 

@@ -47,18 +47,18 @@ def backend_in_use(directory: str) -> Backend | None:
     return FILE if os.path.exists(os.path.join(directory, FILE.head)) else None
 
 
-def place_in_use(directory: str) -> str:
+def store_in_use(directory: str) -> str:
     """The backend in use and the directory, as a store that does not count names them."""
     used = backend_in_use(directory)
-    return name_place(used.name if used else "", directory)
+    return name_store(used.name if used else "", directory)
 
 
-def name_place(backend: str, directory: str) -> str:
+def name_store(backend: str, directory: str) -> str:
     """A store, as others are told of it: the name of its backend, and its data directory."""
     return f"{backend} {os.path.realpath(directory)}"
 
 
-def mark_of(directory: str) -> tuple[int, int]:
+def read_note_stamp(directory: str) -> tuple[int, int]:
     """What changes when the rows of a directory are moved to another backend."""
     try:
         status = os.stat(os.path.join(directory, IN_USE))
@@ -127,10 +127,10 @@ def fix_backend(directory: str, word: str) -> None:
         raise cannot_write(path, error) from None
 
 
-def read_word(directory: str, name: str, place: int = 0) -> str:
+def read_word(directory: str, name: str, position: int = 0) -> str:
     """The first word of a small file, or a later one; "" if it is not there."""
     words = (read_found(os.path.join(directory, name), 1000) or b"").decode("utf-8", "replace").split()
-    return words[place] if place < len(words) else ""
+    return words[position] if position < len(words) else ""
 
 
 def write_word(directory: str, name: str, word: str, replace: bool = True) -> None:

@@ -89,7 +89,7 @@ def _find_torn_lines(directory: str) -> Iterator[Finding]:
     for path in _list_logs(directory):
         torn = _read_torn(path)
         if torn:
-            yield finding(path, f"{len(torn)} lines are no JSON: a killed writer has left halves", severity=NOTE,
+            yield finding(path, f"{len(torn)} lines are not JSON: a killed writer has left halves", severity=NOTE,
                           fixable=True)
 
 
@@ -130,14 +130,14 @@ def _list_logs(directory: str) -> list[str]:
 
 
 def _read_torn(path: str) -> list[tuple[int, bytes]]:
-    """Place and bytes of each line that is no JSON object."""
-    place, torn = 0, []
+    """Position and bytes of each line that is not a JSON object."""
+    position, torn = 0, []
     try:
         with open_found(path) as file:
             for line in file:
                 if line.strip() and not _is_whole(line):
-                    torn.append((place, line.rstrip(b"\n")))
-                place += len(line)
+                    torn.append((position, line.rstrip(b"\n")))
+                position += len(line)
     except (OSError, StorageError):  # what it is then, others say
         return []
     return torn
@@ -150,7 +150,7 @@ def _is_whole(line: bytes) -> bool:
         return False
 
 
-def mend_rights(store: Storage) -> list[Finding]:
+def fix_rights(store: Storage) -> list[Finding]:
     """Give what is one's own the rights it needs, and take others' from the directory."""
     done: list[Finding] = [{**found, "severity": FIXED} for found in _find_closed(store) if found["fixable"]]
     if done:
@@ -161,29 +161,29 @@ def mend_rights(store: Storage) -> list[Finding]:
     return done
 
 
-def mend_surroundings(store: Storage, place: str) -> list[Finding]:
-    """Repair what is beside the rows, within the caller's transaction: no other writes. Records are kept in `place`."""
+def fix_surroundings(store: Storage, folder: str) -> list[Finding]:
+    """Repair what is beside the rows, within the caller's transaction: no other writes. `folder` gets the records."""
     done = [finding(path, "was missing, and is there again", severity=FIXED) for path in make_folders(store.directory)]
     try:
         for found in _find_left_over(store.directory):
             path = found["where"]
             if os.path.basename(path).startswith(KEPT):
-                move_whole(path, os.path.join(place, os.path.basename(path)))
-                done.append(finding(path, f"set aside: it is {place}/{os.path.basename(path)}", severity=FIXED))
+                move_whole(path, os.path.join(folder, os.path.basename(path)))
+                done.append(finding(path, f"set aside: it is {folder}/{os.path.basename(path)}", severity=FIXED))
             else:
                 (remove_if_left_over if path.endswith(ENDING) else os.unlink)(path)
                 if not os.path.lexists(path):
                     done.append(finding(path, "a killed writer had left it: removed", severity=FIXED))
-        done += [_blank_torn(path, place) for path in _list_logs(store.directory) if _read_torn(path)]
+        done += [_blank_torn(path, folder) for path in _list_logs(store.directory) if _read_torn(path)]
     except OSError as error:
         raise cannot_write(error.filename or store.directory, error) from None
     return done
 
 
-def _blank_torn(path: str, place: str) -> Finding:
-    """Put spaces where half a line is, so that whoever appends meanwhile loses nothing; the halves are kept."""
+def _blank_torn(path: str, folder: str) -> Finding:
+    """Put spaces where half a line is, so that a process that appends meanwhile loses nothing; the halves are kept."""
     torn = _read_torn(path)
-    kept = os.path.join(place, os.path.basename(path) + ".torn")
+    kept = os.path.join(folder, os.path.basename(path) + ".torn")
     write_whole(kept, b"".join(line + b"\n" for _, line in torn))
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
     try:

@@ -25,20 +25,20 @@ def read_own_files() -> dict[str, bytes]:
     found = _in_zip(archive) if archive else _in_folders(os.path.dirname(PACKAGE))
     if LICENSE not in found:
         raise Refused(f"{LICENSE} is missing beside {PACKAGE}, and no copy may go without it: put it there")
-    return {place: found[place] for place in sorted(found)}
+    return {path: found[path] for path in sorted(found)}
 
 
 def _in_zip(archive: str) -> dict[str, bytes]:
     import zipfile
 
     with zipfile.ZipFile(archive) as file:
-        return {place: file.read(name) for place, name in _places(file.namelist()).items()}
+        return {path: file.read(name) for path, name in _paths(file.namelist()).items()}
 
 
 def _in_folders(home: str) -> dict[str, bytes]:
     names = [name for top in (NAME, *FOLDERS) for name in walk(home, top)]
     names += [name for name in _LICENSES if os.path.isfile(os.path.join(home, name))]
-    return {place: read(os.path.join(home, name)) for place, name in _places(names).items()}
+    return {path: read(os.path.join(home, name)) for path, name in _paths(names).items()}
 
 
 def walk(home: str, folder: str) -> Iterator[str]:
@@ -59,7 +59,7 @@ def read(path: str) -> bytes:
         return file.read()
 
 
-def _places(names: Iterable[str]) -> dict[str, str]:
+def _paths(names: Iterable[str]) -> dict[str, str]:
     """The path in a checkout of each name that is a file of the program."""
     names = sorted(names)
     inside = {folder for folder in FOLDERS if any(name.startswith(f"{NAME}/{folder}/") for name in names)}

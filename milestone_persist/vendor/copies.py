@@ -28,7 +28,7 @@ def write_folder(path: str) -> Copy:
     if (os.getcwd() + "/").startswith(path + "/"):
         raise UsageError(f"{path} is or holds the current directory: cd out of it first")
     if os.path.lexists(path) and not os.path.isdir(path):
-        raise UsageError(f"{path} is no folder: name another, or use --zipapp for a file")
+        raise UsageError(f"{path} is not a folder: name another, or use --zipapp for a file")
     files = _with_digests(folder_files())
     old = _find_replaceable(path) if os.path.isdir(path) and os.listdir(path) else {}
     if old == files:
@@ -58,7 +58,7 @@ def check_copy(path: str) -> Copy:
     """Compare a copy, folder or zipapp, with its own list of digests and with this program; Refused if it is none."""
     files = _read_copy(path)
     if not files:
-        raise Refused(f"{path} is no copy of {NAME}: make one with {way_called()} vendor")
+        raise Refused(f"{path} is not a copy of {NAME}: make one with {way_called()} vendor")
     listed = _read_digests(files)
     return {"path": path, "form": "folder" if os.path.isdir(path) else "zipapp",
             "version": files[VERSION].decode("utf-8", "replace").strip(), "drift": _find_drift(files, listed),
@@ -123,7 +123,7 @@ def _read_digests(files: dict[str, bytes]) -> dict[str, str]:
 
 
 def _read_copy(path: str) -> dict[str, bytes]:
-    """The files of a copy by name, {} if it is none; what is no regular file counts as empty."""
+    """The files of a copy by name, {} if it is none; what is not a regular file counts as empty."""
     files = {}
     if os.path.isfile(os.path.join(path, DIGESTS)):
         wholes = {name: os.path.join(path, name) for name in walk(path, "")}
@@ -143,10 +143,10 @@ def _find_drift(files: dict[str, bytes], listed: dict[str, str]) -> list[Drift]:
 
 
 def _find_replaceable(path: str) -> dict[str, bytes]:
-    """The files of an earlier copy that nobody has changed; UsageError for anything else, so that nothing is lost."""
+    """The files of an earlier copy that is unchanged; UsageError for anything else, so that nothing is lost."""
     files = _read_copy(path)
     if not files:
-        raise UsageError(f"{path} is there and no copy of {NAME}: name another place")
+        raise UsageError(f"{path} is there and is not a copy of {NAME}: name another place")
     theirs = [row for row in _find_drift(files, _read_digests(files)) if row["drift"] != "missing"]
     if theirs:
         raise UsageError(f"{path} has a file of its own ({theirs[0]['drift']}: {theirs[0]['file']}): move it away, "

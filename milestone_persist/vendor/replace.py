@@ -1,6 +1,6 @@
 """Putting a new file or folder of the program into the place of an old one, so that a kill leaves one of them whole.
 
-It gets the modes of any new file, and a power cut may leave neither: whoever made it can make it again.
+It gets the modes of any new file, and a power cut may leave neither: it can be made again.
 """
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def replace_folder(path: str, files: dict[str, bytes]) -> None:
     """Make `path` a folder of just these files, given by their paths in it; StorageError if that cannot be written."""
     with _staging(path) as (new, old):
         for name, data in files.items():
-            place = os.path.join(new, name)
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            with open(place, "xb") as file:
+            path_inside = os.path.join(new, name)
+            os.makedirs(os.path.dirname(path_inside), exist_ok=True)
+            with open(path_inside, "xb") as file:
                 file.write(data)
         if os.path.isdir(path) and os.listdir(path):
             _swap(new, path, old)
@@ -40,7 +40,7 @@ def replace_file(path: str, data: bytes, mode: int = 0o666) -> None:
 
 
 def remove_leftovers(path: str) -> None:
-    """Remove what somebody who was killed while replacing `path` has left beside it."""
+    """Remove what a process killed while replacing `path` has left beside it."""
     with _staging(path):
         pass
 

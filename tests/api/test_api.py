@@ -283,11 +283,11 @@ def test_processes_share_a_directory(store, directory, environ):
 
 
 def test_a_writer_that_waited_for_the_migration_follows_it(tmp_path, monkeypatch):
-    """The mark lies in the old store before anybody can lock it again: fixed here by switching in between."""
+    """The tombstone lies in the old store before anybody can lock it again: fixed here by switching in between."""
     writer = open_store(tmp_path, environ={})
     writer.save_agent_state("a", "k", "before")
     storage = writer.storage()
-    monkeypatch.setattr("milestone_persist.api.mark_of", lambda directory: storage.mark)  # it chose before the switch
+    monkeypatch.setattr("milestone_persist.api.read_note_stamp", lambda directory: storage.note_stamp)  # before
     with open_store(tmp_path, environ={}) as other:
         other.migrate_storage_backend("file")
     writer.save_agent_state("a", "k2", "after")

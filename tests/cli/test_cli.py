@@ -196,7 +196,7 @@ def test_what_operations_print(cli, clock):
     assert out("acknowledge-agent-message", "a", "2") == ""
     checkpoint = out("create-agent-checkpoint", "a").strip()
     assert checkpoint.startswith("cp-20260101000000000-")
-    assert out("restore-agent-checkpoint", checkpoint).startswith("restored 1 keys of a; what it had is kept as cp-")
+    assert out("restore-agent-checkpoint", checkpoint).startswith("restored 1 keys of a; previous state saved as cp-")
     assert out("update-session-progress", "planning-1", "40", "spec") == ""
     clock.advance(90)
     assert out("get-session-status", "planning-1") == """\

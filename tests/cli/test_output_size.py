@@ -71,7 +71,7 @@ def test_what_is_to_be_run_next_stands_last_and_works(team, cli, clock, words):
 
 
 def test_what_an_id_has_elsewhere_is_listed_with_a_command_that_works(team, cli):
-    with pytest.warns(match="was heard of 0 s ago"):
+    with pytest.warns(match="was heard from 0 s ago"):
         team.register_agent(DESIGNER, "design-phase", "ms-124", "execution-ms-124-1")
     text = cli("list_agent_state", DESIGNER).text
     assert count_tokens(text) <= 30

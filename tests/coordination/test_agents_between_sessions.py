@@ -132,7 +132,7 @@ def test_an_agent_has_the_milestone_it_was_registered_for(store):
     assert store.get_session_status("execution-1")["milestone_id"] == "ms-1"
 
 
-@pytest.mark.filterwarnings("ignore:.*nobody reads this message")
+@pytest.mark.filterwarnings("ignore:.*this message is not read")
 @pytest.mark.parametrize("status", ["failed", "terminated", "completed"])
 def test_what_is_taken_in_the_name_of_an_agent_that_had_ended_goes_back(store, clock, status):
     for agent in ("c", "a"):
@@ -207,7 +207,7 @@ def test_restoring_a_checkpoint_of_one_session_spares_the_results_of_another(sto
     store.register_agent("a", "scope-analyzer", "ms-1", "planning-1")
     store.save_agent_state("a", "planning-scope", "good")
     point = store.create_agent_checkpoint("a")["checkpoint_id"]
-    store.save_agent_state("a", "spoilt", "x")
+    store.save_agent_state("a", "corrupt", "x")
     clock.advance(60)
     store.register_agent("a", "execute-phase", "ms-1", "execution-1")
     store.save_agent_state("a", "execute-phase-results", "done")

@@ -91,7 +91,7 @@ def test_sending_to_who_has_ended_is_warned_of(team, cli, status):
     team.update_agent_status("w", status)
     told = cli("send-agent-message", "c", "w", "task_assignment", "{}")
     assert (told.status, told.text) == (0, "2\n")
-    assert told.err == (f"milestone_persist: warning: agent 'w' is {status}: nobody reads this message unless w is "
+    assert told.err == (f"milestone_persist: warning: agent 'w' is {status}: this message is not read unless w is "
                         "registered again; list_session_agents execution-1 shows who else is there\n")
     team.register_agent("w", "task-phase", "ms", "execution-1")
     assert cli("send-agent-message", "c", "w", "task_assignment", "{}").err == ""
@@ -101,7 +101,7 @@ def test_sending_to_who_has_ended_is_warned_of(team, cli, status):
 def test_sending_to_nobody_is_warned_of(team, cli, nobody):
     told = cli("send-agent-message", "c", nobody, "task_assignment", "{}")
     assert told.status == 0
-    assert f"{nobody!r} is nobody: " in told.err and "broadcast_agent_message c TYPE PAYLOAD" in told.err
+    assert f"{nobody!r} names no agent: " in told.err and "broadcast_agent_message c TYPE PAYLOAD" in told.err
     team.register_agent(nobody, "task-phase", "ms", "execution-1")
     assert cli("send-agent-message", "c", nobody, "task_assignment", "{}").err == ""
 
@@ -158,9 +158,9 @@ def test_registering_an_id_that_is_in_use_says_where_and_when(team, cli, clock):
     clock.advance(300)
     told = cli("register-agent", "w", "task-phase", "ms", "execution-2")
     assert (told.status, told.err) == (0, (
-        "milestone_persist: warning: agent 'w' was heard of 5 min ago in session 'execution-1' (milestone ms): if that "
-        "is another agent, register this one under another id; --new refuses an id in use\n"))
-    with pytest.warns(MilestoneWarning, match="agent 'w' was heard of 0 s ago in session 'execution-2'"):
+        "milestone_persist: warning: agent 'w' was heard from 5 min ago in session 'execution-1' (milestone ms): if "
+        "that is another agent, register this one under another id; --new refuses an id in use\n"))
+    with pytest.warns(MilestoneWarning, match="agent 'w' was heard from 0 s ago in session 'execution-2'"):
         team.register_agent("w", "task-phase", "other", "execution-2")
 
 
@@ -168,7 +168,7 @@ def test_new_refuses_an_id_in_use_and_changes_nothing(team, cli, dump):
     before = dump()
     told = cli("register-agent", "w", "task-phase", "other", "execution-2", "--new")
     assert (told.status, told.text) == (1, "")
-    assert told.err == ("milestone_persist: agent 'w' was heard of 0 s ago in session 'execution-1' (milestone ms): "
+    assert told.err == ("milestone_persist: agent 'w' was heard from 0 s ago in session 'execution-1' (milestone ms): "
                         "nothing was registered; take another id\n")
     assert dump() == before
     assert team.register_agent("fresh", "task-phase", "other", "execution-2", new=True)["again"] is False

@@ -62,7 +62,7 @@ def test_keys_of_another_milestone_are_listed_with_the_commands_that_read_them(s
         ("spec-1", "execution-B-1", "B", True)]
 
 
-@pytest.mark.filterwarnings("ignore:.*was heard of")
+@pytest.mark.filterwarnings("ignore:.*was heard from")
 def test_registering_counts_the_keys_it_finds_and_those_of_other_milestones(second, cli):
     words = ["register-agent", "executor-1", "milestone-executor"]
     assert cli(*words, "B", "execution-B-1").text == (
@@ -218,7 +218,8 @@ def test_two_that_live_under_one_id_each_finish_their_own_milestone(store, cli):
     first, other = ({"AGENT_ID": "executor-1", "SESSION_ID": f"execution-{name}-1"} for name in "AB")
     assert cli("register-agent", "executor-1", "milestone-executor", "A", "execution-A-1").status == 0
     told = cli("register-agent", "executor-1", "milestone-executor", "B", "execution-B-1")
-    assert told.status == 0 and "'executor-1' was heard of 0 s ago in session 'execution-A-1' (milestone A)" in told.err
+    assert told.status == 0
+    assert "'executor-1' was heard from 0 s ago in session 'execution-A-1' (milestone A)" in told.err
     for key in results:
         told = cli("save-agent-state", "executor-1", key, "of A", **first)
         assert told.status == 0 and "this counts for 'execution-A-1'" in told.err
@@ -243,7 +244,7 @@ def test_recovery_finds_what_another_milestone_has_displaced(second, clock):
     second.delete_agent_state("executor-1", KEY)
     assert missing(second, "execution-A-1") == ["spec", "task", "execute"]
     assert missing(second, "execution-B-1") == ["design", "spec", "task", "execute"]
-    with pytest.warns(MilestoneWarning, match="was heard of 0 s ago"):
+    with pytest.warns(MilestoneWarning, match="was heard from 0 s ago"):
         register(second, "A")
     second.save_agent_state("executor-1", KEY, "")
     assert missing(second, "execution-A-1") == ["design", "spec", "task", "execute"], "it was saved there again"

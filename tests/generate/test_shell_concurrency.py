@@ -46,7 +46,7 @@ def test_many_shells_at_once(tmp_path, need):
         ends += [(process.communicate(), process.returncode) for process in processes]
     for (out, err), status in ends:
         complaints = [line for line in err.decode().splitlines() if "warning: no agent" not in line
-                      and "was heard of" not in line and ": this acknowledged what " not in line
+                      and "was heard from" not in line and ": this acknowledged what " not in line
                       and "made the data directory" not in line]
         assert (status, out, complaints) == (0, b"", [])
     connection = sqlite3.connect(tmp_path / ".milestones" / "coordination.db")
@@ -129,7 +129,7 @@ def moments(log):
 
 
 def rows(directory):
-    """All rows, but for checkpoints, whose ids are made anew in each run: of these only how many there are."""
+    """All rows, but for checkpoints, whose ids are made again in each run: of these only how many there are."""
     connection = sqlite3.connect(directory / "coordination.db")
     try:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

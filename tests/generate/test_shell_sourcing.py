@@ -45,10 +45,10 @@ def test_nothing_of_the_caller_changes(sh, tmp_path):
     assert (tmp_path / "status").read_text() == "0\n"
     before, after = ((tmp_path / name).read_text(errors="replace").splitlines() for name in ("before", "after"))
     assert any(line.startswith("mine=") for line in before)
-    assert settled(after) == settled(before)
+    assert comparable(after) == comparable(before)
 
 
-def settled(lines):
+def comparable(lines):
     """The lines but for what differs with every command, the functions, and the one option that is set in zsh."""
     moving = ("_", "BASH_ARG", "BASH_LINENO", "LINENO=", "RANDOM=", "SRANDOM=", "SECONDS=", "EPOCH", "TTYIDLE=",
               "PIPESTATUS=", "pipestatus=", "?=", "'?'=", "BASH_REMATCH", "bsdecho", "funcstack", "functrace",
@@ -210,7 +210,7 @@ def test_without_any_python_the_functions_say_so(sh, tmp_path):
 def test_what_is_no_python_is_named(sh, need, program):
     done = sh("save_agent_state a k v", MILESTONE_PYTHON=need(program))
     assert (done.status, done.text, done.err) == (
-        3, "", f"milestone_persist: {need(program)} is no Python: set MILESTONE_PYTHON to one\n")
+        3, "", f"milestone_persist: {need(program)} is not a Python: set MILESTONE_PYTHON to one\n")
 
 
 def test_a_python_of_another_name_is_one(sh, tmp_path):

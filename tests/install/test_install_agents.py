@@ -172,7 +172,7 @@ def test_the_commands_in_the_section_work(milestone, tmp_path, need):
     for folder, text in ((tmp_path, command), (tmp_path / "src" / "deep", command.replace(".claude", "../../.claude"))):
         done = subprocess.run([need("dash"), "-c", f"set -e\n{text}"], cwd=folder, env={"PATH": os.environ["PATH"]},
                               capture_output=True, text=True, check=False)
-        expected = ("made the data directory", "was heard of")
+        expected = ("made the data directory", "was heard from")
         complaints = [line for line in done.stderr.splitlines() if not any(word in line for word in expected)]
         assert (done.returncode, complaints) == (0, [])
         assert done.stdout.startswith("registered executor-ms-123-1 ") and done.stdout.endswith("[]\n")

@@ -261,7 +261,7 @@ def test_only_a_request_to_this_very_monitor_ends_it(monitor, directory):
     assert not (directory / STOP).exists()
 
 
-def test_a_lock_file_that_was_removed_is_taken_anew(monitor, directory):
+def test_a_lock_file_that_was_removed_is_taken_again(monitor, directory):
     def check(number):
         if number == 1:
             (directory / LOCK).unlink()
@@ -352,7 +352,7 @@ def test_a_missing_database_is_not_made_and_one_put_in_its_place_is_checked(chec
     store.close()
     kept = directory / "kept.db"
     (directory / "coordination.db").rename(kept)
-    assert "coordination.db is gone" in check_line()
+    assert "coordination.db is missing" in check_line()
     assert not (directory / "coordination.db").exists()
     kept.rename(directory / "coordination.db")
     clock.advance(1800)
@@ -449,13 +449,13 @@ def test_a_monitor_stops_while_a_check_waits_for_a_locked_database(background, p
 
 
 @on_one_backend
-def test_a_monitor_survives_a_spoilt_database_and_stops_nevertheless(background, program, directory):
+def test_a_monitor_survives_a_corrupt_database_and_stops_nevertheless(background, program, directory):
     program("start-session-monitor", "1")
     wait_until(lambda: "checked: nothing to do" in log_of(directory), "a check")
     (directory / "coordination.db").write_bytes(b"not a database" * 1000)
     wait_until(lambda: any("error: " in line for line in log_of(directory)), "an error in the log")
     os.unlink(directory / "coordination.db")
-    wait_until(lambda: any("coordination.db is gone" in line for line in log_of(directory)), "a check without it")
+    wait_until(lambda: any("coordination.db is missing" in line for line in log_of(directory)), "a check without it")
     os.unlink(directory / "config" / "backend-in-use.txt")
     wait_until(lambda: "checked: there is no storage to check" in log_of(directory), "a check without a database")
     assert program("initialize-agent-coordination").status == 0
@@ -566,7 +566,7 @@ def test_a_monitor_does_not_stay_when_whoever_started_it_has_gone(program, direc
     command = background_command("milestone_persist.commands.monitoring", str(directory), 300)
     subprocess.run(command, env=environ, stdout=writer, check=False)
     os.close(writer)
-    wait_until(lambda: log_of(directory)[-1:] == ["ended: nobody waited for it to start"], "the end")
+    wait_until(lambda: log_of(directory)[-1:] == ["ended: the caller did not wait for it to start"], "the end")
     assert not is_running(directory)
 
 

@@ -96,7 +96,7 @@ def test_a_backup_removes_what_killed_writers_of_records_left(filled, directory)
     assert not left.exists() and others.exists()
 
 
-def spoil(path, *statements):
+def damage(path, *statements):
     connection = sqlite3.connect(path)
     for statement in statements:
         connection.execute(statement)
@@ -105,25 +105,25 @@ def spoil(path, *statements):
 
 
 DELETED = ["DELETE FROM agent_state"]
-UNMARKED = ["DELETE FROM agent_coordination_config WHERE key = 'backup_rows'"]
+UNCOUNTED = ["DELETE FROM agent_coordination_config WHERE key = 'backup_rows'"]
 EMPTY = [f"DELETE FROM {table}" for table in ("agent_state", "agent_messages", "agent_checkpoints", "agent_health_log",
                                               "agent_registry", "coordination_sessions", "milestones", "events")]
 
 
-@pytest.mark.parametrize("statements", [DELETED, EMPTY, EMPTY + UNMARKED], ids=["fewer rows", "no rows", "no mark"])
+@pytest.mark.parametrize("statements", [DELETED, EMPTY, EMPTY + UNCOUNTED], ids=["fewer rows", "no rows", "no mark"])
 def test_a_backup_that_is_not_whole_is_refused(filled, tmp_path, dump, statements):
     before, path = None, tmp_path / "b.db"
     filled.backup_coordination(str(path))
     before = dump()
-    spoil(path, *statements)
-    with pytest.raises(UsageError, match="is no whole backup"):
+    damage(path, *statements)
+    with pytest.raises(UsageError, match="is not a complete backup"):
         filled.restore_coordination(str(path))
     assert dump() == before
 
 
 def test_a_backup_of_the_version_before_has_no_mark_and_is_restored(filled, tmp_path):
     filled.backup_coordination(str(tmp_path / "b.db"))
-    spoil(tmp_path / "b.db", *UNMARKED)
+    damage(tmp_path / "b.db", *UNCOUNTED)
     filled.save_agent_state("a", "k-1", "changed")
     filled.restore_coordination(str(tmp_path / "b.db"))
     assert filled.load_agent_state("a", "k-1") == "x" * 500
@@ -134,7 +134,7 @@ def test_a_cut_backup_is_refused(filled, tmp_path, dump, length):
     filled.backup_coordination(str(tmp_path / "b.db"))
     before, data = dump(), (tmp_path / "b.db").read_bytes()
     (tmp_path / "b.db").write_bytes(data[:length])
-    with pytest.raises(UsageError, match="is no backup|is damaged"):
+    with pytest.raises(UsageError, match="is not a backup|is damaged"):
         filled.restore_coordination(str(tmp_path / "b.db"))
     assert dump() == before
 
@@ -143,7 +143,7 @@ def test_the_given_file_is_only_read(filled, tmp_path):
     (tmp_path / "given").mkdir()
     path = tmp_path / "given" / "b ?#%.db"
     filled.backup_coordination(str(path))
-    spoil(path, "PRAGMA journal_mode = WAL")
+    damage(path, "PRAGMA journal_mode = WAL")
     data = path.read_bytes()
     path.chmod(0o400)
     path.parent.chmod(0o500)

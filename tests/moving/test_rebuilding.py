@@ -136,7 +136,7 @@ def test_without_a_backup_none_is_named(cli, connect, directory, backend):
     assert done.status == 3 and "restore_coordination FILE brings back a backup" in done.err and "has none" in done.err
 
 
-def spoil_head(directory):
+def damage_head(directory):
     (directory / "file-store.json").write_text("{")
 
 
@@ -144,19 +144,19 @@ def remove_head(directory):
     (directory / "file-store.json").unlink()
 
 
-def spoil_row(directory):
+def damage_row(directory):
     next((directory / "agent-registry").glob("*.json")).write_text("{")
 
 
-def spoil_journal(directory):
+def damage_journal(directory):
     (directory / "file-store.journal").write_text("{")
 
 
 @pytest.mark.parametrize("backend", ["file"], indirect=True)
-@pytest.mark.parametrize("hurt", [spoil_head, remove_head, spoil_row, spoil_journal])
+@pytest.mark.parametrize("hurt", [damage_head, remove_head, damage_row, damage_journal])
 def test_restoring_where_files_are_damaged_or_gone(cli, connect, directory, backup, hurt):
     hurt(directory)
-    done = cli("load-agent-state", "a", "k-1") if hurt is not spoil_row else cli("agent-heartbeat", "a")
+    done = cli("load-agent-state", "a", "k-1") if hurt is not damage_row else cli("agent-heartbeat", "a")
     assert done.status == 3 and f"restore_coordination {backup} brings back" in done.err
     done = cli("restore-coordination", backup)
     [place] = (directory / "backups").glob("*-damaged")
@@ -202,7 +202,7 @@ def test_a_sound_store_is_not_moved_aside(connect, directory, backup):
 @pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
 def test_a_restore_killed_at_any_moment_leaves_a_store_damaged_gone_or_restored(run, connect, directory, backup,
                                                                                 tmp_path, backend):
-    spoil_head(directory) if backend == "file" else leave_journal(directory)
+    damage_head(directory) if backend == "file" else leave_journal(directory)
     image = tmp_path / "image"
     shutil.copytree(directory, image)
     for number in range(1, 5000, size(61, 1)):

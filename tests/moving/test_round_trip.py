@@ -43,7 +43,7 @@ def make_rows():
 
 
 class Writer(threading.Thread):
-    """Another process's part: opens the store anew for every write, and keeps count of those that were confirmed."""
+    """Another process's part: opens the store again for every write, and keeps count of those that were confirmed."""
 
     def __init__(self, directory, environ):
         super().__init__()

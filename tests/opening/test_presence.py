@@ -33,13 +33,13 @@ def assert_refused(cli, directory, head, **variables):
                   ["initialize-agent-coordination"], ["doctor"], ["where"], ["start-session-monitor", "--once"]):
         done = cli(*words, **variables)
         assert (done.status, done.text, done.err.count("\n")) == (3, "", 1), (words, done)
-        assert f"{head} is gone" in done.err and "remove" not in done.err
+        assert f"{head} is missing" in done.err and "remove" not in done.err
     assert sorted(directory.rglob("*")) == before
 
 
 @LOCAL
 @pytest.mark.parametrize("way", WAYS)
-def test_a_store_that_is_gone_is_told_and_not_made_anew(cli, directory, head, way):
+def test_a_store_that_is_gone_is_told_and_not_made_again(cli, directory, head, way):
     head.unlink()
     assert_refused(cli, directory, head, **WAYS[way])
     (directory / IN_USE).unlink()
@@ -114,10 +114,10 @@ def test_a_store_that_is_made_between_two_looks_is_there(connect, cli, directory
 
 
 @LOCAL
-def test_to_begin_anew_the_directory_gets_another_name(cli, directory, head):
+def test_to_begin_again_the_directory_gets_another_name(cli, directory, head):
     head.unlink()
     told = cli("where").err.strip()
-    assert f"to begin anew, give {directory} another name; " in told
+    assert f"to start again, give {directory} another name; " in told
     directory.rename(directory.with_name("kept"))
     assert cli("save-agent-state", "a", "k", "w").status == 0
 

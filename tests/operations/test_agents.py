@@ -211,7 +211,7 @@ def test_a_lock_and_a_key_for_a_while_of_a_clock_ahead_last_no_longer_than_other
         store.acquire_milestone_lock("ms-1", owner="b", wait=0)
     done = cli("doctor")
     assert done.status == 0 and "milestone_locks.acquired_at" not in done.err
-    assert "agent_registry.last_heartbeat of 1 rows lies in the future, as '2027-01-01 00:00:00.000'" in done.text
+    assert "agent_registry.last_heartbeat of 1 rows is in the future, as '2027-01-01 00:00:00.000'" in done.text
     store.cleanup_stale_coordination()
     clock.advance(299)
     with pytest.raises(Refused, match="is locked by 'a'"):
@@ -372,7 +372,7 @@ def test_words_that_have_changed_places_are_named_with_the_right_call(store, cli
     register(store, "exec-1", milestone="known", session="execution-known")
     before = dump()
     told = cli(*words)
-    assert (told.status, told.err) == (2, f"milestone_persist: {which} have changed places: {right}\n")
+    assert (told.status, told.err) == (2, f"milestone_persist: {which} are swapped: {right}\n")
     assert dump() == before
 
 

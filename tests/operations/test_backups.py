@@ -63,7 +63,7 @@ def test_restoring_puts_everything_back_and_keeps_what_was_there(filled, tmp_pat
 def test_what_is_no_backup_changes_nothing(filled, tmp_path, dump):
     before = dump()
     (tmp_path / "text").write_text("no database")
-    with pytest.raises(UsageError, match="is no backup"):
+    with pytest.raises(UsageError, match="is not a backup"):
         filled.restore_coordination(str(tmp_path / "text"))
     with pytest.raises(Refused, match="cannot read the backup"):
         filled.restore_coordination(str(tmp_path / "missing"))
@@ -76,7 +76,7 @@ def test_another_program_s_database_is_no_backup_and_stays_as_it_is(filled, tmp_
     connection.execute("CREATE TABLE cookies (host)")
     connection.close()
     theirs = path.read_bytes()
-    with pytest.raises(UsageError, match="is no backup"):
+    with pytest.raises(UsageError, match="is not a backup"):
         filled.restore_coordination(str(path))
     assert dump() == before and path.read_bytes() == theirs
 
@@ -141,7 +141,7 @@ def test_importing_into_a_store_that_is_not_empty_needs_replace(filled, tmp_path
 def test_a_file_that_is_no_export_is_refused_and_changes_nothing(store, tmp_path, dump, text):
     before = dump()
     (tmp_path / "e.jsonl").write_text(text)
-    with pytest.raises(UsageError, match="is no (whole )?export"):
+    with pytest.raises(UsageError, match="is not an? (complete )?export"):
         store.import_coordination(str(tmp_path / "e.jsonl"))
     assert dump() == before
 
@@ -225,8 +225,8 @@ def test_a_failure_on_the_way_changes_nothing_and_names_the_backup(other_times, 
 
 
 def test_a_failed_import_into_an_empty_store_leaves_it_empty(other_times, tmp_path, clock, environ, backend):
-    spoilt = (tmp_path / "e.jsonl").read_text().replace('"milestone_created"', '""')
-    (tmp_path / "e.jsonl").write_text(spoilt)
+    corrupt = (tmp_path / "e.jsonl").read_text().replace('"milestone_created"', '""')
+    (tmp_path / "e.jsonl").write_text(corrupt)
     if backend == "postgresql":
         environ = {**environ, "MILESTONE_DATABASE_SCHEMA": f"test_{os.urandom(6).hex()}"}
     with open_store(tmp_path / "other", clock=clock, environ=environ) as other:
@@ -302,12 +302,12 @@ def test_records_written_by_hand_make_a_store_full(store, directory, tmp_path, b
                                  "the head", "a number"])
 def test_an_export_that_is_not_whole_is_refused(filled, tmp_path, dump, cut):
     lines, before = exported(filled, tmp_path, "e.jsonl").splitlines(), dump()
-    spoilt = lines[-1].replace('"agent_messages":1', '"agent_messages":-1')
+    corrupt = lines[-1].replace('"agent_messages":1', '"agent_messages":-1')
     kept = {"all but the head": lines[:1], "the end": lines[:-1], "a row": [*lines[:1], *lines[2:]],
             "half a line": [*lines[:-1], lines[-1][:30]], "none, but more follows": [*lines, lines[1]],
-            "the head": lines[1:], "a number": [*lines[:-1], spoilt]}
+            "the head": lines[1:], "a number": [*lines[:-1], corrupt]}
     (tmp_path / "cut.jsonl").write_text("\n".join(kept[cut]) + "\n")
-    with pytest.raises(UsageError, match="is no (whole )?export of export_coordination"):
+    with pytest.raises(UsageError, match="is not an? (complete )?export of export_coordination"):
         filled.import_coordination(str(tmp_path / "cut.jsonl"), replace=True)
     assert dump() == before
 
@@ -315,7 +315,7 @@ def test_an_export_that_is_not_whole_is_refused(filled, tmp_path, dump, cut):
 def test_a_path_of_a_file_is_no_part_of_an_export(filled, tmp_path, dump):
     text = exported(filled, tmp_path, "e.jsonl").replace('"file_path":null', '"file_path":"../secret.yaml"')
     (tmp_path / "e.jsonl").write_text(text)
-    with pytest.raises(UsageError, match="is no export"):
+    with pytest.raises(UsageError, match="is not an export"):
         filled.import_coordination(str(tmp_path / "e.jsonl"), replace=True)
 
 

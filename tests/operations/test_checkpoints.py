@@ -157,7 +157,7 @@ def test_a_checkpoint_that_was_restored_is_kept_on(store, clock):
     point = store.create_agent_checkpoint("a")["checkpoint_id"]
     clock.advance(8 * 86400)
     for _ in range(2):
-        store.save_agent_state("a", "k", "spoilt")
+        store.save_agent_state("a", "k", "corrupt")
         store.restore_agent_checkpoint(point)
         assert store.load_agent_state("a", "k") == "good"
 

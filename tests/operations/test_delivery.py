@@ -252,7 +252,7 @@ def test_a_message_keeps_the_session_it_was_sent_in(team):
 def test_who_registers_for_another_milestone_is_told_of_the_mail_and_not_given_it(team, cli):
     number = send(team, "of ms", to="coordinator-1")
     told = cli("register-agent", "coordinator-1", "milestone-coordinator", "other", "execution-other")
-    assert told.err == ("milestone_persist: unread, but sent to coordinator-1 for milestone 'ms' and not handed out in "
+    assert told.err == ("milestone_persist: unread, but sent to coordinator-1 for milestone 'ms' and not delivered in "
                         "another: 1; list_agent_messages coordinator-1 --state pending --milestone ms shows it\n")
     assert take(team, "coordinator-1") == look(team, "coordinator-1") == []
     assert (counts(team, "execution-other"), counts(team)) == ({}, {"pending": 1})
@@ -265,7 +265,8 @@ def test_who_registers_for_another_milestone_is_told_of_the_mail_and_not_given_i
     assert take(team, "coordinator-1") == [number]
 
 
-@pytest.mark.filterwarnings("ignore:no agent 'late' is registered", "ignore:.*nobody reads", "ignore:.* unread message")
+@pytest.mark.filterwarnings("ignore:no agent 'late' is registered", "ignore:.*this message is not read",
+                            "ignore:.* unread message")
 def test_mail_is_meant_for_the_milestone_of_its_reader_or_else_of_its_sender(team):
     team.register_agent("far", "validation", "other", "execution-other")
     team.save_agent_state("stranger", "k", "v")
@@ -357,7 +358,7 @@ def test_what_a_waiter_takes_after_a_restart_belongs_to_the_new_life(team, conne
         send(other)
 
     clock.during_sleep = restart
-    with pytest.warns(MilestoneWarning, match="was heard of"):
+    with pytest.warns(MilestoneWarning, match="was heard from"):
         assert take(team, wait=60) == [1]
     assert ids(team.get_agent_messages("w", taken=True)) == [1]
     assert team.register_agent("w", "task-phase", "ms", "execution-1")["messages_requeued"] == 1

@@ -170,7 +170,7 @@ def test_a_file_that_is_none_is_set_aside_and_what_refers_to_it_stays(filled, cl
 @FILE
 def test_a_folder_of_rows_that_is_gone_is_named(filled, find, directory):
     shutil.rmtree(directory / "agent-messages")
-    assert "agent-messages is gone" in whats(find(3), "unsound")[0]
+    assert "agent-messages is missing" in whats(find(3), "unsound")[0]
 
 
 @LOCAL
@@ -189,7 +189,7 @@ def test_times_that_are_to_come_are_named(filled, connect, find, clock):
     connect().acquire_milestone_lock("m", owner="a")
     clock.advance(-86400 * 365)
     notes = whats(find(0), "note")
-    assert any("lies in the future, as '2027-01-01" in line for line in notes)
+    assert any("is in the future, as '2027-01-01" in line for line in notes)
 
 
 def test_dead_letters_and_mail_that_nobody_reads_are_named(filled, find, connect):
@@ -200,7 +200,7 @@ def test_dead_letters_and_mail_that_nobody_reads_are_named(filled, find, connect
     filled.update_agent_status("a", "failed")
     notes = whats(find(0), "note")
     assert any("1 dead letters to a requeue_agent_message a 1" in line for line in notes)
-    assert any("1 messages wait for nobody, which nobody has registered" in line for line in notes)
+    assert any("1 messages wait for nobody, which is not registered" in line for line in notes)
 
 
 @SQLITE
@@ -208,7 +208,7 @@ def test_settings_that_are_none_are_named(edit, find):
     edit("INSERT INTO agent_coordination_config (key, value) VALUES ('hearbeat', '1'); "
          "UPDATE agent_coordination_config SET value = 'abc' WHERE key = 'session_timeout'")
     found = find(3)
-    assert "'hearbeat' is no setting" in whats(found, "note")[0]
+    assert "'hearbeat' is not a setting" in whats(found, "note")[0]
     assert "session_timeout must be a whole number" in whats(found, "unsound")[0]
 
 
@@ -223,7 +223,7 @@ def test_what_killed_writers_left_is_named_and_taken_away(filled, find, director
     for part in parts:
         part.write_text("title: old")
     notes = find(0)
-    assert len(whats(notes, "note")) == 4 and "2 lines are no JSON" in " ".join(whats(notes, "note"))
+    assert len(whats(notes, "note")) == 4 and "2 lines are not JSON" in " ".join(whats(notes, "note"))
     find(0, "--fix")
     assert not any(part.exists() for part in parts) and len(find(0)) == 1
     assert [*directory.glob("backups/*-doctor/.kept-0")][0].read_text() == "title: old"

@@ -356,7 +356,7 @@ def test_a_take_names_what_it_acknowledges(team, cli, clock):
     third = send(team)
     told = cli("get-agent-messages", "exec", "true")
     assert told.err == (f"milestone_persist: this acknowledged what exec took 75 s ago: {first} task_assignment, "
-                        f"{second} x-hint; one that you have not seen comes back with: "
+                        f"{second} x-hint; one that you have not seen is requeued with: "
                         f"requeue_agent_message exec {first}\n")
     cli("acknowledge-agent-message", "exec", third)
     assert cli("get-agent-messages", "exec", "true").err == ""

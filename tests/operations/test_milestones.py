@@ -152,7 +152,7 @@ def test_who_gives_no_name_gets_a_token_that_releasing_needs(store, cli):
     done = cli("acquire-milestone-lock", "ms 1", "--wait", "0")
     *words, token = done.text.split()
     assert done.status == 0 and done.text.endswith(f": release_milestone_lock 'ms 1' --owner {token}\n")
-    with pytest.raises(Refused, match="is locked by somebody without a name until 2026-01-01 00:05:00.000"):
+    with pytest.raises(Refused, match="is locked by an unnamed caller until 2026-01-01 00:05:00.000"):
         store.acquire_milestone_lock("ms 1", wait=0)
     for words in [], ["--owner", "b"], ["--owner", "lock-"]:
         refused = cli("release-milestone-lock", "ms 1", *words)
@@ -237,7 +237,7 @@ def test_an_edit_by_hand_is_a_change_too(store, directory):
     store.register_agent("a", "validation", "ms-1", "validation-1")
     (directory / "active" / "ms-1.yaml").unlink()
     store.list_milestones()
-    assert store.create_milestone_record("ms-1", "anew")["version"] == 3
+    assert store.create_milestone_record("ms-1", "again")["version"] == 3
 
 
 def test_a_lock_of_another_refuses_a_change_of_the_record(store, cli, clock):
@@ -258,7 +258,7 @@ def test_a_lock_of_another_refuses_a_change_of_the_record(store, cli, clock):
 def test_the_holder_of_a_token_may_change_the_record(store):
     store.create_milestone_record("ms-1", "one")
     token = store.acquire_milestone_lock("ms-1")["owner"]
-    with pytest.raises(Refused, match="is locked by somebody without a name"):
+    with pytest.raises(Refused, match="is locked by an unnamed caller"):
         store.delete_milestone_record("ms-1")
     store.delete_milestone_record("ms-1", owner=token)
 def test_lists_and_searches_print_one_id_a_line_and_nothing_else(store, cli):

@@ -170,7 +170,7 @@ def test_an_agent_that_comes_back_is_active_at_once_for_everybody(store, clock):
     assert statuses(store, "validation-1") == {"a": "active", "b": "failed"}
     assert [(row["active"], row["failed"]) for row in store.detect_interrupted_sessions()] == [(1, 1)]
     assert store.recover_milestone_session("validation-1")["counts"]["alive"] == 1
-    rows = store.storage().execute("SELECT agent_id FROM events WHERE detail = 'heard of again'")
+    rows = store.storage().execute("SELECT agent_id FROM events WHERE detail = 'heard from again'")
     assert [row["agent_id"] for row in rows] == ["a"]
 
 
@@ -650,7 +650,7 @@ def test_recovery_tells_how_to_take_the_silent_among_the_living_for_dead(plannin
     clock.advance(1200)
     planning.register_agent("coord", "milestone-coordinator", "ms-123", SESSION)
     verdict = planning.recover_milestone_session(SESSION)["verdict"]
-    assert verdict.startswith("its agents are alive: nothing is to be recovered, unless those silent")
+    assert verdict.startswith("agents are alive: nothing to recover, unless those silent")
     assert "risk-assessor" in verdict and "coord" not in verdict.partition("(")[2].partition(")")[0]
     planning.cleanup_stale_coordination(int(verdict.split("cleanup_stale_coordination ")[1].split()[0]))
     assert planning.recover_milestone_session(SESSION)["counts"]["failed"] == 5

@@ -45,7 +45,7 @@ class World:
     def __init__(self, store, clock, database, seed):
         self.store, self.clock, self.random = store, clock, random.Random(seed)
         self.database = sqlite3.connect(database, isolation_level=None)
-        self.sent, self.settled, self.results = set(), set(), set()
+        self.sent, self.acknowledged, self.results = set(), set(), set()
         self.mortal = 0  # messages that may be gone: those reported to have gone with a session
 
     def pick(self, words):
@@ -74,7 +74,7 @@ class World:
 
     def take(self):
         taken = self.store.get_agent_messages(self.pick(self.agents()), True, self.random.randrange(1, 4))
-        assert not {message["id"] for message in taken} & self.settled, "acknowledged, and handed out again"
+        assert not {message["id"] for message in taken} & self.acknowledged, "acknowledged, and handed out again"
 
     def acknowledge(self):
         rows = self.database.execute("SELECT to_agent, id FROM agent_messages WHERE delivered_at IS NOT NULL "
@@ -150,11 +150,11 @@ class World:
         for what, query in IMPOSSIBLE.items():
             assert self.database.execute(query).fetchall() == [], what
         there = dict(self.database.execute("SELECT id, acknowledged_at IS NOT NULL FROM agent_messages"))
-        assert {key for key in self.settled if key in there} <= {key for key, done in there.items() if done}
+        assert {key for key in self.acknowledged if key in there} <= {key for key, done in there.items() if done}
         dead = {row[0] for row in self.database.execute(
             "SELECT id FROM agent_messages WHERE dead_lettered_at IS NOT NULL")}
-        self.settled |= {key for key, done in there.items() if done} | dead
-        lost = self.sent - set(there) - self.settled
+        self.acknowledged |= {key for key, done in there.items() if done} | dead
+        lost = self.sent - set(there) - self.acknowledged
         assert len(lost) == self.mortal, "messages were lost that nobody told of"
 
 

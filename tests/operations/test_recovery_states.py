@@ -56,7 +56,7 @@ def expected_options(kind, present, agents):
 
 
 def build_session(store, session, kind, present, agents):
-    """A session as it was when its agents were last heard of."""
+    """A session as it was when its agents were last heard from."""
     worker = f"worker-{session}"
     store.register_agent(worker, "validation", f"ms-{session}", session)
     for key in present:

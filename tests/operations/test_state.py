@@ -146,7 +146,7 @@ def test_a_default_may_be_read_in_full(store, cli):
     assert json.loads(cli("load-agent-state", "a", "none", "d", "--full").text)["value"] == "d"
 
 
-def test_saving_again_sets_the_expiry_anew(store, clock):
+def test_saving_again_sets_the_expiry_again(store, clock):
     store.save_agent_state("a", "k", "v", "temp_data", 60)
     store.save_agent_state("a", "k", "v")
     clock.advance(3600)

@@ -240,14 +240,14 @@ def test_links_pipes_folders_and_files_of_others_are_left_alone(session, folder,
 def test_only_what_was_read_back_is_removed(session, folder, leave, monkeypatch):
     for number in range(3):
         leave(f"planning-scope-{100000 + number}.json", {"n": number}, number - 60)
-    spoilt = leave("planning-risks.json", {})
+    corrupt = leave("planning-risks.json", {})
     keep = tmp_files.keep_files
 
-    def keep_and_spoil(store, found):
+    def keep_and_damage(store, found):
         keep(store, found)
-        spoilt.write_text('{"changed": "meanwhile"}')
+        corrupt.write_text('{"changed": "meanwhile"}')
 
-    monkeypatch.setattr("milestone_persist.operations.tmpfiles.keep_files", keep_and_spoil)
+    monkeypatch.setattr("milestone_persist.operations.tmpfiles.keep_files", keep_and_damage)
     with pytest.warns(Warning, match="planning-risks.json was not removed"):
         told = session.import_tmp_files(str(folder), remove=True)
     assert [path.name for path in folder.iterdir()] == ["planning-risks.json"]

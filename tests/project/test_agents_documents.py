@@ -46,7 +46,7 @@ def play(request, run_shell, tmp_path):
             played.append((name, section))
             for text in blocks_of(name)[section]:
                 done = run_shell(request.param, f"set -e\n{begin}{text}", source=with_functions, MILESTONE_BACKEND=None)
-                expected = (" is kept for it", " unread message", " was heard of ", "this acknowledged what ")
+                expected = (" is kept for it", " unread message", " was heard from ", "this acknowledged what ")
                 complaints = [line for line in done.err.splitlines() if not any(word in line for word in expected)]
                 assert (done.status, complaints) == (0, []), f"{text}\n{done}"
                 said.append(done.text)

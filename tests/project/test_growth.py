@@ -3,8 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from milestone_persist.coordination import liveness as interruption
-from milestone_persist.coordination import membership
+from milestone_persist.coordination import liveness, membership
 from milestone_persist.opening.place import open_for
 from milestone_persist.operations import agents, checkpoints, messages, state
 
@@ -39,7 +38,7 @@ CALLS = {
     "save": lambda s: state.save_agent_state(s, "a", "k", "v", "temp_data", 60),
     "load": lambda s: state.load_agent_state(s, "a", "k", ""),
     "checkpoint": lambda s: checkpoints.create_agent_checkpoint(s, "b"),
-    "mark stale": lambda s: interruption.mark_stale_agents(s, 3600),
+    "mark stale": lambda s: liveness.mark_stale_agents(s, 3600),
 }
 
 

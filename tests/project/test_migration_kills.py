@@ -16,11 +16,11 @@ LOCAL = ("file", "hybrid", "database")
 DIRECTIONS = [*itertools.permutations(LOCAL, 2), ("hybrid", "postgresql"), ("file", "postgresql"),
               ("postgresql", "hybrid"), ("postgresql", "file")]
 # (where a name is looked up, the name, which of its calls does not come about)
-STEPS = [(migration, "write_export", 1), (migration, "copy_rows", 1), (migration, "place_record", 2),
-         (migration, "mark_copy", 1), (migration, "digest_rows", 1), (migration, "digest_rows", 2),
-         (migration, "mark_retired", 1), (migration, "finish_switch", 1), (switching, "fix_backend", 1),
+STEPS = [(migration, "write_export", 1), (migration, "copy_rows", 1), (migration, "write_record_file", 2),
+         (migration, "write_copy_tombstone", 1), (migration, "digest_rows", 1), (migration, "digest_rows", 2),
+         (migration, "write_tombstone", 1), (migration, "finish_switch", 1), (switching, "fix_backend", 1),
          (switching, "write_word", 1), (migration, "fix_backend", 1), (migration, "open_up", 1),
-         (migration, "remove_mark", 1), (migration, "set_old_store_aside", 1), (migration, "log_move", 1)]
+         (migration, "remove_tombstone", 1), (migration, "set_old_store_aside", 1), (migration, "log_move", 1)]
 
 @pytest.fixture(autouse=True)
 def small_portions(monkeypatch):

@@ -193,7 +193,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel, source):
 
 def test_sdist_holds_every_file_of_the_project(sdist, need):
     if not (ROOT / ".git").exists():
-        pytest.skip("this is no git checkout")
+        pytest.skip("this is not a git checkout")
     tracked = subprocess.run([need("git"), "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=True)
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}

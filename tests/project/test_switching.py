@@ -48,7 +48,7 @@ def fail(monkeypatch, module, name, error):
 
 # Who writes meanwhile
 
-@pytest.mark.parametrize("name", ["mark_retired", "finish_switch", "fix_backend", "settle", "open_up",
+@pytest.mark.parametrize("name", ["write_tombstone", "finish_switch", "fix_backend", "finish_move", "open_up",
                                   "set_old_store_aside", "log_move"])
 @pytest.mark.parametrize("end", ["file", "database"])
 def test_reading_is_possible_at_each_step_though_the_backend_was_fixed(machine, monkeypatch, name, end):
@@ -58,7 +58,7 @@ def test_reading_is_possible_at_each_step_though_the_backend_was_fixed(machine, 
     assert seen == ["title: first"]
 
 
-@pytest.mark.parametrize("name", ["settle", "open_up", "set_old_store_aside", "log_move"])
+@pytest.mark.parametrize("name", ["finish_move", "open_up", "set_old_store_aside", "log_move"])
 @pytest.mark.parametrize("end", ["file", "database"])
 def test_writing_is_possible_from_the_switch_on(machine, monkeypatch, name, end):
     interrupt(monkeypatch, migration, name, lambda: machine.call("save-agent-state", "a", "k", "meanwhile"))
@@ -194,7 +194,7 @@ def test_what_can_be_neither_noted_nor_taken_back_is_not_called_the_old_store(di
     assert machine.call("read-milestone-record", "ms-1") == "title: 1"
 
 
-@pytest.mark.parametrize("module, name", [(migration, "mark_retired"), (migration, "finish_switch"),
+@pytest.mark.parametrize("module, name", [(migration, "write_tombstone"), (migration, "finish_switch"),
                                           (switching, "fix_backend"), (switching, "write_word"),
                                           (migration, "fix_backend"), (migration, "open_up")])
 def test_after_an_interrupt_everybody_goes_on(machine, monkeypatch, module, name):
@@ -234,7 +234,7 @@ def test_another_process_may_have_noted_the_switch(machine, monkeypatch):
     assert machine.words() == ["file", "file"]
 
 
-@pytest.mark.parametrize("moment", ["digest_rows", "mark_retired"])
+@pytest.mark.parametrize("moment", ["digest_rows", "write_tombstone"])
 def test_after_a_failure_the_store_that_failed_is_as_it_was(machine, clock, monkeypatch, moment):
     with open_store(machine.directory, clock=clock, environ={}) as store:
         with monkeypatch.context() as patched:
@@ -298,12 +298,12 @@ def test_empty_folders_are_left_where_they_are(machine):
 def test_a_record_that_changed_on_its_way_is_noticed(machine, monkeypatch, end):
     if end == "hybrid":
         machine.call("migrate-storage-backend", "database")
-    place = migration.place_record
+    place = migration.write_record_file
 
     def place_another(store, row, *places):
         place(store, {**row, "data": "another"}, *places)
 
-    name, change = ("place_record", place_another) if end == "hybrid" else ("read_rows", lambda *given: [])
+    name, change = ("write_record_file", place_another) if end == "hybrid" else ("read_rows", lambda *given: [])
     with monkeypatch.context() as patched:
         patched.setattr(migration, name, change)
         status, _, err = machine.attempt("migrate-storage-backend", end)
@@ -434,7 +434,7 @@ def test_a_store_that_others_took_away_or_use_is_not_overwritten(shared, other):
     assert (other.call("load-agent-state", "b", "k"), shared.call("load-agent-state", "a", "k")) == ("v", "v")
 
 
-@pytest.mark.parametrize("name", ["digest_rows", "mark_retired", "finish_switch"])
+@pytest.mark.parametrize("name", ["digest_rows", "write_tombstone", "finish_switch"])
 def test_a_copy_that_is_not_finished_is_used_by_nobody(shared, other, monkeypatch, name):
     told = []
     interrupt(monkeypatch, migration, name, lambda: told.append(other.attempt("load-agent-state", "a", "k")))
@@ -455,7 +455,7 @@ def test_another_machine_whose_directory_has_the_same_name_does_not_follow(share
     assert not (shared.directory / "coordination.db").exists()
 
 
-@pytest.mark.parametrize("name", ["digest_rows", "mark_retired", "finish_switch", "settle", "open_up"])
+@pytest.mark.parametrize("name", ["digest_rows", "write_tombstone", "finish_switch", "finish_move", "open_up"])
 def test_a_twin_does_not_use_a_copy_that_is_not_finished(shared, tmp_path, monkeypatch, name):
     image, mine, told = tmp_path / "image", tmp_path / "mine", []
     shared.call("migrate-storage-backend", "database")
@@ -481,7 +481,7 @@ def test_a_twin_does_not_take_its_own_old_copy_for_where_the_rows_have_gone(shar
     image, mine = tmp_path / "image", tmp_path / "mine"
     shared.call("migrate-storage-backend", "database")
     with monkeypatch.context() as patched:
-        fail(patched, migration, "mark_retired", full())
+        fail(patched, migration, "write_tombstone", full())
         shared.attempt("migrate-storage-backend", "hybrid")  # what the twin once tried
     shutil.copytree(shared.directory, image)
     shared.call("migrate-storage-backend", "hybrid")

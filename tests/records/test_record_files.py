@@ -140,7 +140,7 @@ def test_ids_that_differ_by_case_share_no_file_name(store, directory):
 def test_one_file_that_is_no_text_hinders_nobody_but_is_never_left_behind(store, active, directory, clock, edit,
                                                                          tmp_path, content):
     edit("active/bad.yaml", content)
-    with pytest.warns(MilestoneWarning, match="bad.yaml is not UTF-8 text: mend it or move it away; until then"):
+    with pytest.warns(MilestoneWarning, match="bad.yaml is not UTF-8 text: fix it or move it away; until then"):
         assert listed(store) == {"first"}
     with pytest.warns(MilestoneWarning, match="bad.yaml is not UTF-8 text"):
         assert ids(store.search_milestones("first")) == {"first"}
@@ -151,15 +151,15 @@ def test_one_file_that_is_no_text_hinders_nobody_but_is_never_left_behind(store,
     with pytest.raises(StorageError, match="bad.yaml is not UTF-8 text"):
         store.read_milestone_record("bad")
     for leave in (lambda: store.export_coordination(str(tmp_path / "e")), lambda: store.backup_coordination()):
-        with pytest.raises(StorageError, match="bad.yaml is not UTF-8 text: mend it or move it away; nothing was done"):
+        with pytest.raises(StorageError, match="bad.yaml is not UTF-8 text: fix it or move it away; nothing was done"):
             leave()
     with open_store(directory, clock=clock, environ={}) as store:
-        with pytest.raises(StorageError, match="bad.yaml is not UTF-8 text: mend it or move it away; nothing was done"):
+        with pytest.raises(StorageError, match="bad.yaml is not UTF-8 text: fix it or move it away; nothing was done"):
             store.migrate_storage_backend("database")
         assert (active / "bad.yaml").read_bytes() == content
-        (active / "bad.yaml").write_text("title: mended")
+        (active / "bad.yaml").write_text("title: fixed")
         store.migrate_storage_backend("database")
-        assert store.read_milestone_record("bad") == "title: mended"
+        assert store.read_milestone_record("bad") == "title: fixed"
 
 
 def test_a_name_that_is_no_text_and_a_second_record_are_left_out(store, active, edit):
@@ -181,7 +181,7 @@ def test_what_is_no_file_is_never_replaced_by_a_record(store, active):
     (active / "folder.yaml").mkdir()
     (active / "link.yaml").symlink_to("nowhere")
     (active / "loop.yaml").symlink_to("loop.yaml")
-    for name, why in (("folder", "is there and is no record of milestone"), ("link", "it is a symbolic link"),
+    for name, why in (("folder", "is there and is not a record of milestone"), ("link", "it is a symbolic link"),
                       ("loop", "it is a symbolic link")):
         with warnings.catch_warnings(), pytest.raises(StorageError, match=f"{name}.yaml:? {why}"):
             warnings.simplefilter("ignore")  # of the others
@@ -317,7 +317,7 @@ def test_a_stray_file_of_a_database_is_kept_when_records_become_files(directory,
         store.create_milestone_record("ms-1", "title: real")
     edit("active/ms-1.yaml", "title: stray")
     with open_store(directory, clock=clock, environ={}) as store:
-        with pytest.warns(MilestoneWarning, match="what lay in active/ was not in use: it is kept in"):
+        with pytest.warns(MilestoneWarning, match="the files in active/ were not in use: they are kept in"):
             store.migrate_storage_backend(backend)
         assert store.read_milestone_record("ms-1") == "title: real"
     assert [path.read_text() for path in (directory / "backups").rglob("ms-1.yaml")] == ["title: stray"]

@@ -1,4 +1,4 @@
-"""Stores that were damaged, spoilt by hand or put out of reach: one line says so, and nothing is lost or pretended."""
+"""Stores that were damaged, corrupted by hand or put out of reach: one line says so, nothing is lost or pretended."""
 from __future__ import annotations
 
 import json
@@ -19,52 +19,52 @@ LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
 
 
 @pytest.fixture
-def spoil(store, directory):
+def damage(store, directory):
     """Runs SQL on the store's database as somebody would by hand, unhindered by CHECKs."""
-    def spoil(sql):
+    def damage(sql):
         connection = sqlite3.connect(directory / "coordination.db")
         connection.executescript(f"PRAGMA ignore_check_constraints = ON; {sql}")
         connection.close()
 
-    return spoil
+    return damage
 
 
 @HYBRID
-@pytest.mark.parametrize("payload", ["{spoilt", '{"n": 1e400}', '{"deep": ' + "[" * 800 + "]" * 800 + "}"])
-def test_a_spoilt_payload_is_told_and_its_message_stays(store, spoil, payload):
+@pytest.mark.parametrize("payload", ["{corrupt", '{"n": 1e400}', '{"deep": ' + "[" * 800 + "]" * 800 + "}"])
+def test_a_corrupt_payload_is_told_and_its_message_stays(store, damage, payload):
     store.send_agent_message("a", "a", "error_report", {})
-    spoil(f"UPDATE agent_messages SET payload = '{payload}'")
+    damage(f"UPDATE agent_messages SET payload = '{payload}'")
     for take in (False, True, True):
         with pytest.raises(StorageError, match="the payload of message 1 cannot be read"):
             store.get_agent_messages("a", take)
-    spoil("UPDATE agent_messages SET payload = '{}'")
+    damage("UPDATE agent_messages SET payload = '{}'")
     assert len(store.get_agent_messages("a", True)) == 1
 
 
 @HYBRID
 @pytest.mark.parametrize("time", ["yesterday", "", "2026-01-01T00:00:00Z", "1767225600"])
-def test_a_spoilt_time_is_told_and_doctor_finds_it(store, spoil, cli, time):
+def test_a_corrupt_time_is_told_and_doctor_finds_it(store, damage, cli, time):
     store.register_agent("a", "validation", "m", "validation-1")
-    spoil(f"UPDATE agent_registry SET last_heartbeat = '{time}'")
+    damage(f"UPDATE agent_registry SET last_heartbeat = '{time}'")
     assert cli("list-session-agents", "validation-1").status in (0, 3)
     done = cli("doctor")
-    assert done.status == 3 and f"agent_registry.last_heartbeat of 1 rows is no time, as {time!r}" in done.err
+    assert done.status == 3 and f"agent_registry.last_heartbeat of 1 rows is not a time, as {time!r}" in done.err
 
 
 @HYBRID
-def test_times_as_sqlite_writes_them_are_sound(store, spoil, cli):
+def test_times_as_sqlite_writes_them_are_sound(store, damage, cli):
     store.register_agent("a", "validation", "m", "validation-1")
-    spoil("UPDATE agent_registry SET last_heartbeat = datetime('now'), completion_time = NULL")
+    damage("UPDATE agent_registry SET last_heartbeat = datetime('now'), completion_time = NULL")
     assert cli("doctor").status == 0
 
 
 @HYBRID
-def test_a_call_that_fails_at_its_start_keeps_no_lock(store, spoil, connect):
+def test_a_call_that_fails_at_its_start_keeps_no_lock(store, damage, connect):
     other = connect()
-    spoil("ALTER TABLE agent_coordination_config RENAME TO gone")
+    damage("ALTER TABLE agent_coordination_config RENAME TO gone")
     with pytest.raises(StorageError, match="no such table"):
         store.save_agent_state("a", "k", "v")
-    spoil("ALTER TABLE gone RENAME TO agent_coordination_config")
+    damage("ALTER TABLE gone RENAME TO agent_coordination_config")
     other.save_agent_state("a", "k", "v")
     store.save_agent_state("a", "k", "w")
 
@@ -200,7 +200,7 @@ def test_no_clock_makes_a_time_that_is_none(cli, now):
 @FILE
 @pytest.mark.parametrize("name", ["agent-registry/a.json", "agent-state/a=k.json"])
 @pytest.mark.parametrize("text", ["{", "[]", '{"colour": "red"}'])
-def test_a_spoilt_file_of_an_agent_stops_only_what_needs_it(store, directory, cli, name, text):
+def test_a_corrupt_file_of_an_agent_stops_only_what_needs_it(store, directory, cli, name, text):
     for agent in "ab":
         store.register_agent(agent, "validation", "m", "validation-1")
         store.save_agent_state(agent, "k", agent)
@@ -238,7 +238,7 @@ def test_a_session_that_cannot_be_read_stops_only_its_own(store, directory, cli)
 
 
 @FILE
-def test_a_spoilt_file_that_was_mended_is_read_again(connect, directory):
+def test_a_corrupt_file_that_was_fixed_is_read_again(connect, directory):
     connect().save_agent_state("a", "k", "v")
     store = connect()
     path = directory / "agent-registry" / "a.json"
@@ -251,7 +251,7 @@ def test_a_spoilt_file_that_was_mended_is_read_again(connect, directory):
     assert store.load_agent_state("a", "k") == "x"
 
 
-SPOILT_ROWS = [
+CORRUPT_ROWS = [
     ("UPDATE agent_messages SET priority = 'high'", "agent_messages"),
     ("UPDATE agent_messages SET retry_count = 'often', delivered_at = '2026-01-01 00:00:00.000'", "agent_messages"),
     ("UPDATE agent_state SET version = 'first'", "agent_state"),
@@ -266,14 +266,14 @@ SPOILT_ROWS = [
 
 
 @HYBRID
-@pytest.mark.parametrize("sql, table", SPOILT_ROWS)
-def test_no_spoilt_row_is_an_internal_error(store, spoil, cli, sql, table):
+@pytest.mark.parametrize("sql, table", CORRUPT_ROWS)
+def test_no_corrupt_row_is_an_internal_error(store, damage, cli, sql, table):
     store.register_agent("a", "validation", "m", "execution-1")
     store.save_agent_state("a", "k", "v")
     store.send_agent_message("a", "a", "x-n", {})
     checkpoint = store.create_agent_checkpoint("a")["checkpoint_id"]
     store.create_milestone_record("m", "title: One")
-    spoil(sql)
+    damage(sql)
     done = cli("doctor")
     assert done.status == 3 and table in done.text
     for words in (["get-agent-messages", "a"], ["get-agent-messages", "a", "true"], ["list-agent-state", "a"],

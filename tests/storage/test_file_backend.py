@@ -255,7 +255,7 @@ def test_waiting_for_the_lock_has_an_end(opened, directory, monkeypatch):
     insert_agent(storage, "a")
 
 
-def test_a_store_that_was_moved_away_is_not_made_anew(opened, directory):
+def test_a_store_that_was_moved_away_is_not_made_again(opened, directory):
     storage = opened()
     (directory / HEAD).rename(directory / "aside")
     with pytest.raises(StorageError, match="gone"):
@@ -571,7 +571,7 @@ def test_an_edit_by_hand_is_read(store, directory, connect):
     assert connect().update_agent_status("a")["current_task"] == "by hand"
 
 
-@pytest.mark.parametrize("spoil", [
+@pytest.mark.parametrize("damage", [
     lambda path: path.write_text("{"),
     lambda path: path.write_text(""),
     lambda path: path.write_bytes(b"\xff\xfe"),
@@ -590,10 +590,10 @@ def test_an_edit_by_hand_is_read(store, directory, connect):
     lambda path: _edit(path, spawn_time=10 ** 30),
     lambda path: path.with_name("b.json").write_bytes(path.read_bytes()),
 ])
-def test_a_file_that_does_not_fit_is_named_and_left_as_it_is(store, directory, connect, opened, spoil):
+def test_a_file_that_does_not_fit_is_named_and_left_as_it_is(store, directory, connect, opened, damage):
     store.register_agent("a", "validation", "ms", "s")
     count = len(files_below(directory))
-    spoil(directory / "agent-registry/a.json")
+    damage(directory / "agent-registry/a.json")
     files = files_below(directory)
     name = "a" if len(files) == count else "b"
     with pytest.raises(StorageError, match=rf"agent-registry/{name}\.json: .*left as it is") as caught:
@@ -679,7 +679,7 @@ def test_indexes_of_open_messages_hold_no_acknowledged_one(opened):
     storage.execute("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, "
                     "delivered_at, acknowledged_at) VALUES ('s', 'a', 'a', 'progress_update', '{}', 'x', 'x')")
     with storage.snapshot():
-        [table] = [table for table in storage.memory.tables if table.settled_by]
+        [table] = [table for table in storage.memory.tables if table.archived_by]
         for index in table.open_indexes:
             where = storage.execute("SELECT sql FROM sqlite_master WHERE name = :name",
                                     {"name": index})[0]["sql"].partition("WHERE")[2]

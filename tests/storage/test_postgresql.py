@@ -263,10 +263,10 @@ def test_an_id_too_long_for_an_index_is_refused(store):
 def test_new_ids_come_after_those_that_were_given(store, storage):
     store.register_agent("b", "validation", "m", "s")
     first = store.send_agent_message("a", "b", "error_report", {})["id"]
-    storage.settle_counters()
+    storage.advance_sequences()
     assert store.send_agent_message("a", "b", "error_report", {})["id"] == first + 1
     storage.execute("UPDATE agent_messages SET id = 1000 WHERE id = :id", {"id": first})
-    storage.settle_counters()
+    storage.advance_sequences()
     assert store.send_agent_message("a", "b", "error_report", {})["id"] == 1001
 
 
@@ -327,9 +327,9 @@ def test_agents_taken_in_at_the_same_time_are_counted_once_each(store, directory
 
 def test_an_admission_waits_for_another(storage, other):
     with storage.transaction("agent:a"):
-        storage.widen()
+        storage.lock_membership()
         with pytest.raises(StorageError, match="is busy"), other.transaction("agent:b"):
-            other.widen()
+            other.lock_membership()
 
 
 # Connections

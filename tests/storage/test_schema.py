@@ -247,7 +247,7 @@ def test_the_schema_can_be_applied_again(database):
     assert list(database.iterdump()) == before
 
 
-def spoil(database, directory, how):
+def damage(database, directory, how):
     path = directory / "coordination.db"
     if how == "newer":
         database.execute("PRAGMA user_version = 999")
@@ -268,7 +268,7 @@ def spoil(database, directory, how):
                                    ["load-agent-state", "a", "k"], ["doctor"]])
 def test_what_is_not_ours_to_write_is_refused_and_stays_as_it_is(database, store, directory, cli, how, says, words):
     store.close()
-    path = spoil(database, directory, how)
+    path = damage(database, directory, how)
     database.close()
     before = path.read_bytes()
     done = cli(*words)

@@ -348,7 +348,7 @@ def test_a_newer_store_is_refused_by_its_version(old, cli):
         assert (done.status, done.out, done.err.count("\n")) == (3, b"", 1), words
         assert (f"has schema version {SCHEMA_VERSION + 1}, newer than this program's {SCHEMA_VERSION}: "
                 "use a newer milestone_persist\n") in done.err
-        assert not {"remove", "delete", "mend", "edit", "move"} & set(done.err.replace(":", " ").split())
+        assert not {"remove", "delete", "fix", "edit", "move"} & set(done.err.replace(":", " ").split())
     assert old.rows() == rows
 
 

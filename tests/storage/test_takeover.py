@@ -139,7 +139,7 @@ def test_settings_are_kept_and_the_missing_ones_added(store):
     assert store.get_storage_config("session_timeout") == "1800"
 
 
-@pytest.mark.filterwarnings("ignore:.* unread message", "ignore:.*nobody reads this message")
+@pytest.mark.filterwarnings("ignore:.* unread message", "ignore:.*this message is not read")
 def test_what_is_none_of_ours_stays(old, store, directory):
     [kept] = (directory / "backups").iterdir()
     sql = "SELECT name, sql FROM sqlite_master WHERE name IN ('milestone_metrics', 'metrics_by_name', 'audit', " \

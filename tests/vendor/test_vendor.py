@@ -366,7 +366,7 @@ def test_a_full_disk_leaves_what_was_there(copy, monkeypatch):
 def test_a_kill_at_any_moment_leaves_the_old_or_the_new(copy, monkeypatch, can_exchange):
     """Killed before a change of the file system, once for each kind of change after each kind; then it is run again.
 
-    Where two folders cannot be exchanged, there is a moment with neither: running it again mends that.
+    Where two folders cannot be exchanged, there is a moment with neither: running it again fixes that.
     """
     code = vendoring.compile_files({**vendoring.folder_files()}, vendoring.CHECKED)
     monkeypatch.setattr(vendoring, "compile_files", lambda files, flags: code)

@@ -20,16 +20,16 @@ def as_json(data: Any) -> str:
 def echo_safe(text: str) -> str:
     """JSON in which no backslash means anything to a shell's echo: only \\uXXXX is left, which dash passes on."""
     out: list[str] = []
-    place = 0
+    position = 0
     codes = {"n": "000a", "r": "000d", "t": "0009", "b": "0008", "f": "000c", '"': "0022", "\\": "005c", "/": "002f"}
     while True:
-        found = text.find("\\", place)
+        found = text.find("\\", position)
         if found < 0:
-            return "".join(out) + text[place:]
-        out.append(text[place:found] + "\\u")
+            return "".join(out) + text[position:]
+        out.append(text[position:found] + "\\u")
         after = text[found + 1]
         out.append("" if after == "u" else codes[after])
-        place = found + 2
+        position = found + 2
 
 
 def plain(value: object) -> str:
@@ -116,7 +116,7 @@ def broadcast(data: Row) -> str:
 
 def requeued(data: Row) -> str:
     where = f"the inbox of {plain(data['to_agent'])}"
-    return (f"message {data['id']} lies in {where} already: nothing was done\n" if data["was"] == "pending" else
+    return (f"message {data['id']} is in {where} already: nothing was done\n" if data["was"] == "pending" else
             f"message {data['id']} is in {where} again; it was {data['was']}\n")
 
 
@@ -130,7 +130,7 @@ def checkpoints(data: list[Row]) -> str:
 
 def restored(data: Row) -> str:
     lines = [f"restored {len(data['keys'])} keys of {plain(data['agent_id'])}; "
-             f"what it had is kept as {data['kept_as']}"]
+             f"previous state saved as {data['kept_as']}"]
     lines += [f"{file['status']}: {plain(file['path'])}" for file in data["files"] if file["status"] != "same"]
     return "\n".join(lines) + "\n"
 
@@ -150,7 +150,7 @@ def session_status(data: Row) -> str:
         f"{counts['dead']} dead letters",
     ]
     lines += [f"dead letter {letter['id']}: {plain(letter['message_type'])} from {plain(letter['from_agent'])} "
-              f"to {plain(letter['to_agent'])}, put back {letter['retry_count']} times"
+              f"to {plain(letter['to_agent'])}, requeued {letter['retry_count']} times"
               for letter in data["dead_letters"]]
     if data["dead_letters"]:
         agent, number = (str(data["dead_letters"][0][name]) for name in ("to_agent", "id"))
@@ -233,8 +233,8 @@ def words(data: list[str]) -> str:
 
 
 def record_written(data: Row) -> str:
-    place = plain(data["path"] or "in the database")
-    return f"milestone {plain(data['milestone_id'])}: {place}, version {data['version']}\n"
+    where = plain(data["path"] or "in the database")
+    return f"milestone {plain(data['milestone_id'])}: {where}, version {data['version']}\n"
 
 
 def ids(data: list[Row]) -> str:
@@ -274,7 +274,7 @@ def migrated(data: Row) -> str:
 
 def backup(data: Row) -> str:
     back = command(["restore_coordination", data["file"]])
-    return f"{sum(data['rows'].values())} rows; what brings them back: {back}\n"
+    return f"{sum(data['rows'].values())} rows; restore with: {back}\n"
 
 
 def exported(data: Row) -> str:

@@ -18,7 +18,7 @@ def check_line(data: Row) -> str:
     parts = [
         _some("failed", [f"{plain(row['agent_id'])} ({row['minutes_silent']:.0f} min silent)" for row in failed
                          if row["marked"]]),
-        f"messages put back: {put_back}" if put_back else "",
+        f"messages requeued: {put_back}" if put_back else "",
         f"dead letters: {dead}" if dead else "",
         _some("unresponsive", [plain(name) for name in data["unresponsive"]]),
         _some("interrupted", [plain(name) for name in data["interrupted"]]),

@@ -22,8 +22,8 @@ def interrupted(data: list[Row]) -> str:
     widths = [max(len(line[i]) for line in [HEADS, *rows]) for i in range(len(HEADS))]
     lines = [" | ".join(head.ljust(width) for head, width in zip(HEADS, widths)).rstrip(),
              "-|-".join("-" * width for width in widths)]
-    lines += [" | ".join(cell.ljust(width) if place < 3 else cell.rjust(width)
-                         for place, (cell, width) in enumerate(zip(row, widths))) for row in rows]
+    lines += [" | ".join(cell.ljust(width) if column < 3 else cell.rjust(width)
+                         for column, (cell, width) in enumerate(zip(row, widths))) for row in rows]
     lines += ["", "Run next, to see what can be done:"]
     lines += ["  " + command(["recover_milestone_session", row["session_id"]]) for row in data]
     return "\n".join(lines) + "\n"
@@ -88,10 +88,10 @@ def work_orders(data: Row) -> str:
         if data[key]:
             lines.append(f"{word}: " + " ".join(plain(name) for name in data[key]))
     if data["returned"] or data["dead_lettered"]:
-        lines.append(f"messages put back: {data['returned']}, dead letters: {data['dead_lettered']}")
+        lines.append(f"messages requeued: {data['returned']}, dead letters: {data['dead_lettered']}")
     orders = data["orders"]
     if not orders:
-        lines.append("no agent is to be started")
+        lines.append("no agents to start")
     elif data["spawn_command"]:
         lines.append(f"Work orders ({len(orders)}), handed to agent_spawn_command:")
     else:
@@ -166,7 +166,7 @@ def recovery_help(data: list[Row]) -> str:
 
 def cleaned_stale(data: Row) -> str:
     lines = [f"marked failed: {' '.join(plain(name) for name in data['marked_failed']) or 'none'}",
-             f"messages put back: {data['returned']}, dead letters: {data['dead_lettered']}",
+             f"messages requeued: {data['returned']}, dead letters: {data['dead_lettered']}",
              "removed: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in data["removed"].items())]
     return "\n".join(lines) + "\n"
 
@@ -178,5 +178,5 @@ def cleaned_failed(data: Row) -> str:
     if data["kept"]:
         lines.append(f"kept, for they hold finished work: {' '.join(plain(name) for name in data['kept'])}")
     if data["messages_lost"]:
-        lines.append(f"{data['messages_lost']} messages went with them that nobody had read")
+        lines.append(f"{data['messages_lost']} unread messages were deleted with them")
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """Several files replaced as one: written beside their places first, then told in a journal, then renamed.
 
 What takes room comes before anything is decided, and a change is taken back until its first file is in place. From
-then on the journal counts, which holds all that was to be written: whoever reads looks through it, whoever holds the
+then on the journal counts, which holds all that was to be written: readers look through it, the holder of the
 store's exclusive lock carries it out (again). So a crash at any moment leaves the files as before or as after.
 """
 from __future__ import annotations

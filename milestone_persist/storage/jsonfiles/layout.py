@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     Key = tuple[Any, ...]
 
 ONE_FILE = {"agent_coordination_config": "config/settings.jsonl", "store_moves": "config/store-moves.jsonl"}
-# table: column that tells that a row is settled, folder of the settled rows, indexes that hold none of them
-SETTLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
+# table: column that tells that a row is archived, folder of the archived rows, indexes that hold none of them
+ARCHIVED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "agent_messages": ("acknowledged_at", "acknowledged", ("agent_messages_pending", "agent_messages_taken"))}
 ROWS_A_FILE = 100
 LONGEST = 230  # bytes of a file name, without its ending
@@ -41,8 +41,8 @@ class Table:
         self.parents = {row["table"] for row in connection.execute(f"PRAGMA foreign_key_list({name})")}
         self.numbered = "AUTOINCREMENT" in sql
         self.words = {name}
-        self.folder = place_of(name)
-        self.settled_by, self.settled_in, self.open_indexes = SETTLED.get(name, ("", "", ()))
+        self.folder = folder_of(name)
+        self.archived_by, self.archived_in, self.open_indexes = ARCHIVED.get(name, ("", "", ()))
         self.reactions: dict[str, str] = {}  # triggers that change other rows when one is inserted, by name
         self.holds_one_row = not self.numbered and name not in ONE_FILE  # a file
 
@@ -52,12 +52,12 @@ class Table:
         return (self.numbered and sql.startswith(start) and sql.count(self.name) == 1
                 and "id" not in sql[len(start):sql.index(")")].split(", "))
 
-    def file_of(self, key: Key, settled: bool = False) -> str:
+    def file_of(self, key: Key, archived: bool = False) -> str:
         """The file, relative to the data directory, that holds the row with this key."""
         if self.name in ONE_FILE:
             return self.folder
         if self.numbered:
-            folder = f"{self.folder}/{self.settled_in}" if settled else self.folder
+            folder = f"{self.folder}/{self.archived_in}" if archived else self.folder
             return f"{folder}/{(key[0] - 1) // ROWS_A_FILE * ROWS_A_FILE + 1:08d}.jsonl"
         return f"{self.folder}/{'='.join(map(self._name_part, key))}.json"
 
@@ -70,20 +70,20 @@ class Table:
         return self.holds_one_row and folder == self.folder and (
             base[:-len(".json")].partition("=")[0] == self._name_part(name))
 
-    def places_of(self, key: Key, row: Row | None, was_settled: bool) -> dict[str, Row | None]:
-        """What each file must hold of this key, the row or nothing; `was_settled`: whether it may have been before."""
-        settled = bool(self.settled_by) and row is not None and row[self.settled_by] is not None
-        places = {self.file_of(key, settled): row}
-        if self.settled_by and (settled or was_settled):
-            places[self.file_of(key, not settled)] = None
-        return places
+    def files_of(self, key: Key, row: Row | None, was_archived: bool) -> dict[str, Row | None]:
+        """What each file must hold of this key, the row or nothing; `was_archived`: whether it may have been before."""
+        archived = bool(self.archived_by) and row is not None and row[self.archived_by] is not None
+        files: dict[str, Row | None] = {self.file_of(key, archived): row}
+        if self.archived_by and (archived or was_archived):
+            files[self.file_of(key, not archived)] = None
+        return files
 
-    def names(self, files: StoreFiles, settled: bool = False) -> list[str]:
-        """The files there are, relative to the data directory, of the rows that are settled or of the others."""
+    def names(self, files: StoreFiles, archived: bool = False) -> list[str]:
+        """The files there are, relative to the data directory, of the rows that are archived or of the others."""
         if self.name in ONE_FILE:
             return [self.folder] if files.exists(self.folder) else []
         ending = ".jsonl" if self.numbered else ".json"
-        folder = f"{self.folder}/{self.settled_in}" if settled else self.folder
+        folder = f"{self.folder}/{self.archived_in}" if archived else self.folder
         return [f"{folder}/{name}" for name in sorted(files.list(folder)) if name.endswith(ending) and name[0] != "."]
 
     def read_file(self, files: StoreFiles, file: str) -> list[Row]:
@@ -114,9 +114,9 @@ class Table:
             if not isinstance(row.get(name), int if self.numbered else str):
                 return f"{name} is missing or of the wrong kind"
         key = self.key_of(row)
-        settled = bool(self.settled_by) and row.get(self.settled_by) is not None
+        archived = bool(self.archived_by) and row.get(self.archived_by) is not None
         home = self.file_of(key)
-        if file == home or (settled and file == self.file_of(key, settled)):
+        if file == home or (archived and file == self.file_of(key, archived)):
             return ""
         return f"{key[0]!r} belongs in {home}"
 
@@ -157,6 +157,6 @@ def read_layout(connection: sqlite3.Connection) -> list[Table]:
     return sorted(tables, key=lambda table: table.name not in parents)
 
 
-def place_of(table: str) -> str:
+def folder_of(table: str) -> str:
     """Where the rows of a table lie: its folder, or its one file."""
     return ONE_FILE.get(table, table.replace("_", "-"))

@@ -1,7 +1,7 @@
 """A lock between processes and threads, on files of its own: shared for readers, exclusive for a writer.
 
-Who wants it passes a queue of one place first, and waits there for the lock. So whoever has just given it back cannot
-take it again before the one that waits, and readers that come and go cannot keep a writer out.
+A process passes a queue of one place first, and waits there for the lock. So one that has just released it cannot take
+it again before the one that waits, and readers that come and go cannot keep a writer out.
 """
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class FileLock:
         """Wait for the lock, so many seconds or as long as is usual; Busy when others keep it longer."""
         seconds = embedded.BUSY_SECONDS if seconds is None else seconds
         until = time.monotonic() + seconds
-        place = wait_for(self.path + ".queue", True, until, seconds)
+        queue = wait_for(self.path + ".queue", True, until, seconds)
         try:
             self.descriptor = wait_for(self.path + ".lock", exclusive, until, seconds)
         finally:
-            close_locked(place)
+            close_locked(queue)
 
     def release(self) -> None:
         """Give the lock back; doing so again does nothing."""

@@ -24,8 +24,8 @@ class Memory:
     """A fresh SQLite database in memory, and which files it holds already.
 
     Tables that others refer to are loaded at the start of a transaction, the others when a statement first names
-    them, settled rows when one may touch them. `writing`: whether changes are noted.
-    `spoilt`: why a file is not what belongs there, for each that holds one row: only who needs that row is refused.
+    them, archived rows when one may touch them. `writing`: whether changes are noted.
+    `corrupt`: why a file is not what belongs there, for each that holds one row: only who needs that row is refused.
     """
 
     def __init__(self, connection: sqlite3.Connection, files: StoreFiles) -> None:
@@ -33,13 +33,13 @@ class Memory:
         self.tables = read_layout(connection)
         self.parents = {name for table in self.tables for name in table.parents}
         self.unloaded = set(self.tables)
-        self.unsettled = {table for table in self.tables if table.settled_by}  # without their settled rows
+        self.without_archive = {table for table in self.tables if table.archived_by}  # without their archived rows
         self.tracked: set[Table] = set()
         self.writing = False
-        self.spoilt: dict[str, StorageError] = {}
+        self.corrupt: dict[str, StorageError] = {}
         self.connection.execute("CREATE TEMP TABLE changed (name, key)")
 
-    def clear(self, last_numbers: dict[str, int]) -> None:
+    def clear(self, sequence_values: dict[str, int]) -> None:
         """Forget every row; new ones are numbered from there on."""
         for table in list(self.tracked):
             self._untrack(table)
@@ -47,10 +47,10 @@ class Memory:
         for name in ("changed", "sqlite_sequence", *(table.name for table in self.tables)):
             self.connection.execute(f"DELETE FROM {name}")
         self.connection.execute("PRAGMA foreign_keys = ON")
-        self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", last_numbers.items())
+        self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", sequence_values.items())
         self.unloaded = set(self.tables)
-        self.unsettled = {table for table in self.tables if table.settled_by}
-        self.spoilt = {}
+        self.without_archive = {table for table in self.tables if table.archived_by}
+        self.corrupt = {}
 
     def start(self, writing: bool) -> None:
         """Make ready for a transaction that has begun."""
@@ -70,39 +70,39 @@ class Memory:
                 self._track(table)
             else:
                 self._load([table])
-                if table in self.unsettled and not self._spares_settled(table, sql, params):
-                    self._load_settled(table)
+                if table in self.without_archive and not self._avoids_archived(table, sql, params):
+                    self._load_archived(table)
 
-        if self.spoilt:
-            self._refuse_spoilt(params, removes_parents)
+        if self.corrupt:
+            self._refuse_corrupt(params, removes_parents)
 
     def _touched(self, sql: str) -> list[Table]:
         return [table for table in self.tables if any(word in sql for word in table.words)]
 
-    def _refuse_spoilt(self, params: Params, all_count: bool) -> None:
-        """StorageError where a statement may need the row of a spoilt file: it names its key."""
+    def _refuse_corrupt(self, params: Params, all_count: bool) -> None:
+        """StorageError where a statement may need the row of a corrupt file: it names its key."""
         names = [value for value in params.values() if isinstance(value, str) and len(value) < LONGEST_ID]
-        for file, fault in self.spoilt.items():
+        for file, fault in self.corrupt.items():
             if all_count or any(table.may_hold(file, name) for table in self.tables for name in names):
                 raise fault
 
-    def spoilt_in(self, sql: str) -> list[StorageError]:
+    def corrupt_in(self, sql: str) -> list[StorageError]:
         """What is left out where a statement reads many rows."""
-        touched = [table.folder for table in self._touched(sql)] if self.spoilt else []
-        return [fault for file, fault in self.spoilt.items() if file.rpartition("/")[0] in touched]
+        touched = [table.folder for table in self._touched(sql)] if self.corrupt else []
+        return [fault for file, fault in self.corrupt.items() if file.rpartition("/")[0] in touched]
 
     def load_all(self, wrong: list[str] | None = None) -> None:
         """Load every file; the first that does not fit raises StorageError or, with `wrong`, each is told there."""
         self._load(self.tables, wrong)
-        for table in list(self.unsettled):
-            self._load_settled(table, wrong)
+        for table in list(self.without_archive):
+            self._load_archived(table, wrong)
 
     def load_nothing(self) -> None:
         """Be what there is: there are no files."""
-        self.unloaded, self.unsettled = set(), set()
+        self.unloaded, self.without_archive = set(), set()
 
-    def _spares_settled(self, table: Table, sql: str, params: Params) -> bool:
-        """Whether SQLite's own plan proves that a statement touches no settled row: its indexes have none of them.
+    def _avoids_archived(self, table: Table, sql: str, params: Params) -> bool:
+        """Whether SQLite's own plan proves that a statement touches no archived row: its indexes have none of them.
 
         A look-up by number is as good where it takes the numbers from a subquery that uses these indexes.
         """
@@ -121,9 +121,9 @@ class Memory:
                 self._load_files(table, table.names(self.files), wrong)
                 self.unloaded.remove(table)
 
-    def _load_settled(self, table: Table, wrong: list[str] | None = None) -> None:
-        self._load_files(table, table.names(self.files, settled=True), wrong)
-        self.unsettled.remove(table)
+    def _load_archived(self, table: Table, wrong: list[str] | None = None) -> None:
+        self._load_files(table, table.names(self.files, archived=True), wrong)
+        self.without_archive.remove(table)
 
     def _load_files(self, table: Table, names: list[str], wrong: list[str] | None) -> None:
         files = []
@@ -159,7 +159,7 @@ class Memory:
     def _note_fault(self, table: Table, file: str, fault: StorageError, wrong: list[str] | None) -> None:
         """A file that holds one row is left out; another, with the rows of many, is an error or told in `wrong`."""
         if table.holds_one_row:
-            self.spoilt.setdefault(file, fault)
+            self.corrupt.setdefault(file, fault)
         elif wrong is None:
             raise fault from None
         else:
@@ -203,9 +203,10 @@ class Memory:
         """The same for the rows with these keys."""
         by_file: dict[tuple[str, Table], dict[Key, Row | None]] = {}
         for table, key in keys:
-            for file, row in table.places_of(key, self._read_row(table, key), table not in self.unsettled).items():
-                if file in self.spoilt:
-                    raise self.spoilt[file]
+            has_archive = table not in self.without_archive
+            for file, row in table.files_of(key, self._read_row(table, key), has_archive).items():
+                if file in self.corrupt:
+                    raise self.corrupt[file]
                 by_file.setdefault((file, table), {})[key] = row
         contents: dict[str, str | None] = {}
         for (file, table), rows in by_file.items():
@@ -221,11 +222,11 @@ class Memory:
         """Once changes are in the files: keep no row of what is not loaded, so that it can be loaded later."""
         for table in self.tracked.intersection(self.unloaded):
             self.connection.execute(f"DELETE FROM {table.name}")
-        for table in self.tracked.intersection(self.unsettled):
-            self.connection.execute(f"DELETE FROM {table.name} WHERE {table.settled_by} IS NOT NULL")
+        for table in self.tracked.intersection(self.without_archive):
+            self.connection.execute(f"DELETE FROM {table.name} WHERE {table.archived_by} IS NOT NULL")
         self.connection.execute("DELETE FROM changed")
 
-    def last_numbers(self) -> dict[str, int]:
+    def sequence_values(self) -> dict[str, int]:
         """The last number given out in each table whose rows the database numbers."""
         rows = self.connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name")
         return {row["name"]: row["seq"] for row in rows}

@@ -11,10 +11,10 @@ from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
 from ..directory import cannot_write, create_directory, damaged, move_whole
 from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
-from ..selection import backend_in_use, place_in_use
+from ..selection import backend_in_use, store_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
-from .layout import ONE_FILE, place_of
+from .layout import ONE_FILE, folder_of
 from .lock import FileLock
 from .memory import Memory
 
@@ -35,11 +35,11 @@ class FileStorage(EmbeddedStorage):
     """A store of JSON files below `directory`, or one in memory where nothing is to be made.
 
     What is in memory stays there until the head shows that another process has written. A file edited by hand is
-    read by whoever opens the store after that.
+    read by the next process that opens the store.
     """
 
     backend = FILE
-    FILES = (HEAD, JOURNAL, *(place_of(name) for name in (*TABLES, "store_moves")))
+    FILES = (HEAD, JOURNAL, *(folder_of(name) for name in (*TABLES, "store_moves")))
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
                  other: bool = False) -> None:
@@ -73,7 +73,7 @@ class FileStorage(EmbeddedStorage):
         self.acquire(exclusive=True)
         try:
             if not self._other and backend_in_use(self.directory) not in (None, self.backend):
-                raise StorageMoved(Move(place_in_use(self.directory)))
+                raise StorageMoved(Move(store_in_use(self.directory)))
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self.memory.tables if table.name in ONE_FILE
                             for row in self.run(f"SELECT * FROM {table.name}")]
@@ -96,7 +96,7 @@ class FileStorage(EmbeddedStorage):
                 self._reach(exclusive)
             self._inside = True
             self._begin(exclusive, whole=not self._lenient)
-            if self.memory.spoilt and not self._lenient:
+            if self.memory.corrupt and not self._lenient:
                 self._begin_without_some(exclusive)
         except BaseException as error:
             raise self._give_up(error) from None
@@ -108,11 +108,11 @@ class FileStorage(EmbeddedStorage):
         self.memory.start(writing)
 
     def _begin_without_some(self, writing: bool) -> None:
-        spoilt = self.memory.spoilt
+        corrupt = self.memory.corrupt
         self.run("ROLLBACK")
         self.memory.clear(json.loads(self._head or "")["sequences"])
         self._begin(writing, whole=False)
-        self.memory.spoilt = {**spoilt, **self.memory.spoilt}
+        self.memory.corrupt = {**corrupt, **self.memory.corrupt}
 
     def _reach(self, exclusive: bool) -> None:
         """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
@@ -196,7 +196,7 @@ class FileStorage(EmbeddedStorage):
 
     def _leave(self) -> None:
         self._inside = False
-        if self.memory.spoilt:  # it may be mended
+        if self.memory.corrupt:  # it may be fixed
             self._head = None
         self.lock.release()
 
@@ -210,7 +210,7 @@ class FileStorage(EmbeddedStorage):
             self.memory.load_for(sql, params)
         except sqlite3.Error as error:
             raise self.explain(error) from None
-        for fault in self.memory.spoilt_in(sql):
+        for fault in self.memory.corrupt_in(sql):
             self._warn_once(f"left out: {fault}")
         return self.run(sql, params)
 
@@ -221,7 +221,7 @@ class FileStorage(EmbeddedStorage):
 
     def require_whole(self) -> None:
         self.memory.load_all()
-        for fault in self.memory.spoilt.values():
+        for fault in self.memory.corrupt.values():
             raise fault
 
     # Files to memory
@@ -281,21 +281,21 @@ class FileStorage(EmbeddedStorage):
     def _write_changes(self) -> None:
         head = json.loads(self._head or "")
         files = self.memory.changed_files()
-        if files or head["sequences"] != self.memory.last_numbers():
+        if files or head["sequences"] != self.memory.sequence_values():
             self._save(files, head)
 
     def _save(self, files: dict[str, str | None], head: Row) -> None:
         """Write the changed files, and with them the head that tells of it."""
         head = {**head, "schema_version": SCHEMA_VERSION, "generation": head["generation"] + 1,
-                "sequences": self.memory.last_numbers()}
+                "sequences": self.memory.sequence_values()}
         text = json.dumps(head, indent=1) + "\n"
         replace_files(self.directory, {**files, HEAD: text})
         self._head, self._version = text, SCHEMA_VERSION
 
-    def set_aside(self, place: str) -> None:
-        self.acquire(exclusive=True)  # nobody is just reading the files
+    def set_aside(self, folder: str) -> None:
+        self.acquire(exclusive=True)  # no other process is reading the files
         try:
-            super().set_aside(place)
+            super().set_aside(folder)
         finally:
             self._leave()
 
@@ -316,25 +316,25 @@ class FileStorage(EmbeddedStorage):
         from ..orphans import GONE
 
         wrong: list[str] = []
-        spoilt: list[Finding] = []
+        corrupt: list[Finding] = []
         if self.in_memory:
-            return spoilt
-        self._head = None  # read every file anew
+            return corrupt
+        self._head = None  # read every file again
         try:
             with self.snapshot():
                 self.memory.load_all(wrong)
-                spoilt = [finding(self._files.path(file), str(fault), fixable=True)
-                          for file, fault in self.memory.spoilt.items()]
+                corrupt = [finding(self._files.path(file), str(fault), fixable=True)
+                          for file, fault in self.memory.corrupt.items()]
                 given_out = json.loads(self._head or "")["sequences"]
                 wrong += super().check() + self._check_numbers(given_out) + self._find_lost(given_out)
             if wrong:
                 self._head = None
         except StorageError as error:
             wrong.append(str(error))
-        return spoilt + [finding(self.path, line, fixable=line.endswith(GONE)) for line in wrong]
+        return corrupt + [finding(self.path, line, fixable=line.endswith(GONE)) for line in wrong]
 
-    def mend(self, place: str) -> list[Finding]:
-        """Move every file that cannot be read to the folder `place`; what refers to its row is kept, and so its key."""
+    def fix(self, folder: str) -> list[Finding]:
+        """Move every file that cannot be read to `folder`; what refers to its row is kept, and so its key."""
         from ..findings import FIXED, finding
         from ..orphans import make_parents
 
@@ -343,10 +343,10 @@ class FileStorage(EmbeddedStorage):
         try:
             with self.transaction():
                 self.memory.load_all()
-                for file in [*self.memory.spoilt]:
-                    move_whole(self._files.path(file), os.path.join(place, file))
-                    del self.memory.spoilt[file]
-                    done.append(finding(self._files.path(file), f"set aside: it is {os.path.join(place, file)}",
+                for file in [*self.memory.corrupt]:
+                    move_whole(self._files.path(file), os.path.join(folder, file))
+                    del self.memory.corrupt[file]
+                    done.append(finding(self._files.path(file), f"set aside: it is {os.path.join(folder, file)}",
                                         severity=FIXED))
                 done += make_parents(self)
         except OSError as error:
@@ -358,13 +358,13 @@ class FileStorage(EmbeddedStorage):
     def _find_lost(self, given_out: dict[str, int]) -> list[str]:
         from ..remedies import advise_restoring
 
-        folders = {name: self._files.path(place_of(name)) for name, number in given_out.items() if number}
-        return [f"{path} is gone, and {given_out[name]} rows had been in it: put it back, or "
+        folders = {name: self._files.path(folder_of(name)) for name, number in given_out.items() if number}
+        return [f"{path} is missing with the {given_out[name]} rows that were in it: restore it, or "
                 f"{advise_restoring(self.directory)}" for name, path in folders.items() if not os.path.isdir(path)]
 
     def _check_numbers(self, given_out: dict[str, int]) -> list[str]:
         return [f"{self.path}: {name} has number {there}, but only {given_out.get(name, 0)} were given out: raise that"
-                for name, there in self.memory.last_numbers().items() if there > given_out.get(name, 0)]
+                for name, there in self.memory.sequence_values().items() if there > given_out.get(name, 0)]
 
 
 def _read_facts(text: str) -> tuple[int, dict[str, int]]:

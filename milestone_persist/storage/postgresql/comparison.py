@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OURS = ("WITH ours AS (SELECT oid, relname, relkind FROM pg_class WHERE relnamespace = "
         "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())) ")
-THERE = (OURS + "SELECT relkind::text AS kind, relname::text AS name, '' AS place, '' AS text FROM ours UNION ALL "
+THERE = (OURS + "SELECT relkind::text AS kind, relname::text AS name, '' AS owner, '' AS text FROM ours UNION ALL "
          "SELECT CASE WHEN tgtype & 2 = 2 THEN 'before' ELSE 'trigger' END, tgname::text, relname::text, prosrc "
          "FROM pg_trigger JOIN ours ON ours.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid WHERE NOT tgisinternal "
          "UNION ALL SELECT 'rule', rulename::text, relname::text, '' FROM pg_rewrite JOIN ours ON ours.oid = ev_class "
@@ -32,9 +32,9 @@ def compare_schema(execute: Callable[[str], list[Row]]) -> list[str]:
     lines = [f"{kind.lower()} {name} is missing: make it as sql/{FILE} does" for kind, name in made
              if name not in names]
     known = {name for _, name in made}
-    return lines + [f"{'rule' if row['kind'] == 'rule' else 'trigger'} {row['name']} on {row['place']} is not of this "
+    return lines + [f"{'rule' if row['kind'] == 'rule' else 'trigger'} {row['name']} on {row['owner']} is not of this "
                     "program, and may undo or refuse what a call does: DROP it" for row in there
-                    if row["place"] in TABLES and row["name"] not in known and _is_harmful(row)]
+                    if row["owner"] in TABLES and row["name"] not in known and _is_harmful(row)]
 
 
 def _is_harmful(row: Row) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "psql"
 ANSWER_SECONDS = 90.0  # longer than the server's own limits: only a psql or a network that hangs comes to it
-FAREWELL_SECONDS = 2.0
+QUIT_TIMEOUT = 2.0
 _WRITE, _READ = 1 << 16, 1 << 20
 
 
@@ -40,7 +40,7 @@ class Psql:
         """Start psql on `url`, which holds no password, with the environment `variables`; nothing is asked yet."""
         self.pid, self.owner, self.busy = 0, os.getpid(), False
         self.ended_by_itself = False  # then all that it received was printed
-        self.mark = os.urandom(12).hex().encode()
+        self.delimiter = os.urandom(12).hex().encode()
         program = find_psql(variables)
         command = [program, "-XqAtw", "-v", "VERBOSITY=terse", "-d", url]
         (its_input, self.input), (self.output, its_output) = _pipe(), _pipe()
@@ -72,10 +72,10 @@ class Psql:
         return _rows(lines)
 
     def _converse(self, text: str) -> list[bytes]:
-        """Send text; the lines of the answer, the last of which is the end mark with the SQLSTATE."""
+        """Send text; the lines of the answer, the last of which is the delimiter with the SQLSTATE."""
         self.busy = True
         try:
-            answer = self._exchange(b"%s\n\\echo %s :SQLSTATE\n" % (text.encode(), self.mark))
+            answer = self._exchange(b"%s\n\\echo %s :SQLSTATE\n" % (text.encode(), self.delimiter))
             self.busy = False
         finally:
             if self.busy:
@@ -104,7 +104,7 @@ class Psql:
                     lines = bytes(answer).split(b"\n")
                     said = [line.decode(errors="replace") for line in lines if not line.startswith(b"{")]
                     raise Lost("\n".join(said).strip() or "psql ended", _rows(lines))
-                if answer.endswith(b"\n") and answer.find(self.mark, seen) >= 0:
+                if answer.endswith(b"\n") and answer.find(self.delimiter, seen) >= 0:
                     return bytes(answer)
 
     def write(self, rest: memoryview) -> memoryview:
@@ -140,7 +140,7 @@ class Psql:
         """Wait for the end of psql's output."""
         poll = select.poll()
         poll.register(self.output, select.POLLIN)
-        while poll.poll(FAREWELL_SECONDS * 1000):
+        while poll.poll(QUIT_TIMEOUT * 1000):
             if not os.read(self.output, _READ):
                 return True
         return False

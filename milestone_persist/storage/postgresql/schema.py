@@ -22,7 +22,7 @@ _OTHERWISE = ("42703", "42883")  # no such column, none of that type
 _VERSION = ("SELECT row_to_json(q) FROM (SELECT max(version) AS version, current_setting('server_version') AS server, "
             "(SELECT set_config('synchronous_commit', 'off', false) FROM agent_coordination_config "
             "WHERE key = 'synchronous' AND value = 'normal') AS commit FROM schema_version) AS q;")
-_PLACE = ("SELECT row_to_json(q) FROM (SELECT to_regclass('schema_version') IS NOT NULL AS made, "
+_FOUND = ("SELECT row_to_json(q) FROM (SELECT to_regclass('schema_version') IS NOT NULL AS made, "
           "EXISTS (SELECT FROM pg_namespace WHERE nspname = {0} AND NOT has_schema_privilege(oid, 'USAGE')) AS closed) "
           "AS q;")
 _SERVER = ("SELECT row_to_json(q) FROM (SELECT current_setting('server_version') AS server, "
@@ -31,7 +31,7 @@ _SERVER = ("SELECT row_to_json(q) FROM (SELECT current_setting('server_version')
 
 
 class Schema:
-    """What a connection found or made: `version`, the `server`'s own, and whether it is `passing`: never committed."""
+    """What a connection found or made: `version`, the `server`'s own, and `ephemeral`: never committed."""
 
     def __init__(self, psql: Psql, name: str, guard: str, create: bool) -> None:
         """Enter the schema `name`; `guard` is the call that keeps out everybody else while it is made or changed.
@@ -39,7 +39,7 @@ class Schema:
         create: whether it is made if it is not there; otherwise an empty one that leaves no trace is entered.
         StorageError if it cannot be used; Failed and Lost as psql raises them.
         """
-        self.passing = False
+        self.ephemeral = False
         psql.ask(f"SET search_path = {name}, pg_temp;")
         found = _read_version(psql, name) or _look_closer(psql, name)
         if found is None:
@@ -47,7 +47,7 @@ class Schema:
             if create:
                 _bring_up_to_date(psql, name, guard)
             else:
-                self.passing = True
+                self.ephemeral = True
                 _enter_empty(psql)
             found = _read_version(psql, name) or {}
         elif found["version"] < SCHEMA_VERSION:
@@ -80,11 +80,11 @@ def _read_version(psql: Psql, name: str) -> Row | None:
 
 def _look_closer(psql: Psql, name: str) -> Row | None:
     """Why no version could be read: None if there is none; it may have been made this moment."""
-    place = read_row(psql.ask(_PLACE.format(write_text(name.strip('"'))))[0])
-    if place["closed"]:
+    state = read_row(psql.ask(_FOUND.format(write_text(name.strip('"'))))[0])
+    if state["closed"]:
         raise StorageError(f"this user may not use the schema {name}: GRANT USAGE ON SCHEMA and rights on its tables, "
                            "or name another schema in MILESTONE_DATABASE_SCHEMA")
-    if not place["made"]:
+    if not state["made"]:
         return None
     found = _read_version(psql, name)
     if found is None:

@@ -5,7 +5,7 @@ from ...base.errors import Busy, MilestoneError, StorageError, UsageError
 from ...base.tables import NUMBERED
 from ..backends import POSTGRESQL
 from ..directory import create_directory
-from ..interface import READ_MARK, Storage, Transaction
+from ..interface import READ_TOMBSTONE, Storage, Transaction
 from .psql import Failed, Lost, Psql
 from .schema import Schema
 from .text import is_write, read_row, write_statement, write_text
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..interface import Params
 
 BUSY_SECONDS = 30
-SETTLE_TRIES = 50
+OUTCOME_TRIES = 50
 # Keys whose transactions change only what that key guards, and the heartbeats and events that any may add.
 # Each keeps out its own key and shares the store; a transaction under any other key has the store for itself.
 _NARROW = ("agent:", "inbox:", "milestone:", "events")
@@ -31,7 +31,7 @@ _LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\
            f"SET idle_in_transaction_session_timeout = '{10 * BUSY_SECONDS}s'\\; "
            "SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval';")
 # Asked before a read outside of a transaction: another machine may have moved the rows.
-_MARK = f"SELECT row_to_json(q) FROM (SELECT (SELECT value FROM ({READ_MARK}) AS mark) AS value) AS q;\n"
+_TOMBSTONE = f"SELECT row_to_json(q) FROM (SELECT (SELECT value FROM ({READ_TOMBSTONE}) AS tombstone) AS value) AS q;\n"
 
 
 class PostgresqlStorage(Storage):
@@ -44,7 +44,7 @@ class PostgresqlStorage(Storage):
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool, url: str) -> None:
         super().__init__(directory, clock, environ)
-        self.place = DatabaseUrl(url, environ)
+        self.target = DatabaseUrl(url, environ)
         self._create = create
         self._begun = False
         self._broken = ""  # why the transaction cannot be committed
@@ -53,12 +53,12 @@ class PostgresqlStorage(Storage):
         self.psql, self._schema = self._connect()
 
     def _connect(self) -> tuple[Psql, Schema]:
-        psql = Psql(self.place.url, self.place.variables)
+        psql = Psql(self.target.url, self.target.variables)
         try:
             psql.ask(_LIMITS)
-            return psql, Schema(psql, self.place.quoted_schema, self._lock(""), self._create)
+            return psql, Schema(psql, self.target.quoted_schema, self._lock(""), self._create)
         except Lost as loss:
-            raise self.place.explain(loss.text) from None
+            raise self.target.explain(loss.text) from None
         except Failed as error:
             psql.stop()
             raise self._explain(error) from None
@@ -68,7 +68,7 @@ class PostgresqlStorage(Storage):
 
     @property
     def _wait_seconds(self) -> float:
-        return BUSY_SECONDS if self.patience is None else self.patience
+        return BUSY_SECONDS if self.lock_timeout is None else self.lock_timeout
 
     def transaction(self, lock: str = "") -> Transaction:
         return Transaction(self, lambda: self._begin_write(lock))
@@ -78,18 +78,18 @@ class PostgresqlStorage(Storage):
 
     def _begin_write(self, lock: str) -> None:
         locks = [self._lock("", "_shared"), self._lock(lock)] if lock.startswith(_NARROW) else [self._lock("")]
-        wait = "" if self.patience is None else f"SET LOCAL lock_timeout = '{1000 * self.patience:.0f}ms'\\; "
+        wait = "" if self.lock_timeout is None else f"SET LOCAL lock_timeout = '{1000 * self.lock_timeout:.0f}ms'\\; "
         self._begin("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE\\; " + wait
                     + "\\; ".join("SELECT " + each for each in locks) + ";")
 
     def _lock(self, key: str, mode: str = "") -> str:
         """The call that takes a lock until the end of the transaction; an agent's inbox and the agent are one key."""
         key = "agent:" + key[6:] if key.startswith("inbox:") else key
-        text = write_text(f"{self.place.schema}:{key}")
+        text = write_text(f"{self.target.schema}:{key}")
         return f"pg_advisory_xact_lock{mode}(hashtextextended({text}, 0))"
 
     def _begin(self, sql: str) -> None:
-        if self._schema.passing:
+        if self._schema.ephemeral:
             return
         try:
             self._ask(sql, repeatable=True)
@@ -99,17 +99,17 @@ class PostgresqlStorage(Storage):
             raise
         self._begun = True
 
-    def widen(self) -> None:
-        if not self._schema.passing:
+    def lock_membership(self) -> None:
+        if not self._schema.ephemeral:
             self._ask(f"SELECT {self._lock('membership')};")
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
         self.refuse_stopped()
         statement = write_statement(sql, params)
-        if is_write(sql) or self._in_transaction or self.mark is None:
+        if is_write(sql) or self._in_transaction or self.note_stamp is None:
             return [read_row(line) for line in self._ask(statement, repeatable=not is_write(sql))]
-        place, *rows = [read_row(line) for line in self._ask(_MARK + statement, repeatable=True)]
-        self.refuse_moved([place] if place["value"] else [])
+        tombstone, *rows = [read_row(line) for line in self._ask(_TOMBSTONE + statement, repeatable=True)]
+        self.refuse_moved([tombstone] if tombstone["value"] else [])
         return rows
 
     def _ask(self, request: str, repeatable: bool = False) -> list[bytes]:
@@ -125,7 +125,7 @@ class PostgresqlStorage(Storage):
 
     @property
     def _in_transaction(self) -> bool:
-        return self._begun or self._schema.passing
+        return self._begun or self._schema.ephemeral
 
     def _ask_again(self, request: str) -> list[bytes]:
         try:
@@ -146,10 +146,11 @@ class PostgresqlStorage(Storage):
 
     def _lost(self, loss: Lost) -> StorageError:
         reason = loss.text.partition("\n")[0].strip()
-        return StorageError(f"the connection to {self.place.shown} was lost ({reason}); nothing was changed: try again")
+        return StorageError(f"the connection to {self.target.shown} was lost ({reason}); nothing was changed: "
+                            "try again")
 
     def commit(self) -> None:
-        if self._schema.passing:
+        if self._schema.ephemeral:
             return
         if self._broken:
             text = self._broken
@@ -159,11 +160,11 @@ class PostgresqlStorage(Storage):
         try:
             self.psql.ask("SELECT row_to_json(q) FROM (SELECT txid_current_if_assigned() AS id) AS q;\nCOMMIT;")
         except Lost as loss:
-            self._settle(loss)
+            self._resolve_commit(loss)
         except Failed as error:
             raise self._explain(error) from None
 
-    def _settle(self, loss: Lost) -> None:
+    def _resolve_commit(self, loss: Lost) -> None:
         """The connection was lost in a commit: return if it was done all the same, else raise."""
         if loss.rows:
             number = read_row(loss.rows[0])["id"]
@@ -173,13 +174,13 @@ class PostgresqlStorage(Storage):
         if outcome == "aborted":
             raise self._lost(loss)
         if outcome != "committed":
-            raise StorageError(f"the connection to {self.place.shown} was lost during a commit, and whether that was "
+            raise StorageError(f"the connection to {self.target.shown} was lost during a commit, and whether that was "
                                "done is not known: look before you do it again")
 
     def _find_outcome(self, number: int) -> str:
         """What became of a transaction, as the server tells over a new connection: committed, aborted or unknown."""
         sql = f"SELECT row_to_json(q) FROM (SELECT txid_status({number}) AS status) AS q;"
-        for _ in range(SETTLE_TRIES):
+        for _ in range(OUTCOME_TRIES):
             try:
                 status = read_row(self._ask_again(sql)[0])["status"]
                 if status != "in progress":
@@ -198,11 +199,11 @@ class PostgresqlStorage(Storage):
             except (Lost, Failed):
                 self.psql.stop()
 
-    def last_numbers(self) -> dict[str, int]:
+    def sequence_values(self) -> dict[str, int]:
         return {table: self.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS number "
                                     f"FROM {table}_id_seq")[0]["number"] for table in NUMBERED}
 
-    def settle_counters(self, numbers: Mapping[str, int] = {}) -> None:
+    def advance_sequences(self, numbers: Mapping[str, int] = {}) -> None:
         for table in NUMBERED:
             self.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), greatest(max(id), :given)) AS latest "
                          f"FROM {table} HAVING greatest(max(id), :given) >= (SELECT last_value FROM {table}_id_seq)",
@@ -210,7 +211,7 @@ class PostgresqlStorage(Storage):
 
     def describe(self) -> Description:
         return {"backend": self.backend.word, "engine": f"PostgreSQL {self._schema.server}", "journal_mode": "wal",
-                "database": f"{self.place.shown} schema {self.place.schema}", "exists": not self._schema.passing,
+                "database": f"{self.target.shown} schema {self.target.schema}", "exists": not self._schema.ephemeral,
                 "schema_version": self._schema.version}
 
     def check(self) -> list[str]:
@@ -229,17 +230,17 @@ class PostgresqlStorage(Storage):
 
     def _explain(self, error: Failed) -> MilestoneError:
         """The server's refusal as one of our errors, by its SQLSTATE."""
-        state, place, text = error.state, self.place.shown, error.message
+        state, target, text = error.state, self.target.shown, error.message
         if state[:2] in ("23", "22", "P0"):
             return UsageError(f"refused by the database: {text}")
         if state == "54000":
             return UsageError(f"refused by the database: an id or key is longer than PostgreSQL can index ({text})")
         if state in ("55P03", "57014", "40001", "40P01"):
-            return Busy(f"{place} is busy: another process has been writing for {self._wait_seconds:g} s; try again")
+            return Busy(f"{target} is busy: another process has been writing for {self._wait_seconds:g} s; try again")
         if state == "42501":
-            return StorageError(f"{place}: {text}; GRANT it to this user, CREATE on the database for the first use")
+            return StorageError(f"{target}: {text}; GRANT it to this user, CREATE on the database for the first use")
         if state[:2] == "53":
-            return StorageError(f"{place}: {text}; make room on the server, then try again")
+            return StorageError(f"{target}: {text}; make room on the server, then try again")
         if state == "25006":
-            return StorageError(f"{place} is read-only ({text}): name the primary server in MILESTONE_DATABASE_URL")
-        return StorageError(f"{place}: {text} (SQLSTATE {state})")
+            return StorageError(f"{target} is read-only ({text}): name the primary server in MILESTONE_DATABASE_URL")
+        return StorageError(f"{target}: {text} (SQLSTATE {state})")

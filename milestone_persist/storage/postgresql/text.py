@@ -45,7 +45,7 @@ def write_value(value: Any) -> str:
     if not isinstance(value, float):
         raise TypeError(f"no column holds {type(value).__name__}")
     if value - value != 0:
-        raise UsageError(f"{value} is no number a database can hold")
+        raise UsageError(f"{value} is not a number that a database can hold")
     return f"({value!r})"
 
 

@@ -40,7 +40,8 @@ class DatabaseUrl:
         self.url = f"{scheme}://{user}{at}{hosts}/{name}" + ("?" + kept if kept else "")
         self.schema = environ.get("MILESTONE_DATABASE_SCHEMA") or SCHEMA
         if not self.schema.isidentifier() or not self.schema.isascii() or len(self.schema) > 63:
-            raise StorageError(f"MILESTONE_DATABASE_SCHEMA {self.schema!r} is no plain name: use letters, digits and _")
+            raise StorageError(f"MILESTONE_DATABASE_SCHEMA {self.schema!r} is not a plain name: "
+                               "use letters, digits and _")
         self.quoted_schema = f'"{self.schema}"'
         self.variables = {"PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "milestone_persist", **os.environ, **environ,
                           "PGCLIENTENCODING": "UTF8", "LC_ALL": "C"}

@@ -39,7 +39,7 @@ def compare_schema(connection: sqlite3.Connection, path: str) -> list[Finding]:
     return found
 
 
-def mend_schema(connection: sqlite3.Connection) -> str:
+def fix_schema(connection: sqlite3.Connection) -> str:
     """Give the schema its canonical form, within the caller's transaction, rows kept; the SQL of what was dropped."""
     ours, there = _read_model(), _read_objects(connection)
     misplaced = [name for name, (kind, _, _) in there.items() if name in ours and ours[name][0] != kind != "table"]

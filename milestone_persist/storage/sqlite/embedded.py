@@ -81,7 +81,7 @@ class EmbeddedStorage(Storage):
     @property
     def wait_seconds(self) -> float:
         """How long it waits for another process."""
-        return BUSY_SECONDS if self.patience is None else min(self.patience, BUSY_SECONDS)
+        return BUSY_SECONDS if self.lock_timeout is None else min(self.lock_timeout, BUSY_SECONDS)
 
     def rollback(self) -> None:
         try:
@@ -101,15 +101,15 @@ class EmbeddedStorage(Storage):
             try:
                 return cursor.fetchall()
             finally:
-                cursor.close()  # after an error it would keep its lock as long as somebody holds the error
+                cursor.close()  # after an error it would keep its lock as long as the error is held
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
-    def last_numbers(self) -> dict[str, int]:
+    def sequence_values(self) -> dict[str, int]:
         given_out = {row["name"]: row["seq"] for row in self.execute("SELECT name, seq FROM sqlite_sequence")}
         return {table: given_out.get(table, 0) for table in NUMBERED}
 
-    def settle_counters(self, numbers: Mapping[str, int] = {}) -> None:
+    def advance_sequences(self, numbers: Mapping[str, int] = {}) -> None:
         for given in ({"name": name, "seq": number} for name, number in numbers.items() if number):
             self.execute("UPDATE sqlite_sequence SET seq = :seq WHERE name = :name AND seq < :seq", given)
             self.execute("INSERT INTO sqlite_sequence (name, seq) SELECT :name, :seq WHERE NOT EXISTS "
@@ -121,13 +121,13 @@ class EmbeddedStorage(Storage):
         for table in TABLES:  # not those of others that may lie beside them
             wrong += [f"table {table}, row {row['rowid']}: refers to a row of {row['parent']} that is gone"
                       for row in self.execute(f"PRAGMA foreign_key_check({table})")]
-        return wrong + self._find_spoilt()
+        return wrong + self._find_corrupt()
 
-    def _find_spoilt(self) -> list[str]:
-        """A line for each value that is no text."""
-        from .undecodable import find_spoilt
+    def _find_corrupt(self) -> list[str]:
+        """A line for each value that is not text."""
+        from .undecodable import find_corrupt
 
-        return [f"{place} is {fault}" for place, fault in find_spoilt(self.connection)]
+        return [f"{column} is {fault}" for column, fault in find_corrupt(self.connection)]
 
     def close(self) -> None:
         if hasattr(self, "connection"):
@@ -165,7 +165,7 @@ class EmbeddedStorage(Storage):
         from .undecodable import NOT_UTF8
 
         try:
-            return next((line for line in self._find_spoilt() if line.endswith(NOT_UTF8)), "")
+            return next((line for line in self._find_corrupt() if line.endswith(NOT_UTF8)), "")
         except sqlite3.Error:
             return ""
 

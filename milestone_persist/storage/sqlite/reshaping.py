@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 OLD = "_of_before"  # the end of the name of a table while its rows are copied
-THEIRS = "_not_ours"  # the end of the name of somebody else's table that stood where a new one of ours must be
+THEIRS = "_not_ours"  # the end of the name of a foreign table that stood where a new one of ours must be
 
 
 def reshape(connection: sqlite3.Connection, script: list[str]) -> None:
@@ -81,7 +81,7 @@ class _Reshaping:
         return theirs
 
     def _remake(self, table: str, sql: str) -> None:
-        """Make a table anew in its present form, with the rows it has."""
+        """Make a table again in its present form, with the rows it has."""
         before = self._ask(f"SELECT sql FROM sqlite_master WHERE name = '{table}'")
         if before == [(sql,)]:
             return

@@ -61,7 +61,7 @@ def copy_backup(path: str, target: str) -> None:
 def _explain(path: str, error: sqlite3.Error) -> Exception:
     text = str(error)
     if "not " in text:
-        return UsageError(f"{path!r} is no backup ({text}): give a file that backup_coordination wrote")
+        return UsageError(f"{path!r} is not a backup ({text}): give a file that backup_coordination wrote")
     if "full" in text:
         return StorageError(f"cannot copy the backup {path!r} ({text}): free some space, then try again")
     return UsageError(f"cannot read the backup {path!r} ({text}): it is damaged or not whole; name another one")

@@ -8,7 +8,7 @@ from ...base.errors import StorageError
 from ...base.tables import SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file, write_whole
-from ..interface import LOOK_SECONDS, READ_MARK, Transaction
+from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Transaction
 from .embedded import EmbeddedStorage
 
 TYPE_CHECKING = False
@@ -44,13 +44,13 @@ class SqliteStorage(EmbeddedStorage):
             create_directory(directory)
             _create_file(self.path)
         self._synchronous = FLUSHED["full"]
-        self.patience = None if create else LOOK_SECONDS
+        self.lock_timeout = None if create else LOOK_SECONDS
         self.connect(":memory:" if self.in_memory else self.path, apart=bool(file) and not create)
         if not create:
-            self.set_patience(None)
+            self.set_lock_timeout(None)
 
     def connect(self, database: str, apart: bool = False) -> None:
-        """Open the database; where WAL needs files beside it that cannot be made, as it is: nobody is writing then."""
+        """Open the database; where WAL needs files beside it that cannot be made, as it is: it has no writer then."""
         try:
             super().connect(database, apart)
         except StorageError:
@@ -59,8 +59,8 @@ class SqliteStorage(EmbeddedStorage):
             name = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
             super().connect(f"file:{name}?immutable=1", apart)
 
-    def set_patience(self, seconds: float | None) -> None:
-        super().set_patience(seconds)
+    def set_lock_timeout(self, seconds: float | None) -> None:
+        super().set_lock_timeout(seconds)
         self.run(f"PRAGMA busy_timeout = {1000 * self.wait_seconds:.0f}")
 
     def try_writing(self) -> None:
@@ -74,7 +74,7 @@ class SqliteStorage(EmbeddedStorage):
     def snapshot(self) -> Transaction:
         return Transaction(self, lambda: self._begin("BEGIN"))
 
-    def is_torn(self) -> bool:
+    def forked_in_transaction(self) -> bool:
         return self.depth > 0  # in the child, SQLite takes the lock of the other thread for its own, for ever
 
     def _begin_write(self) -> None:
@@ -103,8 +103,8 @@ class SqliteStorage(EmbeddedStorage):
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
         rows = super().execute(sql, params)
-        if not self.depth and self.mark is not None:
-            self.refuse_moved(self.run(READ_MARK))
+        if not self.depth and self.note_stamp is not None:
+            self.refuse_moved(self.run(READ_TOMBSTONE))
         return rows
 
     def check(self) -> list[str]:
@@ -125,10 +125,10 @@ class SqliteStorage(EmbeddedStorage):
             found += [finding(self.path, line, fixable=line.endswith(GONE)) for line in super().check()]
         return found
 
-    def mend(self, place: str) -> list[Finding]:
+    def fix(self, folder: str) -> list[Finding]:
         from ..findings import FIXED, finding
         from ..orphans import make_parents
-        from .comparison import compare_schema, mend_schema
+        from .comparison import compare_schema, fix_schema
 
         faults = [fault for fault in self.inspect() if fault["fixable"]]
         if not faults:
@@ -139,10 +139,10 @@ class SqliteStorage(EmbeddedStorage):
         try:
             with self.transaction():
                 schema = compare_schema(self.connection, self.path)
-                dropped = mend_schema(self.connection) if schema else ""
+                dropped = fix_schema(self.connection) if schema else ""
                 if dropped:
-                    write_whole(os.path.join(place, "dropped.sql"), dropped.encode())
-                    done.append(finding(self.path, f"the SQL of what was dropped is {place}/dropped.sql",
+                    write_whole(os.path.join(folder, "dropped.sql"), dropped.encode())
+                    done.append(finding(self.path, f"the SQL of what was dropped is {folder}/dropped.sql",
                                         severity=FIXED))
                 done += [{**fault, "severity": FIXED} for fault in schema]
                 done += make_parents(self)

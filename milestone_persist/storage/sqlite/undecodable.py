@@ -1,4 +1,4 @@
-"""Text that is none: what somebody has put into a text column as a BLOB, and bytes that are not UTF-8."""
+"""Values that are not valid UTF-8 text, such as BLOBs in text columns."""
 from __future__ import annotations
 
 from ...base.tables import TABLES
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 BLOB = "a BLOB, not text: make it CAST({} AS TEXT)"
 NO_NUMBER = "text, where a number belongs: UPDATE it to one, or remove the row"
 NUMBERS = ("INTEGER", "NUMERIC", "REAL")
-NOT_UTF8 = "not UTF-8: write it anew as text that is, or remove the row"
+NOT_UTF8 = "not UTF-8: write it again as text that is, or remove the row"
 
 
-def find_spoilt(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Every value that is no text, or is one where a number belongs: where it is, what is wrong and what to do."""
+def find_corrupt(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Every value that is not text, or is one where a number belongs: where it is, what is wrong and what to do."""
     factory, connection.text_factory = connection.text_factory, _decode
     try:
         for table, key in TABLES.items():

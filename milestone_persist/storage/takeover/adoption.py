@@ -44,7 +44,7 @@ class Takeover:
         self.counts: dict[str, int] = {}
 
     def run(self) -> None:
-        numbers = self._last_numbers()
+        numbers = self._sequence_values()
         triggers = self._make_room()
         for statement in self.script:
             if "CREATE TABLE" in statement:  # settings come later, and triggers, which delete what has expired
@@ -72,7 +72,7 @@ class Takeover:
     def _has(self, name: str, kind: str) -> bool:
         return bool([*self._rows("SELECT 1 FROM sqlite_master WHERE name = ? AND type = ?", (name, kind))])
 
-    def _last_numbers(self) -> dict[str, int]:
+    def _sequence_values(self) -> dict[str, int]:
         """The last number given out in each table, so that none is given out again."""
         if not self._has("sqlite_sequence", "table"):
             return {}
@@ -98,7 +98,7 @@ class Takeover:
         self.connection.execute(f"ALTER TABLE {quote(name)} RENAME TO {quote(name + BEFORE)}")
         if name in OLD_TABLES and set(TABLES[name]) <= set(self._columns(name + BEFORE)):
             self.counts[name] = 0
-        else:  # somebody else's, of the same name
+        else:  # a foreign one, of the same name
             self.notes.append(("table_renamed", f"{name} is {name + BEFORE} now"))
 
     def _columns(self, table: str) -> dict[str, bool]:
@@ -109,7 +109,7 @@ class Takeover:
         """Bring every row of the old table into the new one, the latest first, and drop the old one."""
         columns = self._columns(table)
         for row in self._old_rows(table + BEFORE):
-            self._place(table, row, columns)
+            self._insert_adopted(table, row, columns)
             self.counts[table] += 1
         self.connection.execute(f"DROP TABLE {quote(table + BEFORE)}")
 
@@ -123,7 +123,7 @@ class Takeover:
             pass
         return (dict(zip(names, values)) for values in self._rows(select))
 
-    def _place(self, table: str, row: Row, columns: dict[str, bool]) -> None:
+    def _insert_adopted(self, table: str, row: Row, columns: dict[str, bool]) -> None:
         if table == "agent_messages" and not row.get("session_id"):
             row = {**row, "session_id": self._session_of(row)}
         fitted, lost = fit_row(table, row, columns)
@@ -156,8 +156,8 @@ class Takeover:
         others = [name for (name,) in self._rows(
             "SELECT agent_id FROM agent_registry WHERE session_id = ? AND agent_id <> ? ORDER BY agent_id",
             (message["session_id"], message["from_agent"]))] or ["everyone"]
-        return [{**message, "to_agent": name, "id": None if place else message["id"]}
-                for place, name in enumerate(others)]
+        return [{**message, "to_agent": name, "id": None if number else message["id"]}
+                for number, name in enumerate(others)]
 
     def _make_parents(self, parent: str) -> None:
         """Make the rows that others, unknown tables too, refer to and that are not there."""
@@ -212,7 +212,7 @@ class Takeover:
         self.connection.execute("INSERT INTO milestones (id, title) VALUES (:id, :id)", {"id": milestone_id})
 
     def _restore_trigger(self, name: str, table: str, sql: str) -> None:
-        """Make somebody's trigger on one of our tables again, unless it cannot work there any more."""
+        """Make a foreign trigger on one of our tables again, unless it cannot work there any more."""
         same = ", ".join(f"{column} = {column}" for column in self._columns(table))
         try:
             self.connection.execute(sql)

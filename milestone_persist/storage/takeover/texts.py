@@ -38,7 +38,7 @@ def as_json(value: Any) -> str:
 
 
 def _parsed(value: Any) -> Any:
-    """What a JSON column holds: the value, or the text itself where it is no JSON."""
+    """What a JSON column holds: the value, or the text itself where it is not JSON."""
     text = as_text(value)
     return parse_json(text) if is_json(text) else text
 

@@ -1,4 +1,4 @@
-"""Words of a call that have changed places: refused only where each is plainly what the other's place wants."""
+"""Swapped arguments of a call: refused only where each is plainly what the other should be."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def _refuse(operation: str, words: Mapping[str, str], first: str, second: str) -> None:
-    """UsageError that names the two and shows the call with them in their places."""
+    """UsageError that names the two and shows the call with them in the right order."""
     right = {**words, first: words[second], second: words[first]}
-    raise UsageError(f"{first} and {second} have changed places: "
+    raise UsageError(f"{first} and {second} are swapped: "
                      f"{command([operation, *(word for word in right.values() if word)])}")
 
 
 def require_registration_in_order(store: Storage, agent_id: str, agent_type: str, milestone_id: str,
                                   session_id: str) -> None:
-    """UsageError where id and type, or milestone and session, have changed places."""
+    """UsageError where id and type, or milestone and session, are swapped."""
     words = {"AGENT_ID": agent_id, "AGENT_TYPE": agent_type, "MILESTONE_ID": milestone_id, "SESSION_ID": session_id}
     if agent_id in AGENT_TYPES and not _is_type(agent_type):
         _refuse("register_agent", words, "AGENT_ID", "AGENT_TYPE")
@@ -68,7 +68,7 @@ def _looks_like_session(word: str) -> bool:
 
 
 def require_message_in_order(operation: str, words: Mapping[str, str]) -> None:
-    """UsageError where MESSAGE_TYPE has changed places with the id beside it or the payload.
+    """UsageError where MESSAGE_TYPE is swapped with the id beside it or the payload.
 
     words: FROM_AGENT, TO_AGENT (where the operation has one), MESSAGE_TYPE, PAYLOAD
     """
