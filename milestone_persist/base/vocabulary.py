@@ -29,6 +29,7 @@ MILESTONE_STATUSES = ("planned", "pending", "active", "in_progress", "paused", "
 PHASES = ("design", "spec", "task", "execute")
 CHECKPOINT_TYPES = ("automatic", "manual", "phase_completion", "error_recovery")
 HEALTH_STATUSES = ("healthy", "degraded", "failing", "unresponsive")
+MOST_NAMED = 12  # ids that one line names
 BACKENDS = ("file", "hybrid", "database")
 # The words a parameter takes, by its name, or by the operation's and its name where that means different things.
 WORDS = {

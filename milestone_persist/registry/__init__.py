@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 # The modules that declare operations, in the order help and documents show them.
-MODULES = ("operations.setup", "operations.agents", "operations.state", "operations.messages", "operations.checkpoints",
-           "operations.sessions", "operations.planning", "operations.recovery", "commands.recovery_help",
-           "operations.resuming", "operations.completing", "operations.reports", "operations.cleanup",
-           "commands.monitoring", "operations.milestones", "operations.backups", "operations.tmpfiles",
-           "operations.log", "commands.installing", "commands.vendoring", "operations.inspection",
-           "operations.doctoring", "commands.generating", "commands.shell_completion")
+MODULES = ("operations.setup", "operations.agents", "operations.state", "operations.sending", "operations.messages",
+           "operations.checkpoints", "operations.sessions", "operations.planning", "operations.recovery",
+           "commands.recovery_help", "operations.resuming", "operations.completing", "operations.reports",
+           "operations.cleanup", "commands.monitoring", "operations.milestones", "operations.backups",
+           "operations.tmpfiles", "operations.log", "commands.installing", "commands.vendoring",
+           "operations.inspection", "operations.doctoring", "commands.generating", "commands.shell_completion")
 
 GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
 

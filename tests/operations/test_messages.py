@@ -399,7 +399,7 @@ def test_requeueing_a_pending_message_does_nothing_and_says_so(team, cli, dump):
     number = send(team)
     before = dump()["agent_messages"]
     done = cli("requeue-agent-message", "exec", number)
-    assert (done.status, done.text) == (0, f"message {number} lies in the inbox of exec already: nothing was done\n")
+    assert (done.status, done.text) == (0, f"message {number} is in the inbox of exec already: nothing was done\n")
     assert team.requeue_agent_message("exec", number) == {"id": number, "to_agent": "exec", "was": "pending"}
     assert dump()["agent_messages"] == before
 

@@ -5,7 +5,7 @@ import pytest
 
 from milestone_persist.coordination import liveness, membership
 from milestone_persist.opening.place import open_for
-from milestone_persist.operations import agents, checkpoints, messages, state
+from milestone_persist.operations import agents, checkpoints, messages, sending, state
 
 FEW, MANY = 100, 100_000
 HISTORY = """
@@ -27,7 +27,7 @@ INSERT INTO events (event, session_id, agent_id) SELECT 'x', 's', 'a' FROM n"""
 CALLS = {
     "take": lambda s: messages.get_agent_messages(s, "b", True, 2),
     "look": lambda s: messages.get_agent_messages(s, "b"),
-    "send": lambda s: messages.send_agent_message(s, "a", "b", "error_report", "{}"),
+    "send": lambda s: sending.send_agent_message(s, "a", "b", "error_report", "{}"),
     "acknowledge": lambda s: messages.acknowledge_agent_message(s, "b", 1),
     "register": lambda s: agents.register_agent(s, "c", "validation", "m", "s"),
     "register elsewhere": lambda s: agents.register_agent(s, "b", "validation", "m", "other"),
@@ -56,7 +56,7 @@ def histories(tmp_path_factory):
             for script in (HISTORY, ENDED_AGENTS, STATE, EVENTS):
                 storage.execute(script, {"rows": rows})
             for _ in range(5):
-                messages.send_agent_message(storage, "a", "b", "error_report", "{}")
+                sending.send_agent_message(storage, "a", "b", "error_report", "{}")
         storage.close()
         made[rows] = folder / "coordination.db"
     return made

@@ -1,0 +1,166 @@
+"""Messages: sending, to one agent or to all of a session; one row a recipient."""
+from __future__ import annotations
+
+from ..base.errors import Refused, UsageError
+from ..base.quoting import command
+from ..base.values import check_range, check_word, json_object, nearest, parse_json
+from ..base.vocabulary import ENDED_AGENT, MESSAGE_TYPES, MOST_NAMED
+from ..coordination.argument_order import require_message_in_order
+from ..coordination.idempotency import do_once, lock_of
+from ..coordination.membership import acting_session, admit_agent, find_agent, find_session, known_agents
+from ..coordination.settings import is_strict
+from ..registry import operation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..base.answers import AgentOf, Broadcast, Sent
+    from ..base.rows import Agent
+    from ..storage.interface import Row, Storage
+
+GROUP = "Messages"
+EVERYBODY = ("", "all", "everyone", "everybody", "broadcast", "any", "team")  # whom some take for all, asterisks apart
+LONG_PAYLOAD = 16 * 1024  # bytes
+
+
+@operation(text="message_id", stdin="payload")
+def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_type: str,
+                       payload: str | Mapping[str, Any], priority: int = 5, *, key: str | None = None) -> Sent:
+    """Send a message to another agent; prints its id.
+
+    from_agent: the sender; an unregistered one is registered
+    to_agent: the recipient; '' sends to every other agent of the sender's session
+    message_type: task_assignment, progress_update, coordination_request, … or x-YOURS
+    payload: a JSON object; - reads standard input
+    priority: 1 to 10; 10 is delivered first
+    key: sends it once: with the same key the same call prints the first id again, another is refused (status 1)
+
+    Example: send_agent_message coord-ms-123 exec-ms-123 task_assignment '{"phase": "design"}' 8
+    """
+    if not to_agent:
+        sent = broadcast_agent_message(store, from_agent, message_type, payload, priority, key=key)
+        return {"ids": sent["ids"], "to_agents": sent["to_agents"]}
+    require_message_in_order("send_agent_message", {"FROM_AGENT": from_agent, "TO_AGENT": to_agent,
+                                                    "MESSAGE_TYPE": message_type, "PAYLOAD": _word(payload)})
+    message = _check_message(store, message_type, payload, priority)
+    with store.transaction(lock_of("inbox:" + to_agent, key)):
+        sender = admit_agent(store, _sender(from_agent))
+
+        def send() -> Sent:
+            session_id = acting_session(store, sender)
+            meant = _milestone_of(store, to_agent, from_agent) or _milestone_of_sender(store, sender, session_id)
+            return {"id": _deliver(store, session_id, from_agent, to_agent, meant, message), "to_agent": to_agent}
+
+        return do_once(store, key, from_agent, "send_agent_message", [to_agent, *_content(message)], send)
+
+
+def _content(message: Row) -> list[Any]:
+    """What makes a message the same as another."""
+    return [message["type"], parse_json(message["payload"]), message["priority"]]
+
+
+def _sender(from_agent: str) -> str:
+    if not from_agent:
+        raise UsageError("FROM_AGENT is empty: give it a name")
+    return from_agent
+
+
+def _word(payload: str | Mapping[str, Any]) -> str:
+    """A payload as a word of a call that an error may show."""
+    return payload if isinstance(payload, str) and len(payload) <= 200 else "PAYLOAD"
+
+
+def _check_message(store: Storage, message_type: str, payload: str | Mapping[str, Any], priority: int) -> Row:
+    check_word(message_type, MESSAGE_TYPES, "message type", extensible=True)
+    check_range(priority, 1, 10, "PRIORITY")
+    text = json_object(payload, "PAYLOAD", store.warn)
+    size = len(text.encode())
+    if size > LONG_PAYLOAD:
+        store.warn(f"the payload has {size // 1024} KB, more than many readers are shown: better save it as state "
+                   "(save_agent_state AGENT KEY -) and send the key")
+    return {"type": message_type, "payload": text, "priority": priority}
+
+
+def _milestone_of(store: Storage, to_agent: str, from_agent: str) -> str | None:
+    """The milestone a recipient works on, None if it is not known; warns of one who will not read it, or refuses it."""
+    for row in store.execute("SELECT agent_type, session_id, milestone_id, status FROM agent_registry "
+                             "WHERE agent_id = :id", {"id": to_agent}):
+        if row["status"] in ENDED_AGENT:  # the next agent with that id may be registered for the sender's milestone
+            show = command(["list_session_agents", row["session_id"]])
+            store.warn(f"agent {to_agent!r} is {row['status']}: this message is not read unless {to_agent} is "
+                       f"registered again; {show} shows who else is there")
+            return None
+        return _registered_for(row)
+    if is_strict(store):
+        find_agent(store, to_agent)
+    if to_agent.strip("*@ ").lower() in EVERYBODY:
+        store.warn(f"{to_agent!r} names no agent: the message is kept for an agent of that name; "
+                   f"{command(['broadcast_agent_message', from_agent])} TYPE PAYLOAD sends to all of the session")
+        return None
+    near = nearest(to_agent, [known for known in known_agents(store) if known != from_agent])
+    store.warn(f"no agent {to_agent!r} is registered; the message is kept for it" +
+               (f"; did you mean {near[0]}?" if near else ""))
+    return None
+
+
+def _registered_for(agent: AgentOf) -> str | None:
+    return None if agent["agent_type"] == "unregistered" else agent["milestone_id"]
+
+
+def _milestone_of_sender(store: Storage, sender: Agent, session_id: str) -> str | None:
+    """The milestone for which a sender acts, None where that would be a guess."""
+    if session_id != sender["session_id"]:
+        return str(find_session(store, session_id)["milestone_id"] or "") or None
+    return sender["milestone_id"] if store.environ.get("SESSION_ID") else _registered_for(sender)
+
+
+def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, sent_for: str | None,
+             message: Row) -> int:
+    rows = store.execute(
+        "INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, priority, created_at, "
+        "sent_for) VALUES (:session, :sender, :to_agent, :type, :payload, :priority, :now, :sent_for) RETURNING id",
+        {"session": session_id, "sender": from_agent, "to_agent": to_agent, "now": store.now(), "sent_for": sent_for,
+         **message})
+    return int(rows[0]["id"])
+
+
+@operation(text="broadcast", stdin="payload")
+def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, payload: str | Mapping[str, Any],
+                            priority: int = 5, *, key: str | None = None) -> Broadcast:
+    """Send a message to every other agent of the sender's session that has not ended; status 1 if there is none.
+
+    from_agent: the sender
+    message_type: as for send_agent_message
+    payload: a JSON object; - reads standard input
+    priority: 1 to 10
+    key: as for send_agent_message
+
+    Example: broadcast_agent_message coord-ms-123 phase_transition '{"to": "spec"}'
+    """
+    require_message_in_order("broadcast_agent_message", {"FROM_AGENT": from_agent, "MESSAGE_TYPE": message_type,
+                                                         "PAYLOAD": _word(payload)})
+    message = _check_message(store, message_type, payload, priority)
+    with store.transaction("broadcast"):
+        sender = admit_agent(store, _sender(from_agent))
+        return do_once(store, key, from_agent, "broadcast_agent_message", _content(message),
+                       lambda: _broadcast(store, sender, message))
+
+
+def _broadcast(store: Storage, sender: Agent, message: Row) -> Broadcast:
+    session_id, from_agent = acting_session(store, sender), sender["agent_id"]
+    found = store.execute("SELECT agent_id, agent_type, status, milestone_id FROM agent_registry "
+                          "WHERE session_id = :session AND agent_id <> :sender ORDER BY spawn_time, agent_id",
+                          {"session": session_id, "sender": from_agent})
+    others = [row for row in found if row["status"] not in ENDED_AGENT]
+    failed = [row["agent_id"] for row in found if row["status"] == "failed"]
+    if not others:
+        alone = "all others have ended" if found else f"{from_agent!r} is alone"
+        raise Refused(f"{alone} in session {session_id!r}: nothing was sent")
+    if failed:
+        store.tell(f"not sent to {', '.join(failed[:MOST_NAMED])}, which failed: send_agent_message keeps it for "
+                   "who begins again")
+    sent = {row["agent_id"]: _deliver(store, session_id, from_agent, row["agent_id"], _registered_for(row), message)
+            for row in others}
+    return {"ids": list(sent.values()), "to_agents": list(sent)}
