@@ -185,7 +185,9 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
           brief: bool) -> list[InboxMessage]:
     with store.transaction("inbox:" + agent_id):
         agent = admit_agent(store, agent_id)
-        acting_session(store, agent)
+        if acting_session(store, agent) != agent["session_id"]:
+            raise Refused(f"the inbox of {agent_id!r} is now that of the agent in session {agent['session_id']!r}; "
+                          "nothing was taken or acknowledged: register_agent under an id of your own")
         requeue_lapsed(store, agent_id)
         if lease is None:
             _tell_acknowledged(store, agent_id, acknowledge_taken(store, agent_id))

@@ -207,6 +207,22 @@ def test_session_id_wins_where_another_registered_under_the_same_id_since(store,
         assert phase not in str(refused.value).partition("no results of: ")[2].partition(";")[0]
 
 
+@pytest.mark.filterwarnings("ignore:agent 'executor-1' is registered in")
+def test_whose_id_another_registered_since_takes_none_of_its_messages(store, environ):
+    for session in ("execution-A-1", "execution-B-1"):
+        store.register_agent("executor-1", "milestone-executor", session[10:11], session)
+    for kind in ("x-new", "x-next"):
+        store.send_agent_message("coordinator", "executor-1", kind, {})
+    environ["SESSION_ID"] = "execution-B-1"
+    first = store.get_agent_messages("executor-1", True, limit=1)[0]["id"]
+    environ["SESSION_ID"] = "execution-A-1"
+    with pytest.raises(Refused, match="nothing was taken or acknowledged: register_agent under an id of your own"):
+        store.get_agent_messages("executor-1", True)
+    environ["SESSION_ID"] = "execution-B-1"
+    assert [row["id"] for row in store.get_agent_messages("executor-1", taken=True)] == [first]
+    assert [row["message_type"] for row in store.get_agent_messages("executor-1", True)] == ["x-next"]
+
+
 def test_a_broadcast_goes_to_the_session_that_counts(store, environ):
     for agent, session in (("a", "A"), ("b", "B"), ("boss", "A"), ("boss", "B")):
         store.register_agent(agent, "validation", "ms", "execution-" + session)
