@@ -78,6 +78,35 @@ CHANGES = {
 }
 
 
+CHANGES.update({f"CREATE TABLE mine (x); CREATE TABLE key (id INTEGER PRIMARY KEY); CREATE TABLE full (x NOT NULL); "
+                f"CREATE TABLE one (x UNIQUE); CREATE TRIGGER t AFTER INSERT ON {table} BEGIN {body}; END":
+                "trigger t on agent_messages is not of this program" for table, body in (
+                    ("agent_messages", "delete from 'agent_messages'"),
+                    ("agent_messages", "delete/**/from/**/agent_messages"),
+                    ("agent_messages", "delete --x\nfrom [agent_messages]"),
+                    ("agent_messages", "update/**/ 'agent_messages' set delivered_at = 1"),
+                    ("agent_messages", "with x as (select 1) select 1 from x"),
+                    ("agent_messages", "select count(*) from (with recursive c(n) as (select 1 union all select n + 1 "
+                                       "from c) select * from c)"),
+                    ("agent_messages", "select abs(-9223372036854775808)"),
+                    ("agent_messages", "select writefile('/tmp/none', 'x')"),
+                    ("agent_messages", "insert into mine values (abs(-9223372036854775808))"),
+                    ("agent_messages", "insert into mine select 1 from agent_messages"),
+                    ("agent_messages", "insert into mine values ((select 1))"),
+                    ("agent_messages", "insert into mine values (1, 2)"),
+                    ("agent_messages", "insert into gone values (1)"),
+                    ("agent_messages", "insert into key values (1)"),
+                    ("agent_messages", "insert into full values (null)"),
+                    ("agent_messages", "insert into one values (1)"),
+                    ("agent_messages", "insert or rollback into mine values (1)"),
+                    ("agent_messages when abs(-9223372036854775808)", "insert into mine values (1)"))})
+CHANGES["CREATE TABLE mine (x); CREATE TRIGGER s AFTER INSERT ON agent_messages BEGIN INSERT INTO mine VALUES (1); "
+        "END; CREATE TRIGGER t AFTER INSERT ON mine BEGIN DELETE FROM agent_messages; END"] = (
+            "trigger t on mine is not of this program")
+CHANGES["CREATE INDEX u ON agent_messages (abs(-9223372036854775806 - id))"] = (
+    "index u on agent_messages is not of this program")
+
+
 @SQLITE
 @pytest.mark.parametrize("sql", CHANGES)
 def test_what_is_other_in_the_schema_is_named_and_repaired(edit, find, cli, connect, directory, sql):
@@ -103,7 +132,13 @@ def test_what_is_other_in_the_schema_is_named_and_repaired(edit, find, cli, conn
 def test_what_others_have_added_beside_it_is_sound(edit, find):
     edit("CREATE TABLE audit (n); CREATE VIEW mine AS SELECT * FROM agent_messages; ALTER TABLE agent_state ADD mine;"
          "CREATE INDEX i ON agent_messages (from_agent);"
-         "CREATE TRIGGER t AFTER INSERT ON agent_messages BEGIN INSERT INTO audit VALUES (NEW.id); END")
+         "CREATE TRIGGER t AFTER INSERT ON agent_messages BEGIN INSERT INTO audit VALUES (NEW.id || ' came'); END;"
+         "CREATE TABLE log (id INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, old, "
+         "at DEFAULT (datetime('now')));"
+         "CREATE TRIGGER u AFTER UPDATE OF status, session_id ON agent_registry FOR EACH ROW WHEN NEW.status IS NOT "
+         "OLD.status /* mine */ BEGIN INSERT OR IGNORE INTO \"log\" (what, old) VALUES ('it''s; so', OLD.status); "
+         "INSERT INTO log VALUES (NULL, NEW.agent_id, -1.5, datetime('now')); END;"
+         "CREATE INDEX j ON agent_messages (to_agent COLLATE NOCASE DESC) WHERE delivered_at IS NULL")
     assert len(find(0)) == 1
 
 
