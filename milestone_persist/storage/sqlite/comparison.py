@@ -23,16 +23,20 @@ ALL = ("SELECT name, type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NUL
        "AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
 
 
-def compare_schema(connection: sqlite3.Connection, path: str) -> list[Finding]:
-    """A finding for each object of the schema that is not as it must be. Others' tables, views and indexes may be."""
+def compare_schema(connection: sqlite3.Connection, path: str, lost: str = "") -> list[Finding]:
+    """A finding for each object of the schema that is not as it must be. Others' tables, views and indexes may be.
+
+    lost: what to do where one of the tables is not there
+    """
     ours, there = _read_model(), _read_objects(connection)
-    found = []
-    for name, (kind, _, sql) in ours.items():
+    found, gone = [], _list_gone(ours, there)
+    for name, (kind, table, sql) in ours.items():
         fault = _find_fault(kind, sql, there.get(name))
-        if fault:
-            lost = kind == "table" and (name not in there or there[name][0] != "table")
-            found.append(finding(path, f"{kind} {name} {fault}", "its rows are lost, a backup may have them" if lost
-                                 else "", fixable=not lost))
+        if fault and (name in gone or table not in gone):
+            in_the_way = name in there and there[name][0] == "table" != kind
+            found.append(finding(path, f"{kind} {name} {fault}", lost if name in gone else
+                                 "rename that table, then repair" if in_the_way else "",
+                                 fixable=name not in gone and not in_the_way))
     for name in _list_harmful(connection, ours, there):
         kind, table, _ = there[name]
         found.append(finding(path, f"{kind} {name} on {table} is not of this program, and may undo or refuse what a "
@@ -43,12 +47,22 @@ def compare_schema(connection: sqlite3.Connection, path: str) -> list[Finding]:
 def mend_schema(connection: sqlite3.Connection) -> str:
     """Give the schema its canonical form, within the caller's transaction, rows kept; the SQL of what was dropped."""
     ours, there = _read_model(), _read_objects(connection)
-    misplaced = [name for name, (kind, _, _) in there.items() if name in ours and ours[name][0] != kind != "table"]
+    misplaced = [name for name, (kind, table, _) in there.items()
+                 if kind != "table" and name in ours and ours[name][:2] != (kind, table.lower())]
     harmful = _list_harmful(connection, ours, there) + misplaced
     for name in harmful:
         connection.execute(f"DROP {there[name][0]} {quote(name)}")
     reshape(connection, read_script())
     return "".join(there[name][2] + ";\n" for name in harmful)
+
+
+def is_lacking(connection: sqlite3.Connection) -> bool:
+    """Whether one of the tables is not there: what was done then could hide the rows it had."""
+    return bool(_list_gone(_read_model(), _read_objects(connection)))
+
+
+def _list_gone(ours: Objects, there: Objects) -> list[str]:
+    return [name for name, (kind, _, _) in ours.items() if kind == "table" and there.get(name, ("",))[0] != kind]
 
 
 def _list_harmful(connection: sqlite3.Connection, ours: Objects, there: Objects) -> list[str]:
