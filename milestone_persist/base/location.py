@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from .errors import StorageError
+from .errors import StorageError, UsageError
 from .found import read_found
 
 NAME = ".milestones"
@@ -41,6 +41,13 @@ def _search_upward(cwd: str, environ: Mapping[str, str]) -> tuple[str, str]:
         if parent == here or os.path.realpath(here) == home:
             return "", ""
         here = parent
+
+
+def refuse_tilde(path: str, what: str) -> None:
+    """UsageError for a path whose ~ no shell has expanded: it would make a folder of that name."""
+    if path == "~" or path.startswith("~/"):
+        raise UsageError(f"{what} begins with a ~ that the shell did not expand: write $HOME{path[1:]} "
+                         f"(a folder of that name is ./{path})")
 
 
 def is_own(path: str) -> bool:

@@ -28,6 +28,12 @@ def command(words: Sequence[str]) -> str:
     return " ".join(quote(word) for word in words)
 
 
+def command_on(name: str, values: Sequence[str], options: Sequence[str] = ()) -> str:
+    """The same of values that somebody else has chosen: behind -- where one begins with a dash."""
+    has_dash = any(value.startswith("-") for value in values)
+    return command([name, *options, "--", *values] if has_dash else [name, *values, *options])
+
+
 def unquote(word: str) -> str:
     """A word as a shell reads it when typed, perhaps not to its end; nothing in it is run."""
     import shlex

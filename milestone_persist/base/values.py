@@ -56,6 +56,12 @@ def check_range(value: float, least: float, most: float, what: str) -> None:
         raise UsageError(f"{what} must be from {_plain(least)} to {_plain(most)}, not {_plain(value)}")
 
 
+def check_version(version: int | None) -> None:
+    """UsageError for a version that nothing has, which would look as if another writer had been first."""
+    if version is not None and version < 0:
+        raise UsageError(f"--if-version must be 0 or more, not {version}")
+
+
 def _plain(number: float) -> str:
     """A number as people write it: a whole one without a point or an exponent."""
     return str(int(number)) if number % 1 == 0 else f"{number:g}"

@@ -249,7 +249,7 @@ def _swapped(op: Operation, args: list[str]) -> UsageError:
     from ..base.quoting import command
 
     first, second = (parameter.name.upper() for parameter in op.positionals[:2])
-    return UsageError(f"{first} and {second} have changed places: {command([op.name, args[1], args[0], *args[2:]])}")
+    return UsageError(f"{first} and {second} are swapped: {command([op.name, args[1], args[0], *args[2:]])}")
 
 
 def _check_number(op: Operation, args: list[str]) -> None:

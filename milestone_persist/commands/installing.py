@@ -5,6 +5,7 @@ import os
 
 from ..base.errors import Incomplete, UsageError
 from ..base.found import read_found
+from ..base.location import refuse_tilde
 from ..registry import operation
 
 TYPE_CHECKING = False
@@ -132,6 +133,7 @@ def _replace_block(path: str, text: str) -> None:
 
     if not path:
         raise UsageError("--env-file is empty: give it a file, such as $CLAUDE_ENV_FILE")
+    refuse_tilde(path, "--env-file")
     if os.path.exists(path) and not os.path.isfile(path):
         raise UsageError(f"{path} is not a file: give --env-file one, such as $CLAUDE_ENV_FILE")
     with FileChanges() as changes:
@@ -159,6 +161,7 @@ def _folders(directory: str | None, bin: str | None, has_tools: bool) -> list[tu
 def _check_path(path: str, what: str) -> str:
     if not path or "\n" in path:
         raise UsageError(f"{what} must name a directory, without a newline in its name")
+    refuse_tilde(path, what)
     return os.path.abspath(path)
 
 

@@ -1,7 +1,7 @@
 """What doctor finds in the rows: invalid and future times, mail without a reader, invalid settings."""
 from __future__ import annotations
 
-from ..base.quoting import command
+from ..base.quoting import command_on
 from ..base.tables import read_columns
 from ..base.times import shift_time
 from ..storage.findings import NOTE, finding
@@ -57,7 +57,7 @@ def _find_unknown_settings(store: Storage) -> Iterator[Finding]:
 def _find_dead_letters(store: Storage) -> Iterator[Finding]:
     for row in store.execute("SELECT to_agent, count(*) AS n, min(id) AS id FROM agent_messages "
                              "WHERE dead_lettered_at IS NOT NULL GROUP BY to_agent ORDER BY to_agent"):
-        again = command(["requeue_agent_message", row["to_agent"], str(row["id"])])
+        again = command_on("requeue_agent_message", [row["to_agent"], str(row["id"])])
         yield finding("messages", f"{row['n']} dead letters to {row['to_agent']}", f"{again} puts the first back", NOTE)
 
 
@@ -70,6 +70,6 @@ def _find_unread(store: Storage) -> Iterator[Finding]:
     for row in rows:
         who = f"{row['to_agent']}, which has ended ({row['status']})" if row["status"] else (
             f"{row['to_agent']}, which is not registered")
-        look = command(["get_agent_messages", row["to_agent"]])
+        look = command_on("get_agent_messages", [row["to_agent"]])
         yield finding("messages", f"{row['n']} messages wait for {who}", f"{look} shows them, register_agent takes "
                       "that id", NOTE)

@@ -1,7 +1,7 @@
 """Deliveries: what becomes of the messages an agent has taken, or has still to read."""
 from __future__ import annotations
 
-from ..base.quoting import command
+from ..base.quoting import command_on
 from ..base.values import read_stored
 from ..base.vocabulary import MESSAGE_STATES
 from ..storage.events import record_event
@@ -98,9 +98,10 @@ def warn_of_unread(store: Storage, what: str, agent_id: str | None = None, sessi
     rows.sort(key=lambda row: (-row["priority"], row["to_agent"], row["held"]))
     number, names = sum(row["n"] for row in rows), list(dict.fromkeys(row["to_agent"] for row in rows))
     of_whom = "" if agent_id else " for " + ", ".join(names[:5]) + " …" * (len(names) > 5)
-    show = command(["get_agent_messages", names[0], *["--taken"] * rows[0]["held"]])
+    shows = [command_on("get_agent_messages", [row["to_agent"]], ["--taken"] * row["held"]) for row in rows[:3]]
+    which = ("shows them" if len(rows) == 1 else "show them") if len(rows) <= len(shows) else "show the first of them"
     store.warn(f"{what} with {number} unread message{'s' * (number > 1)}{of_whom} (highest priority "
-               f"{rows[0]['priority']}): {show} shows them")
+               f"{rows[0]['priority']}): {', '.join(shows)} {which}")
 
 
 def _record_requeue(store: Storage, agent_id: str, back: list[Row]) -> None:

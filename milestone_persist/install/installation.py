@@ -4,11 +4,13 @@ from __future__ import annotations
 import os
 
 from ..base.errors import Refused, UsageError
+from ..storage.directory import refuse_link_out
 from ..storage.locks import FolderLock
 from . import agent_settings
 from . import sections as agent_sections
 from .file_changes import FileChanges
 from .manifest import Item, Manifest, digest_of
+from .project_files import repository_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +44,10 @@ class Installation:
         renewed: files that are brought up to date where an earlier call has put them and that are unedited
         """
         with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
+            place = os.path.relpath(self._manifest_path, self.root)
+            self._refuse_links_out([*wanted], [place, *(TOOLS[tool] for tool in tools)])
             old = Manifest.load(self._manifest_path) or Manifest()
+            self._refuse_links_out([*old.files, *renewed], [*_shared_files(old)])
             wanted = {**wanted, **{path: item for path, item in renewed.items()
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
             new, steps = self._plan(wanted, old)
@@ -61,7 +66,10 @@ class Installation:
         """Take out what was installed and is still as it was; what was there before comes back. Refused if nothing
         was installed."""
         with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
+            self._refuse_links_out([], [os.path.relpath(self._manifest_path, self.root)])
             old = Manifest.load(self._manifest_path)
+            if old is not None:
+                self._refuse_links_out([*old.files, *old.directories], [*_shared_files(old)])
             if old is None:
                 raise Refused(f"nothing was installed in {self.root}: there is no {self._manifest_path}")
             for path in sorted(_shared_files(old)):
@@ -72,6 +80,17 @@ class Installation:
             for path in sorted(old.directories, key=len, reverse=True):
                 changes.remove_directory(self._full(path))
         return self._rows
+
+    def _refuse_links_out(self, replaced: list[str], edited: list[str]) -> None:
+        """StorageError for a link on the way to a file of a project, or in the place of an edited one, that leads out
+        of its repository: it may have come with a clone."""
+        if agent_settings.is_home(self.root):
+            return
+        top = repository_of(os.path.realpath(self.root)) or self.root
+        for path in [*map(os.path.dirname, replaced), *edited]:
+            while path and path != ".":
+                refuse_link_out(os.path.join(self.root, path), top)
+                path = os.path.dirname(path)
 
     def _full(self, path: str) -> str:
         return os.path.normpath(os.path.join(self.root, path))

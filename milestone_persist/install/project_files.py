@@ -34,12 +34,12 @@ def beside(root: str, folder: str = ".") -> str:
     """Where the program lies as seen from `folder` in the folder `root`, if both are in the same repository or the
     program is in `root`; else ""."""
     top, program, start = (os.path.realpath(path) for path in (root, find_program(), os.path.join(root, folder)))
-    top = _repository_of(top) or top
+    top = repository_of(top) or top
     inside = [os.path.commonpath((top, path)) == top for path in (program, start)]
     return os.path.relpath(program, start) if all(inside) else ""
 
 
-def _repository_of(folder: str) -> str:
+def repository_of(folder: str) -> str:
     """The nearest folder from here upward that is the top of a git repository; "" if there is none."""
     while not is_top(folder):
         folder, below = os.path.dirname(folder), folder

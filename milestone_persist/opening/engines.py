@@ -128,7 +128,11 @@ def is_being_made(directory: str) -> bool:
 def find_lost(directory: str, backend: Backend) -> str:
     """What to say if the store that holds the rows of a directory was removed; "" if all is well."""
     head = os.path.join(directory, backend.head)
-    if not backend.head or _is_there(head):
+    if not backend.head:
+        return ""
+    if os.path.lexists(head) and not os.path.isfile(head):
+        return f"{head} is not a regular file"
+    if _is_there(head):
         return ""
     missing = read_word(directory, IN_USE) == backend.name and not os.path.exists(os.path.join(directory, BEING_MADE))
     if backend.engine == JSONFILES:

@@ -45,7 +45,7 @@ def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
     found = [*done, *wrong, *(finding(store.directory, line) for line in obstacles)]
     unsound = [each for each in wrong if is_unsound(each)]
     if unsound or obstacles:
-        raise Unsound(_say(store, unsound, obstacles), found)
+        raise Unsound(_say(store, unsound, obstacles, bool(done)), found)
     return [_describe(store), *found]
 
 
@@ -55,14 +55,14 @@ def _describe(store: Storage) -> Finding:
     return finding(about["database"], f"{about['engine']}{journal}{f', on {kind}' if kind else ''}", severity="sound")
 
 
-def _say(store: Storage, unsound: list[Finding], obstacles: list[str]) -> str:
+def _say(store: Storage, unsound: list[Finding], obstacles: list[str], is_changed: bool) -> str:
     if not unsound:
         return f"{store.directory} is sound, but cannot be written: " + "; ".join(obstacles)
     text = f"{store.directory} is damaged: " + "; ".join([*map(line_of, unsound[:SHOWN]), *obstacles])
     if all(each["fixable"] for each in unsound):
         text += f"; {way_called()} doctor --fix repairs it"
     if store.FILES and not all(each["do"] for each in unsound) and "restore_coordination" not in text:
-        text += f"; everything was left as it is: {advise_restoring(store.directory)}"
+        text += f"; {'' if is_changed else 'everything was left as it is: '}{advise_restoring(store.directory)}"
     return text
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..base.errors import Refused, StorageError, UsageError
 from ..base.quoting import command
-from ..base.values import check_range, check_word
+from ..base.values import check_range, check_version, check_word
 from ..base.vocabulary import MILESTONE_STATUSES
 from ..coordination.idempotency import do_once
 from ..coordination.leases import give_back, make_token, name_holder, name_owner, refuse_locked, take_lease
@@ -98,6 +98,7 @@ def update_milestone_record(store: Storage, milestone_id: str, text: str, *, if_
     Example: update_milestone_record ms-123 'status: paused'
     """
     _require_text(text)
+    check_version(if_version)
     with store.transaction("milestones"):
         _require_changeable(store, milestone_id, owner)
         if if_version is not None:

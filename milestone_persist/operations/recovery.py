@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..base.errors import Refused
+from ..base.quoting import command_on
 from ..base.vocabulary import AT_WORK, any_of
 from ..coordination.advice import list_options, verdict
 from ..coordination.future import look_from_now
@@ -75,7 +76,8 @@ def _recover_type(store: Storage, session_id: str | None, kind: str) -> TypedRec
             others = []
             found = find_session(store, session_id)["operation_type"]
             if found != kind:
-                raise Refused(f"session {session_id!r} is of type {found}: recover_milestone_session shows it")
+                raise Refused(f"session {session_id!r} is of type {found}: "
+                              f"{command_on('recover_milestone_session', [session_id])} shows it")
         else:
             ids = [row["session_id"] for row in find_interrupted_sessions(store) if row["operation_type"] == kind]
             if not ids:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..base.errors import Incomplete, Refused
+from ..base.quoting import command_on
 from ..base.values import check_word
 from ..base.vocabulary import GOING_ON, PHASES, any_of
 from ..coordination.deliverables import estimate_progress, list_deliverables, made_by, missing_names
@@ -102,8 +103,8 @@ def restart_milestone_execution(store: Storage, session_id: str) -> Resumption:
 def _require_type(store: Storage, session_id: str, wanted: str) -> None:
     kind = find_session(store, session_id)["operation_type"]
     if kind != wanted:
-        raise Refused(f"session {session_id!r} is of type {kind}, not {wanted}: recover_milestone_session shows "
-                      "what can be done")
+        raise Refused(f"session {session_id!r} is of type {kind}, not {wanted}: "
+                      f"{command_on('recover_milestone_session', [session_id])} shows what can be done")
 
 
 def _resume(store: Storage, session_id: str, phase: str | None = None, ends: str = "") -> Resumption:

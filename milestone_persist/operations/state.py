@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..base.errors import Refused
 from ..base.quoting import quote
 from ..base.times import shift_time
-from ..base.values import check_range, check_word, is_json
+from ..base.values import check_range, check_version, check_word, is_json
 from ..base.vocabulary import STATE_TYPES
 from ..coordination.membership import (
     acting_session,
@@ -49,6 +49,7 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
     Example: save_agent_state scope-ms-123 planning-scope '{"files": 12}'
     """
     check_word(state_type, STATE_TYPES, "state type")
+    check_version(if_version)
     if ttl_seconds is not None:
         check_range(ttl_seconds, 1, LONGEST_TTL, "TTL_SECONDS")
     given = {"agent": agent_id, "key": state_key, "value": value, "type": state_type, "now": store.now(),

@@ -6,7 +6,7 @@ import stat
 
 from ..base.errors import StorageError
 from ..base.found import require_own
-from ..base.location import is_own, is_shared
+from ..base.location import NAME, is_own, is_shared
 from ..base.tables import TABLES
 
 TYPE_CHECKING = False
@@ -54,13 +54,19 @@ def require_usable(directory: str, environ: Mapping[str, str]) -> None:
                                    f"MILESTONE_SHARED_DIRS={directory}")
             _make_private(directory, status)
         with os.scandir(directory) as entries:
-            links = sorted(entry.path for entry in entries if entry.is_symlink() and _is_ours(entry.name))
+            ours = [entry for entry in entries if _is_ours(entry.name)]
+        links = sorted(entry.path for entry in ours if entry.is_symlink())
         for path in [*links, *(os.path.join(directory, name) for name in INNER)]:
             refuse_link_out(path, directory)
+        for entry in ours:
+            if entry.name.startswith("coordination.db-") and not entry.is_file():  # SQLite would wait for a pipe
+                raise StorageError(f"cannot use {entry.path}: it is not a regular file; move it away")
     except OSError as error:
         if not isinstance(error, FileNotFoundError) or os.path.islink(directory):
-            advice = ("move it away, or name a directory in MILESTONE_DIR" if isinstance(error, NotADirectoryError) else
-                      "make it a directory you can read")
+            is_found = os.path.basename(directory) == NAME and os.path.lexists(directory)
+            advice = ("move it away, or name a directory in MILESTONE_DIR" if is_found else
+                      "name a directory in MILESTONE_DIR"
+                      ) if isinstance(error, NotADirectoryError) else "make it a directory you can read"
             raise StorageError(f"cannot use the data directory {directory} ({error.strerror}): {advice}") from None
 
 

@@ -163,7 +163,7 @@ def fix_rights(store: Storage) -> list[Finding]:
 
 def fix_surroundings(store: Storage, folder: str) -> list[Finding]:
     """Repair what is beside the rows, within the caller's transaction: no other writes. `folder` gets the records."""
-    done = [finding(path, "was missing, and is there again", severity=FIXED) for path in make_folders(store.directory)]
+    done = []
     try:
         for found in _find_left_over(store.directory):
             path = found["where"]

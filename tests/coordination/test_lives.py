@@ -130,6 +130,18 @@ def test_an_agent_that_ends_with_unread_mail_says_how_much(team, cli, status, nu
     assert [row["id"] for row in team.get_agent_messages("w")] == left
 
 
+def test_the_mail_of_many_is_shown_by_commands_for_the_first_three(store, cli):
+    store.register_agent("c", "milestone-coordinator", "ms", "execution-1")
+    for number, agent in enumerate(["-a", "b", "--taken", "d"]):
+        store.register_agent(agent, "validation", "ms", "execution-1")
+        store.send_agent_message("c", agent, "task_assignment", {}, 9 - number)
+    told = cli("abandon-session", "execution-1").err
+    assert told.endswith(": get_agent_messages -- -a, get_agent_messages b, get_agent_messages -- --taken show the "
+                         "first of them\n")
+    assert [row["from_agent"] for row in store.get_agent_messages("-a")] == ["c"]
+    assert '"c"' in cli("get-agent-messages", "--", "-a").text
+
+
 ENDS = {
     "finalize": ("finalize-milestone-execution", "execution-1", "completed"),
     "abandon": ("abandon-session", "execution-1", "abandoned"),
@@ -150,7 +162,7 @@ def test_ending_a_session_with_unread_mail_says_how_much(store, cli, name):
     told = cli(operation, session, *["ms-new"] * (name == "create"))
     assert told.status == 0
     assert told.err == (f"milestone_persist: warning: session {session!r} is {status} with 3 unread messages for v, w "
-                        "(highest priority 9): get_agent_messages v shows them\n")
+                        "(highest priority 9): get_agent_messages v, get_agent_messages w show them\n")
     assert cli(operation, session, *["ms-new"] * (name == "create")).err == ""
 
 

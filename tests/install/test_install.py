@@ -525,6 +525,55 @@ def test_a_manifest_that_leads_out_of_the_project_is_refused(milestone, project,
     assert (tmp_path / "outside.md").exists()
 
 
+@pytest.mark.parametrize("words", [
+    ["install", "~/none"], ["install", "--bin=~/bin"], ["install", "--bin", "~"], ["uninstall", "--bin=~/bin"],
+    ["vendor", "~/copy"], ["vendor", "--zipapp=~/m.pyz"], ["init", "sh", "--env-file=~/env"],
+    ["backup-coordination", "~/b.db"], ["export-coordination", "~/b.jsonl"]])
+def test_a_tilde_that_no_shell_expanded_makes_no_folder_of_that_name(milestone, project, words):
+    milestone("save-agent-state", "a", "k", "v")
+    before = tree(project)
+    done = milestone(*words)
+    assert done.status == 2 and done.err.count("\n") == 1 and "write $HOME" in done.err, done
+    assert tree(project) == before and not (project / "~").exists()
+
+
+@pytest.mark.parametrize("link", [".claude", "skills", "AGENTS.md", "GEMINI.md", ".claude/settings.json",
+                                  ".claude/shared", ".claude/shared/milestone/installed.json", ".claude/agents"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_out_of_a_cloned_project_is_not_followed(milestone, project, tmp_path, link, there):
+    outside, path = tmp_path / "outside", project / link
+    outside.mkdir()
+    target = outside / "x"
+    if there:
+        target.write_text("{}") if "." in link[1:] else target.mkdir()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+    before = tree(project), tree(outside)
+    for words in (["install", "--claude-code", "--codex", "--gemini", "--prompts"], ["uninstall"]):
+        done = milestone(*words)
+        assert done.err.count("\n") == 1 and (tree(project), tree(outside)) == before
+        if words[0] == "install":
+            assert done.status == 3 and f"cannot use {path}: it is a symbolic link that leads out" in done.err, done
+
+
+def test_what_is_installed_through_a_link_that_came_later_stays(milestone, project, tmp_path):
+    milestone("install")
+    shutil.move(project / ".claude", tmp_path / "moved")
+    (project / ".claude").symlink_to(tmp_path / "moved")
+    before = tree(tmp_path / "moved")
+    assert milestone("uninstall").status == 3 and tree(tmp_path / "moved") == before
+
+
+def test_links_inside_the_project_are_followed(milestone, project):
+    (project / "AGENTS.md").write_text("# Ours\n")
+    (project / "GEMINI.md").symlink_to("AGENTS.md")
+    (project / "tools").mkdir()
+    (project / ".claude").symlink_to("tools")
+    assert milestone("install", "--codex", "--gemini", "--claude-code").status == 0
+    assert "milestone" in (project / "AGENTS.md").read_text() and (project / "tools" / "settings.json").exists()
+    assert milestone("uninstall").status == 0 and (project / "AGENTS.md").read_text() == "# Ours\n"
+
+
 class Killed(BaseException):
     """Not an error that anything catches: as if the process were killed."""
 

@@ -78,15 +78,45 @@ CHANGES = {
 }
 
 
+CHANGES.update({f"CREATE TABLE mine (x); CREATE TABLE key (id INTEGER PRIMARY KEY); CREATE TABLE full (x NOT NULL); "
+                f"CREATE TABLE one (x UNIQUE); CREATE TRIGGER t AFTER INSERT ON {table} BEGIN {body}; END":
+                "trigger t on agent_messages is not of this program" for table, body in (
+                    ("agent_messages", "delete from 'agent_messages'"),
+                    ("agent_messages", "delete/**/from/**/agent_messages"),
+                    ("agent_messages", "delete --x\nfrom [agent_messages]"),
+                    ("agent_messages", "update/**/ 'agent_messages' set delivered_at = 1"),
+                    ("agent_messages", "with x as (select 1) select 1 from x"),
+                    ("agent_messages", "select count(*) from (with recursive c(n) as (select 1 union all select n + 1 "
+                                       "from c) select * from c)"),
+                    ("agent_messages", "select abs(-9223372036854775808)"),
+                    ("agent_messages", "select writefile('/tmp/none', 'x')"),
+                    ("agent_messages", "insert into mine values (abs(-9223372036854775808))"),
+                    ("agent_messages", "insert into mine select 1 from agent_messages"),
+                    ("agent_messages", "insert into mine values ((select 1))"),
+                    ("agent_messages", "insert into mine values (1, 2)"),
+                    ("agent_messages", "insert into gone values (1)"),
+                    ("agent_messages", "insert into key values (1)"),
+                    ("agent_messages", "insert into full values (null)"),
+                    ("agent_messages", "insert into one values (1)"),
+                    ("agent_messages", "insert or rollback into mine values (1)"),
+                    ("agent_messages when abs(-9223372036854775808)", "insert into mine values (1)"))})
+CHANGES["CREATE TABLE mine (x); CREATE TRIGGER s AFTER INSERT ON agent_messages BEGIN INSERT INTO mine VALUES (1); "
+        "END; CREATE TRIGGER t AFTER INSERT ON mine BEGIN DELETE FROM agent_messages; END"] = (
+            "trigger t on mine is not of this program")
+CHANGES["CREATE INDEX u ON agent_messages (abs(-9223372036854775806 - id))"] = (
+    "index u on agent_messages is not of this program")
+
+
 @SQLITE
 @pytest.mark.parametrize("sql", CHANGES)
 def test_what_is_other_in_the_schema_is_named_and_repaired(edit, find, cli, connect, directory, sql):
     edit(sql)
     [what] = whats(find(3), "unsound")
     assert CHANGES[sql] in what
-    assert cli("doctor").text.splitlines()[-1] == "python3 -m milestone_persist doctor --fix"
     if "replaced by a table" in what:  # which may hold what is somebody's
+        assert "rename that table" in what and not whats(find(3, "--fix"), "fixed")
         return
+    assert cli("doctor").text.splitlines()[-1] == "python3 -m milestone_persist doctor --fix"
     fixed = find(0, "--fix")
     assert any(CHANGES[sql] in line for line in whats(fixed, "fixed"))
     assert [path for path in (directory / "backups").iterdir() if path.name.startswith("before-doctor")]
@@ -103,7 +133,13 @@ def test_what_is_other_in_the_schema_is_named_and_repaired(edit, find, cli, conn
 def test_what_others_have_added_beside_it_is_sound(edit, find):
     edit("CREATE TABLE audit (n); CREATE VIEW mine AS SELECT * FROM agent_messages; ALTER TABLE agent_state ADD mine;"
          "CREATE INDEX i ON agent_messages (from_agent);"
-         "CREATE TRIGGER t AFTER INSERT ON agent_messages BEGIN INSERT INTO audit VALUES (NEW.id); END")
+         "CREATE TRIGGER t AFTER INSERT ON agent_messages BEGIN INSERT INTO audit VALUES (NEW.id || ' came'); END;"
+         "CREATE TABLE log (id INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, old, "
+         "at DEFAULT (datetime('now')));"
+         "CREATE TRIGGER u AFTER UPDATE OF status, session_id ON agent_registry FOR EACH ROW WHEN NEW.status IS NOT "
+         "OLD.status /* mine */ BEGIN INSERT OR IGNORE INTO \"log\" (what, old) VALUES ('it''s; so', OLD.status); "
+         "INSERT INTO log VALUES (NULL, NEW.agent_id, -1.5, datetime('now')); END;"
+         "CREATE INDEX j ON agent_messages (to_agent COLLATE NOCASE DESC) WHERE delivered_at IS NULL")
     assert len(find(0)) == 1
 
 
@@ -116,6 +152,32 @@ def test_a_view_that_never_ends_is_named_before_it_is_asked(edit, find, cli, dir
     assert "table agent_messages was replaced by a view" in whats(found, "unsound")[0]
     done = cli("restore-coordination", backup)
     assert done.status == 0 and len(find(0)) == 1
+
+
+@SQLITE
+@pytest.mark.parametrize("trigger", ["", "CREATE TRIGGER t AFTER INSERT ON agent_state BEGIN DELETE FROM events; END"])
+def test_a_view_in_the_place_of_a_table_is_said_once_and_nothing_is_done(edit, find, cli, dump, directory, trigger):
+    backup = cli("backup-coordination").text.split()[-1]
+    assert len(find(0, "--fix")) == 1
+    edit("ALTER TABLE agent_health_log RENAME TO x_h; CREATE VIEW agent_health_log AS SELECT * FROM x_h;" + trigger)
+    before, files = dump(), sorted(directory.rglob("*"))
+    for words in [], ["--fix"], ["--fix"]:
+        found = find(3, *words)
+        lines = whats(found, "unsound")
+        assert "agent_health_log was replaced by a view restore_coordination" in lines[0] and backup in lines[0]
+        assert len(lines) == 1 + bool(trigger) and not whats(found, "fixed") and not found[0]["fixable"]
+        done = cli("doctor", *words)
+        assert "lost" not in done.err + done.text and "--fix repairs" not in done.err
+    assert dump() == before and sorted(directory.rglob("*")) == files
+    assert cli("restore-coordination", backup).status == 0 and len(find(0)) == 1
+
+
+@SQLITE
+def test_an_index_of_ours_on_a_table_of_others_comes_back(edit, find):
+    edit("CREATE TABLE x (a); DROP INDEX agent_messages_dead; CREATE INDEX agent_messages_dead ON x (a)")
+    assert len(whats(find(3), "unsound")) == 1
+    find(0, "--fix")
+    assert len(find(0)) == 1
 
 
 @SQLITE

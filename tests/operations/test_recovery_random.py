@@ -105,7 +105,7 @@ class World:
             *words, _, options["error"] = words
         held = self.held_by_the_dead()
         getattr(self.store, name)(*words, **options)
-        assert not held & self.acknowledged(), "what a dead agent had taken counts as done"
+        assert not held & self.acknowledged_there(), "what a dead agent had taken counts as done"
         once = self.rows()
         try:
             getattr(self.store, name)(*words, **options)
@@ -120,7 +120,7 @@ class World:
             "WHERE m.delivered_at IS NOT NULL AND m.acknowledged_at IS NULL AND m.dead_lettered_at IS NULL "
             "AND a.status IN ('spawning', 'active') AND a.last_heartbeat <= ?", [silent])}
 
-    def acknowledged(self):
+    def acknowledged_there(self):
         return {row[0] for row in self.database.execute(
             "SELECT id FROM agent_messages WHERE acknowledged_at IS NOT NULL")}
 

@@ -137,10 +137,10 @@ def test_while_a_planner_is_at_work_nobody_is_to_be_started(planning, clock, cli
     assert "planning-scope ('scope-1' is at work)" in line and "resume_" not in line and "get_session_status" in line
     assert "planning-risks (agents of type risk-assessor make it)" in line
     planning.update_agent_status("scope-1", "failed", error="killed")
-    assert f"resume_planning_agents {PLANNING} says whom" in cli("validate_planning_artifacts", PLANNING).err
+    assert f"resume_planning_agents {PLANNING} prints which" in cli("validate_planning_artifacts", PLANNING).err
     planning.register_agent("scope-1", "scope-analyzer", "ms-1", PLANNING)
     clock.advance(600)
-    assert f"resume_planning_agents {PLANNING} says whom" in cli("validate_planning_artifacts", PLANNING).err
+    assert f"resume_planning_agents {PLANNING} prints which" in cli("validate_planning_artifacts", PLANNING).err
     for agent in ("scope-1", "coord"):
         planning.update_agent_status(agent, "completed")
     assert f"recover_milestone_session {PLANNING} shows" in cli("validate_planning_artifacts", PLANNING).err

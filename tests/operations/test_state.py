@@ -179,3 +179,13 @@ def test_a_deleted_key_is_gone(store):
     for agent in ("a", "nobody"):
         with pytest.raises(Refused, match="nothing was deleted"):
             store.delete_agent_state(agent, "k")
+
+
+@pytest.mark.parametrize("words", [["save-agent-state", "a", "k", "w"], ["update-milestone-record", "ms", "title: w"]])
+def test_a_version_that_nothing_has_is_no_lost_race(store, cli, dump, words):
+    store.save_agent_state("a", "k", "v")
+    store.create_milestone_record("ms", "title: v")
+    before = dump()
+    done = cli(*words, "--if-version", "-1")
+    assert (done.status, done.err) == (2, "milestone_persist: --if-version must be 0 or more, not -1\n")
+    assert dump() == before

@@ -90,6 +90,16 @@ def test_a_data_directory_that_is_none_is_not_taken_for_an_empty_one(cli, direct
 
 
 @LOCAL
+@pytest.mark.parametrize("name, advice", [("passwd", ": name a directory in MILESTONE_DIR"),
+                                          ("passwd/.milestones", ": name a directory in MILESTONE_DIR"),
+                                          (".milestones", ": move it away, or name a directory in MILESTONE_DIR")])
+def test_only_a_file_that_is_named_as_ours_is_to_be_moved_away(cli, tmp_path, name, advice):
+    (tmp_path / name.partition("/")[0]).write_text("mine")
+    done = cli("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(tmp_path / name))
+    assert done.status == 3 and done.err.endswith(f"(Not a directory){advice}\n"), done.err
+
+
+@LOCAL
 def test_a_data_directory_that_cannot_be_read_is_not_taken_for_an_empty_one(cli, store, directory, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", path)

@@ -177,6 +177,58 @@ def test_nobody_waits_for_a_pipe(store, cli, tmp_path, words):
     assert done.status in (1, 2, 3) and done.err.count("\n") == 1 and "pipe" in done.err
 
 
+MAKE = pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)],
+                               ids=["pipe", "folder", "link"])
+MANY_CALLS = (["where"], ["doctor"], ["save-agent-state", "a", "k", "v"], ["load-agent-state", "a", "k"],
+              ["list-milestones"], ["initialize-agent-coordination"])
+
+
+@MAKE
+@pytest.mark.parametrize("rest", ["-journal", "-wal", "-shm"])
+@pytest.mark.parametrize("backend", ["hybrid", "database"], indirect=True)
+@pytest.mark.parametrize("is_new", [True, False])
+def test_sqlite_is_not_let_near_what_is_no_file_beside_its_own(cli, directory, make, rest, is_new):
+    if is_new:
+        directory.mkdir()
+    else:
+        cli("save-agent-state", "a", "k", "v")
+    path = directory / f"coordination.db{rest}"
+    path.unlink(missing_ok=True)
+    make(path)
+    for words in MANY_CALLS:
+        done = cli(*words)
+        assert (done.status, done.err.count("\n")) == (3, 1), done
+        assert f"cannot use {path}: it is " in done.err and "space" not in done.err
+        assert ("is not a regular file; move it away" in done.err) is not path.is_symlink()
+
+
+@MAKE
+@pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
+def test_what_is_no_file_in_the_place_of_the_store_is_called_so(cli, directory, make, backend):
+    cli("save-agent-state", "a", "k", "v")
+    backup = cli("backup-coordination").text.split()[-1]
+    path = head_of(directory)
+    path.unlink()
+    make(path)
+    if path.is_symlink():
+        assert "is a symbolic link that leads out" in cli("where").err
+        return
+    for words in MANY_CALLS:
+        done = cli(*words)
+        assert done.status == 3 and f"{path} is not a regular file" in done.err and "is missing" not in done.err, done
+    assert cli("restore-coordination", backup).status == 0
+    assert cli("load-agent-state", "a", "k").text == "v"
+
+
+@pytest.mark.parametrize("rest", ["-journal", "-wal", "-shm"])
+@RECORDS
+def test_a_backup_with_a_pipe_beside_it_is_not_waited_for(store, cli, rest):
+    backup = cli("backup-coordination").text.split()[-1]
+    os.mkfifo(backup + rest)
+    done = cli("restore-coordination", backup)
+    assert done.status == 2 and f"{backup}{rest}: it is not a regular file" in done.err
+
+
 @RECORDS
 def test_a_record_whose_writer_was_killed_is_read(store, directory):
     store.create_milestone_record("ms-1", "title: x\n")

@@ -6,6 +6,7 @@ import re
 import sqlite3
 
 from ..findings import finding
+from .harmless import is_harmless_index, list_targets, plain
 from .migrations import read_script
 from .reshaping import quote, reshape
 
@@ -22,17 +23,21 @@ ALL = ("SELECT name, type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NUL
        "AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
 
 
-def compare_schema(connection: sqlite3.Connection, path: str) -> list[Finding]:
-    """A finding for each object of the schema that is not as it must be. Others' tables, views and indexes may be."""
+def compare_schema(connection: sqlite3.Connection, path: str, lost: str = "") -> list[Finding]:
+    """A finding for each object of the schema that is not as it must be. Others' tables, views and indexes may be.
+
+    lost: what to do where one of the tables is not there
+    """
     ours, there = _read_model(), _read_objects(connection)
-    found = []
-    for name, (kind, _, sql) in ours.items():
+    found, gone = [], _list_gone(ours, there)
+    for name, (kind, table, sql) in ours.items():
         fault = _find_fault(kind, sql, there.get(name))
-        if fault:
-            lost = kind == "table" and (name not in there or there[name][0] != "table")
-            found.append(finding(path, f"{kind} {name} {fault}", "its rows are lost, a backup may have them" if lost
-                                 else "", fixable=not lost))
-    for name in _list_harmful(ours, there):
+        if fault and (name in gone or table not in gone):
+            in_the_way = name in there and there[name][0] == "table" != kind
+            found.append(finding(path, f"{kind} {name} {fault}", lost if name in gone else
+                                 "rename that table, then repair" if in_the_way else "",
+                                 fixable=name not in gone and not in_the_way))
+    for name in _list_harmful(connection, ours, there):
         kind, table, _ = there[name]
         found.append(finding(path, f"{kind} {name} on {table} is not of this program, and may undo or refuse what a "
                              "call does", fixable=True))
@@ -42,22 +47,46 @@ def compare_schema(connection: sqlite3.Connection, path: str) -> list[Finding]:
 def fix_schema(connection: sqlite3.Connection) -> str:
     """Give the schema its canonical form, within the caller's transaction, rows kept; the SQL of what was dropped."""
     ours, there = _read_model(), _read_objects(connection)
-    misplaced = [name for name, (kind, _, _) in there.items() if name in ours and ours[name][0] != kind != "table"]
-    harmful = _list_harmful(ours, there) + misplaced
+    misplaced = [name for name, (kind, table, _) in there.items()
+                 if kind != "table" and name in ours and ours[name][:2] != (kind, table.lower())]
+    harmful = _list_harmful(connection, ours, there) + misplaced
     for name in harmful:
         connection.execute(f"DROP {there[name][0]} {quote(name)}")
     reshape(connection, read_script())
     return "".join(there[name][2] + ";\n" for name in harmful)
 
 
-def _list_harmful(ours: Objects, there: Objects) -> list[str]:
-    """Triggers of others that write to a table of ours or raise an error, and their unique indexes on one."""
-    writes = re.compile(r"\b(DELETE\s+FROM|UPDATE(\s+OR\s+\w+)?|INTO)\s+(MAIN\s*\.\s*)?("
-                        + "|".join(name.upper() for name, (kind, _, _) in ours.items() if kind == "table")
-                        + r")\b|\bRAISE\s*\(")
-    return [name for name, (kind, table, sql) in there.items() if name not in ours and (
-        kind == "trigger" and writes.search(re.sub(r'["`\[\]]', "", _plain(sql)).upper())
-        or kind == "index" and table in ours and "UNIQUE" in sql.upper())]
+def is_lacking(connection: sqlite3.Connection) -> bool:
+    """Whether one of the tables is not there: what was done then could hide the rows it had."""
+    return bool(_list_gone(_read_model(), _read_objects(connection)))
+
+
+def _list_gone(ours: Objects, there: Objects) -> list[str]:
+    return [name for name, (kind, _, _) in ours.items() if kind == "table" and there.get(name, ("",))[0] != kind]
+
+
+def _list_harmful(connection: sqlite3.Connection, ours: Objects, there: Objects) -> list[str]:
+    """Others' triggers and indexes that may undo, refuse or hold up a write to a table of ours.
+
+    A trigger counts where a table of ours, or one that a harmless trigger writes to, sets it off.
+    """
+    def columns(table: str) -> list[Any]:
+        cursor = connection.cursor()
+        cursor.row_factory = None
+        return cursor.execute(f"PRAGMA table_info({quote(table)})").fetchall()
+
+    others = {name.lower(): sql for name, (kind, _, sql) in there.items() if kind == "table" and name not in ours}
+    reached = [name for name, (kind, _, _) in ours.items() if kind == "table"]
+    harmful = [name for name, (kind, table, sql) in there.items()
+               if name not in ours and kind == "index" and table.lower() in reached and not is_harmless_index(sql)]
+    for reach in reached:
+        for name, (kind, table, sql) in there.items():
+            if kind == "trigger" and name not in ours and table.lower() == reach:
+                targets = list_targets(sql, others, columns)
+                if targets is None:
+                    harmful.append(name)
+                reached += [target for target in targets or [] if target not in reached]
+    return harmful
 
 
 def _find_fault(kind: str, sql: str, there: tuple[str, str, str] | None) -> str:
@@ -65,7 +94,7 @@ def _find_fault(kind: str, sql: str, there: tuple[str, str, str] | None) -> str:
         return "is missing"
     if there[0] != kind:
         return f"was replaced by a {there[0]}"
-    mine, theirs = _plain(sql), _plain(there[2])
+    mine, theirs = plain(sql), plain(there[2])
     is_same = theirs == mine or kind == "table" and _has_only_more_columns(theirs, mine)
     return "" if is_same else "is another than this program's"
 
@@ -75,13 +104,7 @@ def _has_only_more_columns(theirs: str, mine: str) -> bool:
     start = len(os.path.commonprefix([theirs, mine]))
     more = theirs[start:start + len(theirs) - len(mine)].strip()
     return (theirs[:start] + theirs[start + len(theirs) - len(mine):] == mine and "," in (more[:1], more[-1:])
-            and not re.search(r"\b(CHECK|REFERENCES|CONSTRAINT|UNIQUE|NOT NULL)\b", more.upper()))
-
-
-def _plain(sql: str) -> str:
-    """SQL without comments and spaces that say nothing."""
-    words = " ".join(line.partition("--")[0] for line in sql.splitlines()).split()
-    return " ".join(words).replace("( ", "(").replace(" )", ")").replace(" ,", ",")
+            and not re.search(r"\b(check|references|constraint|unique|not null|generated|as|default \()(?!\w)", more))
 
 
 def _read_model() -> Objects:

@@ -37,7 +37,11 @@ def _copy(path: str, target: str) -> None:
 def copy_backup(path: str, target: str) -> None:
     """Copy a backup, which is only read, to a private file that is there; UsageError if it is none."""
     address = "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=ro"
-    if not any(os.path.exists(path + rest) for rest in RESTS):
+    beside = [path + rest for rest in RESTS if os.path.lexists(path + rest)]
+    for rest in beside:
+        if not os.path.isfile(rest):  # SQLite would wait for a pipe
+            raise UsageError(f"cannot use {rest}: it is not a regular file; copy {path} to another folder, and name that")
+    if not beside:
         address += "&immutable=1"  # else SQLite makes files beside one with a WAL
     try:
         source, copy = sqlite3.connect(address, uri=True), sqlite3.connect(target)

@@ -115,10 +115,11 @@ class SqliteStorage(EmbeddedStorage):
     def inspect(self) -> list[Finding]:
         from ..findings import finding
         from ..orphans import GONE
+        from ..remedies import advise_restoring
         from .comparison import compare_schema
 
         try:
-            found = compare_schema(self.connection, self.path)
+            found = compare_schema(self.connection, self.path, advise_restoring(self.directory) if self.is_own else "")
         except sqlite3.Error as error:
             raise self.explain(error) from None
         if all(fault["fixable"] for fault in found):  # else a table is none, and asking it may never end
@@ -128,10 +129,9 @@ class SqliteStorage(EmbeddedStorage):
     def fix(self, folder: str) -> list[Finding]:
         from ..findings import FIXED, finding
         from ..orphans import make_parents
-        from .comparison import compare_schema, fix_schema
+        from .comparison import compare_schema, fix_schema, is_lacking
 
-        faults = [fault for fault in self.inspect() if fault["fixable"]]
-        if not faults:
+        if not any(fault["fixable"] for fault in self.inspect()) or is_lacking(self.connection):
             return []
         kept = self._keep_copy()
         done = [finding(self.path, f"a copy of it as it was is {kept}", severity=FIXED)]
@@ -144,7 +144,7 @@ class SqliteStorage(EmbeddedStorage):
                     write_whole(os.path.join(folder, "dropped.sql"), dropped.encode())
                     done.append(finding(self.path, f"the SQL of what was dropped is {folder}/dropped.sql",
                                         severity=FIXED))
-                done += [{**fault, "severity": FIXED} for fault in schema]
+                done += [{**fault, "severity": FIXED} for fault in schema if fault["fixable"]]
                 done += make_parents(self)
         finally:
             self.run("PRAGMA foreign_keys = ON")

@@ -1,0 +1,73 @@
+"""Which triggers and indexes of others cannot undo, refuse or hold up a call: what is not plainly so counts as not."""
+from __future__ import annotations
+
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Columns = Callable[[str], list[tuple[int, str, str, int, str | None, int]]]  # PRAGMA table_info of a table
+
+_TOKEN = re.compile(r"""--[^\n]*|/\*.*?(?:\*/|\Z)|(?P<text>'(?:[^']|'')*')|"(?P<name>(?:[^"]|"")*)"|"""
+                    r"""`(?P<tick>[^`]*)`|\[(?P<bracket>[^\]]*)\]|(?P<word>\w+(?:\.\d+)?)|(?P<sign><>|!=|<=|>=|==|\|\||[^\s\w])""",
+                    re.DOTALL)
+_NAME = r"(?:\w+|'\w+')"
+_NOW = r"(?:(?:datetime|date|time|julianday) \( 'now' \)|strftime \( '[^']*' , 'now' \))"
+_PART = rf"(?:(?:new|old) \. {_NAME}|-? ?\d[\d.]*|'(?:[^']|'')*'|null|current_(?:timestamp|date|time)|{_NOW})"
+_VALUE = rf"{_PART}(?: \|\| {_PART})*"
+_TERM = rf"(?:{_PART}|{_NAME})"
+_CONDITION = rf"{_TERM}(?: (?:=|==|<>|!=|<|>|<=|>=|is not|is|and|or) {_TERM})*"
+_INSERT = rf"insert (?:or ignore )?into (?P<to>{_NAME})(?: \( (?P<columns>{_NAME}(?: , {_NAME})*) \))? " \
+          rf"values \( (?P<values>{_VALUE}(?: , {_VALUE})*) \) ;"
+_TRIGGER = re.compile(rf"create trigger {_NAME} (?:before |after |instead of )?(?:insert|delete|update)"
+                      rf"(?: of {_NAME}(?: , {_NAME})*)? on {_NAME} (?:for each row )?(?:when {_CONDITION} )?begin "
+                      rf"(?:{re.sub('[?]P<[a-z]+>', '?:', _INSERT)} )+end")
+_COLUMN = rf"{_NAME}(?: collate (?:nocase|binary|rtrim))?(?: asc| desc)?"
+_INDEX = re.compile(rf"create index {_NAME} on {_NAME} \( {_COLUMN}(?: , {_COLUMN})* \)(?: where {_CONDITION})?")
+_RESTRICTED = re.compile(rf"\b(?:check|unique|references|generated|as|without|default \((?! {_NOW} \)))(?!\w)")
+
+
+def plain(sql: str) -> str:
+    """SQL in one form: its words in lower case, a space between any two, no comments, no quotes around names."""
+    found = []
+    for token in _TOKEN.finditer(sql):
+        name = next((token[group] for group in ("name", "tick", "bracket") if token[group] is not None), None)
+        if name is not None:
+            found.append(name.lower() if re.fullmatch(r"\w+", name) else '"' + name + '"')
+        else:
+            found.append(token["text"] or (token["word"] or token["sign"] or "").lower())
+    return " ".join(filter(None, found))
+
+
+def is_harmless_index(sql: str) -> bool:
+    """Whether an index is one of plain columns, which refuses no row."""
+    return bool(_INDEX.fullmatch(plain(sql)))
+
+
+def list_targets(sql: str, tables: Mapping[str, str], columns: Columns) -> list[str] | None:
+    """The tables into which a trigger writes rows that they cannot refuse; None for one that does or may do more.
+
+    tables: the SQL of those it may write to, by their names in lower case
+    """
+    text = plain(sql)
+    if not _TRIGGER.fullmatch(text):
+        return None
+    found = [(insert["to"].strip("'").lower(), insert) for insert in re.finditer(_INSERT, text)]
+    if not all(to in tables and not _RESTRICTED.search(plain(tables[to]))
+               and _fits(insert["columns"], insert["values"], columns(to)) for to, insert in found):
+        return None
+    return [to for to, _ in found]
+
+
+def _fits(names: str | None, values: str, columns: list[tuple[int, str, str, int, str | None, int]]) -> bool:
+    """Whether a row can always be added: no key is given, and what must not be missing is."""
+    known = [column[1].lower() for column in columns]
+    filled = [name.strip("'").lower() for name in names.split(" , ")] if names else known
+    given = dict(zip(filled, re.findall(_VALUE, values)))
+    keys = [column for column in columns if column[5]]
+    return (len(filled) == len(re.findall(_VALUE, values)) and set(filled) <= set(known)
+            and all(len(keys) == 1 and key[2].upper() == "INTEGER" and given.get(key[1].lower(), "null") == "null"
+                    for key in keys)
+            and all("null" not in given.get(column[1].lower(), column[4] or "null").lower().split()
+                    for column in columns if column[3] and not column[5]))
