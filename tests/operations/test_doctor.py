@@ -98,11 +98,17 @@ CHANGES.update({f"CREATE TABLE mine (x); CREATE TABLE key (id INTEGER PRIMARY KE
                     ("agent_messages", "insert into key values (1)"),
                     ("agent_messages", "insert into full values (null)"),
                     ("agent_messages", "insert into one values (1)"),
+                    ("agent_messages", "insert into mine values (new.none)"),
+                    ("agent_messages", "insert into mine values (old.id)"),
+                    ("agent_messages when id > 1", "insert into mine values (1)"),
                     ("agent_messages", "insert or rollback into mine values (1)"),
                     ("agent_messages when abs(-9223372036854775808)", "insert into mine values (1)"))})
 CHANGES["CREATE TABLE mine (x); CREATE TRIGGER s AFTER INSERT ON agent_messages BEGIN INSERT INTO mine VALUES (1); "
         "END; CREATE TRIGGER t AFTER INSERT ON mine BEGIN DELETE FROM agent_messages; END"] = (
             "trigger t on mine is not of this program")
+CHANGES["CREATE TABLE mine (x); CREATE UNIQUE INDEX u ON mine (x); "
+        "CREATE TRIGGER s AFTER INSERT ON agent_messages BEGIN INSERT INTO mine VALUES (1); END"] = (
+            "index u on mine is not of this program")
 CHANGES["CREATE INDEX u ON agent_messages (abs(-9223372036854775806 - id))"] = (
     "index u on agent_messages is not of this program")
 

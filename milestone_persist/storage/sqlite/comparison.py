@@ -77,11 +77,14 @@ def _list_harmful(connection: sqlite3.Connection, ours: Objects, there: Objects)
 
     others = {name.lower(): sql for name, (kind, _, sql) in there.items() if kind == "table" and name not in ours}
     reached = [name for name, (kind, _, _) in ours.items() if kind == "table"]
-    harmful = [name for name, (kind, table, sql) in there.items()
-               if name not in ours and kind == "index" and table.lower() in reached and not is_harmless_index(sql)]
+    harmful = []
     for reach in reached:
         for name, (kind, table, sql) in there.items():
-            if kind == "trigger" and name not in ours and table.lower() == reach:
+            if name in ours or table.lower() != reach:
+                continue
+            if kind == "index" and not is_harmless_index(sql):
+                harmful.append(name)
+            if kind == "trigger":
                 targets = list_targets(sql, others, columns)
                 if targets is None:
                     harmful.append(name)

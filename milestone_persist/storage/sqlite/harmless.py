@@ -17,15 +17,18 @@ _NOW = r"(?:(?:datetime|date|time|julianday) \( 'now' \)|strftime \( '[^']*' , '
 _PART = rf"(?:(?:new|old) \. {_NAME}|-? ?\d[\d.]*|'(?:[^']|'')*'|null|current_(?:timestamp|date|time)|{_NOW})"
 _VALUE = rf"{_PART}(?: \|\| {_PART})*"
 _TERM = rf"(?:{_PART}|{_NAME})"
-_CONDITION = rf"{_TERM}(?: (?:=|==|<>|!=|<|>|<=|>=|is not|is|and|or) {_TERM})*"
+_BETWEEN = r"(?:=|==|<>|!=|<|>|<=|>=|is not|is|and|or)"
 _INSERT = rf"insert (?:or ignore )?into (?P<to>{_NAME})(?: \( (?P<columns>{_NAME}(?: , {_NAME})*) \))? " \
           rf"values \( (?P<values>{_VALUE}(?: , {_VALUE})*) \) ;"
-_TRIGGER = re.compile(rf"create trigger {_NAME} (?:before |after |instead of )?(?:insert|delete|update)"
-                      rf"(?: of {_NAME}(?: , {_NAME})*)? on {_NAME} (?:for each row )?(?:when {_CONDITION} )?begin "
+_TRIGGER = re.compile(rf"create trigger {_NAME} (?:before |after |instead of )?(?P<event>insert|delete|update)"
+                      rf"(?: of {_NAME}(?: , {_NAME})*)? on (?P<table>{_NAME}) (?:for each row )?"
+                      rf"(?:when {_PART}(?: {_BETWEEN} {_PART})* )?begin "
                       rf"(?:{re.sub('[?]P<[a-z]+>', '?:', _INSERT)} )+end")
 _COLUMN = rf"{_NAME}(?: collate (?:nocase|binary|rtrim))?(?: asc| desc)?"
-_INDEX = re.compile(rf"create index {_NAME} on {_NAME} \( {_COLUMN}(?: , {_COLUMN})* \)(?: where {_CONDITION})?")
-_RESTRICTED = re.compile(rf"\b(?:check|unique|references|generated|as|without|default \((?! {_NOW} \)))(?!\w)")
+_INDEX = re.compile(rf"create index {_NAME} on {_NAME} \( {_COLUMN}(?: , {_COLUMN})* \)"
+                    rf"(?: where {_TERM}(?: {_BETWEEN} {_TERM})*)?")
+_RESTRICTED = re.compile(r"\b(?:check|unique|references|generated|as|without|virtual|strict|"
+                         rf"default \((?! {_NOW} \)))(?!\w)")
 
 
 def plain(sql: str) -> str:
@@ -51,13 +54,22 @@ def list_targets(sql: str, tables: Mapping[str, str], columns: Columns) -> list[
     tables: the SQL of those it may write to, by their names in lower case
     """
     text = plain(sql)
-    if not _TRIGGER.fullmatch(text):
+    trigger = _TRIGGER.fullmatch(text)
+    if not trigger or not _are_there(trigger, columns(trigger["table"].strip("'"))):
         return None
     found = [(insert["to"].strip("'").lower(), insert) for insert in re.finditer(_INSERT, text)]
     if not all(to in tables and not _RESTRICTED.search(plain(tables[to]))
                and _fits(insert["columns"], insert["values"], columns(to)) for to, insert in found):
         return None
     return [to for to, _ in found]
+
+
+def _are_there(trigger: re.Match[str], columns: list[tuple[int, str, str, int, str | None, int]]) -> bool:
+    """Whether what a trigger reads of the row that sets it off is there; else no such row could be written."""
+    known = {column[1].lower() for column in columns}
+    rows = {"insert": ("new",), "delete": ("old",)}.get(trigger["event"], ("new", "old"))
+    return all(row in rows and name.strip("'").lower() in known
+               for row, name in re.findall(rf"\b(new|old) \. ({_NAME})", trigger[0]))
 
 
 def _fits(names: str | None, values: str, columns: list[tuple[int, str, str, int, str | None, int]]) -> bool:
