@@ -40,7 +40,7 @@ def copy_backup(path: str, target: str) -> None:
     beside = [path + rest for rest in RESTS if os.path.lexists(path + rest)]
     for rest in beside:
         if not os.path.isfile(rest):  # SQLite would wait for a pipe
-            raise UsageError(f"cannot use {rest}: it is not a regular file; copy {path} to another folder, and name that")
+            raise UsageError(f"cannot use {rest}: it is not a regular file; copy {path} elsewhere, and name that")
     if not beside:
         address += "&immutable=1"  # else SQLite makes files beside one with a WAL
     try:
