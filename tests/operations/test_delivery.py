@@ -144,6 +144,17 @@ def test_a_clock_that_steps_back_hands_nothing_out_twice(team, clock):
     assert take(team) == [number]
 
 
+def test_a_lease_from_a_clock_that_was_ahead_begins_again_and_lasts_as_long(team, clock):
+    number = send(team)
+    take(team, lease=10)
+    clock.advance(-3600)
+    team.detect_interrupted_sessions()  # a look at the living sees that a clock was ahead
+    clock.advance(9)
+    assert take(team, lease=10) == []
+    clock.advance(1)
+    assert take(team) == [number]
+
+
 @pytest.mark.parametrize("words, says", [
     (["--lease", "60"], "--lease goes with taking"), (["true", "--lease", "0.5"], "--lease"),
     (["true", "--lease", "1e9"], "--lease"), (["true", "--taken"], "--taken only shows"),

@@ -13,6 +13,7 @@ from milestone_persist import Refused
 AGENTS = ("a", "b", "c")
 MILESTONES = ("ms-1", "ms-2")
 LIMIT = 2  # message_retry_limit
+TOLERANCE = 60  # seconds by which the clocks of machines may differ
 
 
 class Message:
@@ -83,7 +84,7 @@ class World:
 
     def __init__(self, stores, clock, seed):
         self.stores, self.clock, self.random, self.model = stores, clock, random.Random(seed), Model()
-        self.told, self.handed = set(), set()
+        self.told, self.handed, self.latest = set(), set(), clock.seconds
         self.store.set_storage_config("message_retry_limit", str(LIMIT))
         self.store.set_storage_config("session_timeout", "999999999")
         for agent in AGENTS:
@@ -142,7 +143,11 @@ class World:
         self.clock.advance(self.random.choice((1, 5, 30, 60)))
 
     def set_clock_back(self, agent):
-        self.clock.advance(-self.random.choice((1, 5, 100)))
+        """By no more than the clocks of machines may differ: from beyond that, a lease would begin again."""
+        self.latest = max(self.latest, self.clock.seconds)
+        back = self.random.choice((1, 5, 50))
+        if self.latest - (self.clock.seconds - back) <= TOLERANCE:
+            self.clock.advance(-back)
 
     def step(self):
         action = self.random.choice((self.send,) * 4 + (self.take,) * 2 + (self.lease,) * 3 + (
