@@ -53,6 +53,13 @@ def cut_into_units(items):
     return units
 
 
+class Muted:
+    """The terminal as a worker has it: pytest asks its writer how to colour an explanation, and nobody writes to it."""
+
+    def __init__(self, writer):
+        self._tw = writer
+
+
 class Worker:
     """A copy of this process that runs tests: the pipe to it, and the tests that were handed to it and have not ended;
     `is_last` when it was told that there are no more, `status` as os.waitpid() gives it."""
@@ -179,7 +186,9 @@ class Shards:
     def work(self):
         """What a worker does; returns its exit status."""
         plugins, items = self.session.config.pluginmanager, self.session.items
+        muted = Muted(self.session.config.get_terminal_writer())
         plugins.unregister(name="terminalreporter")
+        plugins.register(muted, "terminalreporter")
         capture = plugins.get_plugin("capturemanager")  # its files are the first process's
         capture.stop_global_capturing()
         capture.start_global_capturing()

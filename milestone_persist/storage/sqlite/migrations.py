@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EARLIER = {"agent_registry", "agent_messages", "agent_state", "coordination_sessions"}  # by which its tool is known
+EARLIER = ("agent_registry", "agent_messages", "agent_state", "coordination_sessions")  # by which its tool is known
 SCHEMA_FILE = "milestone-coordination.sql"
 
 
@@ -48,7 +48,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: str, version: int, newest: int) -> None:
     application, tables = _pragma(connection, "application_id"), _tables(connection)
-    if application != APPLICATION_ID and (application or version or tables and EARLIER - tables):
+    if application != APPLICATION_ID and (application or version or tables and {*EARLIER} - tables):
         raise StorageError(f"{path} belongs to another program; it was left as it is: "
                            "move it away")
     if version > newest:
