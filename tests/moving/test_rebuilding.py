@@ -205,7 +205,7 @@ def test_a_restore_killed_at_any_moment_leaves_a_store_damaged_gone_or_restored(
     damage_head(directory) if backend == "file" else leave_journal(directory)
     image = tmp_path / "image"
     shutil.copytree(directory, image)
-    for number in range(1, 5000, size(61, 1)):
+    for number in range(1, 5000, size(61, 11)):
         done = run([sys.executable, "-S", "-c", CHILD, number, "restore-coordination", backup],
                    PYTHONPATH=":".join(sys.path))
         try:
