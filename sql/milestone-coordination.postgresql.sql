@@ -115,7 +115,9 @@ CREATE TABLE agent_registry (
   error_info      TEXT COLLATE "C",
   removed_version BIGINT NOT NULL DEFAULT 0,   -- the highest version among its state keys that were removed
   life            BIGINT NOT NULL DEFAULT 1 CHECK (life >= 1), -- a registering begins one
-  client_session  TEXT COLLATE "C"                          -- its client's session or thread, if that is known
+  client_session  TEXT COLLATE "C",                         -- its client's session or thread, if that is known
+  briefed_at      TEXT COLLATE "C",                         -- when it was last told what is new
+  rung_message    BIGINT NOT NULL DEFAULT 0 CHECK (rung_message >= 0) -- the newest a hook sent it back for
 );
 CREATE INDEX agent_registry_by_session ON agent_registry (session_id);
 CREATE INDEX agent_registry_by_milestone ON agent_registry (milestone_id);
@@ -145,6 +147,7 @@ CREATE TABLE agent_messages (
   taken_in_life    BIGINT, -- of to_agent
   lease_until      TEXT COLLATE "C",                        -- a taken one is its taker's until then
   sent_for         TEXT COLLATE "C",                        -- the milestone it was meant for; NULL: nobody knows
+  is_broadcast     BIGINT NOT NULL DEFAULT 0 CHECK (is_broadcast IN (0, 1)), -- whether others got it too
   CHECK (acknowledged_at IS NULL OR delivered_at IS NOT NULL)
 );
 CREATE INDEX agent_messages_pending ON agent_messages (to_agent, priority DESC, id)
@@ -266,7 +269,7 @@ INSERT INTO agent_coordination_config (key, value, description) VALUES
   ('database_from', '100', 'number of milestones from which the database backend is used')
 ON CONFLICT (key) DO NOTHING;
 
-INSERT INTO schema_version (version, applied_at) VALUES (2, utc_now());
+INSERT INTO schema_version (version, applied_at) VALUES (3, utc_now());
 
 -- end of what is made
 

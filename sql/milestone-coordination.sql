@@ -18,7 +18,7 @@
 -- Query it freely with sqlite3; names of tables, columns and values are stable.
 
 PRAGMA application_id = 1297305677;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 CREATE TABLE IF NOT EXISTS milestones (
   id         TEXT PRIMARY KEY NOT NULL CHECK (id <> ''),
@@ -95,7 +95,9 @@ CREATE TABLE IF NOT EXISTS agent_registry (
   error_info      TEXT,
   removed_version INTEGER NOT NULL DEFAULT 0,   -- the highest version among its state keys that were removed
   life            INTEGER NOT NULL DEFAULT 1 CHECK (life >= 1 AND typeof(life) = 'integer'), -- a registering begins one
-  client_session  TEXT                          -- its client's session or thread, if that is known
+  client_session  TEXT,                         -- its client's session or thread, if that is known
+  briefed_at      TEXT,                         -- when it was last told what is new
+  rung_message    INTEGER NOT NULL DEFAULT 0 CHECK (rung_message >= 0 AND typeof(rung_message) = 'integer') -- the newest a hook sent it back for
 );
 CREATE INDEX IF NOT EXISTS agent_registry_by_session ON agent_registry (session_id);
 CREATE INDEX IF NOT EXISTS agent_registry_by_milestone ON agent_registry (milestone_id);
@@ -125,6 +127,7 @@ CREATE TABLE IF NOT EXISTS agent_messages (
   taken_in_life    INTEGER CHECK (typeof(taken_in_life) IN ('integer', 'null')), -- of to_agent
   lease_until      TEXT,                        -- a taken one is its taker's until then
   sent_for         TEXT,                        -- the milestone it was meant for; NULL: nobody knows
+  is_broadcast     INTEGER NOT NULL DEFAULT 0 CHECK (is_broadcast IN (0, 1)), -- whether others got it too
   CHECK (acknowledged_at IS NULL OR delivered_at IS NOT NULL)
 );
 CREATE INDEX IF NOT EXISTS agent_messages_pending ON agent_messages (to_agent, priority DESC, id)

@@ -51,6 +51,8 @@ class Agent(TypedDict):
     removed_version: int
     life: int
     client_session: str | None
+    briefed_at: str | None
+    rung_message: int
 
 class Message(TypedDict):
     id: int
@@ -69,6 +71,7 @@ class Message(TypedDict):
     taken_in_life: int | None
     lease_until: str | None
     sent_for: str | None
+    is_broadcast: int
 
 class StateRow(TypedDict):
     agent_id: str

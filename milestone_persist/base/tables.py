@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 APPLICATION_ID = 1297305677  # by which a SQLite file is known as a store of this program
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TABLES = {
     "milestones": ("id",),

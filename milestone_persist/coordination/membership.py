@@ -288,7 +288,9 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Session
         "capabilities = coalesce(:capabilities, agent_registry.capabilities), "
         "last_heartbeat = excluded.last_heartbeat, "
         "completion_time = NULL, error_info = NULL, life = agent_registry.life + :next, "
-        "client_session = CASE WHEN :next = 1 THEN excluded.client_session ELSE agent_registry.client_session END",
+        "client_session = CASE WHEN :next = 1 THEN excluded.client_session ELSE agent_registry.client_session END, "
+        "briefed_at = CASE WHEN :next = 0 THEN agent_registry.briefed_at END, "
+        "rung_message = CASE WHEN :next = 0 THEN agent_registry.rung_message ELSE 0 END",
         {"id": agent_id, "type": agent_type, "milestone": milestone_id or session["milestone_id"],
          "session": session["session_id"], "capabilities": capabilities, "given": capabilities or "[]",
          "now": store.now(), "next": int(begins_life), "client": _client_session(store)})

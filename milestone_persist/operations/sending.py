@@ -117,12 +117,13 @@ def _milestone_of_sender(store: Storage, sender: Agent, session_id: str) -> str 
 
 
 def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, sent_for: str | None,
-             message: Row) -> int:
+             message: Row, is_broadcast: bool = False) -> int:
     rows = store.execute(
         "INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, priority, created_at, "
-        "sent_for) VALUES (:session, :sender, :to_agent, :type, :payload, :priority, :now, :sent_for) RETURNING id",
+        "sent_for, is_broadcast) VALUES (:session, :sender, :to_agent, :type, :payload, :priority, :now, :sent_for, "
+        ":is_broadcast) RETURNING id",
         {"session": session_id, "sender": from_agent, "to_agent": to_agent, "now": store.now(), "sent_for": sent_for,
-         **message})
+         "is_broadcast": int(is_broadcast), **message})
     return int(rows[0]["id"])
 
 
@@ -161,6 +162,6 @@ def _broadcast(store: Storage, sender: Agent, message: Row) -> Broadcast:
     if failed:
         store.tell(f"not sent to {', '.join(failed[:MOST_NAMED])}, which failed: send_agent_message keeps it for "
                    "who begins again")
-    sent = {row["agent_id"]: _deliver(store, session_id, from_agent, row["agent_id"], _registered_for(row), message)
-            for row in others}
+    sent = {row["agent_id"]: _deliver(store, session_id, from_agent, row["agent_id"], _registered_for(row), message,
+                                      is_broadcast=True) for row in others}
     return {"ids": list(sent.values()), "to_agents": list(sent)}

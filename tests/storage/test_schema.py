@@ -43,9 +43,10 @@ def columns(connection, table):
     ("coordination_sessions", "session_id milestone_id operation_type phase coordinator_id agent_count progress status "
                               "configuration created_at last_activity completed_at"),
     ("agent_registry", "agent_id agent_type milestone_id session_id status capabilities current_task current_phase "
-                       "resource_usage spawn_time last_heartbeat completion_time error_info life client_session"),
+                       "resource_usage spawn_time last_heartbeat completion_time error_info life client_session "
+                       "briefed_at rung_message"),
     ("agent_messages", "id session_id from_agent to_agent message_type payload priority created_at delivered_at "
-                       "processed_at acknowledged_at retry_count taken_in_life lease_until sent_for"),
+                       "processed_at acknowledged_at retry_count taken_in_life lease_until sent_for is_broadcast"),
     ("agent_state", "agent_id state_key state_value state_type created_at updated_at expires_at"),
     ("agent_checkpoints", "checkpoint_id agent_id session_id checkpoint_type state_snapshot file_references created_at "
                           "retention_until"),

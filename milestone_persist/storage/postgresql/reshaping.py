@@ -20,17 +20,17 @@ SELECT row_to_json(q) FROM (
   SELECT 'column' AS kind, c.relname AS owner, quote_ident(a.attname) AS name, concat_ws(' ',
          format_type(a.atttypid, a.atttypmod), 'COLLATE ' || (SELECT quote_ident(collname) FROM pg_collation l
          WHERE l.oid = a.attcollation AND collname <> 'default'), CASE WHEN a.attnotnull THEN 'NOT NULL' END,
-         'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid)) AS text
+         'DEFAULT ' || pg_get_expr(d.adbin, d.adrelid)) AS text, a.attnum AS place
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
   LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
   WHERE c.relnamespace = {0}::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
-  UNION ALL SELECT 'constraint', c.relname, quote_ident(conname), pg_get_constraintdef(k.oid)
+  UNION ALL SELECT 'constraint', c.relname, quote_ident(conname), pg_get_constraintdef(k.oid), 0
   FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
   WHERE c.relnamespace = {0}::regnamespace AND contype IN ('c', 'f')
   UNION ALL SELECT 'index', c.relname, quote_ident(i.relname),
-         replace(pg_get_indexdef(x.indexrelid), {0}::regnamespace || '.', '')
+         replace(pg_get_indexdef(x.indexrelid), {0}::regnamespace || '.', ''), 0
   FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
-  WHERE c.relnamespace = {0}::regnamespace AND NOT indisprimary AND NOT indisunique) AS q;
+  WHERE c.relnamespace = {0}::regnamespace AND NOT indisprimary AND NOT indisunique ORDER BY place) AS q;
 """
 _CHANGES = {
     "column": "ALTER TABLE {owner} ADD COLUMN {name} {text}",
