@@ -526,6 +526,7 @@ class Operations:
         foreground: stay in the foreground until a signal or stop_session_monitor; for systemd, launchd and containers
 
         Starting it again changes nothing: each data directory has one. Agents are silent after session_timeout seconds.
+        In a sandbox that ends all processes of a call with it, it checks once and none is started (status 1).
         """
 
     def stop_session_monitor(self) -> Row:

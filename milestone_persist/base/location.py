@@ -70,9 +70,18 @@ def is_shared(path: str, environ: Mapping[str, str]) -> bool:
 
 
 def is_top(folder: str) -> bool:
-    """Whether a folder is the top of a git repository or worktree: sandboxes put an empty .git into any other."""
+    """Whether a folder is the top of a git repository or worktree: sandboxes put an empty .git into any other.
+
+    One into which nobody may look counts as a repository: outside the sandbox it is one, and both have one store.
+    """
     path = os.path.join(folder, ".git")
-    return os.path.lexists(os.path.join(path, "HEAD")) or bool(_read_link(path))
+    try:
+        os.lstat(os.path.join(path, "HEAD"))
+        return True
+    except PermissionError:
+        return True
+    except OSError:
+        return bool(_read_link(path))
 
 
 def main_worktree(top: str) -> str:

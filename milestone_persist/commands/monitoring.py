@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from ..base.errors import UsageError
+from ..base.errors import Incomplete, UsageError
 from ..base.values import check_range
 from ..base.vocabulary import AT_WORK, any_of
 from ..coordination.liveness import heard_before, interrupted_sessions, log_health, mark_stale_agents
@@ -29,6 +29,7 @@ def start_session_monitor(call: Call, seconds: int = 300, *, once: bool = False,
     foreground: stay in the foreground until a signal or stop_session_monitor; for systemd, launchd and containers
 
     Starting it again changes nothing: each data directory has one. Agents are silent after session_timeout seconds.
+    In a sandbox that ends all processes of a call with it, it checks once and none is started (status 1).
     Example: start_session_monitor 300
     """
     check_range(seconds, 1, 86400, "SECONDS")
@@ -39,10 +40,14 @@ def start_session_monitor(call: Call, seconds: int = 300, *, once: bool = False,
     from ..monitor.files import find_monitor
     from ..monitor.loop import Monitor
     from ..monitor.process import run_in_foreground, start_in_background
+    from ..monitor.sandbox import find_sandbox_of_call
 
     found = None if foreground else find_monitor(call.directory)
     if found is not None:
         return _shown(call, {"started": False, **found})
+    sandbox = "" if foreground else find_sandbox_of_call()
+    if sandbox:
+        raise Incomplete(_cannot_live(sandbox), _check_now(call))
     opened = open_for(call.directory, call.environ, call.clock)  # made if it is not there, and known to be usable
     opened.close()
     if opened.is_new:
@@ -84,6 +89,12 @@ def _shown(call: Call, about: Row) -> Row:
 
     return {**{key: value for key, value in about.items() if key != "token"},
             "log": os.path.join(call.directory, LOG)}
+
+
+def _cannot_live(sandbox: str) -> str:
+    return (f"no session monitor was started: this sandbox ends every process with the call (its first is {sandbox}); "
+            "one check was done instead, and calls of other agents mark silent agents as well; a monitor that stays is "
+            "started outside the sandbox")
 
 
 def _tell(line: str) -> None:

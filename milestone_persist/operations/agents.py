@@ -9,7 +9,7 @@ from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, DIED, ENDED, GOING_ON
 from ..coordination.argument_order import require_registration_in_order
 from ..coordination.future import look_from_now
 from ..coordination.inbox import count_for_others, count_unread, warn_of_unread
-from ..coordination.liveness import log_health
+from ..coordination.liveness import end_silent_agents, log_health
 from ..coordination.membership import (
     acting_session,
     admit_agent,
@@ -51,6 +51,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     Example: register_agent coord-ms-123 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
     """
     given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES", store.warn)
+    end_silent_agents(store, agent_id)
     with store.transaction("session:" + session_id):
         require_registration_in_order(store, agent_id, agent_type, milestone_id, session_id)
         kind = _admissible_type(store, agent_type)

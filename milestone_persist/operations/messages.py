@@ -7,6 +7,7 @@ from ..base.times import shift_time, since
 from ..base.values import check_range, check_word, dump_json, read_stored
 from ..base.vocabulary import MESSAGE_STATES, MOST_NAMED
 from ..coordination.inbox import acknowledge_taken, count_unread, requeue_lapsed
+from ..coordination.liveness import end_silent_agents
 from ..coordination.membership import (
     acting_session,
     admit_agent,
@@ -71,6 +72,8 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     _check_taking(take, limit, wait, lease, taken, max_bytes)
     if taken:
         return _shorten(_list_taken(store, agent_id, limit), brief)
+    if take:
+        end_silent_agents(store, agent_id)
     until, most = store.clock.monotonic() + wait, max_bytes or (store.room if take else None)
 
     def get() -> list[InboxMessage]:

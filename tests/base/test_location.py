@@ -115,6 +115,15 @@ def test_a_git_without_a_repository_is_no_top(project, kind, is_made):
         assert find(cwd)[0] == project / ".milestones"
 
 
+def test_a_git_of_another_user_that_nobody_may_look_into_is_a_top(public):  # noqa: F811
+    (public / "project" / ".git").mkdir(parents=True)
+    (public / "project" / "src").mkdir()
+    (public / "project" / ".git" / "HEAD").touch()
+    (public / "project" / ".git").chmod(0)
+    with ordinary_user():
+        assert find(public / "project" / "src") == (public / "project" / ".milestones", AT_TOP)
+
+
 def test_worktrees_of_a_bare_repository_share_the_one_beside_it(project):
     place = project.parent / "bare"
     git(project, "clone", "-q", "--bare", project, place / ".bare")

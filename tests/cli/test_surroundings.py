@@ -116,11 +116,15 @@ def test_in_a_folder_with_an_odd_name(use, tmp_path, name):
 
 @pytest.fixture
 def sandbox(public):
-    """The project, and the words before a command for which nothing but the project can be written."""
+    """The project, and the words before a command for which nothing but the project can be written.
+
+    Where that can be done, it has no network and a pid namespace for each call, too.
+    """
     project, outside = public / "project", public / "outside"
     project.mkdir()
     outside.mkdir()
-    candidates = [["unshare", "--mount", "sh", "-c", READ_ONLY, "sh"],
+    mount = ["--mount", "sh", "-c", READ_ONLY, "sh"]
+    candidates = [["unshare", "--net", "--pid", "--fork", "--kill-child", *mount], ["unshare", *mount],
                   ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]]
     os.environ["PROJECT"] = str(project)
     for words in candidates:
@@ -140,7 +144,9 @@ def sandbox(public):
 
 def test_in_a_sandbox_that_forbids_writing_outside_the_project(use, sandbox):
     project, words = sandbox
-    use(project, *words, PROJECT=str(project), HOME="/", TMPDIR="/tmp")
+    home = project.parent / "outside"  # it may not be written either
+    use(project, *words, PROJECT=str(project), HOME=str(home), TMPDIR="/tmp")
+    assert [*home.iterdir()] == []
     made = [path for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.path.isdir(folder)
             for path in Path(folder).iterdir() if words[0] == "setpriv" and path.lstat().st_uid == int(NOBODY)]
     assert made == []

@@ -154,6 +154,53 @@ def test_what_others_say_about_an_agent_is_no_heartbeat(store, clock, dump):
         store.agent_heartbeat("exec-1", "healthy", response_ms=float("nan"))
 
 
+# Without a monitor, the calls of other agents do what a check does.
+
+@pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
+@pytest.mark.parametrize("call", [("get-agent-messages", "boss", "true"),
+                                  ("register-agent", "new", "milestone-planner", "ms-1", "execution-ms-1")])
+def test_silent_agents_are_marked_by_the_calls_of_others(store, cli, clock, dump, call):
+    store.register_agent("boss", "milestone-coordinator", "ms-1", "execution-ms-1")
+    message = agent_with_taken_message(store)
+    clock.advance(1801)
+    store.agent_heartbeat("boss")
+    assert cli(*call).err == "" and len(dump()["agent_health_log"]) == 1
+    clock.advance(59)
+    assert cli("get-agent-messages", "boss", "true").err == "" and len(dump()["agent_health_log"]) == 1
+    clock.advance(1)
+    before = dump()["agent_registry"]
+    assert cli("get-agent-messages", "boss").err == ""
+    assert [row for row in dump()["agent_registry"] if "exec-1" in row] == [row for row in before if "exec-1" in row]
+    done = cli(*call)
+    assert done.status == 0 and done.err.splitlines(keepends=True)[0] == (
+        "milestone_persist: silent for more than 30 min, and marked failed: exec-1 (messages requeued: 1); "
+        "detect_interrupted_sessions tells what to do\n")
+    assert store.update_agent_status("exec-1")["status"] == "failed"
+    [back] = store.get_agent_messages("exec-1")
+    assert (back["id"], back["retry_count"]) == (message, 1)
+    assert "silent" not in cli(*call).err
+
+
+def test_after_a_sleep_of_the_machine_the_calls_of_others_give_an_agent_time_to_be_heard(store, cli, clock):
+    store.register_agent("boss", "milestone-coordinator", "ms-1", "execution-ms-1")
+    store.register_agent("exec-1", "milestone-executor", "ms-1", "execution-ms-1")
+    clock.advance(7200)
+    cli("get-agent-messages", "boss", "true")
+    clock.advance(59)
+    store.agent_heartbeat("exec-1")
+    clock.advance(60)
+    assert cli("get-agent-messages", "boss", "true").err == ""
+    assert store.update_agent_status("exec-1")["status"] == "active"
+
+
+def test_an_agent_does_not_mark_itself(store, cli, clock):
+    store.register_agent("exec-1", "milestone-executor", "ms-1", "execution-ms-1")
+    for _ in range(3):
+        clock.advance(1801)
+        assert cli("get-agent-messages", "exec-1", "true").err == ""
+    assert store.update_agent_status("exec-1")["status"] == "active"
+
+
 # The loop, in this process, with time moved by hand.
 
 def at_once(action):
@@ -606,3 +653,53 @@ def test_a_torn_line_of_the_monitor_stands_by_itself(directory):
     (directory / LOG).write_text("torn")
     append_log(str(directory), "whole")
     assert (directory / LOG).read_text() == "torn\nwhole\n"
+
+
+# Sandboxes that end every process of a call with it.
+
+def pid_namespace(need):
+    """The words before a command that run it in a pid namespace of its own, which ends with it."""
+    words = [need("unshare"), "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if os.geteuid():
+        words[1:1] = ["--user", "--map-current-user"]
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("unshare is not permitted to make a pid namespace here")
+    return words
+
+
+MONITORED = [sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py"]
+NOT_STARTED = ("milestone_persist: no session monitor was started: this sandbox ends every process with the call (its "
+               "first is {}); one check was done instead, and calls of other agents mark silent agents as well; a "
+               "monitor that stays is started outside the sandbox\n")
+
+
+@on_one_backend
+@pytest.mark.parametrize("proc", ["its own", "the outer one"])
+def test_where_no_process_outlives_the_call_none_is_said_to_be_started(background, run, program, need, directory, proc):
+    sandbox = [word for word in pid_namespace(need) if proc == "its own" or word != "--mount-proc"]
+    program("initialize-agent-coordination")
+    script = f'. "{ADAPTER}"; start_session_monitor 300; echo "status $?"'
+    done = run([*sandbox, "sh", "-c", script], MILESTONE_PYTHON=sys.executable)
+    assert done.text == "checked: nothing to do\nstatus 1\n" and done.err == NOT_STARTED.format("sh")
+    assert log_of(directory) == ["checked: nothing to do"] and not is_running(directory)
+    done = run([*sandbox, *MONITORED, "start-session-monitor"])
+    assert (done.status, done.err) == (1, NOT_STARTED.format(os.path.basename(sys.executable)[:15]))
+
+
+@on_one_backend
+def test_a_call_in_a_sandbox_finds_the_monitor_that_runs_outside(background, run, program, need, directory):
+    sandbox = pid_namespace(need)
+    program("start-session-monitor")
+    done = run([*sandbox, "sh", "-c", f'. "{ADAPTER}"; start_session_monitor'], MILESTONE_PYTHON=sys.executable)
+    assert done.status == 0 and done.text.startswith("already running")
+
+
+@on_one_backend
+def test_in_a_container_whose_first_process_lives_on_a_monitor_is_started(background, run, need, tmp_path):
+    agent = ("import subprocess, sys\n"
+             "call = lambda *words: subprocess.run(['sh', '-c', sys.argv[1] + '; ' + words[0]])\n"
+             "call('start_session_monitor')\n"
+             "call('get_session_monitor_status; stop_session_monitor')\n")
+    done = run([*pid_namespace(need), sys.executable, "-c", agent, f'. "{ADAPTER}"'], MILESTONE_PYTHON=sys.executable)
+    assert [line.split(":")[0] for line in done.text.splitlines() if "session monitor" in line] == [
+        "started", "running", "stopped"], done
