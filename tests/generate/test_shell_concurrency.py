@@ -14,7 +14,7 @@ import pytest
 from conftest import ADAPTER, ROOT, SHELLS, share, size
 
 SHELLS_AT_ONCE = 16
-ROUNDS = size(2, 100)  # at full size these are 6400 calls, which take two idle cores some minutes
+ROUNDS = size(2, 25)  # at full size these are 1600 calls
 
 # Each shell sends to its neighbour and takes from an inbox that all share as well as from its own.
 BEGIN = """set -eu; . "$ADAPTER"; register_agent "agent-$1" validation ms-1 execution-1 >/dev/null"""

@@ -72,7 +72,7 @@ def test_killed_at_any_statement_or_change(filled, run, directory, tmp_path, clo
     def kill(number):
         return run([sys.executable, "-S", "-c", CHILD, number, *WORDS[by]], PYTHONPATH=":".join(sys.path)).status
 
-    assert try_all(size(step, 1), kill, directory, directory / "backups", tmp_path, clock) > 0
+    assert try_all(size(step, step // 4), kill, directory, directory / "backups", tmp_path, clock) > 0
 
 
 @LOCAL
@@ -84,7 +84,7 @@ def test_killed_at_any_sync_or_write_of_sqlite(filled, run, need, directory, tmp
         return run([need("strace"), "-f", "-qq", "-o", os.devnull, "-e", f"trace={calls}", "-e",
                     f"inject={calls}:signal=KILL:when={number}", *PROGRAM, *WORDS["backup"]]).status
 
-    assert try_all(size(step, 1), kill, directory, directory / "backups", tmp_path, clock) > 0
+    assert try_all(size(step, step // 4), kill, directory, directory / "backups", tmp_path, clock) > 0
 
 
 @LOCAL
