@@ -20,6 +20,7 @@ from ..coordination.membership import (
 from ..coordination.message_states import BACK, FOR_READER, LAPSED, STATE, TAKEN
 from ..coordination.message_states import PENDING as UNTAKEN
 from ..coordination.settings import read_count
+from ..coordination.waiting import Changes
 from ..registry import operation
 from ..storage.events import record_event
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Messages"
-POLL_SECONDS = 0.2
 LEAST_BYTES = 50  # of a message as it is printed
 NEEDED = ("id", "from_agent", "message_type", "payload")  # to act
 ALL = 2_000_000_000
@@ -124,8 +124,9 @@ def _count_fitting(rows: Sequence[InboxMessage | ListedMessage], most: int) -> i
 def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
     """Wait until a message lies in the inbox, renewing the heartbeat meanwhile; False when the time is over."""
     beat, interval = store.clock.monotonic(), max(1, read_count(store, "heartbeat_interval"))
+    changes = Changes(store)
     while store.clock.monotonic() < until:
-        store.clock.sleep(min(POLL_SECONDS, max(0.0, until - store.clock.monotonic())))
+        changes.wait(until)
         if store.execute(f"SELECT 1 AS pending FROM agent_messages WHERE {PENDING} UNION ALL SELECT 1 FROM "
                          f"agent_messages WHERE to_agent = :agent AND {LAPSED} LIMIT 1",
                          {"agent": agent_id, "now": store.now()}):

@@ -8,6 +8,7 @@ from ..base.vocabulary import MILESTONE_STATUSES
 from ..coordination.idempotency import do_once
 from ..coordination.leases import give_back, make_token, name_holder, name_owner, refuse_locked, take_lease
 from ..coordination.membership import ensure_milestone
+from ..coordination.waiting import Changes
 from ..records.index import (
     archive_record,
     find_record,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from ..storage.interface import Storage
 
 GROUP = "Milestones"
-POLL_SECONDS = 0.2
 
 
 @operation(text="record_written", stdin="text")
@@ -258,7 +258,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
     check_range(ttl, 1, 86400, "--ttl")
     check_range(wait, 0, 86400, "--wait")
     name = name_owner(store, owner)
-    until = store.clock.monotonic() + wait
+    until, changes = store.clock.monotonic() + wait, Changes(store)
     while True:
         lease = take_lease(store, milestone_id, name or make_token(), ttl)
         if lease["taken"]:
@@ -266,7 +266,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
         if store.clock.monotonic() >= until:
             raise Refused(f"milestone {milestone_id!r} is locked by {name_holder(lease)} until {lease['expires_at']}: "
                           "try again later")
-        store.clock.sleep(min(POLL_SECONDS, max(0.0, until - store.clock.monotonic())))
+        changes.wait(until)
 
 
 @operation(text="nothing", existing=True)

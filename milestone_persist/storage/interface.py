@@ -26,6 +26,7 @@ ROW_COUNTS = "backup_rows"  # the setting of a backup, written last: how many ro
 READ_TOMBSTONE = "SELECT moved_to AS value, move FROM store_moves"
 
 
+POLL_SECONDS = 0.04  # between two looks whether a store has changed
 BRIEF_SECONDS = 0.25  # how long a caller waits that can do without
 LOOK_SECONDS = 10.0  # how long a caller waits that only looks, where even that must wait
 
@@ -138,6 +139,7 @@ class Storage(Call):
     backend: which it is: what holds the rows, and whether milestone records are files
     milestones_added: whether this call made a milestone, so that another backend may suit better now
     FILES: names below the data directory that hold this backend's rows
+    poll_seconds: how often who waits may ask for its change_stamp
     room: how many bytes of messages its reader can be shown at once; None: any number
     is_new: whether this call has made the data directory
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
@@ -149,6 +151,7 @@ class Storage(Call):
 
     FILES: tuple[str, ...] = ()
     backend = DEFAULT
+    poll_seconds = POLL_SECONDS
     lock_timeout: float | None = None  # how long it waits for another process; None: as long as is usual
     room: int | None = None
     stopped = False  # set by another thread, which must not close it under this one: nothing further begins
@@ -202,6 +205,10 @@ class Storage(Call):
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
         """Run one portable statement with named parameters; the rows it gives, as dicts."""
         raise NotImplementedError
+
+    def change_stamp(self) -> object:
+        """What is another after each commit of another process, read without its rows; None where nothing tells."""
+        return None
 
     def refuse_moved(self, found: list[Row] | None = None) -> None:
         """StorageMoved where the rows are elsewhere by now. `found`: what READ_TOMBSTONE gives, if known."""

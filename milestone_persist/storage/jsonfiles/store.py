@@ -90,6 +90,13 @@ class FileStorage(EmbeddedStorage):
     def snapshot(self) -> Transaction:
         return Transaction(self, lambda: self._enter(exclusive=False))
 
+    def change_stamp(self) -> object:
+        try:
+            head = os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        return head.st_mtime_ns, head.st_ino, head.st_size
+
     def _enter(self, exclusive: bool) -> None:
         try:
             if not self.in_memory:

@@ -41,6 +41,7 @@ class PostgresqlStorage(Storage):
     """
 
     backend = POSTGRESQL
+    poll_seconds = 0.2  # each look is a question to the server
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool, url: str) -> None:
         super().__init__(directory, clock, environ)

@@ -9,6 +9,7 @@ from ...base.tables import SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file, write_whole
 from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Transaction
+from ..selection import read_note_stamp
 from .embedded import EmbeddedStorage
 
 TYPE_CHECKING = False
@@ -73,6 +74,14 @@ class SqliteStorage(EmbeddedStorage):
 
     def snapshot(self) -> Transaction:
         return Transaction(self, lambda: self._begin("BEGIN"))
+
+    def change_stamp(self) -> object:
+        if self.in_memory:
+            return read_note_stamp(self.directory)
+        try:
+            return self._pragma("data_version")
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
 
     def forked_in_transaction(self) -> bool:
         return self.depth > 0  # in the child, SQLite takes the lock of the other thread for its own, for ever

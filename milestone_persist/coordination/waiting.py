@@ -1,0 +1,44 @@
+"""Waiting for another process: woken soon after its commit, without reading rows meanwhile."""
+from __future__ import annotations
+
+from ..base.errors import Busy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..storage.interface import Storage
+
+RECHECK_SECONDS = 1.0  # after which rows are read again though nothing was committed: a lease may have run out
+
+
+class Changes:
+    """Tells one who waits when it is time to look at a store again."""
+
+    def __init__(self, store: Storage) -> None:
+        self._store, self._clock = store, store.clock
+        self._seen: object = self  # as no store's stamp: what has changed before the first look counts as well
+
+    def wait(self, until: float, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Return once the store may have changed, RECHECK_SECONDS have passed, or it is `until` (monotonic).
+
+        is_over: asked often whether to return at once
+        """
+        until = min(until, self._clock.monotonic() + RECHECK_SECONDS)
+        while not self._has_changed() and not is_over():
+            left = until - self._clock.monotonic()
+            if left <= 0:
+                return
+            self._clock.sleep(min(self._store.poll_seconds, left))
+            if self._seen is None:  # nothing tells: each look is one at the rows
+                return
+
+    def _has_changed(self) -> bool:
+        """Whether the store is another than at the last call; one that another process holds is asked again."""
+        try:
+            stamp = self._store.change_stamp()
+        except Busy:
+            return False
+        changed = stamp is not None and stamp != self._seen
+        self._seen = stamp
+        return changed
