@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 GROUP_WITHOUT_HEARTBEAT = "Recovery"  # here the caller's own heartbeat must not hide its session's silence
 BEGINS = "register_agent"  # which asks when that id was heard from before
+INSPECT = ("doctor", "where")  # which tell what is there, whatever it is
 MAX_REDIRECTS = 5  # how many times one call opens the store again because its rows were moved
 
 
@@ -27,11 +28,14 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     release: closes it, so that `opened` opens again what is in use
     """
     timeout = None if op.writes(args, options) else LOOK_SECONDS
+    is_trusting = op.name not in INSPECT and op.repair is None
 
     def run(store: Storage) -> tuple[Storage, Any]:
-        if op.opens and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS and store.environ.get("AGENT_ID"):
-            _note_caller(store)
         with store.hurry(timeout):
+            if is_trusting:
+                store.refuse_altered()
+            if op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS and store.environ.get("AGENT_ID"):
+                _note_caller(store)
             try:
                 return store, op.run(store, args, options)
             except Exception as error:

@@ -17,6 +17,7 @@ TABLES = {
     "idempotency_keys": ("caller", "operation", "key"),
     "events": ("id",),
 }
+SCHEMA_FILE = "milestone-coordination.sql"
 POSTGRESQL_FILE = "milestone-coordination.postgresql.sql"
 NUMBERED = ("agent_messages", "agent_health_log", "events")  # whose rows the database numbers
 
@@ -33,7 +34,7 @@ def describe_columns() -> dict[str, list[tuple[str, str, bool]]]:
     from .packaged import read_packaged
 
     connection = sqlite3.connect(":memory:")
-    connection.executescript(read_packaged("sql", "milestone-coordination.sql"))
+    connection.executescript(read_packaged("sql", SCHEMA_FILE))
     found = {table: [(name, kind, not (is_required or is_key)) for _, name, kind, is_required, _, is_key
                      in connection.execute(f"PRAGMA table_info({table})")] for table in TABLES}
     connection.close()

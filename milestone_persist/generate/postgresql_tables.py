@@ -4,8 +4,8 @@ from __future__ import annotations
 import re
 
 from ..base.packaged import read_packaged
-from ..base.tables import POSTGRESQL_FILE
-from ..storage.sqlite.migrations import SCHEMA_FILE, read_script
+from ..base.tables import POSTGRESQL_FILE, SCHEMA_FILE
+from ..storage.sqlite.migrations import read_script
 
 BEGIN = f"-- made by `python3 -m milestone_persist generate` from {SCHEMA_FILE}: do not edit\n"
 END = "-- end of what is made\n"

@@ -222,6 +222,9 @@ class Storage(Call):
             if move.is_copy or move.backend != self.backend.name:  # hybrid and database are one file
                 raise StorageMoved(move)
 
+    def refuse_altered(self) -> None:
+        """StorageError where others have changed the schema: it may undo, refuse or hold up what a call does."""
+
     def put_back(self) -> None:
         """Put back the files that a failed transaction has changed, and forget those kept for that."""
         while self.undo:

@@ -97,6 +97,8 @@ CHANGES.update({f"CREATE TABLE mine (x); CREATE TABLE key (id INTEGER PRIMARY KE
                     ("agent_messages", "insert into gone values (1)"),
                     ("agent_messages", "insert into key values (1)"),
                     ("agent_messages", "insert into full values (null)"),
+                    ("agent_messages", "insert into full values (new.delivered_at)"),
+                    ("agent_messages", "insert into full values ('at ' || new.'delivered_at')"),
                     ("agent_messages", "insert into one values (1)"),
                     ("agent_messages", "insert into mine values (new.none)"),
                     ("agent_messages", "insert into mine values (old.id)"),

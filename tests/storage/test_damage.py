@@ -61,6 +61,7 @@ def test_times_as_sqlite_writes_them_are_sound(store, damage, cli):
 @HYBRID
 def test_a_call_that_fails_at_its_start_keeps_no_lock(store, damage, connect):
     other = connect()
+    store.get_agent_messages("a")  # looks at the schema once
     damage("ALTER TABLE agent_coordination_config RENAME TO gone")
     with pytest.raises(StorageError, match="no such table"):
         store.save_agent_state("a", "k", "v")

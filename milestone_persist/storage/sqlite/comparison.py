@@ -5,7 +5,10 @@ import os
 import re
 import sqlite3
 
-from ..findings import finding
+from ...base.errors import StorageError
+from ...base.invocation import way_called
+from ..findings import finding, line_of
+from ..interface import Damaged
 from .harmless import is_harmless_index, list_targets, plain
 from .migrations import read_script
 from .reshaping import quote, reshape
@@ -15,12 +18,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...base.answers import Finding
-
+    from .store import SqliteStorage
 
     Objects = dict[str, tuple[str, str, str]]  # name: type, table, SQL
 
-ALL = ("SELECT name, type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL "
-       "AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
+SHOWN = 3  # alterations that an error names
+ALL = ("SELECT name, type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL AND NOT (type = 'table' "
+       "AND name IN ('sqlite_sequence', 'sqlite_stat1', 'sqlite_stat4'))")  # others may only be named like SQLite's own
 
 
 def compare_schema(connection: sqlite3.Connection, path: str, lost: str = "") -> list[Finding]:
@@ -54,6 +58,18 @@ def fix_schema(connection: sqlite3.Connection) -> str:
         connection.execute(f"DROP {there[name][0]} {quote(name)}")
     reshape(connection, read_script())
     return "".join(there[name][2] + ";\n" for name in harmful)
+
+
+def refuse_altered(store: SqliteStorage) -> None:
+    """StorageError unless what is there does no more and no less than the schema; indexes and views may be missing."""
+    altered = [fault for fault in compare_schema(store.connection, store.path)
+               if not re.match(r"(index|view) \S+ is missing$", fault["what"])]
+    if not altered:
+        return
+    text = f"{store.path}: {'; '.join(map(line_of, altered[:SHOWN]))}"
+    if not all(fault["fixable"] for fault in altered):
+        raise Damaged(text, store, store.backend)
+    raise StorageError(f"{text}; nothing was done: {way_called()} doctor --fix repairs it, and keeps what it takes out")
 
 
 def is_lacking(connection: sqlite3.Connection) -> bool:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 30.0
 OLDEST_SQLITE = (3, 35, 0)
+STEPS = 10_000_000  # of SQLite's virtual machine, a part of a second
+MOST_STEPS = 500  # times so many, and a query is stopped: longer than any of a store that people can work with
 UNDECODABLE = "Could not decode"  # so begins what the driver says of text that is not UTF-8
 
 
@@ -26,6 +28,7 @@ class EmbeddedStorage(Storage):
 
     connection: sqlite3.Connection
     _noted = ""
+    _rounds = 0  # how often the present statement went on for STEPS
     is_own = False
 
     def __init__(self, directory: str, path: str, clock: Clock, environ: Mapping[str, str]) -> None:
@@ -44,6 +47,7 @@ class EmbeddedStorage(Storage):
         try:
             self.connection = sqlite3.connect(database, timeout=self.wait_seconds, isolation_level=None,
                                               check_same_thread=False, uri=True)
+            self.connection.set_progress_handler(self._is_too_long, STEPS)
             self._prepare(database, apart)
         except BaseException as error:
             EmbeddedStorage.close(self)
@@ -71,6 +75,10 @@ class EmbeddedStorage(Storage):
         value: int = cursor.execute("PRAGMA " + name).fetchone()[0]
         return value
 
+    def _is_too_long(self) -> bool:
+        self._rounds += 1
+        return self._rounds > MOST_STEPS
+
     def commit(self) -> None:
         try:
             self.connection.execute("COMMIT")
@@ -96,6 +104,7 @@ class EmbeddedStorage(Storage):
 
     def run(self, sql: str, params: Params = {}) -> list[Any]:
         """Run one statement on the connection as it is."""
+        self._rounds = 0
         try:
             cursor = self.connection.execute(sql, params)
             try:
@@ -127,7 +136,10 @@ class EmbeddedStorage(Storage):
         """A line for each value that is not text."""
         from .undecodable import find_corrupt
 
-        return [f"{column} is {fault}" for column, fault in find_corrupt(self.connection)]
+        try:
+            return [f"{column} is {fault}" for column, fault in find_corrupt(self.connection)]
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
 
     def close(self) -> None:
         if hasattr(self, "connection"):
@@ -157,8 +169,12 @@ class EmbeddedStorage(Storage):
             return Damaged(wrong, self, self.backend) if self.is_own else StorageError(wrong + ": name another file")
         if "full" in text or "I/O" in text:
             return StorageError(f"cannot write {path} ({text}): {make_room(path)}, then try again")
-        return StorageError(f"{path}: {text}")
+        if text == "interrupted":
+            from ...base.invocation import way_called
 
+            return StorageError(f"{path}: a query went on for too long and was stopped; nothing was done: "
+                                f"{way_called()} doctor tells what is wrong")
+        return StorageError(f"{path}: {text}")
 
     def _name_undecodable(self) -> str:
         """Which row holds what cannot be read; "" where that cannot be told."""
@@ -166,7 +182,7 @@ class EmbeddedStorage(Storage):
 
         try:
             return next((line for line in self._find_corrupt() if line.endswith(NOT_UTF8)), "")
-        except sqlite3.Error:
+        except StorageError:
             return ""
 
 

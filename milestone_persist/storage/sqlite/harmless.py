@@ -58,8 +58,10 @@ def list_targets(sql: str, tables: Mapping[str, str], columns: Columns) -> list[
     if not trigger or not _are_there(trigger, columns(trigger["table"].strip("'"))):
         return None
     found = [(insert["to"].strip("'").lower(), insert) for insert in re.finditer(_INSERT, text)]
+    nullable = {name.lower() for _, name, kind, required, _, key in columns(trigger["table"].strip("'"))
+                if not (required or key and kind.upper() == "INTEGER")}
     if not all(to in tables and not _RESTRICTED.search(plain(tables[to]))
-               and _fits(insert["columns"], insert["values"], columns(to)) for to, insert in found):
+               and _fits(insert["columns"], insert["values"], columns(to), nullable) for to, insert in found):
         return None
     return [to for to, _ in found]
 
@@ -72,8 +74,16 @@ def _are_there(trigger: re.Match[str], columns: list[tuple[int, str, str, int, s
                for row, name in re.findall(rf"\b(new|old) \. ({_NAME})", trigger[0]))
 
 
-def _fits(names: str | None, values: str, columns: list[tuple[int, str, str, int, str | None, int]]) -> bool:
-    """Whether a row can always be added: no key is given, and what must not be missing is."""
+def _fits(names: str | None, values: str, columns: list[tuple[int, str, str, int, str | None, int]],
+          nullable: set[str]) -> bool:
+    """Whether a row can always be added: no key is given, and what must not be missing is.
+
+    nullable: the columns of the row that sets the trigger off which may hold nothing
+    """
+    def may_be_null(value: str) -> bool:
+        named = re.findall(rf"\b(?:new|old) \. ({_NAME})", value)
+        return "null" in value.lower().split() or any(name.strip("'").lower() in nullable for name in named)
+
     known = [column[1].lower() for column in columns]
     filled = [name.strip("'").lower() for name in names.split(" , ")] if names else known
     given = dict(zip(filled, re.findall(_VALUE, values)))
@@ -81,5 +91,5 @@ def _fits(names: str | None, values: str, columns: list[tuple[int, str, str, int
     return (len(filled) == len(re.findall(_VALUE, values)) and set(filled) <= set(known)
             and all(len(keys) == 1 and key[2].upper() == "INTEGER" and given.get(key[1].lower(), "null") == "null"
                     for key in keys)
-            and all("null" not in given.get(column[1].lower(), column[4] or "null").lower().split()
-                    for column in columns if column[3] and not column[5]))
+            and not any(may_be_null(given.get(column[1].lower(), column[4] or "null"))
+                        for column in columns if column[3] and not column[5]))

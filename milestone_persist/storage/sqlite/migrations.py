@@ -6,7 +6,7 @@ import sqlite3
 
 from ...base.errors import StorageError, newer
 from ...base.packaged import read_packaged
-from ...base.tables import APPLICATION_ID
+from ...base.tables import APPLICATION_ID, SCHEMA_FILE
 from ..filesystem import is_network
 from ..parts import ENDING
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EARLIER = ("agent_registry", "agent_messages", "agent_state", "coordination_sessions")  # by which its tool is known
-SCHEMA_FILE = "milestone-coordination.sql"
 
 
 def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> None:

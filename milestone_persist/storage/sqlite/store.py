@@ -5,7 +5,7 @@ import os
 
 from ...base.driver import sqlite3
 from ...base.errors import StorageError
-from ...base.tables import SCHEMA_VERSION
+from ...base.tables import SCHEMA_FILE, SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file, write_whole
 from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Transaction
@@ -41,6 +41,7 @@ class SqliteStorage(EmbeddedStorage):
         self.is_own = not file
         exists = os.path.exists(self.path)
         self.in_memory = not exists and not create
+        self._is_known = self.in_memory or not self.is_own
         if not exists and create:
             create_directory(directory)
             _create_file(self.path)
@@ -85,6 +86,26 @@ class SqliteStorage(EmbeddedStorage):
 
     def forked_in_transaction(self) -> bool:
         return self.depth > 0  # in the child, SQLite takes the lock of the other thread for its own, for ever
+
+    def refuse_altered(self) -> None:
+        if not self._is_known:
+            self._refuse_altered()
+            self._is_known = True
+
+    def _refuse_altered(self) -> None:
+        from ...base.packaged import read_packaged
+
+        canonical = read_packaged("sql", SCHEMA_FILE).replace("IF NOT EXISTS ", "")
+        there = self.run("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND (name, type) <> "
+                         "('sqlite_sequence', 'table')")
+        if len(there) == canonical.count("\nCREATE ") and all(row["sql"] + ";" in canonical for row in there):
+            return
+        from .comparison import refuse_altered
+
+        try:
+            refuse_altered(self)
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
 
     def _begin_write(self) -> None:
         self._begin("BEGIN IMMEDIATE")
@@ -131,7 +152,7 @@ class SqliteStorage(EmbeddedStorage):
             found = compare_schema(self.connection, self.path, advise_restoring(self.directory) if self.is_own else "")
         except sqlite3.Error as error:
             raise self.explain(error) from None
-        if all(fault["fixable"] for fault in found):  # else a table is none, and asking it may never end
+        if not found:  # else asking the rows may fail, or never end
             found += [finding(self.path, line, fixable=line.endswith(GONE)) for line in super().check()]
         return found
 
@@ -169,7 +190,7 @@ class SqliteStorage(EmbeddedStorage):
                 raise self.explain(error) from None
 
     def describe(self) -> Description:
-        mode = self.execute("PRAGMA journal_mode")[0]["journal_mode"]
+        mode = self.run("PRAGMA journal_mode")[0]["journal_mode"]
         return {"backend": self.backend.word, "engine": f"SQLite {sqlite3.sqlite_version}", "journal_mode": mode,
                 "database": self.path, "exists": not self.in_memory, "schema_version": SCHEMA_VERSION}
 
