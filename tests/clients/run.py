@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Run our scenarios in the real clients, offline, against a model that is a script; see README.md beside this file.
+
+usage: python3 tests/clients/run.py [--client NAME] [--scenario NAME] [--keep] [--write] [--list]
+"""
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from bench import ROOT, Bench
+from clients import BASE, CLIENTS
+from report import Report, put_in
+from scenarios import SCENARIOS
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--client", action="append", choices=CLIENTS, help="only this one; again for more")
+    parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only this one; again for more")
+    parser.add_argument("--keep", action="store_true", help="keep homes, projects and what was played")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/agents.md")
+    parser.add_argument("--list", action="store_true", help="list the scenarios")
+    asked = parser.parse_args()
+    if asked.list:
+        return print("".join(f"{name:12} {scenario.__doc__.splitlines()[0]}\n" for name, scenario in SCENARIOS.items()))
+    clients = [CLIENTS[name] for name in asked.client or CLIENTS]
+    absent = [client.name for client in clients if not client.version]
+    if absent:
+        sys.exit(f"{', '.join(absent)}: not installed below {BASE}: see tests/clients/README.md")
+    if asked.write and (asked.client or asked.scenario):
+        sys.exit("--write puts the whole table into the docs: leave out --client and --scenario")
+    leave_network()
+    return play(clients, asked)
+
+
+def play(clients, asked):
+    folder = Path(tempfile.mkdtemp(prefix="runs-", dir=BASE))
+    bench, report = Bench(folder), Report()
+    try:
+        for name in asked.scenario or SCENARIOS:
+            begun = time.monotonic()
+            try:
+                SCENARIOS[name](bench, report, clients)
+            except Exception:
+                report.failed += 1
+                print(f"FAILED scenario {name}:\n{traceback.format_exc()}")
+            print(f"        {name}: {time.monotonic() - begun:.0f} s", flush=True)
+    finally:
+        print(f"kept: {folder}") if asked.keep else shutil.rmtree(folder, ignore_errors=True)
+    table = report.table(clients)
+    print("\n" + table)
+    if asked.write and not report.failed:
+        put_in(ROOT / "docs" / "agents.md", table)
+    if report.failed:
+        sys.exit(f"{report.failed} not as expected")
+
+
+def leave_network():
+    """Begin again in a network namespace with nothing but loopback; without root, the clients keep the network."""
+    if os.environ.get("ON_LOOPBACK_ONLY"):
+        return _raise_loopback()
+    if os.geteuid() or not shutil.which("unshare") or subprocess.run(["unshare", "--net", "true"], check=False).returncode:
+        return print("no network namespace can be made here: the clients could reach the network")
+    os.execvpe("unshare", ["unshare", "--net", sys.executable, *sys.argv], {**os.environ, "ON_LOOPBACK_ONLY": "1"})
+
+
+def _raise_loopback():
+    """What `ip link set lo up` does."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sh14x", b"lo", 0)
+        flags = struct.unpack("16sh14x", fcntl.ioctl(any_socket, 0x8913, request))[1]  # SIOCGIFFLAGS
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", flags | 1))  # SIOCSIFFLAGS, IFF_UP
+
+
+if __name__ == "__main__":
+    main()
