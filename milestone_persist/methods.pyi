@@ -259,7 +259,7 @@ class Operations:
         agent_id: the agent
         take: true takes the messages (each for one reader) and acknowledges and names those taken before; false peeks
         limit: at most this many
-        wait: seconds to wait for a message where there is none
+        wait: seconds to wait for a message where there is none; taking within Codex 8 at most
         lease: with true: acknowledge nothing; each is requeued after so many seconds unless it is acknowledged before
         taken: show what is taken and not acknowledged instead
         max_bytes: at most about N bytes, one message at least; the rest stays (taken from the shell functions: 20000)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Messages"
+CODEX, CODEX_SECONDS = "CODEX_THREAD_ID", 8  # its shell leaves calls of 10 s behind: nobody reads what they take then
 LEAST_BYTES = 50  # of a message as it is printed
 NEEDED = ("id", "from_agent", "message_type", "payload")  # to act
 ALL = 2_000_000_000
@@ -61,7 +62,7 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     agent_id: the agent
     take: true takes the messages (each for one reader) and acknowledges and names those taken before; false peeks
     limit: at most this many
-    wait: seconds to wait for a message where there is none
+    wait: seconds to wait for a message where there is none; taking within Codex 8 at most
     lease: with true: acknowledge nothing; each is requeued after so many seconds unless it is acknowledged before
     taken: show what is taken and not acknowledged instead
     max_bytes: at most about N bytes, one message at least; the rest stays (taken from the shell functions: 20000)
@@ -74,7 +75,9 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
         return _shorten(_list_taken(store, agent_id, limit), brief)
     if take:
         end_silent_agents(store, agent_id)
-    until, most = store.clock.monotonic() + wait, max_bytes or (store.room if take else None)
+    is_cut = bool(take and wait > CODEX_SECONDS and store.environ.get(CODEX))
+    until = store.clock.monotonic() + (CODEX_SECONDS if is_cut else wait)
+    most = max_bytes or (store.room if take else None)
 
     def get() -> list[InboxMessage]:
         return (_take(store, agent_id, limit, lease, most, brief) if take else
@@ -83,6 +86,9 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     messages = get()
     while not messages and _wait_for_message(store, agent_id, until):
         messages = get()
+    if is_cut and not messages:
+        store.tell(f"waited {CODEX_SECONDS} s and not {wait:g}: Codex leaves a longer call behind, with what it takes; "
+                   "call again")
     return messages
 
 

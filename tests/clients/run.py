@@ -18,10 +18,11 @@ import time
 import traceback
 from pathlib import Path
 
-from bench import ROOT, Bench
 from clients import BASE, CLIENTS
 from report import Report, put_in
 from scenarios import SCENARIOS
+
+from bench import ROOT, Bench
 
 
 def main():
@@ -70,7 +71,8 @@ def leave_network():
     """Begin again in a network namespace with nothing but loopback; without root, the clients keep the network."""
     if os.environ.get("ON_LOOPBACK_ONLY"):
         return _raise_loopback()
-    if os.geteuid() or not shutil.which("unshare") or subprocess.run(["unshare", "--net", "true"], check=False).returncode:
+    can = not os.geteuid() and shutil.which("unshare")
+    if not can or subprocess.run(["unshare", "--net", "true"], check=False).returncode:
         return print("no network namespace can be made here: the clients could reach the network")
     os.execvpe("unshare", ["unshare", "--net", sys.executable, *sys.argv], {**os.environ, "ON_LOOPBACK_ONLY": "1"})
 

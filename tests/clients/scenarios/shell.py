@@ -6,9 +6,10 @@ import re
 import threading
 import time
 
-from bench import ROOT, git
 from clients import CLIENTS
 from model import Step
+
+from bench import ROOT, git
 
 ADAPTER = ".claude/shared/milestone/storage-adapter.sh"
 WAY = "plain shell"

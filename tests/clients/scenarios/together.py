@@ -14,7 +14,7 @@ BOSS, WORKER, HELPER = "coordinator-ms-7-1", "executor-ms-7-1", "executor-ms-7-2
 
 
 def by_shell(bench, report, clients):
-    """Claude plans, Codex takes the task and dies, Gemini recovers and finishes, Claude reads: by the shell functions."""
+    """Claude plans, Codex takes the task and dies, Gemini recovers and finishes, Claude reads: by shell functions."""
     def call(client, *words):
         line = " ".join(f"'{word}'" if word[:1] in "{[" else word for word in words)
         return Step(sh=line if client.name == "claude" else f". {ADAPTER} && {line}")
