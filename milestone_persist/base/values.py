@@ -78,6 +78,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # Python takes no more digits at once
+        raise ValueError(f"a number of {len(text)} digits is out of range") from None
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
@@ -105,7 +112,8 @@ def parse_json(text: str, deepest: int = DEEPEST_JSON, **options: Any) -> Any:
     import json
 
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, **options)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole,
+                           **options)
     except RecursionError:
         raise TooDeep from None
     if _depth(value) > deepest:

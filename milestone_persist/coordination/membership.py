@@ -223,20 +223,28 @@ def acting_session(store: Storage, agent: Agent) -> str:
     That other one wins where the agent was registered in it too and it goes on: another agent has since registered
     under the same id elsewhere. One that has ended is only left over: nothing counts for it.
     """
+    counts, agent_id = contradicting_session(store, agent), agent["agent_id"]
+    if not counts:
+        return str(agent["session_id"])
+    store.warn(f"agent {agent_id!r} is registered in session {agent['session_id']!r}, but SESSION_ID is "
+               f"{store.environ['SESSION_ID']!r}: this counts for {counts!r}; each agent needs an id of its own, and "
+               "SESSION_ID names its session")
+    return counts
+
+
+def contradicting_session(store: Storage, agent: Agent) -> str:
+    """The session that counts where $SESSION_ID contradicts an agent's registration; "" where it does not."""
     wanted, agent_id = store.environ.get("SESSION_ID", ""), agent["agent_id"]
     is_own = (store.environ.get("AGENT_ID") or agent_id) == agent_id
     if not wanted or wanted == agent["session_id"] or not is_own:
-        return str(agent["session_id"])
+        return ""
     if store.execute("SELECT 1 AS over FROM coordination_sessions WHERE session_id = :session "
                      f"AND status NOT IN {any_of(OPEN_SESSION)}", {"session": wanted}):
-        return str(agent["session_id"])
+        return ""
     been = store.execute(
         "SELECT 1 AS been FROM events WHERE session_id = :session AND agent_id = :agent "
         "AND event IN ('agent_registered', 'agent_revived') LIMIT 1", {"session": wanted, "agent": agent_id})
-    counts = wanted if been else str(agent["session_id"])
-    store.warn(f"agent {agent_id!r} is registered in session {agent['session_id']!r}, but SESSION_ID is {wanted!r}: "
-               f"this counts for {counts!r}; each agent needs an id of its own, and SESSION_ID names its session")
-    return counts
+    return wanted if been else str(agent["session_id"])
 
 
 def _take_in(store: Storage, agent_id: str, session_id: str) -> Agent:

@@ -8,7 +8,7 @@ from ..base.errors import Refused, StorageError, UsageError
 from ..base.found import open_found
 from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, read_columns
 from ..base.values import check_text, dump_json, parse_json
-from ..storage.directory import cannot_write, create_directory, is_one_of
+from ..storage.directory import cannot_write, create_directory, is_inside, is_one_of, is_ours
 from ..storage.interface import ROW_COUNTS
 from ..storage.parts import NewFile
 from .transfer import read_rows
@@ -27,8 +27,12 @@ LARGEST_NUMBER = 2 ** 62  # of a row that is imported: there must be room for th
 
 def new_file(store: Storage, path: str) -> NewFile:
     """A new private file, which has its name when it is whole; UsageError if there is one of that name."""
-    inside = path.startswith(store.directory + os.sep)
+    path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    inside = is_inside(path, store.directory)
     if inside:
+        first = os.path.relpath(path, os.path.realpath(store.directory)).partition(os.sep)[0]
+        if first != "backups" and is_ours(first):
+            raise UsageError(f"{path} would be a file of the store itself: name one outside {store.directory}, or none")
         create_directory(store.directory)
     return NewFile(path, inside)
 

@@ -13,6 +13,7 @@ from ..coordination.liveness import end_silent_agents, log_health
 from ..coordination.membership import (
     acting_session,
     admit_agent,
+    contradicting_session,
     ensure_session,
     enter_agent,
     find_agent,
@@ -133,6 +134,8 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
         check_word(phase, PHASES, "phase")
     with store.transaction("agent:" + agent_id):
         before = find_agent(store, agent_id)
+        if status == "completed":  # what an agent says of itself
+            _refuse_anothers(store, before)
         if status in GOING_ON:
             _require_open(store, before)
         if status not in DIED:  # these are said about an agent, not by it
@@ -147,6 +150,13 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
                        "phase": phase or before["current_phase"],
                        "error": error if error is not None or status is not None else before["error_info"]})
         return {**find_agent(store, agent_id), "changed": True}
+
+
+def _refuse_anothers(store: Storage, agent: Agent) -> None:
+    """Refused where the caller was registered under an id that is another agent's now: that one has not completed."""
+    if contradicting_session(store, agent) not in ("", agent["session_id"]):
+        raise Refused(f"{agent['agent_id']!r} is now the agent in session {agent['session_id']!r}, registered there "
+                      "under the same id; nothing was changed: register_agent under an id of your own")
 
 
 def _require_open(store: Storage, agent: Agent) -> None:

@@ -41,7 +41,9 @@ def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
         raise Refused(f"no store at {store.directory}: initialize_agent_coordination makes one{earlier}")
     done = _fix(store) if fix else []
     with store.hurry():
-        wrong, obstacles = _diagnose(store), _find_obstacles(store)
+        wrong = _diagnose(store)
+        told = {each["what"] for each in wrong}
+        obstacles = [line for line in _find_obstacles(store) if line not in told]
     found = [*done, *wrong, *(finding(store.directory, line) for line in obstacles)]
     unsound = [each for each in wrong if is_unsound(each)]
     if unsound or obstacles:

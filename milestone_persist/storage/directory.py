@@ -54,7 +54,7 @@ def require_usable(directory: str, environ: Mapping[str, str]) -> None:
                                    f"MILESTONE_SHARED_DIRS={directory}")
             _make_private(directory, status)
         with os.scandir(directory) as entries:
-            ours = [entry for entry in entries if _is_ours(entry.name)]
+            ours = [entry for entry in entries if is_ours(entry.name)]
         links = sorted(entry.path for entry in ours if entry.is_symlink())
         for path in [*links, *(os.path.join(directory, name) for name in INNER)]:
             refuse_link_out(path, directory)
@@ -96,7 +96,8 @@ def hand_over(made: int | str, folder: str, with_group: bool = True) -> None:
         pass
 
 
-def _is_ours(name: str) -> bool:
+def is_ours(name: str) -> bool:
+    """Whether the program itself opens what has that name at the top of the data directory."""
     return name in OURS or name.startswith(("coordination.db", "file-store.", "session-monitor."))
 
 
@@ -301,16 +302,16 @@ def _find_root(path: str) -> str:
     return here
 
 
-def damaged(directory: str, path: str, why: str, can_do_without: bool = False) -> StorageError:
+def damaged(directory: str, path: str, why: str, aside: str = "") -> StorageError:
     """The error for a file of the store that does not hold what belongs there.
 
-    can_do_without: whether the store is sound without it
+    aside: what of it the store is sound without, and doctor --fix sets aside
     """
     from ..base.invocation import way_called
     from .remedies import advise_restoring
 
     why = " ".join(why.split())  # a CHECK is told as it is written
-    aside = f"let {way_called()} doctor --fix set it aside, " if can_do_without else ""
+    aside = f"let {way_called()} doctor --fix set {aside} aside, " if aside else ""
     return StorageError(f"{path}: {why}; everything was left as it is: fix the file, {aside}or "
                         f"{advise_restoring(directory)}")
 

@@ -234,6 +234,28 @@ def test_status_is_set_and_told(store, clock, status):
     assert row["completion_time"] == (format_time(clock.time()) if ended else None)
 
 
+def test_nobody_completes_the_agent_that_has_the_id_since(cli, dump):
+    cli("register-agent", "exec-1", "validation", "ms-1", "validation-1")
+    cli("register-agent", "exec-1", "validation", "ms-2", "validation-2")
+    before = dump()
+    done = cli("update-agent-status", "exec-1", "completed", SESSION_ID="validation-1")
+    assert done.status == 1 and "now the agent in session 'validation-2'" in done.err and dump() == before, done
+    assert cli("update-agent-status", "exec-1", SESSION_ID="validation-1").text.startswith("active")
+    done = cli("update-agent-status", "exec-1", "failed", SESSION_ID="validation-1")  # is said of an agent by others
+    assert (done.status, done.err) == (0, "")
+    for session in "validation-2", "validation-3", "":
+        done = cli("update-agent-status", "exec-1", "completed", SESSION_ID=session)
+        assert (done.status, done.err) == (0, ""), done
+
+
+def test_a_coordinator_says_that_an_agent_of_another_session_has_completed(cli):
+    cli("register-agent", "exec-1", "validation", "ms-1", "validation-1")
+    cli("register-agent", "coord", "milestone-coordinator", "ms-1", "planning-1")
+    for variables in {}, {"AGENT_ID": "coord"}:
+        done = cli("update-agent-status", "exec-1", "completed", SESSION_ID="planning-1", **variables)
+        assert (done.status, done.err) == (0, ""), done
+
+
 def test_saying_that_an_agent_failed_is_no_sign_of_its_life(store, clock):
     before = register(store)["last_heartbeat"]
     clock.advance(600)

@@ -60,6 +60,19 @@ def test_restoring_puts_everything_back_and_keeps_what_was_there(filled, tmp_pat
     assert filled.send_agent_message("a", "b", "x-note", {})["id"] > 1
 
 
+@pytest.mark.parametrize("name", ["coordination.db-journal", "coordination.db-wal", "file-store.journal", ".gitignore",
+                                  "active/new.yaml", "agent-messages/00000001.jsonl", "config/storage-backend.txt"])
+def test_no_backup_takes_the_name_of_a_file_of_the_store(filled, directory, dump, tmp_path, name):
+    before = dump()
+    (tmp_path / "link").symlink_to(directory)
+    for call in filled.backup_coordination, filled.export_coordination:
+        for path in directory / name, tmp_path / "link" / name, directory / "backups" / ".." / name:
+            was_there = path.exists()
+            with pytest.raises(UsageError, match="a file of the store itself"):
+                call(str(path))
+            assert path.exists() == was_there and dump() == before
+
+
 def test_what_is_no_backup_changes_nothing(filled, tmp_path, dump):
     before = dump()
     (tmp_path / "text").write_text("no database")

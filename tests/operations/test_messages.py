@@ -381,6 +381,13 @@ def test_a_take_that_acknowledges_many_names_the_first_and_the_last(team, cli):
     assert f": {sent[0]} task_assignment, " in line and f" and 48 more up to {sent[-1]}; " in line and "…" not in line
 
 
+def test_a_number_of_too_many_digits_is_named_as_such(team, cli, dump):
+    before = dump()
+    done = cli("send-agent-message", "a", "a", "progress_update", '{"x": ' + "9" * 5000 + "}")
+    if done.status:  # some Pythons take any number
+        assert done.status == 2 and "a number of 5000 digits is out of range" in done.err and dump() == before
+
+
 def test_looking_and_completing_acknowledge_without_a_line(team, cli):
     send(team)
     cli("get-agent-messages", "exec", "true")

@@ -15,6 +15,7 @@ from ..directory import damaged
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
     from typing import Any
 
     from ..interface import Row
@@ -45,6 +46,7 @@ class Table:
         self.archived_by, self.archived_in, self.open_indexes = ARCHIVED.get(name, ("", "", ()))
         self.reactions: dict[str, str] = {}  # triggers that change other rows when one is inserted, by name
         self.holds_one_row = not self.numbered and name not in ONE_FILE  # a file
+        self.aside = "it" if self.holds_one_row else "the lines that are not rows"  # what doctor --fix sets aside
 
     def is_append(self, sql: str) -> bool:
         """Whether a statement only adds a row that the database numbers: it needs no row there is."""
@@ -95,15 +97,26 @@ class Table:
                 data = b"[" + b",".join(line for line in data.split(b"\n") if line.strip()) + b"]"
             rows = json.loads(data)
         except OSError as error:
-            raise damaged(files.directory, path, error.strerror or "it cannot be read", self.holds_one_row) from None
+            raise damaged(files.directory, path, error.strerror or "it cannot be read", self.aside) from None
         except (ValueError, RecursionError) as error:
-            raise damaged(files.directory, path, f"not JSON: {error}", self.holds_one_row) from None
+            raise damaged(files.directory, path, f"not JSON: {error}", self.aside) from None
         rows = rows if file.endswith(".jsonl") else [rows]
         for row in rows:
             wrong = self._find_fault(row, file)
             if wrong:
-                raise damaged(files.directory, path, wrong, self.holds_one_row)
+                raise damaged(files.directory, path, wrong, self.aside)
         return rows
+
+    def has(self, file: str) -> bool:
+        """Whether rows of this table lie in a file of many."""
+        return not self.holds_one_row and file.startswith(self.folder)
+
+    def read_line(self, line: bytes, file: str) -> Row:
+        """The row of one line of a file; ValueError if it is not one that belongs there."""
+        row: Row = json.loads(line)
+        if self._find_fault(row, file):
+            raise ValueError
+        return row
 
     def _find_fault(self, row: Any, file: str) -> str:
         if not isinstance(row, dict):
@@ -137,8 +150,12 @@ class Table:
         if not may_exist and not before.keys().isdisjoint(changes):
             raise damaged(files.directory, files.path(file), "it has rows whose numbers were not given out yet")
         after = {key: row for key, row in sorted({**before, **changes}.items()) if row is not None}
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in after.values())
-        return {} if before == after else {file: text or None}
+        return {} if before == after else {file: write_lines(after.values()) or None}
+
+
+def write_lines(rows: Iterable[Row]) -> str:
+    """The text of a file of many rows."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def read_layout(connection: sqlite3.Connection) -> list[Table]:

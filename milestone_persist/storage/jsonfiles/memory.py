@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .journal import StoreFiles
     from .layout import Key
 
+    Faults = list[tuple[str, StorageError]]  # a file, and why it does not hold what belongs there
+
 LONGEST_ID = 4096  # in characters, of what a statement may name
 EVENTS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 
@@ -91,7 +93,7 @@ class Memory:
         touched = [table.folder for table in self._touched(sql)] if self.corrupt else []
         return [fault for file, fault in self.corrupt.items() if file.rpartition("/")[0] in touched]
 
-    def load_all(self, wrong: list[str] | None = None) -> None:
+    def load_all(self, wrong: Faults | None = None) -> None:
         """Load every file; the first that does not fit raises StorageError or, with `wrong`, each is told there."""
         self._load(self.tables, wrong)
         for table in list(self.without_archive):
@@ -115,17 +117,17 @@ class Memory:
         lists = [step for step in plan if step.startswith("LIST SUBQUERY")]
         return len(proved) + len(numbers) == len(steps) > 0 and len(numbers) <= min(len(lists), len(proved))
 
-    def _load(self, tables: Iterable[Table], wrong: list[str] | None = None) -> None:
+    def _load(self, tables: Iterable[Table], wrong: Faults | None = None) -> None:
         for table in tables:
             if table in self.unloaded:
                 self._load_files(table, table.names(self.files), wrong)
                 self.unloaded.remove(table)
 
-    def _load_archived(self, table: Table, wrong: list[str] | None = None) -> None:
+    def _load_archived(self, table: Table, wrong: Faults | None = None) -> None:
         self._load_files(table, table.names(self.files, archived=True), wrong)
         self.without_archive.remove(table)
 
-    def _load_files(self, table: Table, names: list[str], wrong: list[str] | None) -> None:
+    def _load_files(self, table: Table, names: list[str], wrong: Faults | None) -> None:
         files = []
         for file in names:
             try:
@@ -147,23 +149,23 @@ class Memory:
         if self.writing:
             self._track(table)
 
-    def _insert_each(self, table: Table, files: list[tuple[str, list[Row]]], wrong: list[str] | None) -> None:
+    def _insert_each(self, table: Table, files: list[tuple[str, list[Row]]], wrong: Faults | None) -> None:
         """Insert the rows of one file after the other, to tell which does not fit."""
         for file, rows in files:
             try:
                 self._insert(table, rows)
             except (sqlite3.Error, ValueError, OverflowError) as error:
-                fault = damaged(self.files.directory, self.files.path(file), str(error), table.holds_one_row)
+                fault = damaged(self.files.directory, self.files.path(file), str(error), table.aside)
                 self._note_fault(table, file, fault, wrong)
 
-    def _note_fault(self, table: Table, file: str, fault: StorageError, wrong: list[str] | None) -> None:
+    def _note_fault(self, table: Table, file: str, fault: StorageError, wrong: Faults | None) -> None:
         """A file that holds one row is left out; another, with the rows of many, is an error or told in `wrong`."""
         if table.holds_one_row:
             self.corrupt.setdefault(file, fault)
         elif wrong is None:
             raise fault from None
         else:
-            wrong.append(str(fault))
+            wrong.append((file, fault))
 
     def _insert(self, table: Table, rows: list[Row]) -> None:
         alike: dict[tuple[str, ...], list[Row]] = {}
@@ -173,6 +175,27 @@ class Memory:
             self.connection.executemany(
                 f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
                 [tuple(row.values()) for row in group])
+
+    def list_files_of_many(self) -> list[str]:
+        """The files there are that hold many rows."""
+        return [file for table in self.tables if not table.holds_one_row
+                for archived in {False, bool(table.archived_by)} for file in table.names(self.files, archived)]
+
+    def list_readable(self, file: str) -> list[Row] | None:
+        """The rows of a file of many that fit, the first of each key; None where all do. None of them is loaded yet."""
+        [table] = [table for table in self.tables if table.has(file)]
+        self.connection.execute("SAVEPOINT trying")
+        fitting, lines = [], [line for line in self.files.read(file).split(b"\n") if line.strip()]
+        for line in lines:
+            try:
+                row = table.read_line(line, file)
+                self._insert(table, [row])
+            except (sqlite3.Error, ValueError, OverflowError, RecursionError):
+                continue
+            fitting.append(row)
+        self.connection.execute("ROLLBACK TO trying")
+        self.connection.execute("RELEASE trying")
+        return None if len(fitting) == len(lines) else fitting
 
     def _track(self, table: Table) -> None:
         """From here on note the keys of the rows that change."""

@@ -9,12 +9,12 @@ from ...base.errors import StorageError, newer
 from ...base.found import read_found
 from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
-from ..directory import cannot_write, create_directory, damaged, move_whole
+from ..directory import cannot_write, create_directory, damaged, move_whole, write_whole
 from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
 from ..selection import backend_in_use, store_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
-from .layout import ONE_FILE, folder_of
+from .layout import ONE_FILE, folder_of, write_lines
 from .lock import FileLock
 from .memory import Memory
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ...base.answers import Description, Finding
     from ..call import Clock
     from ..interface import Params, Row
+    from .memory import Faults
 
 HEAD = FILE.head  # there is a store; how often it was written; the last number given out in each numbered table
 LOCK = "file-store"  # .lock and .queue
@@ -143,7 +144,7 @@ class FileStorage(EmbeddedStorage):
         """
         for _ in range(3):
             before = self.glance()
-            wrong: list[str] = []
+            wrong: Faults = []
             self._files.look_for_journal()
             self._head = None
             self._refresh()
@@ -327,28 +328,32 @@ class FileStorage(EmbeddedStorage):
         if self.in_memory:
             return corrupt
         self._head = None  # read every file again
+        faults: Faults = []
         try:
             with self.snapshot():
-                self.memory.load_all(wrong)
+                self.memory.load_all(faults)
                 corrupt = [finding(self._files.path(file), str(fault), fixable=True)
-                          for file, fault in self.memory.corrupt.items()]
+                           for file, fault in [*self.memory.corrupt.items(), *faults]]
                 given_out = json.loads(self._head or "")["sequences"]
                 wrong += super().check() + self._check_numbers(given_out) + self._find_lost(given_out)
-            if wrong:
+            if wrong or faults:
                 self._head = None
         except StorageError as error:
             wrong.append(str(error))
         return corrupt + [finding(self.path, line, fixable=line.endswith(GONE)) for line in wrong]
 
     def fix(self, folder: str) -> list[Finding]:
-        """Move every file that cannot be read to `folder`; what refers to its row is kept, and so its key."""
+        """Move every file that cannot be read to `folder`; what refers to its row is kept, and so its key.
+
+        Of a file of many rows a copy goes there, and those that can be read stay.
+        """
         from ..findings import FIXED, finding
         from ..orphans import make_parents
 
-        done = []
         self._head, self._lenient = None, True
         try:
             with self.transaction():
+                done = self._drop_unreadable_lines(folder)
                 self.memory.load_all()
                 for file in [*self.memory.corrupt]:
                     move_whole(self._files.path(file), os.path.join(folder, file))
@@ -360,6 +365,22 @@ class FileStorage(EmbeddedStorage):
             raise cannot_write(self.directory, error) from None
         finally:
             self._head, self._lenient = None, False
+        return done
+
+    def _drop_unreadable_lines(self, folder: str) -> list[Finding]:
+        from ..findings import FIXED, finding
+
+        done, written = [], {}
+        for file in self.memory.list_files_of_many():
+            rows = self.memory.list_readable(file)
+            if rows is not None:
+                kept = os.path.join(folder, file)
+                write_whole(kept, self._files.read(file))
+                written[file] = write_lines(rows) or None
+                done.append(finding(self._files.path(file), f"the {len(rows)} rows that can be read stay; the file as "
+                                    f"it was is {kept}", severity=FIXED))
+        if written:
+            self._save(written, json.loads(self._head or ""))
         return done
 
     def _find_lost(self, given_out: dict[str, int]) -> list[str]:
