@@ -4,7 +4,8 @@ from __future__ import annotations
 import os
 
 # What counts of SQLite's bytes: a writer holds one of these, a reader of a database without WAL the ones after them.
-_WRITERS = {"": range(1073741824, 1073741826), "-shm": range(120, 121)}
+# The queue of writers is locked as a whole.
+_WRITERS = {"": range(1073741824, 1073741826), "-shm": range(120, 121), "-queue": range(0)}
 _READERS = range(1073741826, 1073742336)
 
 

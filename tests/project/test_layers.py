@@ -77,8 +77,7 @@ LATER_CALLS = [
     *FIRST_CALLS, ["load_agent_state", "a", "k"], ["agent_heartbeat", "a"], ["update_agent_status", "a", "completed"],
     ["send_agent_message", "a", "b", "x-note", "{}"], ["get_session_status", "s"], ["log_milestone_event", "e"],
 ]
-PLAIN = "__future__, gc, os, sys, time, json, sqlite3"
-ALLOWED = {"hybrid": PLAIN, "file": PLAIN + ", fcntl"}
+ALLOWED = dict.fromkeys(("hybrid", "file"), "__future__, gc, os, sys, time, json, sqlite3, fcntl")
 
 
 @functools.lru_cache(None)

@@ -1,6 +1,8 @@
 """What every storage that runs SQLite in this process shares: the connection, the statements, the errors."""
 from __future__ import annotations
 
+import time
+
 from ...base.driver import sqlite3
 from ...base.errors import Busy, StorageError, UsageError, closed
 from ...base.found import forget_database, note_database
@@ -10,16 +12,18 @@ from ..interface import Damaged, Storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from ..call import Clock
     from ..interface import Params, Row
 
 BUSY_SECONDS = 30.0
+STEP_SECONDS = 0.1  # how long SQLite asks for a lock by itself, less often each time; then it is begun again
 OLDEST_SQLITE = (3, 35, 0)
 STEPS = 10_000_000  # of SQLite's virtual machine, a part of a second
 MOST_STEPS = 500  # times so many, and a query is stopped: longer than any of a store that people can work with
+LOCKED = "database is locked"  # what the driver says of another's lock; of one's own it says something else
 UNDECODABLE = "Could not decode"  # so begins what the driver says of text that is not UTF-8
 
 
@@ -45,10 +49,10 @@ class EmbeddedStorage(Storage):
         """
         self._noted = note_database(database) if database != ":memory:" else ""
         try:
-            self.connection = sqlite3.connect(database, timeout=self.wait_seconds, isolation_level=None,
-                                              check_same_thread=False, uri=True)
+            self.connection = sqlite3.connect(database, timeout=min(STEP_SECONDS, self.wait_seconds),
+                                              isolation_level=None, check_same_thread=False, uri=True)
             self.connection.set_progress_handler(self._is_too_long, STEPS)
-            self._prepare(database, apart)
+            self.patiently(lambda: self._prepare(database, apart))
         except BaseException as error:
             EmbeddedStorage.close(self)
             if isinstance(error, sqlite3.Error):
@@ -64,10 +68,29 @@ class EmbeddedStorage(Storage):
                        "journal_size_limit = 4194304"):
             self.connection.execute("PRAGMA " + pragma)
         if (self._pragma("user_version"), self._pragma("application_id")) != (SCHEMA_VERSION, APPLICATION_ID):
-            from .migrations import bring_up_to_date
+            self.bring_up_to_date(database)
 
-            self.connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")  # who is first may need long
-            bring_up_to_date(self.connection, database, SCHEMA_VERSION)
+    def bring_up_to_date(self, database: str) -> None:
+        """Make the schema, or give it its present form."""
+        from .migrations import bring_up_to_date
+
+        self.connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")  # who is first may need long
+        bring_up_to_date(self.connection, database, SCHEMA_VERSION)
+        self.connection.execute(f"PRAGMA busy_timeout = {1000 * min(STEP_SECONDS, self.wait_seconds):.0f}")
+
+    def patiently(self, action: Callable[[], Any], until: float | None = None) -> Any:
+        """What an action gives that changes nothing where another process has the lock; tried until then.
+
+        until: by the clock of time.monotonic; None: as long as it waits for others
+        """
+        until = time.monotonic() + self.wait_seconds if until is None else until
+        while True:
+            try:
+                return action()
+            except sqlite3.OperationalError as error:
+                if str(error) != LOCKED or time.monotonic() >= until:
+                    raise
+            time.sleep(0.001 + time.monotonic_ns() % 1009 / 250_000)  # 1 to 5 ms, each time another
 
     def _pragma(self, name: str) -> int:
         cursor = self.connection.cursor()
@@ -81,7 +104,7 @@ class EmbeddedStorage(Storage):
 
     def commit(self) -> None:
         try:
-            self.connection.execute("COMMIT")
+            self.patiently(lambda: self.connection.execute("COMMIT"))
         except sqlite3.Error as error:
             self.rollback()
             raise self.explain(error, "reading") from None
@@ -106,13 +129,22 @@ class EmbeddedStorage(Storage):
         """Run one statement on the connection as it is."""
         self._rounds = 0
         try:
-            cursor = self.connection.execute(sql, params)
             try:
-                return cursor.fetchall()
-            finally:
-                cursor.close()  # after an error it would keep its lock as long as the error is held
+                return self._run(sql, params)
+            except sqlite3.OperationalError as error:
+                if str(error) != LOCKED or not self.wait_seconds:
+                    raise
+            rows: list[Any] = self.patiently(lambda: self._run(sql, params))
+            return rows
         except sqlite3.Error as error:
             raise self.explain(error) from None
+
+    def _run(self, sql: str, params: Params) -> list[Any]:
+        cursor = self.connection.execute(sql, params)
+        try:
+            return cursor.fetchall()
+        finally:
+            cursor.close()  # after an error it would keep its lock as long as the error is held
 
     def sequence_values(self) -> dict[str, int]:
         given_out = {row["name"]: row["seq"] for row in self.execute("SELECT name, seq FROM sqlite_sequence")}

@@ -2,15 +2,17 @@
 from __future__ import annotations
 
 import os
+import time
 
 from ...base.driver import sqlite3
 from ...base.errors import StorageError
-from ...base.tables import SCHEMA_FILE, SCHEMA_VERSION
+from ...base.tables import APPLICATION_ID, SCHEMA_FILE, SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file, write_whole
 from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Transaction
 from ..selection import read_note_stamp
-from .embedded import EmbeddedStorage
+from ..write_queue import WriteQueue
+from .embedded import EmbeddedStorage, busy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +21,15 @@ if TYPE_CHECKING:
 
     from ...base.answers import Description, Finding
     from ..call import Clock
-    from ..interface import Params
+    from ..interface import Params, Row
 
 FILE = HYBRID.head  # of DATABASE too
 # The setting `synchronous`, and SQLite's. With its FULL the removal of a rollback journal is not synced: after a power
 # cut the journal can be there again, and undo what was committed. EXTRA syncs it, and is as FULL where there is a WAL.
 FLUSHED = {"full": "EXTRA", "normal": "NORMAL"}
+QUEUE = FILE + "-queue"
+READ_FIRST = ("SELECT (SELECT value FROM agent_coordination_config WHERE key = 'synchronous') AS synchronous, "
+              "(SELECT moved_to FROM store_moves) AS value")  # what a transaction begins with; value: as READ_TOMBSTONE
 
 
 class SqliteStorage(EmbeddedStorage):
@@ -46,10 +51,11 @@ class SqliteStorage(EmbeddedStorage):
             create_directory(directory)
             _create_file(self.path)
         self._synchronous = FLUSHED["full"]
+        self._queue = WriteQueue(os.path.join(directory, QUEUE)) if self.is_own and not self.in_memory else None
+        self._tombstone: list[Row] | None = None  # of a transaction that has just begun
         self.lock_timeout = None if create else LOOK_SECONDS
         self.connect(":memory:" if self.in_memory else self.path, apart=bool(file) and not create)
-        if not create:
-            self.set_lock_timeout(None)
+        self.lock_timeout = None
 
     def connect(self, database: str, apart: bool = False) -> None:
         """Open the database; where WAL needs files beside it that cannot be made, as it is: it has no writer then."""
@@ -61,26 +67,30 @@ class SqliteStorage(EmbeddedStorage):
             name = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
             super().connect(f"file:{name}?immutable=1", apart)
 
-    def set_lock_timeout(self, seconds: float | None) -> None:
-        super().set_lock_timeout(seconds)
-        self.run(f"PRAGMA busy_timeout = {1000 * self.wait_seconds:.0f}")
+    def bring_up_to_date(self, database: str) -> None:
+        try:
+            if self._pragma("application_id") == APPLICATION_ID:  # else it may be another program's
+                self._wait_for_turn()
+            super().bring_up_to_date(database)
+        finally:
+            self._end_turn()
 
     def try_writing(self) -> None:
         super().try_writing()
-        with Transaction(self, lambda: self._begin("BEGIN EXCLUSIVE", "reading")):
+        with Transaction(self, lambda: self._begin_write("BEGIN EXCLUSIVE", "reading")):
             pass
 
     def transaction(self, lock: str = "") -> Transaction:
         return Transaction(self, self._begin_write)
 
     def snapshot(self) -> Transaction:
-        return Transaction(self, lambda: self._begin("BEGIN"))
+        return Transaction(self, self._begin_read)
 
     def change_stamp(self) -> object:
         if self.in_memory:
             return read_note_stamp(self.directory)
         try:
-            return self._pragma("data_version")
+            return self.patiently(lambda: self._pragma("data_version"))
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
@@ -107,29 +117,65 @@ class SqliteStorage(EmbeddedStorage):
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
-    def _begin_write(self) -> None:
-        self._begin("BEGIN IMMEDIATE")
+    def _begin_read(self) -> None:
         try:
-            wanted = self._read_synchronous()
-            if wanted != self._synchronous:
-                self.rollback()  # SQLite takes it between transactions only
+            self.connection.execute("BEGIN")
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
+
+    def _begin_write(self, sql: str = "BEGIN IMMEDIATE", doing: str = "writing") -> None:
+        until = time.monotonic() + self.wait_seconds
+        try:
+            self._wait_for_turn()
+            self._begin(sql, doing, until)
+            first = self.run(READ_FIRST)[0]
+            wanted = FLUSHED.get((first["synchronous"] or "full").strip().lower(), FLUSHED["full"])
+            if wanted != self._synchronous:  # another process may have changed it
+                super().rollback()  # SQLite takes it between transactions only
                 self.run(f"PRAGMA synchronous = {wanted}")
                 self._synchronous = wanted
-                self._begin("BEGIN IMMEDIATE")
+                self._begin(sql, doing, until)
+                first = self.run(READ_FIRST)[0]
+            self._tombstone = [first] if first["value"] is not None else []
         except BaseException:
             self.rollback()
             raise
 
-    def _read_synchronous(self) -> str:
-        """What the setting asks for now: another process may have changed it."""
-        rows = self.run("SELECT value FROM agent_coordination_config WHERE key = 'synchronous'")
-        return FLUSHED.get(rows[0]["value"].strip().lower() if rows else "full", FLUSHED["full"])
-
-    def _begin(self, sql: str, doing: str = "writing") -> None:
+    def _begin(self, sql: str, doing: str, until: float) -> None:
         try:
-            self.connection.execute(sql)
+            self.patiently(lambda: self.connection.execute(sql), until)
         except sqlite3.Error as error:
             raise self.explain(error, doing) from None
+
+    def _wait_for_turn(self) -> None:
+        if self._queue and not self._queue.enter(self.wait_seconds):
+            raise busy(self.path, self.wait_seconds, "writing")
+
+    def _end_turn(self) -> None:
+        if self._queue:
+            self._queue.leave()
+
+    def commit(self) -> None:
+        try:
+            super().commit()
+        finally:  # with a write-ahead log, what is copied from it into the database at a commit belongs to it
+            self._end_turn()
+
+    def rollback(self) -> None:
+        try:
+            super().rollback()
+        finally:
+            self._end_turn()
+
+    def close(self) -> None:
+        super().close()
+        if self._queue:
+            self._queue.close()
+
+    def refuse_moved(self, found: list[Row] | None = None) -> None:
+        if found is None:
+            found, self._tombstone = self._tombstone, None
+        super().refuse_moved(found)
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
         rows = super().execute(sql, params)
