@@ -8,6 +8,7 @@ from .base.answers import (
     Analytics,
     Artifacts,
     Backup,
+    Briefing,
     Broadcast,
     Caller,
     Copy,
@@ -19,6 +20,7 @@ from .base.answers import (
     FinishedSession,
     FoundMilestone,
     GeneratedFile,
+    HookAnswer,
     ImportedFiles,
     InboxMessage,
     Installed,
@@ -722,6 +724,25 @@ class Operations:
         directory: the folder; with --check, it may be a zipapp
         check: only tell what in the copy was changed, is missing or extra, or is another version; status 1 if anything
         zipapp: write one executable file instead, with byte code for the Python that runs now
+        """
+
+    def briefing(self, agent_id: str = '') -> Briefing:
+        """Print what an agent must know, in at most 2,400 bytes; its last line is the command to run next.
+
+        agent_id: the agent; without it $AGENT_ID; without that, what is known of the project
+
+        Who it is, its session, messages taken and unread (never what they say), keys that others have saved since the last
+        briefing, its last checkpoint, interrupted sessions.
+        """
+
+    def hook(self, event: str, payload: str = '-') -> HookAnswer:
+        """Answer a hook of Claude Code, Codex or Gemini CLI; status 0 whatever goes wrong, and it never makes a store.
+
+        event: SessionStart, Stop, SubagentStop, SessionEnd, PreCompact; of Gemini CLI AfterAgent, PreCompress, BeforeAgent
+        payload: the client's JSON; - reads standard input, as does leaving it out
+
+        SessionStart briefs the agent (and gives Claude Code's shell the functions), Stop sends it back once to mail that it
+        has not read, SubagentStop and SessionEnd end it, PreCompact makes a checkpoint.
         """
 
     def where(self) -> Where:

@@ -124,7 +124,8 @@ milestone_put_aliases_aside() { # where one has the name of a function, this wou
     'get_session_monitor_status' 'create_milestone_record' 'read_milestone_record' 'update_milestone_record' \
     'delete_milestone_record' 'list_milestones' 'search_milestones' 'get_milestone_analytics' \
     'acquire_milestone_lock' 'release_milestone_lock' 'backup_coordination' 'restore_coordination' \
-    'export_coordination' 'import_coordination' 'import_tmp_files' 'log_milestone_event' 'log_storage_event'; do
+    'export_coordination' 'import_coordination' 'import_tmp_files' 'log_milestone_event' 'log_storage_event' \
+    'briefing'; do
     case $milestone_aliases in
       *"$milestone_name="*) milestone_put_aside ;;
     esac
@@ -483,6 +484,11 @@ log_milestone_event() { \milestone_persist log_milestone_event "$@"; }
 
 # Usage: log_storage_event EVENT MILESTONE BACKEND [DETAILS]
 log_storage_event() { \milestone_persist log_storage_event "$@"; }
+
+# Hooks
+
+# Usage: briefing [AGENT_ID]
+briefing() { \milestone_persist briefing "$@"; }
 
 milestone_bring_aliases_back
 unset -f milestone_bring_aliases_back

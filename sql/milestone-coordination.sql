@@ -101,6 +101,7 @@ CREATE TABLE IF NOT EXISTS agent_registry (
 );
 CREATE INDEX IF NOT EXISTS agent_registry_by_session ON agent_registry (session_id);
 CREATE INDEX IF NOT EXISTS agent_registry_by_milestone ON agent_registry (milestone_id);
+CREATE INDEX IF NOT EXISTS agent_registry_by_client ON agent_registry (client_session) WHERE client_session IS NOT NULL;
 CREATE INDEX IF NOT EXISTS agent_registry_alive ON agent_registry (last_heartbeat)
   WHERE status IN ('spawning', 'active');
 

@@ -656,3 +656,57 @@ class Copy(TypedDict, total=False):
     written: bool
     drift: list[Drift]  # from here: of --check
     current: bool
+
+# Hooks
+
+class Notice(TypedDict):
+    id: int
+    from_agent: str
+    message_type: str
+    priority: int
+    is_broadcast: int
+    created_at: str
+
+class Heading(KnownAgent):
+    unread: int
+
+class StateHead(TypedDict):
+    agent_id: str
+    state_key: str
+    updated_at: str
+
+class OpenSession(TypedDict):
+    session_id: str
+    status: str
+    progress: float
+    last_activity: str
+    at_work: int
+
+class BriefedSession(KnownSession):
+    phase: str | None
+    progress: float
+
+class Briefing(TypedDict):
+    continues: bool
+    agent: Heading | None
+    others: list[Heading]
+    session: BriefedSession | None
+    taken: list[Notice]
+    unread: list[Notice]
+    unread_count: int
+    changed: list[StateHead]
+    changed_count: int
+    own_keys: int
+    last_checkpoint: LastCheckpoint | None
+    open_sessions: list[OpenSession]
+    interrupted: list[str]
+    next: str
+
+class HookContext(TypedDict):
+    hookEventName: str
+    additionalContext: str
+
+class HookAnswer(TypedDict, total=False):
+    hookSpecificOutput: HookContext
+    decision: str
+    reason: str

@@ -283,6 +283,8 @@ def _check_too_many(op: Operation, args: list[str]) -> None:
 def read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
     """Replace `-` in the place of the operation's long value by what standard input holds."""
     position = [p.name for p in op.positionals].index(op.stdin)
+    if len(args) == position and op.positionals[position].default == "-":
+        args = [*args, "-"]
     if len(args) > position and args[position] == "-":
         args = [*args]
         args[position] = _decode(stdin.read())

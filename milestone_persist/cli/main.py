@@ -86,12 +86,30 @@ def _dispatch(call: CommandLine, console: Console) -> int:
     found = find_operation(call.name)
     if found is None:
         raise _unknown(call.name)
+    try:
+        return _call(found, call, console)
+    except Exception as error:
+        if not found.fails_open:
+            raise
+        return _fail_open(found, error, console)
+
+
+def _call(found: Operation, call: CommandLine, console: Console) -> int:
     args, options = bind(found, call, console.environ)
     if call.help:
         return _print_help(call, console)
     if found.stdin:
         args = read_value(found, args, console.stdin)
     return _run(found, args, options, call, console)
+
+
+def _fail_open(op: Operation, error: Exception, console: Console) -> int:
+    """One line for what went wrong where that must hold up nobody; 0."""
+    try:
+        console.complain(f"{op.name} did nothing: {error or type(error).__name__}")
+    except OSError:  # nobody listens
+        pass
+    return 0
 
 
 def _refuse_more(words: list[str], form: str) -> None:

@@ -22,7 +22,7 @@ from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import DeadLetter, MailForOthers
+    from ..base.answers import DeadLetter, MailForOthers, Notice
     from ..storage.interface import Row, Storage
 
 THIS_LIFE = ("(taken_in_life IS NULL OR taken_in_life = "
@@ -76,6 +76,19 @@ def count_unread(store: Storage, agent_id: str) -> int:
     """How many messages lie in an agent's inbox for it, once those whose lease has run out are back."""
     return int(store.execute("SELECT count(*) AS n FROM agent_messages "
                              f"WHERE to_agent = :id AND {PENDING} AND {FOR_READER}", {"id": agent_id})[0]["n"])
+
+
+def list_unread(store: Storage, agent_id: str, which: str = "1 = 1") -> list[Notice]:
+    """What an agent would be handed, in that order, without what it says; that whose lease has run out is there again.
+
+    which: a condition
+    """
+    columns = "SELECT id, from_agent, message_type, priority, is_broadcast, created_at FROM agent_messages"
+    return store.execute(
+        f"{columns} WHERE to_agent = :id AND {PENDING} AND {FOR_READER} AND {which} UNION ALL "
+        f"{columns} WHERE to_agent = :id AND {LAPSED} AND {FOR_READER} AND {which} AND retry_count < :limit "
+        "ORDER BY priority DESC, id",
+        {"id": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")})
 
 
 def count_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
+CLIENT_ENDED = "its client ended"  # how that of one begins whose client ended before it said that it was done
 CLIENT_SESSIONS = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "GEMINI_SESSION_ID")  # the first that is set
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
@@ -139,14 +140,19 @@ def count_agents(store: Storage, session_id: str) -> None:
 def renew_heartbeat(store: Storage, agent_id: str) -> Agent | None:
     """Note that an agent is alive; its row, or None for one that is not registered.
 
-    One that was marked failed for its silence, and perhaps put off, is active again, if its session is.
+    One that was ended for its silence or with its client, and perhaps put off, is active again, if its session is.
     """
     rows = store.execute(
         "UPDATE agent_registry SET last_heartbeat = :now WHERE agent_id = :id RETURNING *",
         {"id": agent_id, "now": store.now()})
-    if rows and rows[0]["status"] in DIED and (rows[0]["error_info"] or "").startswith(SILENT):
+    if rows and may_be_heard_again(rows[0]):
         return _revive(store, rows[0])
     return rows[0] if rows else None
+
+
+def may_be_heard_again(agent: Agent) -> bool:
+    """Whether an agent was ended by others, who had not heard from it or saw its client end: it may be alive."""
+    return agent["status"] in DIED and (agent["error_info"] or "").startswith((SILENT, CLIENT_ENDED))
 
 
 def _revive(store: Storage, agent: Agent) -> Agent:

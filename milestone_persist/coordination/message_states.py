@@ -14,6 +14,9 @@ STATE = ("CASE WHEN dead_lettered_at IS NOT NULL THEN 'dead' WHEN acknowledged_a
          "CASE WHEN retry_count < :limit THEN 'pending' ELSE 'dead' END ELSE 'taken' END")
 BACK = "delivered_at = NULL, taken_in_life = NULL, lease_until = NULL"  # what makes a taken message pending
 
+# What is worth calling an agent for: what was sent to it alone, or with a priority above the usual one.
+RINGS = "(is_broadcast = 0 OR priority > 5)"
+
 # Mail for another milestone than its reader is registered for is kept for who registers for that one.
 _ELSEWHERE = ("agent_registry.agent_id = to_agent AND agent_type <> 'unregistered' "
               "AND agent_registry.milestone_id <> sent_for")

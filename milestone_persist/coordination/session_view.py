@@ -8,7 +8,7 @@ from .artifacts import expected_artifacts, find_artifacts, free_milestone_id, mi
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
 from .inbox import count_messages, list_dead_letters
 from .liveness import heard_before, is_quiet, is_stale, silence_limit
-from .membership import WAITS, find_session
+from .membership import CLIENT_ENDED, WAITS, find_session
 from .message_states import COUNTS_IN, FOR_READER, PENDING, TAKEN
 from .settings import read_count
 
@@ -101,16 +101,22 @@ def _survey_agents(store: Storage, session: Session) -> list[SurveyedAgent]:
 
 
 def _condition(agent: SurveyedAgent, stale: str, silent: str) -> str:
-    """One of CONDITIONS: silent is with its whole session, stopped by recovery; else the status of one not at work."""
+    """One of CONDITIONS: silent is with its whole session, stopped before it was done; else the status of one not at
+    work."""
     if is_stale(agent, stale):
         return "stale"
     if is_stale(agent, silent):
         return "silent"
     if agent["status"] in AT_WORK:
         return "alive"
-    if agent["status"] == "terminated" and (agent["error_info"] in STOPPED or is_put_off(agent["error_info"])):
+    if agent["status"] == "terminated" and _may_go_on(agent["error_info"]):
         return "stopped"
     return str(agent["status"])
+
+
+def _may_go_on(error: str | None) -> bool:
+    """Whether an agent was terminated before its work was done, by recovery or with its client."""
+    return error in STOPPED or is_put_off(error) or (error or "").startswith(CLIENT_ENDED)
 
 
 def _list_quiet(store: Storage, agents: list[SurveyedAgent]) -> QuietAgents:

@@ -7,7 +7,7 @@ from ..base.values import check_word
 from ..base.vocabulary import GOING_ON, PHASES, any_of
 from ..coordination.deliverables import estimate_progress, list_deliverables, made_by, missing_names
 from ..coordination.liveness import mark_dead_agents, sum_up
-from ..coordination.membership import SILENT, find_session, reopen_session, set_agent_status
+from ..coordination.membership import CLIENT_ENDED, SILENT, find_session, reopen_session, set_agent_status
 from ..coordination.work_orders import make_orders, run_orders, spawn_command
 from ..registry import operation
 from ..storage.events import record_event
@@ -141,8 +141,9 @@ def _end_agents(store: Storage, session_id: str, deliverables: list[Deliverable]
     rows = store.execute(
         "SELECT agent_id, agent_type, session_id FROM agent_registry WHERE session_id = :id "
         f"AND (status IN {any_of((*GOING_ON, 'failed'))} "
-        "OR status = 'terminated' AND error_info LIKE :silent) "
-        "ORDER BY spawn_time, agent_id", {"id": session_id, "silent": SILENT + "%"})  # those might be alive after all
+        "OR status = 'terminated' AND (error_info LIKE :silent OR error_info LIKE :left)) "
+        "ORDER BY spawn_time, agent_id",
+        {"id": session_id, "silent": SILENT + "%", "left": CLIENT_ENDED + "%"})  # those might be alive after all
     missing = missing_names(deliverables)
     ended: list[Returned] = []
     for row in rows:

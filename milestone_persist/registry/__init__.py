@@ -21,6 +21,7 @@ MODULES = ("operations.setup", "operations.agents", "operations.state", "operati
            "commands.recovery_help", "operations.resuming", "operations.completing", "operations.reports",
            "operations.cleanup", "commands.monitoring", "operations.milestones", "operations.backups",
            "operations.tmpfiles", "operations.log", "commands.installing", "commands.vendoring",
+           "operations.briefing", "commands.hooking",
            "operations.inspection", "operations.doctoring", "commands.generating", "commands.shell_completion")
 
 GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
@@ -121,16 +122,18 @@ class Operation:
     """
 
     __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "existing", "opens",
-                 "in_use", "on_undelivered", "repair", "long", "parameters")
+                 "in_use", "on_undelivered", "repair", "long", "fails_open", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
                  creates: bool | str, existing: bool | str, in_use: bool,
-                 on_undelivered: Callable[..., str] | None, repair: Callable[..., Row] | None, long: str) -> None:
+                 on_undelivered: Callable[..., str] | None, repair: Callable[..., Row] | None, long: str,
+                 fails_open: bool) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
         self.opens = _read_opens(function)
         self.creates, self.existing = self.opens and not existing and creates, existing
         self.in_use, self.on_undelivered, self.repair, self.long = in_use, on_undelivered, repair, long
+        self.fails_open = fails_open
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
 
@@ -247,11 +250,12 @@ def _read_parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
 def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: bool = True,
               creates: bool | str = True, existing: bool | str = False, in_use: bool = False,
               on_undelivered: Callable[..., str] | None = None,
-              repair: Callable[..., Row] | None = None, long: str = "") -> Callable[[Function], Function]:
+              repair: Callable[..., Row] | None = None, long: str = "",
+              fails_open: bool = False) -> Callable[[Function], Function]:
     """Declare a function as an operation, of an open `store: Storage` or of a `call: Call`; it is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
-    stdin: name of the parameter that may be `-` and is then read from standard input
+    stdin: name of the parameter that may be `-` and is then read from standard input; by default, if `-` is that
     stdout: name of the parameter that may be `-`, which then means standard output
     shell: whether the generated shell file defines a function for it
     creates: whether the data directory is made if it is not there; otherwise an empty store is read. Or the name of
@@ -264,11 +268,13 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
     repair: called with the error and the arguments where the store is damaged, before the function is called again;
         gives what is to be told beside its data
     long: name of the renderer that makes what is printed where the option --long is given
+    fails_open: whether its caller is not to be held up: whatever goes wrong on the command line is one line, status 0
     """
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, stdout, shell, creates, existing, in_use, on_undelivered, repair, long)
+            function, module.GROUP, text, stdin, stdout, shell, creates, existing, in_use, on_undelivered, repair, long,
+            fails_open)
         return function
     return declare
 

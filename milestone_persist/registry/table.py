@@ -75,6 +75,8 @@ MODULE_OF = {
     "uninstall": "commands.installing",
     "init": "commands.installing",
     "vendor": "commands.vendoring",
+    "briefing": "operations.briefing",
+    "hook": "commands.hooking",
     "where": "operations.inspection",
     "whoami": "operations.inspection",
     "doctor": "operations.doctoring",

@@ -120,7 +120,8 @@ CALLS = [
     ("finalize_milestone_execution", EXECUTION), ("complete_coordination_session", OTHER), ("abandon_session", LOST),
     ("generate_milestone_report", PLANNING), ("cleanup_stale_coordination", 1), ("cleanup_failed_sessions", 0),
     ("log_milestone_event", "e", "m", "d"), ("log_storage_event", "e", "m", "hybrid", {"a": 1}), ("where",),
-    ("whoami",), ("doctor",), ("doctor", {"fix": True}), ("get_session_monitor_status",),
+    ("whoami",), ("briefing",), ("briefing", "q"), ("hook", "SessionStart", "{}"), ("hook", "Stop", "{}"),
+    ("doctor",), ("doctor", {"fix": True}), ("get_session_monitor_status",),
     ("start_session_monitor", {"once": True}),
 ]
 SAY_OBJECTS = ("send_agent_message", "broadcast_agent_message", "log_storage_event")

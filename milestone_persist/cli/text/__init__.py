@@ -17,6 +17,6 @@ def find_renderer(name: str) -> Callable[[Any], str]:
 
     if name in vars(recovery):
         return vars(recovery)[name]  # type: ignore[no-any-return]
-    from . import installing, monitoring
+    from . import briefing, installing, monitoring
 
-    return {**vars(installing), **vars(monitoring)}[name]  # type: ignore[no-any-return]
+    return {**vars(installing), **vars(monitoring), **vars(briefing)}[name]  # type: ignore[no-any-return]

@@ -64,6 +64,10 @@ def json(data: Any) -> str:
     return as_json(data) + "\n"
 
 
+def hook_answer(data: Row) -> str:
+    return as_json(data) + "\n" if data else ""
+
+
 def line(data: Any) -> str:
     return f"{data}\n"
 

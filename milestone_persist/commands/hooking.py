@@ -1,0 +1,63 @@
+"""Hooks: what clients of agents call by themselves, when a conversation begins, stops, ends or is cut."""
+from __future__ import annotations
+
+from ..base.errors import MilestoneError
+from ..registry import operation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..base.answers import HookAnswer
+    from ..hooks.occasion import Occasion
+    from ..storage.call import Call
+
+GROUP = "Hooks"
+
+
+@operation(text="hook_answer", stdin="payload", shell=False, existing=True, fails_open=True)
+def hook(call: Call, event: str, payload: str = "-") -> HookAnswer:
+    """Answer a hook of Claude Code, Codex or Gemini CLI; status 0 whatever goes wrong, and it never makes a store.
+
+    event: SessionStart, Stop, SubagentStop, SessionEnd, PreCompact; of Gemini CLI AfterAgent, PreCompress, BeforeAgent
+    payload: the client's JSON; - reads standard input, as does leaving it out
+
+    SessionStart briefs the agent (and gives Claude Code's shell the functions), Stop sends it back once to mail that it
+    has not read, SubagentStop and SessionEnd end it, PreCompact makes a checkpoint.
+    Example: hook SessionStart '{"session_id": "s-1", "source": "startup"}'
+    """
+    from ..hooks.occasion import BEGIN, read_occasion
+
+    occasion = read_occasion(event, payload)
+    wrong = _give_functions(call) if occasion.kind == BEGIN else ""
+    given = _answer(call, occasion) if occasion.kind else {}
+    if wrong:
+        call.warn(wrong)
+    return given
+
+
+def _give_functions(call: Call) -> str:
+    """Write the shell functions into the file that Claude Code runs before each shell command; what went wrong."""
+    path = call.environ.get("CLAUDE_ENV_FILE")
+    if not path:
+        return ""
+    from .installing import init
+
+    try:
+        init(call, "sh", env_file=path)
+    except (MilestoneError, OSError) as error:  # the agent is briefed all the same
+        return f"the shell functions could not be written for Claude Code: {error}"
+    return ""
+
+
+def _answer(call: Call, occasion: Occasion) -> HookAnswer:
+    from ..opening.presence import require_present_version
+    from ..storage.selection import backend_in_use
+
+    backend = backend_in_use(call.directory)
+    if backend is None:
+        return {}
+    require_present_version(call.directory, backend)
+    from ..hooks.answering import answer
+    from ..running import look
+
+    given: HookAnswer = look(call, lambda store: answer(store, occasion), in_use=True)
+    return given

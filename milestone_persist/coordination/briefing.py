@@ -1,0 +1,131 @@
+"""Briefing: what an agent must know to begin or to go on, in a few rows; never what its messages say."""
+from __future__ import annotations
+
+from ..base.errors import MilestoneError
+from ..base.quoting import command_on
+from ..base.tables import LIVE
+from ..base.times import minutes_between
+from ..base.vocabulary import AT_WORK, DIED, ENDED_AGENT, OPEN_SESSION, any_of
+from .inbox import list_unread
+from .liveness import find_interrupted_sessions
+from .membership import may_be_heard_again
+from .message_states import TAKEN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..base.answers import Briefing, Heading, LastCheckpoint, Notice, OpenSession, StateHead
+    from ..base.rows import Agent
+    from ..storage.interface import Storage
+
+MOST_LISTED = 6  # of each kind; the rest is counted
+
+
+def brief_agents(store: Storage, agents: Sequence[Agent], continues: bool = False) -> Briefing:
+    """What agents of one client are told, the first of them in detail; of the project alone where there are none.
+
+    continues: whether their client goes on with a conversation of which part was cut
+    """
+    with store.snapshot():
+        briefing: Briefing = {
+            "continues": continues, "agent": None, "others": [], "session": None, "taken": [], "unread": [],
+            "unread_count": 0, "changed": [], "changed_count": 0, "own_keys": 0, "last_checkpoint": None,
+            "open_sessions": _list_open(store),
+            "interrupted": [row["session_id"] for row in find_interrupted_sessions(store)], "next": ""}
+        if agents:
+            _tell_agent(store, briefing, agents[0])
+            briefing["others"] = [_head(store, other) for other in agents[1:]]
+        briefing["next"] = _next_for(briefing, agents[0]) if agents else _next_in_project(briefing)
+    return briefing
+
+
+def note_briefed(store: Storage, agents: Sequence[Agent]) -> None:
+    """Note when agents were told what is new, where that can be done without waiting for others."""
+    try:
+        for agent in agents:
+            with store.hurry(), store.transaction("agent:" + agent["agent_id"]):
+                store.execute("UPDATE agent_registry SET briefed_at = :now WHERE agent_id = :id",
+                              {"id": agent["agent_id"], "now": store.now()})
+    except MilestoneError:  # then it is told the same again
+        pass
+
+
+def find_agents(store: Storage, agent_ids: Sequence[str]) -> list[Agent]:
+    """The rows of those agents that are registered."""
+    return [row for agent_id in agent_ids for row in
+            store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})]
+
+
+def _tell_agent(store: Storage, briefing: Briefing, agent: Agent) -> None:
+    agent_id, session_id = agent["agent_id"], agent["session_id"]
+    briefing["agent"] = _head(store, agent)
+    briefing["session"] = store.execute(
+        "SELECT session_id, operation_type, status, phase, progress, milestone_id FROM coordination_sessions "
+        "WHERE session_id = :id", {"id": session_id})[0]
+    briefing["taken"] = _list_taken(store, agent_id)
+    unread = list_unread(store, agent_id)
+    briefing["unread"], briefing["unread_count"] = unread[:MOST_LISTED], len(unread)
+    changed = _list_changed(store, agent)
+    briefing["changed"], briefing["changed_count"] = changed[:MOST_LISTED], len(changed)
+    briefing["own_keys"] = store.execute(
+        f"SELECT count(*) AS n FROM agent_state WHERE agent_id = :id AND {LIVE}",
+        {"id": agent_id, "now": store.now()})[0]["n"]
+    points: list[LastCheckpoint] = store.execute(
+        "SELECT checkpoint_id, agent_id, checkpoint_type, created_at FROM agent_checkpoints WHERE agent_id = :id "
+        "ORDER BY created_at DESC, checkpoint_id DESC LIMIT 1", {"id": agent_id})
+    for point in points:
+        point["minutes_ago"] = round(minutes_between(point["created_at"], store.now()), 1)
+        briefing["last_checkpoint"] = point
+
+
+def _head(store: Storage, agent: Agent) -> Heading:
+    return {"agent_id": agent["agent_id"], "agent_type": agent["agent_type"], "status": agent["status"],
+            "milestone_id": agent["milestone_id"], "session_id": agent["session_id"],
+            "unread": len(list_unread(store, agent["agent_id"]))}
+
+
+def _list_taken(store: Storage, agent_id: str) -> list[Notice]:
+    return store.execute(
+        "SELECT id, from_agent, message_type, priority, is_broadcast, created_at FROM agent_messages "
+        f"WHERE to_agent = :agent AND {TAKEN} AND (lease_until IS NULL OR lease_until > :now) ORDER BY id LIMIT :most",
+        {"agent": agent_id, "now": store.now(), "most": MOST_LISTED})
+
+
+def _list_changed(store: Storage, agent: Agent) -> list[StateHead]:
+    """The keys that others have saved in an agent's session since it was briefed last, the latest first."""
+    return store.execute(
+        f"SELECT agent_id, state_key, updated_at FROM agent_state WHERE saved_in = :session AND agent_id <> :id "
+        f"AND updated_at >= :since AND {LIVE} ORDER BY updated_at DESC, agent_id, state_key",
+        {"session": agent["session_id"], "id": agent["agent_id"], "since": agent["briefed_at"] or "",
+         "now": store.now()})
+
+
+def _list_open(store: Storage) -> list[OpenSession]:
+    return store.execute(
+        "SELECT session_id, status, progress, last_activity, (SELECT count(*) FROM agent_registry a "
+        f"WHERE a.session_id = s.session_id AND a.status IN {any_of(AT_WORK)}) AS at_work "
+        f"FROM coordination_sessions s WHERE status IN {any_of(OPEN_SESSION)} "
+        "ORDER BY last_activity DESC, session_id")
+
+
+def _next_in_project(briefing: Briefing) -> str:
+    """The command that shows more of a project; "" where there is nothing to see."""
+    if briefing["interrupted"]:
+        return command_on("recover_milestone_session", [briefing["interrupted"][0]])
+    return "list_coordination_sessions active" if briefing["open_sessions"] else ""
+
+
+def _next_for(briefing: Briefing, agent: Agent) -> str:
+    """The command that an agent runs now."""
+    agent_id, session_id = agent["agent_id"], agent["session_id"]
+    if agent["status"] in DIED and not may_be_heard_again(agent) and agent["milestone_id"] and (
+            agent["agent_type"] != "unregistered"):
+        return command_on("register_agent", [agent_id, agent["agent_type"], agent["milestone_id"], session_id])
+    if briefing["taken"]:
+        return command_on("get_agent_messages", [agent_id], ["--taken"])
+    if briefing["unread_count"]:
+        return command_on("get_agent_messages", [agent_id, "true"])
+    if agent["status"] in ENDED_AGENT or not briefing["own_keys"]:
+        return command_on("get_session_status", [session_id])
+    return command_on("list_agent_state", [agent_id])

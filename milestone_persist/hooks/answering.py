@@ -1,0 +1,116 @@
+"""What is done on each occasion, and what the client is answered, in the form that it reads."""
+from __future__ import annotations
+
+from ..base.quoting import command_on
+from ..base.times import shift_time
+from ..base.vocabulary import AT_WORK, GOING_ON
+from ..cli.text.briefing import briefing, list_messages
+from ..coordination.briefing import brief_agents, find_agents, note_briefed
+from ..coordination.inbox import list_unread
+from ..coordination.membership import CLIENT_ENDED, set_agent_status
+from ..coordination.message_states import RINGS
+from ..coordination.settings import read_count
+from ..coordination.snapshots import store_checkpoint
+from .belonging import find_own_agents
+from .occasion import BEGIN, CUT, END, LEAVE, STOP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..base.answers import HookAnswer
+    from ..base.rows import Agent
+    from ..storage.interface import Storage
+    from .occasion import Occasion
+
+HURRY_SECONDS = 2.0  # how long a hook waits for another process: its client waits for it
+
+
+def answer(store: Storage, occasion: Occasion) -> HookAnswer:
+    """Do what the occasion asks for."""
+    with store.hurry(HURRY_SECONDS):
+        return ACTIONS[occasion.kind](store, occasion)
+
+
+def _begin(store: Storage, occasion: Occasion) -> HookAnswer:
+    """Brief the agents of the conversation; a new one on the project, if anything goes on there."""
+    agents = find_own_agents(store, occasion) or find_agents(store, [store.environ.get("AGENT_ID", "")])
+    told = brief_agents(store, agents, occasion.continues)
+    if not agents and not told["open_sessions"]:
+        return {}
+    note_briefed(store, agents)
+    return {"hookSpecificOutput": {"hookEventName": occasion.event, "additionalContext": briefing(told).rstrip("\n")}}
+
+
+def _stop(store: Storage, occasion: Occasion) -> HookAnswer:
+    """Send the agents of the conversation back to the mail that they have not read, once for each."""
+    if occasion.is_repeated:
+        return {}
+    reasons = [_call_back(store, agent) for agent in _at_work(store, occasion)]
+    told = [reason for reason in reasons if reason]
+    return {"decision": "block", "reason": " ".join(told)} if told else {}
+
+
+def _at_work(store: Storage, occasion: Occasion) -> list[Agent]:
+    """The agents of the conversation that have not ended, and the one the client was started for."""
+    own = find_own_agents(store, occasion)
+    if not own and not occasion.sub:
+        own = [agent for agent in find_agents(store, [store.environ.get("AGENT_ID", "")])
+               if agent["client_session"] in (None, occasion.session)]
+    return [agent for agent in own if agent["status"] in GOING_ON]
+
+
+def _call_back(store: Storage, agent: Agent) -> str:
+    """What to say to an agent that has mail it was not sent back for; "" if there is none. It is noted."""
+    agent_id = agent["agent_id"]
+    unread = list_unread(store, agent_id, RINGS)
+    newest = max((message["id"] for message in unread), default=0)
+    if newest == agent["rung_message"] or unread and newest < agent["rung_message"]:
+        return ""
+    with store.transaction("agent:" + agent_id):
+        noted = store.execute(
+            "UPDATE agent_registry SET rung_message = :newest WHERE agent_id = :id AND rung_message = :before "
+            "RETURNING agent_id", {"id": agent_id, "newest": newest, "before": agent["rung_message"]})
+    if not unread or not noted:  # another call of the same hook was first
+        return ""
+    number = f"{len(unread)} unread message" + "s" * (len(unread) > 1)
+    return (f"Agent {agent_id} has {number} ({list_messages(unread)}). Read and handle before you stop: "
+            + command_on("get_agent_messages", [agent_id, "true"]))
+
+
+def _leave(store: Storage, occasion: Occasion) -> HookAnswer:
+    """A sub-agent stops: it is sent back to its mail, or ended; one that the client does not name is not known."""
+    return (_stop(store, occasion) or _end(store, occasion)) if occasion.sub else {}
+
+
+def _end(store: Storage, occasion: Occasion) -> HookAnswer:
+    """End the agents that are still at work: what they have taken is requeued. Who said what it is stays that."""
+    for agent in find_own_agents(store, occasion):
+        if agent["status"] in AT_WORK:
+            with store.transaction("agent:" + agent["agent_id"]):
+                why = f"{CLIENT_ENDED}: {occasion.event}" + (f" ({occasion.reason})" if occasion.reason else "")
+                set_agent_status(store, agent["agent_id"], "terminated", why)
+    return {}
+
+
+def _cut(store: Storage, occasion: Occasion) -> HookAnswer:
+    """Make a checkpoint of each agent; where the client only may be about to cut, if that is due."""
+    for agent in _at_work(store, occasion):
+        with store.transaction("agent:" + agent["agent_id"]):
+            if not occasion.is_vague or _is_due(store, agent):
+                store_checkpoint(store, agent["agent_id"], "automatic", [])
+    return {}
+
+
+def _is_due(store: Storage, agent: Agent) -> bool:
+    """Whether an agent was heard from since its last checkpoint, and that is not of a moment ago."""
+    given = {"id": agent["agent_id"]}
+    last = store.execute("SELECT max(created_at) AS at FROM agent_checkpoints WHERE agent_id = :id", given)[0]["at"]
+    if last is None:
+        return True
+    since = shift_time(store.now(), -read_count(store, "checkpoint_interval"))
+    return bool(last <= since and agent["last_heartbeat"] > last)
+
+
+ACTIONS: dict[str, Callable[[Storage, Occasion], HookAnswer]] = {
+    BEGIN: _begin, STOP: _stop, LEAVE: _leave, END: _end, CUT: _cut}

@@ -1,0 +1,62 @@
+"""Whose agents are meant: those that the client's conversation runs, as far as that is certain.
+
+An agent's row names the session or thread of the client that was in the environment when it registered. Sub-agents of
+Codex have a thread of their own; those of Claude Code share the session of their parent; Gemini CLI tells a shell no
+session. There the conversation's transcript decides, and where that cannot be read, the agent is nobody's.
+"""
+from __future__ import annotations
+
+import os
+
+from ..base.vocabulary import AT_WORK, GOING_ON, any_of
+from ..coordination.membership import CLIENT_ENDED
+from .occasion import END
+from .transcripts import find_registered
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..base.rows import Agent
+    from ..storage.interface import Storage
+    from .occasion import Occasion
+
+
+MAY_GO_ON = f"(status IN {any_of(GOING_ON)} OR status = 'terminated' AND error_info LIKE :left)"
+ORDER = "ORDER BY last_heartbeat DESC, agent_id"
+
+
+def find_own_agents(store: Storage, occasion: Occasion) -> list[Agent]:
+    """The agents that belong to the conversation and may go on, the one heard from last first."""
+    if not occasion.session:
+        return []
+    if occasion.sub:
+        own = _of_client(store, occasion.sub) or _registered_in(occasion, _of_client(store, occasion.session))
+    else:
+        own = _of_client(store, occasion.session)
+        if occasion.kind != END and _has_sub_agents(occasion):  # at its end theirs end too
+            own = _registered_in(occasion, own)
+    return own + _registered_in(occasion, _of_no_client(store, occasion))
+
+
+def _of_client(store: Storage, session: str) -> list[Agent]:
+    return store.execute(f"SELECT * FROM agent_registry WHERE client_session = :session AND {MAY_GO_ON} {ORDER}",
+                         {"session": session, "left": CLIENT_ENDED + "%"})
+
+
+def _of_no_client(store: Storage, occasion: Occasion) -> list[Agent]:
+    """The agents that no client's session is known of; those that ended with their client only for one that goes on."""
+    which = MAY_GO_ON if occasion.continues else f"status IN {any_of(AT_WORK)}"
+    return store.execute(f"SELECT * FROM agent_registry WHERE client_session IS NULL AND {which} {ORDER}",
+                         {"left": CLIENT_ENDED + "%"})
+
+
+def _registered_in(occasion: Occasion, agents: list[Agent]) -> list[Agent]:
+    """Those of the agents that the conversation has registered."""
+    if not agents or not occasion.transcript:
+        return []
+    found = find_registered(occasion.transcript, {agent["agent_id"] for agent in agents})
+    return [agent for agent in agents if agent["agent_id"] in (found or ())]
+
+
+def _has_sub_agents(occasion: Occasion) -> bool:
+    """Whether Claude Code keeps conversations of sub-agents beside this one, whose agents have its session."""
+    return os.path.isdir(os.path.join(os.path.splitext(occasion.transcript)[0], "subagents"))

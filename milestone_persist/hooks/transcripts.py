@@ -1,0 +1,75 @@
+"""Transcripts: which agents were registered in a conversation, by the file in which its client keeps it.
+
+Each line is a JSON value, as Claude Code, Codex and Gemini CLI write it. Only calls of tools count, and not what
+anybody says: a prompt may name an agent that somebody else is to be.
+"""
+from __future__ import annotations
+
+import json
+import re
+
+from ..base.errors import StorageError
+from ..base.found import open_found
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from typing import Any
+
+NAME = "register_agent"
+COMMANDS = ("command", "cmd")  # what a tool that runs a shell calls its text
+# In the text of a shell, or of a program that calls the tool.
+_IN_SHELL = re.compile(NAME + r"""\s+(?:--new\s+)?(?:--\s+)?\\?["']?([^\s"'\\;&|<>]+)""")
+_IN_CODE = re.compile(NAME + r"""\(\s*\{[^}]*?agent_id\\?["']?\s*:\s*\\?["']([^"'\\]+)""")
+
+
+def find_registered(path: str, agent_ids: Collection[str]) -> set[str] | None:
+    """Which of the agents a conversation has registered; None where its file cannot be read."""
+    words = [json.dumps(agent_id)[1:-1].encode() for agent_id in agent_ids]
+    found: set[str] = set()
+    try:
+        with open_found(path) as file:
+            for line in file:
+                if NAME.encode() in line and any(word in line for word in words):
+                    found.update(_ids_in(line))
+    except (OSError, StorageError):
+        return None
+    return found.intersection(agent_ids)
+
+
+def _ids_in(line: bytes) -> Iterator[str]:
+    try:
+        yield from _ids_of(json.loads(line))
+    except (ValueError, RecursionError):  # a line that is being written
+        return
+
+
+def _ids_of(value: Any) -> Iterator[str]:
+    """The ids in all calls of tools that a value holds."""
+    if isinstance(value, list):
+        for inner in value:
+            yield from _ids_of(inner)
+    elif isinstance(value, dict):
+        if isinstance(value.get("name"), str):
+            for key in ("input", "args", "arguments"):
+                yield from _ids_of_call(value["name"], value.get(key))
+        for inner in value.values():
+            yield from _ids_of(inner)
+
+
+def _ids_of_call(tool: str, given: Any) -> Iterator[str]:
+    """The ids that one call of a tool registers."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)  # Codex keeps arguments as text
+        except ValueError:  # it is a program that calls tools
+            yield from _IN_SHELL.findall(given)
+            yield from _IN_CODE.findall(given)
+            return
+    if not isinstance(given, dict):
+        return
+    if tool.endswith(NAME) and isinstance(given.get("agent_id"), str):
+        yield given["agent_id"]
+    for key in COMMANDS:
+        text = given.get(key)
+        yield from _IN_SHELL.findall(" ".join(map(str, text)) if isinstance(text, list) else str(text or ""))
