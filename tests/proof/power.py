@@ -1,0 +1,242 @@
+"""Power cuts: the trace of a call's writes and syncs is replayed, and cut at every sync.
+
+What was synced before the cut is there; of the rest any part may be: nothing, all, or some in any order.
+"""
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from faults import CALLS, Broken, Tally, find_memory
+from stores import find_faults, read_all
+
+SEEN = "openat,write,pwrite64,lseek,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,link,linkat," \
+       "mkdir,mkdirat,rmdir,close,dup2"
+LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)")
+TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
+
+
+def decode(text):
+    return bytes.fromhex(text.replace("\\x", ""))
+
+
+def read_trace(path, home):
+    """The changes and syncs below `home`, in order: ("write", name, offset, bytes), ("name", folder, change), ("sync", name).
+
+    A change of names is ("make", path, bytes or None for a folder), ("move", old, new), ("link", old, new), ("drop", path).
+    """
+    positions, paths, appends, there = {}, {}, set(), {str(p) for p in Path(home).rglob("*")}
+    for line in Path(path).read_text(errors="replace").splitlines():
+        found = LINE.match(line)
+        if not found or int(found[3]) < 0:
+            continue
+        call, words, result = found[1], found[2], int(found[3])
+        names = [os.fsdecode(decode(text)) for text in TEXT.findall(words)]
+        number = int(re.match(r"\d+", words)[0]) if words[:1].isdigit() else None
+        if call == "openat":
+            paths[result], positions[result] = names[0], 0
+            appends.discard(result)
+            if "O_APPEND" in words:
+                appends.add(result)
+            if "O_CREAT" in words and names[0].startswith(home) and names[0] not in there:
+                there.add(names[0])
+                yield "name", ("make", names[0], b"")
+            elif "O_TRUNC" in words and names[0].startswith(home):
+                yield "write", names[0], None, 0
+        elif call == "lseek":
+            positions[number] = result
+        elif number in paths and paths[number].startswith(home):
+            name = paths[number]
+            if call in ("write", "pwrite64"):
+                data = decode(TEXT.search(words)[1])[:result]
+                offset = int(words.rsplit(", ", 1)[1]) if call == "pwrite64" else positions[number]
+                yield "write", name, -1 if number in appends else offset, data
+                if call == "write":
+                    positions[number] += result
+            elif call == "ftruncate":
+                yield "write", name, None, int(words.rsplit(", ", 1)[1])
+            elif call in ("fsync", "fdatasync"):
+                yield "sync", name
+        elif names and names[-1].startswith(home):
+            if call.startswith("rename"):
+                for old in [old for old in paths if paths[old] == names[0]]:
+                    paths[old] = names[1]
+                there.discard(names[0])
+                there.add(names[1])
+                yield "name", ("move", *names)
+            elif call.startswith("unlink") or call == "rmdir":
+                there.discard(names[0])
+                yield "name", ("drop", names[0])
+            elif call.startswith("link"):
+                there.add(names[1])
+                yield "name", ("link", *names)
+            elif call.startswith("mkdir"):
+                there.add(names[0])
+                yield "name", ("make", names[0], None)
+
+
+class Disk:
+    """Files as the system has them, and what of their bytes and names a sync has made sure of.
+
+    Files are numbered, as names move; a folder is {name: number or folder}.
+    """
+
+    def __init__(self, home):
+        self.home, self.bytes, self.numbers = home, {}, itertools.count()
+        self.now = self.load(home)
+        self.sure_names, self.sure_bytes = dict(self.now), dict(self.bytes)
+        self.writes, self.changes = {}, []  # not synced: the writes by number, the changes of names in their order
+
+    def load(self, home):
+        names = {home: None}
+        for path in Path(home).rglob("*"):
+            names[str(path)] = None if path.is_dir() else next(self.numbers)
+            if not path.is_dir():
+                self.bytes[names[str(path)]] = path.read_bytes()
+        return names
+
+    def apply(self, event):
+        if event[0] == "write":
+            number = self.now[event[1]]
+            self.writes.setdefault(number, []).append(event[2:])
+            self.bytes[number] = write(self.bytes[number], *event[2:])
+        elif event[0] == "name":
+            change = event[1]
+            if change[0] == "make" and change[2] is not None:
+                change = (*change[:2], next(self.numbers))
+                self.bytes[change[2]] = self.sure_bytes[change[2]] = b""
+            self.changes.append(change)
+            self.now = rename(self.now, change)
+        elif event[1] in self.now and self.now[event[1]] is not None:
+            number = self.now[event[1]]
+            self.sure_bytes[number] = self.bytes[number]
+            self.writes.pop(number, None)
+            self.make_sure(lambda change: event[1] in change)  # a synced new file has its name: ext4, xfs, btrfs
+        else:
+            self.make_sure(lambda change: any(os.path.dirname(path) == event[1] for path in change[1:] if isinstance(path, str)))
+
+    def make_sure(self, is_meant):
+        """Names are journaled in their order: with one change all that came before it are on the disk."""
+        last = max((at for at, change in enumerate(self.changes) if is_meant(change)), default=-1)
+        for change in self.changes[:last + 1]:
+            self.sure_names = rename(self.sure_names, change)
+        del self.changes[:last + 1]
+
+    def after_cut(self, chance):
+        """What may be on the disk after a cut now: names and bytes; chance None: nothing that was not synced."""
+        names, content = self.sure_names, dict(self.sure_bytes)
+        if chance is not None:
+            for change in self.changes[:chance.randint(0, len(self.changes))]:
+                names = rename(names, change)
+            for number, writes in self.writes.items():
+                kept = [each for each in writes if chance.random() < 0.5]
+                chance.shuffle(kept)
+                for each in kept:
+                    content[number] = write(content[number], *each)
+        return names, content
+
+
+def write(content, offset, data):
+    if offset is None:
+        return content[:data].ljust(data, b"\0")
+    offset = len(content) if offset < 0 else offset
+    return content[:offset].ljust(offset, b"\0") + data + content[offset + len(data):]
+
+
+def rename(names, change):
+    kind, path, *more = change
+    names = dict(names)
+    if kind == "make":
+        names[path] = more[0]
+    elif kind == "link":
+        names[more[0]] = names[path]
+    elif kind == "drop":
+        names.pop(path, None)
+    elif path in names:
+        below = [name for name in names if name == path or name.startswith(path + "/")]
+        for name in below:
+            names[more[0] + name[len(path):]] = names.pop(name)
+    return names
+
+
+def materialize(home, names, content):
+    shutil.rmtree(home, ignore_errors=True)
+    os.mkdir(home)
+    for path, number in sorted(names.items()):
+        if path == home or not os.path.isdir(os.path.dirname(path)):
+            continue
+        if number is None:
+            os.makedirs(path, exist_ok=True)
+        else:
+            Path(path).write_bytes(content[number])
+
+
+def cut_call(backend, name, tries=4, seed=1):
+    """Cut a call at each of its syncs, and after its end; each time `tries` outcomes at random, and the emptiest."""
+    chance, tally = random.Random(seed), Tally()
+    with tempfile.TemporaryDirectory(prefix="power-", dir=find_memory()) as folder:
+        call = Broken(backend, name, folder)
+        call.run()
+        log, home = os.path.join(folder, "log"), str(call.store)
+        done = call.run("strace", "-f", "-qq", "-xx", "-s", "100000000", "-o", log, "-e", "trace=" + SEEN)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        after = read_all(home)
+        disk, events = Disk(str(call.template)), list(read_trace_of(call, log))
+        for at, event in enumerate([*events, ("end",)]):
+            if event[0] in ("sync", "end"):
+                for outcome in [None, *[chance] * tries]:
+                    names, content = disk.after_cut(outcome)
+                    materialize(home, {home + path[len(str(call.template)):]: number for path, number in names.items()},
+                                content)
+                    judge_cut(tally, call, after, event[0] == "end", f"{name} on {backend}, cut {at} of {len(events)}")
+            if event[0] != "end":
+                disk.apply(event)
+    return tally
+
+
+def read_trace_of(call, log):
+    """The events of the store, as if it were the template."""
+    home, template = str(call.store), str(call.template)
+    shutil.rmtree(home)
+    shutil.copytree(template, home)
+
+    def place(value):
+        return template + value[len(home):] if isinstance(value, str) and value.startswith(home) else value
+
+    for kind, *rest in read_trace(log, home):
+        yield (kind, tuple(map(place, rest[0]))) if kind == "name" else (kind, *map(place, rest))
+
+
+def judge_cut(tally, call, after, is_over, where):
+    tally.injected += 1
+    try:
+        state = read_all(call.store)
+    except Exception as error:
+        tally.wrong.append(f"{where}: cannot be read: {error!r}")
+        return
+    tally.before, tally.after = tally.before + (state == call.before), tally.after + (state == after)
+    if state not in (call.before, after):
+        tally.wrong.append(f"{where}: neither the state before nor after")
+    if is_over and state != after:
+        tally.pretended.append(where)
+    tally.wrong += [f"{where}: {fault}" for fault in find_faults(call.store)]
+
+
+def cut_calls(backends, names=tuple(CALLS), tries=4, report=print):
+    """Cut the calls of these names on these backends; the tally of all."""
+    total = Tally()
+    for backend in backends:
+        for name in names:
+            tally = cut_call(backend, name, tries)
+            report(f"{backend} {name}: {tally.injected} power cuts, {tally.before} before, {tally.after} after, "
+                   f"{len(tally.pretended)} lost after status 0, {len(tally.wrong)} wrong")
+            for line in sorted(set(tally.pretended + tally.wrong)):
+                report("   " + line)
+            total.add(tally)
+    return total

@@ -1,0 +1,66 @@
+"""Stores to break: filled ones, everything that is in one, and whether it is sound and can be used."""
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from milestone_persist import MilestoneError, open_store  # noqa: E402
+from milestone_persist.base.tables import TABLES  # noqa: E402
+from milestone_persist.moving.transfer import read_rows  # noqa: E402
+
+NOW = "2026-01-01 00:00:00"
+BACKENDS = ("file", "hybrid", "database")
+PROGRAM = [sys.executable, "-I", "-S", str(ROOT / "milestone_persist" / "__main__.py")]
+COMPARED = sorted(set(TABLES) - {"events"})  # the log also tells of what was only tried
+
+
+def make_environ(backend=None):
+    """The variables of a call on a store with this backend (None: the one in use), at a time that stands still."""
+    fixed = {"MILESTONE_BACKEND": backend} if backend else {}
+    return {"PATH": os.environ["PATH"], "HOME": "/", "MILESTONE_NOW": NOW, **fixed}
+
+
+def open_quietly(directory, backend=None):
+    """Open a store; what it warns of is not shown."""
+    warnings.simplefilter("ignore")
+    return open_store(directory, environ=make_environ(backend))
+
+
+def fill(directory, backend):
+    """Make a store in which every operation that is to be broken has something to do."""
+    with open_quietly(directory, backend) as store:
+        for agent in ("a", "b", "c"):
+            store.register_agent(agent, "validation", "ms-1", "execution-1")
+        for number in range(6):
+            store.save_agent_state("a", f"k-{number}", f"value {number} " + "x" * 300)
+            store.send_agent_message("a", "b", "progress_update", {"n": number})
+        store.create_milestone_record("ms-1", "title: one")
+        store.create_agent_checkpoint("a")
+        store.save_agent_state("a", "k-0", "changed since")
+        store.get_agent_messages("b", True, 1)
+
+
+def read_all(directory):
+    """Everything that users see of a store but the log: rows by table, milestones with their records."""
+    with open_quietly(directory) as store:
+        return {table: [json.dumps(row, sort_keys=True, default=repr) for row in read_rows(store.storage(), table)]
+                for table in COMPARED}
+
+
+def find_faults(directory):
+    """What is wrong with a store after something was done to it: what doctor says, and whether the next call works."""
+    try:
+        with open_quietly(directory) as store:
+            found = [f"doctor: {row['what']}" for row in store.doctor() if row["severity"] not in ("sound", "note")]
+            store.save_agent_state("z", "next", "call")
+            if store.load_agent_state("z", "next") != "call":
+                found.append("the next call saved nothing")
+            return found
+    except MilestoneError as error:
+        return [f"the next call: {error}"]
