@@ -124,13 +124,25 @@ class Broken:
             return tally
         tally.before, tally.after = int(state == self.before), int(state == self.after)
         if not (tally.before or tally.after):
-            tally.wrong.append(f"{where}: neither the state before nor after (status {done.returncode})")
+            tally.wrong.append(f"{where}: neither the state before nor after (status {done.returncode}): "
+                               + find_difference(self.before, self.after, state))
         if done.returncode == 0 and not tally.after:
             tally.pretended.append(where)
         if done.returncode in (1, 2, 3) and self.before != self.after and tally.after and not says_done(done.stderr):
             tally.wrong.append(f"{where}: done, but status {done.returncode}: {done.stderr.strip()}")
         tally.wrong += [f"{where}: {fault}" for fault in find_faults(self.store)]
         return tally
+
+
+def find_difference(before, after, state):
+    """The first row that is neither as before nor as after."""
+    for table, rows in state.items():
+        for row in rows:
+            if row not in before[table] and row not in after[table]:
+                return f"{table}: {row[:300]}"
+        if rows not in (before[table], after[table]):
+            return f"{table}: {len(rows)} rows, {len(before[table])} before, {len(after[table])} after"
+    return "some tables as before, some as after"
 
 
 def says_done(text):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -17,6 +18,7 @@ from milestone_persist.moving.transfer import read_rows  # noqa: E402
 NOW = "2026-01-01 00:00:00"
 BACKENDS = ("file", "hybrid", "database")
 PROGRAM = [sys.executable, "-I", "-S", str(ROOT / "milestone_persist" / "__main__.py")]
+RANDOM = re.compile(r"cp-\d+-[0-9a-f]{8}")  # ids of checkpoints
 COMPARED = sorted(set(TABLES) - {"events"})  # the log also tells of what was only tried
 
 
@@ -49,7 +51,9 @@ def fill(directory, backend):
 def read_all(directory):
     """Everything that users see of a store but the log: rows by table, milestones with their records."""
     with open_quietly(directory) as store:
-        return {table: [json.dumps(row, sort_keys=True, default=repr) for row in read_rows(store.storage(), table)]
+        store.list_milestones("all")  # which follows rows that were moved, and finishes what was begun
+        return {table: [RANDOM.sub("cp-", json.dumps(row, sort_keys=True, default=repr))
+                        for row in read_rows(store.storage(), table)]
                 for table in COMPARED}
 
 

@@ -1,0 +1,258 @@
+"""The product broken on purpose: for each break, which test catches it.
+
+    python3 tests/proof/mutations.py [NAME…]     with the Python of a test environment (tests/run makes one)
+
+A mutation is a text that stands once in a file, what it becomes, and the tests that are to catch it. tests/project/
+test_proof.py sees that every text is still there.
+"""
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PACKAGE = "milestone_persist/"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def find(self, root=ROOT):
+        """The file, its text, and how often the text to be replaced stands in it."""
+        path = Path(root, self.file)
+        text = path.read_text()
+        return path, text, text.count(self.old)
+
+
+def break_(name, file, old, new, *tests):
+    return Mutation(name, PACKAGE + file, old, new, tuple("tests/" + test for test in tests))
+
+
+POWER = "storage/test_power_cut.py"
+MESSAGES = ("operations/test_messages.py", "operations/test_delivery.py")
+MUTATIONS = [
+    # transactions, locks, durability
+    break_("deferred transaction", "storage/sqlite/store.py", 'self._begin("BEGIN IMMEDIATE")\n        try:',
+           'self._begin("BEGIN")\n        try:', "storage/test_locked.py", "generate/test_shell_concurrency.py"),
+    break_("an error of COMMIT is swallowed", "storage/sqlite/embedded.py",
+           'self.rollback()\n            raise self.explain(error, "reading") from None', "self.rollback()",
+           "storage/test_locked.py", "storage/test_crash.py"),
+    break_("synchronous off", "storage/sqlite/store.py", '"full": "EXTRA"', '"full": "OFF"', POWER),
+    break_("the removal of the journal is not synced", "storage/sqlite/store.py", '"full": "EXTRA"', '"full": "FULL"',
+           POWER),
+    break_("foreign keys off", "storage/sqlite/embedded.py", '"foreign_keys = ON"', '"foreign_keys = OFF"',
+           "storage/test_schema.py", "storage/test_damage.py"),
+    break_("no sync where a file is written whole", "storage/directory.py",
+           "left = left[os.write(descriptor, left):]\n        os.fsync(descriptor)",
+           "left = left[os.write(descriptor, left):]", POWER),
+    break_("a folder is not synced", "storage/directory.py", "try:\n        os.fsync(descriptor)\n    except OSError",
+           "try:\n        pass\n    except OSError", POWER),
+    break_("a name before the bytes", "storage/directory.py",
+           "fill_file(make_file(part), data)\n            give_name(part, path, replace)",
+           "descriptor = make_file(part)\n            give_name(part, path, replace)\n"
+           "            fill_file(descriptor, data)", "storage/test_durable.py", POWER, "moving/test_backup_kills.py"),
+    break_("a backup is not synced before it has its name", "storage/parts.py", "os.fsync(self._lock)", "pass", POWER),
+    break_("the files' lock is shared by writers", "storage/jsonfiles/lock.py",
+           'wait_for(self.path + ".lock", exclusive,', 'wait_for(self.path + ".lock", False,',
+           "storage/test_file_backend.py", "storage/test_locked.py"),
+    break_("the journal of files is not synced", "storage/jsonfiles/journal.py",
+           "os.path.join(directory, JOURNAL))\n        sync_directory(directory)", "os.path.join(directory, JOURNAL))",
+           POWER, "storage/test_crash.py"),
+    break_("the journal is removed before it is carried out", "storage/jsonfiles/journal.py",
+           "def _carry_out(directory: str, contents: Contents) -> None:\n",
+           "def _carry_out(directory: str, contents: Contents) -> None:\n    _remove(os.path.join(directory, JOURNAL))\n",
+           "storage/test_crash.py", "storage/test_file_backend.py"),
+    break_("a journal may name any file", "storage/jsonfiles/journal.py",
+           "not all(_is_ours(directory, *item) for item in contents.items())", "False",
+           "storage/test_hostile_directory.py", "storage/test_file_backend.py"),
+    break_("an exception does not undo the transaction", "storage/interface.py",
+           "if kind is not None:\n                    self.storage.rollback()",
+           "if kind is not None:\n                    self.storage.commit()", "operations/test_state.py",
+           "storage/test_crash.py"),
+    break_("a moved store is written on", "storage/interface.py",
+           "storage.refuse_moved()  # while this one waited for the lock, or before that", "pass",
+           "moving/test_migration.py", "project/test_switching.py"),
+    # messages
+    break_("looking takes", "operations/messages.py", "return (_take(store, agent_id, limit, lease, most, brief) if take",
+           "return (_take(store, agent_id, limit, lease, most, brief) if True", *MESSAGES),
+    break_("the least urgent first", "operations/messages.py", "ORDER BY priority DESC, id", "ORDER BY priority, id",
+           *MESSAGES),
+    break_("the order is by time", "operations/messages.py", '(-row["priority"], row["id"])',
+           '(-row["priority"], row["created_at"], -row["id"])', *MESSAGES),
+    break_("a take under another's session", "operations/messages.py",
+           'if acting_session(store, agent) != agent["session_id"]:', "if False:", "coordination/test_identity.py",
+           *MESSAGES),
+    break_("a take acknowledges in silence", "operations/messages.py",
+           "_tell_acknowledged(store, agent_id, acknowledge_taken(store, agent_id))",
+           "acknowledge_taken(store, agent_id)", *MESSAGES),
+    break_("a take acknowledges nothing", "operations/messages.py",
+           "_tell_acknowledged(store, agent_id, acknowledge_taken(store, agent_id))", "pass", *MESSAGES),
+    break_("a take with a lease acknowledges", "operations/messages.py", "if lease is None:\n            _tell",
+           "if True:\n            _tell", *MESSAGES),
+    break_("a lease never ends", "coordination/message_states.py", 'LAPSED = f"{TAKEN} AND lease_until <= :now"',
+           'LAPSED = f"{TAKEN} AND lease_until <= :now AND 1 = 0"', *MESSAGES),
+    break_("another life's messages are acknowledged", "coordination/inbox.py", 'f"AND {THIS_LIFE} RETURNING',
+           'f"RETURNING', "coordination/test_lives.py"),
+    break_("a requeue is no retry", "coordination/inbox.py", "retry_count = retry_count + 1 {taken}",
+           "retry_count = retry_count {taken}", *MESSAGES, "operations/test_recovery.py"),
+    break_("one retry too many", "coordination/inbox.py", "AND retry_count >= :limit", "AND retry_count > :limit",
+           *MESSAGES, "operations/test_recovery.py"),
+    break_("registering again requeues nothing", "coordination/inbox.py",
+           "if rows:\n        _record_requeue(store, agent_id, rows)\n    return len(rows)", "return 0",
+           "coordination/test_lives.py"),
+    break_("another's message is acknowledged", "operations/messages.py",
+           '"SELECT dead_lettered_at FROM agent_messages WHERE id = :id AND to_agent = :agent"',
+           '"SELECT dead_lettered_at FROM agent_messages WHERE id = :id"', *MESSAGES),
+    break_("a broadcast reaches who has ended", "operations/sending.py",
+           'others = [row for row in found if row["status"] not in ENDED_AGENT]', "others = found",
+           "coordination/test_lives.py", *MESSAGES),
+    break_("--max-bytes is forgotten", "operations/messages.py", "if size > most and count:", "if False:", *MESSAGES),
+    break_("a key hides other content", "coordination/idempotency.py",
+           'if found[0]["content_digest"] != given["digest"]:', "if False:", *MESSAGES, "operations/test_checkpoints.py"),
+    # state and checkpoints
+    break_("a version is not raised", "coordination/state.py", "version = agent_state.version + 1",
+           "version = agent_state.version", "operations/test_state.py"),
+    break_("--if-version is not looked at", "operations/state.py", "if found != wanted:", "if False:",
+           "operations/test_state.py"),
+    break_("an expired key is read", "base/tables.py", 'LIVE = "(expires_at IS NULL OR expires_at > :now)"',
+           'LIVE = "(expires_at IS NULL OR expires_at > :now OR 1 = 1)"', "operations/test_state.py"),
+    break_("NUL is stored", "base/values.py", 'if "\\0" in value:', "if False:", "operations/test_state.py",
+           "base/test_values.py", "generate/test_shell_values.py"),
+    break_("half a character is stored", "base/values.py", "text = whole_escapes(given) if isinstance(value, str)",
+           "text = given if isinstance(value, str)", *MESSAGES),
+    break_("JSON of any depth", "base/values.py", "if _depth(value) > deepest:", "if False:", *MESSAGES,
+           "operations/test_state.py", "base/test_values.py"),
+    break_("NaN is JSON", "base/values.py", "parse_constant=_refuse_constant, ", "", "operations/test_state.py",
+           *MESSAGES, "base/test_values.py"),
+    # agents and recovery
+    break_("a silent agent is not stale", "coordination/liveness.py",
+           'return agent["status"] in AT_WORK and agent["last_heartbeat"] <= limit', "return False",
+           "operations/test_recovery.py", "operations/test_agents.py"),
+    break_("an agent that has ended is marked failed", "coordination/liveness.py",
+           'minutes_between(agent["last_heartbeat"], store.now()), agent["status"] in AT_WORK',
+           'minutes_between(agent["last_heartbeat"], store.now()), True', "operations/test_recovery.py",
+           "operations/test_agents.py", "coordination/test_lives.py"),
+    break_("sessions with living agents are failed", "operations/cleanup.py",
+           "AND a.last_heartbeat > :old \"", "AND a.last_heartbeat > '9' \"", "operations/test_recovery.py",
+           "operations/test_sessions.py"),
+    break_("what holds work is cleaned up", "operations/cleanup.py",
+           'kept = [row["session_id"] for row in ended if _holds_work(store, row)]', "kept = []",
+           "operations/test_recovery.py", "operations/test_sessions.py"),
+    # backups, moves
+    break_("a backup is not checked", "operations/backups.py", "if wrong:\n        raise StorageError", "if False:\n"
+           "        raise StorageError", "operations/test_backups.py", "storage/test_damage.py",
+           "moving/test_backup_kills.py"),
+    break_("a backup that is not whole is restored", "operations/backups.py", "require_whole(source, file)", "pass",
+           "moving/test_backup_kills.py"),
+    break_("no backup before a restore", "operations/backups.py", 'kept = backup_coordination(store)["file"]',
+           'kept = "none"', "operations/test_backups.py"),
+    break_("a foreign command is restored", "operations/backups.py", "_keep_own_commands(store, own)\n            for",
+           "for", "operations/test_backups.py", "moving/test_round_trip.py"),
+    break_("an import over what is there", "operations/backups.py", "elif not _is_empty(store):", "elif False:",
+           "operations/test_backups.py", "moving/test_round_trip.py"),
+    break_("a copy is not compared", "moving/migration.py", "if old != new:", "if False:", "moving/test_migration.py"),
+    break_("a move leaves no tombstone", "moving/migration.py", "write_tombstone(store, backend, when)\n    _switch",
+           "_switch", "moving/test_migration.py", "project/test_switching.py", "project/test_migration_kills.py"),
+    # strangers
+    break_("a link that leads out is followed", "storage/directory.py",
+           "if os.path.islink(path) and not is_inside(path, directory):", "if False:",
+           "storage/test_hostile_directory.py"),
+    break_("another user's directory is used", "storage/directory.py", "if not is_own(directory):", "if False:",
+           "storage/test_owner.py", "storage/test_hostile_directory.py"),
+    break_("lax rights stay", "storage/directory.py", "if status.st_mode & 0o022:", "if False:",
+           "storage/test_owner.py", "storage/test_hostile_directory.py"),
+    break_("root locks the owner out", "storage/directory.py", "if os.geteuid() == 0 and above.st_uid:", "if False:",
+           "storage/test_owner.py"),
+    break_("an escape reaches the terminal", "base/values.py", "if text.isprintable():\n        return text\n    return "
+           '"".join(c', "if True:\n        return text\n    return \"\".join(c", "cli/test_surroundings.py",
+           "base/test_values.py", "cli/test_cli.py"),
+    break_("ids with control characters", "base/values.py", "if has_controls(check_text(value, what)):", "if False:",
+           "base/test_values.py", "cli/test_bad_calls.py", "operations/test_agents.py"),
+    break_("quotes are not escaped in commands", "base/quoting.py", """word.replace("'", "'\\\\''")""", "word",
+           "base/test_quoting.py", "operations/test_recovery.py", "cli/test_surroundings.py"),
+    break_("any trigger is harmless", "storage/sqlite/harmless.py",
+           "if not trigger or not _are_there(trigger", "if trigger and not _are_there(trigger",
+           "storage/test_hostile_directory.py", "storage/test_damage.py", "operations/test_doctor.py"),
+    break_("half a log line glues to the next", "storage/directory.py",
+           "os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)\n        raise", "raise",
+           "operations/test_log.py", "storage/test_durable.py", "storage/test_crash.py"),
+    # surfaces
+    break_("an internal error is a traceback", "cli/process.py", "except Exception as error:\n        if os.environ",
+           "except ZeroDivisionError as error:\n        if os.environ", "cli/test_surroundings.py", "cli/test_cli.py",
+           "generate/test_shell_calls.py"),
+    break_("a nested repository is looked through", "base/location.py", 'if is_top(here):\n            return "", here',
+           'if False:\n            return "", here', "base/test_location.py", "opening/test_presence.py"),
+    break_("an empty .git is a top", "base/location.py", 'os.path.lexists(os.path.join(path, "HEAD"))',
+           "os.path.lexists(path)", "base/test_location.py", "opening/test_presence.py"),
+]
+
+
+@dataclass
+class Outcome:
+    mutation: Mutation
+    caught_by: str  # "" where no test failed
+
+
+def copy_checkout(folder):
+    """A copy of what git tracks, to be broken."""
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
+    for name in filter(None, map(os.fsdecode, names)):
+        target = Path(folder, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).exists():
+            shutil.copy2(ROOT / name, target)
+
+
+def try_mutation(mutation, folder):
+    """Break the copy, run the tests until one fails, and put the copy right again."""
+    path, text, number = mutation.find(folder)
+    if number != 1:
+        raise LookupError(f"{mutation.name}: its text stands {number} times in {mutation.file}")
+    path.write_text(text.replace(mutation.old, mutation.new))
+    shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
+    tests = [test for test in mutation.tests if Path(folder, test).exists()]
+    try:
+        done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests], cwd=folder,
+                              env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, timeout=900,
+                              errors="replace", check=False)
+        failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)
+        if done.returncode == 1 and failed:
+            return Outcome(mutation, failed[1])
+        if done.returncode == 0:
+            return Outcome(mutation, "")
+        raise RuntimeError(f"{mutation.name}: pytest ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}")
+    except subprocess.TimeoutExpired:
+        return Outcome(mutation, "a test that never ended")
+    finally:
+        path.write_text(text)
+        shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
+
+
+def try_all(mutations=MUTATIONS, report=print):
+    """The outcome of each mutation."""
+    with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
+        copy_checkout(folder)
+        outcomes = []
+        for mutation in mutations:
+            outcomes.append(try_mutation(mutation, folder))
+            report(f"{mutation.name}: {outcomes[-1].caught_by or 'NOT CAUGHT'}")
+    return outcomes
+
+
+if __name__ == "__main__":
+    chosen = [each for each in MUTATIONS if each.name in sys.argv[1:]] if sys.argv[1:] else MUTATIONS
+    found = try_all(chosen)
+    missed = [each.mutation.name for each in found if not each.caught_by]
+    print(f"{len(found) - len(missed)} of {len(found)} caught")
+    sys.exit(bool(missed))
