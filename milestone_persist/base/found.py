@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+KEPT = ".kept-"  # so begins, at the top of the data directory, the second name of a record that is being replaced
 _DATABASES: list[str] = []  # open in this process, each as often as it is
 
 
@@ -66,12 +67,14 @@ def require_own(path: str, status: os.stat_result, alone: bool) -> None:
 
 
 def _has_other_name(path: str, status: os.stat_result) -> bool:
-    """Whether a file has names beside its own and the one under which it was just written."""
-    own = 1
-    with os.scandir(os.path.dirname(path)) as entries:
-        for entry in entries:
-            if entry.name.startswith(os.path.basename(path) + ".") and entry.name.endswith(".part"):
-                own += entry.inode() == status.st_ino
+    """Whether a file has names beside its own, the one under which it was written, and the one that is put back."""
+    own, (folder, name) = 1, os.path.split(path)
+    for place in (folder, os.path.dirname(folder)):
+        with os.scandir(place) as entries:
+            for entry in entries:
+                is_part = entry.name.startswith(name + ".") and entry.name.endswith(".part")
+                if is_part or entry.name.startswith(KEPT):
+                    own += entry.inode() == status.st_ino
     return os.lstat(path).st_nlink > own
 
 

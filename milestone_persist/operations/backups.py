@@ -125,6 +125,8 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
         index_records(store)  # which finishes what was begun with the record files
     except StorageMoved:  # then the process that moved the rows has finished it; do not repeat this
         pass
+    except StorageError as error:
+        store.warn(f"everything was replaced, but: {error}; the next call finishes it")
     return {"file": file, "rows": rows, "kept": kept}
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from ..base.found import read_found
+from ..base.found import KEPT, read_found
 from ..storage.directory import cannot_write, move_whole, write_whole
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ def write_file(store: Storage, path: str, data: bytes) -> None:
 
 def _keep(store: Storage, full: str, before: bytes) -> Callable[[], None]:
     """Give a file that is about to be replaced a second name: what takes it back then needs no room on the disk."""
-    kept = os.path.join(store.directory, f".kept-{len(store.kept)}")
+    kept = os.path.join(store.directory, f"{KEPT}{len(store.kept)}")
     try:
         if os.path.lexists(kept):  # of one who was killed
             os.unlink(kept)

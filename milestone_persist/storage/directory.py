@@ -172,8 +172,7 @@ def write_whole(path: str, data: bytes, replace: bool = True, makes_folder: bool
             fill_file(make_file(part), data)
             give_name(part, path, replace)
         finally:
-            if os.path.lexists(part):
-                os.unlink(part)
+            remove_if_can(part)
     except FileExistsError:
         raise
     except OSError as error:
@@ -193,11 +192,17 @@ def fill_file(descriptor: int, data: bytes) -> None:
 
 def give_name(part: str, path: str, replace: bool) -> None:
     """Give a durable file its name, durably; FileExistsError, to all but one of several, where it must be new."""
-    if replace or not _link_new(part, path):
+    is_linked = not replace and _link_new(part, path)
+    if not is_linked:
         os.replace(part, path)
-    else:
-        os.unlink(part)
-    sync_directory(os.path.dirname(path))
+    try:
+        if is_linked:
+            os.unlink(part)
+        sync_directory(os.path.dirname(path))
+    except OSError:
+        if not replace:
+            remove_if_can(path)
+        raise
 
 
 def _link_new(part: str, path: str) -> bool:
@@ -244,8 +249,20 @@ def move_whole(old: str, new: str) -> None:
     """Move a file or folder to a place in a folder that is made if need be, durably; OSError if that fails."""
     make_folder(os.path.dirname(new))
     os.replace(old, new)
-    for folder in {os.path.dirname(old), os.path.dirname(new)}:
-        sync_directory(folder)
+    try:
+        for folder in {os.path.dirname(old), os.path.dirname(new)}:
+            sync_directory(folder)
+    except OSError:
+        os.replace(new, old)
+        raise
+
+
+def remove_if_can(path: str) -> None:
+    """Remove a file that does no harm where it stays, if it is there and the system lets it be removed."""
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
 
 
 def cannot_write(path: str, error: OSError, advice: str = "") -> StorageError:

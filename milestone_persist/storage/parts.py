@@ -8,7 +8,7 @@ import os
 import stat
 
 from ..base.errors import UsageError
-from .directory import cannot_write, give_name, hand_over, make_folder
+from .directory import cannot_write, give_name, hand_over, make_folder, remove_if_can
 from .locks import close_locked, lock
 
 ENDING = ".new.part"
@@ -103,7 +103,4 @@ def remove_if_left_over(part: str) -> None:
 def _remove(part: str) -> None:
     """Remove a part, and before it what SQLite has left beside it."""
     for path in (*(part + rest for rest in RESTS), part):
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            continue
+        remove_if_can(path)

@@ -6,7 +6,7 @@ import os
 import stat
 
 from ..base.errors import StorageError
-from ..base.found import open_found
+from ..base.found import KEPT, open_found
 from ..base.location import is_own, is_shared
 from .directory import cannot_write, make_folder, move_whole, write_whole
 from .findings import FIXED, NOTE, finding, line_of
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 FOLDERS = ("active", "completed", "config", "logs", "backups")
 EARLIER = "enterprise.db"  # of an earlier milestone tool, which kept its records there
-KEPT = ".kept-"  # so begins the second name of a record that a killed writer was replacing
 
 
 def make_folders(directory: str) -> list[str]:

@@ -9,11 +9,10 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stores import PROGRAM, fill, find_faults, make_environ, open_quietly, read_all
+from stores import PROGRAM, fill, find_faults, make_environ, make_folder, open_quietly, read_all
 
 CALLS = {
     "save": ["save-agent-state", "a", "k-0", "after " + "y" * 5000],
@@ -28,9 +27,9 @@ CALLS = {
     "update record": ["update-milestone-record", "ms-1", "title: changed"],
     "archive record": ["delete-milestone-record", "ms-1"],
     "migrate": ["migrate-storage-backend", "OTHER"],
-    "backup": ["backup-coordination", "OUT/backup.db"],
+    "backup": ["backup-coordination"],
     "restore": ["restore-coordination", "IN/backup.db"],
-    "export": ["export-coordination", "OUT/export.jsonl"],
+    "export": ["export-coordination"],
     "import": ["import-coordination", "IN/export.jsonl", "--replace"],
 }
 OTHER = {"file": "hybrid", "hybrid": "database", "database": "file"}
@@ -60,7 +59,7 @@ class Broken:
 
     def __init__(self, backend, name, folder):
         self.backend, self.name, self.folder = backend, name, Path(folder)
-        self.template, self.store, self.out = self.folder / "template", self.folder / "store", self.folder / "out"
+        self.template, self.store = self.folder / "template", self.folder / "store"
         fill(self.template, backend)
         self.prepare_input()
         self.words = [self.fill_in(word) for word in CALLS[name]]
@@ -78,17 +77,15 @@ class Broken:
     def fill_in(self, word):
         with open_quietly(self.template) as store:
             checkpoint = store.list_agent_checkpoints("a")[0]["checkpoint_id"]
-        for name, value in {"OTHER": OTHER[self.backend], "CHECKPOINT": checkpoint, "OUT": str(self.out),
+        for name, value in {"OTHER": OTHER[self.backend], "CHECKPOINT": checkpoint,
                             "IN": str(self.folder / "in")}.items():
             word = word.replace(name, value) if word.startswith(name) else word
         return word
 
     def run(self, *tracer):
         """Run the call on a fresh copy."""
-        for place in (self.store, self.out):
-            shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(self.store, ignore_errors=True)
         shutil.copytree(self.template, self.store)
-        self.out.mkdir()
         return subprocess.run([*tracer, *PROGRAM, "--dir", str(self.store), *self.words], env=make_environ(),
                               capture_output=True, text=True, errors="replace", timeout=120, check=False)
 
@@ -155,7 +152,7 @@ def break_calls(backends, names, step=1, faults=FAULTS, report=print):
     total = Tally()
     for backend in backends:
         for name in names:
-            with tempfile.TemporaryDirectory(prefix="faults-", dir=find_memory()) as folder:
+            with make_folder("faults-") as folder:
                 broken, tally = Broken(backend, name, folder), Tally()
                 moments = [(call, number, fault) for call, number in broken.list_moments() for fault in faults]
                 for moment in moments[::step]:
@@ -166,8 +163,3 @@ def break_calls(backends, names, step=1, faults=FAULTS, report=print):
                 report("   " + line)
             total.add(tally)
     return total
-
-
-def find_memory():
-    """A folder in memory, where there is one: syncs cost nothing there."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -9,11 +9,10 @@ import os
 import random
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
-from faults import CALLS, Broken, Tally, find_memory
-from stores import find_faults, read_all
+from faults import CALLS, Broken, Tally
+from stores import find_faults, make_folder, read_all
 
 SEEN = "openat,write,pwrite64,lseek,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,link,linkat," \
        "mkdir,mkdirat,rmdir,close,dup2"
@@ -25,59 +24,72 @@ def decode(text):
     return bytes.fromhex(text.replace("\\x", ""))
 
 
-def read_trace(path, home):
-    """The changes and syncs below `home`, in order: ("write", name, offset, bytes), ("name", folder, change), ("sync", name).
+class Trace:
+    """The changes and syncs below `home` that a trace tells of, in their order.
 
-    A change of names is ("make", path, bytes or None for a folder), ("move", old, new), ("link", old, new), ("drop", path).
+    ("write", path, offset, bytes): offset -1 is at the end, None cuts to a length; ("sync", path); ("name", change)
+    A change of names is ("make", path, bytes or None for a folder), ("move" or "link", old, new), ("drop", path).
     """
-    positions, paths, appends, there = {}, {}, set(), {str(p) for p in Path(home).rglob("*")}
-    for line in Path(path).read_text(errors="replace").splitlines():
-        found = LINE.match(line)
-        if not found or int(found[3]) < 0:
-            continue
-        call, words, result = found[1], found[2], int(found[3])
-        names = [os.fsdecode(decode(text)) for text in TEXT.findall(words)]
+
+    def __init__(self, home):
+        self.home = home
+        self.there = {str(path) for path in Path(home).rglob("*")}
+        self.paths, self.positions, self.appends = {}, {}, set()  # by number of the open file
+
+    def read(self, path):
+        for line in Path(path).read_text(errors="replace").splitlines():
+            found = LINE.match(line)
+            if found and int(found[3]) >= 0:
+                names = [os.fsdecode(decode(text)) for text in TEXT.findall(found[2])]
+                yield from self.read_call(found[1], found[2], int(found[3]), names)
+
+    def read_call(self, call, words, result, names):
         number = int(re.match(r"\d+", words)[0]) if words[:1].isdigit() else None
         if call == "openat":
-            paths[result], positions[result] = names[0], 0
-            appends.discard(result)
-            if "O_APPEND" in words:
-                appends.add(result)
-            if "O_CREAT" in words and names[0].startswith(home) and names[0] not in there:
-                there.add(names[0])
-                yield "name", ("make", names[0], b"")
-            elif "O_TRUNC" in words and names[0].startswith(home):
-                yield "write", names[0], None, 0
-        elif call == "lseek":
-            positions[number] = result
-        elif number in paths and paths[number].startswith(home):
-            name = paths[number]
-            if call in ("write", "pwrite64"):
-                data = decode(TEXT.search(words)[1])[:result]
-                offset = int(words.rsplit(", ", 1)[1]) if call == "pwrite64" else positions[number]
-                yield "write", name, -1 if number in appends else offset, data
-                if call == "write":
-                    positions[number] += result
-            elif call == "ftruncate":
-                yield "write", name, None, int(words.rsplit(", ", 1)[1])
-            elif call in ("fsync", "fdatasync"):
-                yield "sync", name
-        elif names and names[-1].startswith(home):
-            if call.startswith("rename"):
-                for old in [old for old in paths if paths[old] == names[0]]:
-                    paths[old] = names[1]
-                there.discard(names[0])
-                there.add(names[1])
-                yield "name", ("move", *names)
-            elif call.startswith("unlink") or call == "rmdir":
-                there.discard(names[0])
-                yield "name", ("drop", names[0])
-            elif call.startswith("link"):
-                there.add(names[1])
-                yield "name", ("link", *names)
-            elif call.startswith("mkdir"):
-                there.add(names[0])
-                yield "name", ("make", names[0], None)
+            return self.open(words, result, names[0])
+        if call == "lseek":
+            self.positions[number] = result
+        elif number is not None and self.paths.get(number, "").startswith(self.home):
+            return self.change_bytes(call, words, result, number)
+        elif number is None and names and names[-1].startswith(self.home):
+            return self.change_names(call, names)
+        return []
+
+    def open(self, words, number, name):
+        self.paths[number], self.positions[number] = name, 0
+        (self.appends.add if "O_APPEND" in words else self.appends.discard)(number)
+        if not name.startswith(self.home):
+            return []
+        if "O_CREAT" in words and name not in self.there:
+            self.there.add(name)
+            return [("name", ("make", name, b""))]
+        return [("write", name, None, 0)] if "O_TRUNC" in words else []
+
+    def change_bytes(self, call, words, result, number):
+        name = self.paths[number]
+        if call in ("fsync", "fdatasync"):
+            return [("sync", name)]
+        if call == "ftruncate":
+            return [("write", name, None, int(words.rsplit(", ", 1)[1]))]
+        if call not in ("write", "pwrite64"):
+            return []
+        offset = int(words.rsplit(", ", 1)[1]) if call == "pwrite64" else self.positions[number]
+        if call == "write":
+            self.positions[number] += result
+        return [("write", name, -1 if number in self.appends else offset, decode(TEXT.search(words)[1])[:result])]
+
+    def change_names(self, call, names):
+        if call.startswith("unlink") or call == "rmdir":
+            self.there.discard(names[0])
+            return [("name", ("drop", names[0]))]
+        self.there.add(names[-1])
+        if call.startswith("mkdir"):
+            return [("name", ("make", names[0], None))]
+        if call.startswith("link"):
+            return [("name", ("link", *names))]
+        self.paths.update({number: names[1] for number, path in self.paths.items() if path == names[0]})
+        self.there.discard(names[0])
+        return [("name", ("move", *names))]
 
 
 class Disk:
@@ -116,23 +128,23 @@ class Disk:
             number = self.now[event[1]]
             self.sure_bytes[number] = self.bytes[number]
             self.writes.pop(number, None)
-            self.make_sure(lambda change: event[1] in change)  # a synced new file has its name: ext4, xfs, btrfs
         else:
-            self.make_sure(lambda change: any(os.path.dirname(path) == event[1] for path in change[1:] if isinstance(path, str)))
+            self.make_sure(event[1])
 
-    def make_sure(self, is_meant):
-        """Names are journaled in their order: with one change all that came before it are on the disk."""
-        last = max((at for at, change in enumerate(self.changes) if is_meant(change)), default=-1)
-        for change in self.changes[:last + 1]:
-            self.sure_names = rename(self.sure_names, change)
-        del self.changes[:last + 1]
+    def make_sure(self, folder):
+        """A synced folder has its names; the order of changes in several is not promised, that in one is."""
+        for change in self.changes:
+            if folder_of(change) == folder:
+                self.sure_names = rename(self.sure_names, change)
+        self.changes = [change for change in self.changes if folder_of(change) != folder]
 
     def after_cut(self, chance):
         """What may be on the disk after a cut now: names and bytes; chance None: nothing that was not synced."""
         names, content = self.sure_names, dict(self.sure_bytes)
         if chance is not None:
-            for change in self.changes[:chance.randint(0, len(self.changes))]:
-                names = rename(names, change)
+            kept = {folder: chance.randint(0, len(self.changes)) for folder in {*map(folder_of, self.changes)}}
+            for at, change in enumerate(self.changes):
+                names = rename(names, change) if at < kept[folder_of(change)] else names
             for number, writes in self.writes.items():
                 kept = [each for each in writes if chance.random() < 0.5]
                 chance.shuffle(kept)
@@ -148,12 +160,17 @@ def write(content, offset, data):
     return content[:offset].ljust(offset, b"\0") + data + content[offset + len(data):]
 
 
+def folder_of(change):
+    """The folder in which a change of names ends."""
+    return os.path.dirname(change[2] if change[0] in ("move", "link") else change[1])
+
+
 def rename(names, change):
     kind, path, *more = change
     names = dict(names)
     if kind == "make":
         names[path] = more[0]
-    elif kind == "link":
+    elif kind == "link" and path in names:
         names[more[0]] = names[path]
     elif kind == "drop":
         names.pop(path, None)
@@ -179,7 +196,7 @@ def materialize(home, names, content):
 def cut_call(backend, name, tries=4, seed=1):
     """Cut a call at each of its syncs, and after its end; each time `tries` outcomes at random, and the emptiest."""
     chance, tally = random.Random(seed), Tally()
-    with tempfile.TemporaryDirectory(prefix="power-", dir=find_memory()) as folder:
+    with make_folder("power-") as folder:
         call = Broken(backend, name, folder)
         call.run()
         log, home = os.path.join(folder, "log"), str(call.store)
@@ -209,7 +226,7 @@ def read_trace_of(call, log):
     def place(value):
         return template + value[len(home):] if isinstance(value, str) and value.startswith(home) else value
 
-    for kind, *rest in read_trace(log, home):
+    for kind, *rest in Trace(home).read(log):
         yield (kind, tuple(map(place, rest[0]))) if kind == "name" else (kind, *map(place, rest))
 
 

@@ -5,20 +5,18 @@ Each sender writes down what was confirmed to it, each taker what it got; these 
 from __future__ import annotations
 
 import collections
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from stores import ROOT, make_environ, open_quietly  # noqa: E402
+from stores import ROOT, make_environ, make_folder, open_quietly  # noqa: E402
 
 INBOXES = 4
 SHELL = '. "$1"; send_agent_message "$2" "$3" progress_update "{\\"n\\": $4}"'
@@ -80,7 +78,7 @@ def run_crowd(backend, senders, takers, count, shells=0, kills=0, seed=1):
     What came of it: how many messages were confirmed, killed, lost, doubled, and which errors there were.
     """
     chance = random.Random(seed)
-    with tempfile.TemporaryDirectory(prefix="storm-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as top:
+    with make_folder("storm-") as top:
         directory, lists = os.path.join(top, "store"), Path(top, "lists")
         lists.mkdir()
         prepare(directory, backend)

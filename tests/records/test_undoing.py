@@ -14,6 +14,7 @@ from milestone_persist.records import undo as undoing
 from milestone_persist.records.undo import move_file, set_aside, write_file, write_new
 from milestone_persist.storage.directory import write_whole
 
+FILES = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
 LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
 
 
@@ -127,6 +128,34 @@ def test_a_file_that_is_written_twice_is_as_it_was_before_both(storage, director
             write_file(storage, "active/x.yaml", text)
         raise StorageError
     assert files(directory) == {"active/x.yaml": b"mine"}
+
+
+@FILES
+def test_a_record_whose_writer_was_killed_is_read_and_written(store, directory):
+    store.create_milestone_record("ms-1", "title: old")
+    os.link(directory / "active" / "ms-1.yaml", directory / ".kept-0")
+    assert store.read_milestone_record("ms-1") == "title: old"
+    store.update_milestone_record("ms-1", "title: new")
+    assert files(directory)["active/ms-1.yaml"] == b"title: new"
+
+
+@FILES
+@pytest.mark.parametrize("call, number", [("unlink", 1), ("fsync", 2)])
+def test_a_new_record_that_cannot_be_made_durable_is_not_there(store, directory, monkeypatch, call, number):
+    real, left = getattr(os, call), [number]
+
+    def fail(*given):
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(*given)
+
+    store.create_milestone_record("ms-0", "title: other")
+    with monkeypatch.context() as patched, pytest.raises(StorageError, match="Input/output error"):
+        patched.setattr(os, call, fail)
+        store.create_milestone_record("ms-1", "title: new")
+    assert "active/ms-1.yaml" not in files(directory)
+    store.create_milestone_record("ms-1", "title: new")
 
 
 @LOCAL

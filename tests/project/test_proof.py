@@ -1,0 +1,49 @@
+"""The proofs that run on request (tests/proof), each in its small form, and that what they break is still there."""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+sys.path.append(str(ROOT / "tests" / "proof"))
+
+import faults  # noqa: E402
+import mutations  # noqa: E402
+import power  # noqa: E402
+import storm  # noqa: E402
+
+LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid"])
+
+
+@pytest.mark.parametrize("mutation", mutations.MUTATIONS, ids=lambda mutation: mutation.name)
+def test_what_a_mutation_breaks_is_there_once(mutation):
+    assert mutation.find()[2] == 1
+    assert all(Path(ROOT, test).exists() for test in mutation.tests)
+
+
+@LOCAL
+@pytest.mark.parametrize("name", ["save", "update record", "backup"])
+def test_a_power_cut_at_any_sync_leaves_the_state_before_or_after(need, backend, name):
+    need("strace")
+    tally = power.cut_call(backend, name, tries=2)
+    assert tally.injected > 10 and tally.after
+    assert (tally.pretended, tally.wrong) == ([], [])
+
+
+@LOCAL
+@pytest.mark.parametrize("name, step", [("send", 11), ("update record", 13)])
+def test_a_system_call_that_fails_leaves_the_state_before_or_after(need, backend, name, step):
+    need("strace")
+    tally = faults.break_calls([backend], [name], step, report=lambda line: None)
+    assert tally.injected > 5
+    assert (tally.pretended, tally.wrong) == ([], [])
+
+
+@LOCAL
+def test_what_was_confirmed_to_killed_processes_is_there(backend):
+    found = storm.run_crowd(backend, senders=4, takers=3, count=8, kills=3)
+    assert found["confirmed"] >= 32 and found["killed"] == 3
+    assert {name: found[name] for name in ("lost", "doubled", "repeated_ids", "errors", "unsound")} == {
+        "lost": 0, "doubled": 0, "repeated_ids": 0, "errors": [], "unsound": []}
