@@ -62,7 +62,8 @@ MUTATIONS = [
            "fill_file(make_file(part), data)\n            give_name(part, path, replace)",
            "descriptor = make_file(part)\n            give_name(part, path, replace)\n"
            "            fill_file(descriptor, data)", "project/test_proof.py"),
-    break_("a backup is not synced before it has its name", "storage/parts.py", "os.fsync(self._lock)", "pass", "project/test_proof.py"),
+    break_("a backup is not synced before it has its name", "storage/parts.py", "os.fsync(self._lock)", "pass",
+           "project/test_proof.py"),
     break_("the files' lock is shared by writers", "storage/jsonfiles/lock.py",
            'wait_for(self.path + ".lock", exclusive,', 'wait_for(self.path + ".lock", False,',
            "storage/test_file_backend.py", "storage/test_locked.py"),
