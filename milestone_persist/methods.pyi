@@ -35,6 +35,7 @@ from .base.answers import (
     MadeMilestone,
     Migration,
     MilestoneEvent,
+    Overview,
     PlanningSessions,
     ReadRecord,
     RecoveredMilestone,
@@ -64,6 +65,7 @@ from .base.answers import (
 )
 from .base.rows import (
     Agent,
+    Event,
 )
 from .storage.interface import (
     Row,
@@ -498,6 +500,17 @@ class Operations:
         """Write a Markdown report of a session: agents, results, messages, what was recovered; prints its path.
 
         session_id: the session
+
+        Beside it lies the page of `report`, which it links to.
+        """
+
+    def report(self, session_id: str, *, html: str = '') -> str:
+        """Write a page that shows a session: timeline, messages, state, checkpoints, events; prints its path.
+
+        session_id: the session
+        html: the file; without it, one below reports/
+
+        The page is one file that needs no network; any browser opens it. A live one: dashboard.
         """
 
     def cleanup_stale_coordination(self, minutes: float = 30) -> StaleCleanup:
@@ -677,6 +690,21 @@ class Operations:
         details: a JSON object; - reads standard input
         """
 
+    def list_coordination_events(self, *, session: str = '', agent: str = '', milestone: str = '',
+                                 event: str = '', after: int = 0, limit: int = 20, wait: float = 0,
+                                 follow: bool = False) -> list[Event]:
+        """List the latest events, one a line, the newest last.
+
+        session: only those of this session
+        agent: only those of this agent
+        milestone: only those of this milestone
+        event: only those of this name
+        after: those after the event with this id instead of the latest
+        limit: at most N
+        wait: seconds to wait for an event where there is none
+        follow: print each event as it happens, until interrupted; on the command line only
+        """
+
     def install(self, directory: str | None = None, *, claude_code: bool = False, codex: bool =
                 False, gemini: bool = False, prompts: bool = False, bin: str | None = None, check:
                 bool = False, dry_run: bool = False) -> Installed:
@@ -745,6 +773,13 @@ class Operations:
         has not read, SubagentStop and SessionEnd end it, PreCompact makes a checkpoint.
         """
 
+    def status(self, session_id: str | None = None, *, watch: bool = False) -> Overview:
+        """Show everything at a glance: what needs attention and the command for it, sessions, agents, inboxes, events.
+
+        session_id: only this session; else those that are open and the latest that have ended
+        watch: show it live on a terminal until q is pressed
+        """
+
     def where(self) -> Where:
         """Print which data directory is used, and why."""
 
@@ -757,6 +792,15 @@ class Operations:
         fix: repair what can be repaired without loss; what is taken out or replaced is kept below backups/
 
         Looking changes nothing. Every finding says what, where, how bad it is (unsound, note) and what to do.
+        """
+
+    def dashboard(self, *, port: int = 0, open: bool = False) -> Row:
+        """Serve a live page of the sessions to the browsers of this machine until Ctrl-C; prints its address first.
+
+        port: the port of 127.0.0.1; without it, a free one
+        open: open the page in a browser
+
+        Only who has the address, which holds a secret, can see it; nothing can be changed there.
         """
 
     def generate(self, *files: str) -> list[GeneratedFile]:

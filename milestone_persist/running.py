@@ -21,11 +21,12 @@ MAX_REDIRECTS = 5  # how many times one call opens the store again because its r
 
 
 def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], opened: Callable[[], Storage],
-                  release: Callable[[], None]) -> Any:
+                  release: Callable[[], None], is_repeated: bool = False) -> Any:
     """Call an operation; raises what it raises.
 
     opened: gives the open storage
     release: closes it, so that `opened` opens again what is in use
+    is_repeated: whether a program calls it again and again, which is no sign that the agent in whose name it does lives
     """
     timeout = None if op.writes(args, options) else LOOK_SECONDS
     is_trusting = op.name not in INSPECT and op.repair is None
@@ -34,7 +35,8 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
         with store.hurry(timeout):
             if is_trusting:
                 store.refuse_altered()
-            if op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS and store.environ.get("AGENT_ID"):
+            if not is_repeated and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS \
+                    and store.environ.get("AGENT_ID"):
                 _note_caller(store)
             try:
                 return store, op.run(store, args, options)

@@ -125,7 +125,7 @@ milestone_put_aliases_aside() { # where one has the name of a function, this wou
     'delete_milestone_record' 'list_milestones' 'search_milestones' 'get_milestone_analytics' \
     'acquire_milestone_lock' 'release_milestone_lock' 'backup_coordination' 'restore_coordination' \
     'export_coordination' 'import_coordination' 'import_tmp_files' 'log_milestone_event' 'log_storage_event' \
-    'briefing'; do
+    'list_coordination_events' 'briefing'; do
     case $milestone_aliases in
       *"$milestone_name="*) milestone_put_aside ;;
     esac
@@ -484,6 +484,9 @@ log_milestone_event() { \milestone_persist log_milestone_event "$@"; }
 
 # Usage: log_storage_event EVENT MILESTONE BACKEND [DETAILS]
 log_storage_event() { \milestone_persist log_storage_event "$@"; }
+
+# Usage: list_coordination_events [--session TEXT] [--agent TEXT] [--milestone TEXT] [--event TEXT] [--after N] [--limit N] [--wait NUMBER] [--follow]
+list_coordination_events() { \milestone_persist list_coordination_events "$@"; }
 
 # Hooks
 

@@ -206,8 +206,9 @@ def store(connect):
 @pytest.fixture
 def cli(directory, clock, environ):
     """Runs a command line in this process, on the test's store: cli("load-agent-state", "a", "k", stdin=b"")."""
-    def cli(*words, stdin=b"", **variables):
+    def cli(*words, stdin=b"", on_output=None, **variables):
         out, err = io.BytesIO(), io.BytesIO()
+        out.write = on_output or out.write
         surroundings = {**environ, "MILESTONE_DIR": str(directory), **variables}
         status = main([str(word) for word in words], Console(io.BytesIO(stdin), out, err, surroundings, clock))
         return Result(status, out.getvalue(), err.getvalue())

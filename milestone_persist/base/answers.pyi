@@ -1,7 +1,7 @@
 """What operations return that is no whole row of a table; only checkers of types read it."""
 from typing import Any, Literal, TypedDict
 
-from .rows import Agent, MilestoneLock
+from .rows import Agent, Event, MilestoneLock
 
 # Set-up and looking
 
@@ -462,6 +462,53 @@ class InterruptedSession(TypedDict):
     failed: int
     stale: int
     minutes_inactive: float
+
+class Attention(TypedDict):
+    what: str
+    command: list[str]
+
+class OverviewSession(TypedDict):
+    session_id: str
+    milestone_id: str | None
+    operation_type: str
+    phase: str | None
+    status: str
+    progress: float
+    last_activity: str
+    coordinator_id: str | None
+    agents: int
+    alive: int
+
+class OverviewAgent(TypedDict):
+    agent_id: str
+    agent_type: str
+    session_id: str
+    status: str
+    current_task: str | None
+    current_phase: str | None
+    last_heartbeat: str
+    error_info: str | None
+    minutes_since_heartbeat: float
+    silent: bool
+
+class Inbox(TypedDict):
+    agent_id: str
+    waiting: int
+    taken: int
+    dead: int
+    urgent_since: str | None
+
+class Overview(TypedDict):
+    now: str
+    directory: str
+    backend: str
+    database: str
+    exists: bool
+    attention: list[Attention]
+    sessions: list[OverviewSession]
+    agents: list[OverviewAgent]
+    inboxes: list[Inbox]
+    events: list[Event]
 
 class RecoveryStatus(TypedDict):
     sessions: dict[str, int]

@@ -151,13 +151,22 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
     data: Any
     failure: MilestoneError | None = None
     try:
+        if options.get("follow") and op.follow:
+            from .repeating import follow
+
+            follow(op, args, options, call.json, opened, lambda text: _print(console, text))
+        if options.get("watch") and console.stdout.isatty() and not call.json:
+            from .watching import watch
+
+            return watch(op, args, options, opened, console)
         try:
             data = (run_operation(op, args, options, opened.get, opened.release) if op.opens else
                     op.run(_begin(call, console), args, options))
         except (Incomplete, Unsound) as error:
             data, failure = error.data, error
         try:
-            text = _text_of(op, data, call, op.long if options.get("long") else "")
+            text = _draw(op, data, console) if op.screen and console.stdout.isatty() and not call.json else (
+                _text_of(op, data, call, op.long if options.get("long") else ""))
         except Exception as error:
             raise (blame(opened.get(), error) if op.opens else error) from None
         try:
@@ -194,6 +203,12 @@ def _text_of(op: Operation, data: Any, call: CommandLine, form: str = "") -> str
     text = forms.as_json(data) + "\n" if call.json else find_renderer(form or op.text)(data)
     is_json = call.json or op.text == "json" or op.text == "state" and not isinstance(data, str)
     return forms.echo_safe(text) if call.echo_safe and is_json else text
+
+
+def _draw(op: Operation, data: Any, console: Console) -> str:
+    from .terminal import Terminal
+
+    return Terminal(console).draw(op.screen, data)
 
 
 def _begin(call: CommandLine, console: Console) -> Call:

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 from ..base.errors import UsageError
-from ..base.values import check_word, json_object, parse_json
+from ..base.values import check_range, check_word, json_object, parse_json
 from ..base.vocabulary import BACKENDS
+from ..coordination.waiting import Changes
 from ..registry import operation
 from ..storage.events import Log, record_event
 
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..base.answers import MilestoneEvent, StorageEvent
+    from ..base.rows import Event
     from ..storage.interface import Storage
 
 GROUP = "Log"
+FOLLOW_SECONDS = 1.0  # after which one that follows looks again whether there is a store
 
 
 @operation(stdin="detail")
@@ -60,6 +63,50 @@ def log_storage_event(store: Storage, event: str, milestone: str, backend: str,
             record_event(store, event, _session(store), _agent(store), milestone or None, text, backend)
         log.append(entry)
     return entry
+
+
+def follow_events(events: list[Event], options: dict[str, Any]) -> dict[str, Any]:
+    """The options under which what happens after these events is listed, once something does."""
+    return {**options, "after": events[-1]["id"] if events else options.get("after", 0), "wait": FOLLOW_SECONDS}
+
+
+@operation(text="events", creates=False, follow=follow_events)
+def list_coordination_events(store: Storage, *, session: str = "", agent: str = "", milestone: str = "",
+                             event: str = "", after: int = 0, limit: int = 20, wait: float = 0,
+                             follow: bool = False) -> list[Event]:
+    """List the latest events, one a line, the newest last.
+
+    session: only those of this session
+    agent: only those of this agent
+    milestone: only those of this milestone
+    event: only those of this name
+    after: those after the event with this id instead of the latest
+    limit: at most N
+    wait: seconds to wait for an event where there is none
+    follow: print each event as it happens, until interrupted; on the command line only
+
+    Example: list_coordination_events --session execution-ms-123-1 --limit 50
+    """
+    if follow:
+        raise UsageError("follow is for the command line: call again with wait, after the id of the last event")
+    check_range(limit, 1, 1_000_000_000, "--limit")
+    check_range(after, 0, 2 ** 62, "--after")
+    check_range(wait, 0, 86400, "--wait")
+    given = {"session_id": session, "agent_id": agent, "milestone_id": milestone, "event": event}
+    until, changes = store.clock.monotonic() + wait, Changes(store)
+    rows = _find_events(store, given, after, limit)
+    while not rows and store.clock.monotonic() < until:
+        changes.wait(until)
+        rows = _find_events(store, given, after, limit)
+    return rows
+
+
+def _find_events(store: Storage, given: Mapping[str, str], after: int, limit: int) -> list[Event]:
+    chosen = "".join(f" AND {name} = :{name}" for name, word in given.items() if word)
+    rows: list[Event] = store.execute(
+        f"SELECT * FROM events WHERE id > :after{chosen} ORDER BY id {'' if after else 'DESC'} LIMIT :limit",
+        {**given, "after": after, "limit": limit})
+    return rows if after else rows[::-1]
 
 
 def _require_name(event: str) -> None:

@@ -1,13 +1,19 @@
-"""Reports: a session told in Markdown, for people."""
+"""Reports: a session told in Markdown, or shown as a page, for people."""
 from __future__ import annotations
 
 import os
 
+from ..base.errors import UsageError
 from ..base.filenames import file_name_of
+from ..base.found import read_found
+from ..base.location import refuse_tilde
 from ..base.values import show
+from ..coordination.future import look_from_now
 from ..coordination.session_view import survey_session
 from ..registry import operation
 from ..storage.directory import write_whole
+from ..view.page import make_page
+from ..view.reading import read_session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Recovery"
+DOCTYPE = b"<!doctype html>"
 RECOVERED = ("agent_failed", "agent_revived", "session_resumed", "session_reopened", "session_restarted",
              "session_abandoned", "messages_returned", "message_dead_lettered", "plan_assembled", "checkpoint_restored",
              "spawn_command_ran", "spawn_command_failed")
@@ -28,7 +35,7 @@ def generate_milestone_report(store: Storage, session_id: str) -> str:
 
     session_id: the session
 
-    Example: generate_milestone_report execution-ms-123-1
+    Beside it lies the page of `report`, which it links to. Example: generate_milestone_report execution-ms-123-1
     """
     with store.snapshot():
         view = survey_session(store, session_id)
@@ -36,15 +43,50 @@ def generate_milestone_report(store: Storage, session_id: str) -> str:
                                "ORDER BY id", {"id": session_id})
         kinds = store.execute("SELECT message_type, count(*) AS n FROM agent_messages WHERE session_id = :id "
                               "GROUP BY message_type ORDER BY message_type", {"id": session_id})
-    text = "\n".join(_lines(view, events, kinds)) + "\n"
-    path = os.path.join(store.directory, "reports", file_name_of(session_id) + ".md")
+    text = "\n".join(_lines(view, events, kinds, file_name_of(session_id) + ".html")) + "\n"
+    path = _report_path(store, session_id, ".md")
+    page = make_page(read_session(store, session_id)).encode()
+    write_whole(_report_path(store, session_id, ".html"), page)
     write_whole(path, text.encode())
     return path
 
 
-def _lines(view: Survey, events: list[Row], kinds: list[Row]) -> Iterator[str]:
+@operation(text="line", shell=False, existing=True)
+def report(store: Storage, session_id: str, *, html: str = "") -> str:
+    """Write a page that shows a session: timeline, messages, state, checkpoints, events; prints its path.
+
+    session_id: the session
+    html: the file; without it, one below reports/
+
+    The page is one file that needs no network; any browser opens it. A live one: dashboard.
+    Example: report execution-ms-123-1 --html report.html
+    """
+    refuse_tilde(html, "--html")
+    path = os.path.abspath(html) if html else _report_path(store, session_id, ".html")
+    _refuse_foreign(path)
+    look_from_now(store)
+    write_whole(path, make_page(read_session(store, session_id)).encode(), makes_folder=not html)
+    return path
+
+
+def _refuse_foreign(path: str) -> None:
+    """UsageError where something is that is no page of HTML: it is not to be lost."""
+    begin = read_found(path, len(DOCTYPE))
+    if begin is not None and begin.lower() != DOCTYPE:
+        raise UsageError(f"{path} is there already and is no page of HTML: name another file")
+
+
+def _report_path(store: Storage, session_id: str, ending: str) -> str:
+    return os.path.join(store.directory, "reports", file_name_of(session_id) + ending)
+
+
+def _lines(view: Survey, events: list[Row], kinds: list[Row], page: str) -> Iterator[str]:
     counts, agents = view["messages"], view["agents"]
+    from urllib.parse import quote
+
     yield f"# {_cell(view['session_id'])}"
+    yield ""
+    yield f"The same as a page with a timeline: [{_cell(page)}]({quote(page)})"
     yield ""
     yield f"- Milestone: {_cell(view['milestone_id'])}"
     yield f"- Operation: {view['operation_type']}"

@@ -22,7 +22,8 @@ MODULES = ("operations.setup", "operations.agents", "operations.state", "operati
            "operations.cleanup", "commands.monitoring", "operations.milestones", "operations.backups",
            "operations.tmpfiles", "operations.log", "commands.installing", "commands.vendoring",
            "operations.briefing", "commands.hooking",
-           "operations.inspection", "operations.doctoring", "commands.generating", "commands.shell_completion")
+           "operations.overview", "operations.inspection", "operations.doctoring", "commands.dashboard",
+           "commands.generating", "commands.shell_completion")
 
 GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
 
@@ -122,18 +123,18 @@ class Operation:
     """
 
     __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "existing", "opens",
-                 "in_use", "on_undelivered", "repair", "long", "fails_open", "parameters")
+                 "in_use", "on_undelivered", "repair", "long", "fails_open", "follow", "screen", "parameters")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
                  creates: bool | str, existing: bool | str, in_use: bool,
                  on_undelivered: Callable[..., str] | None, repair: Callable[..., Row] | None, long: str,
-                 fails_open: bool) -> None:
+                 fails_open: bool, follow: Callable[..., dict[str, Any]] | None, screen: str) -> None:
         self.function, self.name, self.group = function, function.__name__, group
         self.text, self.stdin, self.stdout, self.shell = text, stdin, stdout, shell
         self.opens = _read_opens(function)
         self.creates, self.existing = self.opens and not existing and creates, existing
         self.in_use, self.on_undelivered, self.repair, self.long = in_use, on_undelivered, repair, long
-        self.fails_open = fails_open
+        self.fails_open, self.follow, self.screen = fails_open, follow, screen
         self.parameters = tuple(_read_parameters(function))
         self._let_environment_name()
 
@@ -251,7 +252,8 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
               creates: bool | str = True, existing: bool | str = False, in_use: bool = False,
               on_undelivered: Callable[..., str] | None = None,
               repair: Callable[..., Row] | None = None, long: str = "",
-              fails_open: bool = False) -> Callable[[Function], Function]:
+              fails_open: bool = False, follow: Callable[..., dict[str, Any]] | None = None,
+              screen: str = "") -> Callable[[Function], Function]:
     """Declare a function as an operation, of an open `store: Storage` or of a `call: Call`; it is left as it is.
 
     text: name of the renderer (in render.py) that makes what is printed
@@ -269,12 +271,15 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
         gives what is to be told beside its data
     long: name of the renderer that makes what is printed where the option --long is given
     fails_open: whether its caller is not to be held up: whatever goes wrong on the command line is one line, status 0
+    follow: for an operation with the option --follow, whose command line then calls it again and again: gives the
+        options of the next call, from the data and the options of this one
+    screen: name of the function in cli/text/screen.py that draws it on a terminal; with --watch again and again
     """
     def declare(function: Function) -> Function:
         module = _import(function.__module__)
         module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
             function, module.GROUP, text, stdin, stdout, shell, creates, existing, in_use, on_undelivered, repair, long,
-            fails_open)
+            fails_open, follow, screen)
         return function
     return declare
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 import ast
 import os
 import shlex
+import signal
+import threading
+import time
 
 import pytest
 from rooms import PACKAGE, module_name
@@ -26,7 +29,8 @@ resume_execution_from_phase restart_incomplete_phases restart_milestone_executio
 finalize_milestone_execution generate_milestone_report cleanup_stale_coordination cleanup_failed_sessions
 get_session_recovery_status start_session_monitor stop_session_monitor show_recovery_help create_milestone_record
 read_milestone_record update_milestone_record delete_milestone_record list_milestones search_milestones
-get_milestone_analytics acquire_milestone_lock release_milestone_lock log_milestone_event log_storage_event
+get_milestone_analytics acquire_milestone_lock release_milestone_lock list_coordination_events log_milestone_event
+log_storage_event
 """.split()
 
 
@@ -119,6 +123,18 @@ def save_all(store):
         store.save_agent_state("exec-ms-123", key, '{"done": 1}')
 
 
+def end_soon(store):
+    """Ask a command that runs until a signal to end, once it has said what is to be done with one."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def wait():
+        while signal.getsignal(signal.SIGTERM) is before:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 BEFORE = {  # what an example needs beside the scene
     "update_agent_status": read_mail,
     "read_milestone_record": write_record, "update_milestone_record": write_record,
@@ -129,6 +145,7 @@ BEFORE = {  # what an example needs beside the scene
     "import_coordination": lambda store: store.export_coordination("export.jsonl"),
     "stop_session_monitor": lambda store: store.start_session_monitor(300),
     "uninstall": lambda store: store.install("."),
+    "dashboard": end_soon,
 }
 AFTER_A_SILENCE = ("recover_planning_session", "recover_execution_session")
 

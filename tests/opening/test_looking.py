@@ -13,7 +13,7 @@ SAMPLES = {"status": "all", "message_id": "1", "percent": "5", "file": "x.db", "
            "message_type": "error_report", "agent_type": "validation", "backend": "file", "key": "hybrid_from",
            "value": "20"}
 OPERATIONS = {op.name: op for op in all_operations()}
-NOT_HERE = ("generate", "vendor", "install", "uninstall", "start_session_monitor", "restore_coordination",
+NOT_HERE = ("generate", "vendor", "install", "uninstall", "start_session_monitor", "dashboard", "restore_coordination",
             "import_coordination", "export_coordination")
 
 

@@ -139,3 +139,105 @@ def test_where_no_log_can_be_written_nothing_is_done(store, directory, dump, way
     with pytest.raises(StorageError, match="cannot write .*logs"):
         CALLS[way](store, "never")
     assert dump() == before
+
+
+@pytest.fixture
+def told(store, clock):
+    """What is logged: five events of two sessions and two agents."""
+    for number, (agent, session) in enumerate([("a", "s"), ("b", "s"), ("a", "s"), ("b", "t"), ("a", "t")]):
+        store.environ = {**store.environ, "AGENT_ID": agent, "SESSION_ID": session}
+        store.storage().environ = store.environ
+        store.log_milestone_event(f"step_{number}", "ms-1", f"detail {number}")
+        clock.advance(1)
+    return store
+
+
+def names(rows):
+    return [row["event"] for row in rows]
+
+
+def test_the_latest_events_are_listed_the_newest_last(told, cli):
+    assert names(told.list_coordination_events(limit=2)) == ["step_3", "step_4"]
+    assert cli("list-coordination-events", "--limit", "2").text == (
+        "2026-01-01 00:00:03 step_3 b detail 3\n2026-01-01 00:00:04 step_4 a detail 4\n")
+
+
+def test_events_are_chosen_by_session_agent_milestone_name_and_id(told):
+    every = told.list_coordination_events()
+    assert names(told.list_coordination_events(session="t")) == ["step_3", "step_4"]
+    assert names(told.list_coordination_events(agent="b")) == ["step_1", "step_3"]
+    assert names(told.list_coordination_events(agent="b", session="t")) == ["step_3"]
+    assert names(told.list_coordination_events(event="step_2")) == ["step_2"]
+    assert told.list_coordination_events(milestone="ms-2") == []
+    assert told.list_coordination_events(after=every[1]["id"], limit=2) == every[2:4]
+
+
+def test_an_event_is_one_line_whatever_it_holds(store, cli):
+    for text in NASTY:
+        store.log_milestone_event("e", "ms-1", text)
+    shown = cli("list-coordination-events").text
+    assert len(shown.splitlines()) == shown.count("\n") == len(NASTY)
+    assert "\x1b" not in shown and len(shown) < 1000
+
+
+def test_waiting_ends_with_the_first_event_and_at_its_time(store, connect, clock):
+    store.initialize_agent_coordination()
+    other = connect()
+    clock.during_sleep = lambda: other.log_milestone_event("late")
+    before = clock.seconds
+    assert names(store.list_coordination_events(event="late", wait=60)) == ["late"]
+    assert clock.seconds < before + 1
+    assert store.list_coordination_events(event="never", wait=60) == []
+    assert 60 <= clock.seconds - before < 63
+
+
+class Until(Exception):
+    """Ends a loop that has no end of its own."""
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_following_prints_what_there_is_and_then_each_event_as_it_happens(store, connect, cli, clock, flags):
+    store.log_milestone_event("early")
+    other = connect()
+
+    def stop():
+        raise Until
+
+    def third():
+        other.log_milestone_event("third")
+        clock.during_sleep = stop
+
+    def second():
+        other.log_milestone_event("unwanted", "ms-2")
+        other.log_milestone_event("second")
+        clock.during_sleep = third
+
+    clock.during_sleep = second
+    printed = []
+    with pytest.raises(Until):
+        cli("list-coordination-events", "--follow", *flags, on_output=printed.append)
+    output = b"".join(printed).decode().splitlines()
+    shown = [json.loads(line)["event"] if flags else line.split()[2] for line in output]
+    assert shown == ["early", "unwanted", "second", "third"]
+
+
+def test_following_is_for_the_command_line(store):
+    with pytest.raises(UsageError, match="wait"):
+        store.list_coordination_events(follow=True)
+
+
+def test_who_follows_does_not_look_alive_for_it(store, cli, clock):
+    store.register_agent("a", "validation", "ms-1", "s")
+    begin = store.list_session_agents("s")[0]["last_heartbeat"]
+
+    def stop():
+        raise Until
+
+    def later():
+        clock.advance(600)
+        clock.during_sleep = lambda: setattr(clock, "during_sleep", stop)
+
+    clock.during_sleep = later
+    with pytest.raises(Until):
+        cli("list-coordination-events", "--follow", AGENT_ID="a")
+    assert store.list_session_agents("s")[0]["last_heartbeat"] == begin

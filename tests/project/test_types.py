@@ -118,14 +118,16 @@ CALLS = [
     ("create_milestone_from_planning", PLANNING, "n"),
     ("create_milestone_from_recovered_planning", PLANNING, "n"), *RESULTS,
     ("finalize_milestone_execution", EXECUTION), ("complete_coordination_session", OTHER), ("abandon_session", LOST),
-    ("generate_milestone_report", PLANNING), ("cleanup_stale_coordination", 1), ("cleanup_failed_sessions", 0),
+    ("generate_milestone_report", PLANNING), ("report", PLANNING), ("status",), ("list_coordination_events",),
+    ("cleanup_stale_coordination", 1), ("cleanup_failed_sessions", 0),
     ("log_milestone_event", "e", "m", "d"), ("log_storage_event", "e", "m", "hybrid", {"a": 1}), ("where",),
     ("whoami",), ("briefing",), ("briefing", "q"), ("hook", "SessionStart", "{}"), ("hook", "Stop", "{}"),
     ("doctor",), ("doctor", {"fix": True}), ("get_session_monitor_status",),
     ("start_session_monitor", {"once": True}),
 ]
 SAY_OBJECTS = ("send_agent_message", "broadcast_agent_message", "log_storage_event")
-LEFT_OUT = {"stop_session_monitor", "generate", "init", "completion", "complete"}  # of no store, or of no such answer
+# Of no store, or of no such answer.
+LEFT_OUT = {"stop_session_monitor", "dashboard", "generate", "init", "completion", "complete"}
 
 
 def calls_of_files(place, store):

@@ -17,6 +17,7 @@ def find_renderer(name: str) -> Callable[[Any], str]:
 
     if name in vars(recovery):
         return vars(recovery)[name]  # type: ignore[no-any-return]
-    from . import briefing, installing, monitoring
+    from . import briefing, installing, monitoring, overview
 
-    return {**vars(installing), **vars(monitoring), **vars(briefing)}[name]  # type: ignore[no-any-return]
+    forms_of = {**vars(installing), **vars(monitoring), **vars(briefing), **vars(overview)}
+    return forms_of[name]  # type: ignore[no-any-return]

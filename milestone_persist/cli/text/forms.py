@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ...storage.interface import Row
 
 
+LONGEST_DETAIL = 200  # characters of an event's detail in a line
+
+
 def as_json(data: Any) -> str:
     """Any operation's data as one line of JSON."""
     return dump_json(data)
@@ -239,6 +242,22 @@ def words(data: list[str]) -> str:
 def record_written(data: Row) -> str:
     where = plain(data["path"] or "in the database")
     return f"milestone {plain(data['milestone_id'])}: {where}, version {data['version']}\n"
+
+
+def events(data: list[Row]) -> str:
+    return "".join(event_line(row) + "\n" for row in data) or "no events\n"
+
+
+def event_line(row: Row) -> str:
+    """An event as a line: when, what, by or of whom, and more of it."""
+    about = row["agent_id"] or row["session_id"] or row["milestone_id"]
+    words = (row["timestamp"][:19], row["event"], about, shorten(row["detail"], LONGEST_DETAIL))
+    return " ".join(plain(word) for word in words if word)
+
+
+def shorten(text: str, most: int) -> str:
+    """The beginning of a text that is longer."""
+    return text if len(text) <= most else text[:most - 1] + "…"
 
 
 def ids(data: list[Row]) -> str:

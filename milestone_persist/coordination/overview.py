@@ -1,0 +1,126 @@
+"""Overview: what is going on in a store at one instant, and what of it needs somebody's attention."""
+from __future__ import annotations
+
+from ..base.times import minutes_between, since
+from ..base.vocabulary import AT_WORK, ENDED_AGENT, OPEN_SESSION, any_of
+from .liveness import find_interrupted_sessions, heard_before, is_stale
+from .membership import find_session
+from .message_states import DEAD, PENDING, STATE, TAKEN
+from .settings import read_count
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..base.answers import Attention, Inbox, InterruptedSession, OverviewAgent, OverviewSession
+    from ..storage.interface import Storage
+
+MOST_ENDED = 3  # sessions that have ended, beside those that are open
+MOST_NAMES = 4  # agents that one line of attention names
+URGENT = 8  # the priority from which a message should not lie long
+WORDS = {"pending": "waiting", "taken": "taken", "dead": "dead"}
+
+
+def list_sessions(store: Storage, session_id: str | None) -> list[OverviewSession]:
+    """One session, or those that are open and the latest that have ended; the latest activity first."""
+    if session_id:
+        find_session(store, session_id)
+    columns = ("SELECT s.session_id, s.milestone_id, s.operation_type, s.phase, s.status, s.progress, s.last_activity, "
+               "s.coordinator_id, s.agent_count AS agents, (SELECT count(*) FROM agent_registry a WHERE "
+               f"a.session_id = s.session_id AND a.status IN {any_of(AT_WORK)} AND a.last_heartbeat > :stale) AS alive "
+               "FROM coordination_sessions s ")
+    latest = "ORDER BY s.last_activity DESC, s.session_id"
+    given = {"id": session_id, "stale": heard_before(store, read_count(store, "interrupted_after")),
+             "most": MOST_ENDED}
+    if session_id:
+        return store.execute(f"{columns} WHERE s.session_id = :id", given)
+    return (store.execute(f"{columns} WHERE s.status IN {any_of(OPEN_SESSION)} {latest}", given)
+            + store.execute(f"{columns} WHERE s.status NOT IN {any_of(OPEN_SESSION)} {latest} LIMIT :most", given))
+
+
+def list_agents(store: Storage, session_id: str | None) -> list[OverviewAgent]:
+    """The agents of one session, or of all that are open, in the order of their sessions and of their beginning."""
+    which = "a.session_id = :id" if session_id else f"s.status IN {any_of(OPEN_SESSION)}"
+    rows: list[OverviewAgent] = store.execute(
+        "SELECT a.agent_id, a.agent_type, a.session_id, a.status, a.current_task, a.current_phase, a.last_heartbeat, "
+        "a.error_info FROM agent_registry a JOIN coordination_sessions s ON s.session_id = a.session_id "
+        f"WHERE {which} ORDER BY s.last_activity DESC, a.session_id, a.spawn_time, a.agent_id", {"id": session_id})
+    silent = heard_before(store, read_count(store, "interrupted_after"))
+    for row in rows:
+        row["minutes_since_heartbeat"] = round(minutes_between(row["last_heartbeat"], store.now()), 2)
+        row["silent"] = is_stale(row, silent)
+    return rows
+
+
+def list_inboxes(store: Storage, session_id: str | None) -> list[Inbox]:
+    """How many messages are waiting, taken and dead in each inbox where there are any, and since when one is urgent.
+
+    session_id: only inboxes of agents of that session, and of those who read mail of it
+    """
+    whose = ("" if session_id is None else " AND (session_id = :id OR to_agent IN (SELECT agent_registry.agent_id FROM "
+             "agent_registry WHERE agent_registry.session_id = :id))")
+    rows = store.execute(
+        "SELECT to_agent, state, count(*) AS n, min(CASE WHEN priority >= :urgent THEN created_at END) AS urgent FROM ("
+        + " UNION ALL ".join(f"SELECT to_agent, priority, created_at, {STATE} AS state FROM agent_messages "
+                             f"WHERE {part}{whose}" for part in (PENDING, TAKEN, DEAD))
+        + ") AS told GROUP BY to_agent, state ORDER BY to_agent, state",
+        {"id": session_id, "now": store.now(), "limit": read_count(store, "message_retry_limit"), "urgent": URGENT})
+    found: dict[str, Inbox] = {}
+    for row in rows:
+        inbox = found.setdefault(row["to_agent"], {
+            "agent_id": row["to_agent"], "waiting": 0, "taken": 0, "dead": 0, "urgent_since": None})
+        inbox[WORDS[row["state"]]] = row["n"]  # type: ignore[literal-required]
+        if row["state"] == "pending":
+            inbox["urgent_since"] = row["urgent"]
+    return [*found.values()]
+
+
+def list_attention(store: Storage, sessions: list[OverviewSession], agents: list[OverviewAgent],
+                   inboxes: list[Inbox]) -> list[Attention]:
+    """What needs attention, the most urgent first: what it is, and the command that shows it or does something."""
+    shown = {row["session_id"] for row in sessions}
+    interrupted = [row for row in find_interrupted_sessions(store) if row["session_id"] in shown]
+    late = heard_before(store, read_count(store, "interrupted_after"))
+    return [*(_tell_session(row, agents) for row in interrupted),
+            *(found for row in sessions if row["session_id"] not in {each["session_id"] for each in interrupted}
+              for found in _tell_silent(row, agents)),
+            *(found for inbox in inboxes for found in _tell_inbox(store, inbox, late))]
+
+
+def _tell_session(session: InterruptedSession, agents: list[OverviewAgent]) -> Attention:
+    own = [agent for agent in agents if agent["session_id"] == session["session_id"]]
+    parts = [_name("failed", [agent["agent_id"] for agent in own if agent["status"] == "failed"]), _name_silent(own)]
+    what = "; ".join(part for part in parts if part) or f"nothing heard for {_minutes(session['minutes_inactive'])}"
+    return {"what": f"{session['session_id']}: {what}", "command": ["recover_milestone_session", session["session_id"]]}
+
+
+def _tell_silent(session: OverviewSession, agents: list[OverviewAgent]) -> list[Attention]:
+    """Of a session that goes on: those of its agents that have fallen silent, though not for so long as to be dead."""
+    names = _name_silent([agent for agent in agents if agent["session_id"] == session["session_id"]])
+    return [{"what": f"{session['session_id']}: {names}",
+             "command": ["recover_milestone_session", session["session_id"]]}] if names else []
+
+
+def _name_silent(agents: list[OverviewAgent]) -> str:
+    return _name("silent", [f"{agent['agent_id']} ({_minutes(agent['minutes_since_heartbeat'])})"
+                            for agent in agents if agent["silent"]])
+
+
+def _minutes(number: float) -> str:
+    return f"{number:.0f} min"
+
+
+def _name(what: str, names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{what}: {', '.join(names[:MOST_NAMES])}{more}" if names else ""
+
+
+def _tell_inbox(store: Storage, inbox: Inbox, late: str) -> list[Attention]:
+    agent_id, found = inbox["agent_id"], []
+    if inbox["dead"]:
+        found.append((f"{inbox['dead']} dead letters for {agent_id}", "dead"))
+    reader = store.execute("SELECT status, agent_type FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+    if inbox["waiting"] and (not reader or reader[0]["status"] in ENDED_AGENT):
+        who = reader[0]["status"] if reader else "not registered"
+        found.append((f"{inbox['waiting']} unread for {agent_id}, who is {who}", "pending"))
+    elif inbox["waiting"] and inbox["urgent_since"] and inbox["urgent_since"] <= late:
+        found.append((f"an urgent message for {agent_id} waits {since(inbox['urgent_since'], store.now())}", "pending"))
+    return [{"what": what, "command": ["list_agent_messages", agent_id, "--state", state]} for what, state in found]

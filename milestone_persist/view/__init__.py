@@ -1,0 +1,1 @@
+"""Pages that show people what the agents of a session do."""

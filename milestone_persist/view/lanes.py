@@ -1,0 +1,117 @@
+"""What a timeline shows of each agent: spans of status, and marks where something happened to it."""
+from __future__ import annotations
+
+import re
+
+from ..base.times import parse_time
+from ..base.vocabulary import AGENT_STATUSES, AT_WORK, ENDED_AGENT, PHASES
+from ..coordination.membership import SILENT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+
+    from ..storage.interface import Row
+
+    class Span(NamedTuple):
+        """A status from one time to another, in epoch seconds."""
+
+        status: str
+        begin: float
+        end: float
+
+    class Mark(NamedTuple):
+        """What happened: crash, recovery, requeue or checkpoint."""
+
+        kind: str
+        at: float
+        text: str
+else:
+    from collections import namedtuple
+
+    Span, Mark = namedtuple("Span", "status begin end"), namedtuple("Mark", "kind at text")
+
+# The status from an event on.
+STATUS_OF = {**{f"agent_{status}": status for status in AGENT_STATUSES},
+             "agent_registered": "active", "agent_revived": "active"}
+RECOVERIES = ("agent_revived", "checkpoint_restored", "session_resumed", "session_reopened", "session_restarted")
+REQUEUES = ("messages_returned", "message_dead_lettered", "message_requeued")
+
+
+class Lane:
+    """One agent's row of the timeline."""
+
+    def __init__(self, agent: Row, events: list[Row], checkpoints: list[Row], end: float, silent_after: float) -> None:
+        self.agent, self.events = agent, events
+        self.spans: list[Span] = []
+        self.marks: list[Mark] = []
+        self._tell_life(end, silent_after)
+        self.marks += [Mark("checkpoint", parse_time(row["created_at"]), f"checkpoint ({row['checkpoint_type']})")
+                       for row in checkpoints]
+
+    def _tell_life(self, end: float, silent_after: float) -> None:
+        status, begin = "", 0.0
+        for row in self.events:
+            at, name = parse_time(row["timestamp"]), row["event"]
+            now = STATUS_OF.get(name)
+            if now:
+                died = self._note_death(row, at) if now == "failed" else at
+                self._add(status, begin, died)
+                self._add("silent", died, at)
+                status, begin = now, at
+            if name in RECOVERIES:
+                self.marks.append(Mark("recovery", at, f"{name} {row['detail']}".strip()))
+            elif name in REQUEUES:
+                self.marks.append(Mark("requeue", at, f"{name} {row['detail']}".strip()))
+        self._end(status or self.agent["status"], begin or parse_time(self.agent["spawn_time"]), end, silent_after)
+
+    def _note_death(self, row: Row, at: float) -> float:
+        """When an agent that failed was last heard from, if that is known; and the mark of its crash."""
+        silent = re.match(re.escape(SILENT) + r"(\d+) min", row["detail"])
+        died = at - 60 * int(silent[1]) if silent else at
+        self.marks.append(Mark("crash", died, f"failed: {row['detail']}" if row["detail"] else "failed"))
+        return died
+
+    def _end(self, status: str, begin: float, end: float, silent_after: float) -> None:
+        """The last span, which still goes on; the registry knows its status best."""
+        status, heard = self.agent["status"] if self.agent["status"] in ENDED_AGENT else status, 0.0
+        heard = parse_time(self.agent["last_heartbeat"])
+        if status in AT_WORK and heard <= silent_after:
+            self._add(status, begin, heard)
+            self._add("silent", heard, end)
+        elif status not in ENDED_AGENT:
+            self._add(status, begin, end)
+
+    def _add(self, status: str, begin: float, end: float) -> None:
+        if status and status not in ENDED_AGENT and end > begin:
+            if self.spans and self.spans[-1].status == status and self.spans[-1].end == begin:
+                begin = self.spans.pop().begin
+            self.spans.append(Span(status, begin, end))
+
+
+def make_lanes(data: Row) -> list[Lane]:
+    """A lane for each agent of a session."""
+    end, silent_after = parse_time(data["end"]), parse_time(data["silent_after"])
+    events, checkpoints = _by_agent(data["events"]), _by_agent(data["checkpoints"])
+    return [Lane(agent, events.get(agent["agent_id"], []), checkpoints.get(agent["agent_id"], []), end, silent_after)
+            for agent in data["agents"]]
+
+
+def _by_agent(rows: list[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["agent_id"], []).append(row)
+    return found
+
+
+def read_progress(data: Row) -> list[tuple[float, float, str]]:
+    """When how much was reported, in percent, and the phase from then on."""
+    steps, phase = [(parse_time(data["begin"]), 0.0, "")], ""
+    for row in data["events"]:
+        found = re.fullmatch(r"([0-9.]+) %(?: (\w+))?", row["detail"]) if row["event"] == "session_progress" else None
+        if found:
+            phase = found[2] if found[2] in PHASES else phase
+            steps.append((parse_time(row["timestamp"]), min(100.0, float(found[1])), phase))
+    if data["session"]["status"] == "completed":
+        steps.append((parse_time(data["session"]["completed_at"] or data["end"]), 100.0, phase))
+    return steps

@@ -1,0 +1,200 @@
+"""The live page's server: for this machine only, for who knows the token, and for looking only."""
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+import time
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+from ..base.errors import MilestoneError, Refused
+from ..base.values import dump_json
+from .markup import Markup, element, empty
+from .page import make_page, make_tables, policy, style_of_page
+from .parts import make_parts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..storage.interface import Row
+
+HOST = "127.0.0.1"
+NAMES = (HOST, "localhost")  # by which a browser of this machine may call it
+READ_SECONDS = 15  # for a request to come in
+PING_SECONDS = 10.0  # after which a stream says that it is still there, and finds out whether its reader is
+LEAST_SECONDS, COST = 0.25, 4  # between two updates: at least so long, and so many times what the last one took
+MOST_STREAMS = 32
+HEADERS = {
+    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+    "X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin", "Permissions-Policy": "camera=(), geolocation=(), microphone=()"}
+
+
+class Source:
+    """What the pages show: `read` gives a session and those that there are, `version` grows with each change.
+
+    read: gives the data of a session, of the latest one for "", and all sessions; None where there is none
+    """
+
+    def __init__(self, read: Callable[[str], tuple[Row | None, list[Row]]]) -> None:
+        self._read, self._lock = read, threading.Lock()
+        self._changed = threading.Condition()
+        self._kept: dict[str, tuple[int, bytes]] = {}  # of each session the last update, for its other readers
+        self.version, self.cost, self.is_over = 0, 0.0, False
+
+    def note_change(self) -> None:
+        """Wake those who wait: the store is another."""
+        with self._changed:
+            self.version += 1
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        self.is_over = True
+        self.note_change()
+
+    def wait(self, version: int, seconds: float) -> int:
+        """The version once it is another than this, or after so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.version != version, seconds)
+            return self.version
+
+    def page(self, session_id: str) -> str:
+        data, sessions = self._read(session_id)
+        return make_page(data, sessions) if data else _nothing_yet()
+
+    def update(self, session_id: str) -> bytes:
+        """What a page that is open needs to be as it would be if it were opened now, as JSON."""
+        with self._lock:
+            version, begin = self.version, time.monotonic()
+            if self._kept.get(session_id, (-1, b""))[0] != version:
+                data, _ = self._read(session_id)
+                fresh = {"parts": make_parts(data), "tables": make_tables(data)} if data else {"error": "no session"}
+                self._kept = {session_id: (version, dump_json(fresh).encode())}
+                self.cost = time.monotonic() - begin
+            return self._kept[session_id][1]
+
+
+class Server(ThreadingHTTPServer):
+    """Serves the pages of a source at `url` until it is shut down. OSError where the port cannot be had."""
+
+    daemon_threads, block_on_close = True, False
+
+    def __init__(self, source: Source, port: int = 0) -> None:
+        self.source, self.token = source, secrets.token_urlsafe(24)
+        self.streams = threading.BoundedSemaphore(MOST_STREAMS)
+        super().__init__((HOST, port), Handler)
+        self.port = self.server_address[1]
+        self.url = f"http://{HOST}:{self.port}/{self.token}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A reader that has gone is no error."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request: whoever asks from another site, under another name or without the token gets nothing."""
+
+    server: Server
+    timeout = READ_SECONDS
+    server_version, sys_version = "milestone_persist", ""
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path)
+        words = path.path.split("/")
+        if not self._is_local():
+            self._refuse(HTTPStatus.FORBIDDEN)
+        elif len(words) != 3 or not hmac.compare_digest(words[1].encode(), self.server.token.encode()):
+            self._refuse(HTTPStatus.NOT_FOUND)
+        else:
+            session_id = parse_qs(path.query).get("session", [""])[0]
+            answers = {"": self._answer_page, "data": self._answer_data, "changes": self._answer_changes}
+            answers.get(words[2], self._answer_nothing)(session_id)
+
+    do_HEAD = do_GET
+
+    def _is_local(self) -> bool:
+        """Whether a page of ours asks, or a person: no other site, even one whose name leads here."""
+        names = [f"{name}:{self.server.port}" for name in NAMES]
+        origin = self.headers.get("Origin")
+        return (self.headers.get("Host") in names and (origin is None or origin in [f"http://{name}" for name in names])
+                and self.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin"))
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self._answer(f"{status.value} {status.phrase}\n".encode(), "text/plain; charset=utf-8", status)
+
+    def _answer(self, body: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self._begin(kind, status, {"Content-Length": str(len(body))})
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _begin(self, kind: str, status: HTTPStatus, more: dict[str, str]) -> None:
+        self.send_response(status)
+        rules = f"{policy(True)}; frame-ancestors 'none'"
+        for name, value in {"Content-Type": kind, "Content-Security-Policy": rules, **HEADERS, **more}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _answer_nothing(self, session_id: str) -> None:
+        self._refuse(HTTPStatus.NOT_FOUND)
+
+    def _answer_page(self, session_id: str) -> None:
+        try:
+            text, status = self.server.source.page(session_id), HTTPStatus.OK
+        except MilestoneError as error:
+            missing = isinstance(error, Refused)
+            text, status = _error(str(error)), HTTPStatus.NOT_FOUND if missing else HTTPStatus.SERVICE_UNAVAILABLE
+        self._answer(text.encode(), "text/html; charset=utf-8", status)
+
+    def _answer_data(self, session_id: str) -> None:
+        try:
+            body = self.server.source.update(session_id)
+        except MilestoneError as error:
+            body = dump_json({"error": str(error)}).encode()
+        self._answer(body, "application/json")
+
+    def _answer_changes(self, session_id: str) -> None:
+        """A line each time something has changed: the page then asks for the data."""
+        if not self.server.streams.acquire(blocking=False):
+            return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+        try:
+            self._begin("text/event-stream", HTTPStatus.OK, {"Connection": "close"})
+            if self.command != "HEAD":
+                self._stream(self.server.source)
+        finally:
+            self.server.streams.release()
+
+    def _stream(self, source: Source) -> None:
+        version = source.version
+        self._send(b"data: begin\n\n")  # what changed while the page came is in the first update
+        while not source.is_over:
+            found = source.wait(version, PING_SECONDS)
+            self._send(b"data: changed\n\n" if found != version else b": here\n\n")
+            version = found
+            time.sleep(max(LEAST_SECONDS, COST * source.cost))
+
+    def _send(self, data: bytes) -> None:
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """The token is in every line that there would be."""
+
+
+def _nothing_yet() -> str:
+    return _plain("No sessions yet", "The first agent that registers makes one.", refresh=2)
+
+
+def _error(text: str) -> str:
+    return _plain("This cannot be shown", text, refresh=5)
+
+
+def _plain(title: str, text: str, refresh: int) -> str:
+    """A page with a sentence, which is asked for again after some seconds."""
+    head = element("head", empty("meta", charset="utf-8"), empty("meta", http_equiv="refresh", content=refresh),
+                   empty("meta", name="viewport", content="width=device-width, initial-scale=1"),
+                   element("title", title), element("style", Markup(style_of_page())))
+    body = element("body", element("main", element("header", element("h1", title), element("p", text))))
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
