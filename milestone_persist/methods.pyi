@@ -706,20 +706,24 @@ class Operations:
         """
 
     def install(self, directory: str | None = None, *, claude_code: bool = False, codex: bool =
-                False, gemini: bool = False, prompts: bool = False, bin: str | None = None, check:
-                bool = False, dry_run: bool = False) -> Installed:
-        """Install in a project what its agents source; running it again changes only what is missing or stale.
+                False, gemini: bool = False, functions_only: bool = False, no_mcp: bool = False,
+                no_hooks: bool = False, prompts: bool = False, bin: str | None = None, check: bool =
+                False, dry_run: bool = False) -> Installed:
+        """Make a project ready for the clients that are found: the functions, a skill, MCP server, hooks, permissions.
 
-        directory: the project; the current directory, if neither it nor --bin is given
-        claude_code: also give every shell command of Claude Code the functions, and permission for them, in settings.json
-        codex: also tell Codex in AGENTS.md how to have the functions
-        gemini: also tell the Gemini CLI in GEMINI.md how to have the functions
-        prompts: also put prompts of a coordinator, an executor and a planner, and a skill, where Claude Code finds them
+        directory: the project, or the home directory for all projects; the current one, if neither it nor --bin is given
+        claude_code: for Claude Code, found or not, and only for what is named so now or earlier
+        codex: for Codex, found or not
+        gemini: for the Gemini CLI, found or not
+        functions_only: for no client, only the file that agents source
+        no_mcp: without the MCP server
+        no_hooks: without hooks
+        prompts: also put prompts of a coordinator, an executor and a planner where Claude Code finds them
         bin: write programs named as the functions into this folder, for shells that nothing can be sourced into
-        check: only tell what is missing or stale; status 1 if anything is
+        check: only tell what is missing, stale or keeps a client from using it; status 1 if anything does
         dry_run: only tell what would be done
 
-        Files of other origin are kept as NAME.orig.
+        Running it again changes only what is missing or stale. Files of other origin are kept as NAME.orig.
         """
 
     def uninstall(self, directory: str | None = None, *, bin: str | None = None, dry_run: bool =

@@ -691,6 +691,7 @@ class Installed(TypedDict, total=False):  # program, relative: of install
     relative: bool
     dry_run: bool
     notes: list[str]
+    problems: list[str]
 
 class Drift(TypedDict):
     file: str

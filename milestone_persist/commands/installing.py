@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import Installed, InstalledFile
     from ..install.installation import Installation
+    from ..install.manifest import Choice
     from ..storage.call import Call
 
 GROUP = "Installing"
@@ -21,54 +22,92 @@ _SHELLS = ("bash", "zsh", "sh", "dash", "ksh", "mksh", "ash", "busybox")
 
 @operation(text="installed", shell=False, existing=True)
 def install(call: Call, directory: str | None = None, *, claude_code: bool = False, codex: bool = False,
-            gemini: bool = False, prompts: bool = False, bin: str | None = None, check: bool = False,
+            gemini: bool = False, functions_only: bool = False, no_mcp: bool = False, no_hooks: bool = False,
+            prompts: bool = False, bin: str | None = None, check: bool = False,
             dry_run: bool = False) -> Installed:
-    """Install in a project what its agents source; running it again changes only what is missing or stale.
+    """Make a project ready for the clients that are found: the functions, a skill, MCP server, hooks, permissions.
 
-    directory: the project; the current directory, if neither it nor --bin is given
-    claude_code: also give every shell command of Claude Code the functions, and permission for them, in settings.json
-    codex: also tell Codex in AGENTS.md how to have the functions
-    gemini: also tell the Gemini CLI in GEMINI.md how to have the functions
-    prompts: also put prompts of a coordinator, an executor and a planner, and a skill, where Claude Code finds them
+    directory: the project, or the home directory for all projects; the current one, if neither it nor --bin is given
+    claude_code: for Claude Code, found or not, and only for what is named so now or earlier
+    codex: for Codex, found or not
+    gemini: for the Gemini CLI, found or not
+    functions_only: for no client, only the file that agents source
+    no_mcp: without the MCP server
+    no_hooks: without hooks
+    prompts: also put prompts of a coordinator, an executor and a planner where Claude Code finds them
     bin: write programs named as the functions into this folder, for shells that nothing can be sourced into
-    check: only tell what is missing or stale; status 1 if anything is
+    check: only tell what is missing, stale or keeps a client from using it; status 1 if anything does
     dry_run: only tell what would be done
 
-    Files of other origin are kept as NAME.orig.
+    Running it again changes only what is missing or stale. Files of other origin are kept as NAME.orig.
     Example: install . --claude-code --dry-run
     """
-    from ..base.invocation import way_called
     from ..base.packaged import find_program
+    from ..install.checkup import find_problems
+    from ..install.next_steps import list_next_steps
     from ..install.project_files import beside
 
-    tools = [name for name, asked in (("claude_code", claude_code), ("codex", codex), ("gemini", gemini)) if asked]
+    asked = [name for name, given in (("claude_code", claude_code), ("codex", codex), ("gemini", gemini)) if given]
+    if functions_only and (asked or prompts):
+        raise UsageError("--functions-only is for no client: leave it out, or the clients")
     _refuse_without_docstrings()
-    changes, found = [], []
-    for folder, is_bin in _folders(directory, bin, prompts or bool(tools)):
+    data: Installed = {"changes": [], "program": find_program(), "relative": True, "dry_run": dry_run or check,
+                       "notes": [], "problems": []}
+    for folder, is_bin in _folders(directory, bin, prompts or bool(asked) or functions_only):
         installation = _installation(folder, is_bin, check or dry_run)
-        changes += _named(folder, _install_programs(installation, folder) if is_bin else
-                          _install_project(installation, folder, tools, prompts))
-        found.append(beside(*os.path.split(folder)) if is_bin else beside(folder))
-    data: Installed = {"changes": changes, "program": find_program(), "relative": all(found),
-                       "dry_run": dry_run or check, "notes": _notes(call, directory, tools, prompts)}
-    if check and changes:
-        raise Incomplete(f"not all is installed as it should be: run {way_called()} install without --check", data)
+        if is_bin:
+            changes, here = _install_programs(installation, folder), beside(*os.path.split(folder))
+        else:
+            before: Choice = {} if functions_only else installation.choice
+            choice = _choose(folder, call, asked, before, functions_only, no_mcp, no_hooks)
+            if check:
+                data["problems"] += find_problems(folder, choice, installation.choice, call.environ)
+            else:
+                data["notes"] += list_next_steps(folder, choice, call.environ)
+            changes, here = _install_project(installation, folder, choice, prompts), beside(folder)
+        data["changes"] += _named(folder, changes)
+        data["relative"] = data["relative"] and bool(here)
+    if check:
+        _refuse_problems(data)
     return data
+
+
+def _choose(folder: str, call: Call, asked: list[str], before: Choice, functions_only: bool, no_mcp: bool,
+            no_hooks: bool) -> Choice:
+    from ..base import __version__
+    from ..install.choosing import choose_clients
+
+    choice: Choice = choose_clients(folder, call.environ, asked, before)
+    if functions_only:
+        choice = {"clients": [], "named": True}
+    return {**choice, "no_mcp": no_mcp or before.get("no_mcp", False),
+            "no_hooks": no_hooks or before.get("no_hooks", False), "version": __version__}
+
+
+def _refuse_problems(data: Installed) -> None:
+    """Incomplete if a check found anything."""
+    from ..base.invocation import way_called
+
+    if data["changes"]:
+        raise Incomplete(f"not all is installed as it should be: run {way_called()} install without --check", data)
+    if data["problems"]:
+        raise Incomplete("all is installed, and something keeps a client from using it: do what is said above", data)
 
 
 def _install_programs(installation: Installation, folder: str) -> list[InstalledFile]:
     from ..install.project_files import executables
 
-    return installation.install(executables(folder), [])
+    return installation.install(executables(folder))
 
 
-def _install_project(installation: Installation, folder: str, tools: list[str],
+def _install_project(installation: Installation, folder: str, choice: Choice,
                      prompts_asked: bool) -> list[InstalledFile]:
+    from ..install.choosing import find_entries
     from ..install.project_files import PROMPTS, project_files, prompts
 
-    wanted = {**project_files(folder), **(prompts() if prompts_asked else {})}
+    wanted = {**project_files(folder, choice["clients"]), **(prompts() if prompts_asked else {})}
     there = [path for path in PROMPTS if os.path.isfile(os.path.join(folder, path))]
-    return installation.install(wanted, tools, renewed=prompts(there))
+    return installation.install(wanted, find_entries(folder, choice), renewed=prompts(there), choice=choice)
 
 
 @operation(text="installed", shell=False, existing=True)
@@ -85,7 +124,7 @@ def uninstall(call: Call, directory: str | None = None, *, bin: str | None = Non
     changes: list[InstalledFile] = []
     for folder, is_bin in _folders(directory, bin, False):
         changes += _named(folder, _installation(folder, is_bin, dry_run).uninstall())
-    return {"changes": changes, "dry_run": dry_run, "notes": []}
+    return {"changes": changes, "dry_run": dry_run, "notes": [], "problems": []}
 
 
 @operation(text="functions", shell=False)
@@ -172,39 +211,12 @@ def _refuse_without_docstrings() -> None:
 
 def _installation(folder: str, is_bin: bool, dry_run: bool) -> Installation:
     from ..install.installation import Installation
-    from ..install.project_files import SHARED
+    from ..install.project_files import MANIFEST
 
-    return Installation(folder, ".milestone_persist.json" if is_bin else f"{SHARED}/installed.json", dry_run)
+    return Installation(folder, ".milestone_persist.json" if is_bin else MANIFEST, dry_run)
 
 
 def _named(folder: str, rows: list[InstalledFile]) -> list[InstalledFile]:
     for row in rows:
         row["folder"] = folder
     return rows
-
-
-def _notes(call: Call, directory: str | None, tools: list[str], prompts: bool) -> list[str]:
-    """What is left for the user to do: to begin a session, to permit what the prompts say, to open a sandbox."""
-    import json
-
-    from ..base.invocation import way_called
-    from ..base.location import find_data_directory
-    from ..install.agent_settings import permits
-
-    root = os.path.abspath(directory or ".")
-    data = find_data_directory(root, call.environ)[0]
-    notes = []
-    if "claude_code" in tools:
-        notes.append("Claude Code: begin a new session, and its shell commands have the functions")
-    elif prompts and not permits(root):
-        notes.append("Claude Code: it asks before each command of the prompts and knows no function until you run "
-                     f"{way_called()} install --claude-code")
-    if os.path.commonpath((os.path.realpath(root), os.path.realpath(data))) != os.path.realpath(root):
-        path = json.dumps(data, ensure_ascii=False)
-        if "codex" in tools:
-            notes.append(f"Codex: let its sandbox write the data; in ~/.codex/config.toml under "
-                         f"[sandbox_workspace_write]: writable_roots = [{path}]")
-        if "claude_code" in tools:
-            notes.append(f'Claude Code: if it is sandboxed, in settings.json: "sandbox": {{"filesystem": '
-                         f'{{"allowWrite": [{path}]}}}}')
-    return notes

@@ -6,11 +6,12 @@ import os
 from ..base.errors import Refused, UsageError
 from ..storage.directory import refuse_link_out
 from ..storage.locks import FolderLock
-from . import agent_settings
-from . import sections as agent_sections
+from . import json_entries, sections, toml_section
+from .choosing import choice_of_entries
+from .client_files import SHARED_FILES
 from .file_changes import FileChanges
-from .manifest import Item, Manifest, digest_of
-from .project_files import repository_of
+from .manifest import Choice, Item, Manifest, digest_of
+from .project_files import is_home, repository_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..base.answers import InstalledFile
-
-
-# Files of others in which tools of agents look for what concerns them.
-TOOLS = {"claude_code": ".claude/settings.json", "codex": "AGENTS.md", "gemini": "GEMINI.md"}
 
 
 class Installation:
@@ -37,29 +34,44 @@ class Installation:
         self._rows: list[InstalledFile] = []
         self._texts: dict[str, str | None] = {}  # of shared files, by their real paths
 
-    def install(self, wanted: dict[str, Item], tools: list[str], renewed: dict[str, Item] = {}) -> list[InstalledFile]:
-        """Put the wanted files in their places, and our entries into what the tools read (and those of earlier
-        calls); files of an earlier version that are not wanted any more go.
+    @property
+    def choice(self) -> Choice:
+        """What was asked for when it was installed; an empty one if nothing was."""
+        old = Manifest.load(self._manifest_path)
+        return old.choice or choice_of_entries([*old.shared]) if old else {}
 
+    def install(self, wanted: dict[str, Item], entries: dict[str, Any] = {}, renewed: dict[str, Item] = {},
+                choice: Choice = {}) -> list[InstalledFile]:
+        """Put the wanted files in their places, and our entries into files of others; what an earlier call put there
+        and is not wanted any more goes.
+
+        entries: for each file of others, what its format puts in
         renewed: files that are brought up to date where an earlier call has put them and that are unedited
+        choice: what was asked for, to be noted
         """
         with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
             place = os.path.relpath(self._manifest_path, self.root)
-            self._refuse_links_out([*wanted], [place, *(TOOLS[tool] for tool in tools)])
+            self._refuse_links_out([*wanted], [place, *entries])
             old = Manifest.load(self._manifest_path) or Manifest()
             self._refuse_links_out([*old.files, *renewed], [*_shared_files(old)])
             wanted = {**wanted, **{path: item for path, item in renewed.items()
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
-            new, steps = self._plan(wanted, old)
-            edits = self._plan_entries({TOOLS[tool] for tool in tools} | _shared_files(old), old, new)
+            new = Manifest()
+            new.choice = choice
+            new.directories = [*self._needed_directories([*wanted, *entries, place], old)]
+            steps = self._plan(wanted, old, new)
+            edits = self._plan_entries(entries, old, new)
             self._write_manifest(changes, new)  # first: so a run after a kill knows what is ours
             for path, kept in steps:
                 self._replace(changes, path, wanted[path], kept)
             for path, text in edits:
                 self._write_text(changes, path, text)
+            for path in sorted(_shared_files(old) - {*entries}):
+                self._take_out(changes, path, old)
             for path in old.files:
                 if path not in wanted:
                     self._remove(changes, path, old)
+            self._remove_directories(changes, [path for path in old.directories if path not in new.directories])
         return self._rows
 
     def uninstall(self) -> list[InstalledFile]:
@@ -77,14 +89,17 @@ class Installation:
             for path in old.files:
                 self._remove(changes, path, old)
             changes.remove(self._manifest_path)
-            for path in sorted(old.directories, key=len, reverse=True):
-                changes.remove_directory(self._full(path))
+            self._remove_directories(changes, old.directories)
         return self._rows
+
+    def _remove_directories(self, changes: FileChanges, paths: list[str]) -> None:
+        for path in sorted(paths, key=len, reverse=True):
+            changes.remove_directory(self._full(path))
 
     def _refuse_links_out(self, replaced: list[str], edited: list[str]) -> None:
         """StorageError for a link on the way to a file of a project, or in the place of an edited one, that leads out
         of its repository: it may have come with a clone."""
-        if agent_settings.is_home(self.root):
+        if is_home(self.root):
             return
         top = repository_of(os.path.realpath(self.root)) or self.root
         for path in [*map(os.path.dirname, replaced), *edited]:
@@ -101,12 +116,10 @@ class Installation:
             row["kept"] = kept
         self._rows.append(row)
 
-    def _plan(self, wanted: dict[str, Item], old: Manifest) -> tuple[Manifest, list[tuple[str, str]]]:
-        """The manifest as it will be, and which files to write: their paths and where to keep what is there."""
-        new, steps = Manifest(), []
+    def _plan(self, wanted: dict[str, Item], old: Manifest, new: Manifest) -> list[tuple[str, str]]:
+        """Which files to write, their paths and where to keep what is there; noted in the new manifest."""
+        steps = []
         new.kept = {path: kept for path, kept in old.kept.items() if path in wanted or path in old.shared}
-        new.directories = [*old.directories, *self._missing_directories([*wanted, os.path.relpath(
-            self._manifest_path, self.root)], old)]
         for path, item in wanted.items():
             found, known = digest_of(self._full(path)), old.files.get(path, [])
             new.files[path] = [item.digest, *[digest for digest in known if digest != item.digest][:1]]
@@ -118,17 +131,15 @@ class Installation:
                 new.kept.setdefault(path, kept)
             self._tell(path, "foreign" if foreign else "missing" if found is None else "stale", kept)
             steps.append((path, kept))
-        return new, steps
+        return steps
 
-    def _missing_directories(self, paths: list[str], old: Manifest) -> Iterator[str]:
-        seen = set(old.directories)
-        if not os.path.isdir(self.root):
-            yield "."
+    def _needed_directories(self, paths: list[str], old: Manifest) -> Iterator[str]:
+        """The folders on the way to these paths that we have made or are about to make."""
+        seen = set()
         for path in paths:
             parts = path.split("/")[:-1]
-            for end in range(1, len(parts) + 1):
-                folder = "/".join(parts[:end])
-                if folder not in seen and not os.path.isdir(self._full(folder)):
+            for folder in [".", *("/".join(parts[:end]) for end in range(1, len(parts) + 1))]:
+                if folder not in seen and (folder in old.directories or not os.path.isdir(self._full(folder))):
                     seen.add(folder)
                     yield folder
 
@@ -171,15 +182,15 @@ class Installation:
 
     # Files of others: of each, only our entries are ours.
 
-    def _plan_entries(self, paths: set[str], old: Manifest, new: Manifest) -> list[tuple[str, str]]:
+    def _plan_entries(self, entries: dict[str, Any], old: Manifest, new: Manifest) -> list[tuple[str, str]]:
         """Which files of others to write, and their texts; what is added to them is noted in the new manifest."""
         edits = []
-        for path in sorted(paths):
+        for path, wanted in entries.items():
             text, recorded = self._read(path), old.shared.get(path, {})
-            edited, added = _module(path).put_in(text, recorded, self._full(path))
+            edited, added = _format(path).put_in(text, recorded, self._full(path), wanted)
             if edited != text:
                 self._texts[os.path.realpath(self._full(path))] = edited
-                kept = "" if _module(path).take_out(edited, added, path) == text or recorded else self._free_name(path)
+                kept = "" if _format(path).take_out(edited, added, path) == text or recorded else self._free_name(path)
                 if kept:
                     new.kept[path] = kept
                 self._tell(path, "stale" if recorded else "missing", kept)
@@ -213,11 +224,11 @@ class Installation:
         if text is None:
             return
         real, kept = os.path.realpath(self._full(path)), self._full(old.kept[path]) if path in old.kept else ""
-        left = _module(path).take_out(text, old.shared[path], self._full(path))
+        left = _format(path).take_out(text, old.shared[path], self._full(path))
         self._texts[real] = left
         if kept and os.path.isfile(kept) and left is not None:
             original = _read_text(kept)
-            if agent_settings.parse(original, kept) == agent_settings.parse(left, path):
+            if json_entries.parse(original, kept) == json_entries.parse(left, path):
                 left = original
                 changes.remove(kept)
         if left is None:
@@ -236,12 +247,12 @@ def _nearest_folder(path: str) -> str:
 
 
 def _shared_files(manifest: Manifest) -> set[str]:
-    return set(manifest.shared) & set(TOOLS.values())
+    return set(manifest.shared) & set(SHARED_FILES)  # and no other, for the manifest may be a stranger's
 
 
-def _module(path: str) -> Any:
+def _format(path: str) -> Any:
     """What knows how our entries are put into a file of others and taken out."""
-    return agent_settings if path.endswith(".json") else agent_sections
+    return {".json": json_entries, ".toml": toml_section}.get(os.path.splitext(path)[1], sections)
 
 
 def _read_text(path: str) -> str:

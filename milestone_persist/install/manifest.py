@@ -8,7 +8,20 @@ from ..base.found import read_found
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypedDict
+
     from ..storage.interface import Row
+
+    class Choice(TypedDict, total=False):
+        """What was asked for: the clients, whether by name, and what else."""
+
+        clients: list[str]
+        named: bool
+        no_hooks: bool
+        no_mcp: bool
+        version: str
+else:
+    Choice = dict
 
 
 class Item:
@@ -29,6 +42,7 @@ class Manifest:
     kept: where the file is that was in its place before
     directories: those that were made
     shared: for files of others in which there are entries of ours, what was added
+    choice: what was asked for; not in manifests of version 0.1
     """
 
     def __init__(self) -> None:
@@ -36,6 +50,7 @@ class Manifest:
         self.kept: dict[str, str] = {}
         self.directories: list[str] = []
         self.shared: dict[str, Row] = {}
+        self.choice: Choice = {}
 
     def dump(self) -> bytes:
         import json
@@ -52,7 +67,7 @@ class Manifest:
         if text is None:
             return None
         try:
-            data = json.loads(text.decode())
+            data = {"choice": {}, **json.loads(text.decode())}
             for name, empty in vars(cls()).items():
                 if not isinstance(data[name], type(empty)):
                     raise ValueError(name)

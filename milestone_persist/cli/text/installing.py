@@ -21,6 +21,7 @@ def installed(data: Row) -> str:
     lines = [f"{plain(what)}: {', '.join(names[:_MOST])}" + (f" and {len(names) - _MOST} more" * (len(names) > _MOST))
              for what, names in _grouped(data).items()]
     lines += [f"kept: {plain(row['file'])} is now {plain(row['kept'])}" for row in data["changes"] if "kept" in row]
+    lines += [f"problem: {plain(problem)}" for problem in data["problems"]]
     if not data["changes"]:
         lines.append("nothing is missing or stale" if "program" in data else "nothing was installed")
     if "program" in data:

@@ -1,0 +1,150 @@
+"""What keeps clients from using what is installed for them, each with its remedy."""
+from __future__ import annotations
+
+import os
+import re
+
+from ..base import __version__
+from ..base.errors import StorageError, UsageError
+from ..base.found import read_found
+from ..base.invocation import way_called
+from . import json_entries
+from .client_files import ADAPTER, SERVER
+from .project_files import is_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from .manifest import Choice
+
+
+def find_problems(root: str, choice: Choice, before: Choice, environ: Mapping[str, str]) -> list[str]:
+    """A line for each problem.
+
+    choice: the clients that are to use it
+    before: what was chosen when it was installed; empty if nothing is
+    """
+    found = [*_version(before), *_adapter(root)]
+    home = environ.get("HOME", "")
+    for name in choice.get("clients", []):
+        found += {"claude_code": _claude_code, "codex": _codex, "gemini": _gemini}[name](root, home, environ)
+    return found
+
+
+def _version(before: Choice) -> Iterator[str]:
+    there = before.get("version", __version__)
+    if there != __version__:
+        yield f"version {there} was installed, and this is {__version__}: run {way_called()} install"
+
+
+def _adapter(root: str) -> Iterator[str]:
+    """What the functions run may have been moved or removed, or be on another machine."""
+    match = re.search(r"^ *milestone_program='([^\n]+)'$", _read(os.path.join(root, ADAPTER)), re.M)
+    program = match[1].replace("'\\''", "'") if match else ""
+    if program and not os.path.exists(program):
+        yield f"{ADAPTER} runs {program}, which is not there: {_again()}"
+
+
+def _claude_code(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:
+    own = _read_json(os.path.join(home, ".claude.json"))
+    projects, top = _section(own, "projects"), os.path.realpath(root)
+    if not is_home(root) and not any(_section(projects, folder).get("hasTrustDialogAccepted")
+                                     for folder in [top, *_folders_above(top)]):
+        yield (f"Claude Code does not trust {top}, so claude -p ignores its permissions and hooks: run claude there "
+               f"once and accept, or {way_called()} install ~ for all projects")
+    file = ".claude.json" if is_home(root) else ".mcp.json"
+    if SERVER in (_section(projects, top).get("disabledMcpjsonServers") or ()):
+        yield f"Claude Code: the MCP server {SERVER} of {file} was refused here: enable it with /mcp"
+    yield from _server(root, file, _section(_read_json(os.path.join(root, file)), "mcpServers").get(SERVER), environ)
+
+
+def _codex(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:
+    folder, top = environ.get("CODEX_HOME") or os.path.join(home, ".codex"), os.path.realpath(root)
+    text = _read(os.path.join(folder, "config.toml"))
+    if not is_home(root) and not any(_trusts(text, path) for path in [top, *_folders_above(top)]):
+        yield (f"Codex does not trust {top}, so it ignores its MCP server and hooks: run codex there once and "
+               "trust it")
+    text = _read(os.path.join(root, ".codex/config.toml"))
+    table = re.search(rf"^\[mcp_servers\.{SERVER}\]\n((?:(?!\[).*\n?)*)", text, re.M)
+    if table:
+        yield from _server(root, ".codex/config.toml", _read_table(table[1]), environ)
+
+
+def _gemini(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:
+    folder, top = os.path.join(home, ".gemini"), os.path.realpath(root)
+    trust = _section(_section(_read_json(os.path.join(folder, "settings.json")), "security"), "folderTrust")
+    trusted = _read_json(os.path.join(folder, "trustedFolders.json"))
+    if trust.get("enabled", True) and not is_home(root) and not any(
+            str(trusted.get(path, "")).startswith("TRUST_") for path in [top, *_folders_above(top)]):
+        yield (f"Gemini CLI does not trust {top}, so it ignores its settings: run gemini there once and trust it")
+    file = ".gemini/settings.json"
+    yield from _server(root, file, _section(_read_json(os.path.join(root, file)), "mcpServers").get(SERVER), environ)
+
+
+def _server(root: str, file: str, server: Any, environ: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the command of an MCP server; what is missing altogether is told as such elsewhere."""
+    import shutil
+
+    if not isinstance(server, dict):
+        return
+    command, arguments = str(server.get("command", "")), [str(word) for word in server.get("args") or []]
+    if not shutil.which(command, path=environ.get("PATH", "")):
+        yield f"{file} runs the Python {command}, which is not there: {_again()}"
+    for word in arguments:
+        path = os.path.join(root, word.replace("${CLAUDE_PROJECT_DIR:-.}/", ""))
+        if word.endswith((".py", ".pyz")) and not os.path.exists(path):
+            yield f"{file} runs {path}, which is not there: {_again()}"
+
+
+def _again() -> str:
+    return f"run {way_called()} install"
+
+
+def _folders_above(folder: str) -> Iterator[str]:
+    while os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+        yield folder
+
+
+def _trusts(text: str, folder: str) -> bool:
+    """Whether a config.toml of Codex trusts a folder."""
+    import json
+
+    names = "|".join(re.escape(quoted) for quoted in (json.dumps(folder, ensure_ascii=False), f"'{folder}'"))
+    table = re.search(rf"^\[projects\.(?:{names})\]\s*\n((?:(?!\[).*\n?)*)", text, re.M)
+    return bool(table and re.search(r'^\s*trust_level\s*=\s*"trusted"', table[1], re.M))
+
+
+def _read_table(text: str) -> dict[str, Any]:
+    """The values of a table that we wrote: strings and lists of them, each in a line."""
+    import json
+
+    found = {}
+    for key, value in re.findall(r"^(\w+) = (.*)$", text, re.M):
+        try:
+            found[key] = json.loads(value)
+        except ValueError:  # somebody has edited it
+            continue
+    return found
+
+
+def _section(data: Any, key: str) -> dict[str, Any]:
+    found = data.get(key) if isinstance(data, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    """A JSON file as data; nothing where it cannot be read, which the client itself tells."""
+    try:
+        return json_entries.parse(_read(path), path)
+    except UsageError:
+        return {}
+
+
+def _read(path: str) -> str:
+    try:
+        return (read_found(os.path.realpath(path)) or b"").decode("utf-8", "replace")
+    except StorageError:
+        return ""

@@ -1,0 +1,55 @@
+"""For which clients to install, and what goes into their files in a folder."""
+from __future__ import annotations
+
+from . import client_files
+from .agents_document import make_section
+from .client_files import CLIENTS
+from .detection import find_clients
+from .launch import Launch
+from .project_files import beside, is_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from .manifest import Choice
+
+
+def choose_clients(root: str, environ: Mapping[str, str], asked: Sequence[str], before: Choice) -> Choice:
+    """The clients that were asked for by name, with those of earlier calls; else those that there are.
+
+    before: what earlier calls chose
+    """
+    named, clients = bool(asked or before.get("named")), {*asked, *before.get("clients", [])}
+    if not named:
+        clients |= {*find_clients(root, environ)}
+    return {"clients": [name for name in CLIENTS if name in clients], "named": named}
+
+
+def choice_of_entries(shared: Sequence[str]) -> Choice:
+    """What was chosen by calls of version 0.1, which wrote down only the files they had edited."""
+    signs = {"claude_code": ".claude/settings.json", "codex": "AGENTS.md", "gemini": "GEMINI.md"}
+    return {"clients": [name for name, file in signs.items() if file in shared], "named": True}
+
+
+def find_entries(root: str, choice: Choice) -> dict[str, Any]:
+    """What goes into files of others in the folder `root`, by their paths in it."""
+    home = is_home(root)
+    launch = Launch("" if home else beside(root), "$HOME" if home else "$CLAUDE_PROJECT_DIR")
+    found: dict[str, Any] = {}
+    for name in choice.get("clients", []):
+        found.update(client_files.entries(name, launch, home))
+        if CLIENTS[name].document[home]:
+            found[CLIENTS[name].document[home]] = make_section(home)
+        if name == "codex":
+            found[".codex/config.toml"] = client_files.codex_configuration(launch)
+    return {path: _without(wanted, choice) for path, wanted in found.items() if _without(wanted, choice)}
+
+
+def _without(wanted: Any, choice: Choice) -> Any:
+    """Entries but for those that are not wanted."""
+    if isinstance(wanted, str):
+        return "" if choice.get("no_mcp") and wanted.startswith("[mcp_servers") else wanted
+    left_out = {"hooks": choice.get("no_hooks"), "mcpServers": choice.get("no_mcp")}
+    return {keys: value for keys, value in wanted.items() if not left_out.get(keys[0])}

@@ -1,0 +1,87 @@
+"""What the clients of agents read of ours, as data: `install` merges it into a project; plugins are made of it."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .launch import Launch
+
+    Entries = Mapping[tuple[str, ...], Any]  # into a JSON file: a list is added to, else the value is set
+
+
+class Client(NamedTuple):
+    """A client, and how it is recognised."""
+
+    title: str
+    program: str  # on PATH, if the client is there
+    marks: tuple[str, ...]  # in a project, if it is used there
+    home: str  # in the home directory, if it is used at all
+    skills: str  # where it finds skills
+    document: tuple[str, str]  # what it reads at the start, of ours: in a project, and in the home directory
+
+
+SERVER = "milestone"  # the name of the MCP server, and of the skill
+ADAPTER = ".claude/shared/milestone/storage-adapter.sh"
+
+CLIENTS: dict[str, Client] = {
+    "claude_code": Client("Claude Code", "claude", (".claude", "CLAUDE.md", ".mcp.json"), ".claude", ".claude/skills",
+                          ("", "")),
+    "codex": Client("Codex", "codex", (".codex", "AGENTS.md"), ".codex", ".agents/skills",
+                    ("AGENTS.md", ".codex/AGENTS.md")),
+    "gemini": Client("Gemini CLI", "gemini", (".gemini", "GEMINI.md"), ".gemini", ".agents/skills",
+                     ("GEMINI.md", ".gemini/GEMINI.md")),
+}
+
+# The functions that Claude Code runs unasked: what the prompts, the skill and recovery name, and what only reads. Each
+# entry begins with a name of ours: one that began with * would permit any program that is given such a word.
+PERMITTED = ("initialize_agent_*", "register_agent *", "agent_heartbeat *", "update_agent_*", "update_session_*",
+             "save_agent_*", "load_agent_*", "list_agent_*", "list_session_*", "list_coordination_*", "send_agent_*",
+             "broadcast_agent_*", "get_agent_*", "acknowledge_agent_*", "requeue_agent_*", "create_agent_*",
+             "get_session_*", "save_planning_*", "list_planning_*", "validate_planning_*", "complete_planning_*",
+             "create_milestone_*", "read_milestone_*", "list_milestones*", "finalize_milestone_*",
+             "generate_milestone_*", "detect_interrupted_*", "recover_milestone_*", "resume_*")
+
+
+# Files of others in which clients look for what concerns them: those that are ever edited.
+SHARED_FILES = (".mcp.json", ".claude.json", ".claude/settings.json", ".codex/config.toml", ".codex/hooks.json",
+                ".gemini/settings.json", "AGENTS.md", ".codex/AGENTS.md", "GEMINI.md", ".gemini/GEMINI.md")
+
+
+def entries(client: str, launch: Launch, is_home: bool = False) -> dict[str, Entries]:
+    """What goes into JSON files of a client, by their paths in a project, or in the home directory."""
+    if client == "claude_code":
+        server = {"command": launch.python, "args": launch.server_arguments("${CLAUDE_PROJECT_DIR:-.}/")}
+        allowed = [f"mcp__{SERVER}", *(f"Bash({pattern})" for pattern in PERMITTED)]
+        return {".claude.json" if is_home else ".mcp.json": {("mcpServers", SERVER): server},
+                ".claude/settings.json": {("permissions", "allow"): allowed, **hooks(client, launch)}}
+    if client == "codex":
+        return {".codex/hooks.json": hooks(client, launch)}
+    trusted = {"command": launch.python, "args": launch.server_arguments(), "trust": True}
+    return {".gemini/settings.json": {("mcpServers", SERVER): trusted, **hooks(client, launch)}}
+
+
+def hooks(client: str, launch: Launch) -> Entries:
+    """The hooks of a client, by the events at which they run."""
+    if client != "claude_code":
+        return {}
+    command = (f'if [ -n "$CLAUDE_ENV_FILE" ]; then . "{launch.top}/{ADAPTER}"; '
+               'milestone_persist init sh --env-file "$CLAUDE_ENV_FILE"; fi')
+    return {("hooks", "SessionStart"): [{"hooks": [{"type": "command", "command": command}]}]}
+
+
+def codex_configuration(launch: Launch) -> str:
+    """What goes into Codex' config.toml; a path in it begins at the folder of that file."""
+    import json
+
+    def text(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)  # a string, or a list of them, is TOML too
+
+    lines = [f"[mcp_servers.{SERVER}]", f"command = {text(launch.python)}",
+             f"args = {text(launch.server_arguments())}"]
+    if launch.beside:
+        lines.append('cwd = ".."')
+    return "\n".join([*lines, 'default_tools_approval_mode = "approve"'])

@@ -1,0 +1,40 @@
+"""Which clients of coding agents there are: by their folders in a project and at home, and their programs on PATH."""
+from __future__ import annotations
+
+import os
+
+from .client_files import CLIENTS, Client
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OWN = {"shared", "settings.json", "skills", "agents"}  # what we may have made below .claude ourselves
+
+
+def find_clients(root: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The clients that are used in a project or on this machine, and what says so."""
+    found = {name: _find_client(client, root, environ) for name, client in CLIENTS.items()}
+    return {name: sign for name, sign in found.items() if sign}
+
+
+def _find_client(client: Client, root: str, environ: Mapping[str, str]) -> str:
+    import shutil
+
+    for mark in client.marks:
+        if _is_of_others(os.path.join(root, mark)):
+            return mark
+    home = environ.get("HOME", "")
+    if home and _is_of_others(os.path.join(home, client.home)):
+        return f"~/{client.home}"
+    return shutil.which(client.program, path=environ.get("PATH", "")) or ""
+
+
+def _is_of_others(path: str) -> bool:
+    """Whether a file or folder is there that is more than what `install` may have made."""
+    if not os.path.isdir(path):
+        return os.path.lexists(path)
+    try:
+        return bool({*os.listdir(path)} - _OWN) if os.path.basename(path) == ".claude" else True
+    except OSError:
+        return True

@@ -1,0 +1,122 @@
+"""Where the prompts and scripts of a project source the functions from, as the shell that runs them would see it."""
+from __future__ import annotations
+
+import os
+import re
+
+from ..base.errors import StorageError
+from ..base.found import read_found
+from ..base.packaged import PACKAGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAMES = ("storage-adapter.sh", "storage-adapter.md", "milestone-recovery.md")
+_READ = (".md", ".mdc", ".sh", ".bash", ".zsh")
+_HIDDEN = (".claude", ".codex", ".gemini", ".agents", ".github")  # folders in which there may be prompts
+_SKIPPED = ("node_modules", "__pycache__")
+_LARGEST = 1_000_000
+
+# A word of shell: quoted parts, commands in $( ), and all that ends no word.
+_INNER = r"\$\((?:[^()]|\([^()]*\))*\)"
+_WORD = rf"""(?:"(?:{_INNER}|(?!\$\()[^"\n])*"|'[^'\n]*'|{_INNER}|\$\{{[^}}\n]*\}}|[^\s;&|()<>"'`])+"""
+_SOURCE = re.compile(rf"(?:^|[;&|({{`'\"]|\bthen\b|\bdo\b|\belse\b)[ \t]*(?:source|\.)[ \t]+({_WORD})", re.M)
+_ASSIGNED = re.compile(rf"(?:^|[;&|({{]|\b(?:export|local|readonly|typeset|declare)\b)[ \t]*(\w+)=({_WORD})", re.M)
+_LISTED = re.compile(rf"\bfor[ \t]+(\w+)[ \t]+in((?:[ \t\\\n]+(?!do\b){_WORD})+)", re.M)
+_VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)(?::?[-=]([^}]*))?\}")
+
+# Ways to say "the folder of this file" and "the top of the project", without quotes; what stands for them below.
+_SELF = r"(?:\$0|\$\{0\}|\$BASH_SOURCE|\$\{BASH_SOURCE(?:\[0\])?(?::-\$0|:-\$\{0\})?\})"
+_HERE = re.compile(rf"\$\(dirname (?:-- )?{_SELF}\)|\$\{{(?:0|BASH_SOURCE(?:\[0\])?)%/\*\}}|\$\{{0(?::[aA])?:h\}}"
+                   r"|\$\{\$\{\(%\):-%[xN]\}(?::[aA])?:h\}")
+_TOP = re.compile(r"\$\(git rev-parse --show-toplevel[^()]*\)|\$\(pwd\)|\$(?:PWD|CLAUDE_PROJECT_DIR)\b"
+                  r"|\$\{(?:PWD|CLAUDE_PROJECT_DIR)(?::?-[^}]*)?\}")
+_ENTERED = re.compile(r"\$\(\s*(?:CDPATH= )?cd (?:-P )?(?:-- )?([^()&;>]*?)(?: >\S+)?\s*(?:&&|;)\s*pwd(?: -P)?\s*\)")
+_FOLDER_SIGN, _TOP_SIGN = "\1", "\2"
+
+
+def find_places(root: str, part: str = "") -> list[str]:
+    """The paths in the project, below `root`, from which its files source the functions.
+
+    part: the folder in it that counts alone
+    """
+    found: dict[str, None] = {}
+    for path in _files(os.path.join(root, part)):
+        for place in _places_in(_read(path), root, os.path.dirname(path)):
+            if place.startswith(part and part + "/"):
+                found.setdefault(place)
+    return list(found)
+
+
+def _files(root: str) -> Iterator[str]:
+    own = os.path.realpath(os.path.dirname(PACKAGE))
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if (name in _HIDDEN or name[:1] != ".") and name not in _SKIPPED
+                            and not _is_own(os.path.join(folder, name), own))
+        yield from (os.path.join(folder, name) for name in sorted(files)
+                    if name.endswith(_READ) and name not in NAMES)
+
+
+def _is_own(folder: str, own: str) -> bool:
+    """Whether a folder is this program, or another copy of it."""
+    return os.path.realpath(folder) == own or os.path.isfile(os.path.join(folder, "milestone_persist", "__main__.py"))
+
+
+def _read(path: str) -> str:
+    try:
+        return (read_found(os.path.realpath(path), _LARGEST) or b"").decode("utf-8", "replace")
+    except StorageError:  # what we may not read is not a prompt of ours
+        return ""
+
+
+def _places_in(text: str, root: str, folder: str) -> Iterator[str]:
+    if not any(name in text for name in NAMES):
+        return
+    values: dict[str, list[str]] = {}
+    for name, word in _ASSIGNED.findall(text):
+        values.setdefault(name, []).append(word)
+    for name, words in _LISTED.findall(text):
+        values.setdefault(name, []).extend(re.findall(_WORD, words.replace("\\\n", " ")))
+    for word in _SOURCE.findall(text):
+        for path in _expand(word, values):
+            path = path.replace(_FOLDER_SIGN, folder).replace(_TOP_SIGN, root)
+            yield from filter(None, (_place(way, root) for way in [path, *_ways_through(path, root)]))
+
+
+def _ways_through(path: str, root: str) -> Iterator[str]:
+    """For each folder that a path enters and leaves again by `..`, and that is there for nothing else: a file in it,
+    so that it is there in every clone."""
+    parts = os.path.join(root, path).split("/")
+    for count in range(1, len(parts)):
+        folder = "/".join(parts[:count])
+        if parts[count] == ".." and not any({*files} - {*NAMES} for _, _, files in os.walk(folder)):
+            yield f"{folder}/{parts[-1]}"
+
+
+def _expand(word: str, values: dict[str, list[str]], depth: int = 5) -> list[str]:
+    """What a word of shell may stand for; nothing where only a run could tell."""
+    word = re.sub("[\"']", "", word)
+    word = _TOP.sub(_TOP_SIGN, _HERE.sub(_FOLDER_SIGN, word))
+    word = _ENTERED.sub(r"\1", word)
+    match = _VARIABLE.search(word)
+    if not match:
+        return [] if re.search(r"[$*`]|\{\{", word) else [word]
+    name, default = match[1] or match[2], match[3]
+    known = values.get(name, []) if depth else []
+    if not known and name == "HOME":
+        known = [os.path.expanduser("~")]
+    elif not known and default is not None:
+        known = [default]
+    return [path for value in known
+            for path in _expand(word[:match.start()] + value + word[match.end():], values, depth - 1)]
+
+
+def _place(path: str, root: str) -> str:
+    """A path as it is below `root`, the links on its way followed; "" if it leads out, or is not one of the names."""
+    if os.path.basename(path) not in NAMES:
+        return ""
+    path = os.path.expanduser(path) if path.startswith("~/") else path
+    top, real = os.path.realpath(root), os.path.realpath(os.path.join(root, os.path.dirname(path)))
+    inside = os.path.commonpath((top, real)) == top
+    return os.path.normpath(os.path.join(os.path.relpath(real, top), os.path.basename(path))) if inside else ""
