@@ -59,7 +59,7 @@ def install(call: Call, directory: str | None = None, *, claude_code: bool = Fal
             changes, here = _install_programs(installation, folder), beside(*os.path.split(folder))
         else:
             before: Choice = {} if functions_only else installation.choice
-            choice = _choose(folder, call, asked, before, functions_only, no_mcp, no_hooks)
+            choice = _choose(folder, call, asked, before, functions_only, no_mcp, no_hooks, prompts)
             if check:
                 data["problems"] += find_problems(folder, choice, installation.choice, call.environ)
             else:
@@ -73,11 +73,13 @@ def install(call: Call, directory: str | None = None, *, claude_code: bool = Fal
 
 
 def _choose(folder: str, call: Call, asked: list[str], before: Choice, functions_only: bool, no_mcp: bool,
-            no_hooks: bool) -> Choice:
+            no_hooks: bool, prompts: bool) -> Choice:
     from ..base import __version__
     from ..install.choosing import choose_clients
 
     choice: Choice = choose_clients(folder, call.environ, asked, before)
+    if prompts and "claude_code" not in choice["clients"]:  # who else would read them
+        choice["clients"].insert(0, "claude_code")
     if functions_only:
         choice = {"clients": [], "named": True}
     return {**choice, "no_mcp": no_mcp or before.get("no_mcp", False),

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..registry import all_operations
-from .client_files import ADAPTER
+from .launch import ADAPTER
 
 _SHOWN = ("register_agent", "save_agent_state", "load_agent_state", "send_agent_message", "get_agent_messages",
           "create_agent_checkpoint", "get_session_status", "detect_interrupted_sessions", "update_agent_status")

@@ -9,7 +9,8 @@ from ..base.errors import StorageError, UsageError
 from ..base.found import read_found
 from ..base.invocation import way_called
 from . import json_entries
-from .client_files import ADAPTER, SERVER
+from .client_files import SERVER
+from .launch import ADAPTER
 from .project_files import is_home
 
 TYPE_CHECKING = False

@@ -36,7 +36,7 @@ def choice_of_entries(shared: Sequence[str]) -> Choice:
 def find_entries(root: str, choice: Choice) -> dict[str, Any]:
     """What goes into files of others in the folder `root`, by their paths in it."""
     home = is_home(root)
-    launch = Launch("" if home else beside(root), "$HOME" if home else "$CLAUDE_PROJECT_DIR")
+    launch = Launch("" if home else beside(root), home)
     found: dict[str, Any] = {}
     for name in choice.get("clients", []):
         found.update(client_files.entries(name, launch, home))

@@ -25,7 +25,6 @@ class Client(NamedTuple):
 
 
 SERVER = "milestone"  # the name of the MCP server, and of the skill
-ADAPTER = ".claude/shared/milestone/storage-adapter.sh"
 
 CLIENTS: dict[str, Client] = {
     "claude_code": Client("Claude Code", "claude", (".claude", "CLAUDE.md", ".mcp.json"), ".claude", ".claude/skills",
@@ -35,6 +34,11 @@ CLIENTS: dict[str, Client] = {
     "gemini": Client("Gemini CLI", "gemini", (".gemini", "GEMINI.md"), ".gemini", ".agents/skills",
                      ("GEMINI.md", ".gemini/GEMINI.md")),
 }
+
+# The events at which `milestone_persist hook` has something to do. Gemini's PreCompress would be at every turn.
+_CLAUDE_EVENTS = ("SessionStart", "Stop", "SubagentStop", "SessionEnd", "PreCompact")
+EVENTS = {"claude_code": _CLAUDE_EVENTS, "codex": _CLAUDE_EVENTS,
+          "gemini": ("SessionStart", "AfterAgent", "SessionEnd")}
 
 # The functions that Claude Code runs unasked: what the prompts, the skill and recovery name, and what only reads. Each
 # entry begins with a name of ours: one that began with * would permit any program that is given such a word.
@@ -66,11 +70,14 @@ def entries(client: str, launch: Launch, is_home: bool = False) -> dict[str, Ent
 
 def hooks(client: str, launch: Launch) -> Entries:
     """The hooks of a client, by the events at which they run."""
-    if client != "claude_code":
-        return {}
-    command = (f'if [ -n "$CLAUDE_ENV_FILE" ]; then . "{launch.top}/{ADAPTER}"; '
-               'milestone_persist init sh --env-file "$CLAUDE_ENV_FILE"; fi')
-    return {("hooks", "SessionStart"): [{"hooks": [{"type": "command", "command": command}]}]}
+    found: dict[tuple[str, ...], Any] = {}
+    for event in EVENTS[client]:
+        hook = {"type": "command", "command": launch.hook_command(client, event), "timeout": 10}
+        group: dict[str, Any] = {"hooks": [hook]}
+        if client == "gemini":  # it names hooks when it starts, and counts milliseconds
+            group = {"matcher": "*", "hooks": [{"name": SERVER, **hook, "timeout": 10_000}]}
+        found["hooks", event] = [group]
+    return found
 
 
 def codex_configuration(launch: Launch) -> str:

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OWN = {"shared", "settings.json", "skills", "agents"}  # what we may have made below .claude ourselves
+_OWN = {"shared"}  # what we make below .claude though there is no client
 
 
 def find_clients(root: str, environ: Mapping[str, str]) -> dict[str, str]:

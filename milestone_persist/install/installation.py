@@ -37,6 +37,7 @@ class Installation:
     @property
     def choice(self) -> Choice:
         """What was asked for when it was installed; an empty one if nothing was."""
+        self._refuse_links_out([], [os.path.relpath(self._manifest_path, self.root)])
         old = Manifest.load(self._manifest_path)
         return old.choice or choice_of_entries([*old.shared]) if old else {}
 
@@ -58,7 +59,7 @@ class Installation:
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
             new = Manifest()
             new.choice = choice
-            new.directories = [*self._needed_directories([*wanted, *entries, place], old)]
+            new.directories = sorted(self._needed_directories([*wanted, *entries, place], old))
             steps = self._plan(wanted, old, new)
             edits = self._plan_entries(entries, old, new)
             self._write_manifest(changes, new)  # first: so a run after a kill knows what is ours

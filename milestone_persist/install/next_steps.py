@@ -5,7 +5,8 @@ import os
 
 from ..base.invocation import way_called
 from ..base.location import find_data_directory
-from .client_files import ADAPTER, CLIENTS, SERVER
+from .client_files import CLIENTS, SERVER
+from .launch import ADAPTER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

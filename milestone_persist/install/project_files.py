@@ -7,7 +7,8 @@ from ..base.location import is_top
 from ..base.packaged import find_program, read_packaged
 from ..generate.adapter import make_adapter, make_executable, make_markdown_adapter, make_recovery_document
 from ..registry import all_operations
-from .client_files import ADAPTER, CLIENTS, SERVER
+from .client_files import CLIENTS, SERVER
+from .launch import ADAPTER
 from .manifest import Item
 from .sourced_places import find_places
 

@@ -17,10 +17,12 @@ _READ = (".md", ".mdc", ".sh", ".bash", ".zsh")
 _HIDDEN = (".claude", ".codex", ".gemini", ".agents", ".github")  # folders in which there may be prompts
 _SKIPPED = ("node_modules", "__pycache__")
 _LARGEST = 1_000_000
+_MOST_VALUES = 5  # of one variable
 
 # A word of shell: quoted parts, commands in $( ), and all that ends no word.
 _INNER = r"\$\((?:[^()]|\([^()]*\))*\)"
 _WORD = rf"""(?:"(?:{_INNER}|(?!\$\()[^"\n])*"|'[^'\n]*'|{_INNER}|\$\{{[^}}\n]*\}}|[^\s;&|()<>"'`])+"""
+_QUOTED = re.compile(rf""""((?:{_INNER}|(?!\$\()[^"\n])*)"|'([^'\n]*)'""")
 _SOURCE = re.compile(rf"(?:^|[;&|({{`'\"]|\bthen\b|\bdo\b|\belse\b)[ \t]*(?:source|\.)[ \t]+({_WORD})", re.M)
 _ASSIGNED = re.compile(rf"(?:^|[;&|({{]|\b(?:export|local|readonly|typeset|declare)\b)[ \t]*(\w+)=({_WORD})", re.M)
 _LISTED = re.compile(rf"\bfor[ \t]+(\w+)[ \t]+in((?:[ \t\\\n]+(?!do\b){_WORD})+)", re.M)
@@ -51,7 +53,10 @@ def find_places(root: str, part: str = "") -> list[str]:
 
 def _files(root: str) -> Iterator[str]:
     own = os.path.realpath(os.path.dirname(PACKAGE))
+    is_checkout = os.path.realpath(root) == own  # of this program: its documents are no prompts
     for folder, folders, files in os.walk(root):
+        if is_checkout and folder == root:
+            folders[:], files = [name for name in folders if name in _HIDDEN], []
         folders[:] = sorted(name for name in folders if (name in _HIDDEN or name[:1] != ".") and name not in _SKIPPED
                             and not _is_own(os.path.join(folder, name), own))
         yield from (os.path.join(folder, name) for name in sorted(files)
@@ -59,8 +64,9 @@ def _files(root: str) -> Iterator[str]:
 
 
 def _is_own(folder: str, own: str) -> bool:
-    """Whether a folder is this program, or another copy of it."""
-    return os.path.realpath(folder) == own or os.path.isfile(os.path.join(folder, "milestone_persist", "__main__.py"))
+    """Whether a folder is this program, or another copy of it: from a clone, or as pip installs it."""
+    copies = ("milestone_persist/__main__.py", "registry/table.py")
+    return os.path.realpath(folder) == own or any(os.path.isfile(os.path.join(folder, path)) for path in copies)
 
 
 def _read(path: str) -> str:
@@ -75,13 +81,18 @@ def _places_in(text: str, root: str, folder: str) -> Iterator[str]:
         return
     values: dict[str, list[str]] = {}
     for name, word in _ASSIGNED.findall(text):
-        values.setdefault(name, []).append(word)
+        values.setdefault(name, []).append(_unquote(word))
     for name, words in _LISTED.findall(text):
-        values.setdefault(name, []).extend(re.findall(_WORD, words.replace("\\\n", " ")))
+        values.setdefault(name, []).extend(map(_unquote, re.findall(_WORD, words.replace("\\\n", " "))))
     for word in _SOURCE.findall(text):
-        for path in _expand(word, values):
+        for path in _expand(_unquote(word), values):
             path = path.replace(_FOLDER_SIGN, folder).replace(_TOP_SIGN, root)
             yield from filter(None, (_place(way, root) for way in [path, *_ways_through(path, root)]))
+
+
+def _unquote(word: str) -> str:
+    """A word of shell without its quotes, but with what the shell replaces in it."""
+    return _QUOTED.sub(lambda found: found[2] or (found[1] or "").replace('"', ""), word)
 
 
 def _ways_through(path: str, root: str) -> Iterator[str]:
@@ -90,20 +101,19 @@ def _ways_through(path: str, root: str) -> Iterator[str]:
     parts = os.path.join(root, path).split("/")
     for count in range(1, len(parts)):
         folder = "/".join(parts[:count])
-        if parts[count] == ".." and not any({*files} - {*NAMES} for _, _, files in os.walk(folder)):
+        if parts[count] == ".." != parts[count - 1] and not any({*files} - {*NAMES} for _, _, files in os.walk(folder)):
             yield f"{folder}/{parts[-1]}"
 
 
 def _expand(word: str, values: dict[str, list[str]], depth: int = 5) -> list[str]:
-    """What a word of shell may stand for; nothing where only a run could tell."""
-    word = re.sub("[\"']", "", word)
+    """What a word of shell without quotes may stand for; nothing where only a run could tell."""
     word = _TOP.sub(_TOP_SIGN, _HERE.sub(_FOLDER_SIGN, word))
     word = _ENTERED.sub(r"\1", word)
     match = _VARIABLE.search(word)
     if not match:
         return [] if re.search(r"[$*`]|\{\{", word) else [word]
     name, default = match[1] or match[2], match[3]
-    known = values.get(name, []) if depth else []
+    known = [*dict.fromkeys(values.get(name, []))][:_MOST_VALUES] if depth else []
     if not known and name == "HOME":
         known = [os.path.expanduser("~")]
     elif not known and default is not None:
@@ -119,4 +129,6 @@ def _place(path: str, root: str) -> str:
     path = os.path.expanduser(path) if path.startswith("~/") else path
     top, real = os.path.realpath(root), os.path.realpath(os.path.join(root, os.path.dirname(path)))
     inside = os.path.commonpath((top, real)) == top
+    if os.path.basename(real) == "shell" and _is_own(os.path.dirname(real), ""):
+        return ""  # that of a copy of this program, which has it
     return os.path.normpath(os.path.join(os.path.relpath(real, top), os.path.basename(path))) if inside else ""

@@ -26,7 +26,9 @@ def _refuse_same_tables(text: str, wanted: str, file: str) -> None:
 
     for name in re.findall(r"^\[+([^]\n]+)\]", wanted, re.M):
         outer, _, inner = name.partition(".")
-        if re.search(rf'^\s*\[?\s*"?{outer}"?\s*(=|\.\s*"?{inner}"?\s*[].=])', text, re.M):
+        table = re.search(rf'^\s*\[\s*"?{outer}"?\s*\].*\n((?:(?!\s*\[).*\n?)*)', text, re.M)
+        if (re.search(rf'^\s*\[?\s*"?{outer}"?\s*(=|\.\s*"?{inner}"?\s*[].=])', text, re.M)
+                or table and re.search(rf'^\s*"?{inner}"?\s*[.=]', table[1], re.M)):
             raise UsageError(f"{file}: {name} is there and not ours: remove or rename it first; nothing was changed")
 
 

@@ -17,13 +17,13 @@ from milestone_persist.install.file_changes import FileChanges
 from milestone_persist.install.manifest import Item
 
 PROGRAM = ROOT / "milestone_persist" / "__main__.py"
-PLACES = [".claude/skills/milestone/_shared", ".claude/commands/milestone/_shared", ".claude/shared/milestone",
-          "skills/milestone/_shared"]
-TEMPLATES = ["templates/skills/milestone/_shared", "templates/commands/milestone/_shared",
-             "templates/shared/milestone"]
 NAMES = ["storage-adapter.md", "storage-adapter.sh", "milestone-recovery.md"]
-COMMANDS = [f"{PLACES[1]}/{name}" for name in NAMES if name.endswith(".md")]  # only where the project names them
+SHARED = ".claude/shared/milestone"
+PLACES = [".claude/skills/milestone/_shared", ".claude/commands/milestone/_shared", SHARED, "skills/milestone/_shared"]
 ADAPTER = f"{PLACES[0]}/storage-adapter.md"
+SOURCED = [*(f"{PLACES[0]}/{name}" for name in NAMES), f"{PLACES[1]}/storage-adapter.md",
+           f"{SHARED}/storage-adapter.sh", f"{PLACES[3]}/storage-adapter.md"]
+PROMPT = "src/plan.md"
 USE = "\nsave_agent_state a k 'it''s'\nload_agent_state a k"
 
 
@@ -40,7 +40,7 @@ def project(tmp_path):
     """A git repository with a hostile name and some files of its own."""
     project = tmp_path / "it's \"quoted\" $HOME"
     (project / "src").mkdir(parents=True)
-    (project / "src" / "main.c").write_text("int main;\n")
+    (project / PROMPT).write_text("# Plan\n\n" + "".join(f"    . {path}\n" for path in SOURCED))
     git(project, "init", "--quiet")
     git(project, "add", ".")
     git(project, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "first")
@@ -92,36 +92,21 @@ def tree(folder):
 @pytest.fixture
 def vendored(project):
     """The package inside of the project."""
-    for folder in ("milestone_persist", "sql"):
+    for folder in ("milestone_persist", "sql", "agents"):
         shutil.copytree(ROOT / folder, project / "tools" / "it's" / folder,
                         ignore=shutil.ignore_patterns("__pycache__"))
     return project / "tools" / "it's" / "milestone_persist" / "__main__.py"
 
 
+def files(project):
+    return {path for path, (_, content, _) in tree(project).items() if content is not None} - {PROMPT}
+
+
 def test_install_puts_the_files_into_their_places(milestone, project):
-    (project / "templates").mkdir()
-    done = milestone("install")
+    done = milestone("install", "--functions-only")
     assert (done.status, done.err) == (0, "")
-    made = {path for path, (_, content, _) in tree(project).items() if content is not None} - {"src/main.c"}
-    assert made == {f"{place}/{name}" for place in PLACES + TEMPLATES for name in NAMES} - {*COMMANDS} | {
-        f"{PLACES[2]}/installed.json"}
+    assert files(project) == {*SOURCED, f"{SHARED}/installed.json"}
     assert str(PROGRAM) in done.out and "in clones elsewhere, run install again" in done.out
-
-
-def test_what_would_be_a_command_of_its_own_is_there_only_if_it_is_sourced(milestone, project):
-    """Claude Code lists every Markdown file below .claude/commands as a skill."""
-    prompt = project / ".claude" / "commands" / "plan.md"
-    prompt.parent.mkdir(parents=True)
-    for named in ([], COMMANDS[:1], COMMANDS, []):
-        prompt.write_text("# Plan\n\n" + "".join(f"    . {path}\n" for path in named))
-        assert milestone("install").status == 0
-        assert [path for path in COMMANDS if (project / path).exists()] == named
-    assert (project / PLACES[1] / "storage-adapter.sh").exists()
-
-
-def test_the_home_of_a_user_gets_no_folder_of_its_own_for_skills(milestone, project):
-    assert milestone("install", HOME=str(project)).status == 0
-    assert not (project / "skills").exists() and (project / ADAPTER).exists()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -147,9 +132,8 @@ def test_a_vendored_program_is_found_from_a_moved_clone(milestone, shell, projec
     assert not [content for content in contents if str(tmp_path).encode() in content]
     clone = project.rename(tmp_path / "another clone")
     (tmp_path / "link").symlink_to(clone)
-    for sh, place in [*((sh, PLACES[0]) for sh in SHELLS), *(("dash", place) for place in PLACES[1:])]:
-        name = "storage-adapter.sh" if place == PLACES[1] else "storage-adapter.md"
-        done = shell(sh, f"set -eu\n. ./{place}/{name}{USE}", cwd=tmp_path / "link", HOME=None)
+    for sh, path in [*((sh, ADAPTER) for sh in SHELLS), *(("dash", path) for path in SOURCED)]:
+        done = shell(sh, f"set -eu\n. ./{path}{USE}", cwd=tmp_path / "link", HOME=None)
         assert (done.status, done.out, done.err) == (0, "its", ""), f"{sh}: {done}"
 
 
@@ -173,13 +157,13 @@ def test_uninstall_leaves_the_project_as_it_was(milestone, project):
     (project / ADAPTER).chmod(0o640)
     (project / PLACES[1]).parent.mkdir(parents=True)
     (project / PLACES[1]).symlink_to(f"../../../{PLACES[0]}")
-    (project / PLACES[2]).mkdir(parents=True)
-    (project / PLACES[2] / "storage-adapter.sh").symlink_to("nowhere")
+    (project / SHARED).mkdir(parents=True)
+    (project / SHARED / "storage-adapter.sh").symlink_to("nowhere")
     before, status = tree(project), git(project, "status", "--porcelain")
     done = milestone("install", "--claude-code", "--codex", "--gemini")
     assert f"kept: {ADAPTER} is now {ADAPTER}.orig" in done.out
     assert (project / f"{ADAPTER}.orig").read_text() == "a file of other origin\n"
-    assert milestone("install", "--check").status == 0
+    assert "nothing is missing or stale" in milestone("install", "--check").out
     assert milestone("save-agent-state", "a", "k", "v").status == 0
     done = milestone("uninstall")
     assert (done.status, done.err) == (0, "")
@@ -201,7 +185,7 @@ def test_no_two_installations_run_at_once(project, monkeypatch):
         write(changes, path, *rest)
 
     monkeypatch.setattr(FileChanges, "write", look_and_write)
-    install_module.Installation(str(project), "m.json").install({"a": Item(b"1")}, [])
+    install_module.Installation(str(project), "m.json").install({"a": Item(b"1")})
     assert len(seen) == 2
 
 
@@ -215,11 +199,10 @@ def test_shellcheck_finds_nothing(milestone, call, need, project):
 def test_uninstall_keeps_what_was_edited_or_added(milestone, project):
     milestone("install")
     (project / ADAPTER).write_text("edited\n")
-    (project / PLACES[2] / "notes.md").write_text("added\n")
+    (project / SHARED / "notes.md").write_text("added\n")
     done = milestone("uninstall")
     assert "left, for it was edited in" in done.out
-    assert {path for path, (_, content, _) in tree(project).items() if content is not None} == {
-        ADAPTER, f"{PLACES[2]}/notes.md", "src/main.c"}
+    assert files(project) == {ADAPTER, f"{SHARED}/notes.md"}
     assert milestone("uninstall").status == 1
 
 
@@ -239,18 +222,19 @@ def test_upgrade_over_an_older_version(milestone, project, vendored):
     (project / ADAPTER).write_text("a file of other origin\n")
     before = tree(project)
     adapter = vendored.parent / "generate" / "adapter.template.sh"
-    files = vendored.parent / "install" / "project_files.py"
-    new = adapter.read_text(), files.read_text()
+    server = vendored.parent / "install" / "client_files.py"
+    new = adapter.read_text(), server.read_text()
     adapter.write_text(new[0].replace("# Shell functions of", "# Older shell functions of"))
-    files.write_text(new[1].replace('"milestone-recovery.md"', '"old-name.md"'))
+    server.write_text(new[1].replace('"milestone"', '"old-name"'))
     assert milestone("install", "--claude-code", program=vendored).status == 0
-    assert (project / PLACES[0] / "old-name.md").exists()
+    assert (project / ".claude" / "skills" / "old-name" / "SKILL.md").exists()
     adapter.write_text(new[0])
-    files.write_text(new[1])
+    server.write_text(new[1])
     done = milestone("install", "--check", program=vendored)
-    assert done.status == 1 and f"stale in {project}/{PLACES[0]}: storage-adapter.sh, storage-adapter.md" in done.out
+    assert done.status == 1 and f"stale in {project}/{PLACES[0]}: storage-adapter.md, storage-adapter.sh" in done.out
     milestone("install", program=vendored)
-    assert milestone("install", "--check", program=vendored).status == 0
+    assert milestone("install", "--check", program=vendored).out.startswith("problem: Claude Code does not trust")
+    assert "old-name" not in (project / ".mcp.json").read_text()
     assert not list(project.rglob("*old-name*")) and len(list(project.rglob("*.orig"))) == 1
     milestone("uninstall", program=vendored)
     assert set(tree(project)) == set(before) and tree(project)[ADAPTER] == before[ADAPTER]
@@ -270,7 +254,7 @@ def test_check_and_dry_run_tell_and_change_nothing(milestone, project):
     before = tree(project)
     done, place = milestone("install", "--check"), project / PLACES[0]
     assert (done.status, done.out.splitlines()[:2]) == (1, [
-        f"foreign in {place}: storage-adapter.sh", f"missing in {place}: storage-adapter.md"])
+        f"missing in {place}: storage-adapter.md", f"foreign in {place}: storage-adapter.sh"])
     assert milestone("uninstall", "--dry-run").status == 0
     assert tree(project) == before
 
@@ -492,8 +476,8 @@ def test_a_place_that_cannot_be_written_leaves_nothing_half_done(call, need, pro
 
 
 @pytest.mark.parametrize("words, status", [
-    (["install", "nowhere"], 2), (["install", "src/main.c"], 2), (["install", ""], 2), (["install", "a\nb"], 2),
-    (["install", "--bin", ""], 2), (["install", "--bin", "src/main.c"], 3), (["uninstall"], 1),
+    (["install", "nowhere"], 2), (["install", PROMPT], 2), (["install", ""], 2), (["install", "a\nb"], 2),
+    (["install", "--bin", ""], 2), (["install", "--bin", PROMPT], 3), (["uninstall"], 1),
     (["uninstall", "nowhere"], 2), (["uninstall", "--bin", "nowhere"], 1), (["install", ".", "more"], 2)])
 def test_bad_input_changes_nothing(milestone, project, words, status):
     before = tree(project)
@@ -502,7 +486,7 @@ def test_bad_input_changes_nothing(milestone, project, words, status):
     assert tree(project) == before
 
 
-@pytest.mark.parametrize("path, text", [(f"{PLACES[2]}/installed.json", "{"), (f"{PLACES[2]}/installed.json", "[]"),
+@pytest.mark.parametrize("path, text", [(f"{SHARED}/installed.json", "{"), (f"{SHARED}/installed.json", "[]"),
                                         (ADAPTER, None), (".claude", "a file")])
 def test_what_is_in_the_way_is_left_alone(milestone, project, path, text):
     if text is None:
@@ -518,7 +502,7 @@ def test_what_is_in_the_way_is_left_alone(milestone, project, path, text):
 
 def test_a_manifest_that_leads_out_of_the_project_is_refused(milestone, project, tmp_path):
     milestone("install")
-    manifest = project / PLACES[2] / "installed.json"
+    manifest = project / SHARED / "installed.json"
     manifest.write_text(manifest.read_text().replace(f'"{ADAPTER}"', '"../outside.md"'))
     (tmp_path / "outside.md").write_text("mine")
     assert milestone("uninstall").status == 2
@@ -537,7 +521,7 @@ def test_a_tilde_that_no_shell_expanded_makes_no_folder_of_that_name(milestone, 
     assert tree(project) == before and not (project / "~").exists()
 
 
-@pytest.mark.parametrize("link", [".claude", "skills", "AGENTS.md", "GEMINI.md", ".claude/settings.json",
+@pytest.mark.parametrize("link", [".claude", "AGENTS.md", ".agents", ".mcp.json", ".codex", "GEMINI.md", ".claude/settings.json",
                                   ".claude/shared", ".claude/shared/milestone/installed.json", ".claude/agents"])
 @pytest.mark.parametrize("there", [True, False])
 def test_a_link_out_of_a_cloned_project_is_not_followed(milestone, project, tmp_path, link, there):
@@ -600,7 +584,7 @@ def test_an_installation_that_ends_at_any_write(project, monkeypatch, kind):
         if isinstance(kind, Killed):
             monkeypatch.setattr(FileChanges, "take_back", lambda self: [])
         try:
-            install_module.Installation(str(project), "m.json").install(wanted, ["codex"])
+            install_module.Installation(str(project), "m.json").install(wanted, {"AGENTS.md": "text"})
             break
         except (StorageError, Killed):
             monkeypatch.setattr(os, "replace", real)
@@ -608,7 +592,7 @@ def test_an_installation_that_ends_at_any_write(project, monkeypatch, kind):
                 assert {path: what[:2] for path, what in tree(project).items()} == {
                     path: what[:2] for path, what in before.items()}
                 continue
-            install_module.Installation(str(project), "m.json").install(wanted, ["codex"])
+            install_module.Installation(str(project), "m.json").install(wanted, {"AGENTS.md": "text"})
             assert (project / "b" / "two").read_text() == "2"
             install_module.Installation(str(project), "m.json").uninstall()
             assert tree(project) == before

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -11,10 +10,11 @@ import pytest
 from conftest import ROOT
 
 from milestone_persist.base.errors import UsageError
-from milestone_persist.install import agent_settings
-from milestone_persist.install import sections as agent_sections
+from milestone_persist.install import json_entries, sections, toml_section
+from milestone_persist.install.launch import Launch
 
 SETTINGS = ".claude/settings.json"
+HOOK = Launch().hook_command("claude_code", "SessionStart")
 
 
 @pytest.fixture
@@ -58,10 +58,8 @@ def test_settings_are_merged_and_come_back_byte_for_byte(milestone, settings, fo
     settings.chmod(0o600)
     assert milestone("install", "--claude-code")[0] == 0
     merged = json.loads(settings.read_text(encoding="utf-8"))
-    assert agent_settings.make_hook(str(settings)) in str(merged["hooks"]["SessionStart"][-1]["hooks"][0]["command"])
-    assert merged["permissions"]["allow"].count("Bash(register_agent:*)") == 1
-    assert not [rule for rule in merged["permissions"]["allow"] if re.match(
-        r"Bash\((set_|migrate_|import_|delete_|cleanup_|abandon_|restore_coord|start_|stop_)", rule)]
+    assert merged["hooks"]["SessionStart"][-1]["hooks"][0]["command"] == HOOK
+    assert {"mcp__milestone", "Bash(register_agent *)"} < {*merged["permissions"]["allow"]}
     old = json.loads(FORMS[form] or "{}")
     assert {key: merged[key] for key in old if key not in ("hooks", "permissions")} == {
         key: value for key, value in old.items() if key not in ("hooks", "permissions")}
@@ -127,33 +125,89 @@ def test_hooks_of_unknown_forms_are_left_alone(milestone, settings):
     assert settings.read_text() == text
 
 
-def test_an_older_hook_and_permission_are_replaced():
-    text, recorded = agent_settings.put_in("{}", {}, "/p/.claude/f")
-    older = {**recorded, "hook": "older", "allow": [*recorded["allow"], "Bash(gone:*)"]}
-    data = json.loads(text.replace(json.dumps(recorded["hook"]), '"older"'))
-    data["permissions"]["allow"].append("Bash(gone:*)")
-    new, again = agent_settings.put_in(json.dumps(data), older, "/p/.claude/f")
-    assert json.loads(new) == json.loads(text) and again == recorded
-    assert json.loads(agent_settings.take_out(new, again, "f")) == {}
+ENTRIES = {("permissions", "allow"): ["a", "b"], ("servers", "milestone"): {"command": "x"},
+           ("hooks", "Stop"): [{"hooks": [{"type": "command", "command": "y"}]}]}
+
+
+def test_entries_of_an_earlier_version_are_replaced():
+    text, recorded = json_entries.put_in("{}", {}, "f", ENTRIES)
+    newer = {("permissions", "allow"): ["b", "c"], ("servers", "milestone"): {"command": "z"},
+             ("hooks", "Start"): ENTRIES["hooks", "Stop"]}
+    new, again = json_entries.put_in(text, recorded, "f", newer)
+    assert json.loads(new) == {"permissions": {"allow": ["b", "c"]}, "servers": {"milestone": {"command": "z"}},
+                               "hooks": {"Start": ENTRIES["hooks", "Stop"]}}
+    assert json.loads(json_entries.take_out(new, again, "f")) == {}
+
+
+def test_the_entries_of_version_0_1_are_replaced():
+    """It kept in mind one hook and a list of permissions."""
+    old = {"made": ["file", "permissions", "permissions.allow", "hooks", "hooks.SessionStart"], "allow": ["a", "old"],
+           "hook": "older"}
+    text = json.dumps({"permissions": {"allow": ["a", "old"]}, "hooks": {"SessionStart": [
+        {"hooks": [{"type": "command", "command": "older"}]}]}})
+    new, again = json_entries.put_in(text, old, "f", ENTRIES)
+    assert json.loads(new) == {"permissions": {"allow": ["a", "b"]}, "hooks": {"Stop": ENTRIES["hooks", "Stop"]},
+                               "servers": {"milestone": {"command": "x"}}}
+    assert json_entries.take_out(new, again, "f") is None
+
+
+def test_a_value_of_others_is_not_replaced_and_one_edited_since_stays():
+    with pytest.raises(UsageError, match="servers.milestone is there and not ours"):
+        json_entries.put_in('{"servers": {"milestone": 1}}', {}, "f", ENTRIES)
+    text, recorded = json_entries.put_in('{"servers": {"other": 1}}', {}, "f", ENTRIES)
+    edited = text.replace('"x"', '"mine"')
+    assert json_entries.put_in(edited, recorded, "f", ENTRIES) == (edited, recorded)
+    assert json.loads(json_entries.take_out(edited, recorded, "f")) == {
+        "servers": {"other": 1, "milestone": {"command": "mine"}}}
 
 
 @pytest.mark.parametrize("text", ["", "# A", "# A\n", "# A\n\n\n", "# A\r\nb\r\n", None])
-def test_a_section_goes_without_a_trace(text):
-    edited, recorded = agent_sections.put_in(text, {}, "AGENTS.md")
-    assert edited.startswith(text or "<!--") and "storage-adapter.sh" in edited
+@pytest.mark.parametrize("file", ["AGENTS.md", "config.toml"])
+def test_a_section_goes_without_a_trace(text, file):
+    edited, recorded = sections.put_in(text, {}, file, "first\nlast")
+    assert edited.startswith(text or ("<!-- mile" if file.endswith(".md") else "# mile")) and "first" in edited
     assert ("\r\n" in edited) == ("\r" in (text or "")) and edited.count("\r") in (0, edited.count("\n"))
-    assert agent_sections.put_in(edited, recorded, "AGENTS.md") == (edited, recorded)
-    assert agent_sections.take_out(edited, recorded, "AGENTS.md") == text
+    assert sections.put_in(edited, recorded, file, "first\nlast") == (edited, recorded)
+    assert sections.take_out(edited, recorded, file) == text
     more = edited + "more\n"
-    assert agent_sections.take_out(more, recorded, "AGENTS.md") == (text or "") + "more\n"
+    assert sections.take_out(more, recorded, file) == (text or "") + "more\n"
+    assert sections.without(edited, file).split() == (text or "").split()
 
 
 def test_half_a_section_is_refused():
-    edited, recorded = agent_sections.put_in("# A\n", {}, "AGENTS.md")
+    edited, recorded = sections.put_in("# A\n", {}, "AGENTS.md", "text")
     for text in (edited.replace("<!-- milestone_persist: end -->", ""), edited.partition("-->")[2]):
-        for act in (agent_sections.put_in, agent_sections.take_out):
-            with pytest.raises(UsageError, match="AGENTS.md has lost"):
-                act(text, recorded, "AGENTS.md")
+        with pytest.raises(UsageError, match="AGENTS.md has lost"):
+            sections.put_in(text, recorded, "AGENTS.md", "text")
+        with pytest.raises(UsageError, match="AGENTS.md has lost"):
+            sections.take_out(text, recorded, "AGENTS.md")
+
+
+TABLE = '[mcp_servers.milestone]\ncommand = "x"'
+
+
+@pytest.mark.parametrize("text", ['[mcp_servers.milestone]\nurl = "y"\n', '[mcp_servers]\nmilestone = {}\n',
+                                  "mcp_servers = {}\n", 'mcp_servers.milestone.command = "y"\n',
+                                  '[mcp_servers."milestone"]\n', "[mcp_servers.milestone.env]\nA = '1'\n"])
+def test_tables_of_others_with_our_name_are_not_replaced(text):
+    with pytest.raises(UsageError, match="config.toml: mcp_servers.milestone is there and not ours"):
+        toml_section.put_in(text, {}, "config.toml", TABLE)
+
+
+@pytest.mark.parametrize("text", ['model = "x"\n', "[mcp_servers.other]\ncommand = 'y'", "[mcp_servers]\n",
+                                  "# [mcp_servers.milestone]\n[other]\nmilestone = 1\n"])
+def test_tables_are_added_to_those_of_others(text):
+    edited, recorded = toml_section.put_in(text, {}, "config.toml", TABLE)
+    assert edited.startswith(text) and TABLE in edited
+    assert toml_section.put_in(edited, recorded, "config.toml", TABLE) == (edited, recorded)
+    assert toml_section.take_out(edited, recorded, "config.toml") == text
+
+
+def test_tables_are_not_added_to_what_is_not_toml():
+    """Where Python reads TOML; before, the client will say so."""
+    if sys.version_info >= (3, 11):
+        with pytest.raises(UsageError, match="config.toml is not valid TOML .*: fix it first; nothing was changed"):
+            toml_section.put_in('a = """\n', {}, "config.toml", TABLE)
 
 
 def test_two_documents_that_are_one_file_get_one_section(milestone, tmp_path):
@@ -183,21 +237,6 @@ def test_sandboxes_are_told_of_data_outside_the_project(milestone, tmp_path):
     out = milestone("install", ".", "--codex", "--claude-code", "--dry-run", MILESTONE_DIR=outside)[1]
     assert f'writable_roots = ["{outside}"]' in out and f'"allowWrite": ["{outside}"]' in out
     assert "writable_roots" not in milestone("install", ".", "--codex", "--dry-run")[1]
-
-
-def test_prompts_alone_tell_how_their_commands_are_permitted(milestone, tmp_path):
-    home = tmp_path / "home"
-    home.mkdir()
-    assert milestone("install", "--prompts", HOME=str(home))[1].endswith("/__main__.py install --claude-code\n")
-    milestone("install", str(home), "--claude-code", HOME=str(home))
-    assert "Claude Code" not in milestone("install", "--prompts", HOME=str(home))[1]
-    assert "it asks" not in milestone("install", "--prompts", "--claude-code", HOME=str(tmp_path))[1]
-
-
-def test_the_hook_is_quiet_without_an_env_file(tmp_path):
-    hook = agent_settings.make_hook("f")
-    done = subprocess.run(["sh", "-c", hook], cwd=tmp_path, env={}, capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_the_hook_of_a_user_serves_every_project(milestone, settings, tmp_path):

@@ -72,6 +72,7 @@ def offline(request):
 def test_a_way_into_a_project_ends_in_a_command_of_an_agent(way, home, type_in, offline, need):
     out = type_in(offline(WAYS[way]), home=home)
     assert "written in " in out and "/my project/.claude/shared/milestone: storage-adapter.sh" in out
+    assert out.splitlines()[-1].startswith("say to your agent: ")
     for shell in ("sh", need("bash"), need("zsh")):
         assert type_in(AGENT, shell, home).endswith('{"files": 12}')
 

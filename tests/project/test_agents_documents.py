@@ -105,16 +105,16 @@ def test_the_skill_is_cheap_to_read():
 
 def test_installing_puts_the_prompts_where_the_functions_are(tmp_path):
     with open_store(tmp_path / ".milestones") as store:
-        store.install(str(tmp_path), prompts=True)
+        store.install(str(tmp_path), claude_code=True, prompts=True)
         assert (tmp_path / PLACE).exists()
         for name, text in DOCUMENTS.items():
             place = ".claude/skills/milestone/SKILL.md" if name == "SKILL" else f".claude/agents/{name}.md"
             assert (tmp_path / place).read_text(encoding="utf-8") == text and f"`. {PLACE} &&`" in text
         planner = tmp_path / ".claude" / "agents" / "milestone-planner.md"
         planner.write_text("a prompt of my own")
-        told = store.install(str(tmp_path))["changes"]
+        told = store.install(str(tmp_path), claude_code=True)["changes"]
         assert [(row["file"], row["change"]) for row in told] == [(".claude/agents/milestone-planner.md", "edited")]
-        assert store.install(str(tmp_path))["changes"] == []
+        assert store.install(str(tmp_path), claude_code=True)["changes"] == []
         store.uninstall(str(tmp_path))
         assert sorted(path.name for path in tmp_path.rglob("*.md")) == ["milestone-planner.md"]
         assert planner.read_text() == "a prompt of my own"
@@ -125,7 +125,7 @@ def test_without_being_asked_installing_brings_no_prompts_but_renews_its_own(tmp
     own.parent.mkdir(parents=True)
     own.write_text("a prompt of my own")
     with open_store(tmp_path / ".milestones") as store:
-        store.install(str(tmp_path))
+        store.install(str(tmp_path), claude_code=True)
         assert [path.name for path in own.parent.iterdir()] == [own.name] and own.read_text() == "a prompt of my own"
         store.install(str(tmp_path), prompts=True)
         assert own.with_name(own.name + ".orig").read_text() == "a prompt of my own"

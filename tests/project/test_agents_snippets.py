@@ -9,7 +9,8 @@ import re
 import pytest
 from conftest import ROOT
 
-from milestone_persist.install import sections as agent_sections
+from milestone_persist.install.agents_document import make_section
+from milestone_persist.install.client_files import PERMITTED
 from milestone_persist.registry import all_operations
 
 FUNCTIONS = {op.name for op in all_operations() if op.shell}
@@ -110,7 +111,7 @@ def blocks():
     """Every shell block that agents are given: of the prompts, the skill, the section for Codex and Gemini, and the
     example that the README gives of a command."""
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "agents").glob("*.md"))}
-    texts["AGENTS.md"] = agent_sections.put_in(None, {}, "AGENTS.md")[0]
+    texts["AGENTS.md"] = make_section()
     found = [(name, text) for name, document in texts.items() for text in BLOCK.findall(document)]
     section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Agents of your project\n")[2]
     return [*found, ("README.md", BLOCK.findall(section.partition("\n## ")[0])[-1])]
@@ -129,3 +130,30 @@ def test_a_shipped_block_needs_no_approval(name, text):
 def test_ids_of_shipped_blocks_hold_the_milestone(name, text):
     ids = re.findall(r"\b(?:coordinator|planner|executor|worker|agent|planning|execution)-[\w-]*\d\b", text)
     assert [word for word in ids if "-ms-123-" not in word] == []
+
+
+def permits(pattern, command):
+    """Whether Claude Code lets a command run by this pattern, as it was seen to: * is any text."""
+    return re.fullmatch(re.escape(pattern).replace(r"\ \*", "( .*)?").replace(r"\*", ".*"), command, re.S)
+
+
+# What no agent should do unasked: change settings (one of them is a command to run), move or replace everything, write
+# files where it likes, delete, end the work of others, leave a process running.
+ASKED_FIRST = {"set_storage_config", "migrate_storage_backend", "import_tmp_files", "delete_agent_state",
+               "delete_milestone_record", "abandon_session", "cleanup_stale_coordination", "cleanup_failed_sessions",
+               "start_session_monitor", "stop_session_monitor", "backup_coordination", "restore_coordination",
+               "export_coordination", "import_coordination"}
+
+
+@pytest.mark.parametrize("name, text", blocks())
+def test_what_shipped_blocks_run_is_permitted(name, text):
+    bare = re.sub(r"^\. \S+ && ", "", APOSTROPHES.sub("''", HERE_DOCUMENT.sub("", text)), flags=re.M)
+    for command in commands_of(bare):
+        assert command.split()[0] in KNOWN or any(permits(pattern, command.strip()) for pattern in PERMITTED), command
+
+
+def test_few_patterns_permit_what_agents_need_and_nothing_that_deletes():
+    assert len(PERMITTED) <= 30 and all(re.match(r"\w+_", pattern) for pattern in PERMITTED)
+    permitted = {name for name in FUNCTIONS for pattern in PERMITTED if permits(pattern, name)}
+    assert permitted & ASKED_FIRST == set() and ASKED_FIRST <= FUNCTIONS
+    assert [pattern for pattern in PERMITTED if not any(permits(pattern, name) for name in FUNCTIONS)] == []
