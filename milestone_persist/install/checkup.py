@@ -9,7 +9,8 @@ from ..base.errors import StorageError, UsageError
 from ..base.found import read_found
 from ..base.invocation import way_called
 from . import json_entries
-from .client_files import SERVER
+from .client_files import CLIENTS, SERVER
+from .detection import is_on_this_machine
 from .launch import ADAPTER
 from .project_files import is_home
 
@@ -27,9 +28,10 @@ def find_problems(root: str, choice: Choice, before: Choice, environ: Mapping[st
     choice: the clients that are to use it
     before: what was chosen when it was installed; empty if nothing is
     """
-    found = [*_version(before), *_adapter(root)]
-    home = environ.get("HOME", "")
+    found, home = [*_version(before), *_adapter(root)], environ.get("HOME", "")
     for name in choice.get("clients", []):
+        if not is_on_this_machine(CLIENTS[name], environ):
+            continue
         found += {"claude_code": _claude_code, "codex": _codex, "gemini": _gemini}[name](root, home, environ)
     return found
 
@@ -67,10 +69,28 @@ def _codex(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:
     if not is_home(root) and not any(_trusts(text, path) for path in [top, *_folders_above(top)]):
         yield (f"Codex does not trust {top}, so it ignores its MCP server and hooks: run codex there once and "
                "trust it")
+    untrusted = [*_untrusted_hooks(root, text)]
+    if untrusted:
+        yield (f"Codex: nobody has trusted the hooks {', '.join(untrusted)}, so it skips them: run codex there and "
+               "trust them when it asks, or in /hooks")
     text = _read(os.path.join(root, ".codex/config.toml"))
     table = re.search(rf"^\[mcp_servers\.{SERVER}\]\n((?:(?!\[).*\n?)*)", text, re.M)
     if table:
         yield from _server(root, ".codex/config.toml", _read_table(table[1]), environ)
+
+
+def _untrusted_hooks(root: str, configuration: str) -> Iterator[str]:
+    """The events of which our hook is not noted as trusted in Codex' configuration."""
+    import json
+
+    path = os.path.join(os.path.realpath(root), ".codex/hooks.json")
+    for event, groups in _section(_read_json(path), "hooks").items():
+        word = re.sub("(?<=[a-z])(?=[A-Z])", "_", event).lower()
+        for place, group in enumerate(groups if isinstance(groups, list) else []):
+            if f"milestone_persist hook {event}" in str(group):
+                key = json.dumps(f"{path}:{word}:{place}:0", ensure_ascii=False)
+                if f"[hooks.state.{key}]" not in configuration:
+                    yield event
 
 
 def _gemini(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:

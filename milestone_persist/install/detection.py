@@ -19,11 +19,14 @@ def find_clients(root: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _find_client(client: Client, root: str, environ: Mapping[str, str]) -> str:
+    marks = [mark for mark in client.marks if _is_of_others(os.path.join(root, mark))]
+    return marks[0] if marks else is_on_this_machine(client, environ)
+
+
+def is_on_this_machine(client: Client, environ: Mapping[str, str]) -> str:
+    """What says that a client is used on this machine at all: its folder in the home directory, or its program."""
     import shutil
 
-    for mark in client.marks:
-        if _is_of_others(os.path.join(root, mark)):
-            return mark
     home = environ.get("HOME", "")
     if home and _is_of_others(os.path.join(home, client.home)):
         return f"~/{client.home}"

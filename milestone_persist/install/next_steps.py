@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _STEPS = {
     "claude_code": "Claude Code: begin a new session in this folder, and trust it",
-    "codex": "Codex: begin a new session in this folder, trust it, and trust the hooks in /hooks; else it skips them "
-             "without a word",
+    "codex": "Codex: begin a new session in this folder, trust it, and trust the hooks when it asks; else it skips "
+             "them without a word",
     "gemini": "Gemini CLI: begin a new session in this folder, and trust it",
 }
 _SAY = ("register as executor-ms-123-1, type milestone-executor, for milestone ms-123 in session execution-ms-123-1, "

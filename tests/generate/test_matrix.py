@@ -67,8 +67,9 @@ def functions(request, work):
 def make_functions(place, program, folder):
     source = place / "project" / "plan.md"
     source.write_text("source skills/storage-adapter.md\n. skills/storage-adapter.sh\n")
-    run([sys.executable, "-I", "-S", program, "install", "--functions-only", place / "project", "--bin", place / "bin"], place)
-    (place / "init").write_bytes(run([sys.executable, "-I", "-S", program, "init", "sh"], place))
+    start = [sys.executable, "-I", "-S", program]
+    run([*start, "install", "--functions-only", place / "project", "--bin", place / "bin"], place)
+    (place / "init").write_bytes(run([*start, "init", "sh"], place))
     installed = place / "project" / "skills"
     return {"sh": (folder or installed) / "storage-adapter.sh", "md": installed / "storage-adapter.md",
             "init": place / "init", "executables": place / "bin"}

@@ -163,7 +163,7 @@ def test_uninstall_leaves_the_project_as_it_was(milestone, project):
     done = milestone("install", "--claude-code", "--codex", "--gemini")
     assert f"kept: {ADAPTER} is now {ADAPTER}.orig" in done.out
     assert (project / f"{ADAPTER}.orig").read_text() == "a file of other origin\n"
-    assert "nothing is missing or stale" in milestone("install", "--check").out
+    assert milestone("install", "--check").status == 0
     assert milestone("save-agent-state", "a", "k", "v").status == 0
     done = milestone("uninstall")
     assert (done.status, done.err) == (0, "")
@@ -233,7 +233,7 @@ def test_upgrade_over_an_older_version(milestone, project, vendored):
     done = milestone("install", "--check", program=vendored)
     assert done.status == 1 and f"stale in {project}/{PLACES[0]}: storage-adapter.md, storage-adapter.sh" in done.out
     milestone("install", program=vendored)
-    assert milestone("install", "--check", program=vendored).out.startswith("problem: Claude Code does not trust")
+    assert milestone("install", "--check", program=vendored).status == 0
     assert "old-name" not in (project / ".mcp.json").read_text()
     assert not list(project.rglob("*old-name*")) and len(list(project.rglob("*.orig"))) == 1
     milestone("uninstall", program=vendored)
@@ -521,8 +521,8 @@ def test_a_tilde_that_no_shell_expanded_makes_no_folder_of_that_name(milestone, 
     assert tree(project) == before and not (project / "~").exists()
 
 
-@pytest.mark.parametrize("link", [".claude", "AGENTS.md", ".agents", ".mcp.json", ".codex", "GEMINI.md", ".claude/settings.json",
-                                  ".claude/shared", ".claude/shared/milestone/installed.json", ".claude/agents"])
+@pytest.mark.parametrize("link", [".claude", "AGENTS.md", ".agents", ".mcp.json", ".codex", "GEMINI.md",
+                                  ".claude/settings.json", ".claude/shared", ".claude/shared/milestone/installed.json", ".claude/agents"])
 @pytest.mark.parametrize("there", [True, False])
 def test_a_link_out_of_a_cloned_project_is_not_followed(milestone, project, tmp_path, link, there):
     outside, path = tmp_path / "outside", project / link

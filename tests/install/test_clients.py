@@ -1,0 +1,242 @@
+"""For which clients a project is made ready, and what keeps them from using it."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from building import copy_tree
+from conftest import ROOT
+
+from milestone_persist.base import __version__
+from milestone_persist.install.client_files import CLIENTS, EVENTS
+
+FILES = {"claude_code": ".mcp.json", "codex": ".codex/config.toml", "gemini": ".gemini/settings.json"}
+SIGNS = {".claude/agents/a.md": "claude_code", "CLAUDE.md": "claude_code", ".codex/x": "codex", "AGENTS.md": "codex",
+         ".gemini/x": "gemini", "GEMINI.md": "gemini", "~/.claude/x": "claude_code", "~/.codex/x": "codex",
+         "~/.gemini/x": "gemini", "bin/claude": "claude_code", "bin/codex": "codex", "bin/gemini": "gemini"}
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = tmp_path / "my project"
+    project.mkdir()
+    return project
+
+
+@pytest.fixture
+def milestone(project, tmp_path):
+    """Runs the program in the project; a HOME, and a folder of programs, are beside it."""
+    def milestone(*words, program=ROOT / "milestone_persist", **variables):
+        environ = {"PATH": f"{tmp_path}/bin", "HOME": str(tmp_path / "home"), **variables}
+        return subprocess.run([sys.executable, "-I", "-S", program, *words], cwd=project, env=environ, text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL, timeout=300, check=False)
+
+    return milestone
+
+
+def write(path, text=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def clients_of(project):
+    return {name for name, file in FILES.items() if (project / file).exists()}
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_a_client_is_found_by(milestone, project, tmp_path, sign):
+    write(project / sign if sign[0] not in "~b" else tmp_path / sign.replace("~", "home"))
+    done = milestone("install")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert clients_of(project) == {SIGNS[sign]}
+    assert f"{CLIENTS[SIGNS[sign]].title}: begin a new session" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("say to your agent: use the milestone skill; register as ")
+
+
+def test_without_a_client_only_the_functions_are_installed(milestone, project):
+    for _ in range(2):  # what it made itself is no sign of Claude Code
+        done = milestone("install")
+        assert [path.name for path in project.rglob("*") if path.is_file()] == ["storage-adapter.sh", "installed.json"]
+        assert "no client was found (Claude Code, Codex, Gemini CLI): for one that comes later run " in done.stdout
+        assert "say to your agent: source .claude/shared/milestone/storage-adapter.sh in each command" in done.stdout
+
+
+def test_flags_narrow_it_and_are_remembered(milestone, project, tmp_path):
+    for name in ("claude", "codex", "gemini"):
+        write(tmp_path / "bin" / name)
+    for words, expected in ((["--codex"], {"codex"}), ([], {"codex"}), (["--gemini"], {"codex", "gemini"}),
+                            (["--functions-only"], set()), ([], set()), (["--claude-code"], {"claude_code"})):
+        assert milestone("install", *words).returncode == 0
+        assert clients_of(project) == expected
+    milestone("uninstall")
+    assert [*project.iterdir()] == []
+
+
+@pytest.mark.parametrize("without, words", [("no_mcp", "mcpServers mcp_servers"), ("no_hooks", "hook")])
+def test_a_part_is_left_out(milestone, project, without, words):
+    option = "--" + without.replace("_", "-")
+    milestone("install", "--claude-code", "--codex", "--gemini", option)
+    milestone("install")
+    texts = [path.read_text() for path in project.rglob("*") if path.suffix in (".json", ".toml")
+             and path.name != "installed.json"]
+    assert len(texts) >= 2 and not [word for word in words.split() for text in texts if word in text]
+    assert milestone("uninstall").returncode == 0 and [*project.iterdir()] == []
+
+
+def test_contradicting_flags_are_refused(milestone, project):
+    for option in ("--codex", "--prompts"):
+        done = milestone("install", "--functions-only", option)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert [*project.iterdir()] == []
+
+
+def test_prompts_are_for_a_client_that_may_run_them(milestone, project):
+    milestone("install", "--prompts")
+    assert "Bash(register_agent *)" in (project / ".claude" / "settings.json").read_text()
+    assert (project / ".claude" / "agents" / "milestone-executor.md").exists()
+
+
+def test_in_the_home_directory_the_files_are_those_for_all_projects(milestone, project, tmp_path):
+    home = tmp_path / "home"
+    write(home / ".claude.json", json.dumps({"projects": {"/p": {"n": 1}}}, indent=2))
+    before = (home / ".claude.json").read_bytes()
+    assert milestone("install", home, "--claude-code", "--codex", "--gemini").returncode == 0
+    made = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
+    assert made == {".claude.json", ".claude/settings.json", ".claude/shared/milestone/installed.json",
+                    ".claude/shared/milestone/storage-adapter.sh", ".claude/skills/milestone/SKILL.md",
+                    ".agents/skills/milestone/SKILL.md", ".codex/AGENTS.md", ".codex/config.toml", ".codex/hooks.json",
+                    ".gemini/GEMINI.md", ".gemini/settings.json"}
+    assert json.loads((home / ".claude.json").read_text())["mcpServers"]["milestone"]["args"][-1] == "mcp"
+    assert 'f="$HOME/.claude/shared' in json.loads((home / ".codex/hooks.json").read_text())["hooks"]["Stop"][0][
+        "hooks"][0]["command"]
+    assert milestone("uninstall", home).returncode == 0
+    assert [path.name for path in home.rglob("*")] == [".claude.json"]
+    assert (home / ".claude.json").read_bytes() == before
+
+
+def test_a_server_of_others_is_not_replaced(milestone, project):
+    text = '{"mcpServers": {"milestone": {"command": "other"}}}'
+    write(project / ".mcp.json", text)
+    done = milestone("install")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "mcpServers.milestone is there and not ours" in done.stderr
+    assert [path.name for path in project.iterdir()] == [".mcp.json"] and (project / ".mcp.json").read_text() == text
+    assert milestone("install", "--no-mcp").returncode == 0
+
+
+def test_a_vendored_program_is_registered_by_its_place(milestone, project):
+    for name in ("milestone_persist", "agents", "sql"):
+        copy_tree(ROOT / name, project / "tools" / name)
+    program = project / "tools" / "milestone_persist" / "__main__.py"
+    assert milestone("install", "--claude-code", "--codex", program=program).returncode == 0
+    server = json.loads((project / ".mcp.json").read_text())["mcpServers"]["milestone"]
+    assert server == {"command": "python3", "args": ["-I", "-S", "${CLAUDE_PROJECT_DIR:-.}/tools/milestone_persist/"
+                                                     "__main__.py", "mcp"]}
+    configuration = (project / ".codex" / "config.toml").read_text()
+    assert '"tools/milestone_persist/__main__.py", "mcp"]\ncwd = ".."\n' in configuration
+    assert str(project) not in "".join(path.read_text() for path in project.rglob(".*/*") if path.is_file())
+
+
+@pytest.fixture
+def check(milestone, project, tmp_path):
+    """Makes all three clients trust the project, and runs `install --check` in it."""
+    home, top = tmp_path / "home", str(project)
+    for name in ("claude", "codex", "gemini"):
+        write(tmp_path / "bin" / name)
+    assert milestone("install").returncode == 0
+    write(home / ".claude.json", json.dumps({"projects": {str(tmp_path): {"hasTrustDialogAccepted": True}}}))
+    words = ("session_start", "stop", "subagent_stop", "session_end", "pre_compact")
+    trusted = "".join(f'[hooks.state."{top}/.codex/hooks.json:{word}:0:0"]\ntrusted_hash = "x"\n' for word in words)
+    write(home / ".codex" / "config.toml", f'[projects."{top}"]\ntrust_level = "trusted"\n\n{trusted}')
+    write(home / ".gemini" / "trustedFolders.json", json.dumps({top: "TRUST_FOLDER"}))
+    return lambda **variables: milestone("install", "--check", **variables)
+
+
+def test_a_project_that_all_clients_can_use_is_fine(check):
+    done = check()
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("nothing is missing or stale\n")
+
+
+PROBLEMS = {
+    "Claude Code does not trust it": ("~/.claude.json", "hasTrustDialogAccepted", "x",
+                                      "Claude Code does not trust .*: run claude there once and accept, or "),
+    "Codex does not trust it": ("~/.codex/config.toml", '"trusted"', '"untrusted"',
+                                "Codex does not trust .*: run codex there once and trust it"),
+    "Codex does not trust a hook": ("~/.codex/config.toml", "stop:0", "stop:1", "Codex: nobody has trusted the hooks "
+                                    "Stop, SubagentStop, so it skips them: run codex there and trust them"),
+    "Gemini does not trust it": ("~/.gemini/trustedFolders.json", "TRUST_FOLDER", "DO_NOT_TRUST",
+                                 "Gemini CLI does not trust .*: run gemini there once and trust it"),
+    "an older version": (".claude/shared/milestone/installed.json", f'"version": "{__version__}"', '"version": "0.0.1"',
+                         f"version 0.0.1 was installed, and this is {__version__}: run .* install"),
+}
+
+
+@pytest.mark.parametrize("file, old, new, problem", PROBLEMS.values(), ids=PROBLEMS)
+def test_what_keeps_a_client_from_using_it_is_told_with_its_remedy(check, project, tmp_path, file, old, new, problem):
+    path = tmp_path / "home" / file[2:] if file[0] == "~" else project / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    done = check()
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("problem: ")]
+    assert len(lines) == 1
+    assert re.match(f"problem: {problem}", lines[0]), lines
+
+
+MOVED = {"the program": ("[^\"']+/__main__.py", "/gone/__main__.py", "which is not there: run .* install"),
+         "the Python": (None, "/gone/python3", "runs the Python /gone/python3, which is not there: run .* install")}
+
+
+@pytest.mark.parametrize("what", MOVED)
+def test_a_path_that_leads_nowhere_is_told(check, project, what):
+    old, new, problem = MOVED[what]
+    old = old or re.escape(sys.executable)
+    for file in (".mcp.json", ".codex/config.toml", ".gemini/settings.json",
+                 ".claude/shared/milestone/storage-adapter.sh"):
+        text = (project / file).read_text()
+        assert re.search(old, text) or "storage" in file
+        (project / file).write_text(re.sub(old, new, text))
+    done = check()
+    told = [line for line in done.stdout.splitlines() if re.search(f"^problem: .*{problem}", line)]
+    assert done.returncode == 1 and len(told) == (4 if what == "the program" else 3), done.stdout
+
+
+def test_a_server_that_was_refused_is_told(check, project, tmp_path):
+    path = tmp_path / "home" / ".claude.json"
+    data = json.loads(path.read_text())
+    data["projects"][str(project)] = {"disabledMcpjsonServers": ["milestone"]}
+    path.write_text(json.dumps(data))
+    assert "problem: Claude Code: the MCP server milestone of .mcp.json was refused here: enable it with /mcp" in (
+        check().stdout)
+
+
+def test_clients_that_are_not_on_this_machine_keep_nobody(milestone, project, tmp_path):
+    milestone("install", "--claude-code", "--codex", "--gemini")
+    assert milestone("install", "--check").returncode == 0
+    write(tmp_path / "bin" / "claude")
+    assert "Claude Code does not trust" in milestone("install", "--check").stdout
+
+
+@pytest.mark.parametrize("client", EVENTS)
+@pytest.mark.parametrize("event", ["SessionStart", "Stop"])
+def test_a_hook_fails_open(milestone, project, client, event):
+    """Whatever is not there: it ends with 0, and says one line at most, which the model reads, as a session begins."""
+    milestone("install", "--claude-code", "--codex", "--gemini")
+    file = {"claude_code": ".claude/settings.json", "codex": ".codex/hooks.json", "gemini": ".gemini/settings.json"}
+    event = "AfterAgent" if (client, event) == ("gemini", "Stop") else event
+    hooks = json.loads((project / file[client]).read_text())["hooks"]
+    command = hooks[event][0]["hooks"][0]["command"]
+    adapter = project / ".claude" / "shared" / "milestone" / "storage-adapter.sh"
+    for change in (lambda: adapter.write_text(adapter.read_text().replace("milestone_persist/__main__", "gone")),
+                   adapter.unlink):
+        change()
+        environ = {name: str(project) for name in ("CLAUDE_PROJECT_DIR", "GEMINI_PROJECT_DIR")}
+        done = subprocess.run(["sh", "-c", command], cwd=project, env={"PATH": os.environ["PATH"], **environ}, input="{}",
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and done.stdout.count("\n") == (event == "SessionStart"), done
+        assert "install" in done.stdout or event != "SessionStart"
