@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 GROUP = "Installing"
 
+_PROGRAMS_MANIFEST = ".milestone_persist.json"  # in a folder of programs
 _SHELLS = ("bash", "zsh", "sh", "dash", "ksh", "mksh", "ash", "busybox")
 
 
@@ -194,9 +195,20 @@ def _folders(directory: str | None, bin: str | None, has_tools: bool) -> list[tu
         found.append((_check_path("." if directory is None else directory, "DIRECTORY"), False))
         if not os.path.isdir(found[0][0]):
             raise UsageError(f"{found[0][0]} is not a directory: name the top of a project")
+        found += [(folder, True) for folder in _programs_in(found[0][0])]
     if bin is not None:
         found.append((_check_path(bin, "--bin"), True))
-    return found
+    return [*dict.fromkeys(found)]
+
+
+def _programs_in(folder: str) -> list[str]:
+    """The folders of a project, not behind a link out of it, into which install --bin has put programs."""
+    import glob
+
+    top, name = os.path.realpath(folder), _PROGRAMS_MANIFEST
+    found = [os.path.dirname(path) for places in ("*", "*/*")
+             for path in sorted(glob.glob(f"{glob.escape(folder)}/{places}/{name}"))]
+    return [path for path in found if os.path.realpath(path).startswith(os.path.join(top, ""))]
 
 
 def _check_path(path: str, what: str) -> str:
@@ -215,7 +227,7 @@ def _installation(folder: str, is_bin: bool, dry_run: bool) -> Installation:
     from ..install.installation import Installation
     from ..install.project_files import MANIFEST
 
-    return Installation(folder, ".milestone_persist.json" if is_bin else MANIFEST, dry_run)
+    return Installation(folder, _PROGRAMS_MANIFEST if is_bin else MANIFEST, dry_run)
 
 
 def _named(folder: str, rows: list[InstalledFile]) -> list[InstalledFile]:

@@ -236,7 +236,8 @@ def test_a_hook_fails_open(milestone, project, client, event):
                    adapter.unlink):
         change()
         environ = {name: str(project) for name in ("CLAUDE_PROJECT_DIR", "GEMINI_PROJECT_DIR")}
-        done = subprocess.run(["sh", "-c", command], cwd=project, env={"PATH": os.environ["PATH"], **environ}, input="{}",
-                              capture_output=True, text=True, check=False)
+        environ["PATH"] = os.environ["PATH"]
+        done = subprocess.run(["sh", "-c", command], cwd=project, env=environ, input="{}", capture_output=True,
+                              text=True, check=False)
         assert done.returncode == 0 and done.stdout.count("\n") == (event == "SessionStart"), done
         assert "install" in done.stdout or event != "SessionStart"

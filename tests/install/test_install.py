@@ -419,6 +419,22 @@ def test_executables_do_what_the_functions_do(milestone, call, project, tmp_path
     assert not (project / "a bin").exists()
 
 
+def test_programs_in_a_project_are_renewed_and_removed_with_it(milestone, project, tmp_path):
+    (project / "tools").mkdir()
+    before = tree(project)
+    for words in (["install", "--functions-only"], ["install", "--bin", "bin"], ["install", "--bin", "tools/bin"]):
+        assert milestone(*words).status == 0
+    (project / "bin" / "register_agent").unlink()
+    assert f"missing in {project}/bin: register_agent" in milestone("install", "--check").out
+    milestone("install")
+    assert (project / "bin" / "register_agent").is_symlink()
+    milestone("install", "--bin", tmp_path / "outside")
+    (project / "link").symlink_to(tmp_path / "outside")
+    assert milestone("uninstall").status == 0
+    (project / "link").unlink()
+    assert tree(project) == before and (tmp_path / "outside" / "register_agent").exists()
+
+
 def test_executables_beside_a_vendored_program_move_with_it(milestone, call, project, vendored, tmp_path):
     milestone("install", "--bin", "bin", program=vendored)
     moved = project.rename(tmp_path / "moved")
@@ -522,7 +538,8 @@ def test_a_tilde_that_no_shell_expanded_makes_no_folder_of_that_name(milestone, 
 
 
 @pytest.mark.parametrize("link", [".claude", "AGENTS.md", ".agents", ".mcp.json", ".codex", "GEMINI.md",
-                                  ".claude/settings.json", ".claude/shared", ".claude/shared/milestone/installed.json", ".claude/agents"])
+                                  ".claude/settings.json", ".claude/shared", ".claude/agents",
+                                  ".claude/shared/milestone/installed.json"])
 @pytest.mark.parametrize("there", [True, False])
 def test_a_link_out_of_a_cloned_project_is_not_followed(milestone, project, tmp_path, link, there):
     outside, path = tmp_path / "outside", project / link
