@@ -108,9 +108,9 @@ def _install_project(installation: Installation, folder: str, choice: Choice,
     from ..install.choosing import find_entries
     from ..install.project_files import PROMPTS, project_files, prompts
 
-    wanted = {**project_files(folder, choice["clients"]), **(prompts() if prompts_asked else {})}
+    wanted = {**project_files(folder, choice["clients"]), **(prompts(folder) if prompts_asked else {})}
     there = [path for path in PROMPTS if os.path.isfile(os.path.join(folder, path))]
-    return installation.install(wanted, find_entries(folder, choice), renewed=prompts(there), choice=choice)
+    return installation.install(wanted, find_entries(folder, choice), renewed=prompts(folder, there), choice=choice)
 
 
 @operation(text="installed", shell=False, existing=True)

@@ -7,6 +7,7 @@ from ..base.invocation import way_called
 from ..base.location import find_data_directory
 from .client_files import CLIENTS, SERVER
 from .launch import ADAPTER
+from .project_files import is_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
     from .manifest import Choice
 
 _STEPS = {
-    "claude_code": "Claude Code: begin a new session in this folder, and trust it",
-    "codex": "Codex: begin a new session in this folder, trust it, and trust the hooks when it asks; else it skips "
-             "them without a word",
-    "gemini": "Gemini CLI: begin a new session in this folder, and trust it",
+    "claude_code": "Claude Code: begin a new session{place}",
+    "codex": "Codex: begin a new session{place}; trust the hooks when it asks, for else it skips them without a word",
+    "gemini": "Gemini CLI: begin a new session{place}",
 }
 _SAY = ("register as executor-ms-123-1, type milestone-executor, for milestone ms-123 in session execution-ms-123-1, "
         "take your messages and do what they ask")
@@ -27,7 +27,8 @@ _SAY = ("register as executor-ms-123-1, type milestone-executor, for milestone m
 def list_next_steps(root: str, choice: Choice, environ: Mapping[str, str]) -> Iterator[str]:
     """A line for each, the last of which is what to say to one's agent."""
     clients = choice.get("clients", [])
-    yield from (_STEPS[name] for name in clients)
+    place = "" if is_home(root) else " in this folder, and trust it"
+    yield from (_STEPS[name].format(place=place) for name in clients)
     yield from _sandbox_lines(root, clients, environ)
     if not clients:
         options = ", ".join("--" + name.replace("_", "-") for name in CLIENTS)

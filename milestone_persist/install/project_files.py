@@ -54,7 +54,7 @@ def project_files(root: str, clients: Iterable[str] = ()) -> dict[str, Item]:
     if chosen or not places:
         places.append(ADAPTER)
     found = {place: Item(_sourced_file(root, place).encode()) for place in places}
-    return {**found, **{f"{CLIENTS[name].skills}/{SERVER}/SKILL.md": _read_item("SKILL.md") for name in chosen}}
+    return {**found, **{f"{CLIENTS[name].skills}/{SERVER}/SKILL.md": _read_item(root, "SKILL.md") for name in chosen}}
 
 
 def _sourced_file(root: str, place: str) -> str:
@@ -66,13 +66,15 @@ def _sourced_file(root: str, place: str) -> str:
     return make_markdown_adapter(text) if name == "storage-adapter.md" else make_recovery_document(text)
 
 
-def prompts(paths: Iterable[str] = PROMPTS) -> dict[str, Item]:
+def prompts(root: str, paths: Iterable[str] = PROMPTS) -> dict[str, Item]:
     """The prompts of agents, by their paths in a project."""
-    return {path: _read_item(PROMPTS[path]) for path in paths}
+    return {path: _read_item(root, PROMPTS[path]) for path in paths}
 
 
-def _read_item(name: str) -> Item:
-    return Item(read_packaged("agents", name).encode())
+def _read_item(root: str, name: str) -> Item:
+    """A prompt or the skill; in the home directory it names the functions by a path that holds everywhere."""
+    text = read_packaged("agents", name)
+    return Item((text.replace(f". {ADAPTER}", f". ~/{ADAPTER}") if is_home(root) else text).encode())
 
 
 def executables(folder: str) -> dict[str, Item]:

@@ -114,6 +114,7 @@ def test_in_the_home_directory_the_files_are_those_for_all_projects(milestone, p
     assert json.loads((home / ".claude.json").read_text())["mcpServers"]["milestone"]["args"][-1] == "mcp"
     assert 'f="$HOME/.claude/shared' in json.loads((home / ".codex/hooks.json").read_text())["hooks"]["Stop"][0][
         "hooks"][0]["command"]
+    assert ". ~/.claude/shared" in (home / ".agents/skills/milestone/SKILL.md").read_text()
     assert milestone("uninstall", home).returncode == 0
     assert [path.name for path in home.rglob("*")] == [".claude.json"]
     assert (home / ".claude.json").read_bytes() == before
