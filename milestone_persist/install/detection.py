@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OWN = {"shared"}  # what we make below .claude though there is no client
+_OWN = ["shared"]  # all that is below .claude if we have made it though there is no client
 
 
 def find_clients(root: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -38,6 +38,6 @@ def _is_of_others(path: str) -> bool:
     if not os.path.isdir(path):
         return os.path.lexists(path)
     try:
-        return bool({*os.listdir(path)} - _OWN) if os.path.basename(path) == ".claude" else True
+        return os.path.basename(path) != ".claude" or os.listdir(path) != _OWN
     except OSError:
         return True

@@ -15,7 +15,8 @@ from milestone_persist.base import __version__
 from milestone_persist.install.client_files import CLIENTS, EVENTS
 
 FILES = {"claude_code": ".mcp.json", "codex": ".codex/config.toml", "gemini": ".gemini/settings.json"}
-SIGNS = {".claude/agents/a.md": "claude_code", "CLAUDE.md": "claude_code", ".codex/x": "codex", "AGENTS.md": "codex",
+SIGNS = {".claude/agents/a.md": "claude_code", ".claude/": "claude_code", "~/.codex/": "codex",
+         "CLAUDE.md": "claude_code", ".codex/x": "codex", "AGENTS.md": "codex",
          ".gemini/x": "gemini", "GEMINI.md": "gemini", "~/.claude/x": "claude_code", "~/.codex/x": "codex",
          "~/.gemini/x": "gemini", "bin/claude": "claude_code", "bin/codex": "codex", "bin/gemini": "gemini"}
 
@@ -50,7 +51,11 @@ def clients_of(project):
 
 @pytest.mark.parametrize("sign", SIGNS)
 def test_a_client_is_found_by(milestone, project, tmp_path, sign):
-    write(project / sign if sign[0] not in "~b" else tmp_path / sign.replace("~", "home"))
+    path = project / sign if sign[0] not in "~b" else tmp_path / sign.replace("~", "home")
+    if sign.endswith("/"):
+        path.mkdir(parents=True)
+    else:
+        write(path)
     done = milestone("install")
     assert (done.returncode, done.stderr) == (0, "")
     assert clients_of(project) == {SIGNS[sign]}
