@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 
+LOOK_AGAIN_SECONDS = 1.0  # after which the calls of a process look again who is silent
+
+
 def heard_before(store: Storage, seconds: float) -> str:
     """The time `seconds` ago: who was last heard from then or earlier has been silent for so long."""
     return shift_time(store.now(), -seconds)
@@ -80,6 +83,10 @@ def end_silent_agents(store: Storage, caller: str) -> None:
 
     caller: the agent that makes the call, and so is alive
     """
+    now = store.clock.monotonic()
+    if store.looked_for_silent is not None and 0 <= now - store.looked_for_silent < LOOK_AGAIN_SECONDS:
+        return
+    store.looked_for_silent = now
     timeout = read_count(store, "session_timeout")
     silent = _find_unheard(store, timeout, caller)
     if not silent:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 CLIENT_ENDED = "its client ended"  # how that of one begins whose client ended before it said that it was done
 CLIENT_SESSIONS = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "GEMINI_SESSION_ID")  # the first that is set
+RECENT_SECONDS = 1.0  # a heartbeat that is not older is not written again by what an agent does
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 
@@ -155,6 +156,16 @@ def may_be_heard_again(agent: Agent) -> bool:
     return agent["status"] in DIED and (agent["error_info"] or "").startswith((SILENT, CLIENT_ENDED))
 
 
+def note_heartbeat(store: Storage, agent_id: str) -> Agent | None:
+    """As renew_heartbeat, for what an agent does: where it was heard from just now nothing is written."""
+    rows: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+    for row in rows:
+        if row["status"] not in DIED and (format_time(store.clock.time() - RECENT_SECONDS) < row["last_heartbeat"]
+                                          <= store.now()):
+            return row
+    return renew_heartbeat(store, agent_id) if rows else None
+
+
 def _revive(store: Storage, agent: Agent) -> Agent:
     rows: list[Agent] = store.execute(
         "UPDATE agent_registry SET status = 'active', error_info = NULL, completion_time = NULL "
@@ -170,7 +181,7 @@ def _revive(store: Storage, agent: Agent) -> Agent:
 def renew_if_own(store: Storage, agent_id: str) -> None:
     """Renew the heartbeat of an agent whose rows are changed, unless $AGENT_ID says that another does that."""
     if is_own(store, agent_id):
-        renew_heartbeat(store, agent_id)
+        note_heartbeat(store, agent_id)
 
 
 def is_own(store: Storage, agent_id: str) -> bool:
@@ -182,7 +193,7 @@ def note_alive(store: Storage, agent_id: str) -> None:
     """Renew the heartbeat of an agent that only looks, where that can be done without waiting for others."""
     try:
         with store.hurry(), store.transaction("agent:" + agent_id):
-            renew_heartbeat(store, agent_id)
+            note_heartbeat(store, agent_id)
     except MilestoneError:
         pass
 
@@ -202,7 +213,7 @@ def note_caller(store: Storage) -> None:
 
 def admit_agent(store: Storage, agent_id: str) -> Agent:
     """The row of the agent that acts, its heartbeat renewed; an unregistered one is taken in, or refused if strict."""
-    row = renew_heartbeat(store, agent_id)
+    row = note_heartbeat(store, agent_id)
     if row and row["agent_type"] != "unregistered":
         return row
     left = _session_left(store, row) if row else ""

@@ -95,7 +95,8 @@ def drop_corrupt_settings(store: Storage) -> list[str]:
 def _sort_out(store: Storage, keys: Iterable[str]) -> tuple[dict[str, str], list[str]]:
     """What is in force of some settings, and a line for each that was corrupted by hand."""
     settings, wrong = {key: SETTINGS[key][1] for key in keys}, []
-    for row in store.execute("SELECT key, value FROM agent_coordination_config ORDER BY key"):
+    which, given = ("WHERE key = :key ", {"key": [*settings][0]}) if len(settings) == 1 else ("", {})
+    for row in store.execute(f"SELECT key, value FROM agent_coordination_config {which}ORDER BY key", given):
         key = row["key"]
         try:
             if key in settings:

@@ -101,12 +101,14 @@ def read_there(row: Row) -> str:
     return command(["load_agent_state", row["agent_id"], row["state_key"], "--session", row["session_id"]])
 
 
-def write_state(store: Storage, given: Row) -> SavedState:
+def write_state(store: Storage, given: Row, is_others: bool = True) -> SavedState:
     """Write a value of a registered agent, within the caller's transaction; what another milestone has there is kept.
 
     given: agent, session (whose result it is), key, value, type, json, expires, now
+    is_others: whether another session may have saved what is there
     """
-    keep_others(store, given)
+    if is_others:
+        keep_others(store, given)
     saved: SavedState = store.execute(
         "INSERT INTO agent_state (agent_id, saved_in, state_key, state_value, state_type, created_at, updated_at, "
         "expires_at, is_json, version) VALUES (:agent, :session, :key, :value, :type, :now, :now, :expires, :json, "

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "State"
+LATER = "9"  # than any time
 LONGEST_TTL = 3_000_000_000  # seconds: times stay within four digits of a year
 
 
@@ -52,16 +53,18 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
     check_version(if_version)
     if ttl_seconds is not None:
         check_range(ttl_seconds, 1, LONGEST_TTL, "TTL_SECONDS")
-    given = {"agent": agent_id, "key": state_key, "value": value, "type": state_type, "now": store.now(),
+    given: Row = {"agent": agent_id, "key": state_key, "value": value, "type": state_type, "now": store.now(),
              "json": int(is_json(value)),
              "expires": None if ttl_seconds is None else shift_time(store.now(), ttl_seconds)}
     with store.transaction("agent:" + agent_id):
         session_id = given["session"] = acting_session(store, admit_agent(store, agent_id))
-        store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND expires_at <= :now",
-                      given)
+        before = store.execute("SELECT saved_in, expires_at FROM agent_state WHERE agent_id = :agent "
+                               "AND state_key = :key", given)
+        if before and (before[0]["expires_at"] or LATER) <= given["now"]:
+            store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key", given)
         if if_version is not None:
             _require_version(store, agent_id, state_key, session_id, if_version)
-        return write_state(store, given)
+        return write_state(store, given, is_others=bool(before) and before[0]["saved_in"] != session_id)
 
 
 def _require_version(store: Storage, agent_id: str, state_key: str, session_id: str, wanted: int) -> None:
@@ -160,7 +163,7 @@ def delete_agent_state(store: Storage, agent_id: str, state_key: str, *, session
             "OR saved_in = :session) RETURNING agent_id, state_key, expires_at",
             {"agent": agent_id, "key": state_key, "session": session or None})
         renew_if_own(store, agent_id)
-        if not rows or (rows[0]["expires_at"] or "9") <= store.now():
+        if not rows or (rows[0]["expires_at"] or LATER) <= store.now():
             there = f" saved in session {session!r}" if session else ""
             raise Refused(f"no state {state_key!r} of agent {agent_id!r}{there} in {store.directory}: nothing was "
                           f"deleted{suggest_agent(store, agent_id)}")

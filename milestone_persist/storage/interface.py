@@ -154,6 +154,7 @@ class Storage(Call):
     poll_seconds = POLL_SECONDS
     lock_timeout: float | None = None  # how long it waits for another process; None: as long as is usual
     room: int | None = None
+    looked_for_silent: float | None = None  # when a call of this process last looked for silent agents
     stopped = False  # set by another thread, which must not close it under this one: nothing further begins
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:

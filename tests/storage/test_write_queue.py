@@ -224,8 +224,8 @@ def test_a_program_that_does_not_know_the_queue_is_waited_for(store):
 
     def save():
         storage = store.storage()
-        begin = storage.patiently
-        storage.patiently = lambda action, until=None: started.set() or begin(action, until)
+        begin = storage.execute_patiently
+        storage.execute_patiently = lambda sql, until=None: started.set() or begin(sql, until)
         done.append(store.save_agent_state("a", "k", "w")["version"])
 
     thread = threading.Thread(target=save)

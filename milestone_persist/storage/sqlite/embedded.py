@@ -78,6 +78,16 @@ class EmbeddedStorage(Storage):
         bring_up_to_date(self.connection, database, SCHEMA_VERSION)
         self.connection.execute(f"PRAGMA busy_timeout = {1000 * min(STEP_SECONDS, self.wait_seconds):.0f}")
 
+    def execute_patiently(self, sql: str, until: float | None = None) -> None:
+        """Begin or commit, as `patiently` says."""
+        try:
+            self.connection.execute(sql)
+            return
+        except sqlite3.OperationalError as error:
+            if str(error) != LOCKED:
+                raise
+        self.patiently(lambda: self.connection.execute(sql), until)
+
     def patiently(self, action: Callable[[], Any], until: float | None = None) -> Any:
         """What an action gives that changes nothing where another process has the lock; tried until then.
 
@@ -104,7 +114,7 @@ class EmbeddedStorage(Storage):
 
     def commit(self) -> None:
         try:
-            self.patiently(lambda: self.connection.execute("COMMIT"))
+            self.execute_patiently("COMMIT")
         except sqlite3.Error as error:
             self.rollback()
             raise self.explain(error, "reading") from None
@@ -140,9 +150,14 @@ class EmbeddedStorage(Storage):
             raise self.explain(error) from None
 
     def _run(self, sql: str, params: Params) -> list[Any]:
-        cursor = self.connection.execute(sql, params)
+        cursor = self.connection.cursor()
+        cursor.row_factory = None
         try:
-            return cursor.fetchall()
+            rows = cursor.execute(sql, params).fetchall()
+            if not rows:
+                return rows
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row if bytes not in map(type, row) else map(_decode, row))) for row in rows]
         finally:
             cursor.close()  # after an error it would keep its lock as long as the error is held
 
@@ -235,12 +250,13 @@ def _copy_to_memory(file: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
-    return {column[0]: value if type(value) is not bytes else _decode(value)
-            for column, value in zip(cursor.description, row)}
+    return {column[0]: _decode(value) for column, value in zip(cursor.description, row)}
 
 
-def _decode(value: bytes) -> str:
+def _decode(value: Any) -> Any:
     """The text of a BLOB: no column is one, but sqlite3's readfile() makes them."""
+    if type(value) is not bytes:
+        return value
     try:
         return value.decode()
     except UnicodeDecodeError:

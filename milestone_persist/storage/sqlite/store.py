@@ -143,7 +143,7 @@ class SqliteStorage(EmbeddedStorage):
 
     def _begin(self, sql: str, doing: str, until: float) -> None:
         try:
-            self.patiently(lambda: self.connection.execute(sql), until)
+            self.execute_patiently(sql, until)
         except sqlite3.Error as error:
             raise self.explain(error, doing) from None
 
