@@ -748,6 +748,15 @@ class Operations:
         In a shell's start-up file: eval "$(python3 -m milestone_persist init bash)"
         """
 
+    def mcp(self, *, tools: str = 'core', structured: bool = False) -> None:
+        """Serve a client that speaks the Model Context Protocol on standard input and output, until it closes them.
+
+        tools: core, all, or names of functions with commas between them
+        structured: every result has its data as structuredContent too, for clients that are programs
+
+        The client starts it; docs/mcp.md says how it is told to. Revisions 2024-11-05 to 2026-07-28 are spoken.
+        """
+
     def vendor(self, directory: str = '', *, check: bool = False, zipapp: str = '') -> Copy:
         """Copy this program into a folder that needs no installation and can be moved; the same again changes nothing.
 

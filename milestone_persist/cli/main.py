@@ -23,8 +23,13 @@ LONGEST_LINE, LONGEST_WORD = 600, 120  # of an error, in characters, before what
 
 
 def one_line(text: str) -> str:
-    """An error or a warning as one line, which shows of what is long only the ends: what to do stands behind it."""
-    line = show(f"{PROGRAM}: {text}")
+    """An error or a warning as the line that this program prints."""
+    return shorten_line(f"{PROGRAM}: {text}")
+
+
+def shorten_line(text: str) -> str:
+    """A text as one line, which shows of what is long only the ends: what to do stands behind it."""
+    line = show(text)
     if len(line) > LONGEST_LINE:
         line = " ".join(_shorten(word, LONGEST_WORD) for word in line.split(" "))
     return _shorten(line, LONGEST_LINE)
@@ -196,7 +201,7 @@ def _tell_undelivered(op: Operation, data: Any, args: list[Any], opened: _Opened
 
 
 def _text_of(op: Operation, data: Any, call: CommandLine, form: str = "") -> str:
-    if op.text == "nothing" and not call.json:
+    if op.text == "nothing" and (data is None or not call.json):
         return ""
     from .text import find_renderer, forms
 

@@ -30,18 +30,23 @@ def run() -> None:
         status = 130
     except BrokenPipeError:  # the reader of our output has gone
         status = 141
-    except OSError as error:
-        _say(_reason(error))
-    except MemoryError:
-        _say("there is not enough memory for this: nothing was done; give it more (ulimit -v), or ask for less")
     except Exception as error:
-        if os.environ.get("MILESTONE_DEBUG"):
-            import traceback
-
-            traceback.print_exc()
-        _say(f"internal error: {type(error).__name__}: {error}; MILESTONE_DEBUG=1 shows where")
+        _say(explain_failure(error))
     finally:
         os._exit(status)  # everything is closed and flushed; the interpreter's own end costs a fifth of a call
+
+
+def explain_failure(error: Exception) -> str:
+    """What to say of an error that no operation has foreseen; with MILESTONE_DEBUG its traceback is printed, too."""
+    if isinstance(error, OSError):
+        return _reason(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this: nothing was done; give it more (ulimit -v), or ask for less"
+    if os.environ.get("MILESTONE_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    return f"internal error: {type(error).__name__}: {error}; MILESTONE_DEBUG=1 shows where"
 
 
 class _Closed(io.FileIO):

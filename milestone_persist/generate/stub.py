@@ -49,7 +49,7 @@ def make_stub() -> str:
 def _import_answers() -> str:
     """The imports of all types that an operation returns: rows of a table, and what is composed of several."""
     returned = " ".join(op.function.__annotations__["return"] for op in all_operations())
-    names = set(re.findall(r"\b[A-Z]\w+", returned)) - {"Any"}
+    names = set(re.findall(r"\b[A-Z]\w+", returned)) - {"Any", "None"}
     rows = {*_ROW_TYPES.values()}
     homes = {".base.answers": names - rows - {"Row"}, ".base.rows": names & rows,
              ".storage.interface": names & {"Row"}}

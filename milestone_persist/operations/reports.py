@@ -37,18 +37,24 @@ def generate_milestone_report(store: Storage, session_id: str) -> str:
 
     Beside it lies the page of `report`, which it links to. Example: generate_milestone_report execution-ms-123-1
     """
+    path = _report_path(store, session_id, ".md")
+    with store.snapshot():
+        text = make_report(store, session_id, file_name_of(session_id) + ".html")
+        page = make_page(read_session(store, session_id))
+    write_whole(_report_path(store, session_id, ".html"), page.encode())
+    write_whole(path, text.encode())
+    return path
+
+
+def make_report(store: Storage, session_id: str, page: str = "") -> str:
+    """The report itself, with a link to its page if there is one. Refused if there is no such session."""
     with store.snapshot():
         view = survey_session(store, session_id)
         events = store.execute("SELECT timestamp, event, agent_id, detail FROM events WHERE session_id = :id "
                                "ORDER BY id", {"id": session_id})
         kinds = store.execute("SELECT message_type, count(*) AS n FROM agent_messages WHERE session_id = :id "
                               "GROUP BY message_type ORDER BY message_type", {"id": session_id})
-    text = "\n".join(_lines(view, events, kinds, file_name_of(session_id) + ".html")) + "\n"
-    path = _report_path(store, session_id, ".md")
-    page = make_page(read_session(store, session_id)).encode()
-    write_whole(_report_path(store, session_id, ".html"), page)
-    write_whole(path, text.encode())
-    return path
+    return "\n".join(_lines(view, events, kinds, page)) + "\n"
 
 
 @operation(text="line", shell=False, existing=True)
@@ -86,8 +92,9 @@ def _lines(view: Survey, events: list[Row], kinds: list[Row], page: str) -> Iter
 
     yield f"# {_cell(view['session_id'])}"
     yield ""
-    yield f"The same as a page with a timeline: [{_cell(page)}]({quote(page)})"
-    yield ""
+    if page:
+        yield f"The same as a page with a timeline: [{_cell(page)}]({quote(page)})"
+        yield ""
     yield f"- Milestone: {_cell(view['milestone_id'])}"
     yield f"- Operation: {view['operation_type']}"
     yield f"- Status: {view['status']}, progress {view['progress']:g} %, estimated {view['estimated_progress']:g} %"

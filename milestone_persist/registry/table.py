@@ -76,6 +76,7 @@ MODULE_OF = {
     "install": "commands.installing",
     "uninstall": "commands.installing",
     "init": "commands.installing",
+    "mcp": "commands.serving",
     "vendor": "commands.vendoring",
     "briefing": "operations.briefing",
     "hook": "commands.hooking",

@@ -1,0 +1,171 @@
+"""One tool call: the operation run on the store that is found now, and what it gave as the result of a tool.
+
+Nothing is kept from one call to the next: each opens the store, as a shell call does.
+"""
+from __future__ import annotations
+
+import threading
+
+from ..base.errors import Incomplete, MilestoneError, Unsound
+from ..cli.main import ROOM, shorten_line
+from ..cli.process import explain_failure
+from ..opening.place import begin_call, describe_new, open_for
+from ..running import follow_moves, run_operation
+from ..storage.call import Clock
+from .arguments import bind_arguments, bound_wait
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from ..registry import Operation
+    from ..storage.interface import Storage
+
+LONGEST_RESULT = 100_000  # bytes of text that a client is handed at once
+# Where what is printed is no more than the data: there the data is the answer. Elsewhere the text says what to do, and
+# models are shown only one of the two: Claude Code hands on structuredContent where there is some, and no text.
+DATA_FORMS = ("json", "nothing", "message_id", "checkpoint_id", "ids", "lock", "settings")
+
+
+class Cancelled(BaseException):
+    """The client has withdrawn a request, or has gone: no `except Exception` on the way keeps it."""
+
+
+class RequestClock(Clock):
+    """The clock of one request, in which no sleep outlasts its cancellation."""
+
+    def __init__(self, clock: Clock, is_over: Callable[[], bool]) -> None:
+        self.clock, self.is_over = clock, is_over
+
+    def time(self) -> float:
+        return self.clock.time()
+
+    def monotonic(self) -> float:
+        return self.clock.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        if self.is_over():
+            raise Cancelled
+        self.clock.sleep(seconds)
+        if self.is_over():
+            raise Cancelled
+
+
+class Surroundings:
+    """What every call of a server has in common: where its data is, the environment, the clock.
+
+    directory: the data directory; "" finds it for each call, as the shell functions do
+    structured: whether every result has the data as structuredContent, for clients that are programs
+    """
+
+    def __init__(self, directory: str, environ: Mapping[str, str], clock: Clock, structured: bool = False) -> None:
+        self.directory, self.environ, self.clock, self.structured = directory, environ, clock, structured
+
+
+class ToolCall:
+    """A call of an operation: run it, hand out its result, then close it; `take_back` if nobody was there for it."""
+
+    def __init__(self, op: Operation, surroundings: Surroundings, clock: Clock) -> None:
+        self.op, self.surroundings, self.clock = op, surroundings, clock
+        self.args: list[Any] = []
+        self.options: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self.data: Any = None
+        self.is_done = False
+        self._storage: Storage | None = None
+        self._in_use = op.in_use
+
+    def run(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The result of the tool: what the function prints, the data, and what it has to say beside them."""
+        error = ""
+        try:
+            self.args, self.options = bind_arguments(self.op, arguments, self.surroundings.environ)
+            limited = bound_wait(self.op, self.options)
+            self.op.check(self.args, self.options)
+            self.data = self._run()
+            self.is_done = True
+            if limited and not self.data:
+                self._note(limited)
+        except (Incomplete, Unsound) as incomplete:
+            self.data, self.is_done, error = incomplete.data, True, str(incomplete)
+        except MilestoneError as refused:
+            error = str(refused)
+        except Exception as failure:
+            error = explain_failure(failure)
+        return self._result(error)
+
+    def take_back(self) -> None:
+        """Undo what would be lost with its result, which nobody was there to read: messages are requeued."""
+        undo = self.op.on_undelivered
+        if not self.is_done or undo is None or not self.op.changes(self.args, self.options):
+            return
+        try:
+            follow_moves(lambda store: undo(store, self.data, *self.args), self._open, self._release)
+        except MilestoneError:  # the next take names them
+            pass
+
+    def close(self) -> None:
+        """Release the store."""
+        self._release()
+
+    def _run(self) -> Any:
+        if self.op.opens:
+            return run_operation(self.op, self.args, self.options, self._open, self._release)
+        call = begin_call(self.surroundings.directory, self.surroundings.environ, self.clock)
+        call.warn, call.tell = self._warn, self._note
+        return self.op.run(call, self.args, self.options)
+
+    def _open(self) -> Storage:
+        if self._storage is None:
+            creates = self.op.makes_store(self.args, self.options)
+            self._storage = store = open_for(self.surroundings.directory, self.surroundings.environ, self.clock,
+                                             creates, self._in_use)
+            store.warn, store.tell, store.room = self._warn, self._note, ROOM
+            if store.is_new and self.op.text != "ready":  # which names it
+                store.tell(describe_new(store))
+        return self._storage
+
+    def _release(self) -> None:
+        storage, self._storage, self._in_use = self._storage, None, True
+        if storage is not None:
+            storage.close()
+
+    def _warn(self, text: str) -> None:
+        self._note("warning: " + text)
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _result(self, error: str) -> dict[str, Any]:
+        notes = [shorten_line(text) for text in [*self.notes, *([error] if error else [])]]
+        text, is_whole = self._text() if self.is_done else ("", False)
+        if self.is_done and not is_whole:
+            notes.append("cut: this is the beginning; the shell function of this name prints all of it")
+        blocks = [text or ("" if error else "done"), "\n".join(notes)]
+        result: dict[str, Any] = {"content": [{"type": "text", "text": block} for block in blocks if block],
+                                  "isError": bool(error)}
+        if is_whole and (self.surroundings.structured or self.op.text in DATA_FORMS):
+            result["structuredContent"] = {"result": self.data, **({"notes": notes} if notes else {})}
+        return result
+
+    def _text(self) -> tuple[str, bool]:
+        """What the function prints, and whether that is all of it."""
+        from ..cli.text import find_renderer
+
+        text = find_renderer(self.op.long if self.options.get("long") and self.op.long else self.op.text)(self.data)
+        return cut(text), len(text.encode("utf-8", "backslashreplace")) <= LONGEST_RESULT
+
+
+def cut(text: str, most: int = LONGEST_RESULT) -> str:
+    """A text, or its beginning of so many bytes at most."""
+    data = text.encode("utf-8", "backslashreplace")
+    return text if len(data) <= most else data[:most].decode("utf-8", "ignore")
+
+
+def in_thread(action: Callable[[], None]) -> threading.Thread:
+    """Do something in a thread that holds no end of the process up."""
+    thread = threading.Thread(target=action, daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,143 @@
+"""The methods of the protocol: what a request of each is answered with."""
+from __future__ import annotations
+
+from ..base import __version__
+from ..registry import find_operation
+from .calling import ToolCall
+from .instructions import INSTRUCTIONS
+from .protocol import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    LEGACY,
+    MODERN,
+    RESOURCE_NOT_FOUND,
+    SERVER_INFO,
+    SUBSCRIPTION,
+    ProtocolError,
+)
+from .requests import Batch
+from .resources import TEMPLATES, list_resources, read_resource
+from .tools import describe_tool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .requests import Request
+    from .server import Server
+
+    Handler = Callable[[Server, Request], "dict[str, Any] | None"]  # None: the answer comes later, or is given already
+
+SERVER = {"name": "milestone", "title": "Milestone coordination", "version": __version__}
+CAPABILITIES: dict[str, Any] = {"tools": {}, "resources": {}}
+HOUR, FRESH = {"ttlMs": 3_600_000, "cacheScope": "public"}, {"ttlMs": 0, "cacheScope": "private"}
+
+
+def initialize(server: Server, request: Request) -> dict[str, Any]:
+    """Choose the revision: what the client asks for if it is known, else the newest that has this method."""
+    asked = request.params.get("protocolVersion")
+    if not isinstance(asked, str):
+        raise ProtocolError(INVALID_PARAMS, "protocolVersion is a text such as " + LEGACY[-1])
+    if isinstance(request.channel, Batch):
+        raise ProtocolError(INVALID_REQUEST, "initialize is no part of a batch")
+    server.revision = asked if asked in LEGACY else LEGACY[-1]
+    return {"protocolVersion": server.revision, "capabilities": CAPABILITIES, "serverInfo": SERVER,
+            "instructions": INSTRUCTIONS}
+
+
+def ping(server: Server, request: Request) -> dict[str, Any]:
+    """Say that the server is there."""
+    return {}
+
+
+def discover(server: Server, request: Request) -> dict[str, Any]:
+    """What the server is, for clients that send no initialize."""
+    return _complete({"supportedVersions": [*MODERN], "capabilities": CAPABILITIES, "instructions": INSTRUCTIONS}, HOUR)
+
+
+def list_tools(server: Server, request: Request) -> dict[str, Any]:
+    """All tools, on one page."""
+    _refuse_cursor(request)
+    return _in_era(request, {"tools": [describe_tool(op, server.surroundings.environ)
+                                       for op in server.tools.values()]}, HOUR)
+
+
+def list_templates(server: Server, request: Request) -> dict[str, Any]:
+    """The forms of the URIs of resources."""
+    _refuse_cursor(request)
+    return _in_era(request, {"resourceTemplates": TEMPLATES}, HOUR)
+
+
+def listen(server: Server, request: Request) -> None:
+    """Open a stream of notifications. There are none to be had here, which the acknowledgement says."""
+    if not isinstance(request.params.get("notifications"), dict):
+        raise ProtocolError(INVALID_PARAMS, "notifications is an object")
+    server.output.send({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+                        "params": {"_meta": {SUBSCRIPTION: request.id}, "notifications": {}}})
+
+
+def end_subscription(request: Request) -> dict[str, Any]:
+    """What a stream of notifications is answered with at the end."""
+    return _complete({"_meta": {SUBSCRIPTION: request.id}})
+
+
+def call_tool(server: Server, request: Request) -> None:
+    """Run an operation and answer. If the answer does not go out, what it handed out is taken back."""
+    name, arguments = request.params.get("name"), request.params.get("arguments")
+    op = server.tools.get(name) if isinstance(name, str) else None
+    if op is None:
+        raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name}{_how_to_have(name)}")
+    if arguments is not None and not isinstance(arguments, dict):
+        raise ProtocolError(INVALID_PARAMS, "arguments is an object")
+    call = ToolCall(op, server.surroundings, server.clock_of(request))
+    try:
+        if not server.requests.answer(request, _in_era(request, call.run(arguments or {}))):
+            call.take_back()
+    finally:
+        call.close()
+
+
+def list_all_resources(server: Server, request: Request) -> dict[str, Any]:
+    """The resources there are now, on one page."""
+    _refuse_cursor(request)
+    return _in_era(request, {"resources": list_resources(server.surroundings, server.clock_of(request))}, FRESH)
+
+
+def read(server: Server, request: Request) -> dict[str, Any]:
+    """What a resource holds."""
+    uri = request.params.get("uri")
+    if not isinstance(uri, str):
+        raise ProtocolError(INVALID_PARAMS, "uri is a text")
+    missing = INVALID_PARAMS if request.is_modern else RESOURCE_NOT_FOUND
+    found = read_resource(uri, server.surroundings, server.clock_of(request), missing)
+    return _in_era(request, {"contents": [found]}, FRESH)
+
+
+def _in_era(request: Request, result: dict[str, Any], caching: dict[str, Any] = {}) -> dict[str, Any]:
+    return _complete(result, caching) if request.is_modern else result
+
+
+def _complete(result: dict[str, Any], caching: dict[str, Any] = {}) -> dict[str, Any]:
+    """A result as the revisions without initialize have it."""
+    meta = {SERVER_INFO: SERVER, **result.get("_meta", {})}
+    return {"resultType": "complete", **result, **caching, "_meta": meta}
+
+
+def _refuse_cursor(request: Request) -> None:
+    if request.params.get("cursor") is not None:
+        raise ProtocolError(INVALID_PARAMS, "no such cursor: the list has one page")
+
+
+def _how_to_have(name: Any) -> str:
+    """For a tool that the client was not offered: how it is."""
+    found = find_operation(name) if isinstance(name, str) else None
+    return f" (the server offers it if it is started with: mcp --tools core,{found.name})" if found else ""
+
+
+_LISTS: dict[str, Handler] = {"tools/list": list_tools, "resources/templates/list": list_templates}
+# Answered as soon as they are read, by era.
+AT_ONCE_LEGACY: dict[str, Handler] = {"initialize": initialize, "ping": ping, **_LISTS}
+AT_ONCE_MODERN: dict[str, Handler] = {"server/discover": discover, "subscriptions/listen": listen, **_LISTS}
+# Answered in their order, for they open a store.
+STORED: dict[str, Handler] = {"tools/call": call_tool, "resources/list": list_all_resources, "resources/read": read}
