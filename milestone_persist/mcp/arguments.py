@@ -103,7 +103,7 @@ def _takes_value(parameter: Parameter, value: Any) -> bool:
 
 def _as_text(op: Operation, parameter: Parameter, value: Any) -> str:
     """A value for a text: what a model saves may be JSON as it stands; an id may be a number."""
-    if parameter.name == op.stdin or isinstance(value, (int, float)) and not isinstance(value, bool):
+    if parameter.name in (op.stdin, "default") or isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             return dump_json(value)
         except (ValueError, RecursionError) as error:

@@ -81,8 +81,8 @@ class ToolCall:
         error = ""
         try:
             self.args, self.options = bind_arguments(self.op, arguments, self.surroundings.environ)
-            limited = bound_wait(self.op, self.options)
             self.op.check(self.args, self.options)
+            limited = bound_wait(self.op, self.options)
             self.data = self._run()
             self.is_done = True
             if limited and not self.data:

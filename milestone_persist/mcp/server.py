@@ -53,14 +53,14 @@ class Server:
         self.revision = ""
         self._jobs: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._waiting: list[threading.Thread] = []
-        self._ended = threading.Event()
+        self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # no Event: a signal may come within its wait
         self._is_stopping = self._is_closing = False
 
     def serve(self) -> None:
         """Serve until the client closes the stream, or `stop` is called; what came before is answered."""
         in_thread(self._read)
         worker = in_thread(self._work)
-        self._ended.wait()
+        self._ended.get()
         self._is_closing = True
         until = time.monotonic() + LINGER
         for thread in [worker, *self._waiting]:
@@ -72,7 +72,7 @@ class Server:
         """End soon: what is running is finished, what waits is not begun. Signal handlers may call it."""
         self._is_stopping = True
         self._jobs.put(None)
-        self._ended.set()
+        self._ended.put(None)
 
     def _read(self) -> None:
         """Read lines until there are no more; what needs no store is answered here."""
@@ -164,7 +164,7 @@ class Server:
                 self._wait_apart(request)
             else:
                 self._carry_out(request)
-        self._ended.set()
+        self._ended.put(None)
 
     def _may_wait(self, request: Request) -> bool:
         arguments, name = request.params.get("arguments"), request.params.get("name")
