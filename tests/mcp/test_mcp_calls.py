@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from conftest import FakeClock
-from wire import META, said, serve, wire  # noqa: F401 # fixtures
+from mcp_wire import META, said
 
 from milestone_persist import open_store
 from milestone_persist.mcp.calling import LONGEST_RESULT
@@ -20,7 +20,7 @@ AGENT = {"agent_id": "exec-ms-1-1", "agent_type": "milestone-executor", "milesto
          "session_id": "execution-ms-1-1"}
 
 
-def send(wire, payload, **more):  # noqa: F811
+def send(wire, payload, **more):
     return wire.call("send_agent_message", from_agent="coord-ms-1", to_agent="exec-ms-1-1",
                      message_type="task_assignment", payload=payload, **more)
 
@@ -38,7 +38,7 @@ class HeldClock(FakeClock):
         self.seconds += seconds
 
 
-def test_the_road_of_a_message_and_of_a_result(wire, store, cli):  # noqa: F811
+def test_the_road_of_a_message_and_of_a_result(wire, store, cli):
     """By tools and by the API in turn, on each backend: one store."""
     assert said(wire.call("register_agent", **AGENT))[0].startswith("registered exec-ms-1-1")
     sent = send(wire, {"phase": "design"})
@@ -62,14 +62,14 @@ def test_the_road_of_a_message_and_of_a_result(wire, store, cli):  # noqa: F811
 
 
 @one_backend
-def test_values_come_back_byte_for_byte(wire):  # noqa: F811
+def test_values_come_back_byte_for_byte(wire):
     for value in ("", "-", "--json", "a\nb\r\n\tc", "$(x) `y` 'z' \"w\" \\", "ü€😀\u2028", " 7 ", "{", "x" * 90_000):
         wire.call("save_agent_state", agent_id="a", state_key="k", value=value)
         assert said(wire.call("load_agent_state", agent_id="a", state_key="k")) == [value or "done"]
 
 
 @one_backend
-def test_what_a_model_gives_for_a_type_is_taken_if_it_can_only_mean_that(wire):  # noqa: F811
+def test_what_a_model_gives_for_a_type_is_taken_if_it_can_only_mean_that(wire):
     assert wire.call("register_agent", **AGENT, capabilities=["a", "b"])["isError"] is False
     assert send(wire, '{"as": "text"}', priority="8")["isError"] is False
     assert send(wire, {"as": "object"}, priority=9.0, key=None)["isError"] is False
@@ -79,8 +79,8 @@ def test_what_a_model_gives_for_a_type_is_taken_if_it_can_only_mean_that(wire): 
     assert said(wire.call("load_agent_state", agent_id="a", state_key="list")) == ['[1,{"b":null}]']
     wire.call("save_agent_state", agent_id="a", state_key="flag", value=False)
     assert said(wire.call("load_agent_state", agent_id="a", state_key="flag")) == ["false"]
-    wire.call("register_agent", **{**AGENT, "agent_id": "other-7", "milestone_id": 7})
-    assert "of 7" in said(wire.call("get_session_status", session_id="execution-ms-1-1"))[0]
+    wire.call("register_agent", **{**AGENT, "agent_id": "other-7", "milestone_id": 7, "session_id": "execution-7"})
+    assert "execution of 7" in said(wire.call("get_session_status", session_id="execution-7"))[0]
 
 
 @one_backend
@@ -110,7 +110,7 @@ def test_what_a_model_gives_for_a_type_is_taken_if_it_can_only_mean_that(wire): 
     ("export_coordination", {"file": "-"}, "file cannot be - here"),
     ("start_session_monitor", {"foreground": True}, "has no argument 'foreground'"),
 ])
-def test_a_bad_argument_is_told_to_the_model_and_changes_nothing(wire, store, dump, name, arguments, words):  # noqa: F811
+def test_a_bad_argument_is_told_to_the_model_and_changes_nothing(wire, store, dump, name, arguments, words):
     before = dump()
     result = wire.call(name, **arguments)
     assert result["isError"] is True and words in said(result)[0] and "\n" not in said(result)[0]
@@ -118,7 +118,7 @@ def test_a_bad_argument_is_told_to_the_model_and_changes_nothing(wire, store, du
 
 
 @one_backend
-def test_an_error_is_that_of_the_command_line(wire, cli):  # noqa: F811
+def test_an_error_is_that_of_the_command_line(wire, cli):
     for name, *values in (("get_session_status", "none"), ("load_agent_state", "a", "k"),
                           ("recover_milestone_session", "none"), ("restore_agent_checkpoint", "none")):
         op = find_operation(name)
@@ -128,7 +128,7 @@ def test_an_error_is_that_of_the_command_line(wire, cli):  # noqa: F811
 
 
 @one_backend
-def test_data_beside_an_error_is_handed_out(wire, store):  # noqa: F811
+def test_data_beside_an_error_is_handed_out(wire, store):
     store.register_agent("a", "milestone-executor", "ms-1", "execution-ms-1-1")
     result = wire.call("doctor")
     assert said(result) and result["isError"] is False
@@ -138,15 +138,16 @@ def test_data_beside_an_error_is_handed_out(wire, store):  # noqa: F811
 
 
 @one_backend
-def test_warnings_are_notes_beside_the_result(wire):  # noqa: F811
+def test_warnings_are_notes_beside_the_result(wire):
     result = wire.call("register_agent", **{**AGENT, "agent_type": "infra-context-discovery"})
     assert result["isError"] is False and "warning: " in said(result)[1] and "x-infra" in said(result)[1]
 
 
 @one_backend
-def test_who_one_is_may_be_in_the_environment(serve, environ):  # noqa: F811
-    wire = serve(environ={**environ, "AGENT_ID": "exec-ms-1-1", "SESSION_ID": "execution-ms-1-1"})  # noqa: F811
-    assert wire.call("register_agent", agent_id="exec-ms-1-1", agent_type="x-a", milestone_id="ms-1")["isError"] is False
+def test_who_one_is_may_be_in_the_environment(serve, environ):
+    wire = serve(environ={**environ, "AGENT_ID": "exec-ms-1-1", "SESSION_ID": "execution-ms-1-1"})
+    known = {name: value for name, value in AGENT.items() if name != "session_id"}
+    assert wire.call("register_agent", **known)["isError"] is False
     assert wire.call("get_agent_messages")["structuredContent"]["result"] == []
     assert "exec-ms-1-1" in said(wire.call("get_session_status"))[0]
     listed = {tool["name"]: tool["inputSchema"] for tool in wire.now("tools/list")["tools"]}
@@ -155,13 +156,13 @@ def test_who_one_is_may_be_in_the_environment(serve, environ):  # noqa: F811
 
 
 @one_backend
-def test_an_environment_that_cannot_be_is_told(serve, environ):  # noqa: F811
+def test_an_environment_that_cannot_be_is_told(serve, environ):
     result = serve(environ={**environ, "AGENT_ID": "a\nb"}).call("whoami")
     assert result["isError"] is True and "$AGENT_ID" in said(result)[0]
 
 
 @one_backend
-def test_messages_that_are_too_many_at_once_stay_in_the_inbox(wire, store):  # noqa: F811
+def test_messages_that_are_too_many_at_once_stay_in_the_inbox(wire, store):
     store.register_agent("a", "milestone-executor", "ms-1", "execution-ms-1-1")
     for _ in range(30):
         store.send_agent_message("c", "a", "task_assignment", {"text": "x" * 2000})
@@ -172,7 +173,7 @@ def test_messages_that_are_too_many_at_once_stay_in_the_inbox(wire, store):  # n
 
 
 @one_backend
-def test_a_result_that_is_too_long_is_cut_and_says_so(wire, store):  # noqa: F811
+def test_a_result_that_is_too_long_is_cut_and_says_so(wire, store):
     store.register_agent("a", "milestone-executor", "ms-1", "execution-ms-1-1")
     store.save_agent_state("a", "k", "ä" * LONGEST_RESULT)
     result = wire.call("load_agent_state", agent_id="a", state_key="k")
@@ -184,9 +185,9 @@ def test_a_result_that_is_too_long_is_cut_and_says_so(wire, store):  # noqa: F81
 
 
 @one_backend
-def test_a_message_is_waited_for_and_others_are_served_meanwhile(serve, store, connect):  # noqa: F811
+def test_a_message_is_waited_for_and_others_are_served_meanwhile(serve, store, connect):
     clock = HeldClock()
-    wire = serve(clock=clock)  # noqa: F811
+    wire = serve(clock=clock)
     waiting = wire.begin_call("get_agent_messages", agent_id="a", take=True, wait=30)
     assert clock.is_asleep.wait(60)
     assert wire.ask("ping") == {} and wire.call("whoami")["isError"] is False
@@ -198,9 +199,9 @@ def test_a_message_is_waited_for_and_others_are_served_meanwhile(serve, store, c
 
 
 @one_backend
-def test_a_wait_that_is_cancelled_takes_nothing_and_is_not_answered(serve, store):  # noqa: F811
+def test_a_wait_that_is_cancelled_takes_nothing_and_is_not_answered(serve, store):
     clock = HeldClock()
-    wire = serve(clock=clock)  # noqa: F811
+    wire = serve(clock=clock)
     waiting = wire.begin_call("get_agent_messages", agent_id="a", take=True, wait=30)
     assert clock.is_asleep.wait(60)
     wire.cancel(waiting)
@@ -212,7 +213,7 @@ def test_a_wait_that_is_cancelled_takes_nothing_and_is_not_answered(serve, store
 
 
 @one_backend
-def test_what_was_taken_for_a_request_that_was_withdrawn_meanwhile_is_requeued(serve, store, environ):  # noqa: F811
+def test_what_was_taken_for_a_request_that_was_withdrawn_meanwhile_is_requeued(serve, store, environ):
     class Withdrawing(FakeClock):
         """Withdraws the request in the midst of the call, as late as can be told from outside."""
 
@@ -223,7 +224,7 @@ def test_what_was_taken_for_a_request_that_was_withdrawn_meanwhile_is_requeued(s
             return self.seconds
 
     clock = Withdrawing()
-    wire = serve(clock=clock)  # noqa: F811
+    wire = serve(clock=clock)
     store.register_agent("a", "milestone-executor", "ms-1", "execution-ms-1-1")
     store.send_agent_message("b", "a", "task_assignment", {"n": 1})
     clock.during_sleep = lambda: wire.server.requests.cancel(1)
@@ -234,8 +235,8 @@ def test_what_was_taken_for_a_request_that_was_withdrawn_meanwhile_is_requeued(s
 
 
 @one_backend
-def test_what_was_taken_for_a_client_that_has_gone_is_requeued(serve, store):  # noqa: F811
-    wire = serve()  # noqa: F811
+def test_what_was_taken_for_a_client_that_has_gone_is_requeued(serve, store):
+    wire = serve()
     store.register_agent("a", "milestone-executor", "ms-1", "execution-ms-1-1")
     store.send_agent_message("b", "a", "task_assignment", {"n": 1})
     wire.streams[1].close()  # nothing can be written any more
@@ -247,8 +248,8 @@ def test_what_was_taken_for_a_client_that_has_gone_is_requeued(serve, store):  #
 
 
 @one_backend
-def test_a_request_that_was_withdrawn_before_its_turn_is_not_carried_out(serve, store):  # noqa: F811
-    wire = serve()  # noqa: F811
+def test_a_request_that_was_withdrawn_before_its_turn_is_not_carried_out(serve, store):
+    wire = serve()
     with store.storage().transaction("config"):  # another writer holds the store
         first = wire.begin_call("save_agent_state", agent_id="a", state_key="k", value="1")
         second = wire.begin_call("save_agent_state", agent_id="a", state_key="k", value="2")
@@ -259,10 +260,11 @@ def test_a_request_that_was_withdrawn_before_its_turn_is_not_carried_out(serve, 
 
 
 @one_backend
-def test_an_id_that_is_under_way_is_not_taken_twice(serve, store):  # noqa: F811
+def test_an_id_that_is_under_way_is_not_taken_twice(serve, store):
     clock = HeldClock()
-    wire = serve(clock=clock)  # noqa: F811
-    wire.begin("tools/call", {"name": "get_agent_messages", "arguments": {"agent_id": "a", "wait": 5}, "_meta": META}, 7)
+    wire = serve(clock=clock)
+    call = {"name": "get_agent_messages", "arguments": {"agent_id": "a", "wait": 5}, "_meta": META}
+    wire.begin("tools/call", call, 7)
     assert clock.is_asleep.wait(60)
     wire.begin("tools/call", {"name": "save_agent_state", "arguments": {
         "agent_id": "a", "state_key": "k", "value": "v"}, "_meta": META}, 7)
@@ -275,7 +277,7 @@ def test_an_id_that_is_under_way_is_not_taken_twice(serve, store):  # noqa: F811
 
 
 @one_backend
-def test_a_longer_wait_is_cut_short_and_says_so(wire, clock):  # noqa: F811
+def test_a_longer_wait_is_cut_short_and_says_so(wire, clock):
     wire.call("initialize_agent_coordination")
     began = clock.seconds
     result = wire.call("get_agent_messages", agent_id="a", take=True, wait=3600)
@@ -285,9 +287,9 @@ def test_a_longer_wait_is_cut_short_and_says_so(wire, clock):  # noqa: F811
 
 
 @one_backend
-def test_what_waits_at_the_end_is_told_and_takes_nothing(serve, store):  # noqa: F811
+def test_what_waits_at_the_end_is_told_and_takes_nothing(serve, store):
     clock = HeldClock()
-    wire = serve(clock=clock)  # noqa: F811
+    wire = serve(clock=clock)
     waiting = wire.begin_call("get_agent_messages", agent_id="a", take=True, wait=30)
     assert clock.is_asleep.wait(60)
     wire.close()
@@ -297,10 +299,10 @@ def test_what_waits_at_the_end_is_told_and_takes_nothing(serve, store):  # noqa:
 
 
 @one_backend
-def test_a_lock_is_waited_for_apart_too(serve, store):  # noqa: F811
+def test_a_lock_is_waited_for_apart_too(serve, store):
     store.acquire_milestone_lock("ms-1", owner="other")
     clock = HeldClock()
-    wire = serve(clock=clock)  # noqa: F811
+    wire = serve(clock=clock)
     waiting = wire.begin_call("acquire_milestone_lock", milestone_id="ms-1", owner="me")
     assert clock.is_asleep.wait(60)
     assert wire.call("whoami")["isError"] is False
@@ -310,7 +312,7 @@ def test_a_lock_is_waited_for_apart_too(serve, store):  # noqa: F811
     assert answer["id"] == waiting and answer["result"]["isError"] is False
 
 
-def test_the_store_is_followed_wherever_it_goes(wire, store, backend):  # noqa: F811
+def test_the_store_is_followed_wherever_it_goes(wire, store, backend):
     other = "file" if backend != "file" else "hybrid"
     wire.call("save_agent_state", agent_id="a", state_key="k", value="1")
     store.environ.pop("MILESTONE_BACKEND", None)
@@ -323,8 +325,8 @@ def test_the_store_is_followed_wherever_it_goes(wire, store, backend):  # noqa: 
 
 
 @one_backend
-def test_a_store_that_was_removed_and_made_again_is_found(serve, directory, environ, clock):  # noqa: F811
-    wire = serve()  # noqa: F811
+def test_a_store_that_was_removed_and_made_again_is_found(serve, directory, environ, clock):
+    wire = serve()
     wire.call("save_agent_state", agent_id="a", state_key="k", value="1")
     shutil.rmtree(directory)
     assert wire.call("load_agent_state", agent_id="a", state_key="k")["isError"] is True
@@ -335,7 +337,7 @@ def test_a_store_that_was_removed_and_made_again_is_found(serve, directory, envi
 
 
 @one_backend
-def test_a_restored_backup_is_what_is_read_next(wire, store, tmp_path):  # noqa: F811
+def test_a_restored_backup_is_what_is_read_next(wire, store, tmp_path):
     store.save_agent_state("a", "k", "1")
     wire.call("backup_coordination", file=str(tmp_path / "b.db"))
     wire.call("save_agent_state", agent_id="a", state_key="k", value="2")
@@ -344,8 +346,8 @@ def test_a_restored_backup_is_what_is_read_next(wire, store, tmp_path):  # noqa:
 
 
 @one_backend
-def test_looking_makes_no_store(serve, directory):  # noqa: F811
-    wire = serve()  # noqa: F811
+def test_looking_makes_no_store(serve, directory):
+    wire = serve()
     for name in ("list_coordination_sessions", "detect_interrupted_sessions", "where", "list_milestones"):
         assert wire.call(name)["isError"] is False
     wire.now("resources/list")
@@ -356,7 +358,7 @@ def test_looking_makes_no_store(serve, directory):  # noqa: F811
 
 
 @one_backend
-def test_no_transaction_and_no_file_is_held_between_calls(wire, store, directory):  # noqa: F811
+def test_no_transaction_and_no_file_is_held_between_calls(wire, store, directory):
     wire.call("register_agent", **AGENT)
     with store.storage().transaction("config"):  # would wait in vain for one that is open
         pass
@@ -364,9 +366,9 @@ def test_no_transaction_and_no_file_is_held_between_calls(wire, store, directory
 
 
 @one_backend
-def test_a_store_that_cannot_be_used_is_told(serve, tmp_path):  # noqa: F811
+def test_a_store_that_cannot_be_used_is_told(serve, tmp_path):
     (tmp_path / "file").write_text("")
-    wire = serve(directory=tmp_path / "file")  # noqa: F811
+    wire = serve(directory=tmp_path / "file")
     result = wire.call("list_coordination_sessions")
     assert result["isError"] is True and str(tmp_path / "file") in said(result)[0]
     assert wire.now("resources/list")["code"] == -32603
@@ -374,7 +376,7 @@ def test_a_store_that_cannot_be_used_is_told(serve, tmp_path):  # noqa: F811
 
 
 @one_backend
-def test_a_fault_of_the_program_is_one_line(wire, monkeypatch):  # noqa: F811
+def test_a_fault_of_the_program_is_one_line(wire, monkeypatch):
     monkeypatch.setattr(find_operation("whoami"), "function", lambda store: 1 // 0)
     result = wire.call("whoami")
     assert result["isError"] is True and said(result)[0].startswith("internal error: ZeroDivisionError")
@@ -382,7 +384,7 @@ def test_a_fault_of_the_program_is_one_line(wire, monkeypatch):  # noqa: F811
 
 
 @one_backend
-def test_resources_are_the_sessions_and_what_is_told_of_them(wire, store):  # noqa: F811
+def test_resources_are_the_sessions_and_what_is_told_of_them(wire, store):
     store.register_agent("ä b", "milestone-executor", "ms-1", "execution-ms/1 ü%20-1")
     listed = wire.now("resources/list")["resources"]
     assert [row["uri"] for row in listed] == ["milestone://sessions"] + [
@@ -402,7 +404,7 @@ def test_resources_are_the_sessions_and_what_is_told_of_them(wire, store):  # no
                                  "milestone://sessions/a/none", "milestone://sessions/%00/status",
                                  "milestone://sessions/%ff/status", "milestone://sessions//status", "file:///etc/passwd",
                                  "xmilestone://sessions/a/status"])
-def test_a_resource_that_is_not_there_is_an_error_of_its_era(wire, store, uri):  # noqa: F811
+def test_a_resource_that_is_not_there_is_an_error_of_its_era(wire, store, uri):
     error = wire.now("resources/read", {"uri": uri})
     assert error["code"] == -32602 and error["data"] == {"uri": uri}
     assert wire.now("resources/read", {"uri": 7})["code"] == -32602
@@ -433,7 +435,7 @@ def test_a_choice_that_is_none_is_refused_before_anything_is_read(cli, words):
 
 
 @one_backend
-def test_the_list_says_what_a_client_needs_to_know(wire):  # noqa: F811
+def test_the_list_says_what_a_client_needs_to_know(wire):
     listed = {tool["name"]: tool for tool in wire.now("tools/list")["tools"]}
     assert [*listed] == [op.name for op in choose_tools("all")]
     for name, tool in listed.items():
@@ -456,5 +458,5 @@ def test_the_list_says_what_a_client_needs_to_know(wire):  # noqa: F811
 
 
 @one_backend
-def test_the_tools_that_are_offered_at_first_cost_few_tokens(serve):  # noqa: F811
+def test_the_tools_that_are_offered_at_first_cost_few_tokens(serve):
     assert len(json.dumps(serve(tools="core").now("tools/list"))) < 18_000

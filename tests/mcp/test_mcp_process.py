@@ -10,7 +10,7 @@ import threading
 
 import pytest
 from conftest import ROOT
-from wire import META, Wire, said
+from mcp_wire import META, Wire, said
 
 AGENT = {"agent_id": "a", "agent_type": "x-a", "milestone_id": "m", "session_id": "execution-m-1"}
 PROGRAM = [sys.executable, "-I", "-S", str(ROOT / "milestone_persist" / "__main__.py")]
@@ -88,9 +88,10 @@ def test_it_ends_when_nobody_reads(start, program):
     server.call("send_agent_message", from_agent="a", to_agent="a", message_type="x-a", payload={})
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([*PROGRAM, "mcp"], input=json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-        "name": "get_agent_messages", "arguments": {"agent_id": "a", "take": True}, "_meta": META}}).encode() + b"\n",
-        stdout=writing, stderr=subprocess.PIPE, cwd=server.cwd, env=server.env, check=False, timeout=60)
+    call = {"name": "get_agent_messages", "arguments": {"agent_id": "a", "take": True}, "_meta": META}
+    line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode() + b"\n"
+    done = subprocess.run([*PROGRAM, "mcp"], input=line, stdout=writing, stderr=subprocess.PIPE, cwd=server.cwd,
+                          env=server.env, check=False, timeout=60)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(json.loads(program("get-agent-messages", "a").text)) == 1

@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from wire import META, PREFIX, said, serve, wire  # noqa: F401 # fixtures
+from mcp_wire import META, PREFIX, said
 
 from milestone_persist.mcp.calling import Surroundings
 from milestone_persist.mcp.protocol import LEGACY, LONGEST_LINE, MODERN

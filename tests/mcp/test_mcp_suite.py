@@ -8,8 +8,8 @@ import shlex
 import shutil
 
 import pytest
-from examples import AFTER_A_SILENCE, BEFORE, scene  # noqa: F401 # a fixture
-from wire import said, serve, wire  # noqa: F401 # fixtures
+from example_scene import AFTER_A_SILENCE, BEFORE
+from mcp_wire import said
 
 from milestone_persist.cli.arguments import CommandLine, bind
 from milestone_persist.mcp.tools import COMMANDS, choose_tools, is_tool, parameters_of
@@ -17,7 +17,7 @@ from milestone_persist.registry import all_operations, example_of
 
 TOOLS = {op.name: op for op in choose_tools("all")}
 PROCESSES = ("start_session_monitor", "stop_session_monitor")  # of which no two are the same
-NO_TOOLS = {"install", "uninstall", "init", "mcp", "vendor", "generate", "completion", "complete"}
+NO_TOOLS = {"install", "uninstall", "init", "mcp", "vendor", "hook", "dashboard", "generate", "completion", "complete"}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def arguments_of(op, words):
 
 
 @pytest.fixture
-def same(scene, directory, tmp_path, monkeypatch):  # noqa: F811
+def same(scene, directory, tmp_path, monkeypatch):
     """Runs something on the scene, each time on the same: files, tokens and all."""
     files = [directory, tmp_path / "src"]
 
@@ -75,7 +75,7 @@ def same(scene, directory, tmp_path, monkeypatch):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", [name for name in TOOLS if name not in PROCESSES])
-def test_a_tool_gives_what_the_command_gives(scene, same, cli, serve, clock, directory, environ, name):  # noqa: F811
+def test_a_tool_gives_what_the_command_gives(scene, same, cli, serve, clock, directory, environ, name):
     op = TOOLS[name]
     environ.pop("MILESTONE_BACKEND")
     BEFORE.get(name, lambda store: None)(scene)
@@ -102,7 +102,7 @@ def test_a_tool_gives_what_the_command_gives(scene, same, cli, serve, clock, dir
     assert result["structuredContent"]["result"] == json.loads(data.text)
 
 
-def test_the_monitor_is_started_and_stopped_by_tools(wire):  # noqa: F811
+def test_the_monitor_is_started_and_stopped_by_tools(wire):
     started = wire.call("start_session_monitor", seconds=300)
     try:
         assert started["isError"] is False

@@ -46,7 +46,8 @@ class Wire:
         """Send a request and do not wait; its id."""
         self.last += 1
         request_id = self.last if request_id is None else request_id
-        self.send({"jsonrpc": "2.0", "id": request_id, "method": method, **({} if params is None else {"params": params})})
+        self.send({"jsonrpc": "2.0", "id": request_id, "method": method,
+                   **({} if params is None else {"params": params})})
         return request_id
 
     def ask(self, method, params=None):

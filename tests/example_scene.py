@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 
 import pytest
 
@@ -44,6 +47,18 @@ def save_all(store):
         store.save_agent_state("exec-ms-123", key, '{"done": 1}')
 
 
+def end_soon(store):
+    """Ask a command that runs until a signal to end, once it has said what is to be done with one."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def wait():
+        while signal.getsignal(signal.SIGTERM) is before:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 BEFORE = {  # what an example needs beside the scene
     "update_agent_status": read_mail,
     "read_milestone_record": write_record, "update_milestone_record": write_record,
@@ -54,5 +69,6 @@ BEFORE = {  # what an example needs beside the scene
     "import_coordination": lambda store: store.export_coordination("export.jsonl"),
     "stop_session_monitor": lambda store: store.start_session_monitor(300),
     "uninstall": lambda store: store.install("."),
+    "dashboard": end_soon,
 }
 AFTER_A_SILENCE = ("recover_planning_session", "recover_execution_session")
