@@ -127,7 +127,7 @@ CALLS = [
 ]
 SAY_OBJECTS = ("send_agent_message", "broadcast_agent_message", "log_storage_event")
 # Of no store, or of no such answer.
-LEFT_OUT = {"stop_session_monitor", "dashboard", "generate", "init", "completion", "complete"}
+LEFT_OUT = {"stop_session_monitor", "dashboard", "mcp", "generate", "init", "completion", "complete"}
 
 
 def calls_of_files(place, store):
