@@ -267,3 +267,17 @@ def test_session_id_of_a_session_that_has_ended_is_left_over(store, environ):
     environ["SESSION_ID"] = "planning-1"
     store.save_agent_state("c", "k", "v")
     assert store.list_agent_state("c")[0]["session_id"] == "execution-1"
+
+
+def test_what_is_taken_for_who_has_ended_goes_back_and_its_end_stays(store, clock):
+    for agent in ("a", "b"):
+        store.register_agent(agent, "validation", "ms-1", "execution-1")
+    store.update_agent_status("a", "completed")
+    with pytest.warns(MilestoneWarning):
+        store.send_agent_message("b", "a", "error_report", {})
+    assert len(store.get_agent_messages("a", True)) == 1
+    clock.advance(7200)
+    cleaned = store.cleanup_stale_coordination(30)
+    assert (cleaned["returned"], cleaned["marked_failed"]) == (1, ["b"])
+    assert store.update_agent_status("a")["status"] == "completed"
+    assert [row["retry_count"] for row in store.get_agent_messages("a")] == [1]
