@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = "milestone_persist/"
+OTHERS = "not mutation"  # the test of this list catches every change of a text
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,20 @@ def copy_checkout(folder):
             shutil.copy2(ROOT / name, target)
 
 
+def run_tests(tests, folder):
+    """Run tests in the copy until one fails: its name, or ""."""
+    there = [test for test in tests if Path(folder, test).exists()]
+    done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-k", OTHERS, *there],
+                          cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True,
+                          timeout=1800, errors="replace", check=False)
+    failed = re.search(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", done.stdout, re.M)
+    if done.returncode == 1 and failed:
+        return failed[1]
+    if done.returncode:
+        raise RuntimeError(f"pytest ended with {done.returncode}: {done.stdout[-900:]}")
+    return ""
+
+
 def try_mutation(mutation, folder):
     """Break the copy, run the tests until one fails, and put the copy right again."""
     path, text, number = mutation.find(folder)
@@ -219,17 +234,8 @@ def try_mutation(mutation, folder):
         raise LookupError(f"{mutation.name}: its text stands {number} times in {mutation.file}")
     path.write_text(text.replace(mutation.old, mutation.new))
     shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
-    tests = [test for test in mutation.tests if Path(folder, test).exists()]
     try:
-        done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
-                              cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True,
-                              text=True, timeout=900, errors="replace", check=False)
-        failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)
-        if done.returncode == 1 and failed:
-            return Outcome(mutation, failed[1])
-        if done.returncode == 0:
-            return Outcome(mutation, "")
-        raise RuntimeError(f"{mutation.name}: pytest ended with {done.returncode}: {done.stdout[-900:]}")
+        return Outcome(mutation, run_tests(mutation.tests, folder))
     except subprocess.TimeoutExpired:
         return Outcome(mutation, "a test that never ended")
     finally:
@@ -237,10 +243,18 @@ def try_mutation(mutation, folder):
         shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
 
 
+def require_sound(mutations, folder):
+    """RuntimeError unless all the tests pass on the copy as it is: else they would catch anything."""
+    failed = run_tests(sorted({test for mutation in mutations for test in mutation.tests}), folder)
+    if failed:
+        raise RuntimeError(f"{failed} fails with nothing broken")
+
+
 def try_all(mutations=MUTATIONS, report=print):
     """The outcome of each mutation."""
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
         copy_checkout(folder)
+        require_sound(mutations, folder)
         outcomes = []
         for mutation in mutations:
             outcomes.append(try_mutation(mutation, folder))
