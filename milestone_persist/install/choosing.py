@@ -51,5 +51,10 @@ def _without(wanted: Any, choice: Choice) -> Any:
     """Entries but for those that are not wanted."""
     if isinstance(wanted, str):
         return "" if choice.get("no_mcp") and wanted.startswith("[mcp_servers") else wanted
-    left_out = {"hooks": choice.get("no_hooks"), "mcpServers": choice.get("no_mcp")}
-    return {keys: value for keys, value in wanted.items() if not left_out.get(keys[0])}
+    without_mcp = choice.get("no_mcp", False)
+    left_out = {"hooks": choice.get("no_hooks"), "mcpServers": without_mcp, "enabledMcpjsonServers": without_mcp}
+    found = {keys: value for keys, value in wanted.items() if not left_out.get(keys[0])}
+    permissions = ("permissions", "allow")
+    if without_mcp and permissions in found:
+        found[permissions] = [rule for rule in found[permissions] if not rule.startswith("mcp__")]
+    return found

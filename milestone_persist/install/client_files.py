@@ -60,8 +60,12 @@ def entries(client: str, launch: Launch, is_home: bool = False) -> dict[str, Ent
     if client == "claude_code":
         server = {"command": launch.python, "args": launch.server_arguments("${CLAUDE_PROJECT_DIR:-.}/")}
         allowed = [f"mcp__{SERVER}", *(f"Bash({pattern})" for pattern in PERMITTED)]
-        return {".claude.json" if is_home else ".mcp.json": {("mcpServers", SERVER): server},
-                ".claude/settings.json": {("permissions", "allow"): allowed, **hooks(client, launch)}}
+        settings = {("permissions", "allow"): allowed, **hooks(client, launch)}
+        if is_home:
+            return {".claude.json": {("mcpServers", SERVER): server}, ".claude/settings.json": settings}
+        # Else a second dialog asks for the server, after that for the folder, which names it too.
+        return {".mcp.json": {("mcpServers", SERVER): server},
+                ".claude/settings.json": {**settings, ("enabledMcpjsonServers",): [SERVER]}}
     if client == "codex":
         return {".codex/hooks.json": hooks(client, launch)}
     trusted = {"command": launch.python, "args": launch.server_arguments(), "trust": True}

@@ -82,7 +82,8 @@ def test_flags_narrow_it_and_are_remembered(milestone, project, tmp_path):
     assert [*project.iterdir()] == []
 
 
-@pytest.mark.parametrize("without, words", [("no_mcp", "mcpServers mcp_servers"), ("no_hooks", "hook")])
+@pytest.mark.parametrize("without, words", [("no_mcp", "mcpServers mcp_servers enabledMcp mcp__"),
+                                            ("no_hooks", "hook")])
 def test_a_part_is_left_out(milestone, project, without, words):
     option = "--" + without.replace("_", "-")
     milestone("install", "--claude-code", "--codex", "--gemini", option)
