@@ -76,7 +76,8 @@ class Browser:
 
     def prefer(self, scheme):
         """Light or dark, as the system would ask for."""
-        self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.command("Emulation.setEmulatedMedia", features=[
+            {"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}])
 
     def open(self, url):
         """Open a page and wait until its script has run."""

@@ -17,9 +17,13 @@ function clock(time) {
   return tables.days ? time.slice(5, 19) : time.slice(11, 19);
 }
 
+// What would turn the writing around, or not be seen, as an escape: the page is given it so, and JSON may name it.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
 function pretty(text) {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    return JSON.stringify(JSON.parse(text), null, 2).replace(HIDDEN,
+      (character) => "\\u" + character.charCodeAt(0).toString(16).padStart(4, "0"));
   } catch {
     return text;
   }
@@ -117,7 +121,10 @@ class Table {
     const page = Math.floor(this.box.clientHeight / ROW) - 2;
     const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -1e9, End: 1e9 };
     if (event.target !== this.box) return;
-    if (event.key === "Enter") this.open(this.current);
+    if (event.key === "Enter") {
+      event.preventDefault(); // else it would press the button that then has the focus
+      this.open(this.current);
+    }
     if (!(event.key in moves)) return;
     event.preventDefault();
     this.current = Math.max(0, Math.min(this.shown.length - 1, this.current + moves[event.key]));
@@ -200,11 +207,11 @@ function trim(old, fresh) {
   }
 }
 
-// Offer the checkpoints; at first the last two of the agent that made the last one, or of the chosen agent.
+// Offer the checkpoints; at first the first and the last of the agent that made the last one, or of the chosen agent.
 function offerCheckpoints() {
   const points = tables.checkpoints.filter((point) => !chosen || point[2] === chosen);
   const last = points.at(-1), own = points.filter((point) => last && point[2] === last[2]);
-  const begin = { before: own.at(-2) ?? last, after: last };
+  const begin = { before: own[0], after: last };
   find("#checkpoints .count").textContent = points.length.toLocaleString("en");
   for (const name of ["before", "after"]) {
     const select = find("#" + name), old = select.value;

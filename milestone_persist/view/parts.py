@@ -34,6 +34,7 @@ def _head(data: Row) -> Markup:
         ("checkpoints", len(data["checkpoints"]), ""), ("events", len(data["events"]), ""),
         ("duration", since(data["begin"], data["end"]), f"{data['begin'][:16]} to {data['end'][11:16]} UTC")]
     about = [session["milestone_id"], session["operation_type"],
+             f"ended {session['completed_at'][:16]} UTC" if session["completed_at"] else
              f"last activity {since(session['last_activity'], data['now'])} ago"]
     return element(
         "header", element("p", element("span", session["status"], _class=f"pill is-{session['status']}"),

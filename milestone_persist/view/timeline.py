@@ -18,7 +18,7 @@ AXIS, PROGRESS, GAP = 24, 64, 14  # heights: the times, progress and phases, and
 HIGH, LOW, MANY = 32, 18, 30  # of a lane; from so many agents lanes are low
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
 ZOOMS = (1, 2, 4, 8, 16)
-LABELS = 8  # times on the axis, about, where nothing is enlarged
+LABELS = 10  # times on the axis, about, where nothing is enlarged
 UNITS = 100_000  # the width of what is drawn as one path
 SHAPES = {
     "crash": "M-5 -5L5 5M-5 5L5 -5", "recovery": "M4.5 -3A5.5 5.5 0 1 0 5.5 0M5.5 -6V-2H1.5",
