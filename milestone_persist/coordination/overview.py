@@ -78,11 +78,11 @@ def list_attention(store: Storage, sessions: list[OverviewSession], agents: list
     """What needs attention, the most urgent first: what it is, and the command that shows it or does something."""
     shown = {row["session_id"] for row in sessions}
     interrupted = [row for row in find_interrupted_sessions(store) if row["session_id"] in shown]
+    told = {row["session_id"] for row in interrupted}
     late = heard_before(store, read_count(store, "interrupted_after"))
     return [*(_tell_session(row, agents) for row in interrupted),
-            *(found for row in sessions if row["session_id"] not in {each["session_id"] for each in interrupted}
-              for found in _tell_silent(row, agents)),
-            *(found for inbox in inboxes for found in _tell_inbox(store, inbox, late))]
+            *(found for row in sessions if row["session_id"] not in told for found in _tell_silent(row, agents)),
+            *(found for inbox in inboxes for found in _tell_inbox(store, inbox, late, told))]
 
 
 def _tell_session(session: InterruptedSession, agents: list[OverviewAgent]) -> Attention:
@@ -113,14 +113,16 @@ def _name(what: str, names: list[str]) -> str:
     return f"{what}: {', '.join(names[:MOST_NAMES])}{more}" if names else ""
 
 
-def _tell_inbox(store: Storage, inbox: Inbox, late: str) -> list[Attention]:
+def _tell_inbox(store: Storage, inbox: Inbox, late: str, told: set[str]) -> list[Attention]:
+    """What is wrong with an inbox; of an agent that failed, recovery tells, if its session is `told` of already."""
     agent_id, found = inbox["agent_id"], []
     if inbox["dead"]:
         found.append((f"{inbox['dead']} dead letters for {agent_id}", "dead"))
-    reader = store.execute("SELECT status, agent_type FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
-    if inbox["waiting"] and (not reader or reader[0]["status"] in ENDED_AGENT):
-        who = reader[0]["status"] if reader else "not registered"
-        found.append((f"{inbox['waiting']} unread for {agent_id}, who is {who}", "pending"))
+    rows = store.execute("SELECT status, session_id FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+    reader = rows[0] if rows else {"status": "not registered", "session_id": None}
+    if inbox["waiting"] and (not rows or reader["status"] in ENDED_AGENT):
+        if reader["status"] != "failed" or reader["session_id"] not in told:
+            found.append((f"{inbox['waiting']} unread for {agent_id} ({reader['status']})", "pending"))
     elif inbox["waiting"] and inbox["urgent_since"] and inbox["urgent_since"] <= late:
         found.append((f"an urgent message for {agent_id} waits {since(inbox['urgent_since'], store.now())}", "pending"))
     return [{"what": what, "command": ["list_agent_messages", agent_id, "--state", state]} for what, state in found]

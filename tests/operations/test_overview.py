@@ -52,7 +52,7 @@ def test_what_needs_attention_comes_first_and_its_command_runs(store, cli, clock
     view = store.status()
     assert [row["what"] for row in view["attention"]] == [
         f"{SESSION}: silent: dead (12 min)", "an urgent message for b waits 11 min",
-        "1 unread for gone, who is completed"]
+        "1 unread for gone (completed)"]
     text = cli("status").text.splitlines()
     assert text[1] == (f"attention: {SESSION}: silent: dead (12 min): recover_milestone_session {SESSION}")
     assert text[-1] == f"next: recover_milestone_session {SESSION}"
@@ -75,7 +75,7 @@ def test_failed_agents_and_dead_letters_are_named(store, cli):
 def test_mail_for_one_who_never_registered_is_seen(store):
     register(store, "a")
     store.send_agent_message("a", "nobody", "task_assignment", {})
-    assert [row["what"] for row in store.status()["attention"]] == ["1 unread for nobody, who is not registered"]
+    assert [row["what"] for row in store.status()["attention"]] == ["1 unread for nobody (not registered)"]
 
 
 def test_one_session_leaves_the_others_out(store, cli):
