@@ -24,6 +24,6 @@ def test_another_agent_finishes_what_the_killed_one_had_taken(shell, tmp_path, r
         ("coord-1", "active"), ("worker-1", "failed"), ("worker-2", "completed")]
     assert rows("SELECT to_agent, retry_count FROM agent_messages ORDER BY id").fetchall() == [
         ("worker-1", 1), ("worker-2", 0), ("coord-1", 0)]
-    assert rows("SELECT state_value, version FROM agent_state WHERE state_key = 'steps-invoice'").fetchall() == [("4", 4)]
+    assert rows("SELECT state_value, version FROM agent_state").fetchall() == [("4", 4)]
     assert [line.split(",")[0].strip() for line in done.stdout.splitlines() if line.startswith("   worker")] == [
         "worker-1: invoice"] * 2 + ["worker-2: invoice"] * 2
