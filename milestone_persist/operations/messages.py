@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 GROUP = "Messages"
-CODEX, CODEX_SECONDS = "CODEX_THREAD_ID", 8  # its shell leaves calls of 10 s behind: nobody reads what they take then
+CODEX, CODEX_SECONDS = "CODEX_CI", 8  # its shell leaves calls of 10 s behind: nobody reads what they take then
 LEAST_BYTES = 50  # of a message as it is printed
 NEEDED = ("id", "from_agent", "message_type", "payload")  # to act
 ALL = 2_000_000_000

@@ -287,13 +287,13 @@ def test_waiting_ends_when_the_time_is_over_and_keeps_the_agent_alive(team, cloc
 
 def test_in_codex_whose_shell_leaves_long_calls_behind_a_taker_waits_for_less(team, cli, clock):
     begun = clock.time()
-    done = cli("get-agent-messages", "exec", "true", "1", "--wait", "60", CODEX_THREAD_ID="t-1")
+    done = cli("get-agent-messages", "exec", "true", "1", "--wait", "60", CODEX_CI="1")
     assert (done.status, done.text, round(clock.time() - begun, 1)) == (0, "[]\n", 8)
     assert done.err == ("milestone_persist: waited 8 s and not 60: Codex leaves a longer call behind, with what it "
                         "takes; call again\n")
     for words in (["true", "1", "--wait", "8"], ["false", "1", "--wait", "60"]):
         begun = clock.time()
-        assert cli("get-agent-messages", "exec", *words, CODEX_THREAD_ID="t-1").err == ""
+        assert cli("get-agent-messages", "exec", *words, CODEX_CI="1").err == ""
         assert round(clock.time() - begun, 1) == float(words[-1])
 
 
