@@ -14,6 +14,8 @@ from clients import PROGRAMS
 from model import Model
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(ROOT))
+from milestone_persist.registry import find_operation  # noqa: E402
 PATH = f"{PROGRAMS}:/usr/local/bin:/usr/bin:/bin"
 
 
@@ -79,7 +81,7 @@ class Bench:
         return project
 
     def install(self, project, home, *options):
-        """Make a project ready, as its user does."""
+        """Make a project ready for the clients that are found on PATH, as its user does."""
         return self.program(project, home, "install", *options)
 
     def program(self, cwd, home, *words):
@@ -131,3 +133,9 @@ def git(project, *words):
 def top_of(folder):
     """The top of the git repository or worktree that a folder lies in; the folder itself without one."""
     return next((path for path in (folder, *folder.parents) if (path / ".git").exists()), folder)
+
+
+def as_arguments(name, words):
+    """The arguments of an operation's MCP tool, by name, for the words of its shell function."""
+    values = {"true": True, "false": False}
+    return {parameter.name: values.get(word, word) for parameter, word in zip(find_operation(name).positionals, words)}

@@ -1,5 +1,5 @@
 """The scenarios: each plays some clients on projects of its own, and reports what was seen."""
-from . import shell, together
+from . import hooks, mcp, shell, together
 
 SCENARIOS = {
     "blocks": shell.blocks,
@@ -7,4 +7,10 @@ SCENARIOS = {
     "places": shell.places,
     "waiting": shell.waiting,
     "together": together.by_shell,
+    "mcp": mcp.tools,
+    "mcp-waiting": mcp.waiting,
+    "mcp-together": together.by_mcp,
+    "briefing": hooks.briefing,
+    "unread": hooks.unread,
+    "ends": hooks.ends,
 }

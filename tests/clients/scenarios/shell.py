@@ -24,7 +24,7 @@ def blocks(bench, report, clients):
             continue
         home = bench.home(client)
         project = bench.project()
-        bench.install(project, home, ".", "--claude-code", "--prompts")
+        bench.install(project, home, "--prompts")
         shown = [block for path in sorted((ROOT / "agents").glob("*.md"))
                  for block in re.findall(r"```bash\n(.*?)```", path.read_text(encoding="utf-8"), re.S)]
         steps = [Step(sh=re.sub(r"--wait \d+", "--wait 1", block.rstrip("\n"))) for block in shown]
@@ -39,7 +39,7 @@ def functions(bench, report, clients):
     for client in clients:
         home = bench.home(*clients)
         project = bench.project()
-        bench.install(project, home, ".", "--claude-code", "--codex", "--gemini", "--prompts")
+        bench.install(project, home)
         call = "save_agent_state worker-ms-1 {} seen && load_agent_state worker-ms-1 {}"
         played = bench.play(client, project, home, Step(sh=call.format("a", "a")),
                             Step(sh=f". {ADAPTER} && " + call.format("b", "b")), DONE)
@@ -61,7 +61,7 @@ def places(bench, report, clients):
         return
     home = bench.home(client)
     project = bench.project()
-    bench.install(project, home, ".", "--codex")
+    bench.install(project, home)
     git(project, "add", ".")
     git(project, "commit", "-qm", "ready")
     (project / "src").mkdir()
@@ -96,7 +96,7 @@ def waiting(bench, report, clients):
     for client in clients:
         home = bench.home(client)
         project = bench.project()
-        bench.install(project, home, ".", "--claude-code", "--codex", "--gemini")
+        bench.install(project, home)
         begin = "" if client.name == "claude" else f". {ADAPTER} && "
         bench.program(project, home, "initialize-agent-coordination")
         for seconds, after in ((8, 3), (60, 14)):

@@ -4,13 +4,14 @@ from __future__ import annotations
 import json
 import time
 
+from bench import as_arguments
 from clients import CLIENTS
 from model import Step
 
 from .shell import ADAPTER, DONE
 
 PLAN, RUN = "planning-ms-7-1", "execution-ms-7-1"
-BOSS, WORKER, HELPER = "coordinator-ms-7-1", "executor-ms-7-1", "executor-ms-7-2"
+BOSS, WORKER = "coordinator-ms-7-1", "executor-ms-7-1"
 
 
 def by_shell(bench, report, clients):
@@ -22,6 +23,11 @@ def by_shell(bench, report, clients):
     _play(bench, report, clients, "plain shell", call)
 
 
+def by_mcp(bench, report, clients):
+    """The same by the tools of the MCP server."""
+    _play(bench, report, clients, "MCP", lambda client, name, *words: Step(mcp=name, given=as_arguments(name, words)))
+
+
 def _play(bench, report, clients, way, call):
     """call: makes the step in which a client calls an operation with these words"""
     claude, codex, gemini = CLIENTS["claude"], CLIENTS["codex"], CLIENTS["gemini"]
@@ -29,7 +35,7 @@ def _play(bench, report, clients, way, call):
         return
     home = bench.home(*clients)
     project = bench.project()
-    bench.install(project, home, ".", "--claude-code", "--codex", "--gemini")
+    bench.install(project, home)
     bench.program(project, home, "initialize-agent-coordination")
     for key, value in (("interrupted_after", "2"), ("session_timeout", "4")):  # seconds: the crash is found at once
         bench.program(project, home, "set-storage-config", key, value)
@@ -37,25 +43,24 @@ def _play(bench, report, clients, way, call):
     def play(client, *calls, before=None):
         steps = [call(client, *words) for words in calls]
         steps[0].before = before
-        return bench.play(client, project, home, *steps, DONE).results()
+        results = bench.play(client, project, home, *steps, DONE).results()
+        return [*results, *[""] * (len(calls) - len(results))]
 
     planned = play(
         claude, ("register_agent", BOSS, "milestone-coordinator", "ms-7", PLAN),
         ("save_agent_state", BOSS, "milestone-plan", '{"title": "the plan", "phases": ["design"]}'),
-        ("create_milestone_from_planning", PLAN, "ms-7"),
-        ("register_agent", BOSS, "milestone-coordinator", "ms-7", RUN),
+        ("complete_planning_session", PLAN), ("register_agent", BOSS, "milestone-coordinator", "ms-7", RUN),
         ("send_agent_message", BOSS, WORKER, "task_assignment", '{"phase": "design"}'))
-    report.check(way, "together: plans, and makes the milestone of it", claude, "ms-7" in planned[2],
-                 expected=True)
+    report.check(way, "together: plans, and hands a task over", claude, "complete" in planned[2] and planned[4].strip())
     taken = play(
-        codex, ("register_agent", WORKER, "milestone-executor", "ms-7", RUN),
-        ("get_agent_messages", WORKER, "true", "1"),
+        codex, ("register_agent", WORKER, "milestone-executor", "ms-7", RUN), ("get_agent_messages", WORKER, "true"),
         ("save_agent_state", WORKER, "notes", '{"next": "interfaces"}'))
-    report.check(way, "together: takes the task that another client sent", codex, "task_assignment" in taken[1])
+    report.check(way, "together: takes the task that another client sent, and dies", codex,
+                 "task_assignment" in taken[1])
     recovered = play(
         gemini, ("detect_interrupted_sessions",), ("resume_execution_from_phase", RUN, "design"),
-        ("register_agent", WORKER, "milestone-executor", "ms-7", RUN),
-        ("get_agent_messages", WORKER, "true", "1"), ("load_agent_state", WORKER, "notes"),
+        ("register_agent", WORKER, "milestone-executor", "ms-7", RUN), ("get_agent_messages", WORKER, "true"),
+        ("load_agent_state", WORKER, "notes"),
         ("save_agent_state", WORKER, "design-phase-results", '{"summary": "done"}'),
         ("send_agent_message", WORKER, BOSS, "completion_notification", '{"phase": "design"}'),
         ("update_agent_status", WORKER, "completed"), before=lambda: time.sleep(5))
@@ -63,6 +68,6 @@ def _play(bench, report, clients, way, call):
                  RUN in recovered[0] and WORKER in recovered[1] and "task_assignment" in recovered[3]
                  and "interfaces" in recovered[4])
     read = play(claude, ("get_agent_messages", BOSS, "true"), ("get_session_status", RUN))
-    inbox = json.loads(bench.program(project, home, "get-agent-messages", WORKER))
+    left = json.loads(bench.program(project, home, "get-agent-messages", WORKER))
     report.check(way, "together: reads the result; nothing is left over, nothing was done twice", claude,
-                 read[0].count("completion_notification") == 1 and "design" in read[1] and inbox == [])
+                 read[0].count("completion_notification") == 1 and "design" in read[1] and left == [])

@@ -1,0 +1,78 @@
+"""Hooks that `install` registers: the briefing, unread mail at the end, and the end of agents."""
+from __future__ import annotations
+
+from clients import CLIENTS
+from model import Step
+
+from .shell import ADAPTER, DONE
+
+WAY = "hook"
+AGENT, SESSION = "worker-ms-6-1", "execution-ms-6-1"
+TRUST = {"codex": ["--dangerously-bypass-hook-trust"]}  # else a person looks at them once, in /hooks
+
+
+def _call(client, line):
+    return Step(sh=line if client.name == "claude" else f". {ADAPTER} && {line}")
+
+
+def _prepare(bench, clients):
+    home = bench.home(*clients)
+    project = bench.project()
+    bench.install(project, home)
+    bench.program(project, home, "register-agent", "boss-ms-6-1", "milestone-coordinator", "ms-6", SESSION)
+    return home, project
+
+
+def briefing(bench, report, clients):
+    """SessionStart: the briefing reaches the model."""
+    for client in clients:
+        home, project = _prepare(bench, clients)
+        played = bench.play(client, project, home, DONE, options=TRUST.get(client.name, ()))
+        report.check(WAY, "SessionStart: the briefing reaches the model", client, SESSION in played.first_request)
+        if client.name == "codex":
+            played = bench.play(client, project, home, DONE)
+            report.check(WAY, "SessionStart, before a person has trusted the hooks", client,
+                         SESSION in played.first_request, expected=False)
+
+
+def unread(bench, report, clients):
+    """Stop: an agent with unread mail is sent back once, takes it, and ends."""
+    for client in clients:
+        home, project = _prepare(bench, clients)
+
+        def send(project=project, home=home):
+            bench.program(project, home, "send-agent-message", "boss-ms-6-1", AGENT, "task_assignment",
+                          '{"text": "one more"}', "9")
+
+        stop = Step(text="I am done", before=send)
+        steps = [_call(client, f"register_agent {AGENT} milestone-executor ms-6 {SESSION}"), stop,
+                 _call(client, f"get_agent_messages {AGENT} true"), DONE]
+        played = bench.play(client, project, home, *steps, options=TRUST.get(client.name, ()))
+        was_told = AGENT in played.heard() and "one more" not in played.heard()
+        taken = any("one more" in result for result in played.results())
+        report.check(WAY, "Stop: an agent with unread mail is sent back, and takes it", client, was_told and taken)
+        ignored = bench.play(client, project, home, steps[0], stop, DONE, DONE, DONE,
+                             options=TRUST.get(client.name, ()))
+        turns = 1 + max((each.turn for each in ignored.exchanges), default=0)
+        report.check(WAY, "Stop: one who does not take it is sent back once, and no more", client, turns == 3,
+                     f"{turns - 2} times")
+
+
+def ends(bench, report, clients):
+    """SessionEnd and SubagentStop: the agents that belong to what ends, end."""
+    for client in clients:
+        home, project = _prepare(bench, clients)
+        bench.play(client, project, home, _call(client, f"register_agent {AGENT} milestone-executor ms-6 {SESSION}"),
+                   DONE, options=TRUST.get(client.name, ()))
+        status = bench.program(project, home, "update-agent-status", AGENT).strip()
+        report.check(WAY, "SessionEnd: the agent of a client that ends, ends", client, status != "active", status)
+    claude = CLIENTS["claude"]
+    if claude in clients:
+        home, project = _prepare(bench, clients)
+        sub = [_call(claude, f"register_agent sub-ms-6-1 milestone-executor ms-6 {SESSION}"), Step(text="sub done")]
+        task = {"description": "a task", "prompt": "[[SCRIPT:sub]] go", "subagent_type": "general-purpose"}
+        played = bench.play(claude, project, home, Step(tool="Agent", given=task),
+                            _call(claude, "update_agent_status sub-ms-6-1"), DONE, scripts={"sub": sub}.items())
+        results = [*played.results(), "", ""]
+        report.check(WAY, "SubagentStop: the agent of a sub-agent that ends, ends", claude,
+                     results[1].strip() not in ("", "active") and "no agent" not in results[1], results[1][:60].strip())
