@@ -20,6 +20,7 @@ def generate(call: Call, *files: str) -> list[GeneratedFile]:
 
     Example: generate
     """
-    from ..generate.files import write_generated
+    from ..generate.files import FILES, write_generated
+    from ..install import plugins
 
-    return write_generated(files)
+    return write_generated(files, {**FILES, **plugins.FILES}, [plugins.EXECUTABLE], plugins.make_links())

@@ -14,7 +14,7 @@ from .stub import make_rows, make_stub, make_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..base.answers import GeneratedFile
 
@@ -30,22 +30,47 @@ FILES: dict[str, Callable[[], str]] = {
 }
 
 
-def write_generated(names: Sequence[str] = ()) -> list[GeneratedFile]:
-    """Make the generated files of a checkout again; each file's name and whether it had been stale."""
-    unknown = [name for name in names if name not in FILES]
+def write_generated(names: Sequence[str], files: Mapping[str, Callable[[], str]], executables: Sequence[str],
+                    links: Mapping[str, str]) -> list[GeneratedFile]:
+    """Make generated files of a checkout again: all, or those named; each file's name and whether it had been stale.
+
+    files: what makes the text of each
+    executables: those of them that are programs
+    links: symbolic links, by their paths, and where they lead; a row for those that were stale
+    """
+    unknown = [name for name in names if name not in files]
     if unknown:
-        raise UsageError(f"{unknown[0]} is not a generated file; these are: {', '.join(FILES)}")
+        raise UsageError(f"{unknown[0]} is not a generated file; these are: {', '.join(files)}")
     if __doc__ is None:
         raise UsageError("the files are made from docstrings: run Python without -OO")
     root = os.path.dirname(PACKAGE)
     if not os.path.exists(os.path.join(root, "pyproject.toml")):
         raise UsageError("generated files are made in a checkout of the project only")
-    return [{"file": name, "stale": _write(os.path.join(root, name), FILES[name]())} for name in names or FILES]
+    made: list[GeneratedFile] = [
+        {"file": name, "stale": _write(os.path.join(root, name), files[name](), name in executables)}
+        for name in names or files]
+    return made if names else [*made, *_write_links(root, links)]
 
 
-def _write(path: str, text: str) -> bool:
+def _write(path: str, text: str, is_program: bool) -> bool:
     data = text.encode()
     is_stale = read_found(path) != data
     if is_stale:
-        replace_file(path, data)
+        replace_file(path, data, 0o777 if is_program else 0o666)
     return is_stale
+
+
+def _write_links(root: str, links: Mapping[str, str]) -> Iterator[GeneratedFile]:
+    """Make the links, and remove others that lie in their folders."""
+    for folder in sorted({os.path.dirname(name) for name in links}):
+        os.makedirs(os.path.join(root, folder), exist_ok=True)
+        there = {os.path.join(folder, name) for name in os.listdir(os.path.join(root, folder))}
+        for name in sorted(there | {name for name in links if os.path.dirname(name) == folder}):
+            path, wanted = os.path.join(root, name), links.get(name)
+            found = os.readlink(path) if os.path.islink(path) else None
+            if found != wanted:
+                if found is not None:
+                    os.unlink(path)
+                if wanted is not None:
+                    os.symlink(wanted, path)
+                yield {"file": name, "stale": True}

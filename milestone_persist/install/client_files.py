@@ -76,7 +76,8 @@ def hooks(client: str, launch: Launch) -> Entries:
     """The hooks of a client, by the events at which they run."""
     found: dict[tuple[str, ...], Any] = {}
     for event in EVENTS[client]:
-        hook = {"type": "command", "command": launch.hook_command(client, event), "timeout": 10}
+        seconds = 3 if (client, event) == ("codex", "SessionEnd") else 10  # it gives no more, and says so
+        hook = {"type": "command", "command": launch.hook_command(client, event), "timeout": seconds}
         group: dict[str, Any] = {"hooks": [hook]}
         if client == "gemini":  # it names hooks when it starts, and counts milliseconds
             group = {"matcher": "*", "hooks": [{"name": SERVER, **hook, "timeout": 10_000}]}

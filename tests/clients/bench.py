@@ -16,14 +16,15 @@ from model import Model
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.append(str(ROOT))
 from milestone_persist.registry import find_operation  # noqa: E402
+
 PATH = f"{PROGRAMS}:/usr/local/bin:/usr/bin:/bin"
 
 
 class Played:
     """How a client's run ended: its status and output, and what the model saw of it."""
 
-    def __init__(self, status, out, err, exchanges):
-        self.status, self.out, self.err, self.exchanges = status, out, err, exchanges
+    def __init__(self, status, out, err, exchanges, preparing=0):
+        self.status, self.out, self.err, self.exchanges, self._preparing = status, out, err, exchanges, preparing
 
     @property
     def first_request(self):
@@ -34,7 +35,7 @@ class Played:
         """What each step of a script gave, in their order; a step may be sent again, and the last answer counts."""
         by_turn = {each.turn: each.results for each in self.exchanges if each.script == script and each.turn}
         return ["\n".join(result for result in by_turn[turn] if not result.startswith("TEXT "))
-                for turn in sorted(by_turn)]
+                for turn in sorted(by_turn)][self._preparing if script == "main" else 0:]
 
     def heard(self, script="main"):
         """The texts that the model was sent behind its own turns: what hooks say, among them."""
@@ -98,14 +99,15 @@ class Bench:
         if trusted:
             client.trust(home, top_of(project))
         log = self._new(f"play-{client.name}")
-        with Model({"main": list(steps), **dict(scripts)}) as model:
+        preparing = client.prepare(step.mcp for step in steps if step.mcp)
+        with Model({"main": [*preparing, *steps], **dict(scripts)}) as model:
             environ = {"PATH": PATH, "HOME": str(home), "TERM": "dumb", "LANG": "C.UTF-8", "USER": "root",
                        "SHELL": "/bin/bash", **client.environ(model.url), **variables}
             words = ["timeout", "--kill-after=5", str(seconds), *client.words(model.url, prompt, list(options))]
             done = subprocess.run(words, cwd=project, env=environ, stdin=subprocess.DEVNULL, capture_output=True,
                                   check=False)
         played = Played(done.returncode, done.stdout.decode("utf-8", "replace"),
-                        done.stderr.decode("utf-8", "replace"), model.exchanges)
+                        done.stderr.decode("utf-8", "replace"), model.exchanges, len(preparing))
         (log / "played.txt").write_text(str(played))
         return played
 
@@ -137,5 +139,8 @@ def top_of(folder):
 
 def as_arguments(name, words):
     """The arguments of an operation's MCP tool, by name, for the words of its shell function."""
-    values = {"true": True, "false": False}
-    return {parameter.name: values.get(word, word) for parameter, word in zip(find_operation(name).positionals, words)}
+    def fit(parameter, word):
+        takes_object = any(kind.startswith("Mapping[") for kind in parameter.types)
+        return json.loads(word) if takes_object or word in ("true", "false") else word
+
+    return {parameter.name: fit(parameter, word) for parameter, word in zip(find_operation(name).positionals, words)}

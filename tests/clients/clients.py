@@ -5,7 +5,10 @@ import json
 import os
 from pathlib import Path
 
+from model import Step
+
 BASE = Path(os.environ.get("CLIENTS_DIR") or Path.home() / "real-clients").resolve()
+PREFIXES = ("mcp__milestone__", "mcp__plugin_milestone_milestone__")  # of tools in Claude Code: installed, plugin
 PROGRAMS = BASE / "npm" / "node_modules" / ".bin"
 
 
@@ -37,6 +40,10 @@ class Client:
     def make_home(self, home):
         """Write into a new home what a first run asks a person."""
 
+    def prepare(self, tools):
+        """The steps with which a model loads tools of our MCP server before it calls them."""
+        return []
+
     def trust(self, home, project):
         """Do what a person does who trusts a project."""
 
@@ -51,6 +58,10 @@ class Claude(Client):
 
     def words(self, url, prompt, options):
         return ["claude", *options, "-p", prompt]
+
+    def prepare(self, tools):
+        names = [prefix + name for name in sorted({*tools}) for prefix in PREFIXES]
+        return [Step(tool="ToolSearch", given={"query": f"select:{','.join(names)}"})] if names else []
 
     def make_home(self, home):
         self._note(home, {"hasCompletedOnboarding": True, "theme": "dark",

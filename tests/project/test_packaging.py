@@ -15,7 +15,8 @@ from conftest import ROOT
 from forms import PLACE, check_adapter, check_command
 
 from milestone_persist import __version__
-from milestone_persist.generate.files import FILES
+from milestone_persist.generate import files as generated
+from milestone_persist.install import plugins
 
 CLIENT = '''
 from milestone_persist import MilestoneError, Refused, Store, open_store
@@ -197,7 +198,9 @@ def test_sdist_holds_every_file_of_the_project(sdist, need):
     tracked = subprocess.run([need("git"), "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=True)
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
-    assert {name for name in tracked.stdout.split("\0") if name and (ROOT / name).exists()} <= packed
+    links = {*plugins.make_links(), *(name for name in plugins.FILES if name.startswith(plugins.CLAUDE))}
+    assert {name for name in tracked.stdout.split("\0") if name and (ROOT / name).exists()} - links <= packed
+    assert not any(name.startswith("plugins") for name in packed), "the program would be there twice"
 
 
 def test_generating_without_docstrings_is_refused(project):
@@ -207,9 +210,22 @@ def test_generating_without_docstrings_is_refused(project):
     assert "without -OO" in done.stderr
 
 
+FILES = {**generated.FILES, **plugins.FILES}
+NEW = "run: python3 -m milestone_persist generate"
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_generated_files_are_current(name):
-    assert (ROOT / name).read_text(encoding="utf-8") == FILES[name](), "run: python3 -m milestone_persist generate"
+    assert (ROOT / name).read_text(encoding="utf-8") == FILES[name](), NEW
+    assert os.access(ROOT / name, os.X_OK) == (name == plugins.EXECUTABLE)
+
+
+def test_generated_links_are_current():
+    links = plugins.make_links()
+    assert {name: os.readlink(ROOT / name) for name in links} == links, NEW
+    assert [name for name in links if not (ROOT / name).exists()] == []
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "plugins").glob("*/*/*") if path.is_symlink()}
+    assert there | {"plugins/claude/skills"} == {*links}, NEW
 
 
 def test_types_of_an_installed_package(install, python, wheel, project, need):

@@ -1,5 +1,5 @@
 """The scenarios: each plays some clients on projects of its own, and reports what was seen."""
-from . import hooks, mcp, shell, together
+from . import hooks, mcp, plugins, removal, sandboxes, shell, together
 
 SCENARIOS = {
     "blocks": shell.blocks,
@@ -13,4 +13,7 @@ SCENARIOS = {
     "briefing": hooks.briefing,
     "unread": hooks.unread,
     "ends": hooks.ends,
+    "sandboxes": sandboxes.work,
+    "uninstall": removal.uninstall,
+    "plugins": plugins.used,
 }

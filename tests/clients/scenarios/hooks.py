@@ -1,6 +1,8 @@
 """Hooks that `install` registers: the briefing, unread mail at the end, and the end of agents."""
 from __future__ import annotations
 
+import time
+
 from clients import CLIENTS
 from model import Step
 
@@ -55,7 +57,7 @@ def unread(bench, report, clients):
                              options=TRUST.get(client.name, ()))
         turns = 1 + max((each.turn for each in ignored.exchanges), default=0)
         report.check(WAY, "Stop: one who does not take it is sent back once, and no more", client, turns == 3,
-                     f"{turns - 2} times")
+                     "" if turns == 3 else f"{turns - 2} times")
 
 
 def ends(bench, report, clients):
@@ -71,8 +73,10 @@ def ends(bench, report, clients):
         home, project = _prepare(bench, clients)
         sub = [_call(claude, f"register_agent sub-ms-6-1 milestone-executor ms-6 {SESSION}"), Step(text="sub done")]
         task = {"description": "a task", "prompt": "[[SCRIPT:sub]] go", "subagent_type": "general-purpose"}
-        played = bench.play(claude, project, home, Step(tool="Agent", given=task),
-                            _call(claude, "update_agent_status sub-ms-6-1"), DONE, scripts={"sub": sub}.items())
-        results = [*played.results(), "", ""]
+        look = _call(claude, "update_agent_status sub-ms-6-1")
+        look.before = lambda: time.sleep(8)  # sub-agents run beside the one that starts them
+        results = bench.play(claude, project, home, Step(tool="Agent", given=task), look, DONE,
+                             scripts={"sub": sub}).results()
+        status = results[1].strip() if len(results) > 1 else ""
         report.check(WAY, "SubagentStop: the agent of a sub-agent that ends, ends", claude,
-                     results[1].strip() not in ("", "active") and "no agent" not in results[1], results[1][:60].strip())
+                     status in ("completed", "terminated", "failed"), status.partition("\n")[0])

@@ -4,9 +4,10 @@ from __future__ import annotations
 import json
 import time
 
-from bench import as_arguments
 from clients import CLIENTS
 from model import Step
+
+from bench import as_arguments
 
 from .shell import ADAPTER, DONE
 
@@ -46,12 +47,15 @@ def _play(bench, report, clients, way, call):
         results = bench.play(client, project, home, *steps, DONE).results()
         return [*results, *[""] * (len(calls) - len(results))]
 
-    planned = play(
+    play(
         claude, ("register_agent", BOSS, "milestone-coordinator", "ms-7", PLAN),
         ("save_agent_state", BOSS, "milestone-plan", '{"title": "the plan", "phases": ["design"]}'),
         ("complete_planning_session", PLAN), ("register_agent", BOSS, "milestone-coordinator", "ms-7", RUN),
         ("send_agent_message", BOSS, WORKER, "task_assignment", '{"phase": "design"}'))
-    report.check(way, "together: plans, and hands a task over", claude, "complete" in planned[2] and planned[4].strip())
+    done = bench.program(project, home, "get-session-status", PLAN)
+    sent = bench.program(project, home, "get-agent-messages", WORKER)
+    report.check(way, "together: plans, and hands a task over", claude,
+                 "completed" in done and len(json.loads(sent)) == 1)
     taken = play(
         codex, ("register_agent", WORKER, "milestone-executor", "ms-7", RUN), ("get_agent_messages", WORKER, "true"),
         ("save_agent_state", WORKER, "notes", '{"next": "interfaces"}'))
