@@ -7,9 +7,9 @@ from ..base.packaged import find_program
 
 ADAPTER = ".claude/shared/milestone/storage-adapter.sh"
 
-# What a hook calls the top of the project. Codex has no word for it, and runs hooks in the folder of the session.
-_TOPS = {"claude_code": "$CLAUDE_PROJECT_DIR", "gemini": "$GEMINI_PROJECT_DIR",
-         "codex": "$(git rev-parse --show-toplevel 2>/dev/null || pwd)"}
+# How a hook finds the file. Codex has no word for the top of the project, and runs hooks in the folder of the session.
+_FIND = {"claude_code": f'f="$CLAUDE_PROJECT_DIR/{ADAPTER}"', "gemini": f'f="$GEMINI_PROJECT_DIR/{ADAPTER}"',
+         "codex": f'd=$PWD; until [ -r "$d/{ADAPTER}" ] || [ -z "$d" ]; do d=${{d%/*}}; done; f="$d/{ADAPTER}"'}
 
 
 class Launch:
@@ -31,7 +31,7 @@ class Launch:
     def hook_command(self, client: str, event: str) -> str:
         """The command for sh that handles an event: whatever goes wrong, it ends with 0, and only the first event says
         so, where the model reads it. A file that cannot be sourced would end the shell, so it is looked for first."""
-        find = f'f="{"$HOME" if self.is_home else _TOPS[client]}/{ADAPTER}"'
+        find = f'f="$HOME/{ADAPTER}"' if self.is_home else _FIND[client]
         call = f"milestone_persist hook {event} -"
         if event != "SessionStart":
             return f'{find}; [ -r "$f" ] && . "$f" && {call} || :'

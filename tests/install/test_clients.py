@@ -248,3 +248,17 @@ def test_a_hook_fails_open(milestone, project, client, event):
                               text=True, check=False)
         assert done.returncode == 0 and done.stdout.count("\n") == (event == "SessionStart"), done
         assert "install" in done.stdout or event != "SessionStart"
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "zsh"])
+def test_codex_finds_the_functions_from_a_folder_below(milestone, project, shell, need):
+    """It names no top of a project to its hooks."""
+    milestone("install", "--codex")
+    (project / "a b" / "c").mkdir(parents=True)
+    group, = json.loads((project / ".codex" / "hooks.json").read_text())["hooks"]["SessionStart"]
+    missing = "milestone_persist: there is no "
+    for folder, said in ((project, ""), (project / "a b" / "c", ""), (project.parent, missing)):
+        done = subprocess.run([need(shell), "-c", group["hooks"][0]["command"]], cwd=folder, input="{}", text=True,
+                              env={"PATH": os.environ["PATH"]}, capture_output=True, check=False)
+        assert (done.returncode, done.stderr, bool(done.stdout)) == (0, "", bool(said)), done
+        assert done.stdout.startswith(said)
