@@ -60,6 +60,7 @@ from .base.answers import (
     StorageEvent,
     TypedRecovery,
     Validation,
+    WatchEnd,
     Where,
     WrittenRecord,
 )
@@ -784,6 +785,17 @@ class Operations:
 
         SessionStart briefs the agent (and gives Claude Code's shell the functions), Stop sends it back once to mail that it
         has not read, SubagentStop and SessionEnd end it, PreCompact makes a checkpoint.
+        """
+
+    def watch(self, *, agent: str = '', all: bool = False, seconds: float | None = None) -> WatchEnd:
+        """Print a line for each new message to an agent: type, sender, id and the command that reads it, never its text.
+
+        agent: the agent; without it $AGENT_ID
+        all: also for broadcasts of the usual priority, 5 or less; without it only for direct and urgent messages
+        seconds: end after so many; without it, it goes on until it is ended
+
+        While messages are unread it calls again after 5, 15 and then every 60 minutes. It ends when the agent has
+        completed, its reader has gone, or on SIGINT and SIGTERM. doctor tells which watchers live and which have died.
         """
 
     def status(self, session_id: str | None = None, *, watch: bool = False) -> Overview:

@@ -758,3 +758,15 @@ class HookAnswer(TypedDict, total=False):
     hookSpecificOutput: HookContext
     decision: str
     reason: str
+
+class Watcher(TypedDict):
+    agent_id: str
+    alive: bool
+    pid: int | None
+    host: str | None
+    started_at: str | None
+
+class WatchEnd(TypedDict):
+    agent_id: str
+    calls: int
+    ended: str

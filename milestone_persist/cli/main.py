@@ -66,9 +66,21 @@ class Console:
         self.stderr.write((bar if done < total else "\r" + " " * len(bar) + "\r").encode())
         self.stderr.flush()
 
+    def is_heard(self) -> bool:
+        """Whether whoever reads the output has not gone."""
+        import select
+
+        try:
+            number = self.stdout.fileno()
+        except (OSError, ValueError):  # it is none of the system's
+            return True
+        poll = select.poll()
+        poll.register(number, 0)  # what is wrong is told whatever is asked
+        return not poll.poll(0)
+
     def listen(self, call: Call) -> None:
         """Show what is said in a call."""
-        call.warn, call.tell = self.warn, self.complain
+        call.warn, call.tell, call.is_heard = self.warn, self.complain, self.is_heard
         if self.stderr.isatty():
             call.report = self.draw_progress
 
@@ -221,6 +233,7 @@ def _begin(call: CommandLine, console: Console) -> Call:
 
     begun = begin_call(call.directory, console.environ, console.clock)
     console.listen(begun)
+    begun.emit = lambda data, text: _emit(data, text, call.json, console)
     return begun
 
 
@@ -234,6 +247,12 @@ def _open(opened: _Opened) -> Storage:
     if store.is_new and opened.op.text != "ready":  # which names it
         store.tell(describe_new(store))
     return store
+
+
+def _emit(data: Mapping[str, object], text: str, is_json: bool, console: Console) -> None:
+    from .text import forms
+
+    _print(console, (forms.as_json(data) if is_json else text) + "\n")
 
 
 def _print(console: Console, text: str) -> int:

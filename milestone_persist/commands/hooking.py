@@ -1,12 +1,13 @@
 """Hooks: what clients of agents call by themselves, when a conversation begins, stops, ends or is cut."""
 from __future__ import annotations
 
-from ..base.errors import MilestoneError
+from ..base.errors import MilestoneError, UsageError
+from ..base.values import check_id, check_range
 from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import HookAnswer
+    from ..base.answers import HookAnswer, WatchEnd
     from ..hooks.occasion import Occasion
     from ..storage.call import Call
 
@@ -61,3 +62,28 @@ def _answer(call: Call, occasion: Occasion) -> HookAnswer:
 
     given: HookAnswer = look(call, lambda store: answer(store, occasion), in_use=True)
     return given
+
+
+@operation(text="nothing", shell=False)
+def watch(call: Call, *, agent: str = "", all: bool = False, seconds: float | None = None) -> WatchEnd:
+    """Print a line for each new message to an agent: type, sender, id and the command that reads it, never its text.
+
+    agent: the agent; without it $AGENT_ID
+    all: also for broadcasts of the usual priority, 5 or less; without it only for direct and urgent messages
+    seconds: end after so many; without it, it goes on until it is ended
+
+    While messages are unread it calls again after 5, 15 and then every 60 minutes. It ends when the agent has
+    completed, its reader has gone, or on SIGINT and SIGTERM. doctor tells which watchers live and which have died.
+    Example: watch --agent exec-ms-123 --seconds 0
+    """
+    from ..hooks.watching import Watch
+
+    agent_id = agent or call.environ.get("AGENT_ID", "")
+    if not agent_id:
+        raise UsageError("whose mail is to be watched? --agent ID, or set AGENT_ID")
+    check_id(agent_id, "--agent")
+    if seconds is not None:
+        check_range(seconds, 0, 10 ** 9, "--seconds")
+    watching = Watch(call, agent_id, all, seconds)
+    reason = watching.run()
+    return {"agent_id": agent_id, "calls": watching.calls, "ended": reason}

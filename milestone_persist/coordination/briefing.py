@@ -119,13 +119,13 @@ def _next_in_project(briefing: Briefing) -> str:
 def _next_for(briefing: Briefing, agent: Agent) -> str:
     """The command that an agent runs now."""
     agent_id, session_id = agent["agent_id"], agent["session_id"]
-    if agent["status"] in DIED and not may_be_heard_again(agent) and agent["milestone_id"] and (
-            agent["agent_type"] != "unregistered"):
+    has_ended = agent["status"] in ENDED_AGENT and not may_be_heard_again(agent)
+    if has_ended and agent["status"] in DIED and agent["milestone_id"] and agent["agent_type"] != "unregistered":
         return command_on("register_agent", [agent_id, agent["agent_type"], agent["milestone_id"], session_id])
     if briefing["taken"]:
         return command_on("get_agent_messages", [agent_id], ["--taken"])
     if briefing["unread_count"]:
         return command_on("get_agent_messages", [agent_id, "true"])
-    if agent["status"] in ENDED_AGENT or not briefing["own_keys"]:
+    if has_ended or not briefing["own_keys"]:
         return command_on("get_session_status", [session_id])
     return command_on("list_agent_state", [agent_id])

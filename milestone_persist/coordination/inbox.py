@@ -117,7 +117,14 @@ def warn_of_unread(store: Storage, what: str, agent_id: str | None = None, sessi
                f"{rows[0]['priority']}): {', '.join(shows)} {which}")
 
 
+def ring_again(store: Storage, agent_id: str) -> None:
+    """Let hooks call an agent again for what is back in its inbox, though they have before."""
+    store.execute("UPDATE agent_registry SET rung_message = 0 WHERE agent_id = :id AND rung_message > 0",
+                  {"id": agent_id})
+
+
 def _record_requeue(store: Storage, agent_id: str, back: list[Row]) -> None:
+    ring_again(store, agent_id)
     record_event(store, "messages_returned", back[0]["session_id"], agent_id,
                  detail=" ".join(str(number) for number in sorted(row["id"] for row in back)))
 

@@ -65,13 +65,13 @@ def _call_back(store: Storage, agent: Agent) -> str:
     agent_id = agent["agent_id"]
     unread = list_unread(store, agent_id, RINGS)
     newest = max((message["id"] for message in unread), default=0)
-    if newest == agent["rung_message"] or unread and newest < agent["rung_message"]:
+    if newest <= agent["rung_message"]:
         return ""
     with store.transaction("agent:" + agent_id):
         noted = store.execute(
-            "UPDATE agent_registry SET rung_message = :newest WHERE agent_id = :id AND rung_message = :before "
-            "RETURNING agent_id", {"id": agent_id, "newest": newest, "before": agent["rung_message"]})
-    if not unread or not noted:  # another call of the same hook was first
+            "UPDATE agent_registry SET rung_message = :newest WHERE agent_id = :id AND rung_message < :newest "
+            "RETURNING agent_id", {"id": agent_id, "newest": newest})
+    if not noted:  # another call of the same hook was first
         return ""
     number = f"{len(unread)} unread message" + "s" * (len(unread) > 1)
     return (f"Agent {agent_id} has {number} ({list_messages(unread)}). Read and handle before you stop: "

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 
 from ..base.errors import StorageError
-from ..base.found import cannot_read, open_found
-from ..base.values import parse_json
+from ..base.found import open_found
 from ..storage.directory import append_line, hand_over, open_private
-from ..storage.locks import close_locked, lock, unlock
+from ..storage.held_file import read_held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,50 +21,10 @@ LOG = os.path.join("logs", "session-monitor.log")
 LOG_BYTES = 1_000_000
 
 
-def try_lock(directory: str) -> int | None:
-    """A descriptor that holds the lock of the data directory, or None while another process holds it."""
-    path = os.path.join(directory, LOCK)
-    while True:
-        descriptor, ours = open_private(path, os.O_RDWR), False
-        try:
-            is_free = lock(descriptor, alone=True, seconds=0)
-            ours = is_free and is_same_file(descriptor, path)
-        finally:
-            if not ours:
-                close_locked(descriptor)
-        if ours or not is_free:  # else the file was replaced before we had its lock
-            return descriptor if ours else None
-
-
-def is_same_file(descriptor: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
 def find_monitor(directory: str) -> Row | None:
     """What the running monitor wrote of itself (token, pid, host, seconds, started_at); None when none runs."""
-    try:
-        with open_found(os.path.join(directory, LOCK)) as file:
-            if not lock(file.fileno(), alone=False, seconds=0):
-                return _read_about(file.read())
-            unlock(file.fileno())
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise cannot_read(error.filename or LOCK, error) from None
-    return None
-
-
-def _read_about(data: bytes) -> Row:
-    """A holder's words of itself; nothing known while it is writing them."""
-    try:
-        about = parse_json(data.decode())
-    except ValueError:
-        about = None
-    known = about if isinstance(about, dict) else {}
-    return {key: known.get(key) for key in ("token", "pid", "host", "seconds", "started_at")}
+    is_held, about = read_held(os.path.join(directory, LOCK)) or (False, {})
+    return {key: about.get(key) for key in ("token", "pid", "host", "seconds", "started_at")} if is_held else None
 
 
 def append_log(directory: str, line: str, limit: int = LOG_BYTES) -> None:

@@ -6,12 +6,13 @@ import time
 
 from ..base.errors import MilestoneError, StorageError
 from ..base.found import read_found
+from ..base.signals import note_signals
 from ..base.times import format_time
-from ..base.values import dump_json
 from ..cli.text.forms import plain
 from ..storage.directory import write_whole
+from ..storage.held_file import is_same_file, say_in, try_holding
 from ..storage.locks import close_locked
-from .files import LOCK, PID, STOP, append_log, is_same_file, try_lock
+from .files import LOCK, PID, STOP, append_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Monitor:
     def enter(self) -> bool:
         """Become the monitor of the directory; False if another one is. OSError if its files cannot be written."""
         for _ in range(10):  # who asks whether a monitor runs holds the lock for an instant
-            self.descriptor = try_lock(self.directory)
+            self.descriptor = try_holding(self._path(LOCK))
             if self.descriptor is not None:
                 self._announce(self.descriptor)
                 line = self._line(f"started: pid {self.about['pid']}, every {self.seconds} s")
@@ -76,8 +77,7 @@ class Monitor:
         return False
 
     def _announce(self, descriptor: int) -> None:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, dump_json(self.about).encode(), 0)
+        say_in(descriptor, self.about)
         write_whole(self._path(PID), f"{self.about['pid']}\n".encode(), makes_folder=False)
 
     def run(self) -> str:
@@ -125,7 +125,7 @@ class Monitor:
         if not self.is_missed:  # the whole directory may be on its way out: put nothing into it for a moment
             self.is_missed = True
             return True
-        fresh = try_lock(self.directory)
+        fresh = try_holding(self._path(LOCK))
         if fresh is None:
             return False
         self._release()
@@ -163,9 +163,7 @@ class Monitor:
 
     def install_signal_handlers(self) -> list[tuple[int, Any]]:
         """End in good order on SIGTERM, SIGINT and SIGHUP; returns what was done on them before."""
-        import signal
+        def note(name: str) -> None:
+            self.signal = name
 
-        def note(number: int, frame: object) -> None:
-            self.signal = signal.Signals(number).name
-
-        return [(number, signal.signal(number, note)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+        return note_signals(note)

@@ -8,6 +8,7 @@ import time
 from ..base.errors import Refused, StorageError
 from ..base.found import read_found
 from ..base.packaged import PACKAGE
+from ..base.signals import restore_signals
 from ..base.values import dump_json, parse_json
 from ..cli.text.forms import plain
 from ..storage.directory import cannot_write, write_whole
@@ -29,21 +30,16 @@ _START = ("import sys; sys.path.append(sys.argv.pop(1)); "
 
 def run_in_foreground(monitor: Monitor) -> str:
     """Be the monitor of a directory until a signal or stop_session_monitor ends it; Refused if there is one."""
-    import signal
-    import threading
-
     try:
         if not monitor.enter():
             raise Refused(describe_running(find_monitor(monitor.directory) or {}) + ": stop_session_monitor ends it")
     except OSError as error:
         raise _refusal(monitor.directory, error) from None
-    is_main = threading.current_thread() is threading.main_thread()
-    before = monitor.install_signal_handlers() if is_main else []
+    before = monitor.install_signal_handlers()
     try:
         reason = monitor.run()
     finally:
-        for number, handler in before:
-            signal.signal(number, handler)
+        restore_signals(before)
     monitor.leave(reason)
     return reason
 

@@ -6,13 +6,14 @@ import os
 from ..base.errors import Refused, StorageError, Unsound
 from ..base.invocation import way_called
 from ..coordination.diagnosis import inspect_rows
+from ..coordination.watchers import inspect_watchers, remove_dead
 from ..records.files import remove_parts
 from ..records.index import inspect_records
 from ..records.undo import stamp
 from ..registry import operation
 from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
-from ..storage.findings import NOTE, finding, is_unsound, line_of
+from ..storage.findings import NOTE, SOUND, finding, is_unsound, line_of
 from ..storage.remedies import advise_restoring
 from ..storage.surroundings import find_earlier, fix_rights, fix_surroundings, inspect_surroundings
 
@@ -54,7 +55,7 @@ def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
 def _describe(store: Storage) -> Finding:
     about, kind = store.describe(), filesystem_of(store.directory)
     journal = f", journal {about['journal_mode']}" if about.get("journal_mode") else ""
-    return finding(about["database"], f"{about['engine']}{journal}{f', on {kind}' if kind else ''}", severity="sound")
+    return finding(about["database"], f"{about['engine']}{journal}{f', on {kind}' if kind else ''}", severity=SOUND)
 
 
 def _say(store: Storage, unsound: list[Finding], obstacles: list[str], is_changed: bool) -> str:
@@ -72,6 +73,7 @@ def _diagnose(store: Storage) -> list[Finding]:
     found = _ask(store, store.inspect)
     if not any(is_unsound(each) for each in found):  # else the rows may not be asked
         found += _ask(store, lambda: _at_one_instant(store, inspect_rows)) + _ask(store, lambda: inspect_records(store))
+        found += _ask(store, lambda: inspect_watchers(store))
     found += _ask(store, lambda: inspect_surroundings(store))
     if is_network(store.directory):
         kind = filesystem_of(store.directory)
@@ -109,7 +111,7 @@ def _fix(store: Storage) -> list[Finding]:
     """Repair what can be; what was done."""
     done = fix_rights(store)
     folder = os.path.join(store.directory, "backups", stamp(store) + "-doctor")
-    done += store.fix(folder)
+    done += store.fix(folder) + remove_dead(store)
     with store.transaction():
         if store.backend.records_are_files:
             remove_parts(store)

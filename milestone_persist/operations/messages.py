@@ -6,7 +6,7 @@ from ..base.quoting import command
 from ..base.times import shift_time, since
 from ..base.values import check_range, check_word, dump_json, read_stored
 from ..base.vocabulary import MESSAGE_STATES, MOST_NAMED
-from ..coordination.inbox import acknowledge_taken, count_unread, requeue_lapsed
+from ..coordination.inbox import acknowledge_taken, count_unread, requeue_lapsed, ring_again
 from ..coordination.liveness import end_silent_agents
 from ..coordination.membership import (
     acting_session,
@@ -288,6 +288,7 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Req
             store.execute(f"UPDATE agent_messages SET {BACK}, processed_at = NULL, acknowledged_at = NULL, "
                           "retry_count = CASE WHEN dead_lettered_at IS NULL THEN retry_count ELSE 0 END, "
                           "dead_lettered_at = NULL WHERE id = :id", given)
+            ring_again(store, agent_id)
             record_event(store, "message_requeued", rows[0]["session_id"], agent_id, detail=str(message_id))
         return {"id": message_id, "to_agent": agent_id, "was": was}
 

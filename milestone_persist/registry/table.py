@@ -80,6 +80,7 @@ MODULE_OF = {
     "vendor": "commands.vendoring",
     "briefing": "operations.briefing",
     "hook": "commands.hooking",
+    "watch": "commands.hooking",
     "status": "operations.overview",
     "where": "operations.inspection",
     "whoami": "operations.inspection",

@@ -33,12 +33,16 @@ class Call:
     environ: the environment variables that give defaults (SESSION_ID, AGENT_ID, MILESTONE_ID)
     warn, report: called with a warning, and with how far a long piece of work is (what, done, total)
     tell: called with a line on what was done that the answer does not say
+    emit: called with each part of an answer that comes bit by bit: its data, and its text
+    is_heard: whether there still is somebody who reads that
     """
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
         self.directory, self.clock, self.environ = directory, clock, environ
         self.warn: Callable[[str], None] = lambda text: None
         self.tell: Callable[[str], None] = lambda text: None
+        self.emit: Callable[[Mapping[str, object], str], None] = lambda data, text: None
+        self.is_heard: Callable[[], bool] = lambda: True
         self.report: Callable[[str, int, int], None] = lambda what, done, total: None
 
     def now(self) -> str:

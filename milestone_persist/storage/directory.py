@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # What the program opens in the data directory: at its top, and folders below that.
-OURS = frozenset((".gitignore", "active", "completed", "config", "logs", "backups", "reports",
+OURS = frozenset((".gitignore", "active", "completed", "config", "logs", "backups", "reports", "watchers",
                   *(table.replace("_", "-") for table in TABLES)))
 INNER = (os.path.join("agent-messages", "acknowledged"),)
 

@@ -60,7 +60,7 @@ def context(answer):
 def test_who_goes_on_is_told_to_continue(team, hook, source):
     send(team)
     text = context(hook("SessionStart", source=source))
-    assert text.startswith("Continue: ") and "agent a (validation, active)" in text
+    assert text.startswith("Continue where you were: ") and "agent a (validation, active)" in text
     assert text.endswith("Next: get_agent_messages a true") and "body" not in text
 
 
@@ -139,6 +139,10 @@ def test_what_was_read_and_requeued_calls_back_again(team, hook):
     team.get_agent_messages("a", True)
     assert hook("Stop") is None
     team.requeue_agent_message("a", number)
+    assert hook("Stop") is not None
+    team.get_agent_messages("a", True)
+    hook("SessionEnd")  # which puts it back
+    team.agent_heartbeat("a")
     assert hook("Stop") is not None
 
 

@@ -15,10 +15,11 @@ import pytest
 from conftest import ROOT
 
 from milestone_persist import Refused, StorageError, UsageError
-from milestone_persist.monitor.files import LOCK, LOG, PID, STOP, append_log, find_monitor, try_lock
+from milestone_persist.monitor.files import LOCK, LOG, PID, STOP, append_log, find_monitor
 from milestone_persist.monitor.loop import Monitor
 from milestone_persist.monitor.process import background_command
 from milestone_persist.storage.call import Clock
+from milestone_persist.storage.held_file import try_holding
 
 SHELLS = ("sh", "bash", "zsh")
 ADAPTER = ROOT / "shell" / "storage-adapter.sh"
@@ -325,7 +326,7 @@ def test_the_loop_ends_when_another_monitor_took_over(monitor, directory):
 
     def check(number):
         (directory / LOCK).unlink()
-        taken.append(try_lock(str(directory)))
+        taken.append(try_holding(str(directory / LOCK)))
         return ""
 
     try:

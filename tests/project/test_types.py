@@ -122,7 +122,7 @@ CALLS = [
     ("cleanup_stale_coordination", 1), ("cleanup_failed_sessions", 0),
     ("log_milestone_event", "e", "m", "d"), ("log_storage_event", "e", "m", "hybrid", {"a": 1}), ("where",),
     ("whoami",), ("briefing",), ("briefing", "q"), ("hook", "SessionStart", "{}"), ("hook", "Stop", "{}"),
-    ("doctor",), ("doctor", {"fix": True}), ("get_session_monitor_status",),
+    ("watch", {"agent": "q", "seconds": 0}), ("doctor",), ("doctor", {"fix": True}), ("get_session_monitor_status",),
     ("start_session_monitor", {"once": True}),
 ]
 SAY_OBJECTS = ("send_agent_message", "broadcast_agent_message", "log_storage_event")

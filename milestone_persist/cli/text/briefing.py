@@ -50,7 +50,7 @@ def _last(data: Briefing) -> str:
 def _tell_agent(data: Briefing, agent: Heading) -> list[str]:
     session = data["session"]
     assert session
-    begin = "Continue: part of your conversation was cut, your work is not lost. " if data["continues"] else ""
+    begin = "Continue where you were: your conversation may have been cut, your work is kept. " * data["continues"]
     where = f"session {_name(agent['session_id'])} ({session['status']}, {plain(session['progress'])} %" + (
         f", phase {session['phase']})" if session["phase"] else ")")
     milestone = f"milestone {_name(agent['milestone_id'])}, " if agent["milestone_id"] else ""

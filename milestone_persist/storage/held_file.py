@@ -1,0 +1,82 @@
+"""Files that one process holds as long as it lives, and in which it says what it is.
+
+The holder has a lock on the file, which the system ends with the process, across containers as well; a process id in
+the file is for people to read.
+"""
+from __future__ import annotations
+
+import os
+
+from ..base.errors import StorageError
+from ..base.found import cannot_read, open_found
+from ..base.values import dump_json, parse_json
+from .directory import open_private
+from .locks import close_locked, lock, unlock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .interface import Row
+
+
+def try_holding(path: str) -> int | None:
+    """A descriptor that holds the lock of a file, made if it is not there; None while another process holds it."""
+    while True:
+        descriptor, ours = open_private(path, os.O_RDWR), False
+        try:
+            is_free = lock(descriptor, alone=True, seconds=0)
+            ours = is_free and is_same_file(descriptor, path)
+        finally:
+            if not ours:
+                close_locked(descriptor)
+        if ours or not is_free:  # else the file was replaced before we had its lock
+            return descriptor if ours else None
+
+
+def is_same_file(descriptor: int, path: str) -> bool:
+    """Whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def say_in(descriptor: int, about: Row) -> None:
+    """Write what the holder says of itself."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, dump_json(about).encode(), 0)
+
+
+def read_held(path: str) -> tuple[bool, Row] | None:
+    """Whether a process holds a file, and what its holder said of itself; None where there is no such file.
+
+    Nothing is known of a holder that is writing that, or whose file is corrupt.
+    """
+    try:
+        with open_found(path) as file:
+            is_held = not lock(file.fileno(), alone=False, seconds=0)
+            if not is_held:
+                unlock(file.fileno())
+            return is_held, _read_about(file.read(10_000))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise cannot_read(error.filename or path, error) from None
+
+
+def _read_about(data: bytes) -> Row:
+    try:
+        about = parse_json(data.decode())
+    except ValueError:
+        about = None
+    return about if isinstance(about, dict) else {}
+
+
+def remove_held(descriptor: int, path: str) -> None:
+    """Remove the file that one holds, and give it back."""
+    try:
+        if is_same_file(descriptor, path):
+            os.unlink(path)
+    except (OSError, StorageError):
+        pass
+    finally:
+        close_locked(descriptor)
