@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 CLIENT_ENDED = "its client ended"  # how that of one begins whose client ended before it said that it was done
-CLIENT_SESSIONS = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "GEMINI_SESSION_ID")  # the first that is set
+CLIENT_SESSION = "MILESTONE_CLIENT_SESSION"  # how a program that acts for a client says which session of it is meant
+CLIENT_SESSIONS = (CLIENT_SESSION, "CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID")  # the first that is set
 RECENT_SECONDS = 1.0  # a heartbeat that is not older is not written again by what an agent does
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 

@@ -13,10 +13,14 @@ RECHECK_SECONDS = 1.0  # after which rows are read again though nothing was comm
 
 
 class Changes:
-    """Tells one who waits when it is time to look at a store again."""
+    """Tells one who waits when it is time to look at a store again.
 
-    def __init__(self, store: Storage) -> None:
+    poll_seconds: how long it may take to see that; never less than the store's own
+    """
+
+    def __init__(self, store: Storage, poll_seconds: float = 0) -> None:
         self._store, self._clock = store, store.clock
+        self._poll_seconds = max(poll_seconds, store.poll_seconds)
         self._seen: object = self  # as no store's stamp: what has changed before the first look counts as well
 
     def wait(self, until: float, is_over: Callable[[], bool] = lambda: False) -> None:
@@ -29,7 +33,7 @@ class Changes:
             left = until - self._clock.monotonic()
             if left <= 0:
                 return
-            self._clock.sleep(min(self._store.poll_seconds, left))
+            self._clock.sleep(min(self._poll_seconds, left))
             if self._seen is None:  # nothing tells: each look is one at the rows
                 return
 

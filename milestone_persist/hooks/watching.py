@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 AGAIN_SECONDS = (300, 900, 3600)  # from one call for unread mail to the next; the last again and again
 REOPEN_SECONDS = 3600  # after which the store is opened again, so that nothing holds it for days
+POLL_SECONDS = 0.1  # a watcher lives for hours: it looks less often than one who waits
 NEVER = float("inf")
 
 
@@ -75,7 +76,7 @@ class Watch:
 
     def _watch(self, store: Storage) -> str:
         """Watch one opening of the store; "" if it is to be opened again."""
-        changes, until = Changes(store), min(self.until, self.clock.monotonic() + REOPEN_SECONDS)
+        changes, until = Changes(store, POLL_SECONDS), min(self.until, self.clock.monotonic() + REOPEN_SECONDS)
         warn_of_slip(store, self.agent_id, "there may never be mail for it")
         while True:
             changes.wait(min(until, self._due), lambda: bool(self.signal))

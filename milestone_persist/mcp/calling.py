@@ -9,6 +9,7 @@ import threading
 from ..base.errors import Incomplete, MilestoneError, Unsound
 from ..cli.main import ROOM, shorten_line
 from ..cli.process import explain_failure
+from ..coordination.membership import CLIENT_SESSION
 from ..opening.place import begin_call, describe_new, open_for
 from ..running import follow_moves, run_operation
 from ..storage.call import Clock
@@ -61,6 +62,13 @@ class Surroundings:
 
     def __init__(self, directory: str, environ: Mapping[str, str], clock: Clock, structured: bool = False) -> None:
         self.directory, self.environ, self.clock, self.structured = directory, environ, clock, structured
+
+    def in_thread(self, meta: Any) -> Surroundings:
+        """The same for a call in a conversation that the client names in the `_meta` of a request, as Codex does."""
+        thread = meta.get("threadId") if isinstance(meta, dict) else None
+        if not isinstance(thread, str):
+            return self
+        return Surroundings(self.directory, {**self.environ, CLIENT_SESSION: thread}, self.clock, self.structured)
 
 
 class ToolCall:

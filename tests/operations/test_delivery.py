@@ -325,7 +325,7 @@ def test_ending_a_session_names_the_unread_mail_of_its_agents_wherever_it_was_se
     team.abandon_session("planning-1")
 
 
-@pytest.mark.parametrize("name", ["CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "GEMINI_SESSION_ID"])
+@pytest.mark.parametrize("name", ["CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID", "MILESTONE_CLIENT_SESSION"])
 def test_registering_notes_the_session_of_the_client(store, environ, name):
     assert store.register_agent("a", "validation", "ms", "validation-1")["client_session"] is None
     environ[name] = "s-1"
