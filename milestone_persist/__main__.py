@@ -49,6 +49,10 @@ import _signal  # type: ignore[import-not-found] # noqa: E402 # built in; `signa
 if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C ends us at once, as it does any program
 
+import milestone_persist.modules  # noqa: E402
+
+milestone_persist.modules.find_quickly(milestone_persist.__path__[0])
+
 from milestone_persist.cli.process import run  # noqa: E402
 
 if __name__ == "__main__":

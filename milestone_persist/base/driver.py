@@ -1,20 +1,46 @@
-"""SQLite's driver: the part of the standard module that one call needs, which costs a twentieth of a call less.
+"""SQLite's driver: the part of the standard module that a call needs, which costs a fifth of a call less.
 
-A process that has the module already, and any Python without that part, gets the module itself.
+That part is private to CPython: a process that has the module already, and a Python without that part, get the module.
 """
 from __future__ import annotations
 
 import sys
 
+from . import is_program
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3 as sqlite3
-elif "sqlite3" in sys.modules:
-    sqlite3 = sys.modules["sqlite3"]
-else:
-    try:
-        import _sqlite3 as sqlite3
-    except ImportError:
-        import sqlite3
+    from typing import Any
 
 __all__ = ["sqlite3"]
+
+
+def _import_driver() -> Any:
+    if "sqlite3" not in sys.modules:
+        try:
+            return _import_alone() if is_program else __import__("_sqlite3")
+        except (ImportError, AttributeError):
+            pass
+    return __import__("sqlite3")
+
+
+def _import_alone() -> Any:
+    """The driver without `functools`, of which it wants a cache for statements: the one in C behind it does.
+
+    Only where no other thread could meet what stands in its place meanwhile.
+    """
+    if sys.modules.keys() & {"functools", "threading"}:
+        return __import__("_sqlite3")
+    make_cache = __import__("_functools")._lru_cache_wrapper
+    standin: Any = type(sys)("functools")
+    standin.lru_cache = lambda size: lambda function: make_cache(function, size, False, tuple)
+    sys.modules["functools"] = standin
+    try:
+        return __import__("_sqlite3")
+    finally:
+        del sys.modules["functools"]
+
+
+if not TYPE_CHECKING:
+    sqlite3 = _import_driver()

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import sys
 
+from .. import base
 from .quoting import quote
 
 DOCUMENTED = "python3 -m milestone_persist"
@@ -11,7 +12,7 @@ DOCUMENTED = "python3 -m milestone_persist"
 
 def way_called() -> str:
     """The words that run this program again, as it was run now; those of the documents where it was imported."""
-    if not getattr(sys.modules.get("milestone_persist.cli.process"), "is_running", False):
+    if not base.is_program:
         return DOCUMENTED
     if sys.argv[1:2] in (["--from-shell"], ["--words-on-stdin"]):
         return "milestone_persist"  # the helper of the shell functions, and the program in a folder of install --bin

@@ -109,11 +109,10 @@ def parse_json(text: str, deepest: int = DEEPEST_JSON, **options: Any) -> Any:
     deepest: how many objects and arrays may stand one in another
     options: more of json.loads
     """
-    import json
+    from .json_text import loads
 
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole,
-                           **options)
+        value = loads(text, parse_float=_finite, parse_int=_whole, parse_constant=_refuse_constant, **options)
     except RecursionError:
         raise TooDeep from None
     if _depth(value) > deepest:
@@ -137,10 +136,9 @@ def dump_json(value: Any, **options: Any) -> str:
 
 
 def _dump(value: Any, **options: Any) -> str:
-    import json
+    from .json_text import dumps
 
-    options.setdefault("separators", (",", ":"))
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+    return dumps(value, **options)
 
 
 def whole_characters(text: str) -> str:

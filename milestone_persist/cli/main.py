@@ -215,11 +215,11 @@ def _tell_undelivered(op: Operation, data: Any, args: list[Any], opened: _Opened
 def _text_of(op: Operation, data: Any, call: CommandLine, form: str = "") -> str:
     if op.text == "nothing" and (data is None or not call.json):
         return ""
-    from .text import find_renderer, forms
+    from .text import find_renderer, single
 
-    text = forms.as_json(data) + "\n" if call.json else find_renderer(form or op.text)(data)
+    text = single.as_json(data) + "\n" if call.json else find_renderer(form or op.text)(data)
     is_json = call.json or op.text == "json" or op.text == "state" and not isinstance(data, str)
-    return forms.echo_safe(text) if call.echo_safe and is_json else text
+    return single.echo_safe(text) if call.echo_safe and is_json else text
 
 
 def _draw(op: Operation, data: Any, console: Console) -> str:
@@ -250,9 +250,9 @@ def _open(opened: _Opened) -> Storage:
 
 
 def _emit(data: Mapping[str, object], text: str, is_json: bool, console: Console) -> None:
-    from .text import forms
+    from .text import single
 
-    _print(console, (forms.as_json(data) if is_json else text) + "\n")
+    _print(console, (single.as_json(data) if is_json else text) + "\n")
 
 
 def _print(console: Console, text: str) -> int:

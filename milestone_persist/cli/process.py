@@ -5,6 +5,7 @@ import io
 import os
 import sys
 
+from .. import base
 from ..base.location import GONE
 from .main import Console, main, one_line
 
@@ -13,13 +14,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Literal
 
 
-is_running = False  # whether this process is our program, and none that imports the package
-
-
 def run() -> None:
     """Run the command line of this process and end it; nothing but one line ever tells of a failure."""
-    global is_running
-    is_running, status = True, 3
+    base.is_program, status = True, 3
     try:
         # Arguments are UTF-8 whatever the locale says; what is not comes through as surrogates and is refused later.
         words = [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]

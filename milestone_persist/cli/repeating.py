@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..running import run_operation
-from .text import find_renderer, forms
+from .text import find_renderer, single
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def follow(op: Operation, args: list[Any], options: dict[str, Any], as_json: boo
     is_repeated = False
     while True:
         rows = call_again(op, args, options, opened, is_repeated)
-        text = "".join(forms.as_json(row) + "\n" for row in rows) if as_json else find_renderer(op.text)(rows)
+        text = "".join(single.as_json(row) + "\n" for row in rows) if as_json else find_renderer(op.text)(rows)
         if rows:
             write(text)
         assert op.follow

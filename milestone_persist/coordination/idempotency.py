@@ -1,8 +1,6 @@
 """Keys that make a call idempotent: with the same key and content it does nothing and gives the first result again."""
 from __future__ import annotations
 
-import json
-
 from ..base.errors import Refused, UsageError
 from ..base.values import dump_json, show
 
@@ -40,6 +38,8 @@ def do_once(store: Storage, key: str | None, caller: str, operation: str, conten
                       "VALUES (:caller, :operation, :key, :digest, :result, :now)",
                       {**given, "result": dump_json(result)})
         return result
+    import json
+
     first: Answer = json.loads(found[0]["result"])
     if found[0]["content_digest"] != given["digest"]:
         raise Refused(f"the key {key!r} was used with other content, for {name_result(first)}: nothing was done; "
@@ -59,5 +59,6 @@ def name_result(result: Any) -> str:
 
 def _digest(content: list[Any]) -> str:
     import hashlib
+    import json
 
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -6,10 +6,6 @@ from ..base.quoting import command
 from ..base.times import minutes_between, shift_time, since
 from ..base.values import check_word, is_own, json_strings
 from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, DIED, ENDED, GOING_ON, HEALTH_STATUSES, PHASES
-from ..coordination.argument_order import require_registration_in_order
-from ..coordination.future import look_from_now
-from ..coordination.inbox import count_for_others, count_unread, warn_of_unread
-from ..coordination.liveness import end_silent_agents, log_health
 from ..coordination.membership import (
     acting_session,
     admit_agent,
@@ -21,8 +17,6 @@ from ..coordination.membership import (
     renew_heartbeat,
     set_agent_status,
 )
-from ..coordination.settings import is_strict, read_count
-from ..coordination.state import list_keys
 from ..registry import operation
 
 TYPE_CHECKING = False
@@ -51,6 +45,10 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     What its former life had taken and not acknowledged is in its inbox again.
     Example: register_agent coord-ms-123 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
     """
+    from ..coordination.argument_order import require_registration_in_order
+    from ..coordination.inbox import count_unread
+    from ..coordination.liveness import end_silent_agents
+
     given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES", store.warn)
     end_silent_agents(store, agent_id)
     with store.transaction("session:" + session_id):
@@ -71,6 +69,8 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
 
 def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:
     """Say what lies under this id for another milestone: it is kept for who registers there. Sent_for and number."""
+    from ..coordination.inbox import count_for_others
+
     found = count_for_others(store, agent_id)
     for row in found:
         show = command(["list_agent_messages", agent_id, "--state", "pending", "--milestone", row["sent_for"]])
@@ -81,6 +81,8 @@ def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[MailForOther
 
 def _tell_if_in_use(store: Storage, before: list[Agent], new: bool) -> None:
     """Say of an agent that was registered and heard from a moment ago that the id may be another's; Refused if new."""
+    from ..coordination.settings import read_count
+
     limit = shift_time(store.now(), -read_count(store, "session_timeout"))
     for row in before:
         if row["agent_type"] == "unregistered" or row["status"] not in ("active", "paused") or \
@@ -95,6 +97,8 @@ def _tell_if_in_use(store: Storage, before: list[Agent], new: bool) -> None:
 
 def _count_keys(store: Storage, agent_id: str, milestone_id: str | None) -> KeyCounts:
     """How many keys an agent finds, and how many there are that it saved for other milestones."""
+    from ..coordination.state import list_keys
+
     own = [row["own"] for row in list_keys(store, agent_id, milestone_id)]
     return {"keys_kept": own.count(True), "keys_elsewhere": own.count(False)}
 
@@ -102,6 +106,8 @@ def _count_keys(store: Storage, agent_id: str, milestone_id: str | None) -> KeyC
 def _admissible_type(store: Storage, agent_type: str) -> str:
     if agent_type in AGENT_TYPES or is_own(agent_type):
         return agent_type
+    from ..coordination.settings import is_strict
+
     if not agent_type.strip() or is_strict(store):
         check_word(agent_type, AGENT_TYPES, "agent type", extensible=True)
     from ..base.suggestions import suggest_word
@@ -143,6 +149,8 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
         if status is not None:
             set_agent_status(store, agent_id, status, error)
         if status in ("completed", "terminated"):  # who failed may begin again
+            from ..coordination.inbox import warn_of_unread
+
             warn_of_unread(store, f"agent {agent_id!r} is {status}", agent_id)
         store.execute("UPDATE agent_registry SET current_task = :task, current_phase = :phase, error_info = :error "
                       "WHERE agent_id = :id",
@@ -193,6 +201,8 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
         row = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id)
         acting_session(store, row)
         if health is not None or any(number is not None for number in measured.values()):
+            from ..coordination.liveness import log_health
+
             log_health(store, agent_id, health or "healthy", **measured)
         return row
 
@@ -205,6 +215,8 @@ def list_session_agents(store: Storage, session_id: str) -> list[SessionAgent]:
 
     Example: list_session_agents planning-ms-123-1
     """
+    from ..coordination.future import look_from_now
+
     look_from_now(store)
     with store.snapshot():
         find_session(store, session_id)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..base.errors import UsageError
 from ..base.values import check_id, check_text
-from .table import MODULE_OF
+from . import table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -300,7 +300,8 @@ def operations_of(module: str) -> dict[str, Operation]:
 def find_operation(name: str) -> Operation | None:
     """The operation of that name (`-` or `_` between the words), loading only the module that declares it."""
     name = name.replace("-", "_")
-    for module in (MODULE_OF[name],) if name in MODULE_OF else MODULES:  # one that was just written is not in the table
+    module_of = getattr(table, "TABLE", "").partition(f"\n{name} ")[2].partition("\n")[0]
+    for module in (module_of,) if module_of else MODULES:  # one that was just written is not in the table
         found = operations_of(module).get(name)
         if found:
             return found

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
 
 def find_renderer(name: str) -> Callable[[Any], str]:
     """The function that makes an operation's text, in one of the modules beside this."""
+    from . import single
+
+    if name in vars(single):
+        return vars(single)[name]  # type: ignore[no-any-return]
     from . import forms
 
     if name in vars(forms):

@@ -1,38 +1,17 @@
-"""What the operations' data looks like as text: one small function for each form."""
+"""Lines and tables: what most operations' data looks like as text, one small function for each form."""
 from __future__ import annotations
 
 from ...base.quoting import command, quote
-from ...base.values import dump_json, show
+from ...base.values import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
 
     from ...storage.interface import Row
 
 
 LONGEST_DETAIL = 200  # characters of an event's detail in a line
-
-
-def as_json(data: Any) -> str:
-    """Any operation's data as one line of JSON."""
-    return dump_json(data)
-
-
-def echo_safe(text: str) -> str:
-    """JSON in which no backslash means anything to a shell's echo: only \\uXXXX is left, which dash passes on."""
-    out: list[str] = []
-    position = 0
-    codes = {"n": "000a", "r": "000d", "t": "0009", "b": "0008", "f": "000c", '"': "0022", "\\": "005c", "/": "002f"}
-    while True:
-        found = text.find("\\", position)
-        if found < 0:
-            return "".join(out) + text[position:]
-        out.append(text[position:found] + "\\u")
-        after = text[found + 1]
-        out.append("" if after == "u" else codes[after])
-        position = found + 2
 
 
 def plain(value: object) -> str:
@@ -59,22 +38,6 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}" + "s" * (number != 1)
 
 
-def nothing(data: Any) -> str:
-    return ""
-
-
-def json(data: Any) -> str:
-    return as_json(data) + "\n"
-
-
-def hook_answer(data: Row) -> str:
-    return as_json(data) + "\n" if data else ""
-
-
-def line(data: Any) -> str:
-    return f"{data}\n"
-
-
 def ready(data: Row) -> str:
     return f"ready: {plain(data['database'])} (backend {data['backend']})\n"
 
@@ -93,16 +56,8 @@ def registered(data: Row) -> str:
             (": " + ", ".join(told) if told else "") + "\n")
 
 
-def status(data: Row) -> str:
-    return "" if data.get("changed") else f"{data['status']}\n"
-
-
 def agents(data: list[Row]) -> str:
     return columns(data, "agent_id agent_type status minutes_since_heartbeat current_task", "no agents")
-
-
-def state(data: str | Row) -> str:
-    return data if isinstance(data, str) else json(data)
 
 
 def state_keys(data: list[Row]) -> str:
@@ -113,22 +68,10 @@ def state_keys(data: list[Row]) -> str:
         for row in data if not row["own"])
 
 
-def message_id(data: Row) -> str:
-    return f"{data['id']}\n" if "id" in data else broadcast(data)
-
-
-def broadcast(data: Row) -> str:
-    return " ".join(str(number) for number in data["ids"]) + "\n"
-
-
 def requeued(data: Row) -> str:
     where = f"the inbox of {plain(data['to_agent'])}"
     return (f"message {data['id']} is in {where} already: nothing was done\n" if data["was"] == "pending" else
             f"message {data['id']} is in {where} again; it was {data['was']}\n")
-
-
-def checkpoint_id(data: Row) -> str:
-    return f"{data['checkpoint_id']}\n"
 
 
 def checkpoints(data: list[Row]) -> str:

@@ -103,10 +103,13 @@ class EmbeddedStorage(Storage):
             time.sleep(0.001 + time.monotonic_ns() % 1009 / 250_000)  # 1 to 5 ms, each time another
 
     def _pragma(self, name: str) -> int:
+        return int(self.column("PRAGMA " + name)[0])
+
+    def column(self, sql: str) -> list[Any]:
+        """The first value of each row that a query without parameters gives; raises the driver's errors."""
         cursor = self.connection.cursor()
         cursor.row_factory = None
-        value: int = cursor.execute("PRAGMA " + name).fetchone()[0]
-        return value
+        return [row[0] for row in cursor.execute(sql)]
 
     def _is_too_long(self) -> bool:
         self._rounds += 1

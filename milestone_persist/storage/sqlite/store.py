@@ -106,13 +106,13 @@ class SqliteStorage(EmbeddedStorage):
         from ...base.packaged import read_packaged
 
         canonical = read_packaged("sql", SCHEMA_FILE).replace("IF NOT EXISTS ", "")
-        there = self.run("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND (name, type) <> "
-                         "('sqlite_sequence', 'table')")
-        if len(there) == canonical.count("\nCREATE ") and all(row["sql"] + ";" in canonical for row in there):
-            return
-        from .comparison import refuse_altered
-
         try:
+            there = self.column("SELECT sql || ';' FROM sqlite_master WHERE sql IS NOT NULL AND (name, type) <> "
+                                "('sqlite_sequence', 'table')")
+            if len(there) == canonical.count("\nCREATE ") and _holds_each(canonical, there):
+                return
+            from .comparison import refuse_altered
+
             refuse_altered(self)
         except sqlite3.Error as error:
             raise self.explain(error) from None
@@ -239,6 +239,16 @@ class SqliteStorage(EmbeddedStorage):
         mode = self.run("PRAGMA journal_mode")[0]["journal_mode"]
         return {"backend": self.backend.word, "engine": f"SQLite {sqlite3.sqlite_version}", "journal_mode": mode,
                 "database": self.path, "exists": not self.in_memory, "schema_version": SCHEMA_VERSION}
+
+
+def _holds_each(script: str, statements: list[str]) -> bool:
+    """Whether all statements are in a script, where they usually come in this order."""
+    position = 0
+    for statement in statements:
+        position = script.find("\nCREATE ", position) + 1
+        if not script.startswith(statement, position) and statement not in script:
+            return False
+    return True
 
 
 def _create_file(path: str) -> None:

@@ -1,0 +1,98 @@
+"""How the program finds its own modules: byte code is taken only where Python would take it, all else is Python's."""
+from __future__ import annotations
+
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+ASK = ["show_recovery_help", "--json"]
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A copy of the package, with its byte code."""
+    no_code = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "milestone_persist", tmp_path / "milestone_persist", ignore=no_code)
+    shutil.copytree(ROOT / "sql", tmp_path / "sql")
+    call(tmp_path, *ASK)
+    return tmp_path
+
+
+def call(home, *words, options=("-I", "-S"), **environ):
+    done = subprocess.run([sys.executable, *options, "-v", home / "milestone_persist", *words], text=True,
+                          capture_output=True, check=False, env={**os.environ, **environ})
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done
+
+
+def keepers(done):
+    """Which modules of the package Python has found itself, by its own account."""
+    return {line.split("'")[1] for line in done.stderr.splitlines()
+            if line.startswith("import 'milestone_persist") and "modules.Loader" not in line}
+
+
+def pyc(home, name):
+    return home / "milestone_persist" / "__pycache__" / f"{name}.{sys.implementation.cache_tag}.pyc"
+
+
+def test_all_modules_are_found_so_but_those_that_stand_before(program):
+    assert keepers(call(program, *ASK)) <= {"milestone_persist", "milestone_persist.modules"}
+
+
+def test_source_that_was_changed_is_compiled(program):
+    path = program / "milestone_persist" / "base" / "__init__.py"
+    before = call(program, "--version").stdout
+    path.write_text(path.read_text(encoding="utf-8").replace("0.", "7.", 1), encoding="utf-8")
+    after = call(program, "--version")
+    assert after.stdout == before.replace("0.", "7.", 1) and "milestone_persist.base" in keepers(after)
+    assert "milestone_persist.base" not in keepers(call(program, "--version"))
+
+
+def test_source_of_another_time_and_the_same_size_is_compiled(program):
+    path = program / "milestone_persist" / "base" / "__init__.py"
+    os.utime(path, (1, 1))
+    assert "milestone_persist.base" in keepers(call(program, "--version"))
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.unlink(), lambda path: path.write_bytes(b""),
+                                   lambda path: path.write_bytes(b"\0" * 16 + path.read_bytes()[16:])],
+                         ids=["missing", "empty", "of another Python"])
+def test_byte_code_that_does_not_count_is_made_again(program, spoil):
+    path = pyc(program, "running")
+    call(program, "whoami")
+    whole = path.read_bytes()
+    spoil(path)
+    assert "milestone_persist.running" in keepers(call(program, "whoami"))
+    assert path.read_bytes() == whole
+
+
+def test_byte_code_that_names_the_hash_of_its_source_is_read_by_python(program):
+    source = program / "milestone_persist" / "running.py"
+    py_compile.compile(str(source), str(pyc(program, "running")),
+                       invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+    assert "milestone_persist.running" in keepers(call(program, "whoami"))
+
+
+def test_a_copy_that_was_moved_needs_no_new_byte_code(program, tmp_path_factory):
+    new = tmp_path_factory.mktemp("elsewhere") / "moved"
+    shutil.move(program, new)
+    assert keepers(call(new, *ASK)) <= {"milestone_persist", "milestone_persist.modules"}
+
+
+def test_optimised_byte_code_and_that_of_another_place_are_left_to_python(program, tmp_path):
+    assert "milestone_persist.running" in keepers(call(program, "whoami", options=("-O", "-I", "-S")))
+    assert "milestone_persist.running" in keepers(
+        call(program, "whoami", options=("-I", "-S", "-X", f"pycache_prefix={tmp_path / 'kept'}")))
+
+
+def test_a_module_that_is_not_there_is_missed_as_ever(program):
+    (program / "milestone_persist" / "running.py").unlink()
+    pyc(program, "running").unlink(missing_ok=True)
+    done = subprocess.run([sys.executable, "-I", "-S", program / "milestone_persist", "whoami"], text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 3 and "No module named 'milestone_persist.running'" in done.stderr
