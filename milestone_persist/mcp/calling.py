@@ -74,7 +74,7 @@ class Surroundings:
 class ToolCall:
     """A call of an operation: run it, hand out its result, then close it; `take_back` if nobody was there for it."""
 
-    def __init__(self, op: Operation, surroundings: Surroundings, clock: Clock) -> None:
+    def __init__(self, op: Operation, surroundings: Surroundings, clock: RequestClock) -> None:
         self.op, self.surroundings, self.clock = op, surroundings, clock
         self.args: list[Any] = []
         self.options: dict[str, Any] = {}
@@ -108,6 +108,7 @@ class ToolCall:
         undo = self.op.on_undelivered
         if not self.is_done or undo is None or not self.op.changes(self.args, self.options):
             return
+        self.clock.is_over = lambda: False
         try:
             follow_moves(lambda store: undo(store, self.data, *self.args), self._open, self._release)
         except MilestoneError:  # the next take names them

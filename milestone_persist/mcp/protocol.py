@@ -82,7 +82,7 @@ def check_message(message: Any) -> bool:
         raise ProtocolError(INVALID_REQUEST, "a request names its method")
     if "id" in message and read_id(message) is None:
         raise ProtocolError(INVALID_REQUEST, "the id of a request is a text or a whole number")
-    if not isinstance(message.get("params", {}), dict):
+    if message.get("params") is not None and not isinstance(message["params"], dict):
         raise ProtocolError(INVALID_PARAMS, "params is an object")
     return True
 

@@ -125,7 +125,7 @@ class Server:
                 channel.add_one()
             channel.send(error.as_message(read_id(message)))
             return
-        method, params = message["method"], message.get("params", {})
+        method, params = message["method"], message.get("params") or {}
         if "id" not in message:
             if method == "notifications/cancelled":
                 self.requests.cancel(params.get("requestId"))
@@ -150,6 +150,8 @@ class Server:
             result = handler(self, request)
         except ProtocolError as error:
             self.requests.answer(request, error)
+        except Exception as failure:
+            self.requests.answer(request, ProtocolError(INTERNAL_ERROR, explain_failure(failure)))
         else:
             if result is not None:
                 self.requests.answer(request, result)

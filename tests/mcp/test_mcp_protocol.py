@@ -116,6 +116,7 @@ def test_a_line_that_is_no_json_is_answered_without_an_id(wire, line):
     ({"jsonrpc": "2.0", "id": True, "method": "ping"}, -32600, None),
     ({"jsonrpc": "2.0", "id": [1], "method": "ping"}, -32600, None),
     ({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": []}, -32602, 1),
+    ({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": False}, -32602, 1),
     ({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": "x"}, -32602, 1)])
 def test_what_is_no_request_is_refused(wire, message, code, known):
     wire.send(message)
@@ -141,6 +142,17 @@ def test_ids_come_back_as_they_are(wire):
     for request_id in (0, -1, 2 ** 70, "", "1", "ü\n\ud800"):
         wire.begin("ping", request_id=request_id)
         assert wire.read() == {"jsonrpc": "2.0", "id": request_id, "result": {}}
+
+
+def test_params_may_be_null(wire):
+    wire.send({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": None})
+    assert wire.read()["result"] == {}
+
+
+def test_a_fault_of_the_program_is_an_answer(wire, monkeypatch):
+    monkeypatch.setattr("milestone_persist.mcp.methods.describe_tool", lambda op, environ: 1 // 0)
+    assert wire.now("tools/list")["code"] == -32603
+    assert wire.ask("ping") == {}
 
 
 def test_lines_may_end_as_on_windows(wire):
