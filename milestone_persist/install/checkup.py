@@ -8,11 +8,12 @@ from ..base import __version__
 from ..base.errors import StorageError, UsageError
 from ..base.found import read_found
 from ..base.invocation import way_called
+from ..base.location import main_worktree
 from . import json_entries
 from .client_files import CLIENTS, SERVER
 from .detection import is_on_this_machine
 from .launch import ADAPTER
-from .project_files import is_home
+from .project_files import is_home, repository_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,10 +52,9 @@ def _adapter(root: str) -> Iterator[str]:
 
 
 def _claude_code(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:
-    own = _read_json(os.path.join(home, ".claude.json"))
+    own = _read_json(os.path.join(environ.get("CLAUDE_CONFIG_DIR") or home, ".claude.json"))
     projects, top = _section(own, "projects"), os.path.realpath(root)
-    if not is_home(root) and not any(_section(projects, folder).get("hasTrustDialogAccepted")
-                                     for folder in [top, *_folders_above(top)]):
+    if not is_home(root) and not _section(projects, top).get("hasTrustDialogAccepted"):  # that of a parent is none
         yield (f"Claude Code does not trust {top}, so claude -p ignores its permissions and hooks: run claude there "
                f"once and accept, or {way_called()} install ~ for all projects")
     file = ".claude.json" if is_home(root) else ".mcp.json"
@@ -66,7 +66,9 @@ def _claude_code(root: str, home: str, environ: Mapping[str, str]) -> Iterator[s
 def _codex(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:
     folder, top = environ.get("CODEX_HOME") or os.path.join(home, ".codex"), os.path.realpath(root)
     text = _read(os.path.join(folder, "config.toml"))
-    if not is_home(root) and not any(_trusts(text, path) for path in [top, *_folders_above(top)]):
+    repository = repository_of(top)
+    if not is_home(root) and not any(_trusts(text, path) for path in (
+            top, repository, main_worktree(repository) if repository else "")):
         yield (f"Codex does not trust {top}, so it ignores its MCP server and hooks: run codex there once and "
                "trust it")
     untrusted = [*_untrusted_hooks(root, text)]

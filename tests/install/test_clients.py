@@ -156,11 +156,11 @@ def check(milestone, project, tmp_path):
     for name in ("claude", "codex", "gemini"):
         write(tmp_path / "bin" / name)
     assert milestone("install").returncode == 0
-    write(home / ".claude.json", json.dumps({"projects": {str(tmp_path): {"hasTrustDialogAccepted": True}}}))
+    write(home / ".claude.json", json.dumps({"projects": {top: {"hasTrustDialogAccepted": True}}}))
     words = ("session_start", "stop", "subagent_stop", "session_end", "pre_compact")
     trusted = "".join(f'[hooks.state."{top}/.codex/hooks.json:{word}:0:0"]\ntrusted_hash = "x"\n' for word in words)
     write(home / ".codex" / "config.toml", f'[projects."{top}"]\ntrust_level = "trusted"\n\n{trusted}')
-    write(home / ".gemini" / "trustedFolders.json", json.dumps({top: "TRUST_FOLDER"}))
+    write(home / ".gemini" / "trustedFolders.json", json.dumps({str(tmp_path): "TRUST_FOLDER"}))
     return lambda **variables: milestone("install", "--check", **variables)
 
 
@@ -172,6 +172,8 @@ def test_a_project_that_all_clients_can_use_is_fine(check):
 PROBLEMS = {
     "Claude Code does not trust it": ("~/.claude.json", "hasTrustDialogAccepted", "x",
                                       "Claude Code does not trust .*: run claude there once and accept, or "),
+    "Claude Code trusts a folder above": ("~/.claude.json", 'my project": {"hasTrust', '": {"hasTrust',
+                                          "Claude Code does not trust .*: run claude there once"),
     "Codex does not trust it": ("~/.codex/config.toml", '"trusted"', '"untrusted"',
                                 "Codex does not trust .*: run codex there once and trust it"),
     "Codex does not trust a hook": ("~/.codex/config.toml", "stop:0", "stop:1", "Codex: nobody has trusted the hooks "
@@ -216,7 +218,7 @@ def test_a_path_that_leads_nowhere_is_told(check, project, what):
 def test_a_server_that_was_refused_is_told(check, project, tmp_path):
     path = tmp_path / "home" / ".claude.json"
     data = json.loads(path.read_text())
-    data["projects"][str(project)] = {"disabledMcpjsonServers": ["milestone"]}
+    data["projects"][str(project)]["disabledMcpjsonServers"] = ["milestone"]
     path.write_text(json.dumps(data))
     assert "problem: Claude Code: the MCP server milestone of .mcp.json was refused here: enable it with /mcp" in (
         check().stdout)
