@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from ..registry import Operation, Parameter
 
-# What an agent on a milestone needs, and whoever brings a session back: few enough to be read whole.
+# What an agent on a milestone needs, and whoever brings a session back: few enough to be read whole. `install` lets
+# clients use all of them unasked, so none deletes, or ends the work of others.
 CORE = (
     "register_agent", "update_agent_status", "list_session_agents",
     "get_agent_messages", "send_agent_message", "acknowledge_agent_message", "requeue_agent_message",
@@ -19,7 +20,7 @@ CORE = (
     "get_session_status", "update_session_progress", "read_milestone_record",
     "complete_planning_session", "finalize_milestone_execution", "complete_coordination_session",
     "detect_interrupted_sessions", "recover_milestone_session", "resume_planning_agents",
-    "resume_execution_from_phase", "resume_session_agents", "abandon_session",
+    "resume_execution_from_phase", "resume_session_agents",
 )
 # Of what needs no open store; the rest is for people and shells: installing, completion, loops in the foreground.
 COMMANDS = ("show_recovery_help", "start_session_monitor", "stop_session_monitor", "get_session_monitor_status")

@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from milestone_persist.install.agents_document import make_section
 from milestone_persist.install.client_files import PERMITTED
+from milestone_persist.mcp.tools import CORE, DESTRUCTIVE
 from milestone_persist.registry import all_operations
 
 FUNCTIONS = {op.name for op in all_operations() if op.shell}
@@ -155,5 +156,6 @@ def test_what_shipped_blocks_run_is_permitted(name, text):
 def test_few_patterns_permit_what_agents_need_and_nothing_that_deletes():
     assert len(PERMITTED) <= 30 and all(re.match(r"\w+_", pattern) for pattern in PERMITTED)
     permitted = {name for name in FUNCTIONS for pattern in PERMITTED if permits(pattern, name)}
+    assert {*CORE} & {*ASKED_FIRST, *DESTRUCTIVE} == set()  # one permission lets the MCP server do all of these
     assert permitted & ASKED_FIRST == set() and ASKED_FIRST <= FUNCTIONS
     assert [pattern for pattern in PERMITTED if not any(permits(pattern, name) for name in FUNCTIONS)] == []
