@@ -253,6 +253,7 @@ def require_sound(mutations, folder):
 def try_all(mutations=MUTATIONS, report=print):
     """The outcome of each mutation."""
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
+        os.chmod(folder, 0o755)  # some tests are other users
         copy_checkout(folder)
         require_sound(mutations, folder)
         outcomes = []
