@@ -65,7 +65,7 @@ def try_all(step, kill, directory, folder, tmp_path, clock):
 
 
 @LOCAL
-@pytest.mark.parametrize("by, step", [("backup", 31), ("export", 7)])
+@pytest.mark.parametrize("by, step", [("backup", 31), ("export", 4)])
 def test_killed_at_any_statement_or_change(filled, run, directory, tmp_path, clock, by, step):
     filled.close()
 
