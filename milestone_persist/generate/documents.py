@@ -1,11 +1,8 @@
-"""Documents made from the table of operations: docs/functions.md, and the table of functions in README.md."""
+"""Documents made from the table of operations: docs/functions.md, the manual page and llms.txt."""
 from __future__ import annotations
 
-import os
-
 from ..base import vocabulary
-from ..base.errors import UsageError
-from ..base.packaged import PACKAGE, read_packaged
+from ..base.packaged import read_packaged
 from ..cli.help import STATUSES, default_of, remarks_of
 from ..registry import GENERATE, all_operations, example_of, parameter_help
 
@@ -15,7 +12,7 @@ if TYPE_CHECKING:
 
     from ..registry import Operation
 
-_BEGIN, _END = f"<!-- made by `{GENERATE}`: do not edit -->\n", "<!-- end of what is made -->\n"
+_BEGIN = f"<!-- made by `{GENERATE}`: do not edit -->\n"
 
 _VOCABULARIES = {
     "agent type (or `x-…` of your own)": vocabulary.AGENT_TYPES,
@@ -29,16 +26,6 @@ _VOCABULARIES = {
     "health status": vocabulary.HEALTH_STATUSES,
     "backend": vocabulary.BACKENDS,
 }
-
-
-def make_readme() -> str:
-    """README.md with its table of functions as the operations are now."""
-    with open(os.path.join(os.path.dirname(PACKAGE), "README.md"), encoding="utf-8") as file:
-        before, begin, rest = file.read().partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not end:
-        raise UsageError(f"README.md has lost the lines {_BEGIN.strip()!r} and {_END.strip()!r}")
-    return f"{before}{begin}\n{_table(('function', 'what it does'), _summaries())}\n{end}{after}"
 
 
 def _summaries() -> Iterator[Sequence[str]]:
@@ -59,7 +46,7 @@ def make_reference() -> str:
     lines = [f"# Functions\n\n{_BEGIN}",
              "Each is a shell function, a subcommand of `python3 -m milestone_persist` (with `-` for `_`) and a method",
              "of the Python `Store`. The subcommands also take `--json`, which prints the data instead of the text.",
-             STATUSES + "\n"]
+             STATUSES + "\n", _table(("function", "what it does"), _summaries())]
     group = ""
     for op in all_operations():
         if op.group != group:

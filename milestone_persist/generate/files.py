@@ -8,7 +8,8 @@ from ..base.found import read_found
 from ..base.packaged import PACKAGE
 from ..vendor.replace import replace_file
 from .adapter import make_adapter
-from .documents import make_readme, make_reference
+from .documents import make_reference
+from .manual import make_llms, make_manual
 from .postgresql_tables import make_postgresql_schema
 from .stub import make_rows, make_stub, make_table
 
@@ -24,8 +25,9 @@ FILES: dict[str, Callable[[], str]] = {
     "milestone_persist/methods.pyi": make_stub,
     "milestone_persist/base/rows.pyi": make_rows,
     "milestone_persist/registry/table.py": make_table,
-    "README.md": make_readme,
     "docs/functions.md": make_reference,
+    "docs/milestone-persist.1": make_manual,
+    "docs/llms.txt": make_llms,
     "sql/milestone-coordination.postgresql.sql": make_postgresql_schema,
 }
 
