@@ -53,13 +53,15 @@ class Source:
             self._changed.notify_all()
 
     def end(self) -> None:
-        self.is_over = True
-        self.note_change()
+        """Let all streams end."""
+        with self._changed:
+            self.is_over = True
+            self._changed.notify_all()
 
     def wait(self, version: int, seconds: float) -> int:
         """The version once it is another than this, or after so many seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: self.version != version, seconds)
+            self._changed.wait_for(lambda: self.is_over or self.version != version, seconds)
             return self.version
 
     def page(self, session_id: str) -> str:
@@ -171,6 +173,8 @@ class Handler(BaseHTTPRequestHandler):
         self._send(b"data: begin\n\n")  # what changed while the page came is in the first update
         while not source.is_over:
             found = source.wait(version, PING_SECONDS)
+            if source.is_over:
+                break
             self._send(b"data: changed\n\n" if found != version else b": here\n\n")
             version = found
             time.sleep(max(LEAST_SECONDS, COST * source.cost))

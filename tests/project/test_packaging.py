@@ -180,6 +180,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel, source):
               if path.is_file() and path.suffix != ".pyc"}
     wanted |= {f"milestone_persist/{path.relative_to(source)}" for files in ("sql/*.sql", "shell/*.sh", "agents/*.md")
                for path in source.glob(files)}
+    wanted.add(f"milestone_persist-{__version__}.data/data/share/man/man1/milestone-persist.1")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         metadata = archive.read(next(name for name in names if name.endswith("/METADATA"))).decode()
