@@ -8,6 +8,7 @@ from .base.answers import (
     Analytics,
     Artifacts,
     Backup,
+    BatchResult,
     Briefing,
     Broadcast,
     Caller,
@@ -49,8 +50,10 @@ from .base.answers import (
     Restoration,
     Resumption,
     SavedState,
+    SavedStates,
     SecuredArtifacts,
     Sent,
+    SentMessages,
     SessionAgent,
     SessionCleanup,
     SessionProgress,
@@ -175,6 +178,16 @@ class Operations:
         if_version: save only if the key still has this version (0: only if it is not there), else status 1
         """
 
+    def save_many(self, agent_id: str, values: str | Mapping[str, Any], state_type: str =
+                  'user_data', ttl_seconds: int | None = None) -> SavedStates:
+        """Save many keys of an agent in one transaction: all or none; prints the version of each.
+
+        agent_id: the agent; an unregistered one is registered
+        values: a JSON object of keys and values, text as it is and other values as JSON; - reads standard input
+        state_type: of all: checkpoint, progress, user_data, system_data or temp_data
+        ttl_seconds: seconds after which the keys are gone; without it, they stay
+        """
+
     @overload
     def load_agent_state(self, agent_id: str, state_key: str, default: str | None = None, *, full:
                          Literal[False] = False, session: str | None = None) -> str:
@@ -243,6 +256,13 @@ class Operations:
         payload: a JSON object; - reads standard input
         priority: 1 to 10; 10 is delivered first
         key: sends it once: with the same key the same call prints the first id again, another is refused (status 1)
+        """
+
+    def send_many(self, from_agent: str, messages: str | Sequence[Any]) -> SentMessages:
+        """Send many messages in one transaction: all or none; prints their ids.
+
+        from_agent: the sender; an unregistered one is registered
+        messages: a JSON array of objects with to_agent, message_type, payload and perhaps priority; - reads standard input
         """
 
     def broadcast_agent_message(self, from_agent: str, message_type: str, payload: str |
@@ -704,6 +724,17 @@ class Operations:
         limit: at most N
         wait: seconds to wait for an event where there is none
         follow: print each event as it happens, until interrupted; on the command line only
+        """
+
+    def batch(self, operations: str | Sequence[Any], *, atomic: bool = False) -> list[BatchResult]:
+        """Do many operations in one call: lines of JSON in, a line of JSON with the result of each out.
+
+        operations: a line each, ["save_agent_state", "a", "k", "v"] or {"name": …, "arguments": {…}}; - reads stdin
+        atomic: all in one transaction: where one fails, none is done
+
+        Operations of agents, state, messages, checkpoints, sessions, milestones and the log. A line that is no such call
+        is refused before anything is done (status 2). Without --atomic, what fails is told in its line, the rest is done,
+        and the status is 1.
         """
 
     def install(self, directory: str | None = None, *, claude_code: bool = False, codex: bool =

@@ -109,23 +109,23 @@ milestone_put_aliases_aside() { # where one has the name of a function, this wou
   for milestone_name in \
     'milestone_persist' 'initialize_agent_coordination' 'initialize_storage_system' 'get_current_storage_backend' \
     'get_optimal_storage_backend' 'migrate_storage_backend' 'get_storage_config' 'set_storage_config' \
-    'register_agent' 'update_agent_status' 'agent_heartbeat' 'list_session_agents' 'save_agent_state' \
-    'load_agent_state' 'list_agent_state' 'delete_agent_state' 'send_agent_message' 'broadcast_agent_message' \
-    'get_agent_messages' 'acknowledge_agent_message' 'requeue_agent_message' 'list_agent_messages' \
-    'create_agent_checkpoint' 'list_agent_checkpoints' 'restore_agent_checkpoint' 'get_session_status' \
-    'update_session_progress' 'list_coordination_sessions' 'save_planning_artifacts' 'list_planning_sessions' \
-    'resume_planning_session' 'create_milestone_from_planning' 'detect_interrupted_sessions' \
-    'recover_milestone_session' 'recover_planning_session' 'recover_execution_session' 'get_session_recovery_status' \
-    'show_recovery_help' 'resume_planning_agents' 'resume_execution_from_phase' 'resume_session_agents' \
-    'restart_planning_with_artifacts' 'restart_incomplete_phases' 'restart_milestone_execution' \
-    'validate_planning_artifacts' 'complete_planning_session' 'create_milestone_from_recovered_planning' \
-    'finalize_milestone_execution' 'complete_coordination_session' 'abandon_session' 'generate_milestone_report' \
-    'cleanup_stale_coordination' 'cleanup_failed_sessions' 'start_session_monitor' 'stop_session_monitor' \
-    'get_session_monitor_status' 'create_milestone_record' 'read_milestone_record' 'update_milestone_record' \
-    'delete_milestone_record' 'list_milestones' 'search_milestones' 'get_milestone_analytics' \
-    'acquire_milestone_lock' 'release_milestone_lock' 'backup_coordination' 'restore_coordination' \
-    'export_coordination' 'import_coordination' 'import_tmp_files' 'log_milestone_event' 'log_storage_event' \
-    'list_coordination_events' 'briefing'; do
+    'register_agent' 'update_agent_status' 'agent_heartbeat' 'list_session_agents' 'save_agent_state' 'save_many' \
+    'load_agent_state' 'list_agent_state' 'delete_agent_state' 'send_agent_message' 'send_many' \
+    'broadcast_agent_message' 'get_agent_messages' 'acknowledge_agent_message' 'requeue_agent_message' \
+    'list_agent_messages' 'create_agent_checkpoint' 'list_agent_checkpoints' 'restore_agent_checkpoint' \
+    'get_session_status' 'update_session_progress' 'list_coordination_sessions' 'save_planning_artifacts' \
+    'list_planning_sessions' 'resume_planning_session' 'create_milestone_from_planning' \
+    'detect_interrupted_sessions' 'recover_milestone_session' 'recover_planning_session' 'recover_execution_session' \
+    'get_session_recovery_status' 'show_recovery_help' 'resume_planning_agents' 'resume_execution_from_phase' \
+    'resume_session_agents' 'restart_planning_with_artifacts' 'restart_incomplete_phases' \
+    'restart_milestone_execution' 'validate_planning_artifacts' 'complete_planning_session' \
+    'create_milestone_from_recovered_planning' 'finalize_milestone_execution' 'complete_coordination_session' \
+    'abandon_session' 'generate_milestone_report' 'cleanup_stale_coordination' 'cleanup_failed_sessions' \
+    'start_session_monitor' 'stop_session_monitor' 'get_session_monitor_status' 'create_milestone_record' \
+    'read_milestone_record' 'update_milestone_record' 'delete_milestone_record' 'list_milestones' \
+    'search_milestones' 'get_milestone_analytics' 'acquire_milestone_lock' 'release_milestone_lock' \
+    'backup_coordination' 'restore_coordination' 'export_coordination' 'import_coordination' 'import_tmp_files' \
+    'log_milestone_event' 'log_storage_event' 'list_coordination_events' 'batch' 'briefing'; do
     case $milestone_aliases in
       *"$milestone_name="*) milestone_put_aside ;;
     esac
@@ -290,6 +290,9 @@ list_session_agents() { \milestone_persist list_session_agents "$@"; }
 # Usage: save_agent_state AGENT_ID STATE_KEY VALUE [STATE_TYPE] [TTL_SECONDS] [--if-version N]
 save_agent_state() { \milestone_persist save_agent_state "$@"; }
 
+# Usage: save_many AGENT_ID VALUES [STATE_TYPE] [TTL_SECONDS]
+save_many() { \milestone_persist save_many "$@"; }
+
 # Usage: load_agent_state AGENT_ID STATE_KEY [DEFAULT] [--full] [--session TEXT]
 load_agent_state() { \milestone_persist load_agent_state "$@"; }
 
@@ -303,6 +306,9 @@ delete_agent_state() { \milestone_persist delete_agent_state "$@"; }
 
 # Usage: send_agent_message FROM_AGENT TO_AGENT MESSAGE_TYPE PAYLOAD [PRIORITY] [--key TEXT]
 send_agent_message() { \milestone_persist send_agent_message "$@"; }
+
+# Usage: send_many FROM_AGENT MESSAGES
+send_many() { \milestone_persist send_many "$@"; }
 
 # Usage: broadcast_agent_message FROM_AGENT MESSAGE_TYPE PAYLOAD [PRIORITY] [--key TEXT]
 broadcast_agent_message() { \milestone_persist broadcast_agent_message "$@"; }
@@ -487,6 +493,11 @@ log_storage_event() { \milestone_persist log_storage_event "$@"; }
 
 # Usage: list_coordination_events [--session TEXT] [--agent TEXT] [--milestone TEXT] [--event TEXT] [--after N] [--limit N] [--wait NUMBER] [--follow]
 list_coordination_events() { \milestone_persist list_coordination_events "$@"; }
+
+# Batches
+
+# Usage: batch OPERATIONS [--atomic]
+batch() { \milestone_persist batch "$@"; }
 
 # Hooks
 

@@ -141,6 +141,19 @@ class AgentHead(TypedDict):
 
 # State
 
+class BatchResult(TypedDict, total=False):  # result, or status and error
+    line: int
+    result: Any
+    status: int
+    error: str
+
+class SavedStates(TypedDict):
+    agent_id: str
+    versions: dict[str, int]
+
+class SentMessages(TypedDict):
+    ids: list[int]
+
 class SavedState(TypedDict):
     agent_id: str
     state_key: str

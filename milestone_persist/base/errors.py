@@ -22,7 +22,7 @@ class Refused(MilestoneError):
 class Incomplete(Refused):
     """The answer is no, or not all of what was asked for could be done; `data` is what an operation has to tell."""
 
-    def __init__(self, text: str, data: Mapping[str, Any]) -> None:
+    def __init__(self, text: str, data: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
         super().__init__(text)
         self.data = data
 

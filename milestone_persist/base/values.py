@@ -34,6 +34,8 @@ def check_text(value: str, what: str) -> str:
     """Return `value` if a database can hold it as text: no NUL, no lone surrogates."""
     if "\0" in value:
         raise UsageError(f"{what} {HOLDS_NUL}")
+    if value.isascii():
+        return value
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -115,7 +117,7 @@ def parse_json(text: str, deepest: int = DEEPEST_JSON, **options: Any) -> Any:
         value = loads(text, parse_float=_finite, parse_int=_whole, parse_constant=_refuse_constant, **options)
     except RecursionError:
         raise TooDeep from None
-    if _depth(value) > deepest:
+    if text.count("{") + text.count("[") > deepest and _depth(value) > deepest:
         raise TooDeep
     return value
 
@@ -143,6 +145,8 @@ def _dump(value: Any, **options: Any) -> str:
 
 def whole_characters(text: str) -> str:
     """A text that UTF-8 can hold: half characters (lone surrogates), which JSON may name, as U+FFFD."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -179,7 +183,8 @@ def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str
     try:
         given = value if isinstance(value, str) else _dump(value)
         text = whole_escapes(given) if isinstance(value, str) else whole_characters(given)
-        parsed = parse_json(text)
+        is_flat = text.count("{") + text.count("[") <= DEEPEST_JSON
+        parsed = value if is_flat and type(value) is kind else parse_json(text)  # what was dumped is JSON
     except (TooDeep, RecursionError):
         raise UsageError(f"{what} is nested too deeply: make it at most {DEEPEST_JSON} levels deep") from None
     except (TypeError, ValueError) as error:
@@ -191,6 +196,20 @@ def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str
         warn(f"{what} names half a character (a surrogate without the other), which many readers of JSON refuse: it is "
              "U+FFFD now")
     return text
+
+
+def json_value(value: Any, what: str, kind: type, shape: str) -> Any:
+    """A JSON argument of many parts: what the text holds, or the Python value, of `kind`, which errors call `shape`."""
+    if isinstance(value, str):
+        try:
+            value = parse_json(value)
+        except ValueError as error:
+            raise UsageError(f"{what} is not JSON ({error}): give {shape}") from None
+    elif kind is list and isinstance(value, tuple):
+        value = list(value)
+    if not isinstance(value, kind):
+        raise UsageError(f"{what} must be {shape}")
+    return value
 
 
 def json_object(value: Any, what: str, warn: Callable[[str], None]) -> str:

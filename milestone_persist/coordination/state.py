@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from ..base.answers import SavedState
     from ..storage.interface import Row, Storage
 
+LATER = "9"  # than any time
+LONGEST_TTL = 3_000_000_000  # seconds: times stay within four digits of a year
+_WRITE = (
+    "INSERT INTO agent_state (agent_id, saved_in, state_key, state_value, state_type, created_at, updated_at, "
+    "expires_at, is_json, version) VALUES (:agent, :session, :key, :value, :type, :now, :now, :expires, :json, "
+    "1 + coalesce((SELECT removed_version FROM agent_registry WHERE agent_id = :agent), 0)) "
+    "ON CONFLICT (agent_id, state_key) DO UPDATE SET saved_in = excluded.saved_in, "
+    "state_value = excluded.state_value, state_type = excluded.state_type, updated_at = excluded.updated_at, "
+    "expires_at = excluded.expires_at, is_json = excluded.is_json, version = agent_state.version + 1")
 _COLUMNS = "s.agent_id, s.state_key, s.state_type, s.version, s.created_at, s.updated_at, s.expires_at"
 
 
@@ -110,14 +119,31 @@ def write_state(store: Storage, given: Row, is_others: bool = True) -> SavedStat
     if is_others:
         keep_others(store, given)
     saved: SavedState = store.execute(
-        "INSERT INTO agent_state (agent_id, saved_in, state_key, state_value, state_type, created_at, updated_at, "
-        "expires_at, is_json, version) VALUES (:agent, :session, :key, :value, :type, :now, :now, :expires, :json, "
-        "1 + coalesce((SELECT removed_version FROM agent_registry WHERE agent_id = :agent), 0)) "
-        "ON CONFLICT (agent_id, state_key) DO UPDATE SET saved_in = excluded.saved_in, "
-        "state_value = excluded.state_value, state_type = excluded.state_type, updated_at = excluded.updated_at, "
-        "expires_at = excluded.expires_at, is_json = excluded.is_json, version = agent_state.version + 1 "
-        "RETURNING agent_id, state_key, state_type, version, expires_at", given)[0]
+        f"{_WRITE} RETURNING agent_id, state_key, state_type, version, expires_at", given)[0]
     return saved
+
+
+def write_states(store: Storage, rows: list[Row]) -> dict[str, int]:
+    """Write several keys of one agent, each as write_state does; the version of each.
+
+    rows: as write_state's given, alike in agent, session and now
+    """
+    if not rows:
+        return {}
+    agent = {"agent": rows[0]["agent"]}
+    before = {row["state_key"]: row for row in store.execute(
+        "SELECT state_key, saved_in, expires_at FROM agent_state WHERE agent_id = :agent", agent)}
+    for row in rows:
+        old = before.get(row["key"])
+        if old and (old["expires_at"] or LATER) <= row["now"]:
+            store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key", row)
+        elif old and old["saved_in"] != row["session"]:
+            keep_others(store, row)
+    store.execute_each(_WRITE, rows)
+    written = {row["key"] for row in rows}
+    return {row["state_key"]: row["version"] for row in store.execute(
+        "SELECT state_key, version FROM agent_state WHERE agent_id = :agent ORDER BY state_key", agent)
+        if row["state_key"] in written}
 
 
 def keep_others(store: Storage, given: Row) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..base.errors import Refused, UsageError
 from ..base.quoting import command
-from ..base.values import check_range, check_word, json_object, nearest, parse_json
+from ..base.values import check_id, check_range, check_word, json_object, json_value, nearest, parse_json
 from ..base.vocabulary import ENDED_AGENT, MESSAGE_TYPES, MOST_NAMED
 from ..coordination.argument_order import require_message_in_order
 from ..coordination.idempotency import do_once, lock_of
@@ -13,15 +13,16 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from ..base.answers import AgentOf, Broadcast, Sent
+    from ..base.answers import AgentOf, Broadcast, Sent, SentMessages
     from ..base.rows import Agent
     from ..storage.interface import Row, Storage
 
 GROUP = "Messages"
 EVERYBODY = ("", "all", "everyone", "everybody", "broadcast", "any", "team")  # whom some take for all, asterisks apart
+PARTS = {"to_agent", "message_type", "payload", "priority"}  # of one of many messages
 LONG_PAYLOAD = 16 * 1024  # bytes
 
 
@@ -76,7 +77,7 @@ def _check_message(store: Storage, message_type: str, payload: str | Mapping[str
     check_word(message_type, MESSAGE_TYPES, "message type", extensible=True)
     check_range(priority, 1, 10, "PRIORITY")
     text = json_object(payload, "PAYLOAD", store.warn)
-    size = len(text.encode())
+    size = len(text) if text.isascii() else len(text.encode())
     if size > LONG_PAYLOAD:
         store.warn(f"the payload has {size // 1024} KB, more than many readers are shown: better save it as state "
                    "(save_agent_state AGENT KEY -) and send the key")
@@ -125,6 +126,45 @@ def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, se
         {"session": session_id, "sender": from_agent, "to_agent": to_agent, "now": store.now(), "sent_for": sent_for,
          "is_broadcast": int(is_broadcast), **message})
     return int(rows[0]["id"])
+
+
+@operation(text="json", stdin="messages")
+def send_many(store: Storage, from_agent: str, messages: str | Sequence[Any]) -> SentMessages:
+    """Send many messages in one transaction: all or none; prints their ids.
+
+    from_agent: the sender; an unregistered one is registered
+    messages: a JSON array of objects with to_agent, message_type, payload and perhaps priority; - reads standard input
+
+    Example: send_many coord-ms-123 '[{"to_agent": "exec-ms-123", "message_type": "x-note", "payload": {"n": 1}}]'
+    """
+    given = json_value(messages, "MESSAGES", list, "an array of objects")
+    checked = [_check_one(store, number, message) for number, message in enumerate(given, 1)]
+    with store.transaction("broadcast"):
+        sender = admit_agent(store, _sender(from_agent))
+        session_id, now = acting_session(store, sender), store.now()
+        own = _milestone_of_sender(store, sender, session_id)
+        meant = {to: _milestone_of(store, to, from_agent) or own for to in dict.fromkeys(to for to, _ in checked)}
+        return {"ids": store.insert_each("agent_messages", [
+            {"session_id": session_id, "from_agent": from_agent, "to_agent": to, "message_type": message["type"],
+             "payload": message["payload"], "priority": message["priority"], "created_at": now, "sent_for": meant[to]}
+            for to, message in checked])}
+
+
+def _check_one(store: Storage, number: int, given: Any) -> tuple[str, Row]:
+    """The recipient of one of many messages, and the message; UsageError says which it is that cannot be sent."""
+    try:
+        if not isinstance(given, dict) or not {"to_agent", "message_type", "payload"} <= given.keys() <= PARTS:
+            raise UsageError("it must be an object with to_agent, message_type, payload and perhaps priority")
+        priority = given.get("priority", 5)
+        if type(priority) is not int:
+            raise UsageError("priority must be a whole number")
+        for name in ("to_agent", "message_type"):
+            if not isinstance(given[name], str):
+                raise UsageError(f"{name} must be text")
+        return (check_id(given["to_agent"], "to_agent"),
+                _check_message(store, given["message_type"], given["payload"], priority))
+    except UsageError as error:
+        raise UsageError(f"message {number}: {error}; none was sent") from None
 
 
 @operation(text="broadcast", stdin="payload")

@@ -1,10 +1,19 @@
 """State: keys and values that outlive the agent that saved them, readable by every other."""
 from __future__ import annotations
 
-from ..base.errors import Refused
+from ..base.errors import Refused, UsageError
 from ..base.quoting import quote
 from ..base.times import shift_time
-from ..base.values import check_range, check_version, check_word, is_json
+from ..base.values import (
+    check_id,
+    check_range,
+    check_text,
+    check_version,
+    check_word,
+    dump_json,
+    is_json,
+    json_value,
+)
 from ..base.vocabulary import STATE_TYPES
 from ..coordination.membership import (
     acting_session,
@@ -15,6 +24,8 @@ from ..coordination.membership import (
     warn_of_slip,
 )
 from ..coordination.state import (
+    LATER,
+    LONGEST_TTL,
     find_in_session,
     find_own,
     list_keys,
@@ -22,17 +33,19 @@ from ..coordination.state import (
     read_there,
     tell_whose,
     write_state,
+    write_states,
 )
 from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import DeletedState, LoadedState, SavedState, StateKey
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..base.answers import DeletedState, LoadedState, SavedState, SavedStates, StateKey
     from ..storage.interface import Row, Storage
 
 GROUP = "State"
-LATER = "9"  # than any time
-LONGEST_TTL = 3_000_000_000  # seconds: times stay within four digits of a year
 
 
 @operation(stdin="value")
@@ -73,6 +86,45 @@ def _require_version(store: Storage, agent_id: str, state_key: str, session_id: 
     if found != wanted:
         raise Refused(f"{state_key!r} of {agent_id!r} has version {found}, not {wanted}: another writer was first; "
                       "load it and decide again")
+
+
+@operation(text="json", stdin="values")
+def save_many(store: Storage, agent_id: str, values: str | Mapping[str, Any], state_type: str = "user_data",
+              ttl_seconds: int | None = None) -> SavedStates:
+    """Save many keys of an agent in one transaction: all or none; prints the version of each.
+
+    agent_id: the agent; an unregistered one is registered
+    values: a JSON object of keys and values, text as it is and other values as JSON; - reads standard input
+    state_type: of all: checkpoint, progress, user_data, system_data or temp_data
+    ttl_seconds: seconds after which the keys are gone; without it, they stay
+
+    Example: save_many scope-ms-123 '{"planning-scope": {"files": 12}, "note": "as agreed"}'
+    """
+    given: Mapping[str, Any] = json_value(values, "VALUES", dict, """an object such as '{"KEY": "value"}'""")
+    check_word(state_type, STATE_TYPES, "state type")
+    if ttl_seconds is not None:
+        check_range(ttl_seconds, 1, LONGEST_TTL, "TTL_SECONDS")
+    texts = [_as_text(key, value) for key, value in given.items()]
+    with store.transaction("agent:" + agent_id):
+        session_id = acting_session(store, admit_agent(store, agent_id))
+        now = store.now()
+        return {"agent_id": agent_id, "versions": write_states(store, [
+            {"agent": agent_id, "session": session_id, "key": key, "value": text, "type": state_type, "now": now,
+             "json": int(is_it), "expires": None if ttl_seconds is None else shift_time(now, ttl_seconds)}
+            for key, text, is_it in texts])}
+
+
+def _as_text(key: Any, value: Any) -> tuple[str, str, bool]:
+    """A key, its value as text, and whether that is JSON; UsageError says which key is not one that can be kept."""
+    if not isinstance(key, str):
+        raise UsageError(f"a key must be text, not {type(key).__name__}")
+    check_id(key, "a key of VALUES")
+    if isinstance(value, str):
+        return key, check_text(value, f"the value of {key!r}"), is_json(value)
+    try:
+        return key, check_text(dump_json(value), f"the value of {key!r}"), True
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"the value of {key!r} is not text, and not JSON ({error})") from None
 
 
 @operation(text="state", creates=False)

@@ -20,7 +20,8 @@ MODULES = ("operations.setup", "operations.agents", "operations.state", "operati
            "operations.checkpoints", "operations.sessions", "operations.planning", "operations.recovery",
            "commands.recovery_help", "operations.resuming", "operations.completing", "operations.reports",
            "operations.cleanup", "commands.monitoring", "operations.milestones", "operations.backups",
-           "operations.tmpfiles", "operations.log", "commands.installing", "commands.serving", "commands.vendoring",
+           "operations.tmpfiles", "operations.log", "operations.batch",
+           "commands.installing", "commands.serving", "commands.vendoring",
            "operations.briefing", "commands.hooking",
            "operations.overview", "operations.inspection", "operations.doctoring", "commands.dashboard",
            "commands.generating", "commands.shell_completion")

@@ -12,10 +12,12 @@ update_agent_status operations.agents
 agent_heartbeat operations.agents
 list_session_agents operations.agents
 save_agent_state operations.state
+save_many operations.state
 load_agent_state operations.state
 list_agent_state operations.state
 delete_agent_state operations.state
 send_agent_message operations.sending
+send_many operations.sending
 broadcast_agent_message operations.sending
 get_agent_messages operations.messages
 acknowledge_agent_message operations.messages
@@ -73,6 +75,7 @@ import_tmp_files operations.tmpfiles
 log_milestone_event operations.log
 log_storage_event operations.log
 list_coordination_events operations.log
+batch operations.batch
 install commands.installing
 uninstall commands.installing
 init commands.installing

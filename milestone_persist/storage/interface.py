@@ -11,7 +11,7 @@ from .selection import read_note_stamp, store_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from ..base.answers import Description, Finding
@@ -79,6 +79,11 @@ class Damaged(StorageError):
 
         self.call, self.backend, self.note_stamp = call, backend, read_note_stamp(call.directory)
         super().__init__(f"{text}; everything was left as it is: {advise_restoring(call.directory)}")
+
+
+def insert_into(table: str, row: Params) -> str:
+    """The statement that inserts a row, whose columns have the names of its values."""
+    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(':' + name for name in row)})"
 
 
 class Transaction:
@@ -210,6 +215,15 @@ class Storage(Call):
     def change_stamp(self) -> object:
         """What is another after each commit of another process, read without its rows; None where nothing tells."""
         return None
+
+    def execute_each(self, sql: str, rows: Sequence[Params]) -> None:
+        """Within a transaction: run one statement that gives no rows with each of these parameters."""
+        for row in rows:
+            self.execute(sql, row)
+
+    def insert_each(self, table: str, rows: Sequence[Params]) -> list[int]:
+        """Within a transaction: insert rows, alike in their columns, that the database numbers; their ids."""
+        return [self.execute(f"{insert_into(table, row)} RETURNING id", row)[0]["id"] for row in rows]
 
     def refuse_moved(self, found: list[Row] | None = None) -> None:
         """StorageMoved where the rows are elsewhere by now. `found`: what READ_TOMBSTONE gives, if known."""

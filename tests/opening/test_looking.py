@@ -11,7 +11,7 @@ from milestone_persist.registry import all_operations
 
 SAMPLES = {"status": "all", "message_id": "1", "percent": "5", "file": "x.db", "text": "title: x", "payload": "{}",
            "message_type": "error_report", "agent_type": "validation", "backend": "file", "key": "hybrid_from",
-           "value": "20"}
+           "value": "20", "operations": '["save_agent_state", "x", "k", "v"]', "messages": "[]", "values": "{}"}
 OPERATIONS = {op.name: op for op in all_operations()}
 NOT_HERE = ("generate", "vendor", "install", "uninstall", "start_session_monitor", "dashboard", "restore_coordination",
             "import_coordination", "export_coordination")
@@ -44,6 +44,7 @@ def test_what_only_looks_is_known():
     assert makers == {
         "initialize_agent_coordination", "initialize_storage_system", "migrate_storage_backend", "set_storage_config",
         "register_agent", "agent_heartbeat", "save_agent_state", "send_agent_message", "broadcast_agent_message",
+        "batch", "send_many", "save_many",
         "create_agent_checkpoint", "save_planning_artifacts", "create_milestone_record", "update_milestone_record",
         "delete_milestone_record", "acquire_milestone_lock", "restore_coordination",
         "import_coordination", "import_tmp_files", "log_milestone_event", "log_storage_event"}

@@ -98,6 +98,8 @@ CALLS = [
     ("delete_agent_state", "p", "gone"), ("send_agent_message", "p", "q", "x-note", {"a": 1}),
     ("send_agent_message", "p", "q", "x-note", {"a": 2}), ("send_agent_message", "p", "", "x-note", {}),
     ("broadcast_agent_message", "p", "x-note", {}), ("get_agent_messages", "q"), ("get_agent_messages", "q", True),
+    ("send_many", "p", [{"to_agent": "q", "message_type": "x-note", "payload": {"a": 3}}]),
+    ("save_many", "p", {"planning-scope": "1"}), ("batch", [["load_agent_state", "p", "planning-scope"]]),
     ("acknowledge_agent_message", "q", 1), ("requeue_agent_message", "q", 1),
     ("get_agent_messages", "q", {"brief": True}), ("list_agent_messages", "q"), ("list_session_agents", PLANNING),
     ("create_agent_checkpoint", "p", "manual", __file__), ("list_agent_checkpoints", "p"),
@@ -125,7 +127,7 @@ CALLS = [
     ("watch", {"agent": "q", "seconds": 0}), ("doctor",), ("doctor", {"fix": True}), ("get_session_monitor_status",),
     ("start_session_monitor", {"once": True}),
 ]
-SAY_OBJECTS = ("send_agent_message", "broadcast_agent_message", "log_storage_event")
+SAY_OBJECTS = ("save_many", "send_agent_message", "broadcast_agent_message", "log_storage_event")
 # Of no store, or of no such answer.
 LEFT_OUT = {"stop_session_monitor", "dashboard", "mcp", "generate", "init", "completion", "complete"}
 

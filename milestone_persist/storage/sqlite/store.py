@@ -9,14 +9,14 @@ from ...base.errors import StorageError
 from ...base.tables import APPLICATION_ID, SCHEMA_FILE, SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file, write_whole
-from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Transaction
+from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Transaction, insert_into
 from ..selection import read_note_stamp
 from ..write_queue import WriteQueue
 from .embedded import EmbeddedStorage, busy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ...base.answers import Description, Finding
@@ -182,6 +182,19 @@ class SqliteStorage(EmbeddedStorage):
         if not self.depth and self.note_stamp is not None:
             self.refuse_moved(self.run(READ_TOMBSTONE))
         return rows
+
+    def execute_each(self, sql: str, rows: Sequence[Params]) -> None:
+        try:
+            self.connection.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
+
+    def insert_each(self, table: str, rows: Sequence[Params]) -> list[int]:
+        if not rows:
+            return []
+        self.execute_each(insert_into(table, rows[0]), rows)
+        last = int(self.run("SELECT last_insert_rowid() AS id")[0]["id"])  # nobody else inserts meanwhile
+        return [*range(last - len(rows) + 1, last + 1)]
 
     def check(self) -> list[str]:
         from ..findings import is_unsound, line_of
