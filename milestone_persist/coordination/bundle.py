@@ -55,14 +55,23 @@ def _parse(given: str | Sequence[Any]) -> Iterator[tuple[int, Any]]:
     if not isinstance(given, str):
         if not isinstance(given, (list, tuple)):
             raise UsageError(f"OPERATIONS must be text or a list, not {type(given).__name__}")
-        yield from enumerate(given, 1)
+        yield from enumerate(_calls_in(given), 1)
         return
-    for number, line in enumerate(given.split("\n"), 1):
-        if line.strip():
-            try:
-                yield number, parse_json(line)
-            except ValueError as error:
-                raise UsageError(f"line {number} is not JSON ({error}): give {SHAPE}; nothing was done") from None
+    lines = [(number, line) for number, line in enumerate(given.split("\n"), 1) if line.strip()]
+    for number, line in lines:
+        try:
+            call = parse_json(line)
+        except ValueError as error:
+            raise UsageError(f"line {number} is not JSON ({error}): give {SHAPE}; nothing was done") from None
+        if len(lines) == 1 and isinstance(call, list):
+            yield from enumerate(_calls_in(call), 1) if _calls_in(call) is call else [(number, call)]
+        else:
+            yield number, call
+
+
+def _calls_in(given: Sequence[Any]) -> Sequence[Any]:
+    """The calls of a list: the words of one call are one."""
+    return [given] if given and isinstance(given[0], str) else given
 
 
 def _read_call(number: int, call: Any) -> Line:

@@ -91,7 +91,7 @@ def test_synonyms_are_of_vocabularies_and_of_one_word_each():
 
 
 @pytest.mark.parametrize("name, offered", [
-    ("send", ["send_agent_message"]), ("send-message", ["send_agent_message"]),
+    ("send", ["send_agent_message", "send_many"]), ("send-message", ["send_agent_message"]),
     ("lod_agent_state", ["load_agent_state"]), ("save-agent-stat", ["save_agent_state"]),
     ("register", ["register_agent"]),
     ("lock", ["acquire_milestone_lock", "release_milestone_lock"]), ("unlock", []), ("remove", []), ("x", []), ("", []),
@@ -112,7 +112,8 @@ def test_no_operation_is_offered_that_does_something_else(cli):
 
 
 @pytest.mark.parametrize("words, says", [
-    (["list"], "one of list_session_agents, "), (["send"], "did you mean send_agent_message?"), (["zzz"], "see --help"),
+    (["list"], "one of list_session_agents, "), (["send"], "one of send_agent_message or send_many?"),
+    (["zzz"], "see --help"),
     (["update-agent-status", "a", "finished"], "did you mean completed?"),
     (["update-agent-status", "a", "idle"], "did you mean paused?"),
     (["update-agent-status", "a", "inactive"], "use one of: spawning, active"),

@@ -39,6 +39,18 @@ def test_standard_input_is_read_and_empty_lines_are_passed_over(team, cli):
     assert [json.loads(line)["line"] for line in done.text.splitlines()] == [2, 4]
 
 
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("given", [[SAVE, SAVE], json.dumps([SAVE, SAVE]), lines(SAVE, SAVE)])
+def test_calls_may_be_lines_or_an_array(team, given):
+    assert [each["result"]["version"] for each in team.batch(given)] == [1, 2]
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("given", [SAVE, json.dumps(SAVE), [SAVE]])
+def test_one_call_may_stand_alone(team, given):
+    assert [each["line"] for each in team.batch(given)] == [1]
+
+
 def test_what_fails_is_told_in_its_line_and_the_rest_is_done(team, cli):
     done = cli("batch", lines(SAVE, ["load_agent_state", "a", "none"], ["save_agent_state", "a", "k2", "w"]))
     assert (done.status, done.err.count("\n")) == (1, 1)
