@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 LONGEST_DETAIL = 200  # characters of an event's detail in a line
 
 
-def json_lines(data: list[Any]) -> str:
-    """A line of JSON for each part."""
-    return "\n".join(map(dump_json, data))
-
-
 def plain(value: object) -> str:
     """A value inside a line: control characters are shown, so that it stays one line."""
     return show("-" if value is None else f"{value:g}" if isinstance(value, float) else str(value))

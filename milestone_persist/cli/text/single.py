@@ -15,6 +15,11 @@ def as_json(data: Any) -> str:
     return dump_json(data)
 
 
+def json_lines(data: list[Any]) -> str:
+    """A line of JSON for each part."""
+    return "\n".join(map(as_json, data))
+
+
 def echo_safe(text: str) -> str:
     """JSON in which no backslash means anything to a shell's echo: only \\uXXXX is left, which dash passes on."""
     out: list[str] = []
