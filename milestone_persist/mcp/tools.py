@@ -19,7 +19,7 @@ CORE = (
     "save_agent_state", "load_agent_state", "list_agent_state", "create_agent_checkpoint",
     "get_session_status", "update_session_progress", "read_milestone_record",
     "complete_planning_session", "finalize_milestone_execution", "complete_coordination_session",
-    "detect_interrupted_sessions", "recover_milestone_session", "resume_planning_agents",
+    "briefing", "detect_interrupted_sessions", "recover_milestone_session", "resume_planning_agents",
     "resume_execution_from_phase", "resume_session_agents",
 )
 # Of what needs no open store; the rest is for people and shells: installing, completion, loops in the foreground.

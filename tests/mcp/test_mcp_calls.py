@@ -392,6 +392,21 @@ def test_a_fault_of_the_program_is_one_line(wire, monkeypatch):
 
 
 @one_backend
+def test_what_is_to_be_run_next_and_is_no_tool_here_is_named(serve, store, clock):
+    store.register_agent("e", "milestone-executor", "ms-1", "execution-ms-1-1")
+    store.update_agent_status("e", "failed")
+    few, all_of_them = serve(tools="core"), serve()
+    told = said(few.call("recover_milestone_session", session_id="execution-ms-1-1"))
+    assert "restart_milestone_execution execution-ms-1-1" in told[0]
+    note, = told[1:]
+    assert note.startswith("no tools here, but commands (") and "restart_milestone_execution" in note
+    assert "resume_execution_from_phase" not in note
+    assert len(said(all_of_them.call("recover_milestone_session", session_id="execution-ms-1-1"))) == 1
+    store.save_agent_state("e", "k", " restart_milestone_execution x")
+    assert len(said(few.call("load_agent_state", agent_id="e", state_key="k"))) == 1
+
+
+@one_backend
 def test_resources_are_the_sessions_and_what_is_told_of_them(wire, store):
     store.register_agent("ä b", "milestone-executor", "ms-1", "execution-ms/1 ü%20-1")
     listed = wire.now("resources/list")["resources"]
