@@ -210,7 +210,7 @@ def copy_checkout(folder):
         target = Path(folder, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).exists():
-            shutil.copy2(ROOT / name, target)
+            shutil.copy2(ROOT / name, target, follow_symlinks=False)
 
 
 def run_tests(tests, folder):
