@@ -64,7 +64,7 @@ class EmbeddedStorage(Storage):
             self.connection, database = _copy_to_memory(self.connection), ":memory:"
         self.connection.row_factory = _as_dict
         # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
-        for pragma in ("foreign_keys = ON", "synchronous = EXTRA", "temp_store = MEMORY",
+        for pragma in ("foreign_keys = ON", "synchronous = FULL", "temp_store = MEMORY",
                        "journal_size_limit = 4194304"):
             self.connection.execute("PRAGMA " + pragma)
         if (self._pragma("user_version"), self._pragma("application_id")) != (SCHEMA_VERSION, APPLICATION_ID):
