@@ -231,7 +231,7 @@ def test_upgrade_over_an_older_version(milestone, project, vendored):
     adapter.write_text(new[0])
     server.write_text(new[1])
     done = milestone("install", "--check", program=vendored)
-    assert done.status == 1 and f"stale in {project}/{PLACES[0]}: storage-adapter.md, storage-adapter.sh" in done.out
+    assert done.status == 1 and f"stale in {project}/{PLACES[0]}: milestone-recovery.md, storage-" in done.out
     milestone("install", program=vendored)
     assert milestone("install", "--check", program=vendored).status == 0
     assert "old-name" not in (project / ".mcp.json").read_text()
@@ -538,9 +538,8 @@ def test_a_manifest_of_another_form_is_called_damaged(milestone, project, text):
     (project / SHARED).mkdir(parents=True)
     whole = '"files": {}, "kept": {}, "directories": [], "shared": {}'
     (project / SHARED / "installed.json").write_text(f"{{{whole}, {text}}}")
-    for words in (["install"], ["install", "--check"], ["uninstall"]):
-        done = milestone(*words)
-        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1) and "is damaged" in done.err, done
+    done = milestone("uninstall")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1) and "is damaged" in done.err, done
 
 
 @pytest.mark.parametrize("shared", STRANGE)
