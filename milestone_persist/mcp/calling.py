@@ -75,7 +75,7 @@ class Surroundings:
 
 
 class ToolCall:
-    """A call of an operation: run it, hand out its result, then close it; `take_back` if nobody was there for it.
+    """A call of an operation: run it, and `take_back` if nobody was there for its result. Nothing is open after each.
 
     offered: the names of the tools that the caller can use
     """
@@ -107,6 +107,8 @@ class ToolCall:
             error = str(refused)
         except Exception as failure:
             error = explain_failure(failure)
+        finally:
+            self._release()
         return self._result(error)
 
     def take_back(self) -> None:
@@ -119,10 +121,8 @@ class ToolCall:
             follow_moves(lambda store: undo(store, self.data, *self.args), self._open, self._release)
         except MilestoneError:  # the next take names them
             pass
-
-    def close(self) -> None:
-        """Release the store."""
-        self._release()
+        finally:
+            self._release()
 
     def _run(self) -> Any:
         if self.op.opens:

@@ -92,11 +92,8 @@ def call_tool(server: Server, request: Request) -> None:
         raise ProtocolError(INVALID_PARAMS, "arguments is an object")
     call = ToolCall(op, server.surroundings.in_thread(request.params.get("_meta")), server.clock_of(request),
                     server.tools)
-    try:
-        if not server.requests.answer(request, _in_era(request, call.run(arguments or {}))):
-            call.take_back()
-    finally:
-        call.close()
+    if not server.requests.answer(request, _in_era(request, call.run(arguments or {}))):
+        call.take_back()
 
 
 def list_all_resources(server: Server, request: Request) -> dict[str, Any]:
