@@ -43,7 +43,7 @@ IDEMPOTENT = (
 LONGEST_WAIT = 50  # seconds: clients give a call up after 60
 OPEN = ("agent_type", "message_type", "list_milestones status")  # beside their vocabulary, words of one's own
 _TYPES = {"int": "integer", "float": "number", "bool": "boolean"}
-_READS_STDIN = "; - reads standard input"
+_READS_STDIN = ("; - reads standard input", "; - reads stdin")
 
 
 def is_tool(op: Operation) -> bool:
@@ -115,12 +115,16 @@ def _describe_parameter(op: Operation, parameter: Parameter, text: str) -> dict[
         schema["maximum"] = LONGEST_WAIT
     if parameter.default not in (None, False, "", 0):
         schema["default"] = min(parameter.default, LONGEST_WAIT) if parameter.name == "wait" else parameter.default
-    return {**schema, "description": text.replace(_READS_STDIN, "")}
+    for words_of_shells in _READS_STDIN:
+        text = text.replace(words_of_shells, "")
+    return {**schema, "description": text}
 
 
 def _type_of(parameter: Parameter) -> dict[str, Any]:
     if parameter.repeated or "Sequence[str]" in parameter.types:
         return {"type": "array", "items": {"type": "string"}}
+    if "Sequence[Any]" in parameter.types:
+        return {"type": "array", "items": {"type": "object"}}
     if any(name.startswith("Mapping[") for name in parameter.types):
         return {"type": "object"}
     return {"type": _TYPES.get(parameter.type, "string")}

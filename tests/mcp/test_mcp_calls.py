@@ -384,6 +384,21 @@ def test_a_store_that_cannot_be_used_is_told(serve, tmp_path):
 
 
 @one_backend
+def test_many_calls_in_one(wire, store):
+    store.register_agent("a", "milestone-executor", "ms-1", "execution-ms-1-1")
+    done = wire.call("batch", operations=[
+        {"name": "save_agent_state", "arguments": {"agent_id": "a", "state_key": "k", "value": "v"}},
+        {"name": "send_agent_message", "arguments": {"from_agent": "a", "to_agent": "a", "message_type": "x-a",
+                                                     "payload": {"n": 1}}}])
+    assert done["isError"] is False
+    sent = wire.call("send_many", from_agent="a", messages=[
+        {"to_agent": "a", "message_type": "x-a", "payload": {"n": 2}}])
+    assert sent["isError"] is False
+    assert [row["payload"]["n"] for row in store.get_agent_messages("a")] == [1, 2]
+    assert store.load_agent_state("a", "k") == "v"
+
+
+@one_backend
 def test_a_fault_of_the_program_is_one_line(wire, monkeypatch):
     monkeypatch.setattr(find_operation("whoami"), "function", lambda store: 1 // 0)
     result = wire.call("whoami")
@@ -467,6 +482,8 @@ def test_the_list_says_what_a_client_needs_to_know(wire):
         assert tool["description"].startswith(op.summary) and schema["type"] == "object"
         assert {*schema.get("required", [])} == {p.name for p in op.parameters if p.required}
         assert all(shape["type"] and shape["description"] for shape in schema["properties"].values())
+        assert all("items" in shape for shape in schema["properties"].values() if shape["type"] == "array")
+        assert "stdin" not in json.dumps(schema)
         assert hints["readOnlyHint"] is not (bool(op.creates) or bool(op.existing)) and hints["openWorldHint"] is False
         assert hints.get("destructiveHint", False) is (name in DESTRUCTIVE)
     sending = listed["send_agent_message"]["inputSchema"]["properties"]
