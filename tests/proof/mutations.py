@@ -131,7 +131,7 @@ MUTATIONS = [
            "generate/test_shell_values.py"),
     break_("half a character is stored", "base/values.py", "text = whole_escapes(given) if isinstance(value, str)",
            "text = given if isinstance(value, str)", *MESSAGES),
-    break_("JSON of any depth", "base/values.py", "if _depth(value) > deepest:", "if False:", *MESSAGES,
+    break_("JSON of any depth", "base/values.py", "_depth(value) > deepest:", "False:", *MESSAGES,
            "operations/test_state.py"),
     break_("NaN is JSON", "base/values.py", "parse_constant=_refuse_constant, ", "", "operations/test_state.py",
            *MESSAGES),
