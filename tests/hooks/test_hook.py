@@ -359,14 +359,14 @@ def damage(directory):
     (directory / "coordination.db").write_bytes(b"no database" * 100)
 
 
-def make_old(directory):
-    with sqlite3.connect(directory / "coordination.db") as connection:
-        connection.execute("PRAGMA user_version = 2")
+def make_old(directory, version=2):
+    connection = sqlite3.connect(directory / "coordination.db", isolation_level=None)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
 
 
 def make_new(directory):
-    with sqlite3.connect(directory / "coordination.db") as connection:
-        connection.execute("PRAGMA user_version = 99")
+    make_old(directory, 99)
 
 
 def lose(directory):
