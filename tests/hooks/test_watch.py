@@ -185,7 +185,9 @@ def test_one_that_can_leave_no_file_watches_all_the_same(team, send, cli, direct
 
 def test_one_watches_and_doctor_says_so(team, watch, cli, directory):
     seen = []
-    watch(10, {5: lambda: seen.extend([cli("doctor"), cli("watch", "--agent", "exec"), list_watchers(str(directory))])})
+    watch(10, {5: lambda: seen.extend([cli("doctor"), cli("watch", "--agent", "exec"), list_watchers(str(directory)),
+                                       cli("status")])})
+    assert "\nwatched 1: exec\n" in seen[3].text and "watched" not in cli("status").text
     assert f"the watcher of exec is alive: pid {os.getpid()} on " in seen[0].text and seen[0].status == 0
     assert seen[1].status == 1 and f"is alive: pid {os.getpid()}" in seen[1].err
     assert [(row["agent_id"], row["alive"]) for row in seen[2]] == [("exec", True)]
@@ -242,8 +244,10 @@ def test_one_that_was_killed_is_known_to_be_dead(send, start, cli, team, directo
     assert done.status == 0 and f"the watcher of exec has died: pid {process.pid} " in done.text
     assert "milestone_persist watch --agent exec starts it again" in done.text
     assert [row["alive"] for row in list_watchers(str(directory))] == [False]
+    assert "attention: the watcher of exec has died, milestone_persist watch --agent exec starts it again" in (
+        cli("status").text)
     team.update_agent_status("exec", "failed")
-    assert "watcher" not in cli("doctor").text  # it needs none
+    assert "watcher" not in cli("doctor").text + cli("status").text  # it needs none
     assert "removed" in cli("doctor", "--fix").text and list_watchers(str(directory)) == []
     start()  # and another may begin
     assert [row["alive"] for row in list_watchers(str(directory))] == [True]
