@@ -88,7 +88,7 @@ class SqliteStorage(EmbeddedStorage):
         if self.in_memory:
             return read_note_stamp(self.directory)
         try:
-            return self.patiently(lambda: self._pragma("data_version"))
+            return self._pragma("data_version")
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
@@ -221,7 +221,8 @@ class SqliteStorage(EmbeddedStorage):
         from .comparison import compare_schema
 
         try:
-            found = compare_schema(self.connection, self.path, advise_restoring(self.directory) if self.is_own else "")
+            lost = advise_restoring(self.directory) if self.is_own else ""
+            found: list[Finding] = self.patiently(lambda: compare_schema(self.connection, self.path, lost))
         except sqlite3.Error as error:
             raise self.explain(error) from None
         if not found:  # else asking the rows may fail, or never end
@@ -233,7 +234,8 @@ class SqliteStorage(EmbeddedStorage):
         from ..orphans import make_parents
         from .comparison import compare_schema, fix_schema, is_lacking
 
-        if not any(fault["fixable"] for fault in self.inspect()) or is_lacking(self.connection):
+        if not any(fault["fixable"] for fault in self.inspect()) or self.patiently(
+                lambda: is_lacking(self.connection)):
             return []
         kept = self._keep_copy()
         done = [finding(self.path, f"a copy of it as it was is {kept}", severity=FIXED)]
