@@ -69,7 +69,7 @@ class Surroundings:
     def in_thread(self, meta: Any) -> Surroundings:
         """The same for a call in a conversation that the client names in the `_meta` of a request, as Codex does."""
         thread = meta.get("threadId") if isinstance(meta, dict) else None
-        if not isinstance(thread, str):
+        if not isinstance(thread, str) or not thread or not thread.isprintable():
             return self
         return Surroundings(self.directory, {**self.environ, CLIENT_SESSION: thread}, self.clock, self.structured)
 
@@ -191,7 +191,7 @@ def cut(text: str, most: int = LONGEST_RESULT) -> str:
     return text if len(data) <= most else data[:most].decode("utf-8", "ignore")
 
 
-def in_thread(action: Callable[[], None]) -> threading.Thread:
+def start_thread(action: Callable[[], None]) -> threading.Thread:
     """Do something in a thread that holds no end of the process up."""
     thread = threading.Thread(target=action, daemon=True)
     thread.start()

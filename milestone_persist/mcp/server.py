@@ -11,7 +11,7 @@ import time
 
 from ..cli.process import explain_failure
 from .arguments import waits
-from .calling import Cancelled, RequestClock, in_thread
+from .calling import Cancelled, RequestClock, start_thread
 from .methods import AT_ONCE_LEGACY, AT_ONCE_MODERN, STORED, end_subscription
 from .protocol import (
     BATCHES,
@@ -58,8 +58,8 @@ class Server:
 
     def serve(self) -> None:
         """Serve until the client closes the stream, or `stop` is called; what came before is answered."""
-        in_thread(self._read)
-        worker = in_thread(self._work)
+        start_thread(self._read)
+        worker = start_thread(self._work)
         self._ended.get()
         self._is_closing = True
         until = time.monotonic() + LINGER
@@ -185,7 +185,7 @@ class Server:
             self.requests.answer(request, ProtocolError(
                 INTERNAL_ERROR, f"{MOST_WAITING} calls are waiting: nothing was done; cancel one, or try again later"))
         else:
-            self._waiting.append(in_thread(lambda: self._carry_out(request)))
+            self._waiting.append(start_thread(lambda: self._carry_out(request)))
 
     def _carry_out(self, request: Request) -> None:
         """Answer a request that needs a store, whatever happens."""

@@ -158,7 +158,8 @@ def test_who_one_is_may_be_in_the_environment(serve, environ):
 @one_backend
 def test_the_thread_of_the_client_is_noted_where_it_names_one(wire, store):
     """As Codex does; in Claude Code the server has its session in the environment."""
-    for meta, noted in (({"threadId": "thread-7"}, "thread-7"), ({}, None), ({"threadId": 7}, None)):
+    for meta, noted in (({"threadId": "thread-7"}, "thread-7"), ({}, None), ({"threadId": 7}, None),
+                        ({"threadId": ""}, None), ({"threadId": "a\0b"}, None), ({"threadId": "\ud800"}, None)):
         wire.ask("tools/call", {"name": "register_agent", "arguments": AGENT, "_meta": {**META, **meta}})
         assert store.update_agent_status("exec-ms-1-1")["client_session"] == noted
 
