@@ -40,6 +40,7 @@ def break_(name, file, old, new, *tests):
     return Mutation(name, PACKAGE + file, old, new, tuple("tests/" + test for test in tests))
 
 
+PAGE = "project/test_dashboard.py"
 POWER = "storage/test_power_cut.py"
 MESSAGES = ("operations/test_messages.py", "operations/test_delivery.py")
 MUTATIONS = [
@@ -195,6 +196,20 @@ MUTATIONS = [
            'if False:\n            return "", here', "base/test_location.py", "opening/test_presence.py"),
     break_("an empty .git is a top", "base/location.py", 'os.lstat(os.path.join(path, "HEAD"))', "os.lstat(path)",
            "base/test_location.py", "opening/test_presence.py"),
+    # pages, clients
+    break_("values become markup", "view/markup.py", "return html.escape(", "return str(", "view/test_page.py"),
+    break_("any name of the host is served", "view/server.py", 'self.headers.get("Host") in names', "True", PAGE),
+    break_("any site may ask", "view/server.py", "origin is None or origin in", "True or origin in", PAGE),
+    break_("no token is wanted", "view/server.py", "or not hmac.compare_digest(", "or () and (", PAGE),
+    break_("an agent is sent back again and again", "hooks/answering.py", 'if newest <= agent["rung_message"]:',
+           "if not newest:", "hooks/test_hook.py"),
+    break_("an end by the client overwrites what the agent said", "hooks/answering.py",
+           'if agent["status"] in AT_WORK:\n            with', "if True:\n            with", "hooks/test_hook.py"),
+    break_("any revision of MCP", "mcp/protocol.py", "if version not in MODERN:", "if False:",
+           "mcp/test_mcp_protocol.py"),
+    break_("NaN on the wire", "mcp/protocol.py", ', parse_constant=_refuse_constant)', ")", "mcp/test_mcp_protocol.py"),
+    break_("writers do not stand in line", "storage/sqlite/store.py", "if self._queue and not self._queue.enter(",
+           "if self._queue and False and not self._queue.enter(", "storage/test_write_queue.py"),
 ]
 
 
