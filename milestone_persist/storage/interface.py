@@ -115,7 +115,6 @@ class Transaction:
                 if kind is None:
                     self.storage.commit()
                     self.storage.undo.clear()
-                    self.storage.make_durable()
             finally:
                 self.storage.put_back()
                 if kind is not None:
@@ -256,9 +255,6 @@ class Storage(Call):
 
     def commit(self) -> None:
         raise NotImplementedError
-
-    def make_durable(self) -> None:
-        """What is left to do after a commit for it to survive a power cut; StorageError, though it is done, if not."""
 
     def rollback(self) -> None:
         raise NotImplementedError
