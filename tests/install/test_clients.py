@@ -13,6 +13,7 @@ from conftest import ROOT
 
 from milestone_persist.base import __version__
 from milestone_persist.install.client_files import CLIENTS, EVENTS
+from milestone_persist.install.launch import Launch
 
 FILES = {"claude_code": ".mcp.json", "codex": ".codex/config.toml", "gemini": ".gemini/settings.json"}
 SIGNS = {".claude/agents/a.md": "claude_code", ".claude/": "claude_code", "~/.codex/": "codex",
@@ -264,3 +265,15 @@ def test_codex_finds_the_functions_from_a_folder_below(milestone, project, shell
                               env={"PATH": os.environ["PATH"]}, capture_output=True, check=False)
         assert (done.returncode, done.stderr, bool(done.stdout)) == (0, "", bool(said)), done
         assert done.stdout.startswith(said)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "zsh"])
+@pytest.mark.parametrize("status, said", [(0, '{"answer": "{}"}\n'), (3, "what is wrong\n")])
+def test_an_answer_of_a_hook_is_not_mixed_with_complaints(project, need, shell, status, said):
+    adapter = project / ".claude" / "shared" / "milestone" / "storage-adapter.sh"
+    answer = """milestone_persist() { printf '{"answer": "%s"}\\n' "$(cat)"; echo a warning >&2; }"""
+    write(adapter, answer if not status else "milestone_persist() { echo what is wrong >&2; return 3; }")
+    command = Launch().hook_command("claude_code", "SessionStart")
+    done = subprocess.run([need(shell), "-c", command], env={"PATH": os.environ["PATH"], "CLAUDE_PROJECT_DIR": "."},
+                          cwd=project, input="{}", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
