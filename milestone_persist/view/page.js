@@ -1,6 +1,6 @@
 "use strict";
 // Everything that comes from the database reaches the page as text, never as markup.
-const ROW = 32, EXTRA = 12, MOST_PRINTED = 2000, ZOOMS = [1, 2, 4, 8, 16];
+const ROW = 32, EXTRA = 12, MOST_PRINTED = 2000, ZOOMS = [1, 2, 4, 8, 16], AGES_SECONDS = 15;
 const find = (selector, root = document) => root.querySelector(selector);
 const findAll = (selector, root = document) => [...root.querySelectorAll(selector)];
 
@@ -143,7 +143,8 @@ class Table {
     const list = make("dl");
     this.fields.forEach((field, at) => {
       if (row[at] !== null && row[at] !== "") list.append(make("dt", { textContent: field }),
-        make("dd", { textContent: typeof row[at] === "string" ? pretty(row[at]) : row[at] }));
+        make("dd", { textContent: typeof row[at] === "string" ? pretty(row[at]) : row[at],
+          className: ["payload", "value", "detail"].includes(field) ? "mono" : "" }));
     });
     dialog.replaceChildren(list, make("button", { type: "button", textContent: "Close", onclick: () => dialog.close() }));
     dialog.showModal();
@@ -342,6 +343,7 @@ function follow() {
   }
   const source = new EventSource("changes" + query);
   source.onmessage = ask;
+  setInterval(ask, AGES_SECONDS * 1000); // how long ago something was is another, though nothing has changed
   source.onerror = () => tell("no contact, trying again", true);
   find("#session").onchange = (event) => { location.search = "?session=" + encodeURIComponent(event.target.value); };
 }

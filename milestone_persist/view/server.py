@@ -26,6 +26,7 @@ HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")  # by which a browser of this machine may call it
 READ_SECONDS = 15  # for a request to come in
 PING_SECONDS = 10.0  # after which a stream says that it is still there, and finds out whether its reader is
+KEPT_SECONDS = 5  # how long an update is good for other readers, though nothing has changed: it tells how long ago
 LEAST_SECONDS, COST = 0.25, 4  # between two updates: at least so long, and so many times what the last one took
 MOST_STREAMS = 32
 HEADERS = {
@@ -43,7 +44,7 @@ class Source:
     def __init__(self, read: Callable[[str], tuple[Row | None, list[Row]]]) -> None:
         self._read, self._lock = read, threading.Lock()
         self._changed = threading.Condition()
-        self._kept: dict[str, tuple[int, bytes]] = {}  # of each session the last update, for its other readers
+        self._kept: tuple[str, int, float, bytes] = ("", -1, 0.0, b"")  # the last update, for its other readers
         self.version, self.cost, self.is_over = 0, 0.0, False
 
     def note_change(self) -> None:
@@ -71,13 +72,13 @@ class Source:
     def update(self, session_id: str) -> bytes:
         """What a page that is open needs to be as it would be if it were opened now, as JSON."""
         with self._lock:
-            version, begin = self.version, time.monotonic()
-            if self._kept.get(session_id, (-1, b""))[0] != version:
+            (kept, known, made, body), version, begin = self._kept, self.version, time.monotonic()
+            if (kept, known) != (session_id, version) or begin > made + KEPT_SECONDS:
                 data, _ = self._read(session_id)
                 fresh = {"parts": make_parts(data), "tables": make_tables(data)} if data else {"error": "no session"}
-                self._kept = {session_id: (version, dump_json(fresh).encode())}
-                self.cost = time.monotonic() - begin
-            return self._kept[session_id][1]
+                body = dump_json(fresh).encode()
+                self._kept, self.cost = (session_id, version, begin, body), time.monotonic() - begin
+            return body
 
 
 class Server(ThreadingHTTPServer):

@@ -82,8 +82,10 @@ class Timeline:
         """Lines and times; those of a finer step have the class of the enlargement from which there is room."""
         parts: list[Markup] = []
         told: set[float] = set()
+        step = STEPS[-1]
         for zoom in ZOOMS:
-            step = next((step for step in STEPS if step >= (self.end - self.begin) / (LABELS * zoom)), STEPS[-1])
+            least = (self.end - self.begin) / (LABELS * zoom)
+            step = next((finer for finer in STEPS if finer >= least and step % finer == 0), step)
             at = self.begin - self.begin % step + step
             while at < self.end:
                 if at not in told:
