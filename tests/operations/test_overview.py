@@ -53,6 +53,7 @@ def test_what_needs_attention_comes_first_and_its_command_runs(store, cli, clock
     assert [row["what"] for row in view["attention"]] == [
         f"{SESSION}: silent: dead (12 min)", "an urgent message for b waits 11 min",
         "1 unread for gone (completed)"]
+    assert view["sessions"][0]["alive"] == 2
     text = cli("status").text.splitlines()
     assert text[1] == (f"attention: {SESSION}: silent: dead (12 min): recover_milestone_session {SESSION}")
     assert text[-1] == f"next: recover_milestone_session {SESSION}"
@@ -70,6 +71,16 @@ def test_failed_agents_and_dead_letters_are_named(store, cli):
     assert [row["what"] for row in view["attention"]] == [f"{SESSION}: failed: b", "1 dead letters for b"]
     assert "  b failed 0 s, 1 dead, no space left" in cli("status").text.splitlines()
     assert view["inboxes"] == [{"agent_id": "b", "waiting": 0, "taken": 0, "dead": 1, "urgent_since": None}]
+
+
+def test_mail_of_a_failed_agent_is_told_with_its_session_and_that_of_an_ended_one_apart(store):
+    register(store, "a", "b", "c")
+    for agent in ("b", "c"):
+        store.send_agent_message("a", agent, "task_assignment", {})
+    store.update_agent_status("b", "failed")
+    store.update_agent_status("c", "completed")
+    assert [row["what"] for row in store.status()["attention"]] == [
+        f"{SESSION}: failed: b", "1 unread for c (completed)"]
 
 
 def test_mail_for_one_who_never_registered_is_seen(store):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -183,8 +184,6 @@ def test_sessions_can_be_chosen_and_one_that_is_not_there_is_said_to_be_so(team,
 
 def test_before_there_is_a_store_the_page_waits_for_one(serve, store, directory):
     store.close()
-    import shutil
-
     shutil.rmtree(directory)
     served = serve()
     assert "No sessions yet" in served.ask()[2]
@@ -198,6 +197,23 @@ def test_a_store_that_moves_is_followed(team, serve, cli):
     assert cli("migrate-storage-backend", "file", MILESTONE_BACKEND="").status == 0
     cli("log-milestone-event", "moved", MILESTONE_BACKEND="", SESSION_ID=SESSION)
     wait_until(lambda: "moved" in [row[2] for row in served.data(SESSION)["tables"]["events"]])
+    assert next_change(stream)
+    # The stream has told of it when what follows the answer to a later ping is a change again.
+    while stream.readline() != b": here\n":
+        pass
+    cli("log-milestone-event", "later", MILESTONE_BACKEND="", SESSION_ID=SESSION)
+    assert next_change(stream)
+
+
+def test_a_store_that_is_made_anew_is_followed(team, serve, connect, directory):
+    served = serve()
+    assert served.data()["tables"]["session"] == SESSION
+    stream = served.stream()
+    stream.readline()
+    team.close()
+    shutil.rmtree(directory)
+    connect().register_agent("n", "validation", "ms-2", "validation-new")
+    wait_until(lambda: served.data().get("tables", {}).get("session") == "validation-new")
     assert next_change(stream)
 
 

@@ -14,8 +14,9 @@ from milestone_persist.view.page import make_page, make_tables, policy
 from milestone_persist.view.reading import read_session
 
 pytestmark = pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
-NASTY = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"' onload=alert(1) x='", "<!--",
-         "]]>", "&lt;b&gt;", "\u202egnirts", "\u2066x", "{{7*7}}", "javascript:alert(1)"]
+NASTY = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"' onload=alert(1) x='",
+         "<!--<script>", "</script x", "</SCRIPT/", "]]>", "&lt;b&gt;", "\u202egnirts", "\u2066x", "{{7*7}}",
+         "javascript:alert(1)"]
 
 
 @pytest.fixture
@@ -152,6 +153,7 @@ def test_nothing_stored_becomes_markup(store, text):
     assert not [name for _, attributes in after.elements for name in attributes if name.startswith("on")]
     data, script = after.scripts
     assert script == before.scripts[1]
+    assert not set("<>&") & set(data)  # browsers end a script in more ways than this reader does
     assert [row[4] for row in json.loads(data)["events"]][-1].replace("\\u", "") == text.translate(
         {0x202e: "202e", 0x2066: "2066"})
     assert "\u202e" not in page_of(store, session) and "\u2066" not in page_of(store, session)
