@@ -728,6 +728,10 @@ class Notice(TypedDict):
     is_broadcast: int
     created_at: str
 
+class Unread(TypedDict):
+    number: int
+    since: str | None
+
 class Heading(KnownAgent):
     unread: int
 

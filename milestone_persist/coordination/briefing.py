@@ -6,7 +6,7 @@ from ..base.quoting import command_on
 from ..base.tables import LIVE
 from ..base.times import minutes_between
 from ..base.vocabulary import AT_WORK, DIED, ENDED_AGENT, OPEN_SESSION, any_of
-from .inbox import list_unread
+from .inbox import list_unread, sum_unread
 from .liveness import find_interrupted_sessions
 from .membership import may_be_heard_again
 from .message_states import TAKEN
@@ -64,8 +64,8 @@ def _tell_agent(store: Storage, briefing: Briefing, agent: Agent) -> None:
         "SELECT session_id, operation_type, status, phase, progress, milestone_id FROM coordination_sessions "
         "WHERE session_id = :id", {"id": session_id})[0]
     briefing["taken"] = _list_taken(store, agent_id)
-    unread = list_unread(store, agent_id)
-    briefing["unread"], briefing["unread_count"] = unread[:MOST_LISTED], len(unread)
+    briefing["unread"] = list_unread(store, agent_id, MOST_LISTED)
+    briefing["unread_count"] = sum_unread(store, agent_id)["number"]
     changed = _list_changed(store, agent)
     briefing["changed"], briefing["changed_count"] = changed[:MOST_LISTED], len(changed)
     briefing["own_keys"] = store.execute(
@@ -82,7 +82,7 @@ def _tell_agent(store: Storage, briefing: Briefing, agent: Agent) -> None:
 def _head(store: Storage, agent: Agent) -> Heading:
     return {"agent_id": agent["agent_id"], "agent_type": agent["agent_type"], "status": agent["status"],
             "milestone_id": agent["milestone_id"], "session_id": agent["session_id"],
-            "unread": len(list_unread(store, agent["agent_id"]))}
+            "unread": sum_unread(store, agent["agent_id"])["number"]}
 
 
 def _list_taken(store: Storage, agent_id: str) -> list[Notice]:

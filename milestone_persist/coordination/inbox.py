@@ -22,7 +22,9 @@ from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import DeadLetter, MailForOthers, Notice
+    from typing import Any
+
+    from ..base.answers import DeadLetter, MailForOthers, Notice, Unread
     from ..storage.interface import Row, Storage
 
 THIS_LIFE = ("(taken_in_life IS NULL OR taken_in_life = "
@@ -78,17 +80,30 @@ def count_unread(store: Storage, agent_id: str) -> int:
                              f"WHERE to_agent = :id AND {PENDING} AND {FOR_READER}", {"id": agent_id})[0]["n"])
 
 
-def list_unread(store: Storage, agent_id: str, which: str = "1 = 1") -> list[Notice]:
-    """What an agent would be handed, in that order, without what it says; that whose lease has run out is there again.
+def list_unread(store: Storage, agent_id: str, most: int, which: str = "1 = 1",
+                newest_first: bool = False) -> list[Notice]:
+    """What an agent would be handed, in that order, without its text; what has a lease that ran out is there again.
 
     which: a condition
     """
-    columns = "SELECT id, from_agent, message_type, priority, is_broadcast, created_at FROM agent_messages"
-    return store.execute(
-        f"{columns} WHERE to_agent = :id AND {PENDING} AND {FOR_READER} AND {which} UNION ALL "
-        f"{columns} WHERE to_agent = :id AND {LAPSED} AND {FOR_READER} AND {which} AND retry_count < :limit "
-        "ORDER BY priority DESC, id",
-        {"id": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")})
+    return _ask_unread(store, agent_id, which, "id, from_agent, message_type, priority, is_broadcast, created_at",
+                       f"ORDER BY {'id DESC' if newest_first else 'priority DESC, id'} LIMIT {most}")
+
+
+def sum_unread(store: Storage, agent_id: str, which: str = "1 = 1") -> Unread:
+    """How many of those messages there are, and since when."""
+    rows = _ask_unread(store, agent_id, which, "id, created_at", "",
+                       "SELECT count(*) AS number, min(created_at) AS since FROM (")
+    found: Unread = rows[0]
+    return found
+
+
+def _ask_unread(store: Storage, agent_id: str, which: str, columns: str, order: str, outer: str = "") -> list[Any]:
+    parts = (PENDING, f"{LAPSED} AND retry_count < :limit")
+    halves = " UNION ALL ".join(f"SELECT {columns} FROM agent_messages WHERE to_agent = :id AND {part} "
+                                f"AND {FOR_READER} AND {which}" for part in parts)
+    return store.execute(f"{outer}{halves}{') AS unread' if outer else ''} {order}",
+                         {"id": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")})
 
 
 def count_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:

@@ -5,8 +5,9 @@ from ..base.quoting import command_on
 from ..base.times import shift_time
 from ..base.vocabulary import AT_WORK, GOING_ON
 from ..cli.text.briefing import briefing, list_messages
-from ..coordination.briefing import brief_agents, find_agents, note_briefed
-from ..coordination.inbox import list_unread
+from ..cli.text.forms import count
+from ..coordination.briefing import MOST_LISTED, brief_agents, find_agents, note_briefed
+from ..coordination.inbox import list_unread, sum_unread
 from ..coordination.membership import CLIENT_ENDED, set_agent_status
 from ..coordination.message_states import RINGS
 from ..coordination.settings import read_count
@@ -63,8 +64,7 @@ def _at_work(store: Storage, occasion: Occasion) -> list[Agent]:
 def _call_back(store: Storage, agent: Agent) -> str:
     """What to say to an agent that has mail it was not sent back for; "" if there is none. It is noted."""
     agent_id = agent["agent_id"]
-    unread = list_unread(store, agent_id, RINGS)
-    newest = max((message["id"] for message in unread), default=0)
+    newest = max((message["id"] for message in list_unread(store, agent_id, 1, RINGS, newest_first=True)), default=0)
     if newest <= agent["rung_message"]:
         return ""
     with store.transaction("agent:" + agent_id):
@@ -73,8 +73,9 @@ def _call_back(store: Storage, agent: Agent) -> str:
             "RETURNING agent_id", {"id": agent_id, "newest": newest})
     if not noted:  # another call of the same hook was first
         return ""
-    number = f"{len(unread)} unread message" + "s" * (len(unread) > 1)
-    return (f"Agent {agent_id} has {number} ({list_messages(unread)}). Read and handle before you stop: "
+    number = sum_unread(store, agent_id, RINGS)["number"]
+    first = list_messages(list_unread(store, agent_id, MOST_LISTED, RINGS), number)
+    return (f"Agent {agent_id} has {count(number, 'unread message')} ({first}). Read and handle before you stop: "
             + command_on("get_agent_messages", [agent_id, "true"]))
 
 

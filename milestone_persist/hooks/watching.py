@@ -7,7 +7,8 @@ from ..base.signals import note_signals, restore_signals
 from ..base.times import since
 from ..base.vocabulary import MOST_NAMED
 from ..cli.text.briefing import list_messages
-from ..coordination.inbox import list_unread
+from ..cli.text.forms import count
+from ..coordination.inbox import list_unread, sum_unread
 from ..coordination.membership import warn_of_slip
 from ..coordination.message_states import RINGS
 from ..coordination.waiting import Changes
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 AGAIN_SECONDS = (300, 900, 3600)  # from one call for unread mail to the next; the last again and again
 REOPEN_SECONDS = 3600  # after which the store is opened again, so that nothing holds it for days
 POLL_SECONDS = 0.1  # a watcher lives for hours: it looks less often than one who waits
+MOST_KNOWN = 500  # unread messages that are told apart: the newest
 NEVER = float("inf")
 
 
@@ -101,17 +103,19 @@ class Watch:
 
     def _look(self, store: Storage) -> None:
         """Call for what is new; for what is unread, if that is due."""
-        unread = list_unread(store, self.agent_id, self.which)
+        unread = list_unread(store, self.agent_id, MOST_KNOWN, self.which, newest_first=True)[::-1]
         new = [message for message in unread if message["id"] not in self._told]
-        self._told = {message["id"] for message in unread}
+        # What is read is forgotten, for it may come back; not what is only too old to be among the newest.
+        oldest = unread[0]["id"] if len(unread) == MOST_KNOWN else 0
+        self._told = {number for number in self._told if number < oldest}.union(message["id"] for message in unread)
         if new:
-            self._call_for_new(new)
+            self._call_for_new(sorted(new, key=lambda message: (-message["priority"], message["id"])))
             self._times = 0
         elif not unread:
             self._due = NEVER
             return
         elif self.clock.monotonic() >= self._due:
-            self._call_again(store, unread)
+            self._call_again(store)
             self._times += 1
         else:
             return
@@ -128,11 +132,12 @@ class Watch:
             more = len(new) - MOST_NAMED
             self._say("more", f"{more} more messages to {self.agent_id}: {self._command}", number=more)
 
-    def _call_again(self, store: Storage, unread: list[Notice]) -> None:
-        age = since(min(message["created_at"] for message in unread), store.now())
-        number = f"{len(unread)} message" + "s" * (len(unread) > 1)
-        self._say("unread", f"still unread, the oldest for {age}: {number} to {self.agent_id} "
-                  f"({list_messages(unread)}): {self._command}", number=len(unread))
+    def _call_again(self, store: Storage) -> None:
+        unread, most = sum_unread(store, self.agent_id, self.which), MOST_NAMED
+        number, age = unread["number"], since(unread["since"] or store.now(), store.now())
+        first = list_messages(list_unread(store, self.agent_id, most, self.which), number)
+        self._say("unread", f"still unread, the oldest for {age}: {count(number, 'message')} to {self.agent_id} "
+                  f"({first}): {self._command}", number=number)
 
     def _say(self, what: str, text: str, **more: Any) -> None:
         self.calls += 1

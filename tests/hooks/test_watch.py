@@ -13,6 +13,7 @@ from conftest import ROOT
 
 from milestone_persist.coordination import waiting
 from milestone_persist.coordination.watchers import list_watchers
+from milestone_persist.hooks import watching
 from milestone_persist.storage.interface import Storage
 
 MINUTE = 60
@@ -124,6 +125,17 @@ def test_a_flood_is_counted(watch, send):
         send()
     lines = watch(5)
     assert len(lines) == 13 and lines[-1] == "8 more messages to exec: get_agent_messages exec true"
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_of_many_unread_messages_each_is_told_once_all_the_same(watch, send, monkeypatch):
+    """Though only the newest are looked at: those that were not among them are no news when these have been read."""
+    monkeypatch.setattr(watching, "MOST_KNOWN", 3)
+    first = [send() for _ in range(3)]
+    lines = watch(20, {3: send, 6: send, 9: lambda: send.other.acknowledge_agent_message("exec", first[-1] + 2),
+                       12: lambda: send.other.requeue_agent_message("exec", first[-1] + 2)})
+    told = [int(line.split()[1]) for line in lines]
+    assert told == [*first, first[-1] + 1, first[-1] + 2, first[-1] + 2]
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
