@@ -104,6 +104,7 @@ CREATE INDEX IF NOT EXISTS agent_registry_by_milestone ON agent_registry (milest
 CREATE INDEX IF NOT EXISTS agent_registry_by_client ON agent_registry (client_session) WHERE client_session IS NOT NULL;
 CREATE INDEX IF NOT EXISTS agent_registry_alive ON agent_registry (last_heartbeat)
   WHERE status IN ('spawning', 'active');
+CREATE INDEX IF NOT EXISTS agent_registry_failed ON agent_registry (session_id) WHERE status = 'failed';
 
 CREATE TABLE IF NOT EXISTS agent_messages (
   id               INTEGER PRIMARY KEY AUTOINCREMENT,

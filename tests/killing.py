@@ -12,8 +12,15 @@ def count(call):
         return call(*args, **options)
     return counted
 
+class Cursor(sqlite3.Cursor):
+    execute = count(sqlite3.Cursor.execute)
+
 class Connection(sqlite3.Connection):
-    execute, backup = count(sqlite3.Connection.execute), count(sqlite3.Connection.backup)
+    backup = count(sqlite3.Connection.backup)
+    def cursor(self, factory=Cursor):
+        return super().cursor(factory)
+    def execute(self, *given):
+        return self.cursor().execute(*given)
 
 connect = sqlite3.connect
 sqlite3.connect = lambda *args, **options: connect(*args, factory=Connection, **options)

@@ -503,6 +503,7 @@ class OverviewAgent(TypedDict):
     error_info: str | None
     minutes_since_heartbeat: float
     silent: bool
+    watched: bool | None
 
 class Inbox(TypedDict):
     agent_id: str

@@ -149,13 +149,18 @@ def count_messages(store: Storage, session_id: str | None = None) -> dict[str, i
 
     In a session count the unread ones of its agents, and of those sent in it what has no other reader.
     """
-    parts = [TAKEN, PENDING, ACKNOWLEDGED, DEAD] if session_id is None else [
-        f"{TAKEN} AND {COUNTS_IN} = :id", f"{PENDING} AND {COUNTS_IN} = :id",
-        f"session_id = :id AND {ACKNOWLEDGED}", f"session_id = :id AND {DEAD}"]
-    rows = store.execute("SELECT state, count(*) AS n FROM (" + " UNION ALL ".join(
-        f"SELECT {STATE} AS state FROM agent_messages WHERE {part}" for part in parts) + ") AS told GROUP BY state",
+    unread, over = ("", "") if session_id is None else (f" AND {COUNTS_IN} = :id", "session_id = :id AND ")
+    rows = store.execute(
+        "SELECT state, count(*) AS n FROM (" + " UNION ALL ".join(
+            f"SELECT {STATE} AS state FROM agent_messages WHERE {part}{unread}" for part in (TAKEN, PENDING)) +
+        ") AS told GROUP BY state" + "".join(
+            f" UNION ALL SELECT '{state}', count(*) FROM agent_messages WHERE {over}{part}"
+            for state, part in (("acknowledged", ACKNOWLEDGED), ("dead", DEAD))),
         {"id": session_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")})
-    return {**dict.fromkeys(MESSAGE_STATES, 0), **{row["state"]: row["n"] for row in rows}}
+    counts = dict.fromkeys(MESSAGE_STATES, 0)
+    for row in rows:
+        counts[row["state"]] += row["n"]
+    return counts
 
 
 def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:

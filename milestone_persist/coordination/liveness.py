@@ -110,7 +110,8 @@ def _find_unheard(store: Storage, seconds: int, caller: str) -> list[Row]:
     return store.execute(
         "SELECT agent_id, (SELECT min(h.timestamp) FROM agent_health_log h WHERE h.agent_id = a.agent_id "
         "AND h.health_status = 'unresponsive' AND h.timestamp > a.last_heartbeat) AS noted_at FROM agent_registry a "
-        f"WHERE status IN {any_of(AT_WORK)} AND last_heartbeat <= :limit AND agent_id <> :caller ORDER BY agent_id",
+        f"WHERE status IN {any_of(AT_WORK)} AND last_heartbeat <= :limit AND agent_id <> :caller "
+        "ORDER BY last_heartbeat, agent_id",  # in the order of the index; by the id alone, all agents would be read
         {"limit": heard_before(store, seconds), "caller": caller})
 
 
@@ -136,14 +137,18 @@ def find_interrupted_sessions(store: Storage) -> list[InterruptedSession]:
     """
     now = store.now()
     rows = store.execute(
-        "SELECT * FROM (SELECT s.session_id, s.milestone_id, s.operation_type, s.phase, s.progress, s.last_activity, "
+        "SELECT s.session_id, s.milestone_id, s.operation_type, s.phase, s.progress, s.last_activity, "
         "count(a.agent_id) AS agents, "
         f"count(CASE WHEN a.status IN {any_of(AT_WORK)} AND a.last_heartbeat > :stale THEN 1 END) AS active, "
         "count(CASE WHEN a.status = 'failed' THEN 1 END) AS failed, "
         f"count(CASE WHEN a.status IN {any_of(AT_WORK)} AND a.last_heartbeat <= :stale THEN 1 END) AS stale "
         "FROM coordination_sessions s LEFT JOIN agent_registry a ON a.session_id = s.session_id "
-        "WHERE s.status = 'active' GROUP BY s.session_id) AS counted "
-        "WHERE last_activity <= :quiet OR failed > 0 OR stale > 0 ORDER BY last_activity DESC, session_id",
+        "WHERE s.status = 'active' AND s.session_id IN ("  # those to be counted, each found by an index
+        "SELECT session_id FROM coordination_sessions WHERE status = 'active' AND last_activity <= :quiet "
+        f"UNION SELECT session_id FROM agent_registry WHERE status IN {any_of(AT_WORK)} AND last_heartbeat <= :stale "
+        "UNION SELECT k.session_id FROM coordination_sessions k WHERE k.status = 'active' AND EXISTS "
+        "(SELECT 1 FROM agent_registry f WHERE f.session_id = k.session_id AND f.status = 'failed')) "
+        "GROUP BY s.session_id ORDER BY s.last_activity DESC, s.session_id",
         {"stale": heard_before(store, read_count(store, "session_timeout")),
          "quiet": heard_before(store, read_count(store, "interrupted_after"))})
     for row in rows:

@@ -31,8 +31,12 @@ def find_agent(store: Storage, agent_id: str) -> Agent:
 
 
 def known_agents(store: Storage) -> list[str]:
-    """The ids of the agents heard from last, for suggestions."""
-    rows = store.execute("SELECT agent_id FROM agent_registry ORDER BY last_heartbeat DESC LIMIT 1000")
+    """The ids of the agents at work that were heard from last, and of others, for suggestions: no more than 1,000."""
+    rows = store.execute(f"SELECT agent_id FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
+                         "ORDER BY last_heartbeat DESC LIMIT 1000")
+    if len(rows) < 1000:
+        rows += store.execute(f"SELECT agent_id FROM agent_registry WHERE status NOT IN {any_of(AT_WORK)} LIMIT :more",
+                              {"more": 1000 - len(rows)})
     return [row["agent_id"] for row in rows]
 
 

@@ -1,12 +1,14 @@
 """Overview: what is going on in a store at one instant, and what of it needs somebody's attention."""
 from __future__ import annotations
 
+from ..base.quoting import command_on
 from ..base.times import minutes_between, since
-from ..base.vocabulary import AT_WORK, ENDED_AGENT, OPEN_SESSION, any_of
+from ..base.vocabulary import AT_WORK, ENDED_AGENT, GOING_ON, OPEN_SESSION, any_of
 from .liveness import find_interrupted_sessions, heard_before, is_stale
 from .membership import find_session
 from .message_states import DEAD, PENDING, STATE, TAKEN
 from .settings import read_count
+from .watchers import list_watchers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,14 +39,19 @@ def list_sessions(store: Storage, session_id: str | None) -> list[OverviewSessio
 
 
 def list_agents(store: Storage, session_id: str | None) -> list[OverviewAgent]:
-    """The agents of one session, or of all that are open, in the order of their sessions and of their beginning."""
+    """The agents of one session, or of all that are open, in the order of their sessions and of their beginning.
+
+    watched: whether a watcher calls each to its mail; false: it has died; None: there is none
+    """
     which = "a.session_id = :id" if session_id else f"s.status IN {any_of(OPEN_SESSION)}"
     rows: list[OverviewAgent] = store.execute(
         "SELECT a.agent_id, a.agent_type, a.session_id, a.status, a.current_task, a.current_phase, a.last_heartbeat, "
         "a.error_info FROM agent_registry a JOIN coordination_sessions s ON s.session_id = a.session_id "
         f"WHERE {which} ORDER BY s.last_activity DESC, a.session_id, a.spawn_time, a.agent_id", {"id": session_id})
     silent = heard_before(store, read_count(store, "interrupted_after"))
+    watched = {watcher["agent_id"]: watcher["alive"] for watcher in list_watchers(store.directory)}
     for row in rows:
+        row["watched"] = watched.get(row["agent_id"])
         row["minutes_since_heartbeat"] = round(minutes_between(row["last_heartbeat"], store.now()), 2)
         row["silent"] = is_stale(row, silent)
     return rows
@@ -82,7 +89,14 @@ def list_attention(store: Storage, sessions: list[OverviewSession], agents: list
     late = heard_before(store, read_count(store, "interrupted_after"))
     return [*(_tell_session(row, agents) for row in interrupted),
             *(found for row in sessions if row["session_id"] not in told for found in _tell_silent(row, agents)),
-            *(found for inbox in inboxes for found in _tell_inbox(store, inbox, late, told))]
+            *(found for inbox in inboxes for found in _tell_inbox(store, inbox, late, told)),
+            *(_tell_watcher(agent) for agent in agents if agent["watched"] is False and agent["status"] in GOING_ON)]
+
+
+def _tell_watcher(agent: OverviewAgent) -> Attention:
+    again = command_on("milestone_persist", ["watch"], ["--agent", agent["agent_id"]])
+    return {"what": f"the watcher of {agent['agent_id']} has died, {again} starts it again",
+            "command": ["list_agent_messages", agent["agent_id"], "--state", "pending"]}
 
 
 def _tell_session(session: InterruptedSession, agents: list[OverviewAgent]) -> Attention:

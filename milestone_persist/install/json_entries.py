@@ -83,7 +83,8 @@ def _read_record(recorded: Row) -> Json:
         lists["permissions.allow"] = recorded["allow"]
     if recorded.get("hook"):
         lists["hooks.SessionStart"] = [{"hooks": [{"type": "command", "command": recorded["hook"]}]}]
-    return {"made": recorded.get("made", []), "lists": lists, "values": recorded.get("values", {})}
+    made = recorded.get("made", [])
+    return {"made": made if isinstance(made, list) else [], "lists": lists, "values": recorded.get("values", {})}
 
 
 def _lists_of(ours: Json) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
@@ -93,7 +94,8 @@ def _lists_of(ours: Json) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
 
 def _values_of(ours: Json) -> Iterator[tuple[tuple[str, ...], Any]]:
     for name, value in ours["values"].items():
-        yield tuple(name.split(".")), value
+        if value is not None:  # which stands for nothing being there
+            yield tuple(name.split(".")), value
 
 
 def _look(data: Any, keys: tuple[str, ...]) -> Any:

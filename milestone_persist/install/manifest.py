@@ -24,6 +24,12 @@ else:
     Choice = dict
 
 
+# What is written down of a file of others, or of what was asked for, by its name.
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "made": (list, bool), "lists": dict, "values": dict, "before": str, "table": str, "allow": list, "hook": str,
+    "clients": list, "named": bool, "no_mcp": bool, "no_hooks": bool, "version": str}
+
+
 class Item:
     """One file to be installed: its content, or as a link its target."""
 
@@ -73,6 +79,10 @@ class Manifest:
                     raise ValueError(name)
                 setattr(manifest, name, data[name])
             manifest._check_paths()
+            for record in (*manifest.shared.values(), {**manifest.choice}):
+                _check_record(record)
+            if not all(isinstance(known, list) for known in manifest.files.values()):
+                raise ValueError(manifest.files)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UsageError(f"{path} is damaged: restore it, or remove it to install again") from None
         return manifest
@@ -82,6 +92,18 @@ class Manifest:
         for path in (*self.files, *self.kept, *self.kept.values(), *self.directories, *self.shared):
             if os.path.isabs(path) or ".." in path.split("/"):
                 raise ValueError(path)
+
+
+def _check_record(record: Row) -> None:
+    """ValueError for a value of another kind than we write."""
+    for key, value in record.items():
+        if not isinstance(value, _KINDS.get(key, ())):
+            raise ValueError(key)
+    lists = [record.get("made"), record.get("clients"), record.get("allow")]
+    if not all(isinstance(name, str) for names in lists if isinstance(names, list) for name in names):
+        raise ValueError(lists)
+    if not all(isinstance(items, list) for items in record.get("lists", {}).values()):
+        raise ValueError(record["lists"])
 
 
 def digest_of(path: str) -> str | None:

@@ -10,7 +10,7 @@ from ..registry import all_operations
 from .client_files import CLIENTS, SERVER
 from .launch import ADAPTER
 from .manifest import Item
-from .sourced_places import find_places
+from .sourced_places import find_places, find_places_at_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def project_files(root: str, clients: Iterable[str] = ()) -> dict[str, Item]:
     """The files of a project, by their paths in it: the functions where its own files source them from, else in one
     place, which is also there for clients; and for these the skill."""
     chosen = [*clients]
-    places = find_places(root, ".claude" if is_home(root) else "")
+    places = find_places_at_home(root) if is_home(root) else find_places(root)
     if chosen or not places:
         places.append(ADAPTER)
     found = {place: Item(_sourced_file(root, place).encode()) for place in places}

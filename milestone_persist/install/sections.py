@@ -1,4 +1,4 @@
-"""A section of ours in a text file of others (AGENTS.md, config.toml), between two lines that mark it."""
+"""A section of ours in a Markdown file of others, AGENTS.md or GEMINI.md, between two comments that mark it."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -7,21 +7,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row
 
-_BEGIN = "milestone_persist: written by `install`, taken out by `uninstall`; do not edit"
-_END = "milestone_persist: end"
+_BEGIN = "<!-- milestone_persist: written by `install`, taken out by `uninstall`; do not edit -->"
+_END = "<!-- milestone_persist: end -->"
 
 
 def put_in(text: str | None, recorded: Row, file: str, wanted: str) -> tuple[str, Row]:
     """The text (None: there is no file) with the section, and how it was added; UsageError if half of it is there."""
     if text is None:
-        return _section(wanted, "\n", file) + "\n", {"made": True}
+        return _section(wanted, "\n") + "\n", {"made": True}
     newline = "\r\n" if "\r\n" in text else "\n"
     span = _find(text, file)
     if span:
-        return text[:span[0]] + _section(wanted, newline, file) + text[span[1]:], recorded or {"before": ""}
+        return text[:span[0]] + _section(wanted, newline) + text[span[1]:], recorded or {"before": ""}
     before = newline if not text or text.endswith("\n") else newline * 2
     before = "" if not text else before
-    return text + before + _section(wanted, newline, file) + newline, {"before": before}
+    return text + before + _section(wanted, newline) + newline, {"before": before}
 
 
 def take_out(text: str, recorded: Row, file: str) -> str | None:
@@ -37,27 +37,14 @@ def take_out(text: str, recorded: Row, file: str) -> str | None:
     return None if recorded.get("made") and not before + after else before + after
 
 
-def without(text: str, file: str) -> str:
-    """What others have written in a text."""
-    span = _find(text, file)
-    return text[:span[0]] + text[span[1]:] if span else text
-
-
-def _marks(file: str) -> tuple[str, str]:
-    form = "<!-- {} -->" if file.endswith(".md") else "# {}"
-    return form.format(_BEGIN), form.format(_END)
-
-
 def _find(text: str, file: str) -> tuple[int, int] | None:
-    first, last = _marks(file)
-    begin, end = text.find(first), text.find(last)
+    begin, end = text.find(_BEGIN), text.find(_END)
     if begin < 0 and end < 0:
         return None
     if begin < 0 or end < begin:
-        raise UsageError(f"{file} has lost one of the lines {first!r} and {last!r}: remove what is left between them")
-    return begin, end + len(last)
+        raise UsageError(f"{file} has lost one of the lines {_BEGIN!r} and {_END!r}: remove what is left between them")
+    return begin, end + len(_END)
 
 
-def _section(wanted: str, newline: str, file: str) -> str:
-    first, last = _marks(file)
-    return "\n".join([first, wanted, last]).replace("\n", newline)
+def _section(wanted: str, newline: str) -> str:
+    return "\n".join([_BEGIN, wanted, _END]).replace("\n", newline)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NAMES = ("storage-adapter.sh", "storage-adapter.md", "milestone-recovery.md")
 _READ = (".md", ".mdc", ".sh", ".bash", ".zsh")
 _HIDDEN = (".claude", ".codex", ".gemini", ".agents", ".github")  # folders in which there may be prompts
+_OF_USERS = ("agents", "commands", "skills")  # in ~/.claude, beside what the client keeps there
 _SKIPPED = ("node_modules", "__pycache__")
 _LARGEST = 1_000_000
 _MOST_VALUES = 5  # of one variable
@@ -38,17 +39,17 @@ _ENTERED = re.compile(r"\$\(\s*(?:CDPATH= )?cd (?:-P )?(?:-- )?([^()&;>]*?)(?: >
 _FOLDER_SIGN, _TOP_SIGN = "\1", "\2"
 
 
-def find_places(root: str, part: str = "") -> list[str]:
-    """The paths in the project, below `root`, from which its files source the functions.
+def find_places(root: str) -> list[str]:
+    """The paths in the project, below `root`, from which its files source the functions."""
+    found = {place for path in _files(root) for place in _places_in(_read(path), root, os.path.dirname(path))}
+    return sorted(found)
 
-    part: the folder in it that counts alone
-    """
-    found: dict[str, None] = {}
-    for path in _files(os.path.join(root, part)):
-        for place in _places_in(_read(path), root, os.path.dirname(path)):
-            if place.startswith(part and part + "/"):
-                found.setdefault(place)
-    return list(found)
+
+def find_places_at_home(home: str) -> list[str]:
+    """The paths below ~/.claude from which the user's own prompts there source the functions."""
+    files = (path for name in _OF_USERS for path in _files(os.path.join(home, ".claude", name)))
+    found = {place for path in files for place in _places_in(_read(path), home, os.path.dirname(path))}
+    return sorted(place for place in found if place.startswith(".claude/"))
 
 
 def _files(root: str) -> Iterator[str]:

@@ -1,35 +1,88 @@
-"""Our tables in a TOML file of others: a section at its end, which says the same wherever it stands."""
+"""Our table in a TOML file of others: at its end, below a comment.
+
+Programs that keep the form of the file put their own tables behind it, so it ends where the next one begins.
+"""
 from __future__ import annotations
 
+import re
 import sys
 
 from ..base.errors import UsageError
-from . import sections
-from .sections import take_out as take_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row
 
+_MARK = "# milestone_persist: written by `install`, taken out by `uninstall`; do not edit"
+
 
 def put_in(text: str | None, recorded: Row, file: str, wanted: str) -> tuple[str, Row]:
-    """The text with our tables; UsageError if it cannot be read, or has tables of these names."""
+    """The text (None: there is no file) with our table, and how it was added; UsageError if the text cannot be read, or
+    has such a table of others."""
     _refuse_invalid(text or "", file, "is not valid TOML")
-    _refuse_same_tables(sections.without(text or "", file), wanted, file)
-    new, added = sections.put_in(text, recorded, file, wanted)
-    _refuse_invalid(new, file, "cannot take our tables")
+    name, section = _name_of(wanted), f"{_MARK}\n{wanted}\n"
+    if text is None:
+        return section, {"made": True, "table": name}
+    newline = "\r\n" if "\r\n" in text else "\n"
+    section = section.replace("\n", newline)
+    span = _find(text, name, recorded)
+    _refuse_same_table(text[:span[0]] + text[span[1]:] if span else text, name, bool(recorded), file)
+    if span:
+        new, added = _replace(text, span, section), recorded or {"before": "", "table": name}
+    else:
+        before = "" if not text else newline if text.endswith("\n") else newline * 2
+        new, added = text + before + section, {**recorded, "before": before, "table": name}
+    _refuse_invalid(new, file, "cannot take our table")
     return new, added
 
 
-def _refuse_same_tables(text: str, wanted: str, file: str) -> None:
-    import re
+def take_out(text: str, recorded: Row, file: str) -> str | None:
+    """The text without our table and those below it; None if nothing is left of a file that `put_in` made."""
+    name, gap = recorded.get("table", ""), recorded.get("before", "")
+    span = _find(text, name, recorded)
+    if span:
+        before, after = text[:span[0]], text[span[1]:]
+        before = before[:-len(gap)] if gap and before.endswith(gap) else before
+        is_one_line = before and after and not before.endswith("\n") and after[0] not in "\r\n"
+        text = before + ("\n" if is_one_line else "") + after
+    text = re.sub(rf"^\[{re.escape(name)}\.[^\n]*\n(?:(?!\s*\[)[^\n]*\n?)*", "", text, flags=re.M)
+    return None if recorded.get("made") and not text.strip() else text
 
-    for name in re.findall(r"^\[+([^]\n]+)\]", wanted, re.M):
-        outer, _, inner = name.partition(".")
-        table = re.search(rf'^\s*\[\s*"?{outer}"?\s*\].*\n((?:(?!\s*\[).*\n?)*)', text, re.M)
-        if (re.search(rf'^\s*\[?\s*"?{outer}"?\s*(=|\.\s*"?{inner}"?\s*[].=])', text, re.M)
-                or table and re.search(rf'^\s*"?{inner}"?\s*[.=]', table[1], re.M)):
-            raise UsageError(f"{file}: {name} is there and not ours: remove or rename it first; nothing was changed")
+
+def _name_of(wanted: str) -> str:
+    return wanted[1:wanted.index("]")]
+
+
+def _find(text: str, name: str, recorded: Row) -> tuple[int, int] | None:
+    """Where our table stands: from the comment above it to its last value; without the comment if known as ours."""
+    lines = re.findall("[^\n]*\n|[^\n]+", text)
+    for place, line in enumerate(lines):
+        is_marked = place > 0 and lines[place - 1].strip() == _MARK
+        if line.strip() == f"[{name}]" and (is_marked or recorded):
+            end = place + 1
+            while end < len(lines) and not lines[end].lstrip().startswith("["):
+                end += 1
+            while lines[end - 1].lstrip()[:1] in ("", "#"):  # what stands above the next table
+                end -= 1
+            return len("".join(lines[:place - is_marked])), len("".join(lines[:end]))
+    return None
+
+
+def _replace(text: str, span: tuple[int, int], section: str) -> str:
+    """The text with our table as it should be; one to which somebody has only added stays as it is."""
+    if {*section.splitlines()} <= {*text[span[0]:span[1]].splitlines()}:
+        return text
+    return text[:span[0]] + section + text[span[1]:]
+
+
+def _refuse_same_table(text: str, name: str, is_ours: bool, file: str) -> None:
+    """UsageError for the table of others; what is below ours is its own."""
+    outer, _, inner = name.partition(".")
+    below = "]=" if is_ours else "].="
+    table = re.search(rf'^\s*\[\s*"?{outer}"?\s*\].*\n((?:(?!\s*\[).*\n?)*)', text, re.M)
+    if (re.search(rf'^\s*\[?\s*"?{outer}"?\s*(=|\.\s*"?{inner}"?\s*[{below}])', text, re.M)
+            or table and re.search(rf'^\s*"?{inner}"?\s*[.=]', table[1], re.M)):
+        raise UsageError(f"{file}: {name} is there and not ours: remove or rename it first; nothing was changed")
 
 
 def _refuse_invalid(text: str, file: str, what: str) -> None:

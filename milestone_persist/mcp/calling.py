@@ -7,17 +7,19 @@ from __future__ import annotations
 import threading
 
 from ..base.errors import Incomplete, MilestoneError, Unsound
+from ..base.invocation import way_called
 from ..cli.main import ROOM, shorten_line
 from ..cli.process import explain_failure
 from ..coordination.membership import CLIENT_SESSION
 from ..opening.place import begin_call, describe_new, open_for
+from ..registry import all_operations
 from ..running import follow_moves, run_operation
 from ..storage.call import Clock
 from .arguments import bind_arguments, bound_wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from ..registry import Operation
@@ -27,6 +29,7 @@ LONGEST_RESULT = 100_000  # bytes of text that a client is handed at once
 # Where what is printed is no more than the data: there the data is the answer. Elsewhere the text says what to do, and
 # models are shown only one of the two: Claude Code hands on structuredContent where there is some, and no text.
 DATA_FORMS = ("json", "nothing", "message_id", "checkpoint_id", "ids", "lock", "settings")
+SAVED_FORMS = ("state",)  # what agents have written themselves
 
 
 class Cancelled(BaseException):
@@ -72,10 +75,13 @@ class Surroundings:
 
 
 class ToolCall:
-    """A call of an operation: run it, hand out its result, then close it; `take_back` if nobody was there for it."""
+    """A call of an operation: run it, and `take_back` if nobody was there for its result. Nothing is open after each.
 
-    def __init__(self, op: Operation, surroundings: Surroundings, clock: RequestClock) -> None:
-        self.op, self.surroundings, self.clock = op, surroundings, clock
+    offered: the names of the tools that the caller can use
+    """
+
+    def __init__(self, op: Operation, surroundings: Surroundings, clock: RequestClock, offered: Iterable[str]) -> None:
+        self.op, self.surroundings, self.clock, self.offered = op, surroundings, clock, {*offered}
         self.args: list[Any] = []
         self.options: dict[str, Any] = {}
         self.notes: list[str] = []
@@ -101,6 +107,8 @@ class ToolCall:
             error = str(refused)
         except Exception as failure:
             error = explain_failure(failure)
+        finally:
+            self._release()
         return self._result(error)
 
     def take_back(self) -> None:
@@ -113,10 +121,8 @@ class ToolCall:
             follow_moves(lambda store: undo(store, self.data, *self.args), self._open, self._release)
         except MilestoneError:  # the next take names them
             pass
-
-    def close(self) -> None:
-        """Release the store."""
-        self._release()
+        finally:
+            self._release()
 
     def _run(self) -> Any:
         if self.op.opens:
@@ -150,6 +156,8 @@ class ToolCall:
     def _result(self, error: str) -> dict[str, Any]:
         notes = [shorten_line(text) for text in [*self.notes, *([error] if error else [])]]
         text, is_whole = self._text() if self.is_done else ("", False)
+        if self.op.text not in (*DATA_FORMS, *SAVED_FORMS):
+            notes += self._name_missing(text)
         if self.is_done and not is_whole:
             notes.append("cut: this is the beginning; the shell function of this name prints all of it")
         blocks = [text or ("" if error else "done"), "\n".join(notes)]
@@ -158,6 +166,16 @@ class ToolCall:
         if is_whole and (self.surroundings.structured or self.op.text in DATA_FORMS):
             result["structuredContent"] = {"result": self.data, **({"notes": notes} if notes else {})}
         return result
+
+    def _name_missing(self, text: str) -> list[str]:
+        """A note on the functions that a text speaks of, as what to run next, and the caller does not have as tools."""
+        import re
+
+        named = dict.fromkeys(re.findall(r"^ +([a-z]+(?:_[a-z]+)+)\b", text, re.MULTILINE))
+        missing = [name for name in named if name not in self.offered]
+        if missing:
+            missing = [op.name for op in all_operations() if op.name in missing]
+        return [f"no tools here, but commands ({way_called()} NAME …): {', '.join(missing)}"] if missing else []
 
     def _text(self) -> tuple[str, bool]:
         """What the function prints, and whether that is all of it."""

@@ -90,12 +90,10 @@ def call_tool(server: Server, request: Request) -> None:
         raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name}{_how_to_have(name)}")
     if arguments is not None and not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, "arguments is an object")
-    call = ToolCall(op, server.surroundings.in_thread(request.params.get("_meta")), server.clock_of(request))
-    try:
-        if not server.requests.answer(request, _in_era(request, call.run(arguments or {}))):
-            call.take_back()
-    finally:
-        call.close()
+    call = ToolCall(op, server.surroundings.in_thread(request.params.get("_meta")), server.clock_of(request),
+                    server.tools)
+    if not server.requests.answer(request, _in_era(request, call.run(arguments or {}))):
+        call.take_back()
 
 
 def list_all_resources(server: Server, request: Request) -> dict[str, Any]:

@@ -19,7 +19,7 @@ CORE = (
     "save_agent_state", "load_agent_state", "list_agent_state", "create_agent_checkpoint",
     "get_session_status", "update_session_progress", "read_milestone_record",
     "complete_planning_session", "finalize_milestone_execution", "complete_coordination_session",
-    "detect_interrupted_sessions", "recover_milestone_session", "resume_planning_agents",
+    "briefing", "detect_interrupted_sessions", "recover_milestone_session", "resume_planning_agents",
     "resume_execution_from_phase", "resume_session_agents",
 )
 # Of what needs no open store; the rest is for people and shells: installing, completion, loops in the foreground.
@@ -43,7 +43,7 @@ IDEMPOTENT = (
 LONGEST_WAIT = 50  # seconds: clients give a call up after 60
 OPEN = ("agent_type", "message_type", "list_milestones status")  # beside their vocabulary, words of one's own
 _TYPES = {"int": "integer", "float": "number", "bool": "boolean"}
-_READS_STDIN = "; - reads standard input"
+_READS_STDIN = ("; - reads standard input", "; - reads stdin")
 
 
 def is_tool(op: Operation) -> bool:
@@ -115,12 +115,16 @@ def _describe_parameter(op: Operation, parameter: Parameter, text: str) -> dict[
         schema["maximum"] = LONGEST_WAIT
     if parameter.default not in (None, False, "", 0):
         schema["default"] = min(parameter.default, LONGEST_WAIT) if parameter.name == "wait" else parameter.default
-    return {**schema, "description": text.replace(_READS_STDIN, "")}
+    for words_of_shells in _READS_STDIN:
+        text = text.replace(words_of_shells, "")
+    return {**schema, "description": text}
 
 
 def _type_of(parameter: Parameter) -> dict[str, Any]:
     if parameter.repeated or "Sequence[str]" in parameter.types:
         return {"type": "array", "items": {"type": "string"}}
+    if "Sequence[Any]" in parameter.types:
+        return {"type": "array", "items": {"type": "object"}}
     if any(name.startswith("Mapping[") for name in parameter.types):
         return {"type": "object"}
     return {"type": _TYPES.get(parameter.type, "string")}

@@ -79,7 +79,8 @@ def list_coordination_sessions(store: Storage, status: str | None = None) -> lis
     """
     if status is not None:
         check_word(status, SESSION_STATUSES, "session status")
+    which = "" if status is None else "WHERE status = :status "
     return store.execute(
         "SELECT session_id, milestone_id, operation_type, phase, status, progress, agent_count, coordinator_id, "
-        "created_at, last_activity, completed_at FROM coordination_sessions "
-        "WHERE :status IS NULL OR status = :status ORDER BY last_activity DESC, session_id", {"status": status})
+        f"created_at, last_activity, completed_at FROM coordination_sessions {which}"
+        "ORDER BY last_activity DESC, session_id", {"status": status})

@@ -115,6 +115,7 @@ class Transaction:
                 if kind is None:
                     self.storage.commit()
                     self.storage.undo.clear()
+                    self.storage.make_durable()
             finally:
                 self.storage.put_back()
                 if kind is not None:
@@ -255,6 +256,9 @@ class Storage(Call):
 
     def commit(self) -> None:
         raise NotImplementedError
+
+    def make_durable(self) -> None:
+        """What is left to do after a commit for it to survive a power cut; StorageError, though it is done, if not."""
 
     def rollback(self) -> None:
         raise NotImplementedError

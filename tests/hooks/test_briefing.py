@@ -92,7 +92,7 @@ def test_where_there_is_no_store_it_makes_none(unmade, cli, directory):
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
-@pytest.mark.parametrize("length", [30, 250, 1500])
+@pytest.mark.parametrize("length", [30, 250, 4000])
 def test_it_is_short_whatever_the_names_are(store, cli, length):
     """And whole: the last line is a command that works."""
     def name(kind, number=0):

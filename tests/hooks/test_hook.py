@@ -290,6 +290,17 @@ def test_where_a_client_tells_no_session_its_transcript_does(store, join, hook, 
     assert status(store, "c") == ("terminated" if ends else "active")
 
 
+@pytest.mark.parametrize("source, briefed", [("resume", True), ("startup", False)])
+def test_there_too_who_comes_back_is_told_to_continue(team, join, hook, tmp_path, source, briefed):
+    join("c", "")
+    file = tmp_path / "chat.jsonl"
+    file.write_text(json.dumps(CALLS[4]) + "\n")
+    hook("SessionEnd", "s-g", transcript_path=str(file))
+    assert status(team, "c") == "terminated"
+    text = context(hook("SessionStart", "s-g", source=source, transcript_path=str(file)))
+    assert ("agent c (validation, terminated)" in text) == briefed
+
+
 # Cut
 
 def test_before_a_conversation_is_cut_a_checkpoint_is_made(team, hook):
@@ -348,14 +359,14 @@ def damage(directory):
     (directory / "coordination.db").write_bytes(b"no database" * 100)
 
 
-def make_old(directory):
-    with sqlite3.connect(directory / "coordination.db") as connection:
-        connection.execute("PRAGMA user_version = 2")
+def make_old(directory, version=2):
+    connection = sqlite3.connect(directory / "coordination.db", isolation_level=None)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
 
 
 def make_new(directory):
-    with sqlite3.connect(directory / "coordination.db") as connection:
-        connection.execute("PRAGMA user_version = 99")
+    make_old(directory, 99)
 
 
 def lose(directory):
@@ -408,6 +419,6 @@ def test_a_busy_store_holds_up_nobody_for_long(team, cli, directory, monkeypatch
 def test_closed_streams_hold_up_nobody(team, run, program):
     main = ROOT / "milestone_persist" / "__main__.py"
     for end in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-", "| true"):
-        text = f'set -o pipefail; echo "{{}}" | python3 -I -S "$1" hook SessionStart {end}'
-        done = run(["bash", "-c", text, "x", main])
+        text = f'set -o pipefail; python3 -I -S "$1" hook SessionStart {end}'
+        done = run(["bash", "-c", text, "x", main], stdin=b'{"session_id": "s-1"}')
         assert isinstance(done, Result) and done.status == 0 and done.err.count("\n") <= 1

@@ -74,34 +74,25 @@ def test_each_message_is_told_once_and_never_what_it_says(watch, send):
                      f"message {first + 3} task_assignment from boss: get_agent_messages exec true"]
 
 
-def test_it_is_woken_by_the_next_look(watch, send, clock, team):
-    told = []
-    watch(10, {5: lambda: (send(), told.append(clock.time()))})
-    assert len(told) == 1 and watch.took == pytest.approx(10, abs=0.3)
-
-
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
-def test_it_calls_again_at_long_intervals_until_that_is_read(coarse, watch, send, clock):
-    begin, told = clock.time(), []
-
+def test_it_calls_again_at_long_intervals_until_that_is_read(coarse, watch, send):
     def read():
         send.other.get_agent_messages("exec", True)
 
     number = send()
-    lines = watch(170 * MINUTE, {150 * MINUTE: read})
+    lines = watch(230 * MINUTE, {150 * MINUTE: read})
     assert lines[0].startswith(f"message {number} ") and len(lines) == 5
     assert [line.partition(",")[0] for line in lines[1:]] == ["still unread"] * 4
     assert [line.partition("for ")[2].partition(":")[0] for line in lines[1:]] == ["5 min", "20 min", "80 min", "2 h"]
     assert all(line.endswith(": get_agent_messages exec true") and "body" not in line for line in lines)
-    assert begin < clock.time() and told == []
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 def test_a_new_message_begins_the_intervals_again(coarse, watch, send):
     send()
-    lines = watch(12 * MINUTE, {4 * MINUTE: send})
-    assert [line.partition(" ")[0] for line in lines] == ["message", "message", "still"]
-    assert "2 messages to exec" in lines[2]
+    lines = watch(30 * MINUTE, {22 * MINUTE: send})
+    assert [line.partition(" ")[0] for line in lines] == ["message", "still", "still", "message", "still"]
+    assert "2 messages to exec" in lines[4]
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
@@ -206,7 +197,9 @@ def test_one_that_can_leave_no_file_watches_all_the_same(team, send, cli, direct
 
 def test_one_watches_and_doctor_says_so(team, watch, cli, directory):
     seen = []
-    watch(10, {5: lambda: seen.extend([cli("doctor"), cli("watch", "--agent", "exec"), list_watchers(str(directory))])})
+    watch(10, {5: lambda: seen.extend([cli("doctor"), cli("watch", "--agent", "exec"), list_watchers(str(directory)),
+                                       cli("status")])})
+    assert "\nwatched 1: exec\n" in seen[3].text and "watched" not in cli("status").text
     assert f"the watcher of exec is alive: pid {os.getpid()} on " in seen[0].text and seen[0].status == 0
     assert seen[1].status == 1 and f"is alive: pid {os.getpid()}" in seen[1].err
     assert [(row["agent_id"], row["alive"]) for row in seen[2]] == [("exec", True)]
@@ -263,8 +256,10 @@ def test_one_that_was_killed_is_known_to_be_dead(send, start, cli, team, directo
     assert done.status == 0 and f"the watcher of exec has died: pid {process.pid} " in done.text
     assert "milestone_persist watch --agent exec starts it again" in done.text
     assert [row["alive"] for row in list_watchers(str(directory))] == [False]
+    assert "attention: the watcher of exec has died, milestone_persist watch --agent exec starts it again" in (
+        cli("status").text)
     team.update_agent_status("exec", "failed")
-    assert "watcher" not in cli("doctor").text  # it needs none
+    assert "watcher" not in cli("doctor").text + cli("status").text  # it needs none
     assert "removed" in cli("doctor", "--fix").text and list_watchers(str(directory)) == []
     start()  # and another may begin
     assert [row["alive"] for row in list_watchers(str(directory))] == [True]

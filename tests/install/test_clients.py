@@ -1,6 +1,7 @@
 """For which clients a project is made ready, and what keeps them from using it."""
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from building import copy_tree
 from conftest import ROOT
 
 from milestone_persist.base import __version__
+from milestone_persist.cli.main import Console, main
 from milestone_persist.install.client_files import CLIENTS, EVENTS
 from milestone_persist.install.launch import Launch
 
@@ -30,12 +32,17 @@ def project(tmp_path):
 
 
 @pytest.fixture
-def milestone(project, tmp_path):
-    """Runs the program in the project; a HOME, and a folder of programs, are beside it."""
-    def milestone(*words, program=ROOT / "milestone_persist", **variables):
-        environ = {"PATH": f"{tmp_path}/bin", "HOME": str(tmp_path / "home"), **variables}
-        return subprocess.run([sys.executable, "-I", "-S", program, *words], cwd=project, env=environ, text=True,
-                              capture_output=True, stdin=subprocess.DEVNULL, timeout=300, check=False)
+def milestone(project, tmp_path, monkeypatch):
+    """Runs a command line in the project; a HOME, and a folder of programs, are beside it."""
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    def milestone(*words):
+        console = Console(io.BytesIO(), io.BytesIO(), io.BytesIO(), {"PATH": f"{tmp_path}/bin",
+                                                                     "HOME": str(tmp_path / "home")})
+        status = main([str(word) for word in words], console)
+        out, err = (stream.getvalue().decode() for stream in (console.stdout, console.stderr))
+        return subprocess.CompletedProcess(words, status, out, err)
 
     return milestone
 
@@ -137,11 +144,11 @@ def test_a_server_of_others_is_not_replaced(milestone, project):
     assert milestone("install", "--no-mcp").returncode == 0
 
 
-def test_a_vendored_program_is_registered_by_its_place(milestone, project):
+def test_a_vendored_program_is_registered_by_its_place(project):
     for name in ("milestone_persist", "agents", "sql"):
         copy_tree(ROOT / name, project / "tools" / name)
-    program = project / "tools" / "milestone_persist" / "__main__.py"
-    assert milestone("install", "--claude-code", "--codex", program=program).returncode == 0
+    command = [sys.executable, "-I", "-S", project / "tools" / "milestone_persist", "install", "--claude-code"]
+    subprocess.run([*command, "--codex"], cwd=project, check=True, stdout=subprocess.DEVNULL)
     server = json.loads((project / ".mcp.json").read_text())["mcpServers"]["milestone"]
     assert server == {"command": "python3", "args": ["-I", "-S", "${CLAUDE_PROJECT_DIR:-.}/tools/milestone_persist/"
                                                      "__main__.py", "mcp"]}
@@ -162,7 +169,7 @@ def check(milestone, project, tmp_path):
     trusted = "".join(f'[hooks.state."{top}/.codex/hooks.json:{word}:0:0"]\ntrusted_hash = "x"\n' for word in words)
     write(home / ".codex" / "config.toml", f'[projects."{top}"]\ntrust_level = "trusted"\n\n{trusted}')
     write(home / ".gemini" / "trustedFolders.json", json.dumps({str(tmp_path): "TRUST_FOLDER"}))
-    return lambda **variables: milestone("install", "--check", **variables)
+    return lambda: milestone("install", "--check")
 
 
 def test_a_project_that_all_clients_can_use_is_fine(check):

@@ -231,7 +231,7 @@ def test_upgrade_over_an_older_version(milestone, project, vendored):
     adapter.write_text(new[0])
     server.write_text(new[1])
     done = milestone("install", "--check", program=vendored)
-    assert done.status == 1 and f"stale in {project}/{PLACES[0]}: storage-adapter.md, storage-adapter.sh" in done.out
+    assert done.status == 1 and f"stale in {project}/{PLACES[0]}: milestone-recovery.md, storage-" in done.out
     milestone("install", program=vendored)
     assert milestone("install", "--check", program=vendored).status == 0
     assert "old-name" not in (project / ".mcp.json").read_text()
@@ -523,6 +523,35 @@ def test_a_manifest_that_leads_out_of_the_project_is_refused(milestone, project,
     (tmp_path / "outside.md").write_text("mine")
     assert milestone("uninstall").status == 2
     assert (tmp_path / "outside.md").exists()
+
+
+DAMAGED = ['"files": 1', '"files": {"a": 1}', '"shared": {"AGENTS.md": 1}', '"shared": {"AGENTS.md": {"before": 1}}',
+           '"shared": {".mcp.json": {"lists": {"a": 1}}}', '"shared": {".mcp.json": {"made": [1]}}', '"choice": []',
+           '"choice": {"clients": [[]]}', '"choice": {"clients": {}}', '"choice": {"version": 1}', '"choice": {"x": 1}',
+           '"directories": [1]', '"kept": {"a": 1}']
+STRANGE = ['{".mcp.json": {"made": true, "values": {"mcpServers": null, "x.y": null}}, "AGENTS.md": {"made": []}}',
+           '{".mcp.json": {"made": ["", "a.b"], "lists": {"mcpServers.x": [1]}}, ".codex/config.toml": {}}']
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_manifest_of_another_form_is_called_damaged(milestone, project, text):
+    (project / SHARED).mkdir(parents=True)
+    whole = '"files": {}, "kept": {}, "directories": [], "shared": {}'
+    (project / SHARED / "installed.json").write_text(f"{{{whole}, {text}}}")
+    done = milestone("uninstall")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1) and "is damaged" in done.err, done
+
+
+@pytest.mark.parametrize("shared", STRANGE)
+def test_a_manifest_of_a_stranger_does_no_harm(milestone, project, shared):
+    (project / SHARED).mkdir(parents=True)
+    for file, text in ((".mcp.json", '{"mcpServers": {}, "x": {}}'), ("AGENTS.md", "# A\n"), ("c.toml", "")):
+        (project / file).write_text(text)
+    before = tree(project)
+    (project / SHARED / "installed.json").write_text(
+        f'{{"files": {{}}, "kept": {{}}, "directories": [], "shared": {shared}}}')
+    done = milestone("uninstall")
+    assert (done.status, done.err) == (0, "") and {**before, **tree(project)} == tree(project)
 
 
 @pytest.mark.parametrize("words", [

@@ -162,16 +162,14 @@ def test_a_value_of_others_is_not_replaced_and_one_edited_since_stays():
 
 
 @pytest.mark.parametrize("text", ["", "# A", "# A\n", "# A\n\n\n", "# A\r\nb\r\n", None])
-@pytest.mark.parametrize("file", ["AGENTS.md", "config.toml"])
-def test_a_section_goes_without_a_trace(text, file):
-    edited, recorded = sections.put_in(text, {}, file, "first\nlast")
-    assert edited.startswith(text or ("<!-- mile" if file.endswith(".md") else "# mile")) and "first" in edited
+def test_a_section_goes_without_a_trace(text):
+    edited, recorded = sections.put_in(text, {}, "AGENTS.md", "first\nlast")
+    assert edited.startswith(text or "<!-- mile") and "first" in edited
     assert ("\r\n" in edited) == ("\r" in (text or "")) and edited.count("\r") in (0, edited.count("\n"))
-    assert sections.put_in(edited, recorded, file, "first\nlast") == (edited, recorded)
-    assert sections.take_out(edited, recorded, file) == text
+    assert sections.put_in(edited, recorded, "AGENTS.md", "first\nlast") == (edited, recorded)
+    assert sections.take_out(edited, recorded, "AGENTS.md") == text
     more = edited + "more\n"
-    assert sections.take_out(more, recorded, file) == (text or "") + "more\n"
-    assert sections.without(edited, file).split() == (text or "").split()
+    assert sections.take_out(more, recorded, "AGENTS.md") == (text or "") + "more\n"
 
 
 def test_half_a_section_is_refused():
@@ -194,13 +192,43 @@ def test_tables_of_others_with_our_name_are_not_replaced(text):
         toml_section.put_in(text, {}, "config.toml", TABLE)
 
 
-@pytest.mark.parametrize("text", ['model = "x"\n', "[mcp_servers.other]\ncommand = 'y'", "[mcp_servers]\n",
-                                  "# [mcp_servers.milestone]\n[other]\nmilestone = 1\n"])
-def test_tables_are_added_to_those_of_others(text):
+CONFIGURATIONS = ['model = "x"\n', "[mcp_servers.other]\ncommand = 'y'", "[mcp_servers]\n", None, "", "# A\n\n\n",
+                  "# [mcp_servers.milestone]\n[other]\nmilestone = 1\n", "a = 1\r\n[b]\r\n"]
+
+
+@pytest.mark.parametrize("text", CONFIGURATIONS)
+def test_a_table_is_added_and_goes_without_a_trace(text):
     edited, recorded = toml_section.put_in(text, {}, "config.toml", TABLE)
-    assert edited.startswith(text) and TABLE in edited
+    assert edited.startswith(text or "# milestone_persist") and TABLE in edited.replace("\r", "")
+    assert ("\r\n" in edited) == ("\r" in (text or "")) and edited.count("\r") in (0, edited.count("\n"))
     assert toml_section.put_in(edited, recorded, "config.toml", TABLE) == (edited, recorded)
     assert toml_section.take_out(edited, recorded, "config.toml") == text
+
+
+THEIRS = '\n# mine\n[projects."/p"]\ntrust_level = "trusted"\n\n[hooks.state]\n'  # as Codex adds its own
+
+
+@pytest.mark.parametrize("text", CONFIGURATIONS)
+@pytest.mark.parametrize("theirs", [THEIRS, THEIRS.lstrip("\n"), THEIRS.rstrip("\n")])
+def test_what_codex_adds_behind_our_table_stays(text, theirs):
+    edited, recorded = toml_section.put_in(text, {}, "config.toml", TABLE)
+    edited += theirs
+    assert toml_section.put_in(edited, recorded, "config.toml", TABLE) == (edited, recorded)
+    newer = toml_section.put_in(edited, recorded, "config.toml", TABLE.replace("x", "z"))[0]
+    assert newer.endswith(theirs) and '"z"' in newer and '"x"\n' not in newer.replace('model = "x"\n', "")
+    left = toml_section.take_out(newer, recorded, "config.toml")
+    assert left in ((text or "") + theirs, (text or "") + "\n" + theirs)
+
+
+def test_what_is_added_to_our_table_stays_until_it_goes(text='[a]\nb = 1\n'):
+    edited, recorded = toml_section.put_in(text, {}, "config.toml", TABLE)
+    more = edited + 'enabled = false\n\n[mcp_servers.milestone.tools.x]\napproval_mode = "approve"\n\n[c]\nd = 1\n'
+    more = more.replace("# milestone_persist", "# another comment")
+    assert "enabled" not in toml_section.put_in(more, recorded, "config.toml", TABLE)[0]  # without our comment
+    marked = more.replace("# another comment", "# milestone_persist")
+    assert toml_section.put_in(marked, recorded, "config.toml", TABLE) == (marked, recorded)
+    left = toml_section.take_out(marked, recorded, "config.toml")
+    assert left.split("\n\n")[0] + "\n" == text and left.endswith("\n[c]\nd = 1\n") and "milestone" not in left
 
 
 def test_tables_are_not_added_to_what_is_not_toml():

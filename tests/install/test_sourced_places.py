@@ -9,7 +9,7 @@ import pytest
 from building import copy_tree
 from conftest import ROOT
 
-from milestone_persist.install.sourced_places import find_places
+from milestone_persist.install.sourced_places import find_places, find_places_at_home
 
 SKILLS = "skills/milestone/_shared/storage-adapter.md"
 # The file in which a text stands, the text, and the places that are found. The first five are those of real agents.
@@ -78,7 +78,7 @@ def install(project, tmp_path):
                          ids=[name for name in FORMS if FORMS[name][2] is not None])
 def test_a_form_of_sourcing(project, file, text, places):
     write(project / file, f"# A prompt\n\n```bash\n{text}\n```" if file.endswith(".md") else text)
-    assert sorted(find_places(str(project))) == places
+    assert find_places(str(project)) == places
 
 
 SCRIPTS = {name: form for name, form in FORMS.items()
@@ -142,5 +142,6 @@ def test_copies_of_the_program_and_what_they_have_are_left_alone(project, instal
 
 def test_a_user_s_own_prompts_count_at_home(project, tmp_path):
     write(project / ".claude" / "agents" / "a.md", f'. "$HOME/x.md"; source "$(dirname "$0")/../{SKILLS}"')
-    write(project / "work" / "a.md", ". b/storage-adapter.sh")
-    assert find_places(str(project), ".claude") == [f".claude/{SKILLS}"]
+    for file in ("work/a.md", ".claude/plugins/x/a.md", ".claude/agents/b.md"):
+        write(project / file, ". b/storage-adapter.sh")
+    assert find_places_at_home(str(project)) == [f".claude/{SKILLS}"]

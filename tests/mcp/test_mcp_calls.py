@@ -385,11 +385,41 @@ def test_a_store_that_cannot_be_used_is_told(serve, tmp_path):
 
 
 @one_backend
+def test_many_calls_in_one(wire, store):
+    store.register_agent("a", "milestone-executor", "ms-1", "execution-ms-1-1")
+    done = wire.call("batch", operations=[
+        {"name": "save_agent_state", "arguments": {"agent_id": "a", "state_key": "k", "value": "v"}},
+        {"name": "send_agent_message", "arguments": {"from_agent": "a", "to_agent": "a", "message_type": "x-a",
+                                                     "payload": {"n": 1}}}])
+    assert done["isError"] is False
+    sent = wire.call("send_many", from_agent="a", messages=[
+        {"to_agent": "a", "message_type": "x-a", "payload": {"n": 2}}])
+    assert sent["isError"] is False
+    assert [row["payload"]["n"] for row in store.get_agent_messages("a")] == [1, 2]
+    assert store.load_agent_state("a", "k") == "v"
+
+
+@one_backend
 def test_a_fault_of_the_program_is_one_line(wire, monkeypatch):
     monkeypatch.setattr(find_operation("whoami"), "function", lambda store: 1 // 0)
     result = wire.call("whoami")
     assert result["isError"] is True and said(result)[0].startswith("internal error: ZeroDivisionError")
     assert wire.call("where")["isError"] is False
+
+
+@one_backend
+def test_what_is_to_be_run_next_and_is_no_tool_here_is_named(serve, store, clock):
+    store.register_agent("e", "milestone-executor", "ms-1", "execution-ms-1-1")
+    store.update_agent_status("e", "failed")
+    few, all_of_them = serve(tools="core"), serve()
+    told = said(few.call("recover_milestone_session", session_id="execution-ms-1-1"))
+    assert "restart_milestone_execution execution-ms-1-1" in told[0]
+    note, = told[1:]
+    assert note.startswith("no tools here, but commands (") and "restart_milestone_execution" in note
+    assert "resume_execution_from_phase" not in note
+    assert len(said(all_of_them.call("recover_milestone_session", session_id="execution-ms-1-1"))) == 1
+    store.save_agent_state("e", "k", " restart_milestone_execution x")
+    assert len(said(few.call("load_agent_state", agent_id="e", state_key="k"))) == 1
 
 
 @one_backend
@@ -453,6 +483,8 @@ def test_the_list_says_what_a_client_needs_to_know(wire):
         assert tool["description"].startswith(op.summary) and schema["type"] == "object"
         assert {*schema.get("required", [])} == {p.name for p in op.parameters if p.required}
         assert all(shape["type"] and shape["description"] for shape in schema["properties"].values())
+        assert all("items" in shape for shape in schema["properties"].values() if shape["type"] == "array")
+        assert "stdin" not in json.dumps(schema)
         assert hints["readOnlyHint"] is not (bool(op.creates) or bool(op.existing)) and hints["openWorldHint"] is False
         assert hints.get("destructiveHint", False) is (name in DESTRUCTIVE)
     sending = listed["send_agent_message"]["inputSchema"]["properties"]

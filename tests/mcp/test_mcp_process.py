@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -133,6 +134,18 @@ def test_a_server_and_shells_that_take_at_once_share_the_messages(start, program
             break
     shell.join()
     assert sorted(row["payload"]["n"] for row in [*mine, *taken]) == [*range(20)]
+
+
+@pytest.mark.optional
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc")
+def test_no_file_of_the_store_is_open_when_an_answer_is_there(start, tmp_path):
+    server = start()
+    for _ in range(3):
+        server.call("register_agent", **AGENT)
+        server.call("get_agent_messages", agent_id="a", take=True)
+        server.call("load_agent_state", agent_id="a", state_key="none")
+        folder = Path("/proc") / str(server.process.pid) / "fd"
+        assert not [name for name in os.listdir(folder) if os.readlink(folder / name).startswith(str(tmp_path))]
 
 
 def test_dir_names_the_store_for_all_calls(tmp_path, environ):

@@ -14,12 +14,12 @@ from example_scene import AFTER_A_SILENCE, BEFORE
 from mcp_wire import said
 
 from milestone_persist.cli.arguments import CommandLine, bind
-from milestone_persist.mcp.tools import COMMANDS, choose_tools, is_tool, parameters_of
+from milestone_persist.mcp.tools import COMMANDS, choose_tools, parameters_of
 from milestone_persist.registry import all_operations, example_of
 
 TOOLS = {op.name: op for op in choose_tools("all")}
 PROCESSES = ("start_session_monitor", "stop_session_monitor")  # of which no two are the same
-NO_TOOLS = {"install", "uninstall", "init", "mcp", "vendor", "hook", "dashboard", "generate", "completion", "complete"}
+FOR_PEOPLE = {"install", "uninstall", "init", "mcp", "vendor", "hook", "dashboard", "generate", "completion", "watch"}
 
 
 @pytest.fixture
@@ -27,9 +27,10 @@ def backend():
     return "hybrid"
 
 
-def test_what_is_no_tool_is_for_people_and_shells():
-    assert {op.name for op in all_operations() if not is_tool(op)} == NO_TOOLS
-    assert {*COMMANDS} <= {*TOOLS}
+def test_what_is_for_people_and_shells_is_no_tool():
+    """A command is none unless it is named; an operation on a store is one, whoever declares it."""
+    assert not FOR_PEOPLE & {*TOOLS} and {*COMMANDS} <= {*TOOLS}
+    assert {op.name for op in all_operations() if op.opens} <= {*TOOLS}
 
 
 def arguments_of(op, words):

@@ -5,7 +5,7 @@ import pytest
 
 from milestone_persist.coordination import liveness, membership
 from milestone_persist.opening.place import open_for
-from milestone_persist.operations import agents, checkpoints, messages, sending, state
+from milestone_persist.operations import agents, checkpoints, messages, recovery, sending, sessions, state
 
 FEW, MANY = 100, 100_000
 HISTORY = """
@@ -20,6 +20,10 @@ SELECT 'old-' || i, 'validation', 'old', 'completed', '2025-01-01' FROM n"""
 STATE = """
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows / 10)
 INSERT INTO agent_state (agent_id, state_key, state_value) SELECT 'old-0', 'key-' || i, 'v' FROM n"""
+BUSY_AGENTS = """
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000 + :rows / 10)
+INSERT INTO agent_registry (agent_id, agent_type, session_id, status)  -- more than are looked through for suggestions
+SELECT 'busy-' || i, 'validation', 'busy', 'active' FROM n"""
 EVENTS = """
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
 INSERT INTO events (event, session_id, agent_id) SELECT 'x', 's', 'a' FROM n"""
@@ -38,6 +42,9 @@ CALLS = {
     "save": lambda s: state.save_agent_state(s, "a", "k", "v", "temp_data", 60),
     "load": lambda s: state.load_agent_state(s, "a", "k", ""),
     "checkpoint": lambda s: checkpoints.create_agent_checkpoint(s, "b"),
+    "detect": lambda s: recovery.detect_interrupted_sessions(s),
+    "list active": lambda s: sessions.list_coordination_sessions(s, "active"),
+    "send to a stranger": lambda s: sending.send_agent_message(s, "a", "nobody-at-all-99", "error_report", "{}"),
     "mark stale": lambda s: liveness.mark_stale_agents(s, 3600),
 }
 
@@ -49,11 +56,12 @@ def histories(tmp_path_factory):
     for rows in (FEW, MANY):
         folder = tmp_path_factory.mktemp("history")
         storage = open_for(str(folder), {"MILESTONE_BACKEND": "hybrid"})
+        agents.register_agent(storage, "busy-0", "validation", "m", "busy")
         for agent in ("a", "b"):
             agents.register_agent(storage, agent, "validation", "m", "s")
         agents.register_agent(storage, "old-0", "validation", "m", "old")
         with storage.transaction():
-            for script in (HISTORY, ENDED_AGENTS, STATE, EVENTS):
+            for script in (HISTORY, ENDED_AGENTS, BUSY_AGENTS, STATE, EVENTS):
                 storage.execute(script, {"rows": rows})
             for _ in range(5):
                 sending.send_agent_message(storage, "a", "b", "error_report", "{}")
@@ -98,7 +106,8 @@ def test_a_call_that_reads_its_history_would_be_noticed(histories, tmp_path):
 @pytest.mark.parametrize("index, call", [
     ("agent_messages_pending", CALLS["take"]), ("agent_messages_pending", CALLS["look"]),
     ("agent_messages_taken", CALLS["complete"]), ("agent_messages_taken", CALLS["fail"]),
-    ("agent_registry_alive", CALLS["mark stale"]),
+    ("agent_registry_alive", CALLS["mark stale"]), ("agent_registry_alive", CALLS["detect"]),
+    ("agent_registry_failed", CALLS["detect"]),
 ])
 def test_the_partial_indexes_are_used(histories, tmp_path, index, call):
     statements = []

@@ -16,13 +16,20 @@ CHILD = """
 import os, signal, sqlite3, sys
 left = int(sys.argv[1])
 
-class Connection(sqlite3.Connection):
+class Cursor(sqlite3.Cursor):
     def execute(self, sql, *rest):
         global left
         left -= 1
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().execute(sql, *rest)
+
+class Connection(sqlite3.Connection):
+    def cursor(self, factory=Cursor):
+        return super().cursor(factory)
+
+    def execute(self, *given):
+        return self.cursor().execute(*given)
 
 connect = sqlite3.connect
 sqlite3.connect = lambda *args, **options: connect(*args, factory=Connection, **options)

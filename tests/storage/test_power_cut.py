@@ -4,6 +4,7 @@ The calls of the whole process are seen from outside, those of SQLite too.
 """
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
@@ -11,6 +12,8 @@ import sys
 
 import pytest
 from conftest import ROOT
+
+from milestone_persist import StorageError
 
 SEEN = "pwrite64,write,ftruncate,fsync,fdatasync,unlink,unlinkat,rename,renameat,renameat2,link,linkat,mkdir,mkdirat," \
        "openat"
@@ -117,8 +120,26 @@ def test_the_setting_counts_at_once_for_whoever_has_the_store_open(connect, unsy
             return store.storage().execute("PRAGMA synchronous")[0]["synchronous"]
 
     store, other = connect(), connect()
-    assert level() == 3
+    assert level() == 2
     store.set_storage_config("synchronous", "normal")
     assert level() == 1 and unsynced(*CALLS["save"]) == {"."}
     other.set_storage_config("synchronous", "full")
-    assert level() == 3 and unsynced(*CALLS["save"]) == set()
+    assert level() == 2 and unsynced(*CALLS["save"]) == set()
+
+
+@IN_SQLITE
+def test_what_is_done_but_cannot_be_synced_is_said_to_be_done(connect, monkeypatch):
+    def fail(folder):
+        raise OSError(errno.EIO, "Input/output error", folder)
+
+    store = connect()
+    store.create_milestone_record("ms-1", "title: x")
+    with monkeypatch.context() as patched:
+        patched.setattr("milestone_persist.storage.sqlite.store.sync_directory", fail)
+        for call in (lambda: store.send_agent_message("a", "a", "error_report", {}),
+                     lambda: store.create_milestone_record("ms-2", "title: y"),
+                     lambda: store.update_milestone_record("ms-1", "title: z")):
+            with pytest.raises(StorageError, match="this was done, but .*coordination.db could not be synced"):
+                call()
+    assert len(store.get_agent_messages("a")) == 1
+    assert [store.read_milestone_record(name) for name in ("ms-1", "ms-2")] == ["title: z", "title: y"]

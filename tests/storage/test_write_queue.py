@@ -215,6 +215,28 @@ def test_a_link_in_the_place_of_the_queue_is_refused(store, directory, tmp_path)
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.parametrize("look", ["refuse_altered", "change_stamp", "inspect", "check", "try_writing", "a row"])
+def test_what_looks_waits_too_while_another_keeps_all_out(store, look, monkeypatch):
+    other = sqlite3.connect(os.path.join(store.directory, "coordination.db"), isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    waits = []
+
+    def end(seconds):
+        waits.append(seconds)
+        if other.in_transaction and len(waits) == 2:
+            other.execute("COMMIT")
+
+    def ask(storage):
+        return storage.execute("SELECT 1 AS n FROM events") if look == "a row" else getattr(storage, look)()
+
+    storage = store.storage()
+    monkeypatch.setattr(embedded.time, "sleep", end)
+    ask(storage)
+    assert len(waits) == 2
+    monkeypatch.undo()
+    other.close()
+
+
 def test_a_program_that_does_not_know_the_queue_is_waited_for(store):
     store.save_agent_state("a", "k", "v")
     other = sqlite3.connect(os.path.join(store.directory, "coordination.db"), isolation_level=None,

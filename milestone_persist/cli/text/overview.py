@@ -23,6 +23,9 @@ def overview(data: Row) -> str:
     lines += _first("attention", [f"attention: {plain(row['what'])}: {plain(command(row['command']))}"
                                   for row in data["attention"]])
     lines += _sessions(data, mail) or ["no sessions"]
+    watched = [plain(agent["agent_id"]) for agent in data["agents"] if agent["watched"]]
+    if watched:
+        lines.append(f"watched {len(watched)}: {' '.join(watched[:8])}" + " …" * (len(watched) > 8))
     lines += _first("inboxes", [f"inbox of {plain(name)}: {tell_mail(inbox)}" for name, inbox in mail.items()
                                 if name not in known])
     lines += [event_line({**row, "detail": row["detail"][:60]})[11:] for row in data["events"][-MOST["events"]:]]

@@ -62,7 +62,7 @@ def fix_schema(connection: sqlite3.Connection) -> str:
 
 def refuse_altered(store: SqliteStorage) -> None:
     """StorageError unless what is there does no more and no less than the schema; indexes and views may be missing."""
-    altered = [fault for fault in compare_schema(store.connection, store.path)
+    altered = [fault for fault in store.patiently(lambda: compare_schema(store.connection, store.path))
                if not re.match(r"(index|view) \S+ is missing$", fault["what"])]
     if not altered:
         return

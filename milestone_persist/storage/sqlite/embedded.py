@@ -64,7 +64,7 @@ class EmbeddedStorage(Storage):
             self.connection, database = _copy_to_memory(self.connection), ":memory:"
         self.connection.row_factory = _as_dict
         # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
-        for pragma in ("foreign_keys = ON", "synchronous = EXTRA", "temp_store = MEMORY",
+        for pragma in ("foreign_keys = ON", "synchronous = FULL", "temp_store = MEMORY",
                        "journal_size_limit = 4194304"):
             self.connection.execute("PRAGMA " + pragma)
         if (self._pragma("user_version"), self._pragma("application_id")) != (SCHEMA_VERSION, APPLICATION_ID):
@@ -107,9 +107,13 @@ class EmbeddedStorage(Storage):
 
     def column(self, sql: str) -> list[Any]:
         """The first value of each row that a query without parameters gives; raises the driver's errors."""
-        cursor = self.connection.cursor()
-        cursor.row_factory = None
-        return [row[0] for row in cursor.execute(sql)]
+        def read() -> list[Any]:
+            cursor = self.connection.cursor()
+            cursor.row_factory = None
+            return [row[0] for row in cursor.execute(sql)]
+
+        found: list[Any] = self.patiently(read)
+        return found
 
     def _is_too_long(self) -> bool:
         self._rounds += 1
@@ -187,7 +191,8 @@ class EmbeddedStorage(Storage):
         from .undecodable import find_corrupt
 
         try:
-            return [f"{column} is {fault}" for column, fault in find_corrupt(self.connection)]
+            return [f"{column} is {fault}"
+                    for column, fault in self.patiently(lambda: [*find_corrupt(self.connection)])]
         except sqlite3.Error as error:
             raise self.explain(error) from None
 

@@ -21,6 +21,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> 
     """Make the schema or bring it to the present version; StorageError, and nothing changed, if it is newer."""
     if _pragma(connection, "user_version") == _pragma(connection, "application_id") == 0 and not _tables(connection):
         _prefer_wal(connection, path)
+    connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("PRAGMA foreign_keys = OFF")  # while tables are replaced; not to be changed in a transaction
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -43,6 +44,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> 
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: str, version: int, newest: int) -> None:

@@ -8,7 +8,7 @@ from ...base.driver import sqlite3
 from ...base.errors import StorageError
 from ...base.tables import APPLICATION_ID, SCHEMA_FILE, SCHEMA_VERSION
 from ..backends import HYBRID
-from ..directory import can_write, cannot_write, create_directory, make_file, write_whole
+from ..directory import can_write, cannot_write, create_directory, make_file, sync_directory, write_whole
 from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Transaction, insert_into
 from ..selection import read_note_stamp
 from ..write_queue import WriteQueue
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from ..interface import Params, Row
 
 FILE = HYBRID.head  # of DATABASE too
-# The setting `synchronous`, and SQLite's. With its FULL the removal of a rollback journal is not synced: after a power
-# cut the journal can be there again, and undo what was committed. EXTRA syncs it, and is as FULL where there is a WAL.
-FLUSHED = {"full": "EXTRA", "normal": "NORMAL"}
+FLUSHED = {"full": "FULL", "normal": "NORMAL"}  # the setting `synchronous`, and SQLite's
 QUEUE = FILE + "-queue"
 READ_FIRST = ("SELECT (SELECT value FROM agent_coordination_config WHERE key = 'synchronous') AS synchronous, "
               "(SELECT moved_to FROM store_moves) AS value")  # what a transaction begins with; value: as READ_TOMBSTONE
@@ -50,7 +48,7 @@ class SqliteStorage(EmbeddedStorage):
         if not exists and create:
             create_directory(directory)
             _create_file(self.path)
-        self._synchronous = FLUSHED["full"]
+        self._synchronous, self._changes = FLUSHED["full"], 0
         self._queue = WriteQueue(os.path.join(directory, QUEUE)) if self.is_own and not self.in_memory else None
         self._tombstone: list[Row] | None = None  # of a transaction that has just begun
         self.lock_timeout = None if create else LOOK_SECONDS
@@ -90,7 +88,7 @@ class SqliteStorage(EmbeddedStorage):
         if self.in_memory:
             return read_note_stamp(self.directory)
         try:
-            return self.patiently(lambda: self._pragma("data_version"))
+            return self._pragma("data_version")
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
@@ -137,6 +135,7 @@ class SqliteStorage(EmbeddedStorage):
                 self._begin(sql, doing, until)
                 first = self.run(READ_FIRST)[0]
             self._tombstone = [first] if first["value"] is not None else []
+            self._changes = self.connection.total_changes
         except BaseException:
             self.rollback()
             raise
@@ -160,6 +159,20 @@ class SqliteStorage(EmbeddedStorage):
             super().commit()
         finally:  # with a write-ahead log, what is copied from it into the database at a commit belongs to it
             self._end_turn()
+
+    def make_durable(self) -> None:
+        """Sync the folder, from which a commit removes its journal: if that came back, it would undo the commit.
+
+        SQLite would do it before it says whether it has committed (synchronous = EXTRA), and then call that a failure.
+        """
+        if (self._synchronous != FLUSHED["full"] or self.in_memory or os.path.exists(self.path + "-wal")
+                or self._changes == self.connection.total_changes):
+            return
+        try:
+            sync_directory(os.path.dirname(self.path))
+        except OSError as error:
+            raise StorageError(f"this was done, but {self.path} could not be synced ({error.strerror}), and a power "
+                               "cut may undo it: do not do it again") from None
 
     def rollback(self) -> None:
         try:
@@ -208,7 +221,8 @@ class SqliteStorage(EmbeddedStorage):
         from .comparison import compare_schema
 
         try:
-            found = compare_schema(self.connection, self.path, advise_restoring(self.directory) if self.is_own else "")
+            lost = advise_restoring(self.directory) if self.is_own else ""
+            found: list[Finding] = self.patiently(lambda: compare_schema(self.connection, self.path, lost))
         except sqlite3.Error as error:
             raise self.explain(error) from None
         if not found:  # else asking the rows may fail, or never end
@@ -220,7 +234,8 @@ class SqliteStorage(EmbeddedStorage):
         from ..orphans import make_parents
         from .comparison import compare_schema, fix_schema, is_lacking
 
-        if not any(fault["fixable"] for fault in self.inspect()) or is_lacking(self.connection):
+        if not any(fault["fixable"] for fault in self.inspect()) or self.patiently(
+                lambda: is_lacking(self.connection)):
             return []
         kept = self._keep_copy()
         done = [finding(self.path, f"a copy of it as it was is {kept}", severity=FIXED)]
