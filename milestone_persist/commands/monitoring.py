@@ -77,10 +77,12 @@ def get_session_monitor_status(call: Call) -> Row:
     Example: get_session_monitor_status
     """
     from ..monitor.files import find_monitor, last_line
+    from ..monitor.sandbox import find_sandbox_of_call
 
     require_usable(call.directory, call.environ)
     found = find_monitor(call.directory)
-    return {"running": found is not None, **_shown(call, found or {}), "last_line": last_line(call.directory)}
+    return {"running": found is not None, "can_start": bool(found) or not find_sandbox_of_call(),
+            **_shown(call, found or {}), "last_line": last_line(call.directory)}
 
 
 def _shown(call: Call, about: Row) -> Row:
@@ -93,8 +95,8 @@ def _shown(call: Call, about: Row) -> Row:
 
 def _cannot_live(sandbox: str) -> str:
     return (f"no session monitor was started: this sandbox ends every process with the call (its first is {sandbox}); "
-            "one check was done instead, and calls of other agents mark silent agents as well; a monitor that stays is "
-            "started outside the sandbox")
+            "one check was done instead, and calls of other agents mark silent agents as well; start it outside the "
+            f"sandbox, or with --foreground & if {sandbox} lives on")
 
 
 def _tell(line: str) -> None:

@@ -93,6 +93,13 @@ class Bench:
             raise RuntimeError(f"{words}: status {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
 
+    def keys(self, project, home, agent="worker-ms-5-1"):
+        """The keys of an agent in the store of a project, seen from outside the client."""
+        if not (project / ".milestones").exists():
+            return set()
+        rows = json.loads(self.program(project, home, "list-agent-state", agent, "--json"))
+        return {row["state_key"] for row in rows}
+
     def play(self, client, project, home, *steps, options=(), scripts=(), prompt="go", trusted=True, seconds=180,
              **variables):
         """Run a client in a project against a model that does these steps."""

@@ -45,7 +45,7 @@ def text_of(content):
     if isinstance(content, list):
         return "\n".join(text_of(part) for part in content)
     if isinstance(content, dict):
-        keys = ("text", "content", "output", "response", "parts", "input_text")
+        keys = ("text", "content", "output", "response", "parts", "input_text", "encrypted_content")
         return "\n".join(text_of(content[key]) for key in keys if key in content)
     return "" if content is None else str(content)
 

@@ -670,8 +670,8 @@ def pid_namespace(need):
 
 MONITORED = [sys.executable, "-I", "-S", ROOT / "milestone_persist" / "__main__.py"]
 NOT_STARTED = ("milestone_persist: no session monitor was started: this sandbox ends every process with the call (its "
-               "first is {}); one check was done instead, and calls of other agents mark silent agents as well; a "
-               "monitor that stays is started outside the sandbox\n")
+               "first is {0}); one check was done instead, and calls of other agents mark silent agents as well; start "
+               "it outside the sandbox, or with --foreground & if {0} lives on\n")
 
 
 @on_one_backend
@@ -683,6 +683,8 @@ def test_where_no_process_outlives_the_call_none_is_said_to_be_started(backgroun
     done = run([*sandbox, "sh", "-c", script], MILESTONE_PYTHON=sys.executable)
     assert done.text == "checked: nothing to do\nstatus 1\n" and done.err == NOT_STARTED.format("sh")
     assert log_of(directory) == ["checked: nothing to do"] and not is_running(directory)
+    done = run([*sandbox, "sh", "-c", f'. "{ADAPTER}"; get_session_monitor_status'], MILESTONE_PYTHON=sys.executable)
+    assert done.text.startswith("not running, and none can stay in this sandbox: calls of agents mark silent ones\n")
     done = run([*sandbox, *MONITORED, "start-session-monitor"])
     assert (done.status, done.err) == (1, NOT_STARTED.format(os.path.basename(sys.executable)[:15]))
 

@@ -54,5 +54,6 @@ def monitor_stopped(data: Row) -> str:
 
 def monitor_status(data: Row) -> str:
     what = f"running: session monitor, {_monitor(data)}" if data["running"] else (
-        "not running: start_session_monitor starts the session monitor")
+        "not running: start_session_monitor starts the session monitor" if data["can_start"] else
+        "not running, and none can stay in this sandbox: calls of agents mark silent ones")
     return what + (f"\nlast line of {plain(data['log'])}:\n{data['last_line']}" if data["last_line"] else "") + "\n"

@@ -1,9 +1,9 @@
 """Hooks that `install` registers: the briefing, unread mail at the end, and the end of agents."""
 from __future__ import annotations
 
+import re
 import time
 
-from clients import CLIENTS
 from model import Step
 
 from .shell import ADAPTER, DONE
@@ -68,15 +68,28 @@ def ends(bench, report, clients):
                    DONE, options=TRUST.get(client.name, ()))
         status = bench.program(project, home, "update-agent-status", AGENT).strip()
         report.check(WAY, "SessionEnd: the agent of a client that ends, ends", client, status != "active", status)
-    claude = CLIENTS["claude"]
-    if claude in clients:
-        home, project = _prepare(bench, clients)
-        sub = [_call(claude, f"register_agent sub-ms-6-1 milestone-executor ms-6 {SESSION}"), Step(text="sub done")]
-        task = {"description": "a task", "prompt": "[[SCRIPT:sub]] go", "subagent_type": "general-purpose"}
-        look = _call(claude, "update_agent_status sub-ms-6-1")
-        look.before = lambda: time.sleep(8)  # sub-agents run beside the one that starts them
-        results = bench.play(claude, project, home, Step(tool="Agent", given=task), look, DONE,
-                             scripts={"sub": sub}).results()
-        status = results[1].strip() if len(results) > 1 else ""
-        report.check(WAY, "SubagentStop: the agent of a sub-agent that ends, ends", claude,
-                     status in ("completed", "terminated", "failed"), status.partition("\n")[0])
+    for client in clients:
+        if client.name in STARTING:
+            _see_sub_agent(bench, report, clients, client)
+
+
+# The tool with which a client's model starts a sub-agent, and its input.
+STARTING = {"claude": ("Agent", {"description": "a task", "prompt": "[[SCRIPT:sub]] go",
+                                 "subagent_type": "general-purpose"}),
+            "codex": ("collaboration.spawn_agent", {"task_name": "sub", "message": "[[SCRIPT:sub]] go"})}
+
+
+def _see_sub_agent(bench, report, clients, client):
+    home, project = _prepare(bench, clients)
+    tool, given = STARTING[client.name]
+    sub = [_call(client, f"register_agent sub-ms-6-1 milestone-executor ms-6 {SESSION}"), Step(text="sub done")]
+    if client.name == "codex":  # its sub-agent is given the conversation so far, with the turn that started it
+        sub.insert(0, DONE)
+    look = _call(client, "update_agent_status sub-ms-6-1")
+    look.before = lambda: time.sleep(8)  # sub-agents run beside the one that starts them
+    results = bench.play(client, project, home, Step(tool=tool, given=given), look, DONE,
+                         scripts={"sub": sub}.items(), options=TRUST.get(client.name, ())).results()
+    said = re.search("^(active|completed|terminated|failed)$", results[1] if len(results) > 1 else "", re.M)
+    status = said[0] if said else "no agent"
+    report.check(WAY, "SubagentStop: the agent of a sub-agent that ends, ends", client,
+                 status in ("completed", "terminated", "failed"), status)

@@ -47,7 +47,7 @@ def _see_place(bench, report, client, project, home, where, cwd):
     key = f"key-{where.rpartition(' ')[2]}"
     bench.play(client, cwd, home, _call("save_agent_state", AGENT, key, "v"), DONE)
     stores = [path for top in {project, cwd} for path in top.rglob(".milestones")]
-    has = key in bench.program(project, home, "list-agent-state", AGENT) and stores == [project / ".milestones"]
+    has = key in bench.keys(project, home) and stores == [project / ".milestones"]
     why = {"claude": "its permissions are not read there: install in the home folder, too",
            "gemini": "its settings are not read there: install in the home folder, too"}
     report.check(WAY, f"tools {where}, with the one store", client, has, "" if has else why.get(client.name, ""),

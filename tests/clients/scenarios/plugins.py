@@ -52,7 +52,7 @@ def _use(bench, report, client, home, project):
     played = bench.play(client, project, home, _call("save_agent_state", AGENT, "tool", "v"),
                         Step(sh=f"save_agent_state {AGENT} plain v"), DONE,
                         options=[*TRUST.get(client.name, ()), *PERMITTING.get(client.name, ())])
-    keys = bench.program(project, home, "list-agent-state", AGENT)
+    keys = bench.keys(project, home)
     report.check("plugin", "MCP tools work, on the store of the project", client, "tool" in keys)
     report.check("plugin", "functions in the client's shell", client, "plain" in keys, expected=client.name == "claude")
     report.check("plugin", "hooks run: the briefing reaches the model", client, SESSION in played.first_request)

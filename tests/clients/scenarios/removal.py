@@ -19,8 +19,8 @@ def uninstall(bench, report, clients):
         git(project, "commit", "-qm", "settings of its own")
         bench.install(project, home, "--prompts")
         begin = "" if client.name == "claude" else f". {ADAPTER} && "
-        bench.play(client, project, home, Step(sh=f"{begin}save_agent_state worker-ms-4-1 k v"), DONE)
-        used = "k" in bench.program(project, home, "list-agent-state", "worker-ms-4-1")
+        bench.play(client, project, home, Step(sh=f"{begin}save_agent_state worker-ms-5-1 k v"), DONE)
+        used = "k" in bench.keys(project, home)
         installed = git(project, "status", "--porcelain")
         bench.program(project, home, "uninstall")
         left = git(project, "status", "--porcelain")
