@@ -101,8 +101,9 @@ def end_silent_agents(store: Storage, caller: str) -> None:
         ended = mark_stale_agents(store, timeout, only=noted) if noted else []
     if ended:
         done = sum_up(ended)
-        store.tell(f"silent for more than {timeout // 60} min, and marked failed: {', '.join(done['marked_failed'])} "
-                   f"(messages requeued: {done['returned']}); detect_interrupted_sessions tells what to do")
+        store.tell_done(f"silent for more than {timeout // 60} min, and marked failed: "
+                        f"{', '.join(done['marked_failed'])} (messages requeued: {done['returned']}); "
+                        "detect_interrupted_sessions tells what to do")
 
 
 def _find_unheard(store: Storage, seconds: int, caller: str) -> list[Row]:

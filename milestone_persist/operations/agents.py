@@ -74,8 +74,8 @@ def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[MailForOther
     found = count_for_others(store, agent_id)
     for row in found:
         show = command(["list_agent_messages", agent_id, "--state", "pending", "--milestone", row["sent_for"]])
-        store.tell(f"unread, but sent to {agent_id} for milestone {row['sent_for']!r} and not delivered in another: "
-                   f"{row['number']}; {show} shows it")
+        store.tell_done(f"unread, but sent to {agent_id} for milestone {row['sent_for']!r} and not delivered in "
+                        f"another: {row['number']}; {show} shows it")
     return found
 
 

@@ -41,6 +41,7 @@ def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
         earlier = "".join(f"; {found['where']} {found['what']}" for found in find_earlier(store.directory))
         raise Refused(f"no store at {store.directory}: initialize_agent_coordination makes one{earlier}")
     done = _fix(store) if fix else []
+    store.warn = _say_nothing  # for every warning is a finding too
     with store.hurry():
         wrong = _diagnose(store)
         told = {each["what"] for each in wrong}
@@ -50,6 +51,10 @@ def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
     if unsound or obstacles:
         raise Unsound(_say(store, unsound, obstacles, bool(done)), found)
     return [_describe(store), *found]
+
+
+def _say_nothing(text: str) -> None:
+    """Warn of nothing."""
 
 
 def _describe(store: Storage) -> Finding:

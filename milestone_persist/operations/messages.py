@@ -87,8 +87,8 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     while not messages and _wait_for_message(store, agent_id, until):
         messages = get()
     if is_cut and not messages:
-        store.tell(f"waited {CODEX_SECONDS} s and not {wait:g}: Codex leaves a longer call behind, with what it takes; "
-                   "call again")
+        store.tell_done(f"waited {CODEX_SECONDS} s and not {wait:g}: Codex leaves a longer call behind, with what it "
+                        "takes; call again")
     return messages
 
 
@@ -153,7 +153,7 @@ def _look(store: Storage, agent_id: str, limit: int | None, most: int | None, br
     rows = _shorten(rows, brief)
     fitting = len(rows) if most is None else _count_fitting(rows, most)
     if fitting < len(rows):
-        store.tell(f"{len(rows) - fitting} more would be over --max-bytes {most}: they are not shown")
+        store.tell_done(f"{len(rows) - fitting} more would be over --max-bytes {most}: they are not shown")
     return rows[:fitting]
 
 
@@ -218,8 +218,8 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
 
 def _tell_of_rest(store: Storage, agent_id: str, lease: float | None, most: int) -> None:
     again = ["get_agent_messages", agent_id, "true", *([] if lease is None else ["--lease", f"{lease:g}"])]
-    store.tell(f"{count_unread(store, agent_id)} more remain in the inbox (at most {most} bytes at once); "
-               f"when these are done: {command(again)}")
+    store.tell_done(f"{count_unread(store, agent_id)} more remain in the inbox (at most {most} bytes at once); "
+                    f"when these are done: {command(again)}")
 
 
 def _tell_acknowledged(store: Storage, agent_id: str, acknowledged: list[Row]) -> None:
@@ -231,8 +231,8 @@ def _tell_acknowledged(store: Storage, agent_id: str, acknowledged: list[Row]) -
     more = f" and {rest} more up to {acknowledged[-1]['id']}" if rest > 0 else ""
     again = ["requeue_agent_message", agent_id, str(acknowledged[0]["id"])]
     first = min(row["delivered_at"] for row in acknowledged)
-    store.tell(f"this acknowledged what {agent_id} took {since(first, store.now())} ago: {shown}{more}; one that you "
-               f"have not seen is requeued with: {command(again)}")
+    store.tell_done(f"this acknowledged what {agent_id} took {since(first, store.now())} ago: {shown}{more}; one that "
+                    f"you have not seen is requeued with: {command(again)}")
 
 
 def _read_payloads(rows: list[Any]) -> list[Any]:
@@ -323,5 +323,5 @@ def list_agent_messages(store: Storage, agent_id: str, *, state: str | None = No
     rows = _read_payloads(rows)
     fitting = len(rows) if store.room is None else _count_fitting(rows, store.room)
     if fitting < len(rows):
-        store.tell(f"only the latest {fitting} are shown, of {len(rows)}: more would be over {store.room} bytes")
+        store.tell_done(f"only the latest {fitting} are shown, of {len(rows)}: more would be over {store.room} bytes")
     return rows[:fitting][::-1]

@@ -200,8 +200,8 @@ def _broadcast(store: Storage, sender: Agent, message: Row) -> Broadcast:
         alone = "all others have ended" if found else f"{from_agent!r} is alone"
         raise Refused(f"{alone} in session {session_id!r}: nothing was sent")
     if failed:
-        store.tell(f"not sent to {', '.join(failed[:MOST_NAMED])}, which failed: send_agent_message keeps it for "
-                   "who begins again")
+        store.tell_done(f"not sent to {', '.join(failed[:MOST_NAMED])}, which failed: send_agent_message keeps it for "
+                        "who begins again")
     sent = {row["agent_id"]: _deliver(store, session_id, from_agent, row["agent_id"], _registered_for(row), message,
                                       is_broadcast=True) for row in others}
     return {"ids": list(sent.values()), "to_agents": list(sent)}

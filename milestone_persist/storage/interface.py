@@ -111,6 +111,7 @@ class Transaction:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.storage.depth -= 1
         if self.storage.depth == 0:
+            said, self.storage.said = self.storage.said, []
             try:
                 if kind is None:
                     self.storage.commit()
@@ -120,6 +121,8 @@ class Transaction:
                 self.storage.put_back()
                 if kind is not None:
                     self.storage.rollback()
+            for text in said if kind is None else ():
+                self.storage.tell(text)
 
 
 class Brief:
@@ -148,6 +151,7 @@ class Storage(Call):
     poll_seconds: how often who waits may ask for its change_stamp
     room: how many bytes of messages its reader can be shown at once; None: any number
     is_new: whether this call has made the data directory
+    said: what is to be told once the transaction is done
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
     kept: the files that it has replaced, and the names they are kept under until it ends
     open_other: opens another storage of the same data directory by its backend, or a SQLite file by its path
@@ -167,11 +171,19 @@ class Storage(Call):
         super().__init__(directory, clock, environ)
         self.is_new = False
         self.depth = 0
+        self.said: list[str] = []
         self.undo: list[Callable[[], None]] = []
         self.kept: dict[str, str] = {}
         self.milestones_added = False
         self.note_stamp: tuple[int, int] | None = None
         self.open_other: Callable[..., Storage]
+
+    def tell_done(self, text: str) -> None:
+        """Tell what was done, in a transaction at its end: of what was undone nothing is told."""
+        if self.depth:
+            self.said.append(text)
+        else:
+            self.tell(text)
 
     def hurry(self, seconds: float | None = BRIEF_SECONDS) -> Brief:
         """Within it, what another process keeps from being done fails so soon; None: when it usually does."""

@@ -8,7 +8,7 @@ import stat
 from ..base.errors import StorageError
 from ..base.found import KEPT, open_found
 from ..base.location import is_own, is_shared
-from .directory import cannot_write, make_folder, move_whole, write_whole
+from .directory import cannot_write, is_ours, make_folder, move_whole, write_whole
 from .findings import FIXED, NOTE, finding, line_of
 from .parts import ENDING, remove_if_left_over
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .interface import Storage
 
 FOLDERS = ("active", "completed", "config", "logs", "backups")
+FILES = (".gitignore",)
+ENDINGS = (".yaml", ".jsonl", ".txt", ".log")  # of files in these folders
 EARLIER = "enterprise.db"  # of an earlier milestone tool, which kept its records there
 
 
@@ -36,6 +38,8 @@ def inspect_surroundings(store: Storage) -> list[Finding]:
     if not os.path.isdir(store.directory):
         return []
     return [*_find_full(store.directory), *_find_closed(store), *_find_links(store.directory),
+            *_find_other_kinds(store.directory), *_find_other_names(store.directory),
+            *_find_others(store),
             *_find_left_over(store.directory), *_find_torn_lines(store.directory), *find_earlier(store.directory)]
 
 
@@ -78,9 +82,46 @@ def _find_links(directory: str) -> Iterator[Finding]:
                           "put the file itself in its place", NOTE)
 
 
+def _find_other_kinds(directory: str) -> Iterator[Finding]:
+    """Folders where files belong, files where folders belong, and what is neither, which nobody waits for."""
+    for path in _walk(directory):
+        kind, (first, _, rest) = os.lstat(path).st_mode, os.path.relpath(path, directory).partition(os.sep)
+        is_folder = is_ours(first) and first not in FILES and "." not in first if not rest else not (
+            first in FOLDERS and path.endswith(ENDINGS))
+        what = ("is a file, where a folder belongs" if stat.S_ISREG(kind) and is_folder and not rest else
+                "is a folder, where a file belongs" if stat.S_ISDIR(kind) and is_ours(first) and not is_folder else
+                "is not a regular file" if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISLNK(kind)) else "")
+        if what:
+            yield finding(path, what, "move it away")
+
+
+def _find_other_names(directory: str) -> Iterator[Finding]:
+    """Files of records and logs with another name (a hard link), through which others could be written."""
+    kept = {os.lstat(path).st_ino for path in _walk(directory) if _is_left_over(path)}
+    for path in _walk(directory):
+        status = os.lstat(path)
+        folder = os.path.relpath(path, directory).partition(os.sep)[0]
+        if (folder in ("active", "completed", "logs") and stat.S_ISREG(status.st_mode) and status.st_nlink > 1
+                and status.st_ino not in kept):
+            yield finding(path, "the file has another name (a hard link), and is not used", "put a copy in its place")
+
+
+def _find_others(store: Storage) -> Iterator[Finding]:
+    """What belongs to another user than the directory, who could change it or take away the right to."""
+    owner = os.stat(store.directory).st_uid
+    for path in [] if is_shared(store.directory, store.environ) else _walk(store.directory):
+        if os.lstat(path).st_uid != owner:
+            yield finding(path, f"belongs to another user (uid {os.lstat(path).st_uid}) than the directory",
+                          f"chown {owner} it", NOTE)
+
+
+def _is_left_over(path: str) -> bool:
+    return os.path.basename(path).startswith(KEPT) or path.endswith(".part")
+
+
 def _find_left_over(directory: str) -> Iterator[Finding]:
     for path in _walk(directory):
-        if os.path.basename(path).startswith(KEPT) or path.endswith(".part"):
+        if _is_left_over(path):
             yield finding(path, "a killed writer has left it, or one is at work", severity=NOTE, fixable=True)
 
 
@@ -166,7 +207,7 @@ def fix_surroundings(store: Storage, folder: str) -> list[Finding]:
     try:
         for found in _find_left_over(store.directory):
             path = found["where"]
-            if os.path.basename(path).startswith(KEPT):
+            if os.path.basename(path).startswith(KEPT) and os.lstat(path).st_nlink == 1:  # else the record is there
                 move_whole(path, os.path.join(folder, os.path.basename(path)))
                 done.append(finding(path, f"set aside: it is {folder}/{os.path.basename(path)}", severity=FIXED))
             else:

@@ -11,7 +11,10 @@ import os
 
 from ...base.errors import StorageError
 from ...base.found import cannot_read, open_found
+from ...base.tables import TABLES
+from ..backends import FILE
 from ..directory import cannot_write, damaged, fill_file, make_folder, open_private, sync_directory
+from .layout import ONE_FILE, folder_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     Contents = Mapping[str, str | None]
 
 JOURNAL = "file-store.journal"
+NAMES = frozenset((FILE.head, *ONE_FILE.values()))
+FOLDERS = frozenset(folder_of(table) for table in TABLES if table not in ONE_FILE)
 
 
 class StoreFiles:
@@ -64,7 +69,7 @@ class StoreFiles:
     def exists(self, name: str) -> bool:
         if name in self.pending:
             return self.pending[name] is not None
-        return os.path.exists(self.path(name))
+        return os.path.lexists(self.path(name))
 
     def read(self, name: str) -> bytes:
         """What a file holds; OSError if it cannot be read."""
@@ -106,9 +111,10 @@ def _read_journal(directory: str) -> Contents:
 
 
 def _is_ours(directory: str, name: str, text: object) -> bool:
-    """Whether a journal, which may have come with a cloned repository, names a file inside the directory."""
+    """Whether a journal, which may have come with a cloned repository, names a file of rows, or the head."""
     parts, home = name.split("/"), os.path.realpath(directory)
     return (len(parts) <= 3 and not any(part.startswith(".") or not part for part in parts)
+            and (name in NAMES or len(parts) > 1 and parts[0] in FOLDERS)
             and os.path.realpath(os.path.join(home, *parts[:-1])) == os.path.join(home, *parts[:-1])
             and (text is None or isinstance(text, str)))
 

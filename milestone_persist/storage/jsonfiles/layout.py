@@ -92,10 +92,12 @@ class Table:
         """The rows of a file; StorageError names it where it does not hold what belongs there."""
         path = files.path(file)
         try:
-            data = files.read(file)
+            text = files.read(file).decode("utf-8-sig")  # some editors write a BOM
             if file.endswith(".jsonl"):
-                data = b"[" + b",".join(line for line in data.split(b"\n") if line.strip()) + b"]"
-            rows = json.loads(data)
+                text = "[" + ",".join(line for line in text.split("\n") if line.strip()) + "]"
+            rows = json.loads(text)
+            if rows == [] and self.numbered:  # a file without rows is removed
+                raise ValueError("it is empty")
         except OSError as error:
             raise damaged(files.directory, path, error.strerror or "it cannot be read", self.aside) from None
         except (ValueError, RecursionError) as error:
@@ -113,7 +115,7 @@ class Table:
 
     def read_line(self, line: bytes, file: str) -> Row:
         """The row of one line of a file; ValueError if it is not one that belongs there."""
-        row: Row = json.loads(line)
+        row: Row = json.loads(line.decode())
         if self._find_fault(row, file):
             raise ValueError
         return row

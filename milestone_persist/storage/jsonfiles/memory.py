@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from codecs import BOM_UTF8
 
 from ...base.errors import StorageError
 from ..directory import damaged
+from ..sqlite.embedded import FOREIGN_KEY
 from .layout import Table, read_layout
 
 TYPE_CHECKING = False
@@ -155,7 +157,8 @@ class Memory:
             try:
                 self._insert(table, rows)
             except (sqlite3.Error, ValueError, OverflowError) as error:
-                fault = damaged(self.files.directory, self.files.path(file), str(error), table.aside)
+                why = "it refers to a row that is missing" if str(error) == FOREIGN_KEY else str(error)
+                fault = damaged(self.files.directory, self.files.path(file), why, table.aside)
                 self._note_fault(table, file, fault, wrong)
 
     def _note_fault(self, table: Table, file: str, fault: StorageError, wrong: Faults | None) -> None:
@@ -185,7 +188,9 @@ class Memory:
         """The rows of a file of many that fit, the first of each key; None where all do. None of them is loaded yet."""
         [table] = [table for table in self.tables if table.has(file)]
         self.connection.execute("SAVEPOINT trying")
-        fitting, lines = [], [line for line in self.files.read(file).split(b"\n") if line.strip()]
+        data = self.files.read(file)
+        data = data[3:] if data.startswith(BOM_UTF8) else data
+        fitting, lines = [], [line for line in data.split(b"\n") if line.strip()]
         for line in lines:
             try:
                 row = table.read_line(line, file)
@@ -195,7 +200,7 @@ class Memory:
             fitting.append(row)
         self.connection.execute("ROLLBACK TO trying")
         self.connection.execute("RELEASE trying")
-        return None if len(fitting) == len(lines) else fitting
+        return None if lines and len(fitting) == len(lines) else fitting
 
     def _track(self, table: Table) -> None:
         """From here on note the keys of the rows that change."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ...base.answers import Description, Finding
     from ..call import Clock
     from ..interface import Params, Row
+    from .journal import Contents
     from .memory import Faults
 
 HEAD = FILE.head  # there is a store; how often it was written; the last number given out in each numbered table
@@ -295,10 +296,23 @@ class FileStorage(EmbeddedStorage):
     def _save(self, files: dict[str, str | None], head: Row) -> None:
         """Write the changed files, and with them the head that tells of it."""
         head = {**head, "schema_version": SCHEMA_VERSION, "generation": head["generation"] + 1,
-                "sequences": self.memory.sequence_values()}
+                "sequences": self.memory.sequence_values(), "files": self._count_files(head.get("files", {}), files)}
         text = json.dumps(head, indent=1) + "\n"
         replace_files(self.directory, {**files, HEAD: text})
         self._head, self._version = text, SCHEMA_VERSION
+
+    def _count_files(self, counts: dict[str, int], changed: Contents) -> dict[str, int]:
+        """How many files of rows each folder will have: by that doctor finds that one was removed."""
+        counts = {**counts}
+        for name, text in changed.items():
+            folder = name.rpartition("/")[0]
+            if folder != "config":
+                counts.setdefault(folder, self._count_there(folder))
+                counts[folder] += (text is not None) - self._files.exists(name)
+        return counts
+
+    def _count_there(self, folder: str) -> int:
+        return sum(name.endswith((".json", ".jsonl")) for name in self._files.list(folder))
 
     def set_aside(self, folder: str) -> None:
         self.acquire(exclusive=True)  # no other process is reading the files
@@ -336,6 +350,7 @@ class FileStorage(EmbeddedStorage):
                            for file, fault in [*self.memory.corrupt.items(), *faults]]
                 given_out = json.loads(self._head or "")["sequences"]
                 wrong += super().check() + self._check_numbers(given_out) + self._find_lost(given_out)
+                corrupt += self._find_removed()
             if wrong or faults:
                 self._head = None
         except StorageError as error:
@@ -360,7 +375,7 @@ class FileStorage(EmbeddedStorage):
                     del self.memory.corrupt[file]
                     done.append(finding(self._files.path(file), f"set aside: it is {os.path.join(folder, file)}",
                                         severity=FIXED))
-                done += make_parents(self)
+                done += self._forget_removed() + make_parents(self)
         except OSError as error:
             raise cannot_write(self.directory, error) from None
         finally:
@@ -389,6 +404,25 @@ class FileStorage(EmbeddedStorage):
         folders = {name: self._files.path(folder_of(name)) for name, number in given_out.items() if number}
         return [f"{path} is missing with the {given_out[name]} rows that were in it: restore it, or "
                 f"{advise_restoring(self.directory)}" for name, path in folders.items() if not os.path.isdir(path)]
+
+    def _find_removed(self) -> list[Finding]:
+        from ...base.invocation import way_called
+        from ..findings import finding
+        from ..remedies import advise_restoring
+
+        gone = {folder: number - self._count_there(folder)
+                for folder, number in json.loads(self._head or "").get("files", {}).items()}
+        return [finding(self._files.path(folder), f"{number} files of rows that were written are gone",
+                        f"{advise_restoring(self.directory)}; if they were removed on purpose, {way_called()} doctor "
+                        "--fix counts again") for folder, number in gone.items() if number > 0]
+
+    def _forget_removed(self) -> list[Finding]:
+        from ..findings import FIXED
+
+        gone = self._find_removed()
+        if gone:
+            self._save({}, {**json.loads(self._head or ""), "files": {}})
+        return [{**found, "do": "counted again", "severity": FIXED} for found in gone]
 
     def _check_numbers(self, given_out: dict[str, int]) -> list[str]:
         return [f"{self.path}: {name} has number {there}, but only {given_out.get(name, 0)} were given out: raise that"

@@ -24,6 +24,7 @@ OLDEST_SQLITE = (3, 35, 0)
 STEPS = 10_000_000  # of SQLite's virtual machine, a part of a second
 MOST_STEPS = 500  # times so many, and a query is stopped: longer than any of a store that people can work with
 LOCKED = "database is locked"  # what the driver says of another's lock; of one's own it says something else
+FOREIGN_KEY = "FOREIGN KEY constraint failed"
 UNDECODABLE = "Could not decode"  # so begins what the driver says of text that is not UTF-8
 
 
@@ -211,6 +212,11 @@ class EmbeddedStorage(Storage):
         text, path = " ".join(str(error).split()), self.path  # a CHECK is told as it is written
         if text.startswith(UNDECODABLE):
             return StorageError(f"{path}: {self._name_undecodable() or text}")
+        if text == FOREIGN_KEY:
+            from ...base.invocation import way_called
+
+            return StorageError(f"{path}: a row that this needs is missing; nothing was done: {way_called()} doctor "
+                                "tells which, doctor --fix makes it again")
         if isinstance(error, sqlite3.IntegrityError):
             return UsageError(f"refused by the database: {text}")
         if "locked" in text or "busy" in text:
