@@ -19,6 +19,10 @@ TABLES = {
 }
 SCHEMA_FILE = "milestone-coordination.sql"
 POSTGRESQL_FILE = "milestone-coordination.postgresql.sql"
+TO_COME = frozenset(("expires_at", "lease_until", "retention_until"))  # columns of times that may lie in the future
+TIMES = TO_COME | frozenset(("created_at", "updated_at", "archived_at", "acquired_at", "last_activity", "completed_at",
+                             "spawn_time", "last_heartbeat", "completion_time", "delivered_at", "processed_at",
+                             "acknowledged_at", "dead_lettered_at", "timestamp"))
 NUMBERED = ("agent_messages", "agent_health_log", "events")  # whose rows the database numbers
 
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..base.quoting import command_on
-from ..base.tables import read_columns
+from ..base.tables import TIMES, TO_COME, read_columns
 from ..base.times import shift_time
 from ..storage.findings import NOTE, finding
 from ..storage.interface import ROW_COUNTS
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from ..base.answers import Finding
     from ..storage.interface import Storage
 
-TO_COME = frozenset(("expires_at", "lease_until", "retention_until"))  # times that may lie in the future
-TIMES = TO_COME | frozenset("created_at updated_at archived_at acquired_at last_activity completed_at spawn_time "
-                            "last_heartbeat completion_time delivered_at processed_at acknowledged_at "
-                            "dead_lettered_at timestamp".split())
 
 
 def inspect_rows(store: Storage) -> list[Finding]:

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 from ..base.errors import Refused, StorageError, UsageError
 from ..base.found import open_found
-from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, read_columns
+from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, TIMES, read_columns
+from ..base.times import parse_time
 from ..base.values import check_text, dump_json, parse_json
 from ..storage.directory import cannot_write, create_directory, is_inside, is_one_of, is_ours
 from ..storage.interface import ROW_COUNTS
@@ -137,9 +139,18 @@ def _is_row(item: Any, columns: dict[str, set[str]]) -> bool:
     if not isinstance(item, dict) or str(item.get("table")) not in columns or not isinstance(item.get("row"), dict):
         return False
     table, row = item["table"], item["row"]
+    for column in TIMES & set(row):
+        if row[column] is not None:
+            _require_time(column, row[column])
     return bool(set(TABLES[table]) < set(row) <= columns[table] and row.get("key") != ROW_COUNTS
                 and all(map(_fits, row.values())) and row.get("file_path") is None
                 and (table not in NUMBERED or _is_number(row["id"]) and row["id"]))
+
+
+def _require_time(column: str, value: Any) -> None:
+    if not re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", str(value)):
+        raise ValueError(f"{column} is not a time")
+    parse_time(value)
 
 
 def _fits(value: Any) -> bool:

@@ -498,3 +498,16 @@ def test_a_setting_that_is_none_is_not_imported(store, cli, tmp_path):
     assert "left out: session_timeout must be a whole number from 1, not 'abc'; 1800 is in force" in done.err
     done = cli("get-storage-config", "session_timeout")
     assert (done.text, done.err) == ("1800\n", "") and cli("doctor").status == 0
+
+
+@pytest.mark.parametrize("time", ["null", "", 1.5, "2026-01-01", "2026-13-41 99:99:99.000", "2026-01-01 00:00:00 x"])
+def test_a_time_that_is_none_is_not_imported(filled, tmp_path, dump, time):
+    path = tmp_path / "e.jsonl"
+    filled.export_coordination(str(path))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    next(line for line in lines if line.get("table") == "agent_registry")["row"]["last_heartbeat"] = time
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    before = dump()
+    with pytest.raises(UsageError, match="line .*not a time"):
+        filled.import_coordination(str(path), replace=True)
+    assert dump() == before

@@ -31,7 +31,7 @@ def filled(store, directory):
 PAIRS = [(name, bad) for name in FILES for bad in (HALF, NUL, FOREIGN, CONFLICT, b"\xff\xfe", b"[]")]
 
 
-@pytest.mark.parametrize(("name", "bad"), share(PAIRS, 0, 4), ids=ascii)
+@pytest.mark.parametrize("name, bad", share(PAIRS, 0, 4), ids=ascii)
 def test_every_row_that_can_be_read_is_kept(filled, connect, cli, directory, name, bad):
     path = directory / name
     lines = path.read_bytes().splitlines()
