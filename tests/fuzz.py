@@ -41,8 +41,8 @@ JSON = ["{}", "[]", '["x"]', '{"a": 1}', '{"a": {"b": [1, 2, {"c": null}]}}', "n
         "title: One\nstatus: active\n", "a: &a [*a]\n"]
 WORDS = ["validation", "milestone-executor", "x-own", "scope-analyzer", "active", "completed", "failed", "paused",
          "true", "false", "progress_update", "error_report", "task_assignment", "user_data", "temp_data", "manual",
-         "design", "healthy", "degraded", "hybrid", "file", "database", "session_timeout", "agent_spawn_command", "k", "k2",
-         "2026-01-31 09:30:00.000", "file.json", "no/such/file", ".milestones/coordination.db"]
+         "design", "healthy", "degraded", "hybrid", "file", "database", "session_timeout", "agent_spawn_command", "k",
+         "k2", "2026-01-31 09:30:00.000", "file.json", "no/such/file", ".milestones/coordination.db"]
 VARIABLES = {"AGENT_ID": IDS, "SESSION_ID": IDS, "MILESTONE_ID": IDS, "MILESTONE_NOW": [*NUMBERS, WORDS[-4]]}
 
 
@@ -169,7 +169,7 @@ class Fuzz:
             name = self.random.choice(sorted(row))
             row[name] = self.random.choice([None, 1, -1, 2 ** 63, 10 ** 40, 1.5, True, [], {}, *IDS, *JSON[:9]])
             return json.dumps(data).encode() + b"\n"
-        except (ValueError, AttributeError, IndexError):
+        except (ValueError, AttributeError, IndexError, RecursionError):
             return line
 
     def try_shell(self, count):

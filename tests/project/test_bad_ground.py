@@ -539,7 +539,6 @@ PROCESSES = {
     "the C locale": under("env", "LC_ALL=C", "LANG=C", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0"),
     "a current directory that is gone": under("sh", "-c", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', "sh"),
     "files of at most 4 KB (ulimit -f)": under("sh", "-c", 'ulimit -f 8; exec "$@"', "sh"),
-    "at most 5 open files (ulimit -n)": under("sh", "-c", 'ulimit -n 5; exec "$@"', "sh"),
     "standard input closed": under("sh", "-c", 'exec "$@" <&-', "sh"),
 }
 # With these nothing is wrong, or nothing that can be told: SQLite itself passes over what stands in the place of its

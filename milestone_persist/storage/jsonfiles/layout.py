@@ -27,6 +27,7 @@ ONE_FILE = {"agent_coordination_config": "config/settings.jsonl", "store_moves":
 # table: column that tells that a row is archived, folder of the archived rows, indexes that hold none of them
 ARCHIVED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "agent_messages": ("acknowledged_at", "acknowledged", ("agent_messages_pending", "agent_messages_taken"))}
+BOM = "\ufeff"  # as some editors put it before a text
 ROWS_A_FILE = 100
 LONGEST = 230  # bytes of a file name, without its ending
 
@@ -92,7 +93,8 @@ class Table:
         """The rows of a file; StorageError names it where it does not hold what belongs there."""
         path = files.path(file)
         try:
-            text = files.read(file).decode("utf-8-sig")  # some editors write a BOM
+            text = files.read(file).decode()
+            text = text[1:] if text.startswith(BOM) else text
             if file.endswith(".jsonl"):
                 text = "[" + ",".join(line for line in text.split("\n") if line.strip()) + "]"
             rows = json.loads(text)

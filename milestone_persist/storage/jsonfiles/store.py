@@ -7,7 +7,7 @@ import sqlite3
 
 from ...base.errors import StorageError, newer
 from ...base.found import read_found
-from ...base.tables import SCHEMA_VERSION, TABLES
+from ...base.tables import NUMBERED, SCHEMA_VERSION, TABLES
 from ..backends import FILE
 from ..directory import cannot_write, create_directory, damaged, move_whole, write_whole
 from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
@@ -411,7 +411,8 @@ class FileStorage(EmbeddedStorage):
         from ..remedies import advise_restoring
 
         gone = {folder: number - self._count_there(folder)
-                for folder, number in json.loads(self._head or "").get("files", {}).items()}
+                for folder, number in json.loads(self._head or "").get("files", {}).items()
+                if os.path.isdir(self._files.path(folder)) or folder not in map(folder_of, NUMBERED)}  # else told of
         return [finding(self._files.path(folder), f"{number} files of rows that were written are gone",
                         f"{advise_restoring(self.directory)}; if they were removed on purpose, {way_called()} doctor "
                         "--fix counts again") for folder, number in gone.items() if number > 0]
