@@ -1,6 +1,10 @@
 # Entry point. These first lines must be readable by any Python: the one found may be too old.
-import os
-import sys
+import gc  # noqa: I001 # built in
+
+gc.set_threshold(100000)  # a call is over before looking for garbage would pay: it costs more than some calls do
+
+import os  # noqa: E402
+import sys  # noqa: E402
 
 
 def hand_over():  # type: () -> None
@@ -20,10 +24,6 @@ if sys.version_info < (3, 9):
                      % sys.version.split()[0])
     sys.exit(3)
 os.environ.pop("MILESTONE_HANDED_OVER", None)
-
-import gc  # noqa: E402 # built in
-
-gc.set_threshold(100_000)  # a call is over before looking for garbage would pay: it costs more than some calls do
 
 if __package__:  # python -m: the current directory comes first, where a json.py of the user's may lie
     try:

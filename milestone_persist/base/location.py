@@ -66,7 +66,7 @@ def is_own(path: str) -> bool:
 def is_shared(path: str, environ: Mapping[str, str]) -> bool:
     """Whether $MILESTONE_SHARED_DIRS names a directory, which then may be of another user and open to a group."""
     names = environ.get("MILESTONE_SHARED_DIRS", "").split(os.pathsep)
-    return os.path.realpath(path) in (os.path.realpath(name) for name in names if name)
+    return any(names) and os.path.realpath(path) in (os.path.realpath(name) for name in names if name)
 
 
 def is_top(folder: str) -> bool:

@@ -42,7 +42,8 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     """
     require_usable(directory, environ)
     stamp = read_note_stamp(directory)
-    backend = in_use and backend_in_use(directory) or select_backend(directory, environ)
+    used = backend_in_use(directory)
+    backend = in_use and used or select_backend(directory, environ, used)
     require_url(directory, backend, environ)
     create = create or is_being_made(directory)  # the next process finishes it, or would take it for an empty one
     lost = find_lost(directory, backend)
@@ -50,7 +51,7 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
         return open_storage(directory, clock, environ, create, in_use)
     if lost:
         raise Damaged(lost, Call(directory, clock, environ), backend)
-    is_new = create and not backend_in_use(directory)
+    is_new = create and not used
     if is_new:
         create_directory(directory)
         note_making(directory)

@@ -277,9 +277,9 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
     screen: name of the function in cli/text/screen.py that draws it on a terminal; with --watch again and again
     """
     def declare(function: Function) -> Function:
-        module = _import(function.__module__)
-        module.__dict__.setdefault("OPERATIONS", {})[function.__name__] = Operation(
-            function, module.GROUP, text, stdin, stdout, shell, creates, existing, in_use, on_undelivered, repair, long,
+        module = function.__globals__
+        module.setdefault("OPERATIONS", {})[function.__name__] = (  # to be read when it is asked for
+            function, module["GROUP"], text, stdin, stdout, shell, creates, existing, in_use, on_undelivered, repair, long,
             fails_open, follow, screen)
         return function
     return declare
@@ -294,8 +294,21 @@ def _import(name: str) -> Any:
 
 def operations_of(module: str) -> dict[str, Operation]:
     """The operations that one of MODULES declares, by name."""
-    table: dict[str, Operation] = _import(f"{__name__.rpartition('.')[0]}.{module}").OPERATIONS
-    return table
+    declared = _declared_in(module)
+    return {name: _read(declared, name) for name in declared}
+
+
+def _declared_in(module: str) -> dict[str, Any]:
+    found: dict[str, Any] = _import(f"{__name__.rpartition('.')[0]}.{module}").OPERATIONS
+    return found
+
+
+def _read(declared: dict[str, Any], name: str) -> Operation:
+    """One operation of a module; its declaration is read once."""
+    if isinstance(declared[name], tuple):
+        declared[name] = Operation(*declared[name])
+    found: Operation = declared[name]
+    return found
 
 
 def find_operation(name: str) -> Operation | None:
@@ -303,9 +316,9 @@ def find_operation(name: str) -> Operation | None:
     name = name.replace("-", "_")
     module_of = getattr(table, "TABLE", "").partition(f"\n{name} ")[2].partition("\n")[0]
     for module in (module_of,) if module_of else MODULES:  # one that was just written is not in the table
-        found = operations_of(module).get(name)
-        if found:
-            return found
+        declared = _declared_in(module)
+        if name in declared:
+            return _read(declared, name)
     return None
 
 

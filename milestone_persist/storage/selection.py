@@ -82,12 +82,12 @@ def wanted_backend(directory: str, environ: Mapping[str, str]) -> Backend | None
     return backend_meant(fixed, environ)
 
 
-def select_backend(directory: str, environ: Mapping[str, str]) -> Backend:
-    """What is to be opened; StorageError if the rows are elsewhere than the settings say."""
-    wanted, used = wanted_backend(directory, environ), backend_in_use(directory)
+def select_backend(directory: str, environ: Mapping[str, str], used: Backend | None) -> Backend:
+    """What is to be opened, where that is in use; StorageError if the rows are elsewhere than the settings say."""
+    wanted = wanted_backend(directory, environ)
     if used and wanted and wanted is not used:
         if (wanted, used) != (wanted_backend(directory, environ), backend_in_use(directory)):  # it is just being moved
-            return select_backend(directory, environ)
+            return select_backend(directory, environ, backend_in_use(directory))
         require_url(directory, used, environ)
         raise StorageError(f"the data of {directory} is in the {used.name} backend, but {wanted.name} is set: "
                            f"migrate_storage_backend {wanted.word} moves it")
