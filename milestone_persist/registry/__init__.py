@@ -279,8 +279,8 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
     def declare(function: Function) -> Function:
         module = function.__globals__
         module.setdefault("OPERATIONS", {})[function.__name__] = (  # to be read when it is asked for
-            function, module["GROUP"], text, stdin, stdout, shell, creates, existing, in_use, on_undelivered, repair, long,
-            fails_open, follow, screen)
+            function, module["GROUP"], text, stdin, stdout, shell, creates, existing, in_use, on_undelivered, repair,
+            long, fails_open, follow, screen)
         return function
     return declare
 
