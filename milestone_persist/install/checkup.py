@@ -11,6 +11,7 @@ from ..base.invocation import way_called
 from ..base.location import main_worktree
 from . import json_entries
 from .client_files import CLIENTS, SERVER
+from .codex_trust import find_untrusted, trusts_folder
 from .detection import is_on_this_machine
 from .launch import ADAPTER
 from .project_files import is_home, repository_of
@@ -67,32 +68,19 @@ def _codex(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:
     folder, top = environ.get("CODEX_HOME") or os.path.join(home, ".codex"), os.path.realpath(root)
     text = _read(os.path.join(folder, "config.toml"))
     repository = repository_of(top)
-    if not is_home(root) and not any(_trusts(text, path) for path in (
+    if not is_home(root) and not any(trusts_folder(text, path) for path in (
             top, repository, main_worktree(repository) if repository else "")):
         yield (f"Codex does not trust {top}, so it ignores its MCP server and hooks: run codex there once and "
                "trust it")
-    untrusted = [*_untrusted_hooks(root, text)]
+    file = os.path.join(root, ".codex/hooks.json")
+    untrusted = [*find_untrusted(text, file, _section(_read_json(file), "hooks"), "milestone_persist hook ")]
     if untrusted:
-        yield (f"Codex: nobody has trusted the hooks {', '.join(untrusted)}, so it skips them: run codex there and "
-               "trust them when it asks, or in /hooks")
+        yield (f"Codex: nobody has trusted the hooks {', '.join(untrusted)} as they are, so it skips them: run "
+               "codex there and trust them when it asks, or in /hooks")
     text = _read(os.path.join(root, ".codex/config.toml"))
     table = re.search(rf"^\[mcp_servers\.{SERVER}\]\n((?:(?!\[).*\n?)*)", text, re.M)
     if table:
         yield from _server(root, ".codex/config.toml", _read_table(table[1]), environ)
-
-
-def _untrusted_hooks(root: str, configuration: str) -> Iterator[str]:
-    """The events of which our hook is not noted as trusted in Codex' configuration."""
-    import json
-
-    path = os.path.join(os.path.realpath(root), ".codex/hooks.json")
-    for event, groups in _section(_read_json(path), "hooks").items():
-        word = re.sub("(?<=[a-z])(?=[A-Z])", "_", event).lower()
-        for place, group in enumerate(groups if isinstance(groups, list) else []):
-            if f"milestone_persist hook {event}" in str(group):
-                key = json.dumps(f"{path}:{word}:{place}:0", ensure_ascii=False)
-                if f"[hooks.state.{key}]" not in configuration:
-                    yield event
 
 
 def _gemini(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:
@@ -129,15 +117,6 @@ def _folders_above(folder: str) -> Iterator[str]:
     while os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
         yield folder
-
-
-def _trusts(text: str, folder: str) -> bool:
-    """Whether a config.toml of Codex trusts a folder."""
-    import json
-
-    names = "|".join(re.escape(quoted) for quoted in (json.dumps(folder, ensure_ascii=False), f"'{folder}'"))
-    table = re.search(rf"^\[projects\.(?:{names})\]\s*\n((?:(?!\[).*\n?)*)", text, re.M)
-    return bool(table and re.search(r'^\s*trust_level\s*=\s*"trusted"', table[1], re.M))
 
 
 def _read_table(text: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """For which clients a project is made ready, and what keeps them from using it."""
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from conftest import ROOT
 from milestone_persist.base import __version__
 from milestone_persist.cli.main import Console, main
 from milestone_persist.install.client_files import CLIENTS, EVENTS
+from milestone_persist.install.codex_trust import find_untrusted
 from milestone_persist.install.launch import Launch
 
 FILES = {"claude_code": ".mcp.json", "codex": ".codex/config.toml", "gemini": ".gemini/settings.json"}
@@ -157,6 +159,27 @@ def test_a_vendored_program_is_registered_by_its_place(project):
     assert str(project) not in "".join(path.read_text() for path in project.rglob(".*/*") if path.is_file())
 
 
+def digest(word, group):
+    """As Codex 0.171.0 was seen to write it down."""
+    hook = {**group["hooks"][0], "async": False}
+    hook["timeout"] = min(hook["timeout"], 3 if word == "session_end" else 600)
+    text = json.dumps({"event_name": word, "hooks": [hook]}, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+SEEN = "sha256:0408973db4c606ef0b942b13de03431201c09e7746a6fbf2d078370f1af83d68"  # of the hook below
+
+
+def test_a_digest_is_that_which_codex_wrote():
+    group = {"hooks": [{"type": "command", "command": "true", "timeout": 10}]}
+    state = f'[hooks.state."/p/hooks.json:session_end:0:0"]\ntrusted_hash = "{SEEN}"\n'
+    assert [*find_untrusted(state, "/p/hooks.json", {"SessionEnd": [group]}, "true")] == []
+    for strange in (None, "true", [None], [{"hooks": "true"}], [{"hooks": ["true", {"timeout": "true"}]}]):
+        assert [*find_untrusted(state, "/p/hooks.json", {"SessionEnd": strange}, "true")] == []
+    group["hooks"][0]["command"] = "true; false"
+    assert [*find_untrusted(state, "/p/hooks.json", {"SessionEnd": [group]}, "true")] == ["SessionEnd"]
+
+
 @pytest.fixture
 def check(milestone, project, tmp_path):
     """Makes all three clients trust the project, and runs `install --check` in it."""
@@ -165,8 +188,10 @@ def check(milestone, project, tmp_path):
         write(tmp_path / "bin" / name)
     assert milestone("install").returncode == 0
     write(home / ".claude.json", json.dumps({"projects": {top: {"hasTrustDialogAccepted": True}}}))
-    words = ("session_start", "stop", "subagent_stop", "session_end", "pre_compact")
-    trusted = "".join(f'[hooks.state."{top}/.codex/hooks.json:{word}:0:0"]\ntrusted_hash = "x"\n' for word in words)
+    hooks = json.loads((project / ".codex" / "hooks.json").read_text())["hooks"]
+    words = dict(zip(hooks, ("session_start", "stop", "subagent_stop", "session_end", "pre_compact")))
+    trusted = "".join(f'[hooks.state."{top}/.codex/hooks.json:{words[event]}:0:0"]\n'
+                      f'trusted_hash = "{digest(words[event], group)}"\n' for event, [group] in hooks.items())
     write(home / ".codex" / "config.toml", f'[projects."{top}"]\ntrust_level = "trusted"\n\n{trusted}')
     write(home / ".gemini" / "trustedFolders.json", json.dumps({str(tmp_path): "TRUST_FOLDER"}))
     return lambda: milestone("install", "--check")
@@ -185,7 +210,9 @@ PROBLEMS = {
     "Codex does not trust it": ("~/.codex/config.toml", '"trusted"', '"untrusted"',
                                 "Codex does not trust .*: run codex there once and trust it"),
     "Codex does not trust a hook": ("~/.codex/config.toml", "stop:0", "stop:1", "Codex: nobody has trusted the hooks "
-                                    "Stop, SubagentStop, so it skips them: run codex there and trust them"),
+                                    "Stop, SubagentStop as they are, so it skips them: run codex there and trust"),
+    "a hook of Codex has changed": (".codex/hooks.json", '"timeout": 3', '"timeout": 2',
+                                    "Codex: nobody has trusted the hooks SessionEnd as they are"),
     "Gemini does not trust it": ("~/.gemini/trustedFolders.json", "TRUST_FOLDER", "DO_NOT_TRUST",
                                  "Gemini CLI does not trust .*: run gemini there once and trust it"),
     "an older version": (".claude/shared/milestone/installed.json", f'"version": "{__version__}"', '"version": "0.0.1"',

@@ -1,0 +1,55 @@
+"""What Codex trusts, as its config.toml says: folders, and each hook as it was when somebody trusted it."""
+from __future__ import annotations
+
+import json
+import os
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_DEFAULT_TIMEOUT, _LONGEST_END = 600, 3  # seconds: of a hook that says nothing, and of one at the end of a session
+
+
+def trusts_folder(configuration: str, folder: str) -> bool:
+    """Whether a configuration trusts a folder."""
+    names = "|".join(re.escape(quoted) for quoted in (_quote(folder), f"'{folder}'"))
+    table = re.search(rf"^\[projects\.(?:{names})\]\s*\n((?:(?!\[).*\n?)*)", configuration, re.M)
+    return bool(table and re.search(r'^\s*trust_level\s*=\s*"trusted"', table[1], re.M))
+
+
+def find_untrusted(configuration: str, path: str, hooks: dict[str, Any], word: str) -> Iterator[str]:
+    """The events at which a hook runs that nobody has trusted as it is now.
+
+    path: of hooks.json; hooks: what is in it
+    word: what the commands of the hooks that count have in them
+    """
+    for event, groups in hooks.items():
+        name = re.sub("(?<=[a-z])(?=[A-Z])", "_", event).lower()
+        for place, group in enumerate(groups if isinstance(groups, list) else []):
+            handlers = group.get("hooks") if isinstance(group, dict) else None
+            for number, hook in enumerate(handlers if isinstance(handlers, list) else []):
+                if isinstance(hook, dict) and word in str(hook.get("command")):
+                    key = _quote(f"{os.path.realpath(path)}:{name}:{place}:{number}")
+                    trusted = f'[hooks.state.{key}]\ntrusted_hash = "{_digest(name, group, hook)}"'
+                    if trusted not in configuration.replace("\r\n", "\n"):
+                        yield event
+
+
+def _digest(name: str, group: dict[str, Any], hook: dict[str, Any]) -> str:
+    """What Codex 0.171.0 writes down of a hook: a digest of what it is and when it runs."""
+    import hashlib
+
+    timeout = hook.get("timeout", _DEFAULT_TIMEOUT)
+    if name == "session_end" and isinstance(timeout, int):
+        timeout = min(timeout, _LONGEST_END)
+    kept = {"type": "command", "command": hook.get("command"), "async": False, "timeout": timeout}
+    identity = {"event_name": name, "hooks": [kept], **({"matcher": group["matcher"]} if "matcher" in group else {})}
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
