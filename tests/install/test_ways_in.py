@@ -16,7 +16,7 @@ from conftest import ROOT
 from milestone_persist.base.invocation import way_called
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("\n## Agents of your project\n")[2].partition("\n## ")[0]
+SECTION = README.partition("\n## Install\n")[2].partition("\n## ")[0]
 *WAYS, AGENT = re.findall(r"^```sh\n(.*?)^```$", SECTION, re.M | re.S)
 FORMS = {"pip, no HOME": (0, None), "vendored, an empty HOME": (1, ""), "clone, no HOME": (2, None),
          "clone, an empty HOME": (2, "")}

@@ -114,7 +114,7 @@ def blocks():
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "agents").glob("*.md"))}
     texts["AGENTS.md"] = make_section()
     found = [(name, text) for name, document in texts.items() for text in BLOCK.findall(document)]
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Agents of your project\n")[2]
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Install\n")[2]
     return [*found, ("README.md", BLOCK.findall(section.partition("\n## ")[0])[-1])]
 
 

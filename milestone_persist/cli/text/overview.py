@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from ...storage.interface import Row
 
-MOST = {"attention": 5, "sessions": 5, "agents": 14, "inboxes": 3, "events": 3}  # lines of each
+MOST = {"attention": 5, "sessions": 5, "agents": 13, "inboxes": 3, "events": 3}  # lines of each
 
 
 def overview(data: Row) -> str:
