@@ -3,28 +3,20 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from serving import Serving
 
 
-class GitServer:
-    """Serves a copy of a repository, with what is committed on its branch as `main`; a context that ends it."""
+class GitServer(Serving):
+    """Serves a copy of a repository, with what is committed on its branch as `main`."""
 
     def __init__(self, source, folder):
-        self._folder, bare = folder, folder / "plugin.git"
+        bare = folder / "plugin.git"
         subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", bare], check=True)
         subprocess.run(["git", "-C", bare, "fetch", "--quiet", source, "HEAD:refs/heads/main"], check=True)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"folder": folder}))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/plugin.git"
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *error):
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_Handler, folder=folder)
+        self.url += "/plugin.git"
 
 
 class _Handler(BaseHTTPRequestHandler):

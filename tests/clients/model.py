@@ -11,9 +11,10 @@ import json
 import re
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import wire
+from serving import Serving
 
 SHELLS = ("Bash", "exec_command", "shell_command", "shell", "run_shell_command")
 
@@ -67,25 +68,15 @@ class Exchange:
         self.script, self.turn, self.results, self.call, self.body = script, turn, results, call, body
 
 
-class Model:
-    """A server on a port of loopback; a context that ends it.
+class Model(Serving):
+    """The server that plays the model.
 
     scripts: lists of steps by name; the one named by the last [[SCRIPT:name]] of a conversation is played, else `main`
     """
 
     def __init__(self, scripts):
         self.scripts, self.exchanges, self._lock, self._number = scripts, [], threading.Lock(), 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"model": self}))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *error):
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_Handler, model=self)
 
     def answer(self, api, body):
         """The texts and calls with which a request is answered, and its number."""
