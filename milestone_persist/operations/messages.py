@@ -20,7 +20,6 @@ from ..coordination.membership import (
 from ..coordination.message_states import BACK, FOR_READER, LAPSED, STATE, TAKEN
 from ..coordination.message_states import PENDING as UNTAKEN
 from ..coordination.settings import read_count
-from ..coordination.waiting import Changes
 from ..registry import operation
 from ..storage.events import record_event
 
@@ -129,6 +128,10 @@ def _count_fitting(rows: Sequence[InboxMessage | ListedMessage], most: int) -> i
 
 def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
     """Wait until a message lies in the inbox, renewing the heartbeat meanwhile; False when the time is over."""
+    if store.clock.monotonic() >= until:
+        return False
+    from ..coordination.waiting import Changes
+
     beat, interval = store.clock.monotonic(), max(1, read_count(store, "heartbeat_interval"))
     changes = Changes(store)
     while store.clock.monotonic() < until:
