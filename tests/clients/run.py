@@ -34,7 +34,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="list the scenarios")
     asked = parser.parse_args()
     if asked.list:
-        return print("".join(f"{name:12} {scenario.__doc__.splitlines()[0]}\n" for name, scenario in SCENARIOS.items()))
+        return print("\n".join(f"{name:12} {play.__doc__.splitlines()[0]}" for name, play in SCENARIOS.items()))
     clients = [CLIENTS[name] for name in asked.client or CLIENTS]
     absent = [client.name for client in clients if not client.version]
     if absent:
