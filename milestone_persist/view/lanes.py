@@ -6,6 +6,7 @@ import re
 from ..base.times import parse_time
 from ..base.vocabulary import AGENT_STATUSES, AT_WORK, ENDED_AGENT, PHASES
 from ..coordination.membership import SILENT
+from .reading import RECOVERIES, REQUEUES, REVIVALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ else:
 
 # The status from an event on.
 STATUS_OF = {**{f"agent_{status}": status for status in AGENT_STATUSES},
-             "agent_registered": "active", "agent_revived": "active"}
-RECOVERIES = ("agent_revived", "checkpoint_restored", "session_resumed", "session_reopened", "session_restarted")
-REQUEUES = ("messages_returned", "message_dead_lettered", "message_requeued")
+             **dict.fromkeys(REVIVALS, "active")}
 
 
 class Lane:

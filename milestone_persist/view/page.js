@@ -79,7 +79,9 @@ class Table {
     this.shown = kept;
     this.current = Math.min(this.current, kept.length - 1);
     const of = kept.length === this.rows.length ? "" : " of " + this.rows.length.toLocaleString("en");
-    find(".count", this.section).textContent = kept.length.toLocaleString("en") + of;
+    const total = tables.totals[this.name] ?? 0, older = total - this.rows.length;
+    const without = older > 0 ? `, and ${older.toLocaleString("en")} older ones in the store` : "";
+    find(".count", this.section).textContent = kept.length.toLocaleString("en") + of + without;
     find("table", this.box).setAttribute("aria-rowcount", kept.length + 1);
     this.draw();
   }

@@ -54,16 +54,21 @@ def make_tables(data: Row) -> Row:
     values: dict[str, int] = {}  # what checkpoints hold is kept once
     points = [[row["checkpoint_id"], row["created_at"], row["agent_id"], row["checkpoint_type"],
                [[shown(item["state_key"]), item["version"], values.setdefault(shown(item["state_value"]), len(values))]
-                for item in row["state"]]] for row in data["checkpoints"]]
+                for item in row["state"]]] for row in data["checkpoints"] if row["state"] is not None]
     found = {
         "messages": ("messages", "id created_at from_agent to_agent message_type priority state payload delivered_at "
                                  "acknowledged_at retry_count"),
         "state": ("keys", "agent_id state_key state_type version updated_at state_value expires_at"),
         "events": ("events", "id timestamp event agent_id detail")}
-    clean = {table: [[shown(row[name]) if isinstance(row[name], str) else row[name] for name in names.split()]
-                     for row in data[rows]] for table, (rows, names) in found.items()}
+    clean = {table: [[_cell(row, name) for name in names.split()] for row in data[rows]]
+             for table, (rows, names) in found.items()}
     return {**clean, "checkpoints": points, "values": [*values], "session": shown(data["session"]["session_id"]),
-            "days": data["begin"][:10] != data["end"][:10]}
+            "totals": data["totals"], "days": data["begin"][:10] != data["end"][:10]}
+
+
+def _cell(row: Row, name: str) -> object:
+    cut = row["characters"] if name in ("payload", "state_value") else 0
+    return shown(row[name], cut) if isinstance(row[name], str) else row[name]
 
 
 def style_of_page() -> str:

@@ -30,8 +30,8 @@ def _head(data: Row) -> Markup:
                 for agent in data["agents"])
     facts: list[tuple[str, int | str, str]] = [
         ("agents", len(data["agents"]), f"{alive} alive"),
-        ("messages", len(data["messages"]), f"{unread} unread" + (f", {dead} dead" if dead else "")),
-        ("checkpoints", len(data["checkpoints"]), ""), ("events", len(data["events"]), ""),
+        ("messages", data["totals"]["messages"], f"{unread} unread" + (f", {dead} dead" if dead else "")),
+        ("checkpoints", data["totals"]["checkpoints"], ""), ("events", data["totals"]["events"], ""),
         ("duration", since(data["begin"], data["end"]), f"{data['begin'][:16]} to {data['end'][11:16]} UTC")]
     about = [session["milestone_id"], session["operation_type"],
              f"ended {session['completed_at'][:16]} UTC" if session["completed_at"] else

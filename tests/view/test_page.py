@@ -11,7 +11,7 @@ from examples.afternoon import AGENTS, CRASHES, SESSION, make_afternoon
 from milestone_persist import UsageError
 from milestone_persist.view.lanes import make_lanes
 from milestone_persist.view.page import make_page, make_tables, policy
-from milestone_persist.view.reading import read_session
+from milestone_persist.view.reading import MOST, read_session
 
 pytestmark = pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
 NASTY = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"' onload=alert(1) x='",
@@ -20,9 +20,9 @@ NASTY = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "
 
 
 @pytest.fixture
-def backend():
+def backend(request):
     """What a page shows does not depend on it."""
-    return "hybrid"
+    return getattr(request, "param", "hybrid")
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,37 @@ def test_long_values_are_cut_and_the_page_says_so(store):
     assert len(text) < 100_000 and "(996000 more characters)" in text
 
 
+def test_checkpoints_that_hold_too_much_or_nothing_that_can_be_read_are_only_marked(store):
+    store.register_agent("a", "validation", "ms-1", "s")
+    store.save_agent_state("a", "k", "x" * 2_000_000)
+    store.create_agent_checkpoint("a")
+    store.delete_agent_state("a", "k")
+    for broken in (True, False):
+        made = store.create_agent_checkpoint("a")
+        if broken:
+            with store.storage().transaction():
+                store.storage().execute("UPDATE agent_checkpoints SET state_snapshot = '{}' WHERE checkpoint_id = :id",
+                                        {"id": made["checkpoint_id"]})
+    data = read_session(store.storage(), "s")
+    assert [row[0] for row in make_tables(data)["checkpoints"]] == [made["checkpoint_id"]]
+    page = make_page(data)
+    assert len([mark for mark in Reader(page).having("k-checkpoint") if "data-agent" in mark]) == 3
+    assert len(page) < 100_000
+
+
+@pytest.mark.parametrize("backend", ["file", "database", "postgresql"], indirect=True)
+def test_a_page_is_read_from_each_backend(store):
+    store.register_agent("a", "validation", "ms-1", "s")
+    store.send_agent_message("a", "b", "x-note", {"text": "x" * 9000})
+    store.agent_heartbeat("a", "healthy")
+    store.save_agent_state("a", "k", "v")
+    store.create_agent_checkpoint("a")
+    tables = make_tables(read_session(store.storage(), "s"))
+    assert [row[4] for row in tables["messages"]] == ["x-note"] and "more characters" in tables["messages"][0][7]
+    assert [point[4] for point in tables["checkpoints"]] == [[["k", 1, 0]]] and tables["values"] == ["v"]
+    assert len(page_of(store, "s")) > 10_000
+
+
 def test_a_session_without_anything_has_a_page(store):
     store.register_agent("a", "validation", "ms-1", "s")
     assert "<h1><bdi>s</bdi></h1>" in page_of(store, "s")
@@ -176,6 +207,23 @@ def test_many_agents_have_low_lanes(store):
         store.register_agent(f"a-{number}", "validation", "ms-1", "s")
     page = Reader(page_of(store, "s"))
     assert page.having("low") and len(page.having("lane")) == 40
+
+
+def test_of_very_many_rows_the_latest_are_shown_and_the_whole_story_of_the_agents(afternoon, monkeypatch):
+    for name, most in (("events", 100), ("messages", 50), ("checkpoints", 20), ("heartbeats", 30)):
+        monkeypatch.setitem(MOST, name, most)
+    data = read_session(afternoon.storage(), SESSION)
+    assert data["totals"]["events"] == count(afternoon, f"events WHERE session_id = '{SESSION}'")
+    assert data["totals"]["messages"] == count(afternoon, "agent_messages")
+    tables = make_tables(data)
+    assert [row[0] for row in tables["messages"]] == [row["id"] for row in afternoon.storage().execute(
+        "SELECT id FROM agent_messages ORDER BY id DESC LIMIT 50")][::-1]
+    assert len(tables["checkpoints"]) == 20
+    assert [row[0] for row in tables["events"]] == sorted(row[0] for row in tables["events"])
+    page = Reader(make_page(data))
+    assert [len([mark for mark in page.having(f"k-{kind}") if "data-agent" in mark])
+            for kind in ("crash", "recovery", "requeue")] == [2, 1, 2]
+    assert len(page.having("s-silent")) == 2 + 1  # and one in the legend
 
 
 @pytest.mark.parametrize("events", [10_000])
