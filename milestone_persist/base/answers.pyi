@@ -746,7 +746,7 @@ class OpenSession(TypedDict):
     status: str
     progress: float
     last_activity: str
-    at_work: int
+    agent_count: int
 
 class BriefedSession(KnownSession):
     phase: str | None

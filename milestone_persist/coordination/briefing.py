@@ -5,7 +5,7 @@ from ..base.errors import MilestoneError
 from ..base.quoting import command_on
 from ..base.tables import LIVE
 from ..base.times import minutes_between
-from ..base.vocabulary import AT_WORK, DIED, ENDED_AGENT, OPEN_SESSION, any_of
+from ..base.vocabulary import DIED, ENDED_AGENT, OPEN_SESSION
 from .inbox import list_unread, sum_unread
 from .liveness import find_interrupted_sessions
 from .membership import may_be_heard_again
@@ -102,11 +102,15 @@ def _list_changed(store: Storage, agent: Agent) -> list[StateHead]:
 
 
 def _list_open(store: Storage) -> list[OpenSession]:
-    return store.execute(
-        "SELECT session_id, status, progress, last_activity, (SELECT count(*) FROM agent_registry a "
-        f"WHERE a.session_id = s.session_id AND a.status IN {any_of(AT_WORK)}) AS at_work "
-        f"FROM coordination_sessions s WHERE status IN {any_of(OPEN_SESSION)} "
-        "ORDER BY last_activity DESC, session_id")
+    """The sessions that go on, those with the latest activity: one more than is told of, if there are more."""
+    rows: list[OpenSession] = []
+    for status in OPEN_SESSION:  # each in the order of an index
+        rows += store.execute(
+            "SELECT session_id, status, progress, last_activity, agent_count FROM coordination_sessions "
+            "WHERE status = :status ORDER BY last_activity DESC LIMIT :most",
+            {"status": status, "most": MOST_LISTED + 1})
+    rows.sort(key=lambda row: row["last_activity"], reverse=True)
+    return rows[:MOST_LISTED + 1]
 
 
 def _next_in_project(briefing: Briefing) -> str:

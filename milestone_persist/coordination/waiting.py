@@ -16,19 +16,20 @@ class Changes:
     """Tells one who waits when it is time to look at a store again.
 
     poll_seconds: how long it may take to see that; never less than the store's own
+    recheck_seconds: after which it is time though nothing was committed
     """
 
-    def __init__(self, store: Storage, poll_seconds: float = 0) -> None:
+    def __init__(self, store: Storage, poll_seconds: float = 0, recheck_seconds: float = RECHECK_SECONDS) -> None:
         self._store, self._clock = store, store.clock
-        self._poll_seconds = max(poll_seconds, store.poll_seconds)
+        self._poll_seconds, self._recheck_seconds = max(poll_seconds, store.poll_seconds), recheck_seconds
         self._seen: object = self  # as no store's stamp: what has changed before the first look counts as well
 
     def wait(self, until: float, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Return once the store may have changed, RECHECK_SECONDS have passed, or it is `until` (monotonic).
+        """Return once the store may have changed, recheck_seconds have passed, or it is `until` (monotonic).
 
         is_over: asked often whether to return at once
         """
-        until = min(until, self._clock.monotonic() + RECHECK_SECONDS)
+        until = min(until, self._clock.monotonic() + self._recheck_seconds)
         while not self._has_changed() and not is_over():
             left = until - self._clock.monotonic()
             if left <= 0:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 MAY_GO_ON = f"(status IN {any_of(GOING_ON)} OR status = 'terminated' AND error_info LIKE :left)"
+MOST_HEARD = 200  # of the agents of no client, those heard from last: one that calls now was heard a moment ago
 ORDER = "ORDER BY last_heartbeat DESC, agent_id"
 
 
@@ -45,8 +46,8 @@ def _of_client(store: Storage, session: str) -> list[Agent]:
 def _of_no_client(store: Storage, occasion: Occasion) -> list[Agent]:
     """The agents that no client's session is known of; those that ended with their client only for one that goes on."""
     which = MAY_GO_ON if occasion.continues else f"status IN {any_of(AT_WORK)}"
-    return store.execute(f"SELECT * FROM agent_registry WHERE client_session IS NULL AND {which} {ORDER}",
-                         {"left": CLIENT_ENDED + "%"})
+    return store.execute(f"SELECT * FROM agent_registry WHERE client_session IS NULL AND {which} "
+                         f"ORDER BY last_heartbeat DESC LIMIT {MOST_HEARD}", {"left": CLIENT_ENDED + "%"})
 
 
 def _registered_in(occasion: Occasion, agents: list[Agent]) -> list[Agent]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 AGAIN_SECONDS = (300, 900, 3600)  # from one call for unread mail to the next; the last again and again
 REOPEN_SECONDS = 3600  # after which the store is opened again, so that nothing holds it for days
-POLL_SECONDS = 0.1  # a watcher lives for hours: it looks less often than one who waits
+POLL_SECONDS, RECHECK_SECONDS = 0.1, 10.0  # a watcher lives for hours: it looks less often than one who waits
 MOST_KNOWN = 500  # unread messages that are told apart: the newest
 NEVER = float("inf")
 
@@ -78,10 +78,11 @@ class Watch:
 
     def _watch(self, store: Storage) -> str:
         """Watch one opening of the store; "" if it is to be opened again."""
-        changes, until = Changes(store, POLL_SECONDS), min(self.until, self.clock.monotonic() + REOPEN_SECONDS)
+        changes = Changes(store, POLL_SECONDS, RECHECK_SECONDS)
+        until = min(self.until, self.clock.monotonic() + REOPEN_SECONDS)
         warn_of_slip(store, self.agent_id, "there may never be mail for it")
         while True:
-            changes.wait(min(until, self._due), lambda: bool(self.signal))
+            changes.wait(min(until, self._due), lambda: bool(self.signal) or not self.call.is_heard())
             try:
                 self._look(store)
                 reason = self._reason_to_end(store)

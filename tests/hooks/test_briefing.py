@@ -76,7 +76,7 @@ def test_a_new_life_is_told_all_again(team, cli, clock):
 
 
 def test_without_an_agent_it_tells_of_the_project(team, cli, clock):
-    assert "Open sessions: planning-ms-1-1 (active, 0 %, 2 at work)" in cli("briefing").text
+    assert "Open sessions: planning-ms-1-1 (active, 0 %, 2 agents)" in cli("briefing").text
     assert last(cli("briefing").text) == ["list_coordination_sessions", "active"]
     clock.advance(3600)
     text = cli("briefing").text

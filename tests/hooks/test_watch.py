@@ -11,7 +11,6 @@ import sys
 import pytest
 from conftest import ROOT
 
-from milestone_persist.coordination import waiting
 from milestone_persist.coordination.watchers import list_watchers
 from milestone_persist.hooks import watching
 from milestone_persist.storage.interface import Storage
@@ -63,7 +62,7 @@ def watch(cli, clock):
 def coarse(monkeypatch):
     """Hours pass in few looks."""
     monkeypatch.setattr(Storage, "poll_seconds", 30)
-    monkeypatch.setattr(waiting, "RECHECK_SECONDS", 30)
+    monkeypatch.setattr(watching, "RECHECK_SECONDS", 30)
 
 
 def test_each_message_is_told_once_and_never_what_it_says(watch, send):

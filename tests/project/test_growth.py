@@ -4,8 +4,10 @@ from __future__ import annotations
 import pytest
 
 from milestone_persist.coordination import liveness, membership
+from milestone_persist.hooks.answering import answer
+from milestone_persist.hooks.occasion import Occasion
 from milestone_persist.opening.place import open_for
-from milestone_persist.operations import agents, checkpoints, messages, recovery, sending, sessions, state
+from milestone_persist.operations import agents, briefing, checkpoints, messages, recovery, sending, sessions, state
 
 FEW, MANY = 100, 100_000
 HISTORY = """
@@ -45,6 +47,8 @@ CALLS = {
     "detect": lambda s: recovery.detect_interrupted_sessions(s),
     "list active": lambda s: sessions.list_coordination_sessions(s, "active"),
     "send to a stranger": lambda s: sending.send_agent_message(s, "a", "nobody-at-all-99", "error_report", "{}"),
+    "hook": lambda s: answer(s, Occasion("Stop", {"session_id": "x"})),
+    "briefing": lambda s: briefing.briefing(s, "b"),
     "mark stale": lambda s: liveness.mark_stale_agents(s, 3600),
 }
 

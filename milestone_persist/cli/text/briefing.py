@@ -78,10 +78,10 @@ def _tell_agent(data: Briefing, agent: Heading) -> list[str]:
 def _tell_project(data: Briefing) -> list[str]:
     if not data["open_sessions"]:
         return ["No session is open here."]
-    told = [f"{_name(row['session_id'])} ({row['status']}, {plain(row['progress'])} %, {row['at_work']} at work)"
-            for row in data["open_sessions"][:MOST_NAMED]]
-    return ["Agents are coordinated here by milestone_persist. Open sessions: "
-            f"{_list(told, len(data['open_sessions']))}."]
+    told = [f"{_name(row['session_id'])} ({row['status']}, {plain(row['progress'])} %, "
+            f"{count(row['agent_count'], 'agent')})" for row in data["open_sessions"][:MOST_NAMED]]
+    more = " and more" if len(data["open_sessions"]) > len(told) else ""
+    return [f"Agents are coordinated here by milestone_persist. Open sessions: {', '.join(told)}{more}."]
 
 
 def list_messages(rows: Sequence[Notice], number: int = 0) -> str:
