@@ -165,8 +165,8 @@ class SqliteStorage(EmbeddedStorage):
 
         SQLite would do it before it says whether it has committed (synchronous = EXTRA), and then call that a failure.
         """
-        if (self._synchronous != FLUSHED["full"] or self.in_memory or os.path.exists(self.path + "-wal")
-                or self._changes == self.connection.total_changes):
+        is_wanted = self.is_own and not self.in_memory and self._synchronous == FLUSHED["full"]
+        if not is_wanted or self._changes == self.connection.total_changes or os.path.exists(self.path + "-wal"):
             return
         try:
             sync_directory(os.path.dirname(self.path))
