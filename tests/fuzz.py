@@ -1,6 +1,6 @@
 """Seeded fuzz of the surfaces: whatever comes in, status 0 to 3 and one line, never a traceback.
 
-    python3 tests/fuzz.py [--seed N] [--count N] [cli|import|shell …]
+    python3 tests/fuzz.py [--seed N] [--count N] [cli|import|shell|mcp …]
 
 A failure prints its seed and what was called. The same seed and count make the same calls.
 """
@@ -21,14 +21,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ground import HandMoved  # noqa: E402
+from ground import PROGRAM, HandMoved  # noqa: E402
 
 from milestone_persist.base.values import show  # noqa: E402
 from milestone_persist.cli.main import Console, main  # noqa: E402
+from milestone_persist.mcp.tools import is_tool  # noqa: E402
 from milestone_persist.registry import all_operations  # noqa: E402
 
-# What starts processes, or writes where the data directory is not.
-LEFT_OUT = {"install", "uninstall", "vendor", "generate", "start_session_monitor", "stop_session_monitor", "init"}
+# What starts processes, serves until it is ended, or writes where the data directory is not.
+LEFT_OUT = {"install", "uninstall", "vendor", "generate", "start_session_monitor", "stop_session_monitor", "init",
+            "mcp", "watch", "dashboard"}
+ENDLESS = ("follow", "wait")  # options with which a call goes on
 IDS = ["a", "b", "s", "m", "planning-m-1", "validation-m-1", "all", "*", "-", "--", "-x", "--agent", "", " ", ".", "..",
        "../x", "a/b", "/", "~", "$(touch ran)", "`touch ran`", "; touch ran", "'", '"', "a'b", "\\", "%s", "{}", "null",
        "CON", "é", "日本", "👩‍💻", "\u202e", "\x1b[2J", "\x9b", "\n", "a\nb", "\r", "\t", "\x00", "\udcff", "x" * 300,
@@ -102,7 +105,7 @@ class Fuzz:
         words = [self.pick(each) for each in op.parameters if not each.option and (
             each.required or self.random.random() < 0.4)]
         for each in op.parameters:
-            if each.option and self.random.random() < 0.3:
+            if each.option and each.name not in ENDLESS and self.random.random() < 0.3:
                 at = self.random.randint(0, len(words))
                 words[at:at] = [each.flag] if each.type == "bool" else [each.flag, self.pick(each)]
         if self.random.random() < 0.15:
@@ -197,6 +200,46 @@ class Fuzz:
         if (self.folder / "ran").exists():
             raise Failed("a value was run by the shell")
 
+    def make_request(self, number):
+        """A line for the server: a call of a tool with arguments of any kind, or what is hardly a request."""
+        op = self.random.choice(self.operations)
+        values = [None, 1, -1, 2 ** 63, 10 ** 40, 1.5, True, [], {}, ["x"], {"a": 1}]
+        given = {each.name: self.pick(each) if self.random.random() < 0.7 else self.random.choice(values)
+                 for each in op.parameters
+                 if each.name not in ENDLESS and (each.required or self.random.random() < 0.3)}
+        request = {"jsonrpc": "2.0", "id": number, "method": "tools/call",
+                   "params": {"name": op.name, "arguments": given}}
+        draw = self.random.random()
+        if draw < 0.2:
+            where = self.random.choice([request, request["params"], given])
+            where[self.random.choice([*where, *IDS])] = self.random.choice([*values, *IDS])
+        elif draw < 0.3:
+            request.update(method=self.random.choice(["ping", "tools/list", "resources/list", "resources/read", "x"]),
+                           params=self.random.choice([{}, [], None, {"uri": self.random.choice(IDS)}]))
+        line = json.dumps(request).encode()
+        if draw > 0.95:
+            at = self.random.randrange(len(line))
+            line = line[:at] + bytes([self.random.randrange(256)]) + line[at + 1:]
+        return line.replace(b"\n", b"").replace(b"\r", b"")
+
+    def try_mcp(self, count):
+        """Lines for the server: every line that it writes is an answer, and it ends with status 0."""
+        self.operations = [op for op in self.operations if is_tool(op)]
+        first = {"jsonrpc": "2.0", "id": "first", "method": "initialize", "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "fuzz", "version": "1"}}}
+        lines = [json.dumps(first).encode(), *(self.make_request(number) for number in range(count))]
+        self.tried += count
+        with self.telling(b"\n".join(lines).decode(errors="backslashreplace")[:20000]):
+            done = subprocess.run([sys.executable, "-I", "-S", PROGRAM, "mcp", "--tools", "all"],
+                                  input=b"\n".join(lines) + b"\n", cwd=self.folder, capture_output=True, check=False,
+                                  timeout=60 + 5 * count, env=self.environ)
+            self.judge(done.returncode, done.stderr.decode())
+            answers = [json.loads(line) for line in done.stdout.splitlines()]
+            wrong = [each for each in answers if not isinstance(each, dict) or each.get("jsonrpc") != "2.0"
+                     or each.get("error", {}).get("code") == -32603 or "Traceback" in json.dumps(each)]
+            if done.returncode or wrong or not answers:
+                raise Failed(f"status {done.returncode}, {len(answers)} answers, {wrong[:3]!r}, {done.stderr[:500]!r}")
+
     @contextlib.contextmanager
     def telling(self, what):
         """A failure within it says what was called."""
@@ -221,7 +264,7 @@ def fuzz(seed, surface, count):
     return run.tried
 
 
-SURFACES = ("cli", "import", "shell")
+SURFACES = ("cli", "import", "shell", "mcp")
 
 
 def run():

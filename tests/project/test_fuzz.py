@@ -8,7 +8,7 @@ import fuzz
 import pytest
 from conftest import ROOT, size
 
-COUNTS = {"cli": size(150, 1500), "import": size(25, 150), "shell": size(5, 25)}
+COUNTS = {"cli": size(150, 1500), "import": size(25, 150), "shell": size(5, 25), "mcp": size(30, 300)}
 
 
 @pytest.mark.parametrize("surface", fuzz.SURFACES)

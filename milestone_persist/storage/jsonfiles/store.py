@@ -413,7 +413,7 @@ class FileStorage(EmbeddedStorage):
         gone = {folder: number - self._count_there(folder)
                 for folder, number in json.loads(self._head or "").get("files", {}).items()
                 if os.path.isdir(self._files.path(folder)) or folder not in map(folder_of, NUMBERED)}  # else told of
-        return [finding(self._files.path(folder), f"{number} files of rows that were written are gone",
+        return [finding(self._files.path(folder), f"files of rows that were written are gone ({number})",
                         f"{advise_restoring(self.directory)}; if they were removed on purpose, {way_called()} doctor "
                         "--fix counts again") for folder, number in gone.items() if number > 0]
 
