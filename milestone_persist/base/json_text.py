@@ -32,8 +32,8 @@ class _Decoder:
 
 
 def loads(text: str, parse_float: Callable[[str], float], parse_int: Callable[[str], int],
-          parse_constant: Callable[[str], object], **options: Any) -> Any:
-    """json.loads of a text, with what it takes."""
+          parse_constant: Callable[[str], object], why: bool = True, **options: Any) -> Any:
+    """json.loads of a text, with what it takes. why: whether an error is to say what is wrong: that is the module's."""
     if make_scanner and not options and isinstance(text, str):
         try:
             scan = make_scanner(_Decoder(parse_float, parse_int, parse_constant))
@@ -42,6 +42,8 @@ def loads(text: str, parse_float: Callable[[str], float], parse_int: Callable[[s
                 return value
         except (StopIteration, ValueError, TypeError, RecursionError):
             pass
+        if not why:
+            raise ValueError("no JSON")
     import json
 
     return json.loads(text, parse_float=parse_float, parse_int=parse_int, parse_constant=parse_constant, **options)

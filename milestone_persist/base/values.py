@@ -169,7 +169,7 @@ def is_json(text: str) -> bool:
     if text.lstrip(" \t\r\n")[:1] not in tuple('{["-0123456789tfn'):
         return False
     try:
-        parse_json(text)
+        parse_json(text, why=False)
     except ValueError:
         return False
     return True

@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 
 from milestone_persist.base import json_text
-from milestone_persist.base.values import dump_json, parse_json
+from milestone_persist.base.values import dump_json, is_json, parse_json
 
 TEXTS = ["null", "true", "-0", "1.5e3", '""', '"é \\u00e9 \\ud83d\\ude00 \\"\\\\/"', " \t\r\n[1, 2 ]\n", "{}",
          '{"a": {"b": [null]}}', '{"a": 1, "a": 2}', "12345678901234567890", '"\\ud83d"', "[" * 200 + "]" * 200,
@@ -77,3 +80,18 @@ def test_what_is_written_is_read_back(part):
 def test_this_python_has_the_part_in_c(part):
     """Else a call costs a quarter more here, and nothing says so."""
     assert bool(json_text.make_scanner and json_text.make_encoder) == (part == "with")
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_whether_a_text_is_json_is_what_reading_it_says(text):
+    found = outcome(parse_json, text)
+    assert is_json(text) == (not isinstance(found, tuple))
+
+
+@pytest.mark.parametrize("part", ["with"], indirect=True)
+def test_asking_whether_a_text_is_json_loads_no_module(part):
+    words = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+             "from milestone_persist.base.values import is_json\n"
+             "print(*map(is_json, ('true story', 'not yet', '[todo] x', '7 of 9', '{}')), 'json' in sys.modules)"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == "False False False False True False\n"
