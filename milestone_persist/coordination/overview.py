@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..base.quoting import command_on
 from ..base.times import minutes_between, since
-from ..base.vocabulary import AT_WORK, ENDED_AGENT, GOING_ON, OPEN_SESSION, any_of
+from ..base.vocabulary import AT_WORK, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, any_of
 from .liveness import find_interrupted_sessions, heard_before, is_stale
 from .membership import find_session
 from .message_states import DEAD, PENDING, STATE, TAKEN
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ..storage.interface import Storage
 
 MOST_ENDED = 3  # sessions that have ended, beside those that are open
+# A query for each status, so that each has an index.
+LATEST_ENDED = " UNION ALL ".join(
+    f"SELECT session_id FROM (SELECT session_id FROM coordination_sessions WHERE status = '{status}' "
+    f"ORDER BY last_activity DESC LIMIT :most) AS latest_{status}" for status in ENDED)
 MOST_NAMES = 4  # agents that one line of attention names
 URGENT = 8  # the priority from which a message should not lie long
 WORDS = {"pending": "waiting", "taken": "taken", "dead": "dead"}
@@ -35,7 +39,7 @@ def list_sessions(store: Storage, session_id: str | None) -> list[OverviewSessio
     if session_id:
         return store.execute(f"{columns} WHERE s.session_id = :id", given)
     return (store.execute(f"{columns} WHERE s.status IN {any_of(OPEN_SESSION)} {latest}", given)
-            + store.execute(f"{columns} WHERE s.status NOT IN {any_of(OPEN_SESSION)} {latest} LIMIT :most", given))
+            + store.execute(f"{columns} WHERE s.session_id IN ({LATEST_ENDED}) {latest} LIMIT :most", given))
 
 
 def list_agents(store: Storage, session_id: str | None) -> list[OverviewAgent]:
