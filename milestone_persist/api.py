@@ -141,10 +141,14 @@ class Store(Operations):
     if not TYPE_CHECKING:  # a checker of types knows the methods from methods.pyi, and no others
 
         def __getattr__(self, name: str) -> Callable[..., Any]:
-            found = None if name.startswith("_") else find_operation(name)
+            found = _FOUND.get(name) or (None if name.startswith("_") else find_operation(name))
             if found is None or found.name != name:
                 raise AttributeError(f"a store has no operation {name!r}")
+            _FOUND[name] = found
             return _method(self, found)
+
+
+_FOUND: dict[str, Operation] = {}  # operations that were called as methods
 
 
 def _this_thread() -> tuple[int, int]:

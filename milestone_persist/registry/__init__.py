@@ -40,17 +40,13 @@ _LARGEST = 2 ** 63  # what the databases' integers hold
 class Parameter:
     """One parameter of an operation, as its function declares it."""
 
-    __slots__ = ("name", "annotation", "default", "required", "option", "repeated", "variable")
+    __slots__ = ("name", "annotation", "default", "required", "option", "repeated", "variable", "types")
 
     def __init__(self, name: str, annotation: str, default: Any, required: bool, option: bool, repeated: bool) -> None:
         self.name, self.annotation, self.default = name, annotation, default
         self.required, self.option, self.repeated = required, option, repeated
         self.variable = ""  # of the environment, in which its value may be
-
-    @property
-    def types(self) -> list[str]:
-        """The types it may have, that of a command-line word first."""
-        return self.annotation.split(" | ")
+        self.types = annotation.split(" | ")  # those it may have, that of a command-line word first
 
     @property
     def type(self) -> str:
@@ -210,9 +206,12 @@ class Operation:
         if names and names[-1].repeated:
             args, options = self._spread(args, options)
             names += names[-1:] * (len(args) - len(names))
-        given = [*zip(names, args), *((p, options[p.name]) for p in self.parameters if p.name in options)]
-        for parameter, value in given:
+        for parameter, value in zip(names, args):
             parameter.check(value)
+        if options:
+            for parameter in self.parameters:
+                if parameter.name in options:
+                    parameter.check(options[parameter.name])
         return args, options
 
     def _spread(self, args: Sequence[Any], options: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:

@@ -61,7 +61,7 @@ def name_store(backend: str, directory: str) -> str:
 def read_note_stamp(directory: str) -> tuple[int, int]:
     """What changes when the rows of a directory are moved to another backend."""
     try:
-        status = os.stat(os.path.join(directory, IN_USE))
+        status = os.stat(f"{directory}/{IN_USE}")
     except OSError:
         return 0, 0
     return status.st_mtime_ns, status.st_ino
