@@ -7,12 +7,17 @@ from .errors import StorageError, UsageError
 
 _FIRST_DAY = 719163  # 1970-01-01, counted from the first of January of the year 1
 EARLIEST, LATEST = -30610224000.0, 253402300799.999  # years of four digits, 1000 to 9999
+_last = (0, "1970-01-01 00:00:00")  # the second that was written last, and as what
 
 
 def format_time(seconds: float) -> str:
     """Epoch seconds as UTC text with milliseconds; beyond what that can hold, the nearest that it can."""
-    milliseconds = int(min(max(seconds, EARLIEST), LATEST) * 1000 + 0.5)
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(milliseconds // 1000)) + ".%03d" % (milliseconds % 1000)
+    global _last
+    whole, milliseconds = divmod(int(min(max(seconds, EARLIEST), LATEST) * 1000 + 0.5), 1000)
+    last = _last
+    if last[0] != whole:
+        _last = last = whole, time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(whole))
+    return "%s.%03d" % (last[1], milliseconds)
 
 
 def parse_time(text: str) -> float:

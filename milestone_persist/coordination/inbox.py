@@ -6,7 +6,6 @@ from ..base.values import read_stored
 from ..base.vocabulary import MESSAGE_STATES
 from ..storage.events import record_event
 from .message_states import (
-    ACKNOWLEDGED,
     BACK,
     COUNTS_IN,
     DEAD,
@@ -149,13 +148,18 @@ def count_messages(store: Storage, session_id: str | None = None) -> dict[str, i
 
     In a session count the unread ones of its agents, and of those sent in it what has no other reader.
     """
-    unread, over = ("", "") if session_id is None else (f" AND {COUNTS_IN} = :id", "session_id = :id AND ")
+    unread, sent, others = ("", "", "") if session_id is None else (
+        f" AND {COUNTS_IN} = :id", "session_id = :id AND ", " AND session_id || '' = :id")  # '': not by that index
+
+    def count(which: str) -> str:
+        return f"(SELECT count(*) FROM agent_messages WHERE {which})"
+
+    # What is acknowledged is what is left: all of a session are counted in an index, their times stand in the table.
     rows = store.execute(
         "SELECT state, count(*) AS n FROM (" + " UNION ALL ".join(
             f"SELECT {STATE} AS state FROM agent_messages WHERE {part}{unread}" for part in (TAKEN, PENDING)) +
-        ") AS told GROUP BY state" + "".join(
-            f" UNION ALL SELECT '{state}', count(*) FROM agent_messages WHERE {over}{part}"
-            for state, part in (("acknowledged", ACKNOWLEDGED), ("dead", DEAD))),
+        f") AS told GROUP BY state UNION ALL SELECT 'dead', {count(sent + DEAD)} UNION ALL SELECT 'acknowledged', "
+        f"{count(sent + '1 = 1')} - {count(PENDING + others)} - {count(TAKEN + others)} - {count(sent + DEAD)}",
         {"id": session_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")})
     counts = dict.fromkeys(MESSAGE_STATES, 0)
     for row in rows:

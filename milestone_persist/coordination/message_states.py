@@ -5,7 +5,6 @@ PENDING = "delivered_at IS NULL AND dead_lettered_at IS NULL"
 TAKEN = "delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_at IS NULL"
 UNLEASED = f"{TAKEN} AND lease_until IS NULL"
 LAPSED = f"{TAKEN} AND lease_until <= :now"  # pending, or dead, though that is not stored yet
-ACKNOWLEDGED = "acknowledged_at IS NOT NULL"
 DEAD = "dead_lettered_at > ''"  # not IS NOT NULL: then SQLite goes through all messages of a session
 UNREAD = "acknowledged_at IS NULL AND dead_lettered_at IS NULL"  # PENDING or TAKEN
 # The word for a message at :now, where :limit is message_retry_limit.

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""What an operation costs in one process, as a ratio to raw SQLite in the same run and the same journal mode.
+
+python3 bench/statements.py [ROUNDS]    CPU and wall time, medians of the rounds; peers that are installed beside it
+"""
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+
+from contenders import ALL
+
+OPERATIONS = {"send": 200, "take": 200, "save": 200, "load": 200, "heartbeat": 200, "checkpoint": 50, "send_1000": 1,
+              "save_1000": 1}  # how many calls a round
+MODES = {"WAL, synchronous normal": ("WAL", "NORMAL"), "rollback journal, synchronous full": ("DELETE", "EXTRA")}
+
+
+def make(folder, journal, synchronous):
+    """The contenders that are there."""
+    found = []
+    for kind in ALL:
+        place = os.path.join(folder, kind.__name__)
+        os.mkdir(place)
+        try:
+            found.append(kind(place, journal, synchronous))
+        except ImportError:
+            continue
+    return found
+
+
+def measure_one(action, calls, first):
+    """CPU and wall seconds of one call."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    for n in range(first, first + calls):
+        action(n)
+    return (time.process_time() - cpu) / calls, (time.perf_counter() - wall) / calls
+
+
+def measure(rounds=5, scale=1.0, modes=tuple(MODES)):
+    """mode → operation → contender → median CPU and wall seconds, and their ratios to the floor of the same round."""
+    found = {}
+    for mode in modes:
+        found[mode] = {}
+        for name, calls in OPERATIONS.items():
+            folder = tempfile.mkdtemp(prefix="bench-", dir=os.environ.get("BENCH_DIR"))
+            try:
+                found[mode][name] = _measure(make(folder, *MODES[mode]), name, rounds, max(1, int(calls * scale)))
+            finally:
+                shutil.rmtree(folder)
+    return found
+
+
+def _measure(contenders, name, rounds, calls):
+    able = [one for one in contenders if hasattr(one, name)]
+    for one in able:
+        one.prepare(name)
+    times = {one.name: [] for one in able}
+    gc.disable()
+    for n in range(rounds):
+        for one in (*able[n % len(able):], *able[:n % len(able)]):
+            times[one.name].append(measure_one(getattr(one, name), calls, n * calls))
+    gc.enable()
+    floor = times[able[0].name]
+    return {who: {"cpu": statistics.median(cpu for cpu, _ in spent),
+                  "wall": statistics.median(wall for _, wall in spent),
+                  "cpu_ratio": statistics.median(cpu / base for (cpu, _), (base, _) in zip(spent, floor)),
+                  "wall_ratio": statistics.median(wall / base for (_, wall), (_, base) in zip(spent, floor))}
+            for who, spent in times.items()}
+
+
+def show(found):
+    """The lines of the tables."""
+    for mode, operations in found.items():
+        yield f"{mode}: CPU and wall time as ratios to raw SQLite"
+        for name, told in operations.items():
+            yield f"  {name:12}" + "  ".join(
+                f"{who} {each['cpu_ratio']:.2f}/{each['wall_ratio']:.2f}" for who, each in told.items())
+
+
+if __name__ == "__main__":
+    for line in show(measure(*(int(word) for word in sys.argv[1:]))):
+        print(line)
