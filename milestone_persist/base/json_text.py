@@ -40,8 +40,8 @@ def loads(text: str, parse_float: Callable[[str], float], parse_int: Callable[[s
             value, end = scan(text, len(text) - len(text.lstrip(BLANKS)))
             if not text[end:].strip(BLANKS):
                 return value
-        except (StopIteration, ValueError, TypeError, RecursionError):
-            pass
+        except (StopIteration, ValueError, TypeError, RecursionError, SystemError):
+            pass  # SystemError: the part cannot name its error, for its class is in the module, which is not loaded
         if not why:
             raise ValueError("no JSON")
     import json

@@ -95,3 +95,22 @@ def test_asking_whether_a_text_is_json_loads_no_module(part):
              "print(*map(is_json, ('true story', 'not yet', '[todo] x', '7 of 9', '{}')), 'json' in sys.modules)"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout == "False False False False True False\n"
+
+
+@pytest.mark.parametrize("part", ["with"], indirect=True)
+def test_a_text_that_is_no_json_is_told_in_a_process_that_has_not_loaded_the_module():
+    """There the part in C of Python 3.10 and 3.11 finds no class for its error."""
+    program = """import sys
+sys.path.insert(0, sys.argv[1])
+from milestone_persist.base.values import is_json, parse_json
+print([is_json(text) for text in ("{'a': 1}", "{a}", '"no end', "[nul]", '{"a": 1}')])
+try:
+    parse_json("{'a': 1}")
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program, str(ROOT)], capture_output=True, text=True,
+                          check=False)
+    assert (done.stdout, done.stderr) == (
+        "[False, False, False, False, True]\n"
+        "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)\n", "")
