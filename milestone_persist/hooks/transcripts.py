@@ -1,7 +1,8 @@
 """Transcripts: which agents were registered in a conversation, by the file in which its client keeps it.
 
 Each line is a JSON value, as Claude Code, Codex and Gemini CLI write it. Only calls of tools count, and not what
-anybody says: a prompt may name an agent that somebody else is to be.
+anybody says: a prompt may name an agent that somebody else is to be. Nor what a tool was given or has answered: that
+is others' text, in which there may be what looks like a call.
 """
 from __future__ import annotations
 
@@ -14,13 +15,16 @@ from ..base.found import open_found
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from typing import Any
+    from typing import Any, BinaryIO
 
 NAME = "register_agent"
 COMMANDS = ("command", "cmd")  # what a tool that runs a shell calls its text
+GIVEN = ("input", "args", "arguments")  # what a call gives to its tool
+ANSWERS = ("result", "output", "response", "functionResponse", "toolUseResult", "structuredContent", "mcpMeta")
+LONGEST_LINE = 64 * 1024 * 1024  # bytes; what is longer is left out
 # In the text of a shell, or of a program that calls the tool.
 _IN_SHELL = re.compile(NAME + r"""\s+(?:--new\s+)?(?:--\s+)?\\?["']?([^\s"'\\;&|<>]+)""")
-_IN_CODE = re.compile(NAME + r"""\(\s*\{[^}]*?agent_id\\?["']?\s*:\s*\\?["']([^"'\\]+)""")
+_IN_CODE = re.compile(NAME + r"""\(\s*\{[^}]{0,500}?agent_id\\?["']?\s*:\s*\\?["']([^"'\\]+)""")
 
 
 def find_registered(path: str, agent_ids: Collection[str]) -> set[str] | None:
@@ -29,12 +33,22 @@ def find_registered(path: str, agent_ids: Collection[str]) -> set[str] | None:
     found: set[str] = set()
     try:
         with open_found(path) as file:
-            for line in file:
+            for line in _lines(file):
                 if NAME.encode() in line and any(word in line for word in words):
                     found.update(_ids_in(line))
-    except (OSError, StorageError):
+    except (OSError, ValueError, StorageError):  # or no path at all
         return None
     return found.intersection(agent_ids)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file but for those that are too long; of these no more is kept at once than is allowed."""
+    is_begin = True
+    while line := file.readline(LONGEST_LINE):
+        is_end = line.endswith(b"\n") or len(line) < LONGEST_LINE
+        if is_begin and is_end:
+            yield line
+        is_begin = is_end
 
 
 def _ids_in(line: bytes) -> Iterator[str]:
@@ -49,12 +63,13 @@ def _ids_of(value: Any) -> Iterator[str]:
     if isinstance(value, list):
         for inner in value:
             yield from _ids_of(inner)
-    elif isinstance(value, dict):
+    elif isinstance(value, dict) and value.get("type") != "tool_result":
         if isinstance(value.get("name"), str):
-            for key in ("input", "args", "arguments"):
+            for key in GIVEN:
                 yield from _ids_of_call(value["name"], value.get(key))
-        for inner in value.values():
-            yield from _ids_of(inner)
+        for key, inner in value.items():
+            if key not in GIVEN and key not in ANSWERS:
+                yield from _ids_of(inner)
 
 
 def _ids_of_call(tool: str, given: Any) -> Iterator[str]:

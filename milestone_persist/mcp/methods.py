@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SERVER = {"name": "milestone", "title": "Milestone coordination", "version": __version__}
 CAPABILITIES: dict[str, Any] = {"tools": {}, "resources": {}}
+LONGEST_URI = 8000  # characters: an id may have many that are written as three
 HOUR, FRESH = {"ttlMs": 3_600_000, "cacheScope": "public"}, {"ttlMs": 0, "cacheScope": "private"}
 
 
@@ -107,6 +108,8 @@ def read(server: Server, request: Request) -> dict[str, Any]:
     uri = request.params.get("uri")
     if not isinstance(uri, str):
         raise ProtocolError(INVALID_PARAMS, "uri is a text")
+    if len(uri) > LONGEST_URI:
+        raise ProtocolError(INVALID_PARAMS, f"a uri has {LONGEST_URI} characters at most")
     missing = INVALID_PARAMS if request.is_modern else RESOURCE_NOT_FOUND
     found = read_resource(uri, server.surroundings, server.clock_of(request), missing)
     return _in_era(request, {"contents": [found]}, FRESH)

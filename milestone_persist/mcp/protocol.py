@@ -4,7 +4,7 @@ Up to 2025-11-25 `initialize` chooses the revision for the process. From 2026-07
 """
 from __future__ import annotations
 
-from ..base.values import show
+from ..cli.main import shorten_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ProtocolError(Exception):
 
     def as_message(self, request_id: Any) -> dict[str, Any]:
         """The error as an answer; without an id where none could be read."""
-        error = {"code": self.code, "message": show(str(self))}
+        error = {"code": self.code, "message": shorten_line(str(self))}
         if self.data is not None:
             error["data"] = self.data
         return {"jsonrpc": "2.0", **({} if request_id is None else {"id": request_id}), "error": error}
@@ -105,7 +105,7 @@ def is_modern(method: str, params: dict[str, Any], legacy: str) -> bool:
         raise ProtocolError(INVALID_PARAMS, f"{VERSION} is a text")
     if version not in MODERN:
         raise ProtocolError(UNSUPPORTED_VERSION, "Unsupported protocol version",
-                            {"supported": [*MODERN], "requested": version})
+                            {"supported": [*MODERN], "requested": shorten_line(version)})
     if not isinstance(meta.get(CAPABILITIES), dict):
         raise ProtocolError(INVALID_PARAMS, f"_meta of the request has no {CAPABILITIES}: it must be an object")
     return True

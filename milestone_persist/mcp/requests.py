@@ -88,7 +88,9 @@ class Requests:
         return True
 
     def cancel(self, request_id: Any) -> None:
-        """Let a request end without an answer, if it is under way."""
+        """Let a request end without an answer, if it is under way; what is no id names none."""
+        if not isinstance(request_id, (str, int)):
+            return
         with self._lock:
             request = self._open.pop(_key(request_id), None)
             if request is None:

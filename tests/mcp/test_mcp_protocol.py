@@ -138,6 +138,24 @@ def test_what_asks_for_no_answer_gets_none(wire, message):
     assert wire.ask("ping") == {}
 
 
+@pytest.mark.parametrize("named", [[1], {}, {"a": [1]}, None, 1.5, True])
+def test_what_is_no_id_cancels_nothing_while_others_are_under_way(wire, named):
+    wire.begin("subscriptions/listen", {"notifications": {}, "_meta": META}, "1")
+    assert "acknowledged" in wire.read()["method"]
+    wire.cancel(named)
+    assert wire.ask("ping") == {}
+    wire.close()
+    assert wire.read()["id"] == "1"
+
+
+@pytest.mark.parametrize("method, params", [
+    ("tools/call", {"name": "x" * 100_000}), ("m" * 100_000, {}), ("resources/read", {"uri": "x" * 100_000}),
+    ("tools/call", {"name": ["x" * 100_000]}), ("tools/call", {"name": "whoami", "arguments": {"x" * 100_000: 1}}),
+    ("tools/list", {"_meta": {**META, PREFIX + "protocolVersion": "x" * 100_000}})])
+def test_a_refusal_does_not_repeat_a_long_text(wire, method, params):
+    assert len(json.dumps(wire.ask(method, {"_meta": META, **params}))) < 10_000
+
+
 def test_ids_come_back_as_they_are(wire):
     for request_id in (0, -1, 2 ** 70, "", "1", "ü\n\ud800"):
         wire.begin("ping", request_id=request_id)
