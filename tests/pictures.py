@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from examples.afternoon import SESSION, make_afternoon  # noqa: E402
+from milestone_persist.base.invocation import DOCUMENTED  # noqa: E402
 from milestone_persist.cli.text.cells import cut, width_of  # noqa: E402
 from milestone_persist.cli.text.screen import overview_screen  # noqa: E402
 
@@ -31,7 +32,9 @@ def draw_status():
         store, _ = make_afternoon(folder + "/.milestones", MINUTES)
         data = {**store.status(), "database": "~/shop/.milestones/coordination.db"}
         store.close()
-    return draw_terminal([[("dim", "$ "), ("bold", "milestone-persist status")], *overview_screen(data, COLUMNS)])
+    lines = [[(style, text.replace(DOCUMENTED, "milestone-persist")) for style, text in line]
+             for line in overview_screen(data, COLUMNS)]
+    return draw_terminal([[("dim", "$ "), ("bold", "milestone-persist status")], *lines])
 
 
 def draw_terminal(lines):

@@ -1,7 +1,7 @@
 """The parts of a page that are markup and change with the session: its head, its timeline, its agents."""
 from __future__ import annotations
 
-from ..base.quoting import command
+from ..base.invocation import call_of
 from ..base.times import minutes_between, since
 from ..base.vocabulary import PHASES
 from .markup import Markup, element, empty
@@ -63,7 +63,7 @@ def _attention(data: Row) -> Markup | None:
     if not data["attention"]:
         return None
     return element("section", element("h2", "Needs attention"), element("ul", [
-        element("li", element("span", row["what"]), " ", element("code", command(row["command"])))
+        element("li", element("span", row["what"]), " ", element("code", call_of(row["command"])))
         for row in data["attention"]]), _class="attention")
 
 

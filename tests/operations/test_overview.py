@@ -56,7 +56,7 @@ def test_what_needs_attention_comes_first_and_its_command_runs(store, cli, clock
     assert view["sessions"][0]["alive"] == 2
     text = cli("status").text.splitlines()
     assert text[1] == (f"attention: {SESSION}: silent: dead (12 min): recover_milestone_session {SESSION}")
-    assert text[-1] == f"next: recover_milestone_session {SESSION}"
+    assert text[-1] == f"next: python3 -m milestone_persist recover_milestone_session {SESSION}"
     for row in view["attention"]:
         assert cli(*row["command"]).status == 0
 
@@ -112,7 +112,7 @@ def test_of_ended_sessions_the_latest_are_shown_without_their_agents(store, cloc
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
-@pytest.mark.parametrize("number, most", [(3, 155), (30, 371)])
+@pytest.mark.parametrize("number, most", [(3, 159), (30, 375)])
 def test_it_is_short_for_a_reader_who_pays_per_token(store, cli, clock, number, most):
     """The bounds are what was measured; half of the agents have mail, one has died."""
     agents = [f"impl-ms-1-{place}" for place in range(number)]

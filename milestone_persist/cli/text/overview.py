@@ -1,6 +1,7 @@
 """The text of `status` for a model and for pipes: at most 40 lines, what needs attention first."""
 from __future__ import annotations
 
+from ...base.invocation import call_of
 from ...base.quoting import command
 from .forms import event_line, plain
 
@@ -29,7 +30,7 @@ def overview(data: Row) -> str:
     lines += _first("inboxes", [f"inbox of {plain(name)}: {tell_mail(inbox)}" for name, inbox in mail.items()
                                 if name not in known])
     lines += [event_line({**row, "detail": row["detail"][:60]})[11:] for row in data["events"][-MOST["events"]:]]
-    lines += [f"next: {plain(command(row['command']))}" for row in data["attention"][:1]]
+    lines += [f"next: {plain(call_of(row['command']))}" for row in data["attention"][:1]]
     return "\n".join(lines) + "\n"
 
 

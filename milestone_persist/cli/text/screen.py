@@ -1,7 +1,7 @@
 """`status` as it is drawn on a terminal, into the width and the height there are."""
 from __future__ import annotations
 
-from ...base.quoting import command
+from ...base.invocation import call_of
 from .cells import cut, fill, width_of
 from .forms import plain
 from .overview import tell_age, tell_mail
@@ -44,7 +44,7 @@ def _head(data: Row, width: int) -> list[Line]:
 def _attention(data: Row, width: int) -> list[Line]:
     lines: list[Line] = []
     for row in data["attention"]:
-        what, run = plain(row["what"]), plain(command(row["command"]))
+        what, run = plain(row["what"]), plain(call_of(row["command"]))
         if width_of(what) + width_of(run) + 4 <= width:
             lines.append([("alarm", "! "), ("", what + "  "), ("cyan", run)])
         else:
