@@ -47,3 +47,9 @@ def test_what_was_confirmed_to_killed_processes_is_there(backend):
     assert found["confirmed"] >= 32 and found["killed"] == 3
     assert {name: found[name] for name in ("lost", "doubled", "repeated_ids", "errors", "unsound")} == {
         "lost": 0, "doubled": 0, "repeated_ids": 0, "errors": [], "unsound": []}
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid", "database"])
+def test_a_directory_that_many_make_at_once_is_made_once(backend):
+    errors, kept = storm.open_at_once(backend, processes=12)
+    assert (errors, kept) == ([], 12)

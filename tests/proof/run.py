@@ -1,7 +1,8 @@
 """Everything that is promised for bad moments, tried: python3 tests/proof/run.py [--step N] [--only PART…] [--write]
 
-Parts: faults, power, storm, contention, mutations. --step N tries every N-th fault only; --write notes the figures in
-docs/reliability.md. It takes a few hours of two cores with step 1. Run it with the Python of a test environment.
+Parts: faults, power, storm, contention, openings, damages, inputs, mutations. --step N tries every N-th fault only, and
+less of the rest; --write notes the figures in docs/reliability.md. With step 1 it takes two cores for some hours.
+Run it with the Python of a test environment.
 """
 from __future__ import annotations
 
@@ -13,13 +14,17 @@ import sqlite3
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "project")]
 
 import faults  # noqa: E402
+import fuzz  # noqa: E402
+import ground  # noqa: E402
 import mutations  # noqa: E402
 import power  # noqa: E402
 import storm  # noqa: E402
-from stores import BACKENDS, ROOT  # noqa: E402
+from stores import BACKENDS, ROOT, make_folder  # noqa: E402
+from test_bad_ground import DAMAGES  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- made by tests/proof/run.py --write -->", "<!-- end of what is made -->"
@@ -56,6 +61,37 @@ def try_crowds(kills, count):
     return counts, bad
 
 
+def try_openings(rounds):
+    """24 processes that make the same directory."""
+    bad = dict(NOTHING)
+    for backend in BACKENDS * rounds:
+        errors, kept = storm.open_at_once(backend)
+        bad["wrong"] += len(errors)
+        bad["lost"] += 24 - len(errors) - kept
+    return {"first openings by 24 processes": len(BACKENDS) * rounds}, bad
+
+
+def try_damages():
+    """Bad ground: every damage of the list, named by doctor or survived."""
+    with make_folder("ground-") as folder:
+        tried = ground.Ground(folder)
+        wrong = [line for damage in DAMAGES for line in tried.try_damage(damage).wrong]
+    print(*wrong, sep="\n")
+    return {"damages": tried.tried, "of them named": tried.named}, {**NOTHING, "wrong": len(wrong)}
+
+
+def try_inputs(count):
+    """Random input of every surface."""
+    counts, bad = {"random inputs": 0}, dict(NOTHING)
+    for surface in fuzz.SURFACES:
+        try:
+            counts["random inputs"] += fuzz.fuzz(datetime.date.today().toordinal(), surface, count)
+        except fuzz.Failed as failed:
+            print(failed)
+            bad["wrong"] += 1
+    return counts, bad
+
+
 def try_mutations():
     """Breaks of the product, each to be caught by a test."""
     outcomes = mutations.try_all()
@@ -80,12 +116,14 @@ def write_figures(counts, bad):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--step", type=int, default=1, help="try every N-th fault only")
-    parser.add_argument("--only", nargs="+", choices=["faults", "power", "storm", "contention", "mutations"])
+    parser.add_argument("--only", nargs="+", metavar="PART")
     parser.add_argument("--write", action="store_true", help="note the figures in docs/reliability.md")
     given = parser.parse_args()
     parts = {"faults": lambda: try_faults(given.step), "power": lambda: try_power(given.step),
              "storm": lambda: try_crowds(40, max(10, 100 // given.step)),
-             "contention": lambda: try_crowds(0, max(10, 200 // given.step)), "mutations": try_mutations}
+             "contention": lambda: try_crowds(0, max(10, 200 // given.step)),
+             "openings": lambda: try_openings(max(1, 20 // given.step)), "damages": try_damages,
+             "inputs": lambda: try_inputs(max(100, 10_000 // given.step)), "mutations": try_mutations}
     counts, bad = {}, dict(NOTHING)
     for name in given.only or parts:
         print(f"== {name}", flush=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from stores import ROOT, make_environ, make_folder, open_quietly  # noqa: E402
+from stores import PROGRAM, ROOT, make_environ, make_folder, open_quietly  # noqa: E402
 
 INBOXES = 4
 SHELL = '. "$1"; send_agent_message "$2" "$3" progress_update "{\\"n\\": $4}"'
@@ -101,6 +101,18 @@ def run_crowd(backend, senders, takers, count, shells=0, kills=0, seed=1):
             if all(role == "taker" for role, _, _ in living.values()):
                 (lists / "ended").touch()
         return {"killed": killed, **judge(directory, lists)}
+
+
+def open_at_once(backend, processes=24):
+    """Let processes save a key each in a directory that is not there yet: the errors, and how many keys are there."""
+    with make_folder("opening-") as top:
+        directory = os.path.join(top, "store")
+        words = [*PROGRAM, "--dir", directory, "save-agent-state", "a"]
+        started = [subprocess.Popen([*words, f"k-{number}", "v"], env=make_environ(backend), stderr=subprocess.PIPE,
+                                    text=True) for number in range(processes)]
+        said = [(process.communicate()[1], process.returncode) for process in started]
+        with open_quietly(directory) as store:
+            return [text for text, status in said if status], len(store.list_agent_state("a"))
 
 
 def prepare(directory, backend):
