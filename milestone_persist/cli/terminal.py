@@ -22,14 +22,14 @@ class Terminal:
         self.is_coloured = not self.environ.get("NO_COLOR") and self.environ.get("TERM") != "dumb"
 
     def size(self) -> tuple[int, int]:
-        """Columns and lines."""
+        """Columns and lines, as they are now; $COLUMNS counts where the terminal does not tell."""
         try:
             found = os.get_terminal_size(self.console.stdout.fileno())
         except (OSError, ValueError):
-            found = os.terminal_size(USUAL)
+            found = os.terminal_size((0, 0))
         columns = self.environ.get("COLUMNS", "")
-        width = int(columns) if columns.isdigit() else 0
-        return width or found.columns or USUAL[0], found.lines or USUAL[1]
+        return (found.columns or (int(columns) if columns.isascii() and columns.isdigit() else 0) or USUAL[0],
+                found.lines or USUAL[1])
 
     def draw(self, name: str, data: Any, height: int | None = None) -> str:
         """Lines of text for the whole width; without a height those of one screen and the prompt below it."""
