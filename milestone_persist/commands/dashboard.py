@@ -48,12 +48,27 @@ def dashboard(call: Call, *, port: int = 0, open: bool = False) -> Row:
     except OSError as error:
         raise Refused(f"port {port} cannot be used ({error.strerror}): name another, or none for a free one") from None
     _tell(f"{server.url}\nCtrl-C ends it")
-    if open:
-        import webbrowser
-
-        webbrowser.open(server.url)
-    _serve(call, server, source)
+    link = _open_browser(server.url) if open else ""
+    try:
+        _serve(call, server, source)
+    finally:
+        if os.path.exists(link):
+            os.unlink(link)
     return {"ended": True, "port": server.port}
+
+
+def _open_browser(url: str) -> str:
+    """Open the page by way of a private file, whose path it returns: all users can see how a program was started."""
+    import tempfile
+    import webbrowser
+
+    from ..view.server import make_link
+
+    descriptor, path = tempfile.mkstemp(prefix="milestone-", suffix=".html")
+    os.write(descriptor, make_link(url).encode())
+    os.close(descriptor)
+    webbrowser.open(f"file://{path}")
+    return path
 
 
 def _serve(call: Call, server: Server, source: Source) -> None:

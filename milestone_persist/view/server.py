@@ -123,7 +123,11 @@ class Handler(BaseHTTPRequestHandler):
         names = [f"{name}:{self.server.port}" for name in NAMES]
         origin = self.headers.get("Origin")
         return (self.headers.get("Host") in names and (origin is None or origin in [f"http://{name}" for name in names])
-                and self.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin"))
+                and (self.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin") or self._is_visit()))
+
+    def _is_visit(self) -> bool:
+        """Whether a person follows a link to the page, which then stands alone: the other site sees nothing of it."""
+        return (self.headers.get("Sec-Fetch-Mode"), self.headers.get("Sec-Fetch-Dest")) == ("navigate", "document")
 
     def _refuse(self, status: HTTPStatus) -> None:
         self._answer(f"{status.value} {status.phrase}\n".encode(), "text/plain; charset=utf-8", status)
@@ -188,6 +192,11 @@ class Handler(BaseHTTPRequestHandler):
         """The token is in every line that there would be."""
 
 
+def make_link(url: str) -> str:
+    """A page that leads to an address at once."""
+    return _plain("Live page", "It opens at once.", refresh=f"0; url={url}")
+
+
 def _nothing_yet() -> str:
     return _plain("No sessions yet", "The first agent that registers makes one.", refresh=2)
 
@@ -196,8 +205,8 @@ def _error(text: str) -> str:
     return _plain("This cannot be shown", text, refresh=5)
 
 
-def _plain(title: str, text: str, refresh: int) -> str:
-    """A page with a sentence, which is asked for again after some seconds."""
+def _plain(title: str, text: str, refresh: int | str) -> str:
+    """A page with a sentence, which is asked for again after some seconds, or leads elsewhere."""
     head = element("head", empty("meta", charset="utf-8"), empty("meta", http_equiv="refresh", content=refresh),
                    empty("meta", name="viewport", content="width=device-width, initial-scale=1"),
                    element("title", title), element("style", Markup(style_of_page())))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -122,6 +123,28 @@ def test_our_own_page_and_the_name_localhost_are_let_in(team, serve):
     own = f"http://127.0.0.1:{served.port}"
     assert served.ask("data", Origin=own, **{"Sec-Fetch-Site": "same-origin"})[0] == 200
     assert served.ask(Host=f"localhost:{served.port}")[0] == 200
+
+
+def test_a_link_that_a_person_follows_is_let_in_and_a_frame_is_not(team, serve):
+    served = serve()
+    visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert served.ask(**visit)[0] == 200
+    for other in ({"Sec-Fetch-Dest": "iframe"}, {"Sec-Fetch-Mode": "no-cors"}, {"Sec-Fetch-Dest": "script"}):
+        assert served.ask(**{**visit, **other})[0] == 403
+
+
+def test_a_browser_is_opened_without_showing_the_secret_to_other_users(team, serve, environ, tmp_path):
+    (tmp_path / "browser").write_text(f'#!/bin/sh\nprintf %s "$1" > "{tmp_path}/shown.part"\n'
+                                      f'mv "{tmp_path}/shown.part" "{tmp_path}/shown"\n')
+    (tmp_path / "browser").chmod(0o755)
+    environ.update(BROWSER=f"{tmp_path}/browser %s", TMPDIR=str(tmp_path))
+    served = serve("--open")
+    wait_until((tmp_path / "shown").exists)
+    shown = (tmp_path / "shown").read_text()
+    link = Path(shown.removeprefix("file://"))
+    assert served.path.strip("/") not in shown and served.url in link.read_text()
+    assert link.stat().st_mode & 0o777 == 0o600
+    assert served.end() == (0, "", "") and not link.exists()
 
 
 def test_it_listens_on_this_machine_only(team, serve):
