@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 
-LOOK_AGAIN_SECONDS = 1.0  # after which the calls of a process look again who is silent
-
-
 def heard_before(store: Storage, seconds: float) -> str:
     """The time `seconds` ago: who was last heard from then or earlier has been silent for so long."""
     return shift_time(store.now(), -seconds)
@@ -73,47 +70,6 @@ def mark_stale_agents(store: Storage, silent_seconds: float | None = None, sessi
             f"AND agent_id IN (SELECT to_agent FROM agent_messages WHERE {TAKEN}) "
             "ORDER BY last_heartbeat, agent_id", {"limit": heard_before(store, seconds), "session": session_id})
         return [_end_silent(store, row) for row in rows if only is None or row["agent_id"] in only]
-
-
-def end_silent_agents(store: Storage, caller: str) -> None:
-    """What a session monitor does, by the ordinary calls of agents: mark those failed that are silent, and say so.
-
-    The first call that finds a silence only notes it in the health log; it is marked by a call at least
-    `health_check_interval` later. So when the machine has slept, agents have that long to be heard from.
-
-    caller: the agent that makes the call, and so is alive
-    """
-    now = store.clock.monotonic()
-    if store.looked_for_silent is not None and 0 <= now - store.looked_for_silent < LOOK_AGAIN_SECONDS:
-        return
-    store.looked_for_silent = now
-    timeout = read_count(store, "session_timeout")
-    silent = _find_unheard(store, timeout, caller)
-    if not silent:
-        return
-    with store.transaction("agents"):
-        due = heard_before(store, read_count(store, "health_check_interval"))
-        silent = _find_unheard(store, timeout, caller)
-        for row in silent:
-            if row["noted_at"] is None:
-                log_health(store, row["agent_id"], "unresponsive")
-        noted = [row["agent_id"] for row in silent if row["noted_at"] is not None and row["noted_at"] <= due]
-        ended = mark_stale_agents(store, timeout, only=noted) if noted else []
-    if ended:
-        done = sum_up(ended)
-        store.tell_done(f"silent for more than {timeout // 60} min, and marked failed: "
-                        f"{', '.join(done['marked_failed'])} (messages requeued: {done['returned']}); "
-                        "detect_interrupted_sessions tells what to do")
-
-
-def _find_unheard(store: Storage, seconds: int, caller: str) -> list[Row]:
-    """Agents that should be at work and were not heard from for so long; when a call has noted this silence."""
-    return store.execute(
-        "SELECT agent_id, (SELECT min(h.timestamp) FROM agent_health_log h WHERE h.agent_id = a.agent_id "
-        "AND h.health_status = 'unresponsive' AND h.timestamp > a.last_heartbeat) AS noted_at FROM agent_registry a "
-        f"WHERE status IN {any_of(AT_WORK)} AND last_heartbeat <= :limit AND agent_id <> :caller "
-        "ORDER BY last_heartbeat, agent_id",  # in the order of the index; by the id alone, all agents would be read
-        {"limit": heard_before(store, seconds), "caller": caller})
 
 
 def _end_silent(store: Storage, agent: Row) -> SilentAgent:

@@ -47,7 +47,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     """
     from ..coordination.argument_order import require_registration_in_order
     from ..coordination.inbox import count_unread
-    from ..coordination.liveness import end_silent_agents
+    from ..coordination.silence import end_silent_agents
 
     given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES", store.warn)
     end_silent_agents(store, agent_id)

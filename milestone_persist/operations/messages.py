@@ -7,7 +7,6 @@ from ..base.times import shift_time, since
 from ..base.values import check_range, check_word, dump_json, read_stored
 from ..base.vocabulary import MESSAGE_STATES, MOST_NAMED
 from ..coordination.inbox import acknowledge_taken, count_unread, requeue_lapsed, ring_again
-from ..coordination.liveness import end_silent_agents
 from ..coordination.membership import (
     acting_session,
     admit_agent,
@@ -20,6 +19,7 @@ from ..coordination.membership import (
 from ..coordination.message_states import BACK, FOR_READER, LAPSED, STATE, TAKEN
 from ..coordination.message_states import PENDING as UNTAKEN
 from ..coordination.settings import read_count
+from ..coordination.silence import end_silent_agents
 from ..registry import operation
 from ..storage.events import record_event
 

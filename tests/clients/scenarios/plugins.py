@@ -55,6 +55,11 @@ def _use(bench, report, client, home, project):
     keys = bench.keys(project, home)
     report.check("plugin", "MCP tools work, on the store of the project", client, "tool" in keys)
     report.check("plugin", "functions in the client's shell", client, "plain" in keys, expected=client.name == "claude")
+    (project / "src").mkdir()
+    bench.play(client, project / "src", home, _call("save_agent_state", AGENT, "below", "v"), DONE,
+               options=PERMITTING.get(client.name, ()))
+    report.check("plugin", "MCP tools in a subfolder, on the store of the project", client,
+                 "below" in bench.keys(project, home) and not (project / "src" / ".milestones").exists())
     report.check("plugin", "hooks run: the briefing reaches the model", client, SESSION in played.first_request)
     report.check("plugin", "the skill is offered to the model", client,
                  "Work with other agents on one milestone" in played.first_request)
