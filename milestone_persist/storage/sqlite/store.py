@@ -104,9 +104,11 @@ class SqliteStorage(EmbeddedStorage):
         from ...base.packaged import read_packaged
 
         canonical = read_packaged("sql", SCHEMA_FILE).replace("IF NOT EXISTS ", "")
+        ours = ", ".join(f"'{line.split()[2]}'" for line in canonical.splitlines()
+                         if line.startswith(("CREATE TABLE", "CREATE VIEW")))
         try:
-            there = self.column("SELECT sql || ';' FROM sqlite_master WHERE sql IS NOT NULL AND (name, type) <> "
-                                "('sqlite_sequence', 'table')")
+            # What others have on their own tables is set off by nothing that is done here.
+            there = self.column(f"SELECT sql || ';' FROM sqlite_master WHERE lower(tbl_name) IN ({ours}) AND sql > ''")
             if len(there) == canonical.count("\nCREATE ") and _holds_each(canonical, there):
                 return
             from .comparison import refuse_altered
