@@ -245,7 +245,7 @@ def test_a_takeover_killed_anywhere_is_done_or_not_begun(memory):
 
     status, count, after = end_at(0)
     assert status == 0 and count > 100 and after == [SCHEMA_VERSION, 6, "ok"]
-    for number in {*range(1, 12), *range(12, count - 3, 25), *range(count - 3, count + 1)}:  # the last two: after COMMIT
+    for number in {*range(1, 12), *range(12, count - 3, 25), *range(count - 3, count + 1)}:  # two: after COMMIT
         status, _, state = end_at(number)
         assert status == -signal.SIGKILL
         assert state == (after if number >= count - 1 else [0, 3, "ok"])
