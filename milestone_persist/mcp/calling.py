@@ -156,8 +156,7 @@ class ToolCall:
     def _result(self, error: str) -> dict[str, Any]:
         notes = [shorten_line(text) for text in [*self.notes, *([error] if error else [])]]
         text, is_whole = self._text() if self.is_done else ("", False)
-        if self.op.text not in (*DATA_FORMS, *SAVED_FORMS):
-            notes += self._name_missing(text)
+        notes += self._name_missing("" if self.op.text in (*DATA_FORMS, *SAVED_FORMS) else text, notes)
         if self.is_done and not is_whole:
             notes.append("cut: this is the beginning; the shell function of this name prints all of it")
         blocks = [text or ("" if error else "done"), "\n".join(notes)]
@@ -167,11 +166,12 @@ class ToolCall:
             result["structuredContent"] = {"result": self.data, **({"notes": notes} if notes else {})}
         return result
 
-    def _name_missing(self, text: str) -> list[str]:
-        """A note on the functions that a text speaks of, as what to run next, and the caller does not have as tools."""
+    def _name_missing(self, text: str, notes: list[str]) -> list[str]:
+        """A note on the functions that are advised, in lines of a text or anywhere in notes, and are no tools here."""
         import re
 
-        named = dict.fromkeys(re.findall(r"^ +([a-z]+(?:_[a-z]+)+)\b", text, re.MULTILINE))
+        named = dict.fromkeys(re.findall(r"^ +([a-z]+(?:_[a-z]+)+)\b", text, re.MULTILINE)
+                              + re.findall(r"(?<!\S)([a-z]+(?:_[a-z]+)+)(?=\s)", "\n".join(notes)))
         missing = [name for name in named if name not in self.offered]
         if missing:
             missing = [op.name for op in all_operations() if op.name in missing]

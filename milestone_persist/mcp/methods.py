@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 from ..base import __version__
+from ..base.invocation import way_called
+from ..base.suggestions import offer, suggest_names
 from ..registry import find_operation
 from .calling import ToolCall
 from .instructions import INSTRUCTIONS
@@ -17,13 +19,14 @@ from .protocol import (
 )
 from .requests import Batch
 from .resources import TEMPLATES, list_resources, read_resource
-from .tools import describe_tool
+from .tools import describe_tool, is_tool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
+    from ..registry import Operation
     from .requests import Request
     from .server import Server
 
@@ -88,7 +91,7 @@ def call_tool(server: Server, request: Request) -> None:
     name, arguments = request.params.get("name"), request.params.get("arguments")
     op = server.tools.get(name) if isinstance(name, str) else None
     if op is None:
-        raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name}{_how_to_have(name)}")
+        raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name}{_how_to_have(name, server.tools)}")
     if arguments is not None and not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, "arguments is an object")
     call = ToolCall(op, server.surroundings.in_thread(request.params.get("_meta")), server.clock_of(request),
@@ -130,10 +133,18 @@ def _refuse_cursor(request: Request) -> None:
         raise ProtocolError(INVALID_PARAMS, "no such cursor: the list has one page")
 
 
-def _how_to_have(name: Any) -> str:
-    """For a tool that the client was not offered: how it is."""
-    found = find_operation(name) if isinstance(name, str) else None
-    return f" (the server offers it if it is started with: mcp --tools core,{found.name})" if found else ""
+def _how_to_have(name: Any, offered: Mapping[str, Operation]) -> str:
+    """For a tool that the client was not offered: which is meant, or how it is to be had."""
+    from re import sub
+
+    name = sub("(?<=[a-z])(?=[A-Z])", "_", name).lower() if isinstance(name, str) else ""
+    found = find_operation(name)
+    near = [found.name] if found and found.name in offered else [] if found else suggest_names(name, tuple(offered))
+    if near or not found:
+        return ": " + offer(near, "tools/list names those there are")
+    if is_tool(found):
+        return f" (the server offers it if it is started with: mcp --tools core,{found.name})"
+    return f": it is no tool but a command: {way_called()} {found.command}"
 
 
 _LISTS: dict[str, Handler] = {"tools/list": list_tools, "resources/templates/list": list_templates}

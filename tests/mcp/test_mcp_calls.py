@@ -418,6 +418,9 @@ def test_what_is_to_be_run_next_and_is_no_tool_here_is_named(serve, store, clock
     assert note.startswith("no tools here, but commands (") and "restart_milestone_execution" in note
     assert "resume_execution_from_phase" not in note
     assert len(said(all_of_them.call("recover_milestone_session", session_id="execution-ms-1-1"))) == 1
+    sent = few.call("send_agent_message", from_agent="e", to_agent="all", message_type="task_assignment", payload={})
+    assert "broadcast_agent_message e TYPE PAYLOAD" in said(sent)[1].splitlines()[0]
+    assert said(sent)[1].splitlines()[1].startswith("no tools here, but commands (")
     store.save_agent_state("e", "k", " restart_milestone_execution x")
     assert len(said(few.call("load_agent_state", agent_id="e", state_key="k"))) == 1
 

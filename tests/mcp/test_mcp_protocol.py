@@ -228,6 +228,17 @@ def test_a_tool_that_is_not_offered_says_how_it_would_be(serve):
     assert error["code"] == -32602 and "mcp --tools core,search_milestones" in error["message"]
 
 
+@pytest.mark.parametrize("name, end", [
+    ("registerAgent", "did you mean register_agent?"), ("register-agent", "did you mean register_agent?"),
+    ("send_message", "did you mean send_agent_message?"), ("zzz", "tools/list names those there are"),
+    ("AbandonSession", "mcp --tools core,abandon_session)"), ("watch", " watch"), ("install", " install")])
+def test_a_tool_that_is_not_offered_is_told_by_what_can_be_done(serve, name, end):
+    """What is no tool is not said to be one, for a server that was started so would refuse."""
+    message = serve(tools="core").now("tools/call", {"name": name})["message"]
+    assert message.startswith(f"Unknown tool: {name}") and message.endswith(end)
+    assert ("--tools" in message) == ("--tools" in end)
+
+
 def test_arguments_may_be_left_out(wire):
     assert wire.now("tools/call", {"name": "whoami"})["isError"] is False
 
