@@ -49,7 +49,18 @@ def check_id(value: str, what: str) -> str:
         raise UsageError(f"{what} is empty: give it a name")
     if has_controls(check_text(value, what)):
         raise UsageError(f"{what} holds a control character ({value!r}): give a name without")
+    if what in value.upper().replace("-", "_"):
+        _refuse_form(value, what)
     return value
+
+
+def _refuse_form(value: str, what: str) -> None:
+    """UsageError for a name that is no more than its own place in a form: AGENT_ID, <agent-id>, agent_id=x."""
+    plain = value.upper().replace("-", "_").strip("<>${}[]_")
+    if plain == what:
+        raise UsageError(f"{what} is {value!r}, which only stands for it: put the name itself there")
+    if plain.startswith(what + "="):
+        raise UsageError(f"{what} is {value!r}: give the value alone, in its place")
 
 
 def check_range(value: float, least: float, most: float, what: str) -> None:

@@ -216,13 +216,22 @@ def _check_options(op: Operation, found: Sorted) -> None:
         raise UsageError(f"--dir stands before the operation, as in {way_called()} --dir DIR {op.name} …; "
                          "or set MILESTONE_DIR")
     if found.unknown:
-        from ..base.suggestions import suggest_typed
+        raise _no_option(op, found.unknown)
 
-        meant = suggest_typed(found.unknown[2:], tuple(p.flag[2:] for p in op.options))
-        if meant:
-            raise UsageError(f"unknown option {found.unknown}: did you mean --{meant}? {form_of(op)}")
-        dashes = "; put -- before a value that begins with a dash" if op.positionals else ""
-        raise UsageError(f"unknown option {found.unknown}: {form_of(op)}{dashes}")
+
+def _no_option(op: Operation, flag: str) -> UsageError:
+    """The error for an option that there is not: what is given by its place is not suggested as another option."""
+    from ..base.suggestions import suggest_typed
+
+    word = flag[2:].replace("-", "_")
+    placed = next((p.name.upper() for p in op.positionals if word and word in (p.name, *p.name.split("_"))), "")
+    if placed:
+        return UsageError(f"unknown option {flag}: {placed} is given without a name, in its place: {form_of(op)}")
+    meant = suggest_typed(flag[2:], tuple(p.flag[2:] for p in op.options))
+    if meant:
+        return UsageError(f"unknown option {flag}: did you mean --{meant}? {form_of(op)}")
+    dashes = "; put -- before a value that begins with a dash" if op.positionals else ""
+    return UsageError(f"unknown option {flag}: {form_of(op)}{dashes}")
 
 
 def _check_who_is_meant(op: Operation, args: list[str]) -> None:
@@ -277,6 +286,9 @@ def _check_paths(op: Operation, args: list[str]) -> None:
 def _check_too_many(op: Operation, args: list[str]) -> None:
     names = op.positionals
     if len(args) > len(names) and not (names and names[-1].repeated):
+        flag = next((word for word in args if word[:2] == "--" and word[2:].replace("-", "").isalpha()), "")
+        if flag and not _is_known(op, flag):  # the functions took it for a value
+            raise _no_option(op, flag)
         raise UsageError(f"too many arguments, from {args[len(names)]!r} on: {form_of(op)}")
 
 

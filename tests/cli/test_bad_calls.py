@@ -8,7 +8,7 @@ import pytest
 
 from milestone_persist.base.vocabulary import words_for
 from milestone_persist.cli.arguments import FREE, PATHS
-from milestone_persist.registry import all_operations
+from milestone_persist.registry import all_operations, find_operation
 
 SURFACES = {"command": [], "shell": ["--from-shell"]}
 OPERATIONS = [op for op in all_operations() if op.name != "complete" and not op.fails_open]  # the rest refuses nothing
@@ -228,3 +228,29 @@ def test_an_export_to_standard_output_is_what_its_file_would_be(scene, cli, tmp_
 def test_values_from_the_shell_functions_come_through(scene, cli, words, said):
     done = cli("--from-shell", *words)
     assert (done.status, done.text, done.err) == (0, said, "")
+
+
+@pytest.mark.parametrize("words, said", [
+    ("get-agent-messages a --take", "unknown option --take: TAKE is given without a name, in its place: get_agent_"),
+    ("load-agent-state a k --default x", "unknown option --default: DEFAULT is given without a name"),
+    ("save-agent-state a k v --ttl 60", "unknown option --ttl: TTL_SECONDS is given without a name"),
+    ("list-agent-messages --to a", "unknown option --to: list_agent_messages AGENT_ID"),
+    ("list-agent-messages --agent a", "unknown option --agent: AGENT_ID is given without a name"),
+    ("register-agent AGENT_ID AGENT_TYPE MILESTONE_ID SESSION_ID", "AGENT_ID is 'AGENT_ID', which only stands for it"),
+    ("register-agent <agent-id> validation ms-1 s-1", "AGENT_ID is '<agent-id>', which only stands for it"),
+    ("register-agent ${AGENT_ID} validation ms-1 s-1", "AGENT_ID is '${AGENT_ID}', which only stands for it"),
+    ("register-agent b validation ms-1 $SESSION_ID", "SESSION_ID is '$SESSION_ID', which only stands for it"),
+    ("register-agent agent_id=b validation ms-1 s-1", "AGENT_ID is 'agent_id=b': give the value alone"),
+    ("load-agent-state a --state-key=k", "STATE_KEY is '--state-key=k': give the value alone"),
+    ("load-agent-state --agent-id k", "AGENT_ID is '--agent-id', which only stands for it")])
+def test_what_is_named_or_only_stands_for_a_value_is_refused(scene, cli, refuse, words, said):
+    """A model that has seen the names of parameters writes them; following the line does what was meant."""
+    done = cli("--from-shell", *words.split())
+    refuse(done, find_operation(words.split()[0].replace("-", "_")))
+    assert said in done.err
+    refuse.ends(1)
+
+
+def test_a_value_that_holds_the_name_of_its_place_is_one(scene, cli):
+    assert cli("save-agent-state", "my-agent_id", "state_key-2", "value=1").status == 0
+    assert cli("load-agent-state", "my-agent_id", "state_key-2").text == "value=1"
