@@ -422,7 +422,8 @@ def test_what_others_have_added_stays(old, connect):
         ALTER TABLE agent_state ADD COLUMN note TEXT; UPDATE agent_state SET note = 'mine ' || state_key;
         CREATE INDEX my_index ON agent_messages (from_agent);
         CREATE VIEW my_view AS SELECT agent_id FROM agent_registry;
-        CREATE TABLE my_log (agent_id TEXT REFERENCES agent_registry (agent_id));
+        CREATE TABLE my_log (agent_id TEXT);
+        CREATE TABLE my_notes (agent_id TEXT REFERENCES agent_registry (agent_id));
         CREATE TRIGGER my_trigger AFTER UPDATE ON agent_registry BEGIN INSERT INTO my_log VALUES (NEW.agent_id); END;
     """)
     connect().agent_heartbeat("a")
@@ -430,7 +431,7 @@ def test_what_others_have_added_stays(old, connect):
     assert old.ask("SELECT note FROM agent_state WHERE state_key = 'text'") == [{"note": "mine text"}]
     assert len(old.ask("SELECT * FROM my_view")) == 4 and {"agent_id": "a"} in old.ask("SELECT * FROM my_log")
     assert old.ask("SELECT 1 AS there FROM sqlite_master WHERE name = 'my_index'") == [{"there": 1}]
-    [reference] = old.ask("PRAGMA foreign_key_list(my_log)")
+    [reference] = old.ask("PRAGMA foreign_key_list(my_notes)")
     assert (reference["table"], reference["to"]) == ("agent_registry", "agent_id")
     assert old.ask("PRAGMA foreign_key_check") == [] and old.ask("PRAGMA integrity_check")[0]["integrity_check"] == "ok"
 
