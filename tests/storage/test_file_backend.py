@@ -659,7 +659,7 @@ def test_who_may_only_read_can_read(store, connect, monkeypatch):
     reader = connect()
     assert [row["agent_id"] for row in reader.list_session_agents("s")] == ["a"]
     with pytest.raises(StorageError, match="make it writable"):
-        reader.agent_heartbeat("a")
+        reader.save_agent_state("a", "k", "v")
 
 
 # The schema
