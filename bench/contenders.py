@@ -37,6 +37,9 @@ class Floor:
         self.connection.executemany("INSERT INTO agents VALUES (?, 0)", [(agent,) for agent in AGENTS])
         self.run = self.connection.execute
 
+    def close(self):
+        self.connection.close()
+
     def prepare(self, name):
         if name == "take":
             for n in range(8):
@@ -103,6 +106,9 @@ class Ours:
             self.store.set_storage_config("synchronous", "normal")
         self.store.batch([["register_agent", agent, "scope-analyzer", "ms-1", "planning-1"] for agent in AGENTS],
                          atomic=True)
+
+    def close(self):
+        self.store.close()
 
     def prepare(self, name):
         if name == "take":

@@ -48,9 +48,12 @@ def measure(rounds=5, scale=1.0, modes=tuple(MODES)):
         found[mode] = {}
         for name, calls in OPERATIONS.items():
             folder = tempfile.mkdtemp(prefix="bench-", dir=os.environ.get("BENCH_DIR"))
+            contenders = make(folder, *MODES[mode])
             try:
-                found[mode][name] = _measure(make(folder, *MODES[mode]), name, rounds, max(1, int(calls * scale)))
+                found[mode][name] = _measure(contenders, name, rounds, max(1, int(calls * scale)))
             finally:
+                for one in contenders:
+                    getattr(one, "close", int)()
                 shutil.rmtree(folder)
     return found
 

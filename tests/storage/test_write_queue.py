@@ -76,10 +76,11 @@ def test_what_a_commit_copies_out_of_the_log_is_copied_in_front_of_the_queue(sto
     class Watched:
         """The connection, which tells what a COMMIT has written to the database, and whether others could write."""
 
-        in_transaction = True
-
         def __init__(self, connection):
             self.connection = connection
+
+        def __getattr__(self, name):
+            return getattr(self.connection, name)
 
         def execute(self, sql, *given):
             before = written()
