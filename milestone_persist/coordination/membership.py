@@ -87,11 +87,19 @@ def find_session(store: Storage, session_id: str) -> Session:
     rows: list[Session] = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id",
                                         {"id": session_id})
     if not rows:
-        from ..storage.suggestions import suggest
-
-        known = store.execute("SELECT session_id FROM coordination_sessions ORDER BY last_activity DESC LIMIT 1000")
-        raise Refused(f"no session {session_id!r} {suggest(store, session_id, [row['session_id'] for row in known])}")
+        raise Refused(f"no session {session_id!r} {_suggest_session(store, session_id)}")
     return rows[0]
+
+
+def _suggest_session(store: Storage, word: str) -> str:
+    """The end of a line on a session that is not there: an agent's id may stand in its place, or a similar one."""
+    from ..storage.suggestions import suggest
+
+    meant = store.execute("SELECT session_id FROM agent_registry WHERE agent_id = :word", {"word": word})
+    if meant:
+        return f"in {store.directory}: that is an agent of {meant[0]['session_id']}"
+    known = store.execute("SELECT session_id FROM coordination_sessions ORDER BY last_activity DESC LIMIT 1000")
+    return suggest(store, word, [row["session_id"] for row in known], "list_coordination_sessions")
 
 
 def ensure_milestone(store: Storage, milestone_id: str | None) -> None:

@@ -69,10 +69,23 @@ def report(store: Storage, session_id: str, *, html: str = "") -> str:
     """
     refuse_tilde(html, "--html")
     path = os.path.abspath(html) if html else _report_path(store, session_id, ".html")
+    if html:
+        _refuse_no_file(html, path)
     _refuse_foreign(path)
     look_from_now(store)
     write_whole(path, make_page(read_session(store, session_id)).encode(), makes_folder=not html)
     return path
+
+
+def _refuse_no_file(html: str, path: str) -> None:
+    """UsageError where no file can be: no folder is made for it, and a page is not printed."""
+    if html == "-":
+        raise UsageError("--html cannot be - here: name a file (./- is that name)")
+    if os.path.isdir(path):
+        raise UsageError(f"{path} is a folder: name a file, such as {os.path.join(path, 'report.html')}")
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise UsageError(f"cannot write {path}: there is no folder {folder}; make it first")
 
 
 def _refuse_foreign(path: str) -> None:

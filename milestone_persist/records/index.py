@@ -195,7 +195,8 @@ def require_record(store: Storage, milestone_id: str) -> str:
         if milestone_id in known:
             raise Refused(f"milestone {milestone_id!r} has no record yet: "
                           f"create_milestone_record {quote(milestone_id)} TEXT")
-        raise Refused(f"no record of milestone {milestone_id!r} {suggest(store, milestone_id, known)}")
+        where = suggest(store, milestone_id, known, "list_milestones")
+        raise Refused(f"no record of milestone {milestone_id!r} {where}")
     return text
 
 

@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from .interface import Storage
 
 
-def suggest(store: Storage, word: str, known: list[str]) -> str:
-    """The end of a "no such …" line: where it was looked for, and the nearest ids known there."""
+def suggest(store: Storage, word: str, known: list[str], listing: str = "") -> str:
+    """The end of a "no such …" line: where it was looked for, and the nearest ids known there, or what lists them."""
     near = nearest(word, known, 3)
-    return f"in {store.directory}: " + ("did you mean " + " or ".join(near) + "?" if near else "no id is like it")
+    if near:
+        return f"in {store.directory}: did you mean {' or '.join(near)}?"
+    more = f"; {listing} shows those there are" if known and listing else ""
+    return f"in {store.directory}: no id is like it{more}"

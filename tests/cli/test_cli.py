@@ -134,7 +134,8 @@ def test_a_line_stays_short_whatever_it_names_and_keeps_its_ends(store, cli, dir
         (["save-agent-state", "known", "k", "v", "progress", value], "TTL_SECONDS must be a whole number, not", ""),
         (["update-agent-status", value, "failed"], *_of_no_id("no agent '", directory, value)),
         (["get-agent-messages", "known", "true", "1", value], "too many arguments", "[--brief]"),
-        (["read-milestone-record", value], *_of_no_id("no record of milestone '", directory, value)),
+        (["read-milestone-record", value], *_of_no_id("no record of milestone '", directory, value,
+                                                   "; list_milestones shows those there are")),
         (["create-agent-checkpoint", "known", "manual", value], "", ""),
     ]:
         done = cli(*words)
@@ -144,11 +145,11 @@ def test_a_line_stays_short_whatever_it_names_and_keeps_its_ends(store, cli, dir
         assert len(done.err) < 620 and done.err.count("\n") == 1
 
 
-def _of_no_id(begin, directory, value):
+def _of_no_id(begin, directory, value, what_lists=""):
     """How the error of an id that nobody has begins and ends, or of one that nobody may have."""
     if has_controls(value):
         return "", ": give a name without"
-    return begin, f" in {directory}: no id is like it"
+    return begin, f" in {directory}: no id is like it{what_lists}"
 
 
 def test_a_warning_stays_short(cli):

@@ -253,9 +253,11 @@ def test_a_report_takes_the_place_of_no_other_file(store, tmp_path, directory):
     with pytest.raises(UsageError, match="name another file"):
         store.report("s", html=str(other))
     assert other.read_text() == "mine"
-    for bad in (directory / "coordination.db", tmp_path, tmp_path / "no" / "page.html"):
-        with pytest.raises(Exception, match="cannot|name another|directory"):
+    for bad, why in ((directory / "coordination.db", "cannot|name another"), (tmp_path, "is a folder: name a file"),
+                     (tmp_path / "no" / "page.html", "there is no folder .*; make it first"), ("-", "cannot be -")):
+        with pytest.raises(Exception, match=why):
             store.report("s", html=str(bad))
+    assert not (tmp_path / "no").exists()
 
 
 def test_the_markdown_report_links_to_the_page(store, directory):
