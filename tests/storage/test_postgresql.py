@@ -223,8 +223,8 @@ def test_ten_megabytes_come_back(store):
 
 def test_parameters_are_found_only_where_they_are():
     sql = """SELECT ':a' AS ":a", x::text, :a -- :a\n, ':b''' || :ab"""
-    assert write_statement(sql, {"a": None, "ab": -5}) == (
-        """SELECT row_to_json(q)::text FROM (SELECT ':a' AS ":a", x::text, NULL -- :a\n, ':b''' || (-5)\n) AS q;""")
+    assert write_statement(sql, {"a": None, "ab": -5}).endswith(
+        """ FROM (SELECT ':a' AS ":a", x::text, NULL -- :a\n, ':b''' || (-5)\n) AS q) AS r;""")
 
 
 @pytest.mark.parametrize("sql", ["DELETE FROM agent_state WHERE agent_id = :a AND state_key = :a",
@@ -644,3 +644,14 @@ def test_ten_thousand_messages_reach_one_taker_each_over_two_machines(tmp_path, 
     assert [process.returncode for process in running] == [0] * 6
     taken = list(itertools.chain(*printed))
     assert len(taken) == len(set(taken)) == 100 * rounds
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_no_character_is_left_out(store):
+    """psql prints none of the last two characters of a plane from the second on."""
+    last = [chr(plane * 0x10000 + end) for plane in range(17) for end in (0xFFFE, 0xFFFF)]
+    for value in [*last, "".join(last), "\U0001fffd\U00020000", f"{{base64}}{last[2]}", "x" * 100_000 + last[-1]]:
+        store.save_agent_state("a", "k", value)
+        assert store.load_agent_state("a", "k") == value
+    store.send_agent_message("a", "a", "progress_update", {"v": "".join(last)})
+    assert store.get_agent_messages("a", True)[0]["payload"] == {"v": "".join(last)}
