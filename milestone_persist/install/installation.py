@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import os
 
-from ..base.errors import Refused, UsageError
+from ..base.errors import Refused, StorageError, UsageError
 from ..storage.directory import refuse_link_out
 from ..storage.locks import FolderLock
 from . import json_entries, sections, toml_section
 from .choosing import choice_of_entries
 from .client_files import SHARED_FILES
 from .file_changes import FileChanges
-from .manifest import Choice, Item, Manifest, digest_of
+from .manifest import Choice, Item, Manifest, digest_of, read_file
 from .project_files import is_home, repository_of
 
 TYPE_CHECKING = False
@@ -106,7 +106,16 @@ class Installation:
         for path in [*map(os.path.dirname, replaced), *edited]:
             while path and path != ".":
                 refuse_link_out(os.path.join(self.root, path), top)
+                self._refuse_link_into_git(os.path.join(self.root, path), top)
                 path = os.path.dirname(path)
+
+    @staticmethod
+    def _refuse_link_into_git(path: str, top: str) -> None:
+        """StorageError for a link into the folder in which git keeps what it does."""
+        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(top))
+        if os.path.islink(path) and ".git" in inside.lower().split("/"):
+            raise StorageError(f"cannot use {path}: it is a symbolic link that leads into {os.path.join(top, '.git')}; "
+                               "remove it")
 
     def _full(self, path: str) -> str:
         return os.path.normpath(os.path.join(self.root, path))
@@ -216,8 +225,7 @@ class Installation:
                                                           if row["file"] == path and "kept" in row]
         changes.make_directory(os.path.dirname(real))
         if kept:
-            with open(real, "rb") as file:
-                changes.write(self._full(kept[0]), file.read(), os.stat(real).st_mode & 0o777)
+            changes.write(self._full(kept[0]), read_file(real), os.stat(real).st_mode & 0o777)
         changes.write(real, text.encode())
 
     def _take_out(self, changes: FileChanges, path: str, old: Manifest) -> None:
@@ -257,8 +265,7 @@ def _format(path: str) -> Any:
 
 
 def _read_text(path: str) -> str:
-    with open(path, encoding="utf-8", newline="") as file:
-        try:
-            return file.read()
-        except UnicodeDecodeError:
-            raise UsageError(f"{path} is not UTF-8 text: fix it first; nothing was changed") from None
+    try:
+        return read_file(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text: fix it first; nothing was changed") from None

@@ -2,9 +2,12 @@
 from __future__ import annotations
 
 import os
+import re
 
 from ..base.errors import UsageError
 from ..base.found import read_found
+from .client_files import SERVER
+from .sourced_places import NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +31,11 @@ else:
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "made": (list, bool), "lists": dict, "values": dict, "before": str, "table": str, "allow": list, "hook": str,
     "clients": list, "named": bool, "no_mcp": bool, "no_hooks": bool, "version": str}
+
+# The files that any version has ever written; beside them only links to the program.
+_OURS = re.compile(rf"(?:.*/)?(?:{'|'.join(map(re.escape, NAMES))}|milestone_persist"
+                   r"|skills/[^/]+/SKILL\.md|\.claude/agents/milestone-\w+\.md)")
+LARGEST = 16 * 1024 * 1024  # bytes of a file that is edited or replaced
 
 
 class Item:
@@ -69,7 +77,7 @@ class Manifest:
         """The manifest in a file; None if there is none, UsageError if it cannot be read."""
         import json
 
-        manifest, text = cls(), read_found(os.path.realpath(path))
+        manifest, text = cls(), read_found(os.path.realpath(path), LARGEST)
         if text is None:
             return None
         try:
@@ -81,9 +89,10 @@ class Manifest:
             manifest._check_paths()
             for record in (*manifest.shared.values(), {**manifest.choice}):
                 _check_record(record)
-            if not all(isinstance(known, list) for known in manifest.files.values()):
-                raise ValueError(manifest.files)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            manifest.shared = {file: _without_others(record) for file, record in manifest.shared.items()}
+            for file, known in manifest.files.items():
+                _check_file(file, known)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise UsageError(f"{path} is damaged: restore it, or remove it to install again") from None
         return manifest
 
@@ -92,6 +101,28 @@ class Manifest:
         for path in (*self.files, *self.kept, *self.kept.values(), *self.directories, *self.shared):
             if os.path.isabs(path) or ".." in path.split("/"):
                 raise ValueError(path)
+        for path, kept in self.kept.items():
+            if not re.fullmatch(re.escape(path) + r"\.orig(?:\.\d+)?", kept):
+                raise ValueError(kept)
+
+
+def _check_file(path: str, known: list[str]) -> None:
+    """ValueError for a file that no call of `install` has made: it would be removed."""
+    is_program = {*known} == {Item(target="milestone_persist").digest}
+    if not isinstance(known, list) or not (is_program or _OURS.fullmatch(path)):
+        raise ValueError(path)
+
+
+def _without_others(record: Row) -> Row:
+    """What is noted of a file of others, without what no call of `install` puts there: it would be taken out."""
+    import json
+
+    lists = {name: items for name, items in record.get("lists", {}).items()
+             if name in ("permissions.allow", "enabledMcpjsonServers")
+             or name.startswith("hooks.") and all(SERVER in json.dumps(item) for item in items)}
+    values = {name: value for name, value in record.get("values", {}).items() if name.startswith("mcpServers.")}
+    return {**record, **({"lists": lists} if "lists" in record else {}),
+            **({"values": values} if "values" in record else {})}
 
 
 def _check_record(record: Row) -> None:
@@ -102,6 +133,8 @@ def _check_record(record: Row) -> None:
     lists = [record.get("made"), record.get("clients"), record.get("allow")]
     if not all(isinstance(name, str) for names in lists if isinstance(names, list) for name in names):
         raise ValueError(lists)
+    if record.get("before", "").strip("\r\n") or record.get("table", "") not in ("", f"mcp_servers.{SERVER}"):
+        raise ValueError(record)
     if not all(isinstance(items, list) for items in record.get("lists", {}).values()):
         raise ValueError(record["lists"])
 
@@ -114,8 +147,16 @@ def digest_of(path: str) -> str | None:
         return None
     if not os.path.isfile(path):
         raise UsageError(f"{path} is in the way and no file: move it away first; nothing was changed")
+    return _digest(read_file(path))
+
+
+def read_file(path: str) -> bytes:
+    """What is in a file of a project; UsageError for one that is too large to be one of those that are edited."""
     with open(path, "rb") as file:
-        return _digest(file.read())
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise UsageError(f"{path} is larger than {LARGEST >> 20} MB: move it away first; nothing was changed")
+    return data
 
 
 def _digest(data: bytes) -> str:

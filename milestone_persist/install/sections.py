@@ -43,6 +43,9 @@ def _find(text: str, file: str) -> tuple[int, int] | None:
         return None
     if begin < 0 or end < begin:
         raise UsageError(f"{file} has lost one of the lines {_BEGIN!r} and {_END!r}: remove what is left between them")
+    if text.count(_BEGIN) > 1 or text.count(_END) > 1:
+        raise UsageError(f"{file} has more than one of the lines {_BEGIN!r} and {_END!r}: remove all but those of one "
+                         "section; nothing was changed")
     return begin, end + len(_END)
 
 

@@ -92,5 +92,5 @@ def _refuse_invalid(text: str, file: str, what: str) -> None:
 
         try:
             tomllib.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{file} {what} ({error}): fix it first; nothing was changed") from None

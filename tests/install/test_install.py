@@ -528,24 +528,37 @@ def test_a_manifest_that_leads_out_of_the_project_is_refused(milestone, project,
 DAMAGED = ['"files": 1', '"files": {"a": 1}', '"shared": {"AGENTS.md": 1}', '"shared": {"AGENTS.md": {"before": 1}}',
            '"shared": {".mcp.json": {"lists": {"a": 1}}}', '"shared": {".mcp.json": {"made": [1]}}', '"choice": []',
            '"choice": {"clients": [[]]}', '"choice": {"clients": {}}', '"choice": {"version": 1}', '"choice": {"x": 1}',
-           '"directories": [1]', '"kept": {"a": 1}']
+           '"directories": [1]', '"kept": {"a": 1}', '"files": {".git/HEAD": ["HEAD"]}',
+           '"files": {"src/plan.md": ["PLAN"]}',
+           '"files": {"src/plan.md": []}', '"files": {"src/plan.md": ["link to milestone_persist", "PLAN"]}',
+           f'"kept": {{"{ADAPTER}": "src/plan.md"}}', f'"kept": {{"{ADAPTER}": "{ADAPTER}.orig/../../x"}}',
+           '"shared": {"AGENTS.md": {"before": "# Ours"}}', '"shared": {".codex/config.toml": {"table": "features"}}']
 STRANGE = ['{".mcp.json": {"made": true, "values": {"mcpServers": null, "x.y": null}}, "AGENTS.md": {"made": []}}',
-           '{".mcp.json": {"made": ["", "a.b"], "lists": {"mcpServers.x": [1]}}, ".codex/config.toml": {}}']
+           '{".mcp.json": {"made": ["", "a.b"], "lists": {"mcpServers.x": [1]}}, ".codex/config.toml": {}}',
+           '{".mcp.json": {"made": [], "lists": {"permissions.deny": ["Bash(rm *)"], "hooks.PreToolUse": [{"hooks": '
+           '[{"command": "guard"}]}]}, "values": {"theirs": "x"}}}']
+OTHERS = ('{"mcpServers": {}, "x": {}, "permissions": {"deny": ["Bash(rm *)"]}, "theirs": "x", "hooks": {"PreToolUse": '
+          '[{"hooks": [{"command": "guard"}]}]}}')
 
 
 @pytest.mark.parametrize("text", DAMAGED)
 def test_a_manifest_of_another_form_is_called_damaged(milestone, project, text):
     (project / SHARED).mkdir(parents=True)
     whole = '"files": {}, "kept": {}, "directories": [], "shared": {}'
+    for name, path in (("HEAD", project / ".git" / "HEAD"), ("PLAN", project / PROMPT)):
+        text = text.replace(f'"{name}"', f'"{Item(path.read_bytes()).digest}"')
     (project / SHARED / "installed.json").write_text(f"{{{whole}, {text}}}")
-    done = milestone("uninstall")
-    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1) and "is damaged" in done.err, done
+    before = tree(project)
+    for words in ("install", "--codex"), ("uninstall",):
+        done = milestone(*words)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1) and "is damaged" in done.err, done
+    assert tree(project) == before and (project / ".git" / "HEAD").exists()
 
 
 @pytest.mark.parametrize("shared", STRANGE)
 def test_a_manifest_of_a_stranger_does_no_harm(milestone, project, shared):
     (project / SHARED).mkdir(parents=True)
-    for file, text in ((".mcp.json", '{"mcpServers": {}, "x": {}}'), ("AGENTS.md", "# A\n"), ("c.toml", "")):
+    for file, text in ((".mcp.json", OTHERS), ("AGENTS.md", "# A\n"), ("c.toml", "")):
         (project / file).write_text(text)
     before = tree(project)
     (project / SHARED / "installed.json").write_text(
@@ -586,6 +599,47 @@ def test_a_link_out_of_a_cloned_project_is_not_followed(milestone, project, tmp_
             assert done.status == 3 and f"cannot use {path}: it is a symbolic link that leads out" in done.err, done
 
 
+@pytest.mark.parametrize("link, target", [("AGENTS.md", ".git/config"), (".claude", ".git"), (".codex", "./.git/x/..")])
+def test_a_link_into_the_folder_of_git_is_not_followed(milestone, project, link, target):
+    (project / link).symlink_to(target)
+    before = git(project, "status", "--porcelain"), {*(project / ".git").rglob("*")}
+    done = milestone("install", "--claude-code", "--codex")
+    assert (done.status, done.out, done.err.count("\n")) == (3, "", 1) and "leads into" in done.err, done
+    assert (git(project, "status", "--porcelain"), {*(project / ".git").rglob("*")}) == before
+
+
+@pytest.mark.parametrize("file", [".mcp.json", "AGENTS.md", ".claude/settings.json", ".codex/config.toml", ADAPTER,
+                                  f"{SHARED}/installed.json"])
+def test_a_file_that_is_too_large_is_not_read(milestone, project, file):
+    (project / file).parent.mkdir(parents=True, exist_ok=True)
+    with open(project / file, "wb") as sparse:
+        sparse.truncate(1 << 40)
+    done = milestone("install", "--claude-code", "--codex")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1) and str(project / file) in done.err, done
+
+
+def test_a_config_that_is_nested_too_deeply_is_refused(milestone, project):
+    (project / ".codex").mkdir()
+    (project / ".codex" / "config.toml").write_text(f"a = {'[' * 100_000}\n")
+    before = tree(project)
+    done = milestone("install", "--codex")
+    if sys.version_info >= (3, 11):  # which reads it
+        assert (done.status, done.err.count("\n")) == (2, 1) and "not valid TOML" in done.err
+        assert tree(project) == before
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_line_of_the_section_that_is_there_twice_takes_no_text_of_others(milestone, project, more):
+    milestone("install", "--codex")
+    file = project / "AGENTS.md"
+    begin, end = (line for line in file.read_text().splitlines() if line.startswith("<!-- milestone_persist"))
+    file.write_text([f"{begin}\nmine\n{file.read_text()}", f"{file.read_text()}mine\n{end}\n"][more])
+    before = file.read_text()
+    for words in ("install",), ("uninstall",):
+        done = milestone(*words)
+        assert (done.status, done.err.count("\n")) == (2, 1) and file.read_text() == before, done
+
+
 def test_what_is_installed_through_a_link_that_came_later_stays(milestone, project, tmp_path):
     milestone("install")
     shutil.move(project / ".claude", tmp_path / "moved")
@@ -612,9 +666,10 @@ class Killed(BaseException):
 def test_an_installation_that_ends_at_any_write(project, monkeypatch, kind):
     """A failure takes everything back; after a kill, the next installation and its end leave nothing behind."""
     (project / "b").mkdir()
-    (project / "b" / "two").write_text("mine\n")
+    (project / "b" / "storage-adapter.sh").write_text("mine\n")
     before = tree(project)
-    wanted = {"a/one": Item(b"1"), "b/two": Item(b"2"), "link": Item(target="a/one")}
+    wanted = {"a/milestone_persist": Item(b"1"), "b/storage-adapter.sh": Item(b"2"),
+              "link": Item(target="milestone_persist")}
     real, count, times = os.replace, 0, 0
 
     def replace(old, new):
@@ -639,8 +694,8 @@ def test_an_installation_that_ends_at_any_write(project, monkeypatch, kind):
                     path: what[:2] for path, what in before.items()}
                 continue
             install_module.Installation(str(project), "m.json").install(wanted, {"AGENTS.md": "text"})
-            assert (project / "b" / "two").read_text() == "2"
+            assert (project / "b" / "storage-adapter.sh").read_text() == "2"
             install_module.Installation(str(project), "m.json").uninstall()
             assert tree(project) == before
     assert times > 4
-    assert Path(project / "b" / "two").read_text() == "2"
+    assert Path(project / "b" / "storage-adapter.sh").read_text() == "2"
