@@ -32,26 +32,25 @@ def tools(bench, report, clients):
         report.check(WAY, "tools are called without approval, and work", client,
                      json.loads(saved or "{}") == {"it's": 'a "value" $HOME'} and "$HOME" in results[2])
         report.check(WAY, "what is not there is an error that the model reads", client, "nothing" in results[3])
-        for where, cwd in (("in a subfolder", project / "src"), ("in a linked worktree", None)):
-            _see_place(bench, report, client, project, home, where, cwd)
+        _see_place(bench, report, client, project, home, "in a subfolder", client.name == "codex")
+        _see_place(bench, report, client, project, home, "in a linked worktree")
+        bench.install(project, home, str(home))
+        _see_place(bench, report, client, project, home, 'in a subfolder, after `install "$HOME"`')
 
 
-def _see_place(bench, report, client, project, home, where, cwd):
-    if cwd is None:
+def _see_place(bench, report, client, project, home, where, expected=True):
+    cwd, key = project / "src", f"key-{len(where)}"
+    if where == "in a linked worktree":
         git(project, "add", "--force", ".")
         git(project, "reset", "-q", "--", ".milestones")
         git(project, "commit", "-qm", "ready")
         cwd = project.with_name(project.name + "-tree")
         git(project, "worktree", "add", "-q", cwd)
     cwd.mkdir(exist_ok=True)
-    key = f"key-{where.rpartition(' ')[2]}"
     bench.play(client, cwd, home, _call("save_agent_state", AGENT, key, "v"), DONE)
     stores = [path for top in {project, cwd} for path in top.rglob(".milestones")]
-    has = key in bench.keys(project, home) and stores == [project / ".milestones"]
-    why = {"claude": "its permissions are not read there: install in the home folder, too",
-           "gemini": "its settings are not read there: install in the home folder, too"}
-    report.check(WAY, f"tools {where}, with the one store", client, has, "" if has else why.get(client.name, ""),
-                 expected=where != "in a subfolder" or client.name == "codex")
+    report.check(WAY, f"tools {where}, with the one store", client,
+                 key in bench.keys(project, home) and stores == [project / ".milestones"], expected=expected)
 
 
 def waiting(bench, report, clients):
