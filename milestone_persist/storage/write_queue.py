@@ -49,7 +49,10 @@ class WriteQueue:
         """Let a thread wait, which can be left behind: no lock has a time limit, and polling has no order."""
         if seconds <= 0:
             return False
-        waiter = _Waiter(self._descriptor)
+        try:
+            waiter = _Waiter(self._descriptor)
+        except RuntimeError:  # no thread can be started: too many processes, or the interpreter ends
+            return lock(self._descriptor, alone=True, seconds=seconds)
         has_come = False
         try:
             has_come = waiter.wait(seconds)

@@ -148,6 +148,18 @@ def test_who_waits_is_let_in_when_the_one_in_front_is_done(store, holder):
     assert done == [2]
 
 
+def test_where_no_thread_can_be_started_the_wait_has_a_limit_too(store, holder, monkeypatch):
+    def refuse(*words):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("_thread.start_new_thread", refuse)
+    monkeypatch.setattr(embedded, "BUSY_SECONDS", 0.05)
+    with pytest.raises(StorageError, match="is busy"):
+        store.save_agent_state("a", "k", "w")
+    holder.communicate(b"\n")
+    assert store.save_agent_state("a", "k", "w")["version"] == 2
+
+
 def test_threads_of_one_process_stand_in_the_same_queue(store):
     path = lock_file(store)
     front, next_one = write_queue.WriteQueue(path), write_queue.WriteQueue(path)
