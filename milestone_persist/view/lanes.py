@@ -36,6 +36,8 @@ else:
 STATUS_OF = {**{f"agent_{status}": status for status in AGENT_STATUSES},
              **dict.fromkeys(REVIVALS, "active")}
 
+_PROGRESS = re.compile(r"(\d+(?:\.\d+)?) %(?: (\w+))?", re.ASCII)  # what an event says of it
+
 
 class Lane:
     """One agent's row of the timeline."""
@@ -107,8 +109,8 @@ def read_progress(data: Row) -> list[tuple[float, float, str]]:
     """When how much was reported, in percent, and the phase from then on."""
     steps, phase = [(parse_time(data["begin"]), 0.0, "")], ""
     for row in data["events"]:
-        found = re.fullmatch(r"([0-9.]+) %(?: (\w+))?", row["detail"]) if row["event"] == "session_progress" else None
-        if found:
+        found = _PROGRESS.fullmatch(row["detail"])
+        if found and row["event"] == "session_progress":
             phase = found[2] if found[2] in PHASES else phase
             steps.append((parse_time(row["timestamp"]), min(100.0, float(found[1])), phase))
     if data["session"]["status"] == "completed":

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import socket
 import threading
 import time
 from http import HTTPStatus
@@ -29,6 +30,7 @@ PING_SECONDS = 10.0  # after which a stream says that it is still there, and fin
 KEPT_SECONDS = 5  # how long an update is good for other readers, though nothing has changed: it tells how long ago
 LEAST_SECONDS, COST = 0.25, 4  # between two updates: at least so long, and so many times what the last one took
 MOST_STREAMS = 32
+MOST_CONNECTIONS = 96  # at once, those of streams included
 HEADERS = {
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
     "X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin",
@@ -89,9 +91,27 @@ class Server(ThreadingHTTPServer):
     def __init__(self, source: Source, port: int = 0) -> None:
         self.source, self.token = source, secrets.token_urlsafe(24)
         self.streams = threading.BoundedSemaphore(MOST_STREAMS)
+        self._connections = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__((HOST, port), Handler)
         self.port = self.server_address[1]
         self.url = f"http://{HOST}:{self.port}/{self.token}/"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread; whoever is one too many is not."""
+        if not self._connections.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be had
+            self._connections.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A reader that has gone is no error."""
@@ -104,8 +124,34 @@ class Handler(BaseHTTPRequestHandler):
     timeout = READ_SECONDS
     server_version, sys_version = "milestone_persist", ""
 
+    def setup(self) -> None:
+        """A request has to come in by and by: each byte of it starts `timeout` again, but not this."""
+        super().setup()
+        self._deadline = threading.Timer(READ_SECONDS, self._give_up)
+        self._deadline.daemon = True
+        self._deadline.start()
+
+    def _give_up(self) -> None:
+        try:
+            self.connection.shutdown(socket.SHUT_RD)
+        except OSError:  # it is closed
+            pass
+
+    def finish(self) -> None:
+        self._deadline.cancel()
+        super().finish()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the parser refuses is refused as everything else: nothing of the request is repeated."""
+        self.request_version = self.protocol_version  # else one that could not be read gets no headers
+        self._refuse(HTTPStatus(code))
+
     def do_GET(self) -> None:
-        path = urlsplit(self.path)
+        self._deadline.cancel()
+        try:
+            path = urlsplit(self.path)
+        except ValueError:
+            return self._refuse(HTTPStatus.BAD_REQUEST)
         words = path.path.split("/")
         if not self._is_local():
             self._refuse(HTTPStatus.FORBIDDEN)

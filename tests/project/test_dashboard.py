@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 from conftest import ROOT
 
+from milestone_persist.view import server
+
 pytestmark = pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
 SESSION = "validation-ms-1-1"
 SECONDS = 30  # until what is waited for must be there: a limit, and no measure
@@ -299,6 +301,62 @@ def test_a_port_that_is_in_use_is_refused_in_one_line(team, serve, program, dire
         done = program("--dir", directory, "dashboard", "--port", taken.getsockname()[1])
     assert done.status == 1 and done.err.count("\n") == 1 and "name another" in done.err
     assert program("--dir", directory, "dashboard", "--port", "99999").status == 2
+
+
+@pytest.mark.parametrize("line, status", [
+    ("OPTIONS / HTTP/1.1", 501), ("<b> / HTTP/1.1", 501), ("GET http://[x/ HTTP/1.1", None), ("GET / HTTP/9.9", 505),
+    ("GET /" + "a" * 70_000 + " HTTP/1.1", 414), ("GET / HTTP/1.1\r\nX: " + "a" * 70_000, 431),
+    ("GET / HTTP/1.1" + "\r\nX: <b>" * 200, 431), ("a b c d <b>", 400)])
+def test_what_is_no_request_is_refused_like_all_else(team, serve, line, status):
+    served = serve()
+    with socket.create_connection((served.host, served.port), SECONDS) as connection:
+        connection.sendall(f"{line}\r\nHost: {served.host}:{served.port}\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        body = answer.read()
+    assert answer.status in ((400, 404) if status is None else (status,)) and b"<" not in body
+    assert answer.getheader("Content-Type") == "text/plain; charset=utf-8"
+    assert "default-src 'none'" in answer.getheader("Content-Security-Policy")
+    assert served.ask()[0] == 200
+
+
+@pytest.fixture
+def serving(monkeypatch):
+    """A server in this process, which has few seconds and few connections."""
+    monkeypatch.setattr(server, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
+    serving = server.Server(server.Source(lambda session: (None, [])))
+    thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
+    thread.start()
+    yield serving
+    serving.shutdown()
+    serving.server_close()
+    thread.join()
+
+
+def test_a_request_that_comes_in_byte_by_byte_is_given_up(serving):
+    with socket.create_connection((server.HOST, serving.port), 0.02) as slow:
+        until, is_over = time.monotonic() + SECONDS, False
+        while not is_over and time.monotonic() < until:
+            try:
+                slow.sendall(b"G")
+                is_over = slow.recv(1000) is not None
+            except socket.timeout:  # it is still waited for
+                pass
+            except OSError:
+                is_over = True
+    assert is_over
+
+
+def test_whoever_is_one_too_many_is_not_answered(serving, monkeypatch):
+    monkeypatch.setattr(server, "READ_SECONDS", SECONDS)
+    held = [socket.create_connection((server.HOST, serving.port), SECONDS) for _ in range(2)]
+    with socket.create_connection((server.HOST, serving.port), SECONDS) as third:
+        assert third.recv(1) == b""
+    for connection in held:
+        connection.sendall(b"rubbish\r\n\r\n")
+        assert b"400" in connection.recv(100)
+        connection.close()
 
 
 def test_a_reader_that_sends_rubbish_or_nothing_harms_nobody(team, serve):

@@ -63,6 +63,16 @@ def page_of(store, session=SESSION):
     return make_page(read_session(store.storage(), session))
 
 
+@pytest.mark.parametrize("detail", ["1.2.3 %", ". %", "... % testing", "9" * 400 + " %", "1_0 %", "\u0663 %"])
+def test_progress_that_somebody_else_has_written_is_no_error(store, detail):
+    store.register_agent("a", "validation", "ms-1", "s-1")
+    storage = store.storage()
+    with storage.transaction():
+        storage.execute("UPDATE events SET event = 'session_progress', detail = :detail "
+                        "WHERE event = 'session_created'", {"detail": detail})
+    assert Reader(page_of(store, "s-1")).having("lane")
+
+
 def count(store, what):
     return store.storage().execute(f"SELECT count(*) AS n FROM {what}")[0]["n"]
 
