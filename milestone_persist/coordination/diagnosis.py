@@ -54,7 +54,8 @@ def _find_dead_letters(store: Storage) -> Iterator[Finding]:
     for row in store.execute("SELECT to_agent, count(*) AS n, min(id) AS id FROM agent_messages "
                              "WHERE dead_lettered_at IS NOT NULL GROUP BY to_agent ORDER BY to_agent"):
         again = command_on("requeue_agent_message", [row["to_agent"], str(row["id"])])
-        yield finding("messages", f"{row['n']} dead letters to {row['to_agent']}", f"{again} puts the first back", NOTE)
+        yield finding("messages", f"{row['n']} dead letter{'s' * (row['n'] != 1)} to {row['to_agent']}",
+                      f"{again} requeues the first", NOTE)
 
 
 def _find_unread(store: Storage) -> Iterator[Finding]:
@@ -67,5 +68,6 @@ def _find_unread(store: Storage) -> Iterator[Finding]:
         who = f"{row['to_agent']}, which has ended ({row['status']})" if row["status"] else (
             f"{row['to_agent']}, which is not registered")
         look = command_on("get_agent_messages", [row["to_agent"]])
-        yield finding("messages", f"{row['n']} messages wait for {who}", f"{look} shows them, register_agent takes "
-                      "that id", NOTE)
+        wait = "1 message waits" if row["n"] == 1 else f"{row['n']} messages wait"
+        yield finding("messages", f"{wait} for {who}", f"{look} shows what is there; an agent that registers under "
+                      "that id gets it", NOTE)

@@ -269,8 +269,8 @@ def test_dead_letters_and_mail_that_nobody_reads_are_named(filled, find, connect
     filled.get_agent_messages("a", True)
     filled.update_agent_status("a", "failed")
     notes = whats(find(0), "note")
-    assert any("1 dead letters to a requeue_agent_message a 1" in line for line in notes)
-    assert any("1 messages wait for nobody, which is not registered" in line for line in notes)
+    assert any("1 dead letter to a requeue_agent_message a 1" in line for line in notes)
+    assert any("1 message waits for nobody, which is not registered" in line for line in notes)
 
 
 @SQLITE

@@ -225,7 +225,7 @@ def lock(data: Row) -> str:
     milestone_id, until = plain(data["milestone_id"]), data["expires_at"]
     if data["token"]:
         release = command(["release_milestone_lock", data["milestone_id"], "--owner", data["owner"]])
-        return f"locked {milestone_id} until {until}; what gives it back: {release}\n"
+        return f"locked {milestone_id} until {until}; release it with: {release}\n"
     return f"locked {milestone_id} for {plain(data['owner'])} until {until}\n"
 
 

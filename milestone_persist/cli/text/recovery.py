@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ...base.quoting import command
 from ...coordination.deliverables import tell_flaw, tell_near
-from .forms import milestone, plain, table
+from .forms import count, milestone, plain, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _order(number: int, order: Row) -> list[str]:
         lines.append("   it makes: " + command(["save_agent_state", order["agent_id"], order["save_as"]]) + " VALUE")
     found = [f"state {' '.join(plain(key) for key in order['state_keys'])}"] if order["state_keys"] else []
     found += [f"checkpoint {order['checkpoint']}"] if order["checkpoint"] else []
-    found += [f"{order['unread_messages']} unread messages"] if order["unread_messages"] else []
+    found += [count(order["unread_messages"], "unread message")] if order["unread_messages"] else []
     return lines + (["   it finds: " + "; ".join(found)] if found else [])
 
 
@@ -178,5 +178,5 @@ def cleaned_failed(data: Row) -> str:
     if data["kept"]:
         lines.append(f"kept, for they hold finished work: {' '.join(plain(name) for name in data['kept'])}")
     if data["messages_lost"]:
-        lines.append(f"{data['messages_lost']} unread messages were deleted with them")
+        lines.append(f"deleted with them: {count(data['messages_lost'], 'unread message')}")
     return "\n".join(lines) + "\n"
