@@ -97,7 +97,8 @@ class Parameter:
         elif all(name in _PLAIN for name in self.types):  # what else a type may be is for the operation to check
             fitting = [kind for name in self.types for kind in _PLAIN[name]]
             if not isinstance(value, tuple(fitting)) or isinstance(value, bool) and bool not in fitting:
-                raise self._expected(type(value).__name__ if value is not None else "None")
+                is_number = isinstance(value, (int, float)) and self.type in ("int", "float")
+                raise self._expected(repr(value) if is_number or value is None else type(value).__name__)
             if isinstance(value, (int, float)) and not -_LARGEST <= value < _LARGEST:
                 raise self._expected(f"{value}"[:40])
 
