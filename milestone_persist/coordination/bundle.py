@@ -62,7 +62,9 @@ def _parse(given: str | Sequence[Any]) -> Iterator[tuple[int, Any]]:
         try:
             call = parse_json(line)
         except ValueError as error:
-            raise UsageError(f"line {number} is not JSON ({error}): give {SHAPE}; nothing was done") from None
+            is_name = len(lines) == 1 and line.strip()[0] not in "[{"
+            file = "; a file is given as: batch - < FILE" if is_name else ""
+            raise UsageError(f"line {number} is not JSON ({error}): give {SHAPE}{file}; nothing was done") from None
         if len(lines) == 1 and isinstance(call, list):
             yield from enumerate(_calls_in(call), 1) if _calls_in(call) is call else [(number, call)]
         else:

@@ -124,7 +124,8 @@ def resume_planning_session(store: Storage, session_id: str) -> Artifacts:
     with store.transaction("session:" + session_id):
         session = find_session(store, session_id)
         if session["operation_type"] != "planning":
-            raise Refused(f"session {session_id!r} is not a planning session but one of {session['operation_type']}")
+            raise Refused(f"session {session_id!r} is of type {session['operation_type']}, not planning: "
+                          f"recover_milestone_session {quote(session_id)} shows what can be done")
         if session["status"] == "completed":
             raise Refused(f"session {session_id!r} is completed: create_milestone_from_planning {quote(session_id)} "
                           "MILESTONE")

@@ -209,3 +209,10 @@ def test_of_many_keys_all_are_saved_or_none(team, dump):
         team.save_many("a", {"k": "v"}, "nonsense")
     assert dump() == before
     assert team.save_many("a", {})["versions"] == {}
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_the_name_of_a_file_in_the_place_of_operations_is_told_how_a_file_is_given(team, cli):
+    done = cli("batch", "plan.jsonl")
+    assert done.status == 2 and done.err.endswith("; a file is given as: batch - < FILE; nothing was done\n")
+    assert "< FILE" not in cli("batch", '["save_agent_state"').err

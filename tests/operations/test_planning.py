@@ -70,7 +70,7 @@ def test_only_open_planning_sessions_can_be_resumed(team):
     team.register_agent("b", "validation", "ms-2", "execution-1")
     team.save_agent_state("coord", "milestone-plan", "the plan")
     team.create_milestone_from_planning(SESSION, "ms-1")
-    with pytest.raises(Refused, match="not a planning session but one of execution"):
+    with pytest.raises(Refused, match="of type execution, not planning: recover_milestone_session execution-1 shows"):
         team.resume_planning_session("execution-1")
     with pytest.raises(Refused, match="is completed: create_milestone_from_planning"):
         team.resume_planning_session(SESSION)
