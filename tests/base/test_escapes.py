@@ -85,6 +85,37 @@ def test_a_control_character_in_a_stored_id_is_escaped_on_every_surface(store, c
         assert is_plain(done.text + done.err)
 
 
+WORDS = [("coordination_sessions", "status"), ("coordination_sessions", "phase"),
+         ("coordination_sessions", "operation_type"), ("coordination_sessions", "progress"),
+         ("coordination_sessions", "milestone_id"), ("agent_registry", "status"), ("agent_registry", "agent_type"),
+         ("agent_registry", "error_info"), ("agent_registry", "current_task"),
+         ("agent_checkpoints", "checkpoint_id"), ("agent_checkpoints", "checkpoint_type"), ("events", "event"),
+         ("events", "detail"), ("agent_messages", "message_type"), ("agent_messages", "from_agent")]
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("table, column", WORDS)
+def test_a_word_that_is_none_acts_on_no_terminal(store, cli, directory, clock, table, column):
+    """A database that came with a clone may hold what no CHECK of ours lets in."""
+    store.register_agent("a", "milestone-planner", "m", "planning-1")
+    store.send_agent_message("a", "a", "x-note", {})
+    store.create_agent_checkpoint("a")
+    connection = sqlite3.connect(directory / "coordination.db")
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    hostile = float("inf") if column == "progress" else "x\x1b[2J\u202e"
+    connection.execute(f"UPDATE {table} SET {column} = ?", (hostile,))
+    connection.commit()
+    connection.close()
+    clock.advance(4000)
+    for words in (["status"], ["briefing", "--agent", "a"], ["whoami"], ["get-session-status", "planning-1"],
+                  ["list-session-agents", "planning-1"], ["list-agent-messages"], ["list-agent-checkpoints", "a"],
+                  ["detect-interrupted-sessions"], ["recover-milestone-session", "planning-1"],
+                  ["list-coordination-sessions"], ["list-coordination-events"],
+                  ["watch", "--agent", "a", "--seconds", "0", "--all"], ["hook", "SessionStart"]):
+        done = cli(*words, AGENT_ID="a")
+        assert is_plain(done.text + done.err) and "internal error" not in done.err, (words, done)
+
+
 @EACH
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 def test_json_says_the_same_without(cli, store, hostile):

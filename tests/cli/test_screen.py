@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import re
+import sqlite3
 
 import pytest
 
@@ -109,3 +110,18 @@ def test_a_low_screen_keeps_what_needs_attention_and_the_silent(team):
 
 def test_a_store_that_is_not_there_is_said_to_be_so(draw, directory):
     assert draw("status", NO_COLOR="1", COLUMNS="300") == f"{directory}  not made yet\n"
+
+
+@pytest.mark.parametrize("table, column, value", [
+    ("coordination_sessions", "status", "x\x1b[2J\u202e"), ("coordination_sessions", "phase", "x\x1b[2J\u202e"),
+    ("coordination_sessions", "progress", float("inf")), ("agent_registry", "status", "x\x1b[2J\u202e")])
+def test_a_word_that_others_have_written_is_drawn_with_escapes(team, directory, table, column, value):
+    """A database that came with a clone may hold what no CHECK of ours lets in."""
+    connection = sqlite3.connect(directory / "coordination.db")
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    connection.execute(f"UPDATE {table} SET {column} = ?", (value,))
+    connection.commit()
+    connection.close()
+    for width in (40, 100):
+        lines = [compose(line, width, False) for line in overview_screen(team.status(), width)]
+        assert all(line.isprintable() and width_of(line) <= width for line in lines)

@@ -51,11 +51,11 @@ def _tell_agent(data: Briefing, agent: Heading) -> list[str]:
     session = data["session"]
     assert session
     begin = "Continue where you were: your conversation may have been cut, your work is kept. " * data["continues"]
-    where = f"session {_name(agent['session_id'])} ({session['status']}, {plain(session['progress'])} %" + (
-        f", phase {session['phase']})" if session["phase"] else ")")
+    where = f"session {_name(agent['session_id'])} ({plain(session['status'])}, {plain(session['progress'])} %" + (
+        f", phase {plain(session['phase'])})" if session["phase"] else ")")
     milestone = f"milestone {_name(agent['milestone_id'])}, " if agent["milestone_id"] else ""
-    lines = [f"{begin}You are agent {_name(agent['agent_id'])} ({_name(agent['agent_type'])}, {agent['status']}): "
-             f"{milestone}{where}."]
+    lines = [f"{begin}You are agent {_name(agent['agent_id'])} ({_name(agent['agent_type'])}, "
+             f"{plain(agent['status'])}): {milestone}{where}."]
     if data["taken"]:
         lines.append(f"Taken and not acknowledged: {list_messages(data['taken'])}.")
     if data["unread_count"]:
@@ -66,11 +66,13 @@ def _tell_agent(data: Briefing, agent: Heading) -> list[str]:
         lines.append(f"Saved by others since you were last told: {_list(keys, data['changed_count'])}.")
     point = data["last_checkpoint"]
     kept = f"{count(data['own_keys'], 'key')} saved by you" if data["own_keys"] else ""
-    checkpoint = f"last checkpoint {point['checkpoint_id']}, {plain(point['minutes_ago'])} min ago" if point else ""
+    checkpoint = (f"last checkpoint {plain(point['checkpoint_id'])}, {plain(point['minutes_ago'])} min ago"
+                  if point else "")
     if kept or checkpoint:
         lines.append("; ".join(part for part in (kept, checkpoint) if part) + ".")
     if data["others"]:
-        told = [f"{_name(other['agent_id'])} ({other['status']}, {other['unread']} unread)" for other in data["others"]]
+        told = [f"{_name(other['agent_id'])} ({plain(other['status'])}, {other['unread']} unread)"
+                for other in data["others"]]
         lines.append(f"Also yours: {_list(told, len(told))}.")
     return lines
 
@@ -78,7 +80,7 @@ def _tell_agent(data: Briefing, agent: Heading) -> list[str]:
 def _tell_project(data: Briefing) -> list[str]:
     if not data["open_sessions"]:
         return ["No session is open here."]
-    told = [f"{_name(row['session_id'])} ({row['status']}, {plain(row['progress'])} %, "
+    told = [f"{_name(row['session_id'])} ({plain(row['status'])}, {plain(row['progress'])} %, "
             f"{count(row['agent_count'], 'agent')})" for row in data["open_sessions"][:MOST_NAMED]]
     more = " and more" if len(data["open_sessions"]) > len(told) else ""
     return [f"Agents are coordinated here by milestone_persist. Open sessions: {', '.join(told)}{more}."]

@@ -1,6 +1,8 @@
 """Text in the cells of a terminal: how wide it is there, cut and filled to a width, and coloured."""
 from __future__ import annotations
 
+from ...base.values import show
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +53,7 @@ def compose(line: Line, width: int, is_coloured: bool) -> str:
     while line and not line[-1][1].strip():
         line = line[:-1]
     for place, (style, text) in enumerate(line):
+        text = show(text)
         text = cut(text.rstrip() if place == len(line) - 1 else text, left)
         left -= width_of(text)
         shown.append(f"\x1b[{STYLES[style]}m{text}\x1b[0m" if is_coloured and style and text else text)

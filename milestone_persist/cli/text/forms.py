@@ -93,8 +93,9 @@ def sessions(data: list[Row]) -> str:
 def session_status(data: Row) -> str:
     counts = data["messages"]
     lines = [
-        f"session {plain(data['session_id'])}: {data['operation_type']} of {plain(data['milestone_id'])}, "
-        f"{data['status']}, {data['progress']:g} %" + (f", phase {data['phase']}" if data["phase"] else ""),
+        f"session {plain(data['session_id'])}: {plain(data['operation_type'])} of {plain(data['milestone_id'])}, "
+        f"{plain(data['status'])}, {data['progress']:g} %"
+        + (f", phase {plain(data['phase'])}" if data["phase"] else ""),
         f"coordinator {plain(data['coordinator_id'])}; inactive for {data['minutes_inactive']:g} min",
         f"messages: {counts['pending']} pending, {counts['taken']} taken, {counts['acknowledged']} acknowledged, "
         f"{counts['dead']} dead letters",
@@ -146,11 +147,11 @@ def whoami(data: Row) -> str:
     agent, session, session_id = data["agent"], data["session"], data["session_id"]
     name = plain(data["agent_id"])
     who = ("unknown: set AGENT_ID" if data["agent_id"] is None else
-           f"{name} ({plain(agent['agent_type'])}, {agent['status']}), from AGENT_ID" if agent else
+           f"{name} ({plain(agent['agent_type'])}, {plain(agent['status'])}), from AGENT_ID" if agent else
            f"{name}, from AGENT_ID; not registered: register_agent {plain(quote(data['agent_id']))} "
            "TYPE MILESTONE SESSION")
     where = "unknown: set SESSION_ID" if session_id is None else (
-        f"{plain(session_id)} ({session['operation_type']}, {session['status']})" if session else
+        f"{plain(session_id)} ({plain(session['operation_type'])}, {plain(session['status'])})" if session else
         f"{plain(session_id)} (there is none yet)") + f", from {data['session_from']}"
     if agent and session_id != agent["session_id"]:
         where += f"; but the agent is registered in {plain(agent['session_id'])}"

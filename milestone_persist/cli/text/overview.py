@@ -46,8 +46,8 @@ def _first(what: str, lines: list[str]) -> list[str]:
 def _sessions(data: Row, mail: dict[str, Row]) -> list[str]:
     lines, left, hidden = [], MOST["agents"], 0
     for place, row in enumerate(data["sessions"][:MOST["sessions"]]):
-        phase = f", {row['phase']}" if row["phase"] else ""
-        lines.append(f"{plain(row['session_id'])} ({plain(row['milestone_id'])}): {row['status']}{phase}, "
+        phase = f", {plain(row['phase'])}" if row["phase"] else ""
+        lines.append(f"{plain(row['session_id'])} ({plain(row['milestone_id'])}): {plain(row['status'])}{phase}, "
                      f"{row['progress']:g} %, {row['alive']} of {row['agents']} agents alive")
         own = [agent for agent in data["agents"] if agent["session_id"] == row["session_id"]]
         told = [agent for agent in own if _is_notable(agent, mail)]
@@ -66,7 +66,7 @@ def _is_notable(agent: Row, mail: dict[str, Row]) -> bool:
 
 def _agent(agent: Row, mail: dict[str, Row]) -> str:
     inbox = mail.get(agent["agent_id"])
-    parts = [f"{plain(agent['agent_id'])} {'silent' if agent['silent'] else agent['status']} "
+    parts = [f"{plain(agent['agent_id'])} {'silent' if agent['silent'] else plain(agent['status'])} "
              f"{tell_age(agent['minutes_since_heartbeat'])}", *([tell_mail(inbox)] if inbox else []),
              *([plain(agent["error_info"][:60])] if agent["status"] == "failed" and agent["error_info"] else [])]
     return ", ".join(parts)
@@ -76,7 +76,7 @@ def _others(agents: Iterable[Row]) -> str:
     """Those of whom there is nothing to say but their status, in one line."""
     groups: dict[str, list[str]] = {}
     for agent in agents:
-        groups.setdefault(agent["status"], []).append(plain(agent["agent_id"]))
+        groups.setdefault(plain(agent["status"]), []).append(plain(agent["agent_id"]))
     shown = [f"{status} {len(names)}: {' '.join(names[:8])}" + " …" * (len(names) > 8)
              for status, names in groups.items()]
     return "  " + "; ".join(shown) if shown else ""

@@ -16,7 +16,7 @@ HEADS = ("Session ID", "Milestone", "Operation", "Inactive (min)", "Agents", "Ac
 def interrupted(data: list[Row]) -> str:
     if not data:
         return "no interrupted sessions\n"
-    rows = [(plain(row["session_id"]), plain(row["milestone_id"]), row["operation_type"],
+    rows = [(plain(row["session_id"]), plain(row["milestone_id"]), plain(row["operation_type"]),
              f"{row['minutes_inactive']:.0f}", str(row["agents"]), str(row["active"]), str(row["failed"]))
             for row in data]
     widths = [max(len(line[i]) for line in [HEADS, *rows]) for i in range(len(HEADS))]
@@ -31,8 +31,8 @@ def interrupted(data: list[Row]) -> str:
 
 def recovery(data: Row) -> str:
     counts, letters = data["counts"], data["dead_letters"]
-    lines = [f"Session {plain(data['session_id'])}: {data['operation_type']} of {plain(data['milestone_id'])}, "
-             f"{data['status']}, inactive for {data['minutes_inactive']:g} min",
+    lines = [f"Session {plain(data['session_id'])}: {plain(data['operation_type'])} of {plain(data['milestone_id'])}, "
+             f"{plain(data['status'])}, inactive for {data['minutes_inactive']:g} min",
              f"Progress: {data['progress']:g} % reported, {data['estimated_progress']:g} % estimated",
              _agent_counts(counts)]
     if data["agents"]:
@@ -47,13 +47,13 @@ def recovery(data: Row) -> str:
     lines += [f"  dead letter {row['id']}: {plain(row['message_type'])} for {plain(row['to_agent'])}"
               for row in letters]
     last = data["last_checkpoint"]
-    lines.append("Last checkpoint: " + (f"{last['checkpoint_id']} of {plain(last['agent_id'])}, "
+    lines.append("Last checkpoint: " + (f"{plain(last['checkpoint_id'])} of {plain(last['agent_id'])}, "
                                         f"{last['minutes_ago']:g} min ago" if last else "none"))
     if data.get("other_interrupted"):
         lines.append("Also interrupted: " + " ".join(plain(name) for name in data["other_interrupted"]))
-    lines += [data["verdict"], "Options:"]
+    lines += [plain(data["verdict"]), "Options:"]
     for number, option in enumerate(data["options"], 1):
-        lines += [f"  {number}. {option['label']}", "     " + command(option["command"])]
+        lines += [f"  {number}. {plain(option['label'])}", "     " + command(option["command"])]
     return "\n".join(lines) + "\n"
 
 
@@ -111,7 +111,7 @@ def _order(number: int, order: Row) -> list[str]:
     if order["makes"]:
         lines.append("   it makes: " + command(["save_agent_state", order["agent_id"], order["save_as"]]) + " VALUE")
     found = [f"state {' '.join(plain(key) for key in order['state_keys'])}"] if order["state_keys"] else []
-    found += [f"checkpoint {order['checkpoint']}"] if order["checkpoint"] else []
+    found += [f"checkpoint {plain(order['checkpoint'])}"] if order["checkpoint"] else []
     found += [count(order["unread_messages"], "unread message")] if order["unread_messages"] else []
     return lines + (["   it finds: " + "; ".join(found)] if found else [])
 
@@ -126,7 +126,7 @@ def validated(data: Row) -> str:
 
 def finished(data: Row) -> str:
     how = "is" if data["changed"] else "is already"
-    lines = [f"session {plain(data['session_id'])} {how} {data['status']}"]
+    lines = [f"session {plain(data['session_id'])} {how} {plain(data['status'])}"]
     lines += _assembled(data)
     if data["status"] == "completed" and data["operation_type"] == "planning":
         lines += ["Run next:", "  " + command(["recover_milestone_session", data["session_id"]])]

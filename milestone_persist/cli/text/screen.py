@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MARKS = {"active": ("green", "●"), "spawning": ("cyan", "○"), "paused": ("blue", "‖"), "silent": ("yellow", "◐"),
          "failed": ("alarm", "✕"), "terminated": ("dim", "×"), "completed": ("dim", "✓"), "abandoned": ("dim", "×")}
+UNKNOWN = ("", "?")  # a status of a database that others have written
 MAIL = {"waiting": "", "taken": "", "dead": "alarm"}
 ENDED = ("completed", "terminated")
 BLANK: Line = [("", "")]
@@ -60,8 +61,8 @@ def _sessions(data: Row, width: int) -> list[Line]:
     name = min(max(width_of(plain(row["session_id"])) for row in rows), max(12, width - bar - 38))
     lines: list[Line] = [[("head", "SESSIONS")]]
     for row in rows:
-        style, mark = MARKS[row["status"]]
-        done = round(bar * row["progress"] / 100)
+        style, mark = MARKS.get(row["status"], UNKNOWN)
+        done = round(bar * min(max(row["progress"], 0), 100) / 100)
         lines.append([(style, mark + " "), ("bold", fill(plain(row["session_id"]), name)), ("", "  "),
                       ("green", "█" * done), ("dim", "░" * (bar - done)), ("", fill(f"{row['progress']:g} %", 6, True)),
                       ("", "  " + fill(row["phase"] or row["operation_type"], 10)),
@@ -84,7 +85,7 @@ def _agents(data: Row, width: int) -> list[Line]:
 
 def _agent(row: Row, inbox: Row | None, name: int, width: int) -> Line:
     word = "silent" if row["silent"] else row["status"]
-    style, mark = MARKS[word]
+    style, mark = MARKS.get(word, UNKNOWN)
     quiet = "dim" if row["status"] in ENDED else ""
     line = [(style, mark + " "), (quiet, fill(plain(row["agent_id"]), name)), ("", "  "),
             (style if style != "green" else "", fill(word, 10)),
