@@ -184,6 +184,13 @@ def test_a_named_owners_lock_is_not_released_without_the_name(store, cli):
     assert cli("release-milestone-lock", "ms-1", AGENT_ID="a").status == 0
 
 
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_the_line_of_an_unnamed_lock_ends_with_what_releases_it(store, cli):
+    line = cli("acquire-milestone-lock", "ms-1").text
+    words = line.partition("; release it with: release_milestone_lock ")[2].split()
+    assert words[:2] == ["ms-1", "--owner"] and cli("release-milestone-lock", *words).status == 0
+
+
 def test_the_agent_of_the_environment_owns_the_lock(environ, connect):
     environ["AGENT_ID"] = "exec-1"
     store = connect()
