@@ -181,7 +181,9 @@ def _replace_block(path: str, text: str) -> None:
     with FileChanges() as changes:
         old = (read_found(os.path.realpath(path)) or b"").decode("utf-8", "surrogateescape")
         before, begin, rest = old.partition(_BEGIN)
-        after = rest.partition(_END)[2] if begin else ""
+        if begin and _END not in rest:
+            raise UsageError(f"{path} has lost the line {_END.strip()!r}: remove our functions from it")
+        after = rest.partition(_END)[2]
         gap = "\n" if before and not before.endswith("\n") else ""
         new = before + gap + _BEGIN + text + _END + after
         if new != old:

@@ -394,6 +394,13 @@ def test_an_env_file_is_written_once_and_keeps_what_others_wrote(milestone, shel
     assert milestone("init", "sh", "--env-file", os.devnull).status == 2 and not os.path.isfile(os.devnull)
 
 
+def test_an_env_file_that_has_lost_the_end_of_our_block_loses_nothing_else(milestone, tmp_path):
+    file = tmp_path / "env"
+    file.write_text(text := "export A=1\n: milestone_persist begins\nexport B=2\n")
+    done = milestone("init", "sh", "--env-file", file)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1) and file.read_text() == text
+
+
 def test_executables_do_what_the_functions_do(milestone, call, project, tmp_path):
     done = milestone("install", "--bin", "a bin")
     assert (done.status, done.err) == (0, "")
