@@ -24,7 +24,7 @@ CORE = (
 )
 # Of what needs no open store; the rest is for people and shells: installing, completion, loops in the foreground.
 COMMANDS = ("show_recovery_help", "start_session_monitor", "stop_session_monitor", "get_session_monitor_status")
-OMITTED = {("start_session_monitor", "foreground"), ("list_coordination_events", "follow"), ("status", "watch")}
+OMITTED = (("start_session_monitor", "foreground"), ("list_coordination_events", "follow"), ("status", "watch"))
 # What takes something away, or puts something else in the place of what is there.
 DESTRUCTIVE = (
     "delete_agent_state", "delete_milestone_record", "update_milestone_record", "restore_agent_checkpoint",

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 GROUP = "Messages"
 EVERYBODY = ("", "all", "everyone", "everybody", "broadcast", "any", "team")  # whom some take for all, asterisks apart
-PARTS = {"to_agent", "message_type", "payload", "priority"}  # of one of many messages
+NEEDED = frozenset(("to_agent", "message_type", "payload"))  # of one of many messages
+PARTS = NEEDED | {"priority"}
 LONG_PAYLOAD = 16 * 1024  # bytes
 
 
@@ -153,7 +154,7 @@ def send_many(store: Storage, from_agent: str, messages: str | Sequence[Any]) ->
 def _check_one(store: Storage, number: int, given: Any) -> tuple[str, Row]:
     """The recipient of one of many messages, and the message; UsageError says which it is that cannot be sent."""
     try:
-        if not isinstance(given, dict) or not {"to_agent", "message_type", "payload"} <= given.keys() <= PARTS:
+        if not isinstance(given, dict) or not NEEDED <= given.keys() <= PARTS:
             raise UsageError("it must be an object with to_agent, message_type, payload and perhaps priority")
         priority = given.get("priority", 5)
         if type(priority) is not int:

@@ -40,6 +40,8 @@ def test_a_process_of_the_program_loads_the_driver_alone():
 ], ids=["module loaded", "no cache in C", "functools loaded"])
 def test_where_it_cannot_be_had_alone_it_comes_with_its_modules(before, loaded):
     done = run("program", before)
+    if sys.version_info < (3, 10):  # whose driver needs no functools
+        loaded = loaded.replace("sqlite3 functools sqlite3", "sqlite3 sqlite3")
     assert (done.stdout.splitlines()[0], done.stderr) == (loaded, "")
 
 

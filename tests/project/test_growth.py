@@ -61,9 +61,9 @@ def histories(tmp_path_factory):
         folder = tmp_path_factory.mktemp("history")
         storage = open_for(str(folder), {"MILESTONE_BACKEND": "hybrid"})
         agents.register_agent(storage, "busy-0", "validation", "m", "busy")
-        for agent in ("a", "b"):
-            agents.register_agent(storage, agent, "validation", "m", "s")
         agents.register_agent(storage, "old-0", "validation", "m", "old")
+        for agent in ("a", "b"):  # in the session that an agent nobody registered is taken into
+            agents.register_agent(storage, agent, "validation", "m", "s")
         with storage.transaction():
             for script in (HISTORY, ENDED_AGENTS, BUSY_AGENTS, STATE, EVENTS):
                 storage.execute(script, {"rows": rows})

