@@ -12,6 +12,7 @@ from conftest import ROOT
 from milestone_persist import StorageError, open_store
 from milestone_persist.base import vocabulary
 from milestone_persist.base.tables import SCHEMA_VERSION
+from milestone_persist.storage.sqlite import embedded
 from milestone_persist.storage.sqlite.migrations import bring_up_to_date
 
 SCHEMA = (ROOT / "sql" / "milestone-coordination.sql").read_text(encoding="utf-8")
@@ -287,7 +288,7 @@ def test_an_empty_file_becomes_a_database(directory, environ):
 
 
 def test_a_writer_that_waits_in_vain_says_so(database, store, monkeypatch):
-    store.storage().connection.execute("PRAGMA busy_timeout = 1")
+    monkeypatch.setattr(embedded, "BUSY_SECONDS", 0.0)
     database.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match="is busy: another process has been writing"):
         store.save_agent_state("a", "k", "v")
