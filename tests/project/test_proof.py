@@ -24,7 +24,7 @@ def test_what_a_mutation_breaks_is_there_once(mutation):
 
 
 @LOCAL
-@pytest.mark.parametrize("name", ["save", "update record", "backup"])
+@pytest.mark.parametrize("name", ["save", "update record", "export"])
 def test_a_power_cut_at_any_sync_leaves_the_state_before_or_after(need, backend, name):
     need("strace")
     tally = power.cut_call(backend, name, tries=2)

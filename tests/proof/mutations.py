@@ -55,7 +55,7 @@ MUTATIONS = [
            "sync_directory(os.path.dirname(self.path))", "pass",
            POWER),
     break_("foreign keys off", "storage/sqlite/embedded.py", '"foreign_keys = ON"', '"foreign_keys = OFF"',
-           "storage/test_takeover.py"),
+           "storage/test_schema.py"),
     break_("no sync where a file is written whole", "storage/directory.py",
            "left = left[os.write(descriptor, left):]\n        os.fsync(descriptor)",
            "left = left[os.write(descriptor, left):]", POWER),
@@ -65,7 +65,7 @@ MUTATIONS = [
            "fill_file(make_file(part), data)\n            give_name(part, path, replace)",
            "descriptor = make_file(part)\n            give_name(part, path, replace)\n"
            "            fill_file(descriptor, data)", "project/test_proof.py"),
-    break_("a backup is not synced before it has its name", "storage/parts.py", "os.fsync(self._lock)", "pass",
+    break_("an export is not synced before it has its name", "storage/parts.py", "os.fsync(self._lock)", "pass",
            "project/test_proof.py"),
     break_("the files' lock is shared by writers", "storage/jsonfiles/lock.py",
            'wait_for(self.path + ".lock", exclusive,', 'wait_for(self.path + ".lock", False,',
@@ -275,7 +275,7 @@ def try_all(mutations=MUTATIONS, report=print):
         outcomes = []
         for mutation in mutations:
             outcomes.append(try_mutation(mutation, folder))
-            report(f"{mutation.name}: {outcomes[-1].caught_by or 'NOT CAUGHT'}")
+            report(f"{mutation.name}: {outcomes[-1].caught_by or 'NOT CAUGHT'}", flush=True)
     return outcomes
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from milestone_persist import StorageError, open_store
+from milestone_persist import MilestoneError, StorageError, open_store
 from milestone_persist.base import vocabulary
 from milestone_persist.base.tables import SCHEMA_VERSION
 from milestone_persist.storage.sqlite import embedded
@@ -285,6 +285,13 @@ def test_an_empty_file_becomes_a_database(directory, environ):
     with open_store(directory, environ=environ) as store:
         store.save_agent_state("a", "k", "v")
         assert store.load_agent_state("a", "k") == "v"
+
+
+def test_the_connection_of_a_store_holds_references(store):
+    store.register_agent("a", "validation", "ms-1", "execution-1")
+    storage = store.storage()
+    with pytest.raises(MilestoneError, match="(?i)foreign key|a row that this needs is missing"), storage.transaction():
+        storage.execute("UPDATE agent_registry SET session_id = 'gone'")
 
 
 def test_a_writer_that_waits_in_vain_says_so(database, store, monkeypatch):
