@@ -10,7 +10,7 @@ from conftest import size
 from milestone_persist import StorageError, open_store
 from milestone_persist.base.tables import TABLES
 
-MILESTONES, AGENTS, MESSAGES, KEYS = size((40, 100, 300, 80), (120, 500, 20_000, 5_000))
+MILESTONES, AGENTS, MESSAGES, KEYS = size((40, 100, 300, 80), (120, 300, 5_000, 1_500))
 WHEN = "2026-01-01 00:00:00.000"
 
 # (backend, whether PostgreSQL is set for who moves everything, and for the writer)
