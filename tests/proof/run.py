@@ -100,10 +100,10 @@ def try_mutations():
     return counts, {**NOTHING, "wrong": len(missed)}
 
 
-def write_figures(counts, bad):
+def write_figures(counts, bad, step):
     """Put the figures of this run into the document, with the date and the versions."""
     lines = [BEGIN, "", f"Last run on {datetime.date.today()}, Python {platform.python_version()}, "
-             f"SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}:", "",
+             f"SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}, --step {step}:", "",
              "| tried | number |", "| --- | --- |", *(f"| {name} | {number:,} |" for name, number in counts.items()),
              *(f"| **{name}** | **{number}** |" for name, number in bad.items()), "", END]
     text = DOCUMENT.read_text()
@@ -134,7 +134,7 @@ def main():
     for what, number in [*counts.items(), *bad.items()]:
         print(f"{what:35}{number:>9,}")
     if given.write:
-        write_figures(counts, bad)
+        write_figures(counts, bad, given.step)
     sys.exit(any(bad.values()))
 
 
