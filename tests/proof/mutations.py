@@ -201,8 +201,6 @@ MUTATIONS = [
     break_("any name of the host is served", "view/server.py", 'self.headers.get("Host") in names', "True", PAGE),
     break_("any site may ask", "view/server.py", "origin is None or origin in", "True or origin in", PAGE),
     break_("no token is wanted", "view/server.py", "or not hmac.compare_digest(", "or () and (", PAGE),
-    break_("an agent is sent back again and again", "hooks/answering.py", 'if newest <= agent["rung_message"]:',
-           "if not newest:", "hooks/test_hook.py"),
     break_("an end by the client overwrites what the agent said", "hooks/answering.py",
            'if agent["status"] in AT_WORK:\n            with', "if True:\n            with", "hooks/test_hook.py"),
     break_("any revision of MCP", "mcp/protocol.py", "if version not in MODERN:", "if False:",

@@ -287,9 +287,9 @@ def test_an_empty_file_becomes_a_database(directory, environ):
         assert store.load_agent_state("a", "k") == "v"
 
 
-def test_the_connection_of_a_store_holds_references(store):
+def test_the_connection_of_a_store_holds_references(store, connect):
     store.register_agent("a", "validation", "ms-1", "execution-1")
-    storage = store.storage()
+    storage = connect().storage()  # of one that was there
     with pytest.raises(MilestoneError, match="(?i)foreign key|a row that this needs is missing"), storage.transaction():
         storage.execute("UPDATE agent_registry SET session_id = 'gone'")
 
