@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def test_python_of_documents_runs(document, run_script, clone):
     texts = [text for kind, text in blocks_of(document) if kind == "python"]
     if texts:
         (clone / "program.py").write_text("import warnings\nwarnings.simplefilter('error')\n" + "\n".join(texts))
-        run_script(["sh"], [f"{sys.executable} program.py"])
+        run_script(["sh"], [f"{shlex.quote(sys.executable)} program.py"])
 
 
 def test_a_command_that_fails_is_noticed(tmp_path, run_script):
