@@ -348,6 +348,8 @@ class Operations:
         """Show a session: progress, agents, messages and dead letters.
 
         session_id: the session
+
+        Of acknowledged messages 1,000 are counted, and more are 1000+; in JSON at_least names such a count.
         """
 
     def update_session_progress(self, session_id: str, percent: float, phase: str | None = None) -> SessionProgress:
@@ -417,7 +419,10 @@ class Operations:
         """
 
     def get_session_recovery_status(self) -> RecoveryStatus:
-        """Count sessions, agents and messages as recovery sees them."""
+        """Count sessions, agents and messages as recovery sees them.
+
+        No more than 1,000 of each are counted, and more are 1000+; in JSON at_least names such counts.
+        """
 
     def show_recovery_help(self) -> list[RecoveryFunction]:
         """List the functions for recovery, one line each."""

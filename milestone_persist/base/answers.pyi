@@ -329,9 +329,12 @@ class SessionHead(TypedDict):
 class SessionLife(TypedDict):
     last_activity: str
 
-class SessionStatus(ReadSession):
-    agents: list[SessionAgent]
+class CountedMessages(TypedDict):  # at_least: which counts, as messages.acknowledged, were not carried on
     messages: dict[str, int]
+    at_least: list[str]
+
+class SessionStatus(ReadSession, CountedMessages):
+    agents: list[SessionAgent]
     dead_letters: list[DeadLetter]
 
 class SessionProgress(TypedDict):
@@ -438,7 +441,7 @@ class PlanSurvey(TypedDict):
     more: list[Result]
     can_become: str | None
 
-class Survey(ReadSession, PlanSurvey):
+class Survey(ReadSession, PlanSurvey, CountedMessages):
     interrupted: bool
     agents: list[SurveyedAgent]
     counts: dict[str, int]
@@ -447,7 +450,6 @@ class Survey(ReadSession, PlanSurvey):
     missing: list[str]
     next: list[str]
     estimated_progress: float
-    messages: dict[str, int]
     taken: list[TakenMessage]
     dead_letters: list[DeadLetter]
     last_checkpoint: LastCheckpoint | None
@@ -524,12 +526,13 @@ class Overview(TypedDict):
     inboxes: list[Inbox]
     events: list[Event]
 
-class RecoveryStatus(TypedDict):
+class CountedStore(CountedMessages):
     sessions: dict[str, int]
-    interrupted: list[str]
     agents: dict[str, int]
-    messages: dict[str, int]
     checkpoints: int
+
+class RecoveryStatus(CountedStore):
+    interrupted: list[str]
 
 class RecoveryFunction(TypedDict):
     name: str

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from ..base.quoting import command_on
 from ..base.values import read_stored
-from ..base.vocabulary import MESSAGE_STATES
 from ..storage.events import record_event
 from .message_states import (
     BACK,
@@ -13,7 +12,6 @@ from .message_states import (
     FOR_READER,
     LAPSED,
     PENDING,
-    STATE,
     TAKEN,
     UNLEASED,
 )
@@ -141,30 +139,6 @@ def _record_requeue(store: Storage, agent_id: str, back: list[Row]) -> None:
     ring_again(store, agent_id)
     record_event(store, "messages_returned", back[0]["session_id"], agent_id,
                  detail=" ".join(str(number) for number in sorted(row["id"] for row in back)))
-
-
-def count_messages(store: Storage, session_id: str | None = None) -> dict[str, int]:
-    """How many messages are pending, taken, acknowledged and dead letters, in a session or in all.
-
-    In a session count the unread ones of its agents, and of those sent in it what has no other reader.
-    """
-    unread, sent, others = ("", "", "") if session_id is None else (
-        f" AND {COUNTS_IN} = :id", "session_id = :id AND ", " AND session_id || '' = :id")  # '': not by that index
-
-    def count(which: str) -> str:
-        return f"(SELECT count(*) FROM agent_messages WHERE {which})"
-
-    # What is acknowledged is what is left: all of a session are counted in an index, their times stand in the table.
-    rows = store.execute(
-        "SELECT state, count(*) AS n FROM (" + " UNION ALL ".join(
-            f"SELECT {STATE} AS state FROM agent_messages WHERE {part}{unread}" for part in (TAKEN, PENDING)) +
-        f") AS told GROUP BY state UNION ALL SELECT 'dead', {count(sent + DEAD)} UNION ALL SELECT 'acknowledged', "
-        f"{count(sent + '1 = 1')} - {count(PENDING + others)} - {count(TAKEN + others)} - {count(sent + DEAD)}",
-        {"id": session_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")})
-    counts = dict.fromkeys(MESSAGE_STATES, 0)
-    for row in rows:
-        counts[row["state"]] += row["n"]
-    return counts
 
 
 def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:

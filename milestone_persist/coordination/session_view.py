@@ -5,8 +5,9 @@ from ..base.times import minutes_between
 from ..base.values import read_stored
 from ..base.vocabulary import AT_WORK
 from .artifacts import expected_artifacts, find_artifacts, free_milestone_id, milestones_of
+from .counting import count_messages
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
-from .inbox import count_messages, list_dead_letters
+from .inbox import list_dead_letters
 from .liveness import heard_before, is_quiet, is_stale, silence_limit
 from .membership import CLIENT_ENDED, WAITS, find_session
 from .message_states import COUNTS_IN, FOR_READER, PENDING, TAKEN
@@ -57,7 +58,7 @@ def survey_session(store: Storage, session_id: str) -> Survey:
         "deliverables": deliverables,
         "missing": missing_names(deliverables), "next": next_names(deliverables),
         "estimated_progress": estimate_progress(deliverables) if deliverables else session["progress"],
-        "messages": count_messages(store, session_id), "taken": _list_taken(store, session_id),
+        **count_messages(store, session_id), "taken": _list_taken(store, session_id),
         "dead_letters": list_dead_letters(store, session_id), "last_checkpoint": _last_checkpoint(store, session_id),
         **_survey_plan(store, session),
     }
@@ -140,9 +141,10 @@ def _count_conditions(agents: list[SurveyedAgent]) -> dict[str, int]:
 
 
 def _list_taken(store: Storage, session_id: str) -> list[TakenMessage]:
-    return store.execute(
+    rows: list[TakenMessage] = store.execute(
         "SELECT id, from_agent, to_agent, message_type, delivered_at, retry_count FROM agent_messages "
-        f"WHERE {TAKEN} AND {COUNTS_IN} = :id ORDER BY id", {"id": session_id})
+        f"WHERE {TAKEN} AND {COUNTS_IN} = :id", {"id": session_id})
+    return sorted(rows, key=lambda row: row["id"])  # ORDER BY id would have SQLite go through all messages
 
 
 def _last_checkpoint(store: Storage, session_id: str) -> LastCheckpoint | None:

@@ -220,10 +220,15 @@ def list_session_agents(store: Storage, session_id: str) -> list[SessionAgent]:
     look_from_now(store)
     with store.snapshot():
         find_session(store, session_id)
-        rows = store.execute(
-            "SELECT agent_id, agent_type, status, current_task, current_phase, capabilities, spawn_time, "
-            "last_heartbeat, completion_time, error_info FROM agent_registry WHERE session_id = :id "
-            "ORDER BY spawn_time, agent_id", {"id": session_id})
+        return read_agents(store, session_id)
+
+
+def read_agents(store: Storage, session_id: str) -> list[SessionAgent]:
+    """The agents of a session, in the order of their beginning."""
+    rows: list[SessionAgent] = store.execute(
+        "SELECT agent_id, agent_type, status, current_task, current_phase, capabilities, spawn_time, "
+        "last_heartbeat, completion_time, error_info FROM agent_registry WHERE session_id = :id "
+        "ORDER BY spawn_time, agent_id", {"id": session_id})
     now = store.now()
     for row in rows:
         row["minutes_since_heartbeat"] = round(minutes_between(row["last_heartbeat"], now), 1)

@@ -3,14 +3,12 @@ from __future__ import annotations
 
 from ..base.errors import Refused
 from ..base.quoting import command_on
-from ..base.vocabulary import AT_WORK, any_of
 from ..coordination.advice import list_options, verdict
+from ..coordination.counting import count_everything
 from ..coordination.future import look_from_now
-from ..coordination.inbox import count_messages
-from ..coordination.liveness import find_interrupted_sessions, heard_before
+from ..coordination.liveness import find_interrupted_sessions, interrupted_sessions
 from ..coordination.membership import find_session
 from ..coordination.session_view import survey_session
-from ..coordination.settings import read_count
 from ..registry import operation
 
 TYPE_CHECKING = False
@@ -90,24 +88,9 @@ def _recover_type(store: Storage, session_id: str | None, kind: str) -> TypedRec
 def get_session_recovery_status(store: Storage) -> RecoveryStatus:
     """Count sessions, agents and messages as recovery sees them.
 
+    No more than 1,000 of each are counted, and more are 1000+; in JSON at_least names such counts.
     Example: get_session_recovery_status
     """
     look_from_now(store)
     with store.snapshot():
-        interrupted = find_interrupted_sessions(store)
-        stale = store.execute(f"SELECT count(*) AS n FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
-                              "AND last_heartbeat <= :limit",
-                              {"limit": heard_before(store, read_count(store, "session_timeout"))})[0]["n"]
-        messages = count_messages(store)
-        return {
-            "sessions": _count_statuses(store, "coordination_sessions"),
-            "interrupted": [row["session_id"] for row in interrupted],
-            "agents": {**_count_statuses(store, "agent_registry"), "stale": stale},
-            "messages": {"total": sum(messages.values()), **messages},
-            "checkpoints": store.execute("SELECT count(*) AS n FROM agent_checkpoints")[0]["n"],
-        }
-
-
-def _count_statuses(store: Storage, table: str) -> dict[str, int]:
-    rows = store.execute(f"SELECT status, count(*) AS n FROM {table} GROUP BY status ORDER BY status")
-    return {"total": sum(row["n"] for row in rows), **{row["status"]: row["n"] for row in rows}}
+        return {**count_everything(store), "interrupted": interrupted_sessions(store)}

@@ -8,6 +8,7 @@ from ..base.filenames import file_name_of
 from ..base.found import read_found
 from ..base.location import refuse_tilde
 from ..base.values import show
+from ..coordination.counting import count_mail
 from ..coordination.future import look_from_now
 from ..coordination.session_view import survey_session
 from ..registry import operation
@@ -17,7 +18,7 @@ from ..view.reading import read_session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..base.answers import Deliverable, Survey
     from ..storage.interface import Row, Storage
@@ -50,11 +51,12 @@ def make_report(store: Storage, session_id: str, page: str = "") -> str:
     """The report itself, with a link to its page if there is one. Refused if there is no such session."""
     with store.snapshot():
         view = survey_session(store, session_id)
+        mail = count_mail(store, session_id, every_one=True)
         events = store.execute("SELECT timestamp, event, agent_id, detail FROM events WHERE session_id = :id "
                                "ORDER BY id", {"id": session_id})
         kinds = store.execute("SELECT message_type, count(*) AS n FROM agent_messages WHERE session_id = :id "
                               "GROUP BY message_type ORDER BY message_type", {"id": session_id})
-    return "\n".join(_lines(view, events, kinds, page)) + "\n"
+    return "\n".join(_lines(view, mail, events, kinds, page)) + "\n"
 
 
 @operation(text="line", shell=False, existing=True)
@@ -99,8 +101,7 @@ def _report_path(store: Storage, session_id: str, ending: str) -> str:
     return os.path.join(store.directory, "reports", file_name_of(session_id) + ending)
 
 
-def _lines(view: Survey, events: list[Row], kinds: list[Row], page: str) -> Iterator[str]:
-    counts, agents = view["messages"], view["agents"]
+def _lines(view: Survey, mail: Mapping[str, int], events: list[Row], kinds: list[Row], page: str) -> Iterator[str]:
     from urllib.parse import quote
 
     yield f"# {_cell(view['session_id'])}"
@@ -116,15 +117,15 @@ def _lines(view: Survey, events: list[Row], kinds: list[Row], page: str) -> Iter
     yield f"- Ended: {view['completed_at'] or 'not yet'}"
     yield from _section("Agents", ("agent", "type", "status", "spawned", "last heartbeat", "error"), [
         (row["agent_id"], row["agent_type"], row["status"], row["spawn_time"], row["last_heartbeat"],
-         row["error_info"]) for row in agents])
+         row["error_info"]) for row in view["agents"]])
     if view["deliverables"]:
         what = "Artifacts" if view["operation_type"] == "planning" else "Phases"
         yield from _section(what, ("name", "weight %", "saved as", "by", "at"), [
             (item["name"], f"{item['weight']:g}", *_saved(item)) for item in view["deliverables"]])
     yield from _section("Messages", ("type", "count"), [(row["message_type"], row["n"]) for row in kinds])
     yield ""
-    yield (f"{counts['pending']} pending, {counts['taken']} taken, {counts['acknowledged']} acknowledged, "
-           f"{counts['dead']} dead letters")
+    yield (f"{mail['pending']} pending, {mail['taken']} taken, {mail['acknowledged']} acknowledged, "
+           f"{mail['dead']} dead letters")
     if view["dead_letters"]:
         yield from _section("Dead letters", ("id", "type", "from", "to", "retries"), [
             (row["id"], row["message_type"], row["from_agent"], row["to_agent"], row["retry_count"])

@@ -5,12 +5,13 @@ from ..base.errors import Refused
 from ..base.times import minutes_between
 from ..base.values import check_range, check_word, read_stored
 from ..base.vocabulary import ENDED, PHASES, SESSION_STATUSES
+from ..coordination.counting import count_messages
 from ..coordination.future import look_from_now
-from ..coordination.inbox import count_messages, list_dead_letters
+from ..coordination.inbox import list_dead_letters
 from ..coordination.membership import find_session
 from ..registry import operation
 from ..storage.events import record_event
-from .agents import list_session_agents
+from .agents import read_agents
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,17 +27,18 @@ def get_session_status(store: Storage, session_id: str) -> SessionStatus:
 
     session_id: the session
 
+    Of acknowledged messages 1,000 are counted, and more are 1000+; in JSON at_least names such a count.
     Example: get_session_status planning-ms-123-1
     """
     look_from_now(store)
     with store.snapshot():
         session = find_session(store, session_id)
-        agents = list_session_agents(store, session_id)
+        agents = read_agents(store, session_id)
         messages = count_messages(store, session_id)
-        letters = list_dead_letters(store, session_id)
+        letters = list_dead_letters(store, session_id) if messages["messages"]["dead"] else []
     minutes = round(minutes_between(session["last_activity"], store.now()), 1)
     return {**session, "configuration": read_stored(session["configuration"], "the configuration"),
-            "minutes_inactive": minutes, "agents": agents, "messages": messages, "dead_letters": letters}
+            "minutes_inactive": minutes, "agents": agents, **messages, "dead_letters": letters}
 
 
 @operation(existing=True)

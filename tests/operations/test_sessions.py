@@ -4,6 +4,7 @@ from __future__ import annotations
 import pytest
 
 from milestone_persist import Refused, UsageError
+from milestone_persist.coordination import counting
 
 
 @pytest.fixture
@@ -24,6 +25,42 @@ def test_status_tells_everything_about_a_session(team, clock):
     assert (told["minutes_inactive"], told["agent_count"], told["dead_letters"]) == (1.5, 2, [])
     assert [agent["agent_id"] for agent in told["agents"]] == ["coord", "exec"]
     assert told["configuration"] == {}
+
+
+def test_what_is_over_is_counted_up_to_a_limit_and_said_to_be_more(team, cli, monkeypatch):
+    monkeypatch.setattr(counting, "MOST_COUNTED", 2)
+    for number in range(6):
+        team.send_agent_message("coord", "exec", "task_assignment", {"n": number})
+    for expected, line in ((2, "3 pending, 1 taken, 2 acknowledged"), (2, "2 pending, 1 taken, 2+ acknowledged")):
+        while team.get_session_status("execution-1")["messages"]["pending"] > int(line[0]):
+            team.get_agent_messages("exec", True, 1)
+        told, everything = team.get_session_status("execution-1"), team.get_session_recovery_status()
+        at_least = ["messages.acknowledged"] * ("+" in line)
+        assert (told["messages"]["acknowledged"], told["at_least"]) == (expected, at_least)
+        assert everything["messages"] == {"total": sum(told["messages"].values()), **told["messages"]}
+        assert everything["at_least"] == ["messages.total"] * len(at_least) + at_least
+        assert f"messages: {line}, 0 dead letters\n" in cli("get_session_status", "execution-1").text
+    assert ("\nmessages: 5+ total, 2 pending, 1 taken, 2+ acknowledged, 0 dead\n"
+            in cli("get_session_recovery_status").text)
+    with open(team.generate_milestone_report("execution-1")) as report:
+        assert "\n2 pending, 1 taken, 3 acknowledged, 0 dead letters\n" in report.read()
+
+
+def test_of_many_agents_those_at_work_and_failed_are_counted_first(team, cli, monkeypatch):
+    for number in range(4):
+        team.register_agent(f"done-{number}", "validation", "ms-1", "execution-1")
+        team.update_agent_status(f"done-{number}", "completed")
+    team.register_agent("broken", "validation", "ms-1", "execution-1")
+    team.update_agent_status("broken", "failed")
+    everything = {"total": 7, "active": 2, "completed": 4, "failed": 1, "stale": 0}
+    assert team.get_session_recovery_status()["agents"] == everything
+    monkeypatch.setattr(counting, "MOST_COUNTED", 3)
+    told = team.get_session_recovery_status()
+    assert (told["agents"]["active"], told["agents"]["failed"], told["agents"]["stale"]) == (2, 1, 0)
+    assert told["at_least"] == [f"agents.{name}" for name in ("total", "completed") if name in told["agents"]]
+    monkeypatch.setattr(counting, "MOST_COUNTED", 1)
+    told = cli("get_session_recovery_status").text
+    assert "1+ active" in told and "1 failed" in told and "+ total" in told
 
 
 def test_looking_at_a_session_is_no_activity(team, clock):

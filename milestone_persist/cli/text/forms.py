@@ -38,6 +38,12 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}" + "s" * (number != 1)
 
 
+def counted(data: Row, group: str) -> dict[str, str]:
+    """The counts of a group; one of which there are more, as `1000+`."""
+    more = [name.partition(".")[2] for name in data["at_least"] if name.startswith(group + ".")]
+    return {name: f"{number}{'+' * (name in more)}" for name, number in data[group].items()}
+
+
 def ready(data: Row) -> str:
     return f"ready: {plain(data['database'])} (backend {data['backend']})\n"
 
@@ -91,7 +97,7 @@ def sessions(data: list[Row]) -> str:
 
 
 def session_status(data: Row) -> str:
-    counts = data["messages"]
+    counts = counted(data, "messages")
     lines = [
         f"session {plain(data['session_id'])}: {plain(data['operation_type'])} of {plain(data['milestone_id'])}, "
         f"{plain(data['status'])}, {data['progress']:g} %"

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ...base.quoting import command
 from ...coordination.deliverables import tell_flaw, tell_near
-from .forms import count, milestone, plain, table
+from .forms import count, counted, milestone, plain, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,9 +145,9 @@ def milestone_recovered(data: Row) -> str:
 
 
 def recovery_status(data: Row) -> str:
-    lines = [f"{name}: " + ", ".join(f"{count} {word}" for word, count in data[name].items())
+    lines = [f"{name}: " + ", ".join(f"{number} {word}" for word, number in counted(data, name).items())
              for name in ("sessions", "agents", "messages")]
-    lines.append(f"checkpoints: {data['checkpoints']}")
+    lines.append(f"checkpoints: {data['checkpoints']}{'+' * ('checkpoints' in data['at_least'])}")
     lines.append(f"interrupted sessions: {len(data['interrupted'])}")
     if data["interrupted"]:
         lines.append("Run next, to see what can be done:")
