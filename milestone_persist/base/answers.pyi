@@ -79,6 +79,7 @@ class Registration(Agent, KeyCounts):
     again: bool
     messages_requeued: int
     messages_unread: int
+    at_least: list[str]  # messages_unread, where there are more
 
 class AgentStatus(Agent, total=False):
     changed: bool

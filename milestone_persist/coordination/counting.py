@@ -1,53 +1,28 @@
-"""Counts: exact for what is open; of what is over, and may be a long history, no more than MOST_COUNTED are counted."""
+"""Counts of sessions, agents and messages: exact for what is open, bounded for what is over."""
 from __future__ import annotations
 
 from ..base.vocabulary import AT_WORK, MESSAGE_STATES, SESSION_STATUSES, any_of
+from . import bounded
+from .bounded import Counts, count_some
 from .liveness import heard_before
 from .message_states import COUNTS_IN, DEAD, PENDING, STATE, TAKEN
 from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ..base.answers import CountedMessages, CountedStore
-    from ..storage.interface import Params, Storage
-
-MOST_COUNTED = 1000
-
-
-class Counts(dict[str, int]):
-    """Numbers by name; `at_least` are the names of those that were not counted to the end."""
-
-    def __init__(self, numbers: Mapping[str, int] = {}) -> None:
-        super().__init__(numbers)
-        self.at_least: list[str] = []
-
-    def add(self, name: str, number: int, is_all: bool = True) -> None:
-        """Add a number that was counted as far as one beyond MOST_COUNTED, or is not that of all."""
-        self[name] = min(number, MOST_COUNTED)
-        if number > MOST_COUNTED or not is_all:
-            self.at_least.append(name)
-
-    def sum_up(self) -> None:
-        """Put the sum of all before them."""
-        numbers = {"total": sum(self.values()), **self}
-        self.clear()
-        self.update(numbers)
-        if self.at_least:
-            self.at_least.insert(0, "total")
-
+    from ..storage.interface import Storage
 
 def count_everything(store: Storage) -> CountedStore:
     """How many sessions and agents there are of each status, messages of each state, and checkpoints."""
     groups = {"sessions": _count_sessions(store), "agents": _count_agents(store), "messages": count_mail(store)}
     for counts in groups.values():
         counts.sum_up()
-    groups["agents"].add("stale", _count_some(
+    groups["agents"].add("stale", count_some(
         store, f"agent_registry WHERE status IN {any_of(AT_WORK)} AND last_heartbeat <= :limit",
         {"limit": heard_before(store, read_count(store, "session_timeout"))}))
     beside = Counts()
-    beside.add("checkpoints", _count_some(store, "agent_checkpoints"))
+    beside.add("checkpoints", count_some(store, "agent_checkpoints"))
     return {"sessions": groups["sessions"], "agents": groups["agents"], "messages": groups["messages"],
             "checkpoints": beside["checkpoints"],
             "at_least": [f"{group}.{name}" for group, counts in groups.items() for name in counts.at_least]
@@ -83,7 +58,7 @@ def count_mail(store: Storage, session_id: str | None = None, every_one: bool = 
         found[row["state"]] += row["n"]
     # What is acknowledged is what is left: those of a session are counted in an index, their times stand in the table.
     rest = found.pop("not over")
-    acknowledged = _count_some(store, f"agent_messages WHERE {sent}1 = 1", given, None if every_one else rest) - rest
+    acknowledged = count_some(store, f"agent_messages WHERE {sent}1 = 1", given, None if every_one else rest) - rest
     counts = Counts(found)
     if every_one:
         counts["acknowledged"] = acknowledged
@@ -95,7 +70,7 @@ def count_mail(store: Storage, session_id: str | None = None, every_one: bool = 
 def _count_sessions(store: Storage) -> Counts:
     counts = Counts()
     for status in sorted(SESSION_STATUSES):
-        number = _count_some(store, "coordination_sessions WHERE status = :status", {"status": status})
+        number = count_some(store, "coordination_sessions WHERE status = :status", {"status": status})
         if number:
             counts.add(status, number)
     return counts
@@ -104,11 +79,11 @@ def _count_sessions(store: Storage) -> Counts:
 def _count_agents(store: Storage) -> Counts:
     """Of many, those at work and those that failed are found by an index, the others only seen among the first."""
     found = _count_statuses(store)
-    is_all = all_work = sum(found.values()) <= MOST_COUNTED
+    is_all = all_work = sum(found.values()) <= bounded.MOST_COUNTED
     if not is_all:
         at_work = _count_statuses(store, f"WHERE status IN {any_of(AT_WORK)}")
-        all_work = sum(at_work.values()) <= MOST_COUNTED
-        failed = _count_some(store, "agent_registry WHERE status = 'failed'")
+        all_work = sum(at_work.values()) <= bounded.MOST_COUNTED
+        failed = count_some(store, "agent_registry WHERE status = 'failed'")
         found = {**{status: n for status, n in found.items() if status not in AT_WORK}, **at_work, "failed": failed}
     counts = Counts()
     for status, number in sorted(found.items()):
@@ -120,15 +95,5 @@ def _count_agents(store: Storage) -> Counts:
 def _count_statuses(store: Storage, where: str = "") -> dict[str, int]:
     """How many agents are of each status among the first that are found, one more than MOST_COUNTED."""
     rows = store.execute(f"SELECT status, count(*) AS n FROM (SELECT status FROM agent_registry {where} "
-                         f"LIMIT {MOST_COUNTED + 1}) AS first GROUP BY status")
+                         f"LIMIT {bounded.MOST_COUNTED + 1}) AS first GROUP BY status")
     return {row["status"]: row["n"] for row in rows}
-
-
-def _count_some(store: Storage, which: str, given: Params = {}, beside: int | None = 0) -> int:
-    """How many rows there are `which` (a table, perhaps WHERE), counted as far as one beyond MOST_COUNTED.
-
-    beside: how many more of them do not count for that; None: count all
-    """
-    limit = "" if beside is None else f" LIMIT {MOST_COUNTED + beside + 1}"
-    return int(store.execute(f"SELECT count(*) AS n FROM (SELECT 1 AS one FROM {which}{limit}) AS found",
-                             given)[0]["n"])

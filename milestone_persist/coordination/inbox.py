@@ -4,6 +4,7 @@ from __future__ import annotations
 from ..base.quoting import command_on
 from ..base.values import read_stored
 from ..storage.events import record_event
+from .bounded import MOST_COUNTED, Counts, count_some
 from .message_states import (
     BACK,
     COUNTS_IN,
@@ -71,10 +72,12 @@ def requeue_former_life(store: Storage, agent_id: str) -> int:
     return len(rows)
 
 
-def count_unread(store: Storage, agent_id: str) -> int:
-    """How many messages lie in an agent's inbox for it, once those whose lease has run out are back."""
-    return int(store.execute("SELECT count(*) AS n FROM agent_messages "
-                             f"WHERE to_agent = :id AND {PENDING} AND {FOR_READER}", {"id": agent_id})[0]["n"])
+def count_unread(store: Storage, agent_id: str) -> Counts:
+    """How many messages lie in an agent's inbox for it (`messages_unread`), once lapsed leases are back."""
+    counts = Counts()
+    counts.add("messages_unread", count_some(
+        store, f"agent_messages WHERE to_agent = :id AND {PENDING} AND {FOR_READER}", {"id": agent_id}))
+    return counts
 
 
 def list_unread(store: Storage, agent_id: str, most: int, which: str = "1 = 1",
@@ -104,9 +107,14 @@ def _ask_unread(store: Storage, agent_id: str, which: str, columns: str, order: 
 
 
 def count_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:
-    """The mail under an agent's id that was sent for other milestones than its own: sent_for and number of each."""
-    return store.execute("SELECT sent_for, count(*) AS number FROM agent_messages WHERE to_agent = :id "
-                         f"AND {PENDING} AND {FOR_OTHERS} GROUP BY sent_for ORDER BY sent_for", {"id": agent_id})
+    """The mail under an agent's id that was sent for other milestones than its own: sent_for and number of each.
+
+    It is looked for among the first messages of the inbox, MOST_COUNTED of them.
+    """
+    return store.execute(
+        "SELECT sent_for, count(*) AS number FROM (SELECT sent_for, to_agent FROM agent_messages WHERE to_agent = :id "
+        f"AND {PENDING} ORDER BY priority DESC, id LIMIT {MOST_COUNTED}) AS first WHERE {FOR_OTHERS} "
+        "GROUP BY sent_for ORDER BY sent_for", {"id": agent_id})
 
 
 def warn_of_unread(store: Storage, what: str, agent_id: str | None = None, session_id: str | None = None) -> None:

@@ -17,6 +17,7 @@ CLIENT_ENDED = "its client ended"  # how that of one begins whose client ended b
 CLIENT_SESSION = "MILESTONE_CLIENT_SESSION"  # how a program that acts for a client says which session of it is meant
 CLIENT_SESSIONS = (CLIENT_SESSION, "CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID")  # the first that is set
 RECENT_SECONDS = 1.0  # a heartbeat that is not older is not written again by what an agent does
+COUNTED_EACH_TIME = 1000  # agents of a session, up to which each registering counts them
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 
@@ -144,11 +145,15 @@ def operation_type_of(session_id: str) -> str:
     return word if word in OPERATION_TYPES else "execution"
 
 
-def count_agents(store: Storage, session_id: str) -> None:
-    """Set the session's agent_count to what the registry holds."""
+def count_agents(store: Storage, session_id: str, more: int) -> None:
+    """Bring a session's agent_count up to date, after so many `more` have come (-1: one has gone).
+
+    Few are counted in the registry, where others may have written too; many are not counted each time.
+    """
     store.execute(
-        "UPDATE coordination_sessions SET agent_count = "
-        "(SELECT count(*) FROM agent_registry WHERE session_id = :id) WHERE session_id = :id", {"id": session_id})
+        "UPDATE coordination_sessions SET agent_count = CASE WHEN agent_count >= :few THEN agent_count + :more ELSE "
+        "(SELECT count(*) FROM agent_registry WHERE session_id = :id) END WHERE session_id = :id",
+        {"id": session_id, "more": more, "few": COUNTED_EACH_TIME})
 
 
 def renew_heartbeat(store: Storage, agent_id: str) -> Agent | None:
@@ -332,8 +337,10 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Session
         {"id": agent_id, "type": agent_type, "milestone": milestone_id or session["milestone_id"],
          "session": session["session_id"], "capabilities": capabilities, "given": capabilities or "[]",
          "now": store.now(), "next": int(begins_life), "client": _client_session(store)})
-    for session_id in {row["session_id"] for row in before} | {session["session_id"]}:
-        count_agents(store, session_id)
+    left = [row["session_id"] for row in before if row["session_id"] != session["session_id"]]
+    for session_id in left:
+        count_agents(store, session_id, -1)
+    count_agents(store, session["session_id"], int(bool(left) or not before))
     ended = any(row["status"] in ENDED_AGENT for row in before)
     record_event(store, "agent_revived" if ended else "agent_registered", session["session_id"], agent_id,
                  milestone_id or session["milestone_id"], agent_type)

@@ -61,8 +61,10 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
         if kind.endswith("coordinator"):
             store.execute("UPDATE coordination_sessions SET coordinator_id = coalesce(coordinator_id, :agent) "
                           "WHERE session_id = :id", {"id": session_id, "agent": agent_id})
+        unread = count_unread(store, agent_id)
         return {**find_agent(store, agent_id), "again": bool(before) and before[0]["agent_type"] != "unregistered",
-                "messages_requeued": requeued, "messages_unread": count_unread(store, agent_id),
+                "messages_requeued": requeued, "messages_unread": unread["messages_unread"],
+                "at_least": unread.at_least,
                 "messages_for_others": _tell_of_mail_for_others(store, agent_id),
                 **_count_keys(store, agent_id, session["milestone_id"])}
 

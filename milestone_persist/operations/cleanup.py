@@ -179,4 +179,4 @@ def _return_agents_to_previous_session(store: Storage, session_id: str) -> None:
     for agent_id, home in {row["agent_id"]: row["session_id"] for row in left}.items():
         store.execute("UPDATE agent_registry SET session_id = :home, status = CASE WHEN status = 'completed' "
                       "THEN status ELSE 'terminated' END WHERE agent_id = :agent", {"home": home, "agent": agent_id})
-        count_agents(store, home)
+        count_agents(store, home, 1)

@@ -221,8 +221,9 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
 
 def _tell_of_rest(store: Storage, agent_id: str, lease: float | None, most: int) -> None:
     again = ["get_agent_messages", agent_id, "true", *([] if lease is None else ["--lease", f"{lease:g}"])]
-    store.tell_done(f"{count_unread(store, agent_id)} more remain in the inbox (at most {most} bytes at once); "
-                    f"when these are done: {command(again)}")
+    rest = count_unread(store, agent_id).tell("messages_unread")
+    store.tell_done(f"{rest} more remain in the inbox (at most {most} bytes at once); when these are done: "
+                    f"{command(again)}")
 
 
 def _tell_acknowledged(store: Storage, agent_id: str, acknowledged: list[Row]) -> None:

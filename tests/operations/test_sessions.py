@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from milestone_persist import Refused, UsageError
-from milestone_persist.coordination import counting
+from milestone_persist.coordination import bounded, membership
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_status_tells_everything_about_a_session(team, clock):
 
 
 def test_what_is_over_is_counted_up_to_a_limit_and_said_to_be_more(team, cli, monkeypatch):
-    monkeypatch.setattr(counting, "MOST_COUNTED", 2)
+    monkeypatch.setattr(bounded, "MOST_COUNTED", 2)
     for number in range(6):
         team.send_agent_message("coord", "exec", "task_assignment", {"n": number})
     for expected, line in ((2, "3 pending, 1 taken, 2 acknowledged"), (2, "2 pending, 1 taken, 2+ acknowledged")):
@@ -54,13 +54,44 @@ def test_of_many_agents_those_at_work_and_failed_are_counted_first(team, cli, mo
     team.update_agent_status("broken", "failed")
     everything = {"total": 7, "active": 2, "completed": 4, "failed": 1, "stale": 0}
     assert team.get_session_recovery_status()["agents"] == everything
-    monkeypatch.setattr(counting, "MOST_COUNTED", 3)
+    monkeypatch.setattr(bounded, "MOST_COUNTED", 3)
     told = team.get_session_recovery_status()
     assert (told["agents"]["active"], told["agents"]["failed"], told["agents"]["stale"]) == (2, 1, 0)
     assert told["at_least"] == [f"agents.{name}" for name in ("total", "completed") if name in told["agents"]]
-    monkeypatch.setattr(counting, "MOST_COUNTED", 1)
+    monkeypatch.setattr(bounded, "MOST_COUNTED", 1)
     told = cli("get_session_recovery_status").text
     assert "1+ active" in told and "1 failed" in told and "+ total" in told
+
+
+def test_an_inbox_with_many_messages_is_told_by_a_number_there_are_at_least(team, cli, monkeypatch):
+    for number in range(3):
+        team.send_agent_message("coord", "exec", "task_assignment", {"n": number})
+    row = team.register_agent("exec", "milestone-executor", "ms-1", "execution-1")
+    assert (row["messages_unread"], row["at_least"]) == (3, [])
+    monkeypatch.setattr(bounded, "MOST_COUNTED", 2)
+    row = team.register_agent("exec", "milestone-executor", "ms-1", "execution-1")
+    assert (row["messages_unread"], row["at_least"]) == (2, ["messages_unread"])
+    assert ", 2+ unread, " in cli("register_agent", "exec", "milestone-executor", "ms-1", "execution-1").text
+    assert "2 more remain" in cli("get_agent_messages", "exec", "true", "--max-bytes", "50").err
+    team.send_agent_message("coord", "exec", "task_assignment", {})
+    team.requeue_agent_message("exec", 1)
+    assert "2+ more remain" in cli("get_agent_messages", "exec", "true", "--max-bytes", "50").err
+
+
+@pytest.mark.parametrize("counted_each_time", [0, 2, 1000])
+def test_agents_that_come_and_go_are_counted(team, monkeypatch, counted_each_time):
+    monkeypatch.setattr(membership, "COUNTED_EACH_TIME", counted_each_time)
+
+    def counts():
+        return [team.get_session_status(session)["agent_count"] for session in ("execution-1", "execution-2")]
+
+    team.register_agent("far", "validation", "ms-1", "execution-2")
+    for agent in ("third", "fourth", "third"):
+        team.register_agent(agent, "validation", "ms-1", "execution-1")
+    assert counts() == [4, 1]
+    team.register_agent("third", "validation", "ms-1", "execution-2")
+    team.register_agent("third", "validation", "ms-1", "execution-2")
+    assert counts() == [3, 2]
 
 
 def test_looking_at_a_session_is_no_activity(team, clock):

@@ -36,6 +36,11 @@ BUSY_AGENTS = """
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000 + :rows / 10)
 INSERT INTO agent_registry (agent_id, agent_type, session_id, status)  -- more than are looked through for suggestions
 SELECT 'busy-' || i, 'validation', 'busy', 'active' FROM n"""
+CROWD = "UPDATE coordination_sessions SET agent_count = 2001 + :rows / 10 WHERE session_id = 'busy'"
+FULL_INBOX = """
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows / 10 + 2000)
+INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload)
+SELECT 'busy', 'a', 'full', 'x-n', '{}' FROM n"""
 EVENTS = """
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
 INSERT INTO events (event, session_id, agent_id) SELECT 'x', 's', 'a' FROM n"""
@@ -47,6 +52,7 @@ CALLS = {
     "acknowledge": lambda s: messages.acknowledge_agent_message(s, "b", 1),
     "register": lambda s: agents.register_agent(s, "c", "validation", "m", "s"),
     "register elsewhere": lambda s: agents.register_agent(s, "b", "validation", "m", "other"),
+    "register into a crowd": lambda s: agents.register_agent(s, "c", "validation", "m", "busy"),
     "heartbeat": lambda s: agents.agent_heartbeat(s, "a", "healthy"),
     "fail": lambda s: agents.update_agent_status(s, "b", "failed"),
     "complete": lambda s: agents.update_agent_status(s, "b", "completed"),
@@ -65,21 +71,39 @@ CALLS = {
     "status": lambda s: overview.status(s, "s"),
     "mark stale": lambda s: liveness.mark_stale_agents(s, 3600),
 }
+FULL = {
+    "register": lambda s: agents.register_agent(s, "full", "validation", "m", "busy"),
+    "take": lambda s: messages.get_agent_messages(s, "full", True, 2, max_bytes=300),
+    "send": lambda s: sending.send_agent_message(s, "a", "full", "error_report", "{}"),
+    "heartbeat": lambda s: agents.agent_heartbeat(s, "full", "healthy"),
+}
 
 
 @pytest.fixture(scope="module")
 def histories(tmp_path_factory):
     """Two databases that differ only in how much has been done with."""
+    return make_stores(tmp_path_factory, HISTORY, ENDED_AGENTS, BUSY_AGENTS, CROWD, STATE, EVENTS)
+
+
+@pytest.fixture(scope="module")
+def inboxes(tmp_path_factory):
+    """Two databases that differ only in how much lies in one inbox."""
+    return make_stores(tmp_path_factory, FULL_INBOX)
+
+
+def make_stores(tmp_path_factory, *scripts):
+    """A database with FEW rows of each kind, and one with MANY."""
     made = {}
     for rows in (FEW, MANY):
         folder = tmp_path_factory.mktemp("history")
         storage = open_for(str(folder), {"MILESTONE_BACKEND": "hybrid"})
         agents.register_agent(storage, "busy-0", "validation", "m", "busy")
         agents.register_agent(storage, "old-0", "validation", "m", "old")
+        agents.register_agent(storage, "full", "validation", "m", "busy")
         for agent in ("a", "b"):  # in the session that an agent nobody registered is taken into
             agents.register_agent(storage, agent, "validation", "m", "s")
         with storage.transaction():
-            for script in (HISTORY, ENDED_AGENTS, BUSY_AGENTS, STATE, EVENTS):
+            for script in scripts:
                 storage.execute(script, {"rows": rows})
             for _ in range(5):
                 sending.send_agent_message(storage, "a", "b", "error_report", "{}")
@@ -110,6 +134,12 @@ def steps(path, call, tmp_path):
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_costs_the_same_after_a_long_history(histories, tmp_path, name):
     few, many = (steps(histories[rows], CALLS[name], tmp_path) for rows in (FEW, MANY))
+    assert 0 < many <= few * 1.2 + 5
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_a_full_inbox_costs_its_reader_no_more(inboxes, tmp_path, name):
+    few, many = (steps(inboxes[rows], FULL[name], tmp_path) for rows in (FEW, MANY))
     assert 0 < many <= few * 1.2 + 5
 
 

@@ -51,7 +51,8 @@ def ready(data: Row) -> str:
 def registered(data: Row) -> str:
     agent, kind = plain(data["agent_id"]), plain(data["agent_type"])
     back, unread, keys = data["messages_requeued"], data["messages_unread"], data["keys_kept"]
-    told = [f"{count(back, 'message')} requeued", f"{unread} unread", f"{count(keys, 'key')} kept"]
+    more = "+" * ("messages_unread" in data["at_least"])
+    told = [f"{count(back, 'message')} requeued", f"{unread}{more} unread", f"{count(keys, 'key')} kept"]
     if not data["again"]:  # then only what it may not expect
         told = [text for text, number in zip(told, (back, unread, keys)) if number]
     elsewhere = data["keys_elsewhere"]

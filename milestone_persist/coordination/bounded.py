@@ -1,0 +1,46 @@
+"""Counts that stop: of what may be a long history no more than MOST_COUNTED are counted, and that is said."""
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..storage.interface import Params, Storage
+
+MOST_COUNTED = 1000
+
+
+class Counts(dict[str, int]):
+    """Numbers by name; `at_least` are the names of those that were not counted to the end."""
+
+    def __init__(self, numbers: Mapping[str, int] = {}) -> None:
+        super().__init__(numbers)
+        self.at_least: list[str] = []
+
+    def add(self, name: str, number: int, is_all: bool = True) -> None:
+        """Add a number that was counted as far as one beyond MOST_COUNTED, or is not that of all."""
+        self[name] = min(number, MOST_COUNTED)
+        if number > MOST_COUNTED or not is_all:
+            self.at_least.append(name)
+
+    def tell(self, name: str) -> str:
+        """A number as it is said: `7`, or `1000+`."""
+        return f"{self[name]}{'+' * (name in self.at_least)}"
+
+    def sum_up(self) -> None:
+        """Put the sum of all before them."""
+        numbers = {"total": sum(self.values()), **self}
+        self.clear()
+        self.update(numbers)
+        if self.at_least:
+            self.at_least.insert(0, "total")
+
+
+def count_some(store: Storage, which: str, given: Params = {}, beside: int | None = 0) -> int:
+    """How many rows there are `which` (a table, perhaps WHERE), counted as far as one beyond MOST_COUNTED.
+
+    beside: how many more of them do not count for that; None: count all
+    """
+    limit = "" if beside is None else f" LIMIT {MOST_COUNTED + beside + 1}"
+    return int(store.execute(f"SELECT count(*) AS n FROM (SELECT 1 AS one FROM {which}{limit}) AS found",
+                             given)[0]["n"])
