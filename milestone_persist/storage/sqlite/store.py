@@ -6,7 +6,7 @@ import time
 
 from ...base.driver import sqlite3
 from ...base.errors import StorageError
-from ...base.tables import APPLICATION_ID, SCHEMA_FILE, SCHEMA_VERSION
+from ...base.tables import APPLICATION_ID, SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file, sync_directory, write_whole
 from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Transaction, insert_into
@@ -28,6 +28,8 @@ FLUSHED = {"full": "FULL", "normal": "NORMAL"}  # the setting `synchronous`, and
 QUEUE = FILE + "-queue"
 READ_FIRST = ("SELECT (SELECT value FROM agent_coordination_config WHERE key = 'synchronous') AS synchronous, "
               "(SELECT moved_to FROM store_moves) AS value")  # what a transaction begins with; value: as READ_TOMBSTONE
+BETWEEN = "\n\n"  # two statements of a schema that was read
+READ_SCHEMA = f"SELECT group_concat(sql, '{BETWEEN}') FROM sqlite_master"
 
 
 class SqliteStorage(EmbeddedStorage):
@@ -101,15 +103,10 @@ class SqliteStorage(EmbeddedStorage):
             self._is_known = True
 
     def _refuse_altered(self) -> None:
-        from ...base.packaged import read_packaged
+        from .canonical import SCHEMA
 
-        canonical = read_packaged("sql", SCHEMA_FILE).replace("IF NOT EXISTS ", "")
-        ours = ", ".join(f"'{line.split()[2]}'" for line in canonical.splitlines()
-                         if line.startswith(("CREATE TABLE", "CREATE VIEW")))
         try:
-            # What others have on their own tables is set off by nothing that is done here.
-            there = self.column(f"SELECT sql || ';' FROM sqlite_master WHERE lower(tbl_name) IN ({ours}) AND sql > ''")
-            if len(there) == canonical.count("\nCREATE ") and _holds_each(canonical, there):
+            if self.column(READ_SCHEMA) == [SCHEMA] or _is_beside_others(self, SCHEMA.split(BETWEEN)):
                 return
             from .comparison import refuse_altered
 
@@ -271,14 +268,16 @@ class SqliteStorage(EmbeddedStorage):
                 "database": self.path, "exists": not self.in_memory, "schema_version": SCHEMA_VERSION}
 
 
-def _holds_each(script: str, statements: list[str]) -> bool:
-    """Whether all statements are in a script, where they usually come in this order."""
-    position = 0
-    for statement in statements:
-        position = script.find("\nCREATE ", position) + 1
-        if not script.startswith(statement, position) and statement not in script:
-            return False
-    return True
+def _is_beside_others(store: SqliteStorage, ours: list[str]) -> bool:
+    """Whether the schema is ours, in another order, or beside what others have on tables of their own.
+
+    That is set off by nothing that is done here.
+    """
+    tables = [statement.split()[2].partition("(")[0] for statement in ours
+              if statement.startswith(("CREATE TABLE", "CREATE VIEW"))]
+    names = ", ".join(f"'{table}'" for table in tables)
+    there = store.column(f"SELECT sql FROM sqlite_master WHERE lower(tbl_name) IN ({names}) AND sql > ''")
+    return sorted(there) == sorted(ours)
 
 
 def _create_file(path: str) -> None:
