@@ -7,14 +7,14 @@ import sqlite3
 
 from ...base.errors import StorageError, newer
 from ...base.found import read_found
-from ...base.tables import NUMBERED, SCHEMA_VERSION, TABLES
+from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
-from ..directory import cannot_write, create_directory, damaged, move_whole, write_whole
+from ..directory import create_directory, damaged
 from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
 from ..selection import backend_in_use, store_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
-from .layout import ONE_FILE, folder_of, write_lines
+from .layout import ONE_FILE, folder_of
 from .lock import FileLock
 from .memory import Memory
 
@@ -52,14 +52,14 @@ class FileStorage(EmbeddedStorage):
         self._head: str | None = None  # the head that belongs to the rows in memory
         self._version = SCHEMA_VERSION  # that the head tells
         self._inside = False
-        self._lenient = False  # whether rows may refer to what is not there
+        self.lenient = False  # whether rows may refer to what is not there
         self._warned: set[str] = set()
         exists = os.path.exists(self.path) or is_pending(directory)
         self.in_memory = not exists and not create
-        self._files = StoreFiles(directory)
+        self.files = StoreFiles(directory)
         self._refuse_newer()
         self.connect(":memory:")
-        self.memory = Memory(self.connection, self._files)
+        self.memory = Memory(self.connection, self.files)
         if self.in_memory:
             self.memory.load_nothing()
         elif not exists:
@@ -79,7 +79,7 @@ class FileStorage(EmbeddedStorage):
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self.memory.tables if table.name in ONE_FILE
                             for row in self.run(f"SELECT * FROM {table.name}")]
-                self._save(self.memory.files_of(settings), {"store": os.urandom(8).hex(), "generation": 0})
+                self.save(self.memory.files_of(settings), {"store": os.urandom(8).hex(), "generation": 0})
         finally:
             self._leave()
         self._head = None  # from now on, what the files hold
@@ -104,8 +104,8 @@ class FileStorage(EmbeddedStorage):
             if not self.in_memory:
                 self._reach(exclusive)
             self._inside = True
-            self._begin(exclusive, whole=not self._lenient)
-            if self.memory.corrupt and not self._lenient:
+            self._begin(exclusive, whole=not self.lenient)
+            if self.memory.corrupt and not self.lenient:
                 self._begin_without_some(exclusive)
         except BaseException as error:
             raise self._give_up(error) from None
@@ -119,7 +119,7 @@ class FileStorage(EmbeddedStorage):
     def _begin_without_some(self, writing: bool) -> None:
         corrupt = self.memory.corrupt
         self.run("ROLLBACK")
-        self.memory.clear(json.loads(self._head or "")["sequences"])
+        self.memory.clear(self.read_facts()["sequences"])
         self._begin(writing, whole=False)
         self.memory.corrupt = {**corrupt, **self.memory.corrupt}
 
@@ -146,7 +146,7 @@ class FileStorage(EmbeddedStorage):
         for _ in range(3):
             before = self.glance()
             wrong: Faults = []
-            self._files.look_for_journal()
+            self.files.look_for_journal()
             self._head = None
             self._refresh()
             self.run("PRAGMA foreign_keys = OFF")
@@ -170,9 +170,9 @@ class FileStorage(EmbeddedStorage):
             raise
         try:
             if exclusive:
-                self._files.carry_out_journal()
+                self.files.carry_out_journal()
             else:
-                self._files.look_for_journal()
+                self.files.look_for_journal()
         except BaseException:
             self.lock.release()
             raise
@@ -249,10 +249,19 @@ class FileStorage(EmbeddedStorage):
         self.memory.clear(sequences)
         self._head, self._version = text, version
 
+    def read_facts(self) -> Row:
+        """What the head tells that belongs to the rows in memory."""
+        facts: Row = json.loads(self._head or "")
+        return facts
+
+    def forget(self) -> None:
+        """Read every file again from now on."""
+        self._head = None
+
     def _refuse_newer(self) -> None:
         """StorageError for a store that a newer program has written, before anything else is said of it."""
         try:
-            version = int(json.loads(self._files.read(HEAD))["schema_version"])
+            version = int(json.loads(self.files.read(HEAD))["schema_version"])
         except (OSError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError):  # its user is told
             return
         if version > SCHEMA_VERSION:
@@ -260,7 +269,7 @@ class FileStorage(EmbeddedStorage):
 
     def _read_head(self) -> str:
         try:
-            return self._files.read(HEAD).decode()
+            return self.files.read(HEAD).decode()
         except FileNotFoundError:
             self.refuse_moved(found=[])
             raise StorageError(f"{self.path} is gone, the store was moved or removed: open it again") from None
@@ -281,19 +290,19 @@ class FileStorage(EmbeddedStorage):
         self.run("BEGIN")
         self.memory.start(writing=True)
         take_steps(self._version, self.execute)
-        self._save(self.memory.changed_files(), json.loads(self._head or ""))
+        self.save(self.memory.changed_files(), self.read_facts())
         self.memory.drop_unread()
         self.run("COMMIT")
 
     # Memory to files
 
     def _write_changes(self) -> None:
-        head = json.loads(self._head or "")
+        head = self.read_facts()
         files = self.memory.changed_files()
         if files or head["sequences"] != self.memory.sequence_values():
-            self._save(files, head)
+            self.save(files, head)
 
-    def _save(self, files: dict[str, str | None], head: Row) -> None:
+    def save(self, files: dict[str, str | None], head: Row) -> None:
         """Write the changed files, and with them the head that tells of it."""
         head = {**head, "schema_version": SCHEMA_VERSION, "generation": head["generation"] + 1,
                 "sequences": self.memory.sequence_values(), "files": self._count_files(head.get("files", {}), files)}
@@ -307,12 +316,12 @@ class FileStorage(EmbeddedStorage):
         for name, text in changed.items():
             folder = name.rpartition("/")[0]
             if folder != "config":
-                counts.setdefault(folder, self._count_there(folder))
-                counts[folder] += (text is not None) - self._files.exists(name)
+                counts.setdefault(folder, self.count_there(folder))
+                counts[folder] += (text is not None) - self.files.exists(name)
         return counts
 
-    def _count_there(self, folder: str) -> int:
-        return sum(name.endswith((".json", ".jsonl")) for name in self._files.list(folder))
+    def count_there(self, folder: str) -> int:
+        return sum(name.endswith((".json", ".jsonl")) for name in self.files.list(folder))
 
     def set_aside(self, folder: str) -> None:
         self.acquire(exclusive=True)  # no other process is reading the files
@@ -334,100 +343,24 @@ class FileStorage(EmbeddedStorage):
         return [line_of(found) for found in self.inspect()]
 
     def inspect(self) -> list[Finding]:
-        from ..findings import finding
-        from ..orphans import GONE
+        from .doctor import inspect
 
-        wrong: list[str] = []
-        corrupt: list[Finding] = []
-        if self.in_memory:
-            return corrupt
-        self._head = None  # read every file again
-        faults: Faults = []
-        try:
-            with self.snapshot():
-                self.memory.load_all(faults)
-                corrupt = [finding(self._files.path(file), str(fault), fixable=True)
-                           for file, fault in [*self.memory.corrupt.items(), *faults]]
-                given_out = json.loads(self._head or "")["sequences"]
-                wrong += super().check() + self._check_numbers(given_out) + self._find_lost(given_out)
-                corrupt += self._find_removed()
-            if wrong or faults:
-                self._head = None
-        except StorageError as error:
-            wrong.append(str(error))
-        return corrupt + [finding(self.path, line, fixable=line.endswith(GONE)) for line in wrong]
+        return inspect(self)
 
     def fix(self, folder: str) -> list[Finding]:
         """Move every file that cannot be read to `folder`; what refers to its row is kept, and so its key.
 
         Of a file of many rows a copy goes there, and those that can be read stay.
         """
-        from ..findings import FIXED, finding
-        from ..orphans import make_parents
+        from .doctor import fix
 
-        self._head, self._lenient = None, True
+        self.lenient = True
+        self.forget()
         try:
-            with self.transaction():
-                done = self._drop_unreadable_lines(folder)
-                self.memory.load_all()
-                for file in [*self.memory.corrupt]:
-                    move_whole(self._files.path(file), os.path.join(folder, file))
-                    del self.memory.corrupt[file]
-                    done.append(finding(self._files.path(file), f"set aside: it is {os.path.join(folder, file)}",
-                                        severity=FIXED))
-                done += self._forget_removed() + make_parents(self)
-        except OSError as error:
-            raise cannot_write(self.directory, error) from None
+            return fix(self, folder)
         finally:
-            self._head, self._lenient = None, False
-        return done
-
-    def _drop_unreadable_lines(self, folder: str) -> list[Finding]:
-        from ..findings import FIXED, finding
-
-        done, written = [], {}
-        for file in self.memory.list_files_of_many():
-            rows = self.memory.list_readable(file)
-            if rows is not None:
-                kept = os.path.join(folder, file)
-                write_whole(kept, self._files.read(file))
-                written[file] = write_lines(rows) or None
-                done.append(finding(self._files.path(file), f"the {len(rows)} rows that can be read stay; the file as "
-                                    f"it was is {kept}", severity=FIXED))
-        if written:
-            self._save(written, json.loads(self._head or ""))
-        return done
-
-    def _find_lost(self, given_out: dict[str, int]) -> list[str]:
-        from ..remedies import advise_restoring
-
-        folders = {name: self._files.path(folder_of(name)) for name, number in given_out.items() if number}
-        return [f"{path} is missing with the {given_out[name]} rows that were in it: restore it, or "
-                f"{advise_restoring(self.directory)}" for name, path in folders.items() if not os.path.isdir(path)]
-
-    def _find_removed(self) -> list[Finding]:
-        from ...base.invocation import way_called
-        from ..findings import finding
-        from ..remedies import advise_restoring
-
-        gone = {folder: number - self._count_there(folder)
-                for folder, number in json.loads(self._head or "").get("files", {}).items()
-                if os.path.isdir(self._files.path(folder)) or folder not in map(folder_of, NUMBERED)}  # else told of
-        return [finding(self._files.path(folder), f"files of rows that were written are gone ({number})",
-                        f"{advise_restoring(self.directory)}; if they were removed on purpose, {way_called()} doctor "
-                        "--fix counts again") for folder, number in gone.items() if number > 0]
-
-    def _forget_removed(self) -> list[Finding]:
-        from ..findings import FIXED
-
-        gone = self._find_removed()
-        if gone:
-            self._save({}, {**json.loads(self._head or ""), "files": {}})
-        return [{**found, "do": "counted again", "severity": FIXED} for found in gone]
-
-    def _check_numbers(self, given_out: dict[str, int]) -> list[str]:
-        return [f"{self.path}: {name} has number {there}, but only {given_out.get(name, 0)} were given out: raise that"
-                for name, there in self.memory.sequence_values().items() if there > given_out.get(name, 0)]
+            self.lenient = False
+            self.forget()
 
 
 def _read_facts(text: str) -> tuple[int, dict[str, int]]:
