@@ -1,19 +1,23 @@
 """Changes to files of a project that belong together: each whole, by a rename, and a failure takes back those before.
 
-They keep the modes that are there. A kill leaves some done: the manifest, written first, tells the next run which.
+They keep the modes that are there. A kill leaves some done: the manifest, written first, tells the next run which. So
+does a power cut: the bytes of a file are durable before it has its name, and each change before the next one.
 """
 from __future__ import annotations
 
+import errno
 import os
 
 from ..base.errors import StorageError
+from ..storage.directory import sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-_NEW = ".milestone-new"  # the file that is about to take its place
+NEW = ".milestone-new"  # the file that is about to take its place
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EBUSY)  # not there, a link, a mount
 
 
 class FileChanges:
@@ -36,7 +40,7 @@ class FileChanges:
         left = self.take_back()
         if isinstance(error, OSError):
             done = f"{', '.join(left)} could not be put back" if left else "nothing was changed"
-            path = str(error.filename or "a file").replace(_NEW, "")
+            path = str(error.filename or "a file").replace(NEW, "")
             raise StorageError(f"cannot write {path} ({error.strerror}): {done}") from None
 
     def take_back(self) -> list[str]:
@@ -49,20 +53,20 @@ class FileChanges:
                 left.append(str(error.filename))
         return left
 
-    def write(self, path: str, data: bytes, mode: int = 0o644) -> None:
-        """Put a file in its place; one that is there keeps its mode."""
+    def write(self, path: str, data: bytes, mode: int = 0o644, is_kept: bool = False) -> None:
+        """Put a file in its place, with the mode of the one that is there, unless that is kept."""
         if self.dry_run:
             return
-        _make_temporary(path, data, mode)
-        self._put(path)
+        _make_temporary(path, data, mode, keeps_mode=not is_kept)
+        self._put(path, is_kept)
 
-    def link(self, path: str, target: str) -> None:
+    def link(self, path: str, target: str, is_kept: bool = False) -> None:
         """Put a symbolic link in its place."""
         if self.dry_run:
             return
-        _remove_if_there(path + _NEW)
-        os.symlink(target, path + _NEW)
-        self._put(path)
+        _remove_if_there(path + NEW)
+        os.symlink(target, path + NEW)
+        self._put(path, is_kept)
 
     def make_directory(self, path: str) -> None:
         """Make a folder and those above it, where they are not there."""
@@ -70,50 +74,88 @@ class FileChanges:
             self.make_directory(os.path.dirname(path))
             os.mkdir(path, 0o755)
             self._undo.append(lambda: os.rmdir(path))
+            sync_directory(os.path.dirname(path))
 
-    def move(self, old: str, new: str) -> None:
-        """Rename a file; `new` must not be there."""
+    def keep(self, path: str, name: str) -> None:
+        """Give a file that is about to be replaced a second name; there only if a killed call has given it that."""
+        if self.dry_run:
+            return
+        _remove_if_there(name)
+        try:
+            os.link(path, name, follow_symlinks=False)
+        except (OSError, NotImplementedError):  # a file system without hard links, or of this kind
+            os.rename(path, name)
+        self._undo.append(lambda: _bring_back(name, path))
+        sync_directory(os.path.dirname(name))
+
+    def bring_back(self, name: str, path: str) -> None:
+        """Rename what was kept to the place in which it was, whatever is there."""
         if not self.dry_run:
-            os.rename(old, new)
-            self._undo.append(lambda: os.rename(new, old))
+            restore = _restorer(path)
+            os.replace(name, path)
+            self._undo += [restore, lambda: os.rename(path, name)]
+            sync_directory(os.path.dirname(path))
 
     def remove(self, path: str) -> None:
         """Remove a file or a link."""
         if not self.dry_run:
-            self._undo.append(_restorer(path))
+            restore = _restorer(path)
             os.unlink(path)
+            self._undo.append(restore)
+            sync_directory(os.path.dirname(path))
+
+    def remove_left(self, path: str) -> None:
+        """Remove what a killed process was about to put in the place of a file."""
+        if not self.dry_run:
+            _remove_if_there(path + NEW)
 
     def remove_directory(self, path: str) -> None:
         """Remove a folder if it is empty."""
+        if self.dry_run:
+            return
         try:
-            if not self.dry_run:
-                os.rmdir(path)
-                self._undo.append(lambda: os.mkdir(path, 0o755))
-        except OSError:
-            pass
+            os.rmdir(path)
+        except OSError as error:
+            if error.errno not in _NOT_EMPTY:
+                raise
+        else:
+            self._undo.append(lambda: os.mkdir(path, 0o755))
+            sync_directory(os.path.dirname(path))
 
-    def _put(self, path: str) -> None:
+    def _put(self, path: str, is_kept: bool = False) -> None:
         try:
-            restore = _restorer(path)
-            os.replace(path + _NEW, path)
+            restore = None if is_kept else _restorer(path)
+            os.replace(path + NEW, path)
         except OSError:
-            _remove_if_there(path + _NEW)
+            _remove_if_there(path + NEW)
             raise
-        self._undo.append(restore)
+        if restore:
+            self._undo.append(restore)
+        sync_directory(os.path.dirname(path))
 
 
-def _make_temporary(path: str, data: bytes, mode: int) -> None:
-    """Write what is to become the file `path`, beside it, with the mode of the file that is there."""
-    _remove_if_there(path + _NEW)
-    descriptor = os.open(path + _NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+def _make_temporary(path: str, data: bytes, mode: int, keeps_mode: bool) -> None:
+    """Write what is to become the file `path`, beside it, durably; perhaps with the mode of the file that is there."""
+    _remove_if_there(path + NEW)
+    descriptor = os.open(path + NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            if os.path.isfile(path):
+            if keeps_mode and os.path.isfile(path):
                 os.fchmod(descriptor, os.stat(path).st_mode & 0o7777)
             file.write(data)
+            file.flush()
+            os.fsync(descriptor)
     except OSError:
-        _remove_if_there(path + _NEW)
+        _remove_if_there(path + NEW)
         raise
+
+
+def _bring_back(name: str, path: str) -> None:
+    """Undo that a file was kept under another name."""
+    if os.path.lexists(path) and os.path.samestat(os.lstat(name), os.lstat(path)):
+        os.unlink(name)  # two names of one file, of which a rename would leave both
+    else:
+        os.rename(name, path)
 
 
 def _restorer(path: str) -> Callable[[], None]:
@@ -129,8 +171,8 @@ def _restorer(path: str) -> Callable[[], None]:
             data, state = file.read(), os.stat(path)
 
         def restore() -> None:
-            _make_temporary(path, data, state.st_mode & 0o7777)
-            os.replace(path + _NEW, path)
+            _make_temporary(path, data, state.st_mode & 0o7777, keeps_mode=True)
+            os.replace(path + NEW, path)
             os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     else:
         def restore() -> None:

@@ -62,6 +62,7 @@ class Installation:
             new.directories = sorted(self._needed_directories([*wanted, *entries, place], old))
             steps = self._plan(wanted, old, new)
             edits = self._plan_entries(entries, old, new)
+            self._remove_left(changes, old, [*wanted, *entries])
             self._write_manifest(changes, new)  # first: so a run after a kill knows what is ours
             for path, kept in steps:
                 self._replace(changes, path, wanted[path], kept)
@@ -83,15 +84,25 @@ class Installation:
             old = Manifest.load(self._manifest_path)
             if old is not None:
                 self._refuse_links_out([*old.files, *old.directories], [*_shared_files(old)])
+            self._remove_left(changes, old or Manifest(), [])
             if old is None:
                 raise Refused(f"nothing was installed in {self.root}: there is no {self._manifest_path}")
             for path in sorted(_shared_files(old)):
                 self._take_out(changes, path, old)
             for path in old.files:
                 self._remove(changes, path, old)
-            changes.remove(self._manifest_path)
+            self._remove_directories(changes, old.directories)
+            changes.remove(self._manifest_path)  # last: so a run after a kill knows what is left
             self._remove_directories(changes, old.directories)
         return self._rows
+
+    def _remove_left(self, changes: FileChanges, old: Manifest, wanted: list[str]) -> None:
+        """Remove what a killed call was about to put in its places."""
+        for path in {*wanted, *old.files, *_shared_files(old), *old.kept.values()}:
+            changes.remove_left(self._full(path))
+            if path in SHARED_FILES:
+                changes.remove_left(os.path.realpath(self._full(path)))
+        changes.remove_left(self._manifest_path)
 
     def _remove_directories(self, changes: FileChanges, paths: list[str]) -> None:
         for path in sorted(paths, key=len, reverse=True):
@@ -136,7 +147,7 @@ class Installation:
             if found == item.digest:
                 continue
             foreign = found is not None and found not in known
-            kept = self._free_name(path) if foreign else ""
+            kept = self._name_to_keep(path, old) if foreign else ""
             if foreign:
                 new.kept.setdefault(path, kept)
             self._tell(path, "foreign" if foreign else "missing" if found is None else "stale", kept)
@@ -153,8 +164,12 @@ class Installation:
                     seen.add(folder)
                     yield folder
 
-    def _free_name(self, path: str) -> str:
-        name, count = f"{path}.orig", 1
+    def _name_to_keep(self, path: str, old: Manifest) -> str:
+        """Under which name to keep what is there; the one under which a killed call has kept it, if one has."""
+        name, count = old.kept.get(path, ""), 1
+        if name and digest_of(self._full(name)) == digest_of(os.path.realpath(self._full(path))):
+            return name
+        name = f"{path}.orig"
         while os.path.lexists(self._full(name)):
             name, count = f"{path}.orig.{count}", count + 1
         return name
@@ -163,25 +178,27 @@ class Installation:
         full = self._full(path)
         changes.make_directory(os.path.dirname(full))
         if kept:
-            changes.move(full, self._full(kept))
+            changes.keep(full, self._full(kept))
         if item.target:
-            changes.link(full, item.target)
+            changes.link(full, item.target, is_kept=bool(kept))
         else:
-            changes.write(full, item.data, item.mode)
+            changes.write(full, item.data, item.mode, is_kept=bool(kept))
 
     def _remove(self, changes: FileChanges, path: str, old: Manifest) -> None:
         """Remove a file that is ours and bring back what was there."""
         full, kept = self._full(path), old.kept.get(path, "")
         found = digest_of(full)
         if found is not None and found not in old.files[path]:
+            if kept and found == digest_of(self._full(kept)):  # a killed call has kept it, and come no further
+                changes.remove(self._full(kept))
+                return
             self._tell(path, "edited", kept)
             return
-        if found is not None:
-            changes.remove(full)
         if kept and os.path.lexists(self._full(kept)):
-            changes.move(self._full(kept), full)
+            changes.bring_back(self._full(kept), full)
             self._tell(path, "restored")
         elif found is not None:
+            changes.remove(full)
             self._tell(path, "removed")
 
     def _write_manifest(self, changes: FileChanges, manifest: Manifest) -> None:
@@ -200,10 +217,12 @@ class Installation:
             edited, added = _format(path).put_in(text, recorded, self._full(path), wanted)
             if edited != text:
                 self._texts[os.path.realpath(self._full(path))] = edited
-                kept = "" if _format(path).take_out(edited, added, path) == text or recorded else self._free_name(path)
+                is_there = text is not None and _format(path).take_out(text, recorded, path) != text
+                comes_back = is_there or _format(path).take_out(edited, added, path) == text
+                kept = "" if comes_back else self._name_to_keep(path, old)
                 if kept:
                     new.kept[path] = kept
-                self._tell(path, "stale" if recorded else "missing", kept)
+                self._tell(path, "stale" if is_there else "missing", kept)
                 edits.append((path, edited))
             if added:
                 new.shared[path] = added
@@ -239,11 +258,16 @@ class Installation:
             original = _read_text(kept)
             if json_entries.parse(original, kept) == json_entries.parse(left, path):
                 left = original
-                changes.remove(kept)
+            else:
+                kept = ""
+        else:
+            kept = ""
         if left is None:
             changes.remove(real)
         elif left != text:
             changes.write(real, left.encode())
+        if kept:
+            changes.remove(kept)
         if left != text:
             self._tell(path, "restored" if left is not None else "removed")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import MADE, ROOT, SHELLS
 
-from milestone_persist.base.errors import StorageError
+from milestone_persist.base.errors import Refused, StorageError
 from milestone_persist.install import installation as install_module
 from milestone_persist.install.file_changes import FileChanges
 from milestone_persist.install.manifest import Item
@@ -176,13 +176,13 @@ def test_uninstall_leaves_the_project_as_it_was(milestone, project):
 def test_no_two_installations_run_at_once(project, monkeypatch):
     seen, write = [], FileChanges.write
 
-    def look_and_write(changes, path, *rest):
+    def look_and_write(changes, path, *rest, **more):
         descriptor = os.open(project, os.O_RDONLY)
         with pytest.raises(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(descriptor)
         seen.append(path)
-        write(changes, path, *rest)
+        write(changes, path, *rest, **more)
 
     monkeypatch.setattr(FileChanges, "write", look_and_write)
     install_module.Installation(str(project), "m.json").install({"a": Item(b"1")})
@@ -700,9 +700,59 @@ def test_an_installation_that_ends_at_any_write(project, monkeypatch, kind):
                 assert {path: what[:2] for path, what in tree(project).items()} == {
                     path: what[:2] for path, what in before.items()}
                 continue
+            assert (project / "b" / "storage-adapter.sh").exists()
+            shutil.rmtree(project.parent / "copy", ignore_errors=True)
+            shutil.copytree(project, project.parent / "copy", symlinks=True)
+            end(project.parent / "copy")
+            assert [*tree(project.parent / "copy")] == [*before]
             install_module.Installation(str(project), "m.json").install(wanted, {"AGENTS.md": "text"})
             assert (project / "b" / "storage-adapter.sh").read_text() == "2"
             install_module.Installation(str(project), "m.json").uninstall()
             assert tree(project) == before
     assert times > 4
     assert Path(project / "b" / "storage-adapter.sh").read_text() == "2"
+
+
+def end(project):
+    try:
+        install_module.Installation(str(project), "m.json").uninstall()
+    except Refused as error:
+        assert "nothing was installed" in str(error)
+
+
+def test_an_end_that_is_killed_at_any_change_is_completed_by_the_next(project, monkeypatch):
+    (project / "storage-adapter.sh").write_text("mine\n")
+    (project / "AGENTS.md").write_text("mine\n")
+    (project / ".mcp.json").write_text('{"a":   1}')
+    before, reals, times = tree(project), {name: getattr(os, name) for name in ("unlink", "rmdir", "replace")}, 0
+    monkeypatch.setattr(FileChanges, "take_back", lambda self: [])
+    while True:
+        install_module.Installation(str(project), "m.json").install(
+            {"a/b/milestone_persist": Item(b"1"), "storage-adapter.sh": Item(b"2")},
+            {"AGENTS.md": "text", ".mcp.json": {("mcpServers", "milestone"): {"command": "x"}}})
+        left = times
+
+        def die(name):
+            def call(*given):
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise Killed
+                reals[name](*given)
+            return call
+
+        for name in reals:
+            monkeypatch.setattr(os, name, die(name))
+        try:
+            end(project)
+            break
+        except Killed:
+            times += 1
+        finally:
+            for name, real in reals.items():
+                monkeypatch.setattr(os, name, real)
+        assert (project / "storage-adapter.sh").read_text() in ("mine\n", "2")
+        end(project)
+        assert {path: what[:2] for path, what in tree(project).items()} == {
+            path: what[:2] for path, what in before.items()}
+    assert times > 8

@@ -36,7 +36,24 @@ def test_a_power_cut_at_any_sync_leaves_the_state_before_or_after(need, backend,
 @pytest.mark.parametrize("name, step", [("send", 11), ("update record", 13)])
 def test_a_system_call_that_fails_leaves_the_state_before_or_after(need, backend, name, step):
     need("strace")
-    tally = faults.break_calls([backend], [name], step, report=lambda line: None)
+    tally = faults.break_call(backend, name, step)
+    assert tally.injected > 5
+    assert (tally.pretended, tally.wrong) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["install", "uninstall"])
+def test_a_power_cut_while_a_project_is_changed_leaves_each_file_as_before_or_after(need, name):
+    need("strace")
+    tally = power.cut_call("", name, tries=0)
+    assert tally.injected > 10 and tally.after
+    assert (tally.pretended, tally.wrong) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["install", "uninstall"])
+def test_a_system_call_that_fails_while_a_project_is_changed_leaves_each_file_as_before_or_after(need, name):
+    """And a check names what is missing; the next call completes it, and taking out leaves what was there before."""
+    need("strace")
+    tally = faults.break_call("", name, 35)
     assert tally.injected > 5
     assert (tally.pretended, tally.wrong) == ([], [])
 

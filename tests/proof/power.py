@@ -11,8 +11,8 @@ import re
 import shutil
 from pathlib import Path
 
-from faults import CALLS, Broken, Tally
-from stores import find_faults, make_folder, read_all
+from faults import Tally, make_call, spread
+from stores import make_folder
 
 SEEN = "openat,write,pwrite64,lseek,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,link,linkat," \
        "mkdir,mkdirat,rmdir,close,dup2"
@@ -197,13 +197,13 @@ def cut_call(backend, name, tries=4, seed=1):
     """Cut a call at each of its syncs, and after its end; each time `tries` outcomes at random, and the emptiest."""
     chance, tally = random.Random(seed), Tally()
     with make_folder("power-") as folder:
-        call = Broken(backend, name, folder)
+        call = make_call(backend, name, folder)
         call.run()
         log, home = os.path.join(folder, "log"), str(call.store)
         done = call.run("strace", "-f", "-qq", "-xx", "-s", "100000000", "-o", log, "-e", "trace=" + SEEN)
         if done.returncode:
             raise RuntimeError(done.stderr)
-        after = read_all(home)
+        call.after = call.read()
         disk, events = Disk(str(call.template)), list(read_trace_of(call, log))
         for at, event in enumerate([*events, ("end",)]):
             if event[0] in ("sync", "end"):
@@ -211,7 +211,7 @@ def cut_call(backend, name, tries=4, seed=1):
                     names, content = disk.after_cut(outcome)
                     materialize(home, {home + path[len(str(call.template)):]: number for path, number in names.items()},
                                 content)
-                    judge_cut(tally, call, after, event[0] == "end", f"{name} on {backend}, cut {at} of {len(events)}")
+                    judge_cut(tally, call, event[0] == "end", f"{call.name}, cut {at} of {len(events)}")
             if event[0] != "end":
                 disk.apply(event)
     return tally
@@ -220,8 +220,7 @@ def cut_call(backend, name, tries=4, seed=1):
 def read_trace_of(call, log):
     """The events of the store, as if it were the template."""
     home, template = str(call.store), str(call.template)
-    shutil.rmtree(home)
-    shutil.copytree(template, home)
+    call.copy()
 
     def place(value):
         return template + value[len(home):] if isinstance(value, str) and value.startswith(home) else value
@@ -230,30 +229,22 @@ def read_trace_of(call, log):
         yield (kind, tuple(map(place, rest[0]))) if kind == "name" else (kind, *map(place, rest))
 
 
-def judge_cut(tally, call, after, is_over, where):
+def judge_cut(tally, call, is_over, where):
     tally.injected += 1
-    try:
-        state = read_all(call.store)
-    except Exception as error:
-        tally.wrong.append(f"{where}: cannot be read: {error!r}")
-        return
-    tally.before, tally.after = tally.before + (state == call.before), tally.after + (state == after)
-    if state not in (call.before, after):
-        tally.wrong.append(f"{where}: neither the state before nor after")
-    if is_over and state != after:
+    state, difference, found = call.judge()
+    tally.before, tally.after = tally.before + (state == call.before), tally.after + (state == call.after)
+    if is_over and state != call.after:
         tally.pretended.append(where)
-    tally.wrong += [f"{where}: {fault}" for fault in find_faults(call.store)]
+    tally.wrong += [f"{where}: {fault}" for fault in [*filter(None, [difference]), *found]]
 
 
-def cut_calls(backends, names=tuple(CALLS), tries=4, report=print):
-    """Cut the calls of these names on these backends; the tally of all."""
+def cut_calls(calls, tries=4, report=print, processes=1):
+    """Cut calls in turn, or in so many processes at once; the tally of all."""
     total = Tally()
-    for backend in backends:
-        for name in names:
-            tally = cut_call(backend, name, tries)
-            report(f"{backend} {name}: {tally.injected} power cuts, {tally.before} before, {tally.after} after, "
-                   f"{len(tally.pretended)} lost after status 0, {len(tally.wrong)} wrong")
-            for line in sorted(set(tally.pretended + tally.wrong)):
-                report("   " + line)
-            total.add(tally)
+    for (backend, name), tally in spread(cut_call, [(*call, tries) for call in calls], processes):
+        report(f"{backend} {name}: {tally.injected} power cuts, {tally.before} before, {tally.after} after, "
+               f"{len(tally.pretended)} lost after status 0, {len(tally.wrong)} wrong")
+        for line in sorted(set(tally.pretended + tally.wrong)):
+            report("   " + line)
+        total.add(tally)
     return total
