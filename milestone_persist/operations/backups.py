@@ -65,7 +65,7 @@ def _fill_backup(store: Storage, path: str) -> dict[str, int]:
     finally:
         target.close()
     if wrong:
-        raise StorageError(f"the backup {path} is damaged: {wrong[0]}")
+        raise StorageError(f"what was written is damaged, there is no backup: {wrong[0]}; name a file on another disk")
     return rows
 
 

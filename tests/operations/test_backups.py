@@ -15,6 +15,7 @@ from milestone_persist.base.tables import SCHEMA_VERSION
 from milestone_persist.operations import backups
 from milestone_persist.records import index as records
 from milestone_persist.records import undo as undoing
+from milestone_persist.storage.sqlite.embedded import EmbeddedStorage
 
 
 @pytest.fixture
@@ -45,6 +46,13 @@ def test_a_backup_is_a_database_with_everything_in_it(filled, tmp_path):
     connection.close()
     with pytest.raises(UsageError, match="is there already"):
         filled.backup_coordination(path)
+
+
+def test_a_backup_that_is_damaged_when_it_has_been_written_is_none(filled, tmp_path, monkeypatch):
+    monkeypatch.setattr(EmbeddedStorage, "check", lambda self: ["row 3 missing from index x"])
+    with pytest.raises(StorageError, match="there is no backup: row 3 missing"):
+        filled.backup_coordination(str(tmp_path / "b.db"))
+    assert not [*tmp_path.glob("b.db*")]
 
 
 def test_restoring_puts_everything_back_and_keeps_what_was_there(filled, tmp_path):
