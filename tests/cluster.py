@@ -26,7 +26,8 @@ class Cluster:
     """The server. Its Unix socket trusts everybody; its TCP port wants PASSWORD of the user `tester`."""
 
     def __init__(self):
-        self.home = tempfile.mkdtemp(prefix="pg", dir=find_memory() or "/tmp")  # a socket's path must be short
+        place = find_memory() or ("/tmp" if os.access("/tmp", os.W_OK) else None)  # a socket's path must be short
+        self.home = tempfile.mkdtemp(prefix="pg", dir=place)
         self.data = os.path.join(self.home, "data")
         secret = os.path.join(self.home, "secret")
         with open(secret, "w", encoding="utf-8") as file:
