@@ -1,12 +1,16 @@
 """The product broken on purpose: for each break, which test catches it.
 
-    python3 tests/proof/mutations.py [NAME…]     with the Python of a test environment (tests/run makes one)
+    python3 tests/proof/mutations.py [--only TEXT…] [--all-tests] [--write]     with the Python of a test environment
+
+--only tries the mutations with one of these texts in their names; --write notes in docs/reliability.md which test
+caught each. The test noted there is tried first; with --all-tests all that are to catch it are tried in their order.
 
 A mutation is a text that stands once in a file, what it becomes, and the tests that are to catch it. tests/project/
 test_proof.py sees that every text is still there.
 """
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -15,6 +19,8 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+import tables
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = "milestone_persist/"
@@ -196,6 +202,19 @@ MUTATIONS = [
            'if False:\n            return "", here', "base/test_location.py", "opening/test_presence.py"),
     break_("an empty .git is a top", "base/location.py", 'os.lstat(os.path.join(path, "HEAD"))', "os.lstat(path)",
            "base/test_location.py", "opening/test_presence.py"),
+    # installing
+    break_("a client's file is not durable before it has its name", "install/file_changes.py",
+           "file.flush()\n            os.fsync(descriptor)", "file.flush()", "project/test_proof.py"),
+    break_("changes of a project are not durable in their order", "install/file_changes.py",
+           "self._undo.append(restore)\n        sync_directory(os.path.dirname(path))", "self._undo.append(restore)",
+           "project/test_proof.py"),
+    break_("what a killed installation left stays", "install/file_changes.py",
+           "if not self.dry_run:\n            _remove_if_there(path + NEW)", "pass", "install/test_install.py"),
+    break_("a stranger's file is away before ours is there", "install/file_changes.py",
+           "os.link(path, name, follow_symlinks=False)", "os.rename(path, name)", "install/test_install.py"),
+    break_("an end forgets what it did first", "install/installation.py",
+           "self._remove_directories(changes, old.directories)\n            changes.remove(self._manifest_path)",
+           "changes.remove(self._manifest_path)", "install/test_install.py"),
     # pages, clients
     break_("values become markup", "view/markup.py", "return html.escape(", "return str(", "view/test_page.py"),
     break_("any name of the host is served", "view/server.py", 'self.headers.get("Host") in names', "True", PAGE),
@@ -228,12 +247,12 @@ def copy_checkout(folder):
 
 
 def run_tests(tests, folder):
-    """Run tests in the copy until one fails: its name, or ""."""
-    there = [test for test in tests if Path(folder, test).exists()]
+    """Run tests in the copy until one fails: its function, or ""."""
+    there = [test for test in tests if Path(folder, test.partition("::")[0]).exists()]
     done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-k", OTHERS, *there],
                           cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True,
                           timeout=1800, errors="replace", check=False)
-    failed = re.search(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", done.stdout, re.M)
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+?)(?:\[.*)?(?: - .*)?$", done.stdout, re.M)
     if done.returncode == 1 and failed:
         return failed[1]
     if done.returncode:
@@ -241,15 +260,19 @@ def run_tests(tests, folder):
     return ""
 
 
-def try_mutation(mutation, folder):
-    """Break the copy, run the tests until one fails, and put the copy right again."""
+def try_mutation(mutation, folder, known=""):
+    """Break the copy, run the tests until one fails, and put the copy right again.
+
+    known: the test that caught it before, which is tried first
+    """
     path, text, number = mutation.find(folder)
     if number != 1:
         raise LookupError(f"{mutation.name}: its text stands {number} times in {mutation.file}")
     path.write_text(text.replace(mutation.old, mutation.new))
     shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
     try:
-        return Outcome(mutation, run_tests(mutation.tests, folder))
+        found = known and has_test(known) and run_tests([known], folder)
+        return Outcome(mutation, found or run_tests(mutation.tests, folder))
     except subprocess.TimeoutExpired:
         return Outcome(mutation, "a test that never ended")
     finally:
@@ -257,29 +280,60 @@ def try_mutation(mutation, folder):
         shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
 
 
-def require_sound(mutations, folder):
-    """RuntimeError unless all the tests pass on the copy as it is: else they would catch anything."""
-    failed = run_tests(sorted({test for mutation in mutations for test in mutation.tests}), folder)
+def has_test(name):
+    """Whether there is such a test: its file and its function."""
+    file, _, function = name.partition("::")
+    return Path(ROOT, file).is_file() and f"def {function}(" in Path(ROOT, file).read_text()
+
+
+def require_sound(outcomes, folder):
+    """RuntimeError unless the tests that caught something pass on the copy as it is: else they would catch anything."""
+    caught = sorted({each.caught_by for each in outcomes if has_test(each.caught_by)})
+    failed = run_tests(caught, folder) if caught else ""
     if failed:
         raise RuntimeError(f"{failed} fails with nothing broken")
 
 
-def try_all(mutations=MUTATIONS, report=print):
+def try_all(mutations=MUTATIONS, report=print, all_tests=False):
     """The outcome of each mutation."""
+    known = {} if all_tests else read_outcomes()
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
         os.chmod(folder, 0o755)  # some tests are other users
         copy_checkout(folder)
-        require_sound(mutations, folder)
         outcomes = []
         for mutation in mutations:
-            outcomes.append(try_mutation(mutation, folder))
+            outcomes.append(try_mutation(mutation, folder, known.get(mutation.name, "")))
             report(f"{mutation.name}: {outcomes[-1].caught_by or 'NOT CAUGHT'}", flush=True)
+        require_sound(outcomes, folder)
     return outcomes
 
 
-if __name__ == "__main__":
-    chosen = [each for each in MUTATIONS if each.name in sys.argv[1:]] if sys.argv[1:] else MUTATIONS
-    found = try_all(chosen)
+def read_outcomes():
+    """The tests that are noted in the document, by the names of mutations."""
+    return {name: cells[1].strip("`") for name, cells in tables.read(tables.MUTATIONS).items()}
+
+
+def write_outcomes(outcomes):
+    """Note in the document which test caught each mutation."""
+    found = {each.mutation.name: [f"`{each.mutation.file[len(PACKAGE):]}`", f"`{each.caught_by}`"] for each in outcomes
+             if each.caught_by}
+    tables.note(tables.MUTATIONS, found, [each.name for each in MUTATIONS])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT")
+    parser.add_argument("--all-tests", action="store_true")
+    parser.add_argument("--write", action="store_true", help="note the tests in docs/reliability.md")
+    given = parser.parse_args()
+    found = try_all([each for each in MUTATIONS if any(text in each.name for text in given.only)],
+                    all_tests=given.all_tests)
+    if given.write:
+        write_outcomes(found)
     missed = [each.mutation.name for each in found if not each.caught_by]
     print(f"{len(found) - len(missed)} of {len(found)} caught")
     sys.exit(bool(missed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,16 +1,18 @@
 """Everything that is promised for bad moments, tried: python3 tests/proof/run.py [--step N] [--only PART…] [--write]
 
-Parts: faults, power, storm, contention, openings, damages, inputs, mutations. --step N tries every N-th fault only, and
-less of the rest; --write notes the figures in docs/reliability.md. With step 1 it takes two cores for some hours.
-Run it with the Python of a test environment.
+Parts: faults, power, storm, contention, openings, damages, inputs, mutations. --step N tries every N-th fault only,
+and less of the rest; with step 1 it takes two cores for an hour or two. --write notes the figures of the parts that
+were run in docs/reliability.md, each with its date and step: those of the others stay. Run it with the Python of a test
+environment.
 """
 from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import platform
-import re
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
@@ -23,11 +25,12 @@ import ground  # noqa: E402
 import mutations  # noqa: E402
 import power  # noqa: E402
 import storm  # noqa: E402
+import tables  # noqa: E402
 from stores import BACKENDS, ROOT, make_folder  # noqa: E402
 from test_bad_ground import DAMAGES  # noqa: E402
 
-DOCUMENT = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- made by tests/proof/run.py --write -->", "<!-- end of what is made -->"
+PARTS = ["faults", "power", "storm", "contention", "openings", "damages", "inputs", "mutations"]
+PROCESSES = os.cpu_count() or 1
 NOTHING = {"lost": 0, "doubled": 0, "pretended": 0, "wrong": 0}
 
 
@@ -35,24 +38,33 @@ def sum_up(tally):
     return {"lost": 0, "doubled": 0, "pretended": len(tally.pretended), "wrong": len(tally.wrong)}
 
 
-def try_faults(step):
+def try_faults(step, backends):
     """System calls killed or failed."""
-    tally = faults.break_calls(BACKENDS, faults.CALLS, step)
+    tally = faults.break_calls(faults.list_calls(backends), step, processes=PROCESSES)
     return {"system calls killed or failed": tally.injected, "of them killed": tally.killed}, sum_up(tally)
 
 
-def try_power(step):
+def try_power(step, backends):
     """Power cuts at every sync."""
-    tally = power.cut_calls(BACKENDS, tries=max(1, 8 // step))
+    tally = power.cut_calls(faults.list_calls(backends), tries=max(1, 8 // step), processes=PROCESSES)
     return {"power cuts": tally.injected}, {**sum_up(tally), "pretended": 0, "lost": len(tally.pretended)}
 
 
-def try_crowds(kills, count):
-    """Crowds on each backend, 8 of the senders through shells; `kills` of the processes killed and started again."""
+def try_storms(rounds, count):
+    """On each backend rounds of 16 processes, of which more than a third is killed at random and started again."""
+    return sum_crowds(storm.run_crowd(backend, 12, 4, count, shells=4, kills=6, seed=number)
+                      for backend in BACKENDS for number in range(rounds))
+
+
+def try_contention(count):
+    """On each backend 32 processes that send, 8 of them through shells, and 8 that take."""
+    return sum_crowds(storm.run_crowd(backend, 32, 8, count, shells=8) for backend in BACKENDS)
+
+
+def sum_crowds(crowds):
     counts, bad = {"messages confirmed": 0, "processes killed": 0}, dict(NOTHING)
-    for backend in BACKENDS:
-        found = storm.run_crowd(backend, 24 if kills else 32, 8, count, shells=8, kills=kills)
-        print(f"{backend}: {found}")
+    for found in crowds:
+        print(found, flush=True)
         counts["messages confirmed"] += found["confirmed"]
         counts["processes killed"] += found["killed"]
         bad["lost"] += found["lost"]
@@ -97,45 +109,51 @@ def try_mutations():
     outcomes = mutations.try_all()
     missed = [each for each in outcomes if not each.caught_by]
     counts = {"mutations": len(outcomes), "of them caught": len(outcomes) - len(missed)}
-    return counts, {**NOTHING, "wrong": len(missed)}
+    return counts, {**NOTHING, "wrong": len(missed)}, outcomes
 
 
-def write_figures(counts, bad, step):
-    """Put the figures of this run into the document, with the date and the versions."""
-    lines = [BEGIN, "", f"Last run on {datetime.date.today()}, Python {platform.python_version()}, "
-             f"SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}, --step {step}:", "",
-             "| tried | number |", "| --- | --- |", *(f"| {name} | {number:,} |" for name, number in counts.items()),
-             *(f"| **{name}** | **{number}** |" for name, number in bad.items()), "", END]
-    text = DOCUMENT.read_text()
-    if BEGIN not in text:
-        raise SystemExit(f"{DOCUMENT} has no line {BEGIN}")
-    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
-    DOCUMENT.write_text(re.sub(pattern, lambda found: "\n".join(lines), text, flags=re.S))
+def try_part(name, step, backends):
+    """What was tried and how often, what came of it, and of mutations the outcomes."""
+    works = [lambda: try_faults(step, backends), lambda: try_power(step, backends),
+             lambda: try_storms(max(1, 10 // step), max(5, 30 // step)), lambda: try_contention(max(10, 200 // step)),
+             lambda: try_openings(max(1, 20 // step)), try_damages, lambda: try_inputs(max(100, 10_000 // step)),
+             try_mutations]
+    return works[PARTS.index(name)]()
+
+
+def describe_run(step):
+    """When, with what and how thoroughly a part was run."""
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True,
+                            check=False).stdout.strip()
+    return (f"{datetime.date.today()}, {commit}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
+            f"{platform.system()} {platform.machine()}, step {step}")
+
+
+def list_words(numbers):
+    return ", ".join(f"{number:,} {name}" for name, number in numbers.items())
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--step", type=int, default=1, help="try every N-th fault only")
-    parser.add_argument("--only", nargs="+", metavar="PART")
+    parser.add_argument("--only", nargs="+", metavar="PART", choices=PARTS)
+    parser.add_argument("--backends", nargs="*", default=BACKENDS, help="of the parts faults and power")
     parser.add_argument("--write", action="store_true", help="note the figures in docs/reliability.md")
     given = parser.parse_args()
-    parts = {"faults": lambda: try_faults(given.step), "power": lambda: try_power(given.step),
-             "storm": lambda: try_crowds(40, max(10, 100 // given.step)),
-             "contention": lambda: try_crowds(0, max(10, 200 // given.step)),
-             "openings": lambda: try_openings(max(1, 20 // given.step)), "damages": try_damages,
-             "inputs": lambda: try_inputs(max(100, 10_000 // given.step)), "mutations": try_mutations}
-    counts, bad = {}, dict(NOTHING)
-    for name in given.only or parts:
+    if given.write and [*given.backends] != [*BACKENDS]:
+        parser.error("the figures are those of all backends: leave --backends or --write out")
+    found = {}
+    for name in given.only or PARTS:
         print(f"== {name}", flush=True)
-        tried, wrong = parts[name]()
-        for what, number in tried.items():
-            counts[what] = counts.get(what, 0) + number
-        bad = {what: number + wrong[what] for what, number in bad.items()}
-    for what, number in [*counts.items(), *bad.items()]:
-        print(f"{what:35}{number:>9,}")
-    if given.write:
-        write_figures(counts, bad, given.step)
-    sys.exit(any(bad.values()))
+        counts, bad, *outcomes = try_part(name, given.step, given.backends)
+        found[name] = [describe_run(given.step), list_words(counts), list_words(bad)]
+        print(*found[name], sep="; ", flush=True)
+        if given.write:
+            tables.note(tables.PROOFS, {name: found[name]}, PARTS)
+            for each in outcomes:
+                mutations.write_outcomes(each)
+    print("all is well" if all(row[2] == list_words(NOTHING) for row in found.values()) else "something is wrong")
+    sys.exit(any(row[2] != list_words(NOTHING) for row in found.values()))
 
 
 if __name__ == "__main__":
