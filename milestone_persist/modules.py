@@ -5,21 +5,22 @@ Python, which compiles and keeps it.
 """
 from __future__ import annotations
 
+import os
 import sys
 from marshal import loads
-from os import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec, SourceFileLoader
     from types import CodeType, ModuleType
 else:  # without `importlib`, which would cost more than it saves
-    ModuleSpec, SourceFileLoader = type(__spec__), type(__loader__)
+    ModuleSpec, SourceFileLoader, ModuleType = type(__spec__), type(__loader__), type(sys)
 
 _PREFIX = __name__.rpartition(".")[0] + "."
 _CACHED = f".{sys.implementation.cache_tag}.pyc"
-_HEAD = 16  # bytes before the code
+_HEAD, _MOST = 16, 200_000  # bytes before the code; of a file that is read in one go
+_OF_TIME, _OF_CONTENT = bytes(4), b"\3\0\0\0"  # byte code that tells time and size of its source, or a hash (PEP 552)
 
 
 class Loader(SourceFileLoader):
@@ -32,27 +33,43 @@ class Loader(SourceFileLoader):
 
 
 class Finder:
-    """Finds modules of the package in `home`, its folder; `magic` begins byte code of this Python."""
+    """Finds modules of the package in `home`, its folder; `magic` begins byte code of this Python.
 
-    def __init__(self, home: str, magic: bytes) -> None:
-        self.home, self.begin = home, magic + bytes(4)  # the zeros: it is of the source that has this time and size
+    hash_source: what gives the hash of a source
+    """
+
+    def __init__(self, home: str, magic: bytes, hash_source: Callable[[int, bytes], bytes] | None) -> None:
+        self.home, self.magic, self.hash_source = home, magic, hash_source
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
         """Where a module is, and its byte code; None where Python is to look for it."""
         if not name.startswith(_PREFIX):
             return None
-        folder, _, tail = f"{self.home}/{name[len(_PREFIX):].replace('.', '/')}".rpartition("/")
-        return self._find(name, folder, tail) or self._find(name, f"{folder}/{tail}", "__init__")
+        inner = name[len(_PREFIX):].replace(".", "/")
+        return self._find(name, inner) or self._find(name, inner + "/__init__")
 
-    def _find(self, name: str, folder: str, tail: str) -> ModuleSpec | None:
+    def load_all(self, paths: Sequence[str]) -> None:
+        """Load modules, by their paths in the package, in an order in which none needs a later one.
+
+        Import statements then find them loaded. Where one cannot be, the rest is left to these, which tell why.
+        """
+        for inner in paths:
+            name = _PREFIX + inner.replace("/__init__", "").replace("/", ".")
+            spec = None if name in sys.modules else self._find(name, inner)
+            try:
+                if spec:
+                    _load(spec)
+            except Exception:
+                return
+
+    def _find(self, name: str, inner: str) -> ModuleSpec | None:
+        folder, _, tail = f"{self.home}/{inner}".rpartition("/")
         source, cached = f"{folder}/{tail}.py", f"{folder}/__pycache__/{tail}{_CACHED}"
         try:
-            with open(cached, "rb", 0) as file:
-                data = file.read()
-            status = stat(source)
+            data = _read(cached)
+            if data[:4] != self.magic or not self._is_of(source, data[4:8], data[8:_HEAD]):
+                return None
         except OSError:
-            return None
-        if data[:_HEAD] != self.begin + _as_kept(int(status.st_mtime)) + _as_kept(status.st_size):
             return None
         loader = Loader(name, source)
         loader.code = loads(memoryview(data)[_HEAD:])
@@ -62,13 +79,74 @@ class Finder:
             spec.submodule_search_locations = [folder]
         return spec
 
+    def _is_of(self, source: str, kind: bytes, told: bytes) -> bool:
+        """Whether byte code is of the source as it stands, by what it tells of that."""
+        if kind == _OF_TIME:
+            status = os.stat(source)
+            return told == _as_kept(int(status.st_mtime)) + _as_kept(status.st_size)
+        return kind == _OF_CONTENT and self.hash_source is not None and told == self.hash_source(
+            int.from_bytes(self.magic, "little"), _read(source))
+
+
+def _read(path: str) -> bytes:
+    """What a file holds; OSError also for one that is too long."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        data = os.read(descriptor, _MOST)
+    finally:
+        os.close(descriptor)
+    if len(data) == _MOST:
+        raise OSError
+    return data
+
+
+def _load(spec: ModuleSpec) -> None:
+    """What an import statement does with a module that was found."""
+    module = sys.modules[spec.name] = ModuleType(spec.name)
+    module.__dict__.update(__spec__=spec, __loader__=spec.loader, __package__=spec.parent, __file__=spec.origin,
+                           __cached__=spec.cached)
+    if spec.submodule_search_locations:
+        module.__path__ = spec.submodule_search_locations
+    try:
+        if spec.loader:
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    above, _, tail = spec.name.rpartition(".")
+    setattr(sys.modules[above], tail, module)
+
 
 def _as_kept(number: int) -> bytes:
     return (number & 0xFFFFFFFF).to_bytes(4, "little")
 
 
-def find_quickly(home: str) -> None:
-    """Let the modules of the package in `home` be found in this way, if they are files and Python keeps such code."""
+def find_quickly() -> None:
+    """Let the modules of the package be found in this way, if they are files and Python keeps such code.
+
+    What calls from a shell need is loaded at once.
+    """
     magic = getattr(sys.modules.get("_frozen_importlib_external"), "MAGIC_NUMBER", None)
-    if magic and hasattr(SourceFileLoader, "path_stats") and not (sys.flags.optimize or sys.pycache_prefix):
-        sys.meta_path.insert(0, Finder(home, magic))
+    if not magic or not hasattr(SourceFileLoader, "path_stats") or sys.flags.optimize or sys.pycache_prefix:
+        return
+    own = sys.modules.get("_imp")
+    hash_source = getattr(own, "source_hash", None) if getattr(own, "check_hash_based_pycs", "") == "default" else None
+    finder = Finder(sys.modules[_PREFIX[:-1]].__path__[0], magic, hash_source)
+    sys.meta_path.insert(0, finder)
+    if sys.argv[1:2] == ["--from-shell"]:
+        finder.load_all(("preloaded", "base/__init__"))
+        from . import base
+        from .preloaded import PRELOADED
+
+        base.is_program = True
+        finder.load_all(PRELOADED)
+
+
+def put_current_directory_last() -> None:
+    """After python -m: it comes first there, and a json.py of the user's may lie in it."""
+    try:
+        here = os.getcwd()
+    except OSError:  # it was deleted
+        here = ""
+    if sys.path and sys.path[0] in ("", here):
+        sys.path.append(sys.path.pop(0))

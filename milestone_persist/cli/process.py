@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def run() -> None:
     """Run the command line of this process and end it; nothing but one line ever tells of a failure."""
     base.is_program, status = True, 3
+    os.environ.pop("MILESTONE_HANDED_OVER", None)
     try:
         # Arguments are UTF-8 whatever the locale says; what is not comes through as surrogates and is refused later.
         words = [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]

@@ -11,6 +11,7 @@ from .adapter import make_adapter
 from .documents import make_reference
 from .manual import make_llms, make_manual
 from .postgresql_tables import make_postgresql_schema
+from .preloaded import make_preloaded
 from .sqlite_schema import make_sqlite_schema
 from .stub import make_rows, make_stub, make_table
 
@@ -26,6 +27,7 @@ FILES: dict[str, Callable[[], str]] = {
     "milestone_persist/methods.pyi": make_stub,
     "milestone_persist/base/rows.pyi": make_rows,
     "milestone_persist/registry/table.py": make_table,
+    "milestone_persist/preloaded.py": make_preloaded,
     "milestone_persist/storage/sqlite/canonical.py": make_sqlite_schema,
     "docs/functions.md": make_reference,
     "docs/milestone-persist.1": make_manual,

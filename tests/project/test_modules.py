@@ -11,7 +11,10 @@ import sys
 import pytest
 from conftest import ROOT
 
+from milestone_persist.preloaded import PRELOADED
+
 ASK = ["show_recovery_help", "--json"]
+SAYS = "__import__('os').write(1, b'changed\\n')\n"  # a module that was changed so is told by its first call
 
 
 @pytest.fixture
@@ -73,11 +76,62 @@ def test_byte_code_that_does_not_count_is_made_again(program, spoil):
     assert made[:16] == whole[:16] and marshal.loads(made[16:]) == marshal.loads(whole[16:])
 
 
-def test_byte_code_that_names_the_hash_of_its_source_is_read_by_python(program):
-    source = program / "milestone_persist" / "running.py"
-    py_compile.compile(str(source), str(pyc(program, "running")),
+def compile_by_content(home):
+    py_compile.compile(str(home / "milestone_persist" / "running.py"), str(pyc(home, "running")),
                        invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
-    assert "milestone_persist.running" in keepers(call(program, "whoami"))
+
+
+def test_byte_code_that_names_the_hash_of_its_source_counts_while_that_is_its_hash(program):
+    compile_by_content(program)
+    os.utime(program / "milestone_persist" / "running.py", (1, 1))
+    assert "milestone_persist.running" not in keepers(call(program, "whoami"))
+    path = program / "milestone_persist" / "running.py"
+    path.write_text(path.read_text(encoding="utf-8") + SAYS, encoding="utf-8")
+    done = call(program, "whoami")
+    assert done.stdout.startswith("changed\n") and "milestone_persist.running" in keepers(done)
+
+
+def test_python_checks_hashes_as_it_is_told(program):
+    compile_by_content(program)
+    assert "milestone_persist.running" in keepers(call(program, "whoami", options=(
+        "-I", "-S", "--check-hash-based-pycs", "always")))
+
+
+HEARTBEAT = ["--from-shell", "--dir", "data", "agent_heartbeat", "a"]
+
+
+def test_what_a_call_from_a_shell_needs_is_loaded_at_once(program, monkeypatch):
+    """In an order in which none needs a later one, to the end of the list; Python's account has none of them."""
+    monkeypatch.chdir(program)
+    call(program, *HEARTBEAT)
+    done = call(program, *HEARTBEAT)
+    imported = {line.split("'")[1] for line in done.stderr.splitlines() if line.startswith("import 'milestone_persist")}
+    loaded = {"milestone_persist." + path.replace("/__init__", "").replace("/", ".") for path in PRELOADED}
+    assert len(loaded) > 20 and imported & loaded == set()
+    assert imported >= {"milestone_persist.operations.agents"}
+
+
+@pytest.mark.parametrize("name", ["running", "base/found", "storage/sqlite/store", "preloaded"])
+def test_source_that_was_changed_is_compiled_where_it_is_loaded_at_once(program, monkeypatch, name):
+    monkeypatch.chdir(program)
+    call(program, *HEARTBEAT)
+    path = program / "milestone_persist" / f"{name}.py"
+    path.write_text(path.read_text(encoding="utf-8") + SAYS, encoding="utf-8")
+    assert call(program, *HEARTBEAT).stdout == "changed\n" == call(program, *HEARTBEAT).stdout
+
+
+@pytest.mark.parametrize("name, text, status, said", [
+    ("running", "raise ValueError('spoilt')", 3, "internal error: ValueError: spoilt; MILESTONE_DEBUG=1 shows where"),
+    ("preloaded", "PRELOADED = ('no/such', 'cli', 'running')", 0, "")])
+def test_what_cannot_be_loaded_at_once_is_left_to_its_import(program, monkeypatch, name, text, status, said):
+    """Which tells of it in one line."""
+    monkeypatch.chdir(program)
+    call(program, *HEARTBEAT)
+    (program / "milestone_persist" / f"{name}.py").write_text(text + "\n", encoding="utf-8")
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-I", "-S", program / "milestone_persist", *HEARTBEAT], text=True,
+                              capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (status, said and f"milestone_persist: {said}\n")
 
 
 def test_a_copy_that_was_moved_needs_no_new_byte_code(program, tmp_path_factory):
