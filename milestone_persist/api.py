@@ -11,7 +11,7 @@ from .base.values import show
 from .opening.place import open_for
 from .registry import Operation, all_operations, find_operation
 from .running import run_operation
-from .storage.selection import backend_in_use, read_note_stamp
+from .storage.selection import backend_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,9 +59,6 @@ class Store(Operations):
         self._refuse_closed()  # and no lock is taken: one held by another thread would outlive a fork
         key = _this_thread()
         found = self.connections.get(key)
-        if found is not None and found.note_stamp != read_note_stamp(found.directory):  # the rows were moved
-            self._release()
-            found = None
         if found is None:
             self._refuse_torn()
             self._close_connections(lambda thread: thread not in sys._current_frames())
@@ -141,27 +138,24 @@ class Store(Operations):
     if not TYPE_CHECKING:  # a checker of types knows the methods from methods.pyi, and no others
 
         def __getattr__(self, name: str) -> Callable[..., Any]:
-            found = _FOUND.get(name) or (None if name.startswith("_") else find_operation(name))
+            found = None if name.startswith("_") else find_operation(name)
             if found is None or found.name != name:
                 raise AttributeError(f"a store has no operation {name!r}")
-            _FOUND[name] = found
-            return _method(self, found)
-
-
-_FOUND: dict[str, Operation] = {}  # operations that were called as methods
+            setattr(Store, name, _method(found))  # made when it is first asked for
+            return getattr(self, name)
 
 
 def _this_thread() -> tuple[int, int]:
     return os.getpid(), threading.get_ident()
 
 
-def _method(store: Store, op: Operation) -> Callable[..., Any]:
-    def call(*args: Any, **options: Any) -> Any:
-        return store._call(op, args, options)
+def _method(op: Operation) -> Callable[..., Any]:
+    def call(self: Store, *args: Any, **options: Any) -> Any:
+        return self._call(op, args, options)
 
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = op.function.__doc__
-    call.__wrapped__ = op.function.__get__(store)  # type: ignore[attr-defined]  # from which inspect has the signature
+    call.__wrapped__ = op.function  # type: ignore[attr-defined]  # from which inspect has the signature
     return call
 
 

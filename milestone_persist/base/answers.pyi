@@ -74,6 +74,14 @@ class AgentOf(TypedDict):
     agent_type: str
     milestone_id: str | None
 
+class ActingAgent(AgentOf):
+    agent_id: str
+    session_id: str
+    status: str
+    last_heartbeat: str
+    error_info: str | None
+    life: int
+
 class Registration(Agent, KeyCounts):
     messages_for_others: list[MailForOthers]
     again: bool

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any, NoReturn
 
 make_scanner: Any
@@ -19,26 +18,58 @@ except (ImportError, AttributeError):
     make_scanner = make_encoder = None
 
 BLANKS = " \t\n\r"
+COMPACT = (",", ":")
+_FORMS = {"separators", "sort_keys"}
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # Python takes no more digits at once
+        raise ValueError(f"a number of {len(text)} digits is out of range") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text} is out of range")
+    return number
 
 
 class _Decoder:
-    """What the scanner asks of a decoder."""
+    """What the scanner asks of a decoder; with `int` itself no number costs a call: the module says what is wrong."""
 
     strict, object_hook, object_pairs_hook = True, None, None
-
-    def __init__(self, parse_float: Callable[[str], float], parse_int: Callable[[str], int],
-                 parse_constant: Callable[[str], object]) -> None:
-        self.parse_float, self.parse_int, self.parse_constant = parse_float, parse_int, parse_constant
+    parse_float, parse_int, parse_constant = _finite, int, _refuse_constant
 
 
-def loads(text: str, parse_float: Callable[[str], float], parse_int: Callable[[str], int],
-          parse_constant: Callable[[str], object], why: bool = True, **options: Any) -> Any:
-    """json.loads of a text, with what it takes. why: whether an error is to say what is wrong: that is the module's."""
+def _refuse(value: object) -> NoReturn:
+    raise TypeError
+
+
+def _make_encode(separators: tuple[str, str] = COMPACT, sort_keys: bool = False) -> Any:
+    """Without markers: what holds itself is too deep, and the module says why."""
+    between, behind_key = separators
+    return make_encoder(None, _refuse, _quote, None, behind_key, between, sort_keys, False, False)
+
+
+if make_scanner:  # made once, as the module does with its own
+    _scan, _encode = make_scanner(_Decoder), _make_encode()
+
+
+def loads(text: str, why: bool = True, **options: Any) -> Any:
+    """json.loads of a text, strictly: no NaN, no number out of range.
+
+    why: whether an error is to say what is wrong: that is the module's
+    """
     if make_scanner and not options and isinstance(text, str):
         try:
-            scan = make_scanner(_Decoder(parse_float, parse_int, parse_constant))
-            value, end = scan(text, len(text) - len(text.lstrip(BLANKS)))
-            if not text[end:].strip(BLANKS):
+            value, end = _scan(text, len(text) - len(text.lstrip(BLANKS)))
+            if end == len(text) or not text[end:].strip(BLANKS):
                 return value
         except (StopIteration, ValueError, TypeError, RecursionError, SystemError):
             pass  # SystemError: the part cannot name its error, for its class is in the module, which is not loaded
@@ -46,22 +77,16 @@ def loads(text: str, parse_float: Callable[[str], float], parse_int: Callable[[s
             raise ValueError("no JSON")
     import json
 
-    return json.loads(text, parse_float=parse_float, parse_int=parse_int, parse_constant=parse_constant, **options)
+    return json.loads(text, parse_float=_finite, parse_int=_whole, parse_constant=_refuse_constant, **options)
 
 
-def dumps(value: Any, separators: tuple[str, str] = (",", ":"), sort_keys: bool = False, **options: Any) -> str:
-    """json.dumps of a value, with what it takes: as text that is not ASCII alone, without NaN."""
-    if make_encoder and not options:
+def dumps(value: Any, **options: Any) -> str:
+    """json.dumps of a value, with what it takes: compact, as text that is not ASCII alone, without NaN."""
+    if make_encoder and options.keys() <= _FORMS:
         try:
-            between, behind_key = separators
-            encode = make_encoder({}, _refuse, _quote, None, behind_key, between, sort_keys, False, False)
-            return "".join(encode(value, 0))
+            return "".join((_make_encode(**options) if options else _encode)(value, 0))
         except (ValueError, TypeError, RecursionError):
             pass
     import json
 
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=separators, sort_keys=sort_keys, **options)
-
-
-def _refuse(value: object) -> NoReturn:
-    raise TypeError
+    return json.dumps(value, **{"ensure_ascii": False, "allow_nan": False, "separators": COMPACT, **options})

@@ -13,7 +13,9 @@ _last = (0, "1970-01-01 00:00:00")  # the second that was written last, and as w
 def format_time(seconds: float) -> str:
     """Epoch seconds as UTC text with milliseconds; beyond what that can hold, the nearest that it can."""
     global _last
-    whole, milliseconds = divmod(int(min(max(seconds, EARLIEST), LATEST) * 1000 + 0.5), 1000)
+    if not EARLIEST <= seconds <= LATEST:
+        seconds = min(max(seconds, EARLIEST), LATEST)
+    whole, milliseconds = divmod(int(seconds * 1000 + 0.5), 1000)
     last = _last
     if last[0] != whole:
         _last = last = whole, time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(whole))

@@ -6,7 +6,7 @@ from .errors import StorageError, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import Any
 
 HOLDS_NUL = "holds a NUL byte: encode it first, e.g. with base64"
 DEEPEST_JSON = 200  # of what comes in: jq stops at 256 levels, and what is handed out is wrapped in some more
@@ -47,7 +47,8 @@ def check_id(value: str, what: str) -> str:
     """Return `value` if it can name something: any text but the empty one, or one with control characters."""
     if not value:
         raise UsageError(f"{what} is empty: give it a name")
-    if has_controls(check_text(value, what)):
+    is_plain = value.isascii() and value.isprintable()
+    if not is_plain and has_controls(check_text(value, what)):
         raise UsageError(f"{what} holds a control character ({value!r}): give a name without")
     if what in value.upper().replace("-", "_"):
         _refuse_form(value, what)
@@ -87,24 +88,6 @@ class TooDeep(ValueError):
         return f"nested too deeply, more than {DEEPEST_JSON} levels"
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:  # Python takes no more digits at once
-        raise ValueError(f"a number of {len(text)} digits is out of range") from None
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError(f"the number {text} is out of range")
-    return number
-
-
 def _depth(value: Any) -> int:
     """How many objects and arrays stand one in another."""
     depth, level = 0, [value]
@@ -125,7 +108,7 @@ def parse_json(text: str, deepest: int = DEEPEST_JSON, **options: Any) -> Any:
     from .json_text import loads
 
     try:
-        value = loads(text, parse_float=_finite, parse_int=_whole, parse_constant=_refuse_constant, **options)
+        value = loads(text, **options)
     except RecursionError:
         raise TooDeep from None
     if text.count("{") + text.count("[") > deepest and _depth(value) > deepest:
@@ -145,7 +128,9 @@ def dump_json(value: Any, **options: Any) -> str:
     """A value as compact JSON text that every reader can parse and print: half characters are U+FFFD, and those that a
     terminal would act upon \\uXXXX."""
     text = _dump(value, **options)
-    return text if text.isprintable() else whole_characters(text.translate(_AS_JSON))
+    if text.isascii() and "\x7f" not in text or text.isprintable():  # JSON has escapes for the other ASCII controls
+        return text
+    return whole_characters(text.translate(_AS_JSON))
 
 
 def _dump(value: Any, **options: Any) -> str:

@@ -19,17 +19,18 @@ def lock_of(narrow: str, key: str | None) -> str:
     return narrow if key is None else "idempotency"
 
 
-def do_once(store: Storage, key: str | None, caller: str, operation: str, content: list[Any],
+def do_once(store: Storage, key: str | None, caller: str, operation: str, content: Callable[[], list[Any]],
             action: Callable[[], Answer]) -> Answer:
     """What the action gives, or gave when the caller used this key first; within a transaction under `lock_of`.
 
+    content: what makes a call the same as another
     Refused if the content was another then. None is no key: the action is done.
     """
     if key is None:
         return action()
     if not key:
         raise UsageError("--key is empty: give what is the same when the call is made again")
-    given = {"caller": caller, "operation": operation, "key": key, "now": store.now(), "digest": _digest(content)}
+    given = {"caller": caller, "operation": operation, "key": key, "now": store.now(), "digest": _digest(content())}
     found = store.execute("SELECT content_digest, result FROM idempotency_keys WHERE caller = :caller "
                           "AND operation = :operation AND key = :key", given)
     if not found:

@@ -9,6 +9,7 @@ from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..base.answers import ActingAgent
     from ..base.rows import Agent, Session
     from ..storage.interface import Row, Storage
 
@@ -16,8 +17,9 @@ SILENT = "no heartbeat for "  # how the error of an agent begins that was marked
 CLIENT_ENDED = "its client ended"  # how that of one begins whose client ended before it said that it was done
 CLIENT_SESSION = "MILESTONE_CLIENT_SESSION"  # how a program that acts for a client says which session of it is meant
 CLIENT_SESSIONS = (CLIENT_SESSION, "CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID")  # the first that is set
-RECENT_SECONDS = 1.0  # a heartbeat that is not older is not written again by what an agent does
 COUNTED_EACH_TIME = 1000  # agents of a session, up to which each registering counts them
+SECOND = len("2026-01-31 09:30:00")  # of a time: what an agent does writes a heartbeat once in it
+ACTING = "agent_id, agent_type, milestone_id, session_id, status, last_heartbeat, error_info, life"  # of who acts
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 
@@ -174,14 +176,22 @@ def may_be_heard_again(agent: Agent) -> bool:
     return agent["status"] in DIED and (agent["error_info"] or "").startswith((SILENT, CLIENT_ENDED))
 
 
-def note_heartbeat(store: Storage, agent_id: str) -> Agent | None:
-    """As renew_heartbeat, for what an agent does: where it was heard from just now nothing is written."""
-    rows: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
+def note_heartbeat(store: Storage, agent_id: str, columns: str = ACTING) -> ActingAgent | None:
+    """As renew_heartbeat, for what an agent does: where it was heard from in this second nothing is written."""
+    return find_recent(store, agent_id, columns) or renew_heartbeat(store, agent_id)
+
+
+def find_recent(store: Storage, agent_id: str, columns: str) -> ActingAgent | None:
+    """The row of an agent that was heard from in this second, so that no heartbeat is to be written.
+
+    columns: what is wanted of it, those of ACTING at least
+    """
+    rows: list[ActingAgent] = store.execute(f"SELECT {columns} FROM agent_registry WHERE agent_id = :id",
+                                            {"id": agent_id})
     for row in rows:
-        if row["status"] not in DIED and (format_time(store.clock.time() - RECENT_SECONDS) < row["last_heartbeat"]
-                                          <= store.now()):
+        if row["last_heartbeat"][:SECOND] == store.now()[:SECOND] and row["status"] not in DIED:
             return row
-    return renew_heartbeat(store, agent_id) if rows else None
+    return None
 
 
 def _revive(store: Storage, agent: Agent) -> Agent:
@@ -229,9 +239,9 @@ def note_caller(store: Storage) -> None:
             note_alive(store, given["id"])
 
 
-def admit_agent(store: Storage, agent_id: str) -> Agent:
+def admit_agent(store: Storage, agent_id: str, columns: str = ACTING) -> ActingAgent:
     """The row of the agent that acts, its heartbeat renewed; an unregistered one is taken in, or refused if strict."""
-    row = note_heartbeat(store, agent_id)
+    row = note_heartbeat(store, agent_id, columns)
     if row and row["agent_type"] != "unregistered":
         return row
     left = _session_left(store, row) if row else ""
@@ -252,7 +262,7 @@ def admit_agent(store: Storage, agent_id: str) -> Agent:
     return _take_in(store, agent_id, session_for_newcomers(store))
 
 
-def acting_session(store: Storage, agent: Agent) -> str:
+def acting_session(store: Storage, agent: ActingAgent) -> str:
     """The session for which counts what a registered agent does; $SESSION_ID that names another is warned of.
 
     That other one wins where the agent was registered in it too and it goes on: another agent has since registered
@@ -267,11 +277,10 @@ def acting_session(store: Storage, agent: Agent) -> str:
     return counts
 
 
-def contradicting_session(store: Storage, agent: Agent) -> str:
+def contradicting_session(store: Storage, agent: ActingAgent) -> str:
     """The session that counts where $SESSION_ID contradicts an agent's registration; "" where it does not."""
     wanted, agent_id = store.environ.get("SESSION_ID", ""), agent["agent_id"]
-    is_own = (store.environ.get("AGENT_ID") or agent_id) == agent_id
-    if not wanted or wanted == agent["session_id"] or not is_own:
+    if not wanted or wanted == agent["session_id"] or not is_own(store, agent_id):
         return ""
     if store.execute("SELECT 1 AS over FROM coordination_sessions WHERE session_id = :session "
                      f"AND status NOT IN {any_of(OPEN_SESSION)}", {"session": wanted}):
@@ -288,7 +297,7 @@ def _take_in(store: Storage, agent_id: str, session_id: str) -> Agent:
     return find_agent(store, agent_id)
 
 
-def _session_left(store: Storage, row: Agent) -> str:
+def _session_left(store: Storage, row: ActingAgent) -> str:
     """Where an unregistered agent acts now, if not in its session: $SESSION_ID, or elsewhere if that has ended."""
     wanted = store.environ.get("SESSION_ID", "")
     if not wanted and find_session(store, row["session_id"])["status"] in ENDED:

@@ -5,7 +5,7 @@ import os
 
 from ..base.errors import StorageError
 from ..base.tables import LIVE
-from ..base.times import shift_time
+from ..base.times import format_time
 from ..base.values import dump_json, read_stored
 from ..storage.events import record_event
 from .message_states import PENDING, TAKEN
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..base.answers import FileReference, MadeCheckpoint, Snapshot
     from ..storage.interface import Row, Storage
 
+_SIGNS = {ord(sign): None for sign in "-: ."}  # of a time, which an id has not
 _INBOX = ("SELECT id, from_agent, message_type, payload, priority, created_at, delivered_at, retry_count "
           "FROM agent_messages WHERE to_agent = :agent AND ")
 # Two halves, because each has an index that leaves the acknowledged ones aside.
@@ -24,19 +25,21 @@ UNACKNOWLEDGED = f"{_INBOX} {PENDING} UNION ALL {_INBOX} {TAKEN} ORDER BY id"
 
 def keep_until(store: Storage) -> str:
     """Until when a checkpoint made or used now is kept at least."""
-    return shift_time(store.now(), 86400 * read_count(store, "cleanup_retention_days"))
+    return format_time(store.clock.time() + 86400 * read_count(store, "cleanup_retention_days"))
 
 
 def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, references: list[FileReference],
-                     saved_in: str | None = None, displaced: str | None = None) -> MadeCheckpoint:
+                     saved_in: str | None = None, displaced: str | None = None,
+                     agent: Row | None = None) -> MadeCheckpoint:
     """Write the checkpoint of a registered agent, within the caller's transaction.
 
     saved_in: keep only what was saved in that session, as a checkpoint of that session
     displaced: the key that is about to be written for another milestone; the checkpoint stays as long as its session
+    agent: its whole row, where the caller has read it
     """
     now = store.now()
     given = {"agent": agent_id, "now": now, "saved_in": saved_in}
-    agent = store.execute("SELECT * FROM agent_registry WHERE agent_id = :agent", given)[0]
+    agent = agent or store.execute("SELECT * FROM agent_registry WHERE agent_id = :agent", given)[0]
     snapshot = {
         "agent": agent,
         "state": store.execute("SELECT state_key, state_value, state_type, version, is_json, saved_in, created_at, "
@@ -46,7 +49,7 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
         **({"displaced": displaced} if displaced else {}),
     }
     session_id = saved_in or agent["session_id"]
-    checkpoint_id = "cp-{}-{}".format(now.translate({ord(c): None for c in "-: ."}), os.urandom(4).hex())
+    checkpoint_id = f"cp-{now.translate(_SIGNS)}-{os.urandom(4).hex()}"
     store.execute(
         "INSERT INTO agent_checkpoints (checkpoint_id, agent_id, session_id, checkpoint_type, state_snapshot, "
         "file_references, created_at, retention_until) "

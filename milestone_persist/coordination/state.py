@@ -24,6 +24,8 @@ _WRITE = (
     "ON CONFLICT (agent_id, state_key) DO UPDATE SET saved_in = excluded.saved_in, "
     "state_value = excluded.state_value, state_type = excluded.state_type, updated_at = excluded.updated_at, "
     "expires_at = excluded.expires_at, is_json = excluded.is_json, version = agent_state.version + 1")
+_OVER_OWN = (" WHERE agent_state.saved_in = excluded.saved_in "
+             "AND (agent_state.expires_at IS NULL OR agent_state.expires_at > excluded.updated_at)")
 _COLUMNS = "s.agent_id, s.state_key, s.state_type, s.version, s.created_at, s.updated_at, s.expires_at"
 
 
@@ -110,17 +112,19 @@ def read_there(row: Row) -> str:
     return command(["load_agent_state", row["agent_id"], row["state_key"], "--session", row["session_id"]])
 
 
-def write_state(store: Storage, given: Row, is_others: bool = True) -> SavedState:
+def write_state(store: Storage, given: Row) -> SavedState:
     """Write a value of a registered agent, within the caller's transaction; what another milestone has there is kept.
 
     given: agent, session (whose result it is), key, value, type, json, expires, now
-    is_others: whether another session may have saved what is there
     """
-    if is_others:
+    rows = store.execute(f"{_WRITE}{_OVER_OWN} RETURNING version", given)
+    if not rows:  # what is there has expired, or was saved in another session
         keep_others(store, given)
-    saved: SavedState = store.execute(
-        f"{_WRITE} RETURNING agent_id, state_key, state_type, version, expires_at", given)[0]
-    return saved
+        store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND expires_at <= :now",
+                      given)
+        rows = store.execute(f"{_WRITE} RETURNING version", given)
+    return {"agent_id": given["agent"], "state_key": given["key"], "state_type": given["type"],
+            "version": rows[0]["version"], "expires_at": given["expires"]}
 
 
 def write_states(store: Storage, rows: list[Row]) -> dict[str, int]:

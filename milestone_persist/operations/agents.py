@@ -13,6 +13,7 @@ from ..coordination.membership import (
     ensure_session,
     enter_agent,
     find_agent,
+    find_recent,
     find_session,
     renew_heartbeat,
     set_agent_status,
@@ -22,6 +23,7 @@ from ..registry import operation
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from ..base.answers import AgentStatus, KeyCounts, MailForOthers, Registration, SessionAgent
     from ..base.rows import Agent
@@ -199,14 +201,19 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
     for name, number in measured.items():
         if number is not None and number < 0:
             raise UsageError(f"--{name.replace('_', '-')} cannot be below 0")
-    with store.transaction("agent:" + agent_id):
-        row = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id)
+    is_logged = health is not None or any(number is not None for number in measured.values())
+    row: Any = None if is_logged else find_recent(store, agent_id, "*")
+    if row and row["agent_type"] != "unregistered":
         acting_session(store, row)
-        if health is not None or any(number is not None for number in measured.values()):
+        return row  # type: ignore[no-any-return]
+    with store.transaction("agent:" + agent_id):
+        row = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id, "*")
+        acting_session(store, row)
+        if is_logged:
             from ..coordination.liveness import log_health
 
             log_health(store, agent_id, health or "healthy", **measured)
-        return row
+        return row  # type: ignore[no-any-return]
 
 
 @operation(text="agents", creates=False)

@@ -17,6 +17,8 @@ from ..storage.events import record_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..base.answers import ComparedFile, FileReference, ListedCheckpoint, MadeCheckpoint, Restoration
     from ..base.rows import Checkpoint
     from ..storage.interface import Row, Storage
@@ -39,9 +41,10 @@ def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str 
     check_word(checkpoint_type, CHECKPOINT_TYPES, "checkpoint type")
     references = [_describe_file(store, path) for path in files]
     with store.transaction(lock_of("agent:" + agent_id, key)):
-        acting_session(store, admit_agent(store, agent_id))
-        return do_once(store, key, agent_id, "create_agent_checkpoint", [checkpoint_type, *files],
-                       lambda: store_checkpoint(store, agent_id, checkpoint_type, references))
+        agent: Any = admit_agent(store, agent_id, "*")
+        acting_session(store, agent)
+        return do_once(store, key, agent_id, "create_agent_checkpoint", lambda: [checkpoint_type, *files],
+                       lambda: store_checkpoint(store, agent_id, checkpoint_type, references, agent=agent))
 
 
 def _describe_file(store: Storage, path: str) -> FileReference:

@@ -54,8 +54,8 @@ def create_milestone_record(store: Storage, milestone_id: str, text: str, *, key
     _require_text(text)
     with store.transaction("milestones"):
         index_records(store)
-        return do_once(store, key, store.environ.get("AGENT_ID", ""), "create_milestone_record", [milestone_id, text],
-                       lambda: _create_record(store, milestone_id, text))
+        return do_once(store, key, store.environ.get("AGENT_ID", ""), "create_milestone_record",
+                       lambda: [milestone_id, text], lambda: _create_record(store, milestone_id, text))
 
 
 def _create_record(store: Storage, milestone_id: str, text: str) -> WrittenRecord:

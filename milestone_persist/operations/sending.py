@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from ..base.answers import AgentOf, Broadcast, Sent, SentMessages
-    from ..base.rows import Agent
+    from ..base.answers import ActingAgent, AgentOf, Broadcast, Sent, SentMessages
     from ..storage.interface import Row, Storage
 
 GROUP = "Messages"
@@ -25,6 +24,9 @@ EVERYBODY = ("", "all", "everyone", "everybody", "broadcast", "any", "team")  # 
 NEEDED = frozenset(("to_agent", "message_type", "payload"))  # of one of many messages
 PARTS = NEEDED | {"priority"}
 LONG_PAYLOAD = 16 * 1024  # bytes
+INSERT = ("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, priority, created_at, "
+          "sent_for, is_broadcast) VALUES (:session, :sender, :to_agent, :type, :payload, :priority, :now, :sent_for, "
+          ":is_broadcast)")
 
 
 @operation(text="message_id", stdin="payload")
@@ -55,7 +57,7 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
             meant = _milestone_of(store, to_agent, from_agent) or _milestone_of_sender(store, sender, session_id)
             return {"id": _deliver(store, session_id, from_agent, to_agent, meant, message), "to_agent": to_agent}
 
-        return do_once(store, key, from_agent, "send_agent_message", [to_agent, *_content(message)], send)
+        return do_once(store, key, from_agent, "send_agent_message", lambda: [to_agent, *_content(message)], send)
 
 
 def _content(message: Row) -> list[Any]:
@@ -111,7 +113,7 @@ def _registered_for(agent: AgentOf) -> str | None:
     return None if agent["agent_type"] == "unregistered" else agent["milestone_id"]
 
 
-def _milestone_of_sender(store: Storage, sender: Agent, session_id: str) -> str | None:
+def _milestone_of_sender(store: Storage, sender: ActingAgent, session_id: str) -> str | None:
     """The milestone for which a sender acts, None where that would be a guess."""
     if session_id != sender["session_id"]:
         return str(find_session(store, session_id)["milestone_id"] or "") or None
@@ -120,13 +122,10 @@ def _milestone_of_sender(store: Storage, sender: Agent, session_id: str) -> str 
 
 def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, sent_for: str | None,
              message: Row, is_broadcast: bool = False) -> int:
-    rows = store.execute(
-        "INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, priority, created_at, "
-        "sent_for, is_broadcast) VALUES (:session, :sender, :to_agent, :type, :payload, :priority, :now, :sent_for, "
-        ":is_broadcast) RETURNING id",
+    [number] = store.insert_each(INSERT, [
         {"session": session_id, "sender": from_agent, "to_agent": to_agent, "now": store.now(), "sent_for": sent_for,
-         "is_broadcast": int(is_broadcast), **message})
-    return int(rows[0]["id"])
+         "is_broadcast": int(is_broadcast), **message}])
+    return number
 
 
 @operation(text="json", stdin="messages")
@@ -145,10 +144,9 @@ def send_many(store: Storage, from_agent: str, messages: str | Sequence[Any]) ->
         session_id, now = acting_session(store, sender), store.now()
         own = _milestone_of_sender(store, sender, session_id)
         meant = {to: _milestone_of(store, to, from_agent) or own for to in dict.fromkeys(to for to, _ in checked)}
-        return {"ids": store.insert_each("agent_messages", [
-            {"session_id": session_id, "from_agent": from_agent, "to_agent": to, "message_type": message["type"],
-             "payload": message["payload"], "priority": message["priority"], "created_at": now, "sent_for": meant[to]}
-            for to, message in checked])}
+        return {"ids": store.insert_each(INSERT, [
+            {"session": session_id, "sender": from_agent, "to_agent": to, "now": now, "sent_for": meant[to],
+             "is_broadcast": 0, **message} for to, message in checked])}
 
 
 def _check_one(store: Storage, number: int, given: Any) -> tuple[str, Row]:
@@ -186,11 +184,11 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
     message = _check_message(store, message_type, payload, priority)
     with store.transaction("broadcast"):
         sender = admit_agent(store, _sender(from_agent))
-        return do_once(store, key, from_agent, "broadcast_agent_message", _content(message),
+        return do_once(store, key, from_agent, "broadcast_agent_message", lambda: _content(message),
                        lambda: _broadcast(store, sender, message))
 
 
-def _broadcast(store: Storage, sender: Agent, message: Row) -> Broadcast:
+def _broadcast(store: Storage, sender: ActingAgent, message: Row) -> Broadcast:
     session_id, from_agent = acting_session(store, sender), sender["agent_id"]
     found = store.execute("SELECT agent_id, agent_type, status, milestone_id FROM agent_registry "
                           "WHERE session_id = :session AND agent_id <> :sender ORDER BY spawn_time, agent_id",

@@ -71,13 +71,9 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
              "expires": None if ttl_seconds is None else shift_time(store.now(), ttl_seconds)}
     with store.transaction("agent:" + agent_id):
         session_id = given["session"] = acting_session(store, admit_agent(store, agent_id))
-        before = store.execute("SELECT saved_in, expires_at FROM agent_state WHERE agent_id = :agent "
-                               "AND state_key = :key", given)
-        if before and (before[0]["expires_at"] or LATER) <= given["now"]:
-            store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key", given)
         if if_version is not None:
             _require_version(store, agent_id, state_key, session_id, if_version)
-        return write_state(store, given, is_others=bool(before) and before[0]["saved_in"] != session_id)
+        return write_state(store, given)
 
 
 def _require_version(store: Storage, agent_id: str, state_key: str, session_id: str, wanted: int) -> None:

@@ -40,13 +40,17 @@ _LARGEST = 2 ** 63  # what the databases' integers hold
 class Parameter:
     """One parameter of an operation, as its function declares it."""
 
-    __slots__ = ("name", "annotation", "default", "required", "option", "repeated", "variable", "types")
+    __slots__ = ("name", "annotation", "default", "required", "option", "repeated", "variable", "types", "spelling",
+                 "is_id", "may_be_empty")
 
     def __init__(self, name: str, annotation: str, default: Any, required: bool, option: bool, repeated: bool) -> None:
         self.name, self.annotation, self.default = name, annotation, default
         self.required, self.option, self.repeated = required, option, repeated
         self.variable = ""  # of the environment, in which its value may be
         self.types = annotation.split(" | ")  # those it may have, that of a command-line word first
+        self.spelling = self.flag if option else name.upper()
+        self.is_id = name in _NAMES or name.endswith(("_id", "_key"))
+        self.may_be_empty = name in _NAMES or not required
 
     @property
     def type(self) -> str:
@@ -91,9 +95,8 @@ class Parameter:
     def check(self, value: Any) -> None:
         """UsageError unless a value has this parameter's type and a database can hold it."""
         if isinstance(value, str) and "str" in self.types:
-            is_id = self.name in _NAMES or self.name.endswith(("_id", "_key"))
-            may_miss = not value and (self.name in _NAMES or not self.required)
-            (check_id if is_id and not may_miss else check_text)(value, self._spelling)
+            is_name = self.is_id and (value or not self.may_be_empty)
+            (check_id if is_name else check_text)(value, self.spelling)
         elif all(name in _PLAIN for name in self.types):  # what else a type may be is for the operation to check
             fitting = [kind for name in self.types for kind in _PLAIN[name]]
             if not isinstance(value, tuple(fitting)) or isinstance(value, bool) and bool not in fitting:
@@ -102,12 +105,8 @@ class Parameter:
             if isinstance(value, (int, float)) and not -_LARGEST <= value < _LARGEST:
                 raise self._expected(f"{value}"[:40])
 
-    @property
-    def _spelling(self) -> str:
-        return self.flag if self.option else self.name.upper()
-
     def _expected(self, found: str) -> UsageError:
-        return UsageError(f"{self._spelling} must be {_CALLED[self.type]}, not {found}")
+        return UsageError(f"{self.spelling} must be {_CALLED[self.type]}, not {found}")
 
 
 def _unit(parameter: Parameter) -> str:
@@ -121,7 +120,8 @@ class Operation:
     """
 
     __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "existing", "opens",
-                 "in_use", "on_undelivered", "repair", "long", "fails_open", "follow", "screen", "parameters")
+                 "in_use", "on_undelivered", "repair", "long", "fails_open", "follow", "screen", "parameters",
+                 "positionals")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
                  creates: bool | str, existing: bool | str, in_use: bool,
@@ -134,6 +134,7 @@ class Operation:
         self.in_use, self.on_undelivered, self.repair, self.long = in_use, on_undelivered, repair, long
         self.fails_open, self.follow, self.screen = fails_open, follow, screen
         self.parameters = tuple(_read_parameters(function))
+        self.positionals = tuple(p for p in self.parameters if not p.option)
         self._let_environment_name()
 
     def _let_environment_name(self) -> None:
@@ -150,10 +151,6 @@ class Operation:
     def command(self) -> str:
         """The name of the subcommand."""
         return self.name.replace("_", "-")
-
-    @property
-    def positionals(self) -> list[Parameter]:
-        return [p for p in self.parameters if not p.option]
 
     @property
     def options(self) -> list[Parameter]:

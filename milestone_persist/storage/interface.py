@@ -81,11 +81,6 @@ class Damaged(StorageError):
         super().__init__(f"{text}; everything was left as it is: {advise_restoring(call.directory)}")
 
 
-def insert_into(table: str, row: Params) -> str:
-    """The statement that inserts a row, whose columns have the names of its values."""
-    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(':' + name for name in row)})"
-
-
 class Transaction:
     """Scope of one transaction; nested scopes join the outermost, an exception undoes it whole."""
 
@@ -109,20 +104,21 @@ class Transaction:
                 raise
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self.storage.depth -= 1
-        if self.storage.depth == 0:
-            said, self.storage.said = self.storage.said, []
+        storage = self.storage
+        storage.depth -= 1
+        if storage.depth == 0:
+            said, storage.said = storage.said, []
             try:
                 if kind is None:
-                    self.storage.commit()
-                    self.storage.undo.clear()
-                    self.storage.make_durable()
+                    storage.commit()
+                    storage.undo.clear()
+                    storage.make_durable()
             finally:
-                self.storage.put_back()
+                storage.put_back()
                 if kind is not None:
-                    self.storage.rollback()
+                    storage.rollback()
             for text in said if kind is None else ():
-                self.storage.tell(text)
+                storage.tell(text)
 
 
 class Brief:
@@ -234,9 +230,9 @@ class Storage(Call):
         for row in rows:
             self.execute(sql, row)
 
-    def insert_each(self, table: str, rows: Sequence[Params]) -> list[int]:
-        """Within a transaction: insert rows, alike in their columns, that the database numbers; their ids."""
-        return [self.execute(f"{insert_into(table, row)} RETURNING id", row)[0]["id"] for row in rows]
+    def insert_each(self, sql: str, rows: Sequence[Params]) -> list[int]:
+        """Within a transaction: run the INSERT of a row that the database numbers, with each of these; their ids."""
+        return [self.execute(f"{sql} RETURNING id", row)[0]["id"] for row in rows]
 
     def refuse_moved(self, found: list[Row] | None = None) -> None:
         """StorageMoved where the rows are elsewhere by now. `found`: what READ_TOMBSTONE gives, if known."""

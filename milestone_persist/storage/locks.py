@@ -16,13 +16,15 @@ def lock(descriptor: int, alone: bool, seconds: float | None = None) -> bool:
     if seconds is None:
         fcntl.flock(descriptor, kind)
         return True
-    until = time.monotonic() + seconds
+    until = None
     while True:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if time.monotonic() >= until:
+            now = time.monotonic()
+            until = now + seconds if until is None else until
+            if now >= until:
                 return False
         time.sleep(0.001 + time.monotonic_ns() % 1009 / 250_000)  # 1 to 5 ms, each time another
 

@@ -145,29 +145,34 @@ class EmbeddedStorage(Storage):
 
     def run(self, sql: str, params: Params = {}) -> list[Any]:
         """Run one statement on the connection as it is."""
-        self._rounds = 0
         try:
             try:
-                return self._run(sql, params)
+                rows, description = self._fetch(sql, params)
             except sqlite3.OperationalError as error:
                 if str(error) != LOCKED or not self.wait_seconds:
                     raise
-            rows: list[Any] = self.patiently(lambda: self._run(sql, params))
-            return rows
+                rows, description = self._fetch_patiently(sql, params)
+            if not rows:
+                return rows
+            names = next(zip(*description))
+            return [dict(zip(names, row if bytes not in map(type, row) else map(_decode, row))) for row in rows]
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
-    def _run(self, sql: str, params: Params) -> list[Any]:
+    def _fetch(self, sql: str, params: Params) -> tuple[list[Any], Any]:
+        """The rows of one statement, as they are, and the driver's description of them."""
+        self._rounds = 0
         cursor = self.connection.cursor()
         cursor.row_factory = None
         try:
-            rows = cursor.execute(sql, params).fetchall()
-            if not rows:
-                return rows
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row if bytes not in map(type, row) else map(_decode, row))) for row in rows]
-        finally:
-            cursor.close()  # after an error it would keep its lock as long as the error is held
+            return cursor.execute(sql, params).fetchall(), cursor.description
+        except BaseException:
+            cursor.close()  # else it would keep its lock as long as the error is held
+            raise
+
+    def _fetch_patiently(self, sql: str, params: Params) -> tuple[list[Any], Any]:
+        found: tuple[list[Any], Any] = self.patiently(lambda: self._fetch(sql, params))
+        return found
 
     def sequence_values(self) -> dict[str, int]:
         given_out = {row["name"]: row["seq"] for row in self.execute("SELECT name, seq FROM sqlite_sequence")}

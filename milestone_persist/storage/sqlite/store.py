@@ -9,7 +9,7 @@ from ...base.errors import StorageError
 from ...base.tables import APPLICATION_ID, SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file, sync_directory, write_whole
-from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Transaction, insert_into
+from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Transaction
 from ..selection import read_note_stamp
 from ..write_queue import WriteQueue
 from .embedded import EmbeddedStorage, busy
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 FILE = HYBRID.head  # of DATABASE too
 FLUSHED = {"full": "FULL", "normal": "NORMAL"}  # the setting `synchronous`, and SQLite's
 QUEUE = FILE + "-queue"
-READ_FIRST = ("SELECT (SELECT value FROM agent_coordination_config WHERE key = 'synchronous') AS synchronous, "
-              "(SELECT moved_to FROM store_moves) AS value")  # what a transaction begins with; value: as READ_TOMBSTONE
+READ_FIRST = ("SELECT (SELECT value FROM agent_coordination_config WHERE key = 'synchronous'), "
+              "(SELECT moved_to FROM store_moves)")  # what a transaction begins with
 BETWEEN = "\n\n"  # two statements of a schema that was read
 READ_SCHEMA = f"SELECT group_concat(sql, '{BETWEEN}') FROM sqlite_master"
 
@@ -124,26 +124,26 @@ class SqliteStorage(EmbeddedStorage):
         until = time.monotonic() + self.wait_seconds
         try:
             self._wait_for_turn()
-            self._begin(sql, doing, until)
-            first = self.run(READ_FIRST)[0]
-            wanted = FLUSHED.get((first["synchronous"] or "full").strip().lower(), FLUSHED["full"])
-            if wanted != self._synchronous:  # another process may have changed it
+            flushed = self._begin(sql, doing, until)
+            if flushed != self._synchronous:  # another process may have changed it
                 super().rollback()  # SQLite takes it between transactions only
-                self.run(f"PRAGMA synchronous = {wanted}")
-                self._synchronous = wanted
+                self.run(f"PRAGMA synchronous = {flushed}")
+                self._synchronous = flushed
                 self._begin(sql, doing, until)
-                first = self.run(READ_FIRST)[0]
-            self._tombstone = [first] if first["value"] is not None else []
             self._changes = self.connection.total_changes
         except BaseException:
             self.rollback()
             raise
 
-    def _begin(self, sql: str, doing: str, until: float) -> None:
+    def _begin(self, sql: str, doing: str, until: float) -> str:
+        """Begin, and read what a transaction begins with; how it is to be flushed."""
         try:
             self.execute_patiently(sql, until)
+            [(setting, moved_to)], _ = self._fetch(READ_FIRST, {})
         except sqlite3.Error as error:
             raise self.explain(error, doing) from None
+        self._tombstone = [{"value": moved_to}] if moved_to is not None else []
+        return FLUSHED.get(setting) or FLUSHED.get((setting or "").strip().lower(), FLUSHED["full"])
 
     def _wait_for_turn(self) -> None:
         if self._queue and not self._queue.enter(self.wait_seconds):
@@ -190,23 +190,30 @@ class SqliteStorage(EmbeddedStorage):
         super().refuse_moved(found)
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
+        if self.depth:
+            return self.run(sql, params)
         rows = super().execute(sql, params)
-        if not self.depth and self.note_stamp is not None:
+        if self.note_stamp is not None:
             self.refuse_moved(self.run(READ_TOMBSTONE))
         return rows
 
     def execute_each(self, sql: str, rows: Sequence[Params]) -> None:
+        if not rows:
+            return
         try:
             self.connection.executemany(sql, rows)
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
-    def insert_each(self, table: str, rows: Sequence[Params]) -> list[int]:
+    def insert_each(self, sql: str, rows: Sequence[Params]) -> list[int]:
         if not rows:
             return []
-        self.execute_each(insert_into(table, rows[0]), rows)
-        last = int(self.run("SELECT last_insert_rowid() AS id")[0]["id"])  # nobody else inserts meanwhile
-        return [*range(last - len(rows) + 1, last + 1)]
+        self.execute_each(sql, rows[:-1])
+        try:
+            last = self.connection.execute(sql, rows[-1]).lastrowid or 0
+        except sqlite3.Error as error:
+            raise self.explain(error) from None
+        return [*range(last - len(rows) + 1, last + 1)]  # nobody else inserts meanwhile
 
     def check(self) -> list[str]:
         from ..findings import is_unsound, line_of
