@@ -34,12 +34,10 @@ def acknowledge_taken(store: Storage, agent_id: str) -> list[Row]:
 
     Returns id, type and time of each message, in the order of sending.
     """
-    given = {"id": agent_id, "now": store.now()}
-    which = f"WHERE to_agent = :id AND {UNLEASED} AND {THIS_LIFE}"
-    rows = store.execute(f"SELECT id, message_type, delivered_at FROM agent_messages {which} ORDER BY id", given)
-    if rows:
-        store.execute(f"UPDATE agent_messages SET acknowledged_at = :now, processed_at = :now {which}", given)
-    return rows
+    rows = store.execute(
+        f"UPDATE agent_messages SET acknowledged_at = :now, processed_at = :now WHERE to_agent = :id AND {UNLEASED} "
+        f"AND {THIS_LIFE} RETURNING id, message_type, delivered_at", {"id": agent_id, "now": store.now()})
+    return sorted(rows, key=lambda row: int(row["id"]))
 
 
 def requeue_taken(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[int, int]:

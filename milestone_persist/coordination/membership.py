@@ -177,21 +177,16 @@ def may_be_heard_again(agent: Agent) -> bool:
 
 
 def note_heartbeat(store: Storage, agent_id: str, columns: str = ACTING) -> ActingAgent | None:
-    """As renew_heartbeat, for what an agent does: where it was heard from in this second nothing is written."""
-    return find_recent(store, agent_id, columns) or renew_heartbeat(store, agent_id)
+    """As renew_heartbeat, for what an agent does: where it was heard from in this second nothing is written.
 
-
-def find_recent(store: Storage, agent_id: str, columns: str) -> ActingAgent | None:
-    """The row of an agent that was heard from in this second, so that no heartbeat is to be written.
-
-    columns: what is wanted of it, those of ACTING at least
+    columns: what is wanted of its row, those of ACTING at least
     """
     rows: list[ActingAgent] = store.execute(f"SELECT {columns} FROM agent_registry WHERE agent_id = :id",
                                             {"id": agent_id})
     for row in rows:
         if row["last_heartbeat"][:SECOND] == store.now()[:SECOND] and row["status"] not in DIED:
             return row
-    return None
+    return renew_heartbeat(store, agent_id) if rows else None
 
 
 def _revive(store: Storage, agent: Agent) -> Agent:

@@ -13,7 +13,6 @@ from ..coordination.membership import (
     ensure_session,
     enter_agent,
     find_agent,
-    find_recent,
     find_session,
     renew_heartbeat,
     set_agent_status,
@@ -201,15 +200,10 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
     for name, number in measured.items():
         if number is not None and number < 0:
             raise UsageError(f"--{name.replace('_', '-')} cannot be below 0")
-    is_logged = health is not None or any(number is not None for number in measured.values())
-    row: Any = None if is_logged else find_recent(store, agent_id, "*")
-    if row and row["agent_type"] != "unregistered":
-        acting_session(store, row)
-        return row  # type: ignore[no-any-return]
     with store.transaction("agent:" + agent_id):
-        row = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id, "*")
+        row: Any = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id, "*")
         acting_session(store, row)
-        if is_logged:
+        if health is not None or any(number is not None for number in measured.values()):
             from ..coordination.liveness import log_health
 
             log_health(store, agent_id, health or "healthy", **measured)
