@@ -56,10 +56,12 @@ def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
 
     Ids with other numbers in them are other agents. done: what is done all the same
     """
-    rows = store.execute(f"SELECT agent_id AS id FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
-                         "ORDER BY last_heartbeat DESC LIMIT 100")
-    near = _find_slip(agent_id, rows)
-    if near and not store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
+    if store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
+        return
+    near = _find_slip(agent_id, store.execute(
+        f"SELECT agent_id AS id FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
+        "ORDER BY last_heartbeat DESC LIMIT 100"))
+    if near:
         store.warn(f"no agent {agent_id!r} is registered: {done}; did you mean {near}?")
 
 

@@ -27,6 +27,12 @@ ONE_FILE = {"agent_coordination_config": "config/settings.jsonl", "store_moves":
 # table: column that tells that a row is archived, folder of the archived rows, indexes that hold none of them
 ARCHIVED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "agent_messages": ("acknowledged_at", "acknowledged", ("agent_messages_pending", "agent_messages_taken"))}
+# references that are no foreign keys
+LOOSE = {"agent_state": (("saved_in", "coordination_sessions"),)}
+# triggers that touch only the row itself, and those it refers to
+OF_ONE_ROW = frozenset(("update_session_activity", "name_session_of_state", "keep_removed_version",
+                        "check_capabilities_insert", "check_capabilities_update"))
+SWEEP = "cleanup_expired_state"  # touches what has expired beside that: the head tells what will
 BOM = "\ufeff"  # as some editors put it before a text
 ROWS_A_FILE = 100
 LONGEST = 230  # bytes of a file name, without its ending
@@ -40,11 +46,15 @@ class Table:
         self.name = name
         self.columns = frozenset(row["name"] for row in info)
         self.key = tuple(row["name"] for row in sorted(info, key=lambda row: int(row["pk"])) if row["pk"])
-        self.parents = {row["table"] for row in connection.execute(f"PRAGMA foreign_key_list({name})")}
+        found = [(row["from"], row["table"]) for row in connection.execute(f"PRAGMA foreign_key_list({name})")]
+        self.parents = {table for _, table in found}
+        self.refers = (*found, *LOOSE.get(name, ()))  # columns, each with the table whose key it holds
+        self.referred_by: set[tuple[str | None, str]] = set()  # tables, each with such a column
         self.numbered = "AUTOINCREMENT" in sql
         self.words = {name}
         self.folder = folder_of(name)
         self.archived_by, self.archived_in, self.open_indexes = ARCHIVED.get(name, ("", "", ()))
+        self.touched_by: dict[str, tuple[str, str]] = {}  # views and triggers: "view" or "trigger", and on what
         self.reactions: dict[str, str] = {}  # triggers that change other rows when one is inserted, by name
         self.holds_one_row = not self.numbered and name not in ONE_FILE  # a file
         self.aside = "it" if self.holds_one_row else "the lines that are not rows"  # what doctor --fix sets aside
@@ -66,6 +76,12 @@ class Table:
 
     def _name_part(self, part: str) -> str:
         return file_name_of(part, longest=LONGEST // len(self.key))
+
+    def names_beginning(self, files: StoreFiles, first: str) -> list[str]:
+        """The files there are of the rows whose key begins with that value."""
+        start = self._name_part(first) + "="
+        return [f"{self.folder}/{name}" for name in sorted(files.list(self.folder))
+                if name.startswith(start) and name.endswith(".json")]
 
     def may_hold(self, file: str, name: str) -> bool:
         """Whether a file holds one row, whose key begins with that name."""
@@ -172,8 +188,12 @@ def read_layout(connection: sqlite3.Connection) -> list[Table]:
             for table in tables:
                 if table.name in row["sql"]:
                     table.words.add(row["tbl_name"])
+                    table.touched_by[row["name"]] = (row["type"], row["tbl_name"])
                 if table.name == row["tbl_name"] and "AFTER INSERT" in row["sql"]:
                     table.reactions[row["name"]] = row["sql"]
+    for table in tables:
+        table.referred_by = {(child.name, column) for child in tables for column, parent in child.refers
+                             if parent == table.name}
     parents = {name for table in tables for name in table.parents}
     return sorted(tables, key=lambda table: table.name not in parents)
 

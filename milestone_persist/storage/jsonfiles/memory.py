@@ -8,7 +8,8 @@ from codecs import BOM_UTF8
 from ...base.errors import StorageError
 from ..directory import damaged
 from ..sqlite.embedded import FOREIGN_KEY
-from .layout import Table, read_layout
+from .layout import OF_ONE_ROW, SWEEP, Table, read_layout
+from .statements import READING, read_statement
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..interface import Params, Row
     from .journal import StoreFiles
     from .layout import Key
+    from .statements import Statement
 
     Faults = list[tuple[str, StorageError]]  # a file, and why it does not hold what belongs there
 
@@ -27,17 +29,20 @@ EVENTS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 class Memory:
     """A fresh SQLite database in memory, and which files it holds already.
 
-    Tables that others refer to are loaded at the start of a transaction, the others when a statement first names
-    them, archived rows when one may touch them. `writing`: whether changes are noted.
+    Rows are loaded when a statement may touch them, with those they refer to: those whose keys it names, where that is
+    proved, else their whole table; archived rows when one may touch them. `writing`: whether changes are noted.
     `corrupt`: why a file is not what belongs there, for each that holds one row: only who needs that row is refused.
     """
 
     def __init__(self, connection: sqlite3.Connection, files: StoreFiles) -> None:
         self.connection, self.files = connection, files
         self.tables = read_layout(connection)
+        self.named = {table.name: table for table in self.tables}
         self.parents = {name for table in self.tables for name in table.parents}
         self.unloaded = set(self.tables)
         self.without_archive = {table for table in self.tables if table.archived_by}  # without their archived rows
+        self.known: dict[Table, set[str]] = {}  # of tables that are unloaded: the files that were looked for
+        self.expiring: dict[str, str] = {}  # files of rows that expire, and when
         self.tracked: set[Table] = set()
         self.writing = False
         self.corrupt: dict[str, StorageError] = {}
@@ -54,31 +59,79 @@ class Memory:
         self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", sequence_values.items())
         self.unloaded = set(self.tables)
         self.without_archive = {table for table in self.tables if table.archived_by}
-        self.corrupt = {}
+        self.known, self.expiring, self.corrupt = {}, {}, {}
 
     def start(self, writing: bool) -> None:
         """Make ready for a transaction that has begun."""
         self.writing = writing
-        self._load(table for table in self.tables if table.name in self.parents)
         if writing:
-            for table in set(self.tables) - self.unloaded:
+            for table in {*self.tables}.difference(self.unloaded).union(self.known):
                 self._track(table)
 
     def load_for(self, sql: str, params: Params) -> None:
         """Load what a statement may touch and is not there yet."""
+        statement = read_statement(sql)
         removes_parents = "DELETE FROM" in sql and any("DELETE FROM " + name in sql for name in self.parents)
         if removes_parents:
             self.load_all()
+        if statement.verb not in (*READING, "DELETE"):
+            self._load_referred(statement, params)
         for table in self._touched(sql):
             if table.is_append(sql):
                 self._track(table)
             else:
-                self._load([table])
+                self._load_touched(table, statement, params)
                 if table in self.without_archive and not self._avoids_archived(table, sql, params):
                     self._load_archived(table)
-
         if self.corrupt:
             self._refuse_corrupt(params, removes_parents)
+
+    def _load_touched(self, table: Table, statement: Statement, params: Params) -> None:
+        """Load the rows of a table that a statement may touch: those it names, if nothing makes it touch more."""
+        reactions = [name for name, (kind, on) in table.touched_by.items() if on in statement.sql
+                     and (kind == "view" or statement.verb not in READING)]
+        if table in self.unloaded and table.holds_one_row and OF_ONE_ROW.issuperset({*reactions} - {SWEEP}):
+            proof = statement.prove(table)
+            if proof is not None:
+                self.load_rows(table, [tuple(params.get(name) for name in names) for names in proof])
+                if SWEEP in reactions:
+                    over = [file for file, time in self.expiring.items() if time <= str(params.get("now", time))]
+                    self._load_files(table, self._unknown(table, over))
+                return
+        self._load([table])
+
+    def _load_referred(self, statement: Statement, params: Params) -> None:
+        """Load the rows to which those will refer that a statement inserts or changes."""
+        for table in self.tables:
+            if not table.refers or not any(name == table.name for _, name, _, _ in statement.sources):
+                continue
+            given = statement.inserted()
+            for column, name in table.refers:
+                value = (given or {}).get(column, "")
+                if value.startswith(":"):
+                    self.load_rows(self.named[name], [(params.get(value[1:]),)])
+                elif value or given is None and (statement.verb != "UPDATE" or statement.changes([column])):
+                    self._load([self.named[name]])
+
+    def load_rows(self, table: Table, keys: Iterable[tuple[object, ...]]) -> None:
+        """Load the rows of a table with these keys, or whose keys begin so."""
+        if table not in self.unloaded:
+            return
+        files: list[str] = []
+        for key in keys:
+            if not all(isinstance(part, str) for part in key):  # no key is NULL
+                continue
+            whole = len(key) == len(table.key)
+            names = [table.file_of(key)] if whole else table.names_beginning(self.files, str(key[0]))
+            files += self._unknown(table, names)
+        self._load_files(table, files)
+
+    def _unknown(self, table: Table, names: list[str]) -> list[str]:
+        """Those of these files that are there and were not looked for yet; from now on they were."""
+        known = self.known.setdefault(table, set())
+        fresh = [name for name in dict.fromkeys(names) if name not in known]
+        known.update(fresh)
+        return [name for name in fresh if self.files.exists(name)]
 
     def _touched(self, sql: str) -> list[Table]:
         return [table for table in self.tables if any(word in sql for word in table.words)]
@@ -122,21 +175,32 @@ class Memory:
     def _load(self, tables: Iterable[Table], wrong: Faults | None = None) -> None:
         for table in tables:
             if table in self.unloaded:
-                self._load_files(table, table.names(self.files), wrong)
+                known = self.known.pop(table, set())
+                self._load_files(table, [name for name in table.names(self.files) if name not in known], wrong)
                 self.unloaded.remove(table)
 
     def _load_archived(self, table: Table, wrong: Faults | None = None) -> None:
         self._load_files(table, table.names(self.files, archived=True), wrong)
         self.without_archive.remove(table)
 
-    def _load_files(self, table: Table, names: list[str], wrong: Faults | None) -> None:
+    def _load_files(self, table: Table, names: list[str], wrong: Faults | None = None) -> None:
+        """Load the rows of some files, and before them those they refer to."""
         files = []
         for file in names:
             try:
                 files.append((file, table.read_file(self.files, file)))
             except StorageError as error:
                 self._note_fault(table, file, error, wrong)
-        self._untrack(table)
+        for column, parent in table.refers if self.unloaded else ():
+            self.load_rows(self.named[parent], {(row.get(column),) for _, rows in files for row in rows})
+        if files:
+            self._add(table, files, wrong)
+        if self.writing:
+            self._track(table)
+
+    def _add(self, table: Table, files: list[tuple[str, list[Row]]], wrong: Faults | None) -> None:
+        """Insert the rows of files, which is no change."""
+        last = self.connection.execute("SELECT coalesce(max(rowid), 0) AS last FROM changed").fetchone()["last"]
         for name in table.reactions:  # what a trigger removed here would stay in its file
             self.connection.execute(f"DROP TRIGGER {name}")
         self.connection.execute("SAVEPOINT loading")
@@ -148,8 +212,7 @@ class Memory:
         self.connection.execute("RELEASE loading")
         for sql in table.reactions.values():
             self.connection.execute(sql)
-        if self.writing:
-            self._track(table)
+        self.connection.execute("DELETE FROM changed WHERE rowid > ?", (last,))
 
     def _insert_each(self, table: Table, files: list[tuple[str, list[Row]]], wrong: Faults | None) -> None:
         """Insert the rows of one file after the other, to tell which does not fit."""
@@ -165,6 +228,7 @@ class Memory:
         """A file that holds one row is left out; another, with the rows of many, is an error or told in `wrong`."""
         if table.holds_one_row:
             self.corrupt.setdefault(file, fault)
+            self.connection.execute("PRAGMA defer_foreign_keys = ON")  # what refers to its row is loaded all the same
         elif wrong is None:
             raise fault from None
         else:
@@ -223,8 +287,7 @@ class Memory:
 
     def changed_files(self) -> dict[str, str | None]:
         """The new text of each file that a changed row lies in or has left; None where no row is left."""
-        named = {table.name: table for table in self.tables}
-        return self.files_of((named[row["name"]], tuple(json.loads(row["key"]))) for row in
+        return self.files_of((self.named[row["name"]], tuple(json.loads(row["key"]))) for row in
                              self.connection.execute("SELECT DISTINCT name, key FROM changed").fetchall())
 
     def files_of(self, keys: Iterable[tuple[Table, Key]]) -> dict[str, str | None]:
@@ -233,6 +296,8 @@ class Memory:
         for table, key in keys:
             has_archive = table not in self.without_archive
             for file, row in table.files_of(key, self._read_row(table, key), has_archive).items():
+                if table.holds_one_row and table in self.unloaded and file not in self.known.get(table, ()):
+                    raise RuntimeError(f"{file} was not read before it is written")
                 if file in self.corrupt:
                     raise self.corrupt[file]
                 by_file.setdefault((file, table), {})[key] = row
@@ -248,7 +313,7 @@ class Memory:
 
     def drop_unread(self) -> None:
         """Once changes are in the files: keep no row of what is not loaded, so that it can be loaded later."""
-        for table in self.tracked.intersection(self.unloaded):
+        for table in self.tracked.intersection(self.unloaded).difference(self.known):
             self.connection.execute(f"DELETE FROM {table.name}")
         for table in self.tracked.intersection(self.without_archive):
             self.connection.execute(f"DELETE FROM {table.name} WHERE {table.archived_by} IS NOT NULL")

@@ -13,6 +13,7 @@ from ..directory import create_directory, damaged
 from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
 from ..selection import backend_in_use, store_in_use
 from ..sqlite.embedded import EmbeddedStorage
+from .expiring import read_expiring, tell_expiring
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, folder_of
 from .lock import FileLock
@@ -104,24 +105,11 @@ class FileStorage(EmbeddedStorage):
             if not self.in_memory:
                 self._reach(exclusive)
             self._inside = True
-            self._begin(exclusive, whole=not self.lenient)
-            if self.memory.corrupt and not self.lenient:
-                self._begin_without_some(exclusive)
+            self.run(f"PRAGMA foreign_keys = {'OFF' if self.lenient else 'ON'}")
+            self.run("BEGIN")
+            self.memory.start(exclusive)
         except BaseException as error:
             raise self._give_up(error) from None
-
-    def _begin(self, writing: bool, whole: bool = True) -> None:
-        """Begin in memory; where not all is `whole`, what refers to a row that cannot be read is loaded too."""
-        self.run(f"PRAGMA foreign_keys = {'ON' if whole else 'OFF'}")
-        self.run("BEGIN")
-        self.memory.start(writing)
-
-    def _begin_without_some(self, writing: bool) -> None:
-        corrupt = self.memory.corrupt
-        self.run("ROLLBACK")
-        self.memory.clear(self.read_facts()["sequences"])
-        self._begin(writing, whole=False)
-        self.memory.corrupt = {**corrupt, **self.memory.corrupt}
 
     def _reach(self, exclusive: bool) -> None:
         """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
@@ -185,7 +173,7 @@ class FileStorage(EmbeddedStorage):
             raise self._give_up(error) from None
         try:
             self.memory.drop_unread()
-            self.connection.execute("COMMIT")
+            self.connection.execute("ROLLBACK" if self.memory.corrupt else "COMMIT")  # then all is read again
         except sqlite3.Error:  # closed meanwhile by another thread; what counts is in the files
             self._head = None
         finally:
@@ -247,6 +235,7 @@ class FileStorage(EmbeddedStorage):
         if version > SCHEMA_VERSION:
             raise newer(self.path, version, SCHEMA_VERSION)
         self.memory.clear(sequences)
+        self.memory.expiring = read_expiring(json.loads(text))
         self._head, self._version = text, version
 
     def read_facts(self) -> Row:
@@ -292,7 +281,7 @@ class FileStorage(EmbeddedStorage):
         take_steps(self._version, self.execute)
         self.save(self.memory.changed_files(), self.read_facts())
         self.memory.drop_unread()
-        self.run("COMMIT")
+        self.run("ROLLBACK" if self.memory.corrupt else "COMMIT")
 
     # Memory to files
 
@@ -305,10 +294,12 @@ class FileStorage(EmbeddedStorage):
     def save(self, files: dict[str, str | None], head: Row) -> None:
         """Write the changed files, and with them the head that tells of it."""
         head = {**head, "schema_version": SCHEMA_VERSION, "generation": head["generation"] + 1,
+                "expiring": tell_expiring(read_expiring(head), files),
                 "sequences": self.memory.sequence_values(), "files": self._count_files(head.get("files", {}), files)}
         text = json.dumps(head, indent=1) + "\n"
         replace_files(self.directory, {**files, HEAD: text})
         self._head, self._version = text, SCHEMA_VERSION
+        self.memory.expiring = read_expiring(head)
 
     def _count_files(self, counts: dict[str, int], changed: Contents) -> dict[str, int]:
         """How many files of rows each folder will have: by that doctor finds that one was removed."""
