@@ -44,7 +44,7 @@ def measure_slow_disk(quick):
 def measure_growth(quick):
     import growth
 
-    return growth.measure((1000, 10_000) if quick else (1000, 100_000, 1_000_000))
+    return growth.measure_all(quick)
 
 
 def measure_seed(quick):

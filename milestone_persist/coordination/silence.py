@@ -9,8 +9,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
-LOOK_AGAIN_SECONDS = 1.0  # after which the calls of a process look again who is silent
-
 
 def end_silent_agents(store: Storage, caller: str) -> None:
     """What a session monitor does, by the ordinary calls of agents: mark those failed that are silent, and say so.
@@ -20,10 +18,8 @@ def end_silent_agents(store: Storage, caller: str) -> None:
 
     caller: the agent that makes the call, and so is alive
     """
-    now = store.clock.monotonic()
-    if store.looked_for_silent is not None and 0 <= now - store.looked_for_silent < LOOK_AGAIN_SECONDS:
+    if store.has_looked():
         return
-    store.looked_for_silent = now
     timeout = read_count(store, "session_timeout")
     silent = _find_unheard(store, timeout, caller)
     if not silent:

@@ -28,6 +28,7 @@ READ_TOMBSTONE = "SELECT moved_to AS value, move FROM store_moves"
 
 POLL_SECONDS = 0.04  # between two looks whether a store has changed
 BRIEF_SECONDS = 0.25  # how long a caller waits that can do without
+LOOK_AGAIN_SECONDS = 1.0  # after which the calls of a process look again who is silent
 LOOK_SECONDS = 10.0  # how long a caller waits that only looks, where even that must wait
 
 
@@ -188,6 +189,14 @@ class Storage(Call):
     def set_lock_timeout(self, seconds: float | None) -> None:
         """How long to wait for another process from now on; None: as long as is usual."""
         self.lock_timeout = seconds
+
+    def has_looked(self) -> bool:
+        """Whether somebody has just looked for agents that are silent; notes that the caller does so now."""
+        last, now = self.looked_for_silent, self.clock.monotonic()
+        if last is not None and 0 <= now - last < LOOK_AGAIN_SECONDS:
+            return True
+        self.looked_for_silent = now
+        return False
 
     def try_writing(self) -> None:
         """StorageError where nothing can be written, and why; leaves no trace."""

@@ -40,5 +40,5 @@ def test_the_programs_run(bench, tmp_path, monkeypatch, capsys):
     run.main(["--quick", "--only", "statements,growth", "--json", str(tmp_path / "told.json")])
     told = json.loads((tmp_path / "told.json").read_text(encoding="utf-8"))
     assert "milestone_persist" in told["statements"]["WAL, synchronous normal"]["send_1000"]
-    assert "detect" in told["growth"]
+    assert "detect" in told["growth"]["sqlite"]["calls"] and "take" in told["growth"]["files"]["calls"]
     assert "send_1000" in capsys.readouterr().out

@@ -1,8 +1,11 @@
-"""The cost of a call does not grow with the history: counted in SQLite's own steps, not in time."""
+"""The cost of a call does not grow with the history: counted in SQLite's own steps, or in files read, not in time."""
 from __future__ import annotations
+
+import shutil
 
 import pytest
 
+from milestone_persist.base.found import open_found
 from milestone_persist.coordination import liveness, membership
 from milestone_persist.hooks.answering import answer
 from milestone_persist.hooks.occasion import Occasion
@@ -18,6 +21,7 @@ from milestone_persist.operations import (
     sessions,
     state,
 )
+from milestone_persist.storage.jsonfiles import journal
 
 FEW, MANY = 1_500, 150_000  # history is counted up to 1,000
 HISTORY = """
@@ -171,3 +175,54 @@ def test_the_partial_indexes_are_used(histories, tmp_path, index, call):
     storage.close()
     assert any(f"INDEX {index} " in plan for plan in plans), plans
     assert not [plan for plan in plans if plan.startswith("SCAN agent_") and "INDEX" not in plan]
+
+
+FEW_AGENTS, MANY_AGENTS = 4, 60
+OWN = {
+    **{name: CALLS[name] for name in ("take", "look", "send", "acknowledge", "heartbeat", "save", "load")},
+    "list keys": lambda s: state.list_agent_state(s, "a"),
+    "delete": lambda s: state.delete_agent_state(s, "a", "k"),
+    "set status": lambda s: agents.update_agent_status(s, "a", "active", task="t"),
+    "load nothing": lambda s: state.load_agent_state(s, "a", "none", ""),
+    "look where nothing is": lambda s: messages.get_agent_messages(s, "a"),
+}
+
+
+@pytest.fixture(scope="module")
+def file_stores(tmp_path_factory):
+    """Two stores of files that differ only in how many others there are."""
+    made = {}
+    for rows in (FEW_AGENTS, MANY_AGENTS):
+        made[rows] = tmp_path_factory.mktemp("files")
+        storage = open_for(str(made[rows]), {"MILESTONE_BACKEND": "file"})
+        with storage.transaction():
+            for name in ("a", "b", *(f"other-{number}" for number in range(rows))):
+                agents.register_agent(storage, name, "validation", "m", name[-1])
+                state.save_agent_state(storage, name, "k", "v", ttl_seconds=3600)
+            sending.send_agent_message(storage, "a", "b", "error_report", "{}")
+        storage.close()
+    return made
+
+
+def opens(folder, call, tmp_path, monkeypatch):
+    """How many files of a copy of a store a call reads, which opens it."""
+    read = []
+    copy = tmp_path / folder.name
+    shutil.copytree(folder, copy)
+    monkeypatch.setattr(journal, "open_found", lambda path: read.append(path) or open_found(path))
+    storage = open_for(str(copy), {"MILESTONE_BACKEND": "file"})
+    call(storage)
+    storage.close()
+    assert read
+    return len(read)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_call_of_one_agent_reads_no_file_of_another(file_stores, tmp_path, monkeypatch, name):
+    few, many = (opens(file_stores[rows], OWN[name], tmp_path, monkeypatch) for rows in (FEW_AGENTS, MANY_AGENTS))
+    assert few == many
+
+
+def test_a_call_that_reads_the_files_of_others_would_be_noticed(file_stores, tmp_path, monkeypatch):
+    few, many = (opens(file_stores[rows], CALLS["detect"], tmp_path, monkeypatch) for rows in (FEW_AGENTS, MANY_AGENTS))
+    assert many - few >= MANY_AGENTS - FEW_AGENTS

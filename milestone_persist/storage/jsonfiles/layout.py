@@ -80,8 +80,8 @@ class Table:
     def names_beginning(self, files: StoreFiles, first: str) -> list[str]:
         """The files there are of the rows whose key begins with that value."""
         start = self._name_part(first) + "="
-        return [f"{self.folder}/{name}" for name in sorted(files.list(self.folder))
-                if name.startswith(start) and name.endswith(".json")]
+        return sorted(f"{self.folder}/{name}" for name in files.list(self.folder)
+                      if name.startswith(start) and name.endswith(".json"))
 
     def may_hold(self, file: str, name: str) -> bool:
         """Whether a file holds one row, whose key begins with that name."""

@@ -94,7 +94,7 @@ class Memory:
             proof = statement.prove(table)
             if proof is not None:
                 self.load_rows(table, [tuple(params.get(name) for name in names) for names in proof])
-                if SWEEP in reactions:
+                if SWEEP in reactions and statement.verb == "INSERT":
                     over = [file for file, time in self.expiring.items() if time <= str(params.get("now", time))]
                     self._load_files(table, self._unknown(table, over))
                 return

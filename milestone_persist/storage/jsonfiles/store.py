@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 HEAD = FILE.head  # there is a store; how often it was written; the last number given out in each numbered table
 LOCK = "file-store"  # .lock and .queue
+ONE_LOOKS_SECONDS = 15.0  # in which one of all processes looks for silent agents: for that every agent is read
 
 
 class FileStorage(EmbeddedStorage):
@@ -99,6 +100,20 @@ class FileStorage(EmbeddedStorage):
         except FileNotFoundError:
             return None
         return head.st_mtime_ns, head.st_ino, head.st_size
+
+    def has_looked(self) -> bool:
+        return super().has_looked() or not self.in_memory and self._others_have_looked()
+
+    def _others_have_looked(self) -> bool:
+        """The time of the last look is that of the file of the queue."""
+        path, now = os.path.join(self.directory, LOCK + ".queue"), self.clock.time()
+        try:
+            if 0 <= now - os.stat(path).st_mtime < ONE_LOOKS_SECONDS:
+                return True
+            os.utime(path, (now, now), follow_symlinks=False)
+        except OSError:  # whoever may not write it looks each time
+            pass
+        return False
 
     def _enter(self, exclusive: bool) -> None:
         try:
