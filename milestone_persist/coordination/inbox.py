@@ -23,21 +23,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..base.answers import DeadLetter, MailForOthers, Notice, Unread
-    from ..storage.interface import Row, Storage
+    from ..storage.interface import Posted, Row, Statement, Storage
 
 THIS_LIFE = ("(taken_in_life IS NULL OR taken_in_life = "
              "(SELECT life FROM agent_registry WHERE agent_registry.agent_id = to_agent))")
 
 
-def acknowledge_taken(store: Storage, agent_id: str) -> list[Row]:
-    """Acknowledge what this life of an agent has taken without a lease.
-
-    Returns id, type and time of each message, in the order of sending.
-    """
-    rows = store.execute(
+def acknowledge_taken(store: Storage, agent_id: str) -> Posted:
+    """Acknowledge what this life of an agent has taken without a lease: id, type and time of each message."""
+    return store.post(
         f"UPDATE agent_messages SET acknowledged_at = :now, processed_at = :now WHERE to_agent = :id AND {UNLEASED} "
         f"AND {THIS_LIFE} RETURNING id, message_type, delivered_at", {"id": agent_id, "now": store.now()})
-    return sorted(rows, key=lambda row: int(row["id"]))
 
 
 def requeue_taken(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[int, int]:
@@ -55,10 +51,15 @@ def requeue_taken(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[in
     return len(back), len(dead)
 
 
+def look_for_lapsed(store: Storage, agent_id: str) -> Statement:
+    """The question whether a lease of an agent has run out."""
+    return (f"SELECT 1 AS over FROM agent_messages WHERE to_agent = :id AND {LAPSED} LIMIT 1",
+            {"id": agent_id, "now": store.now()})
+
+
 def requeue_lapsed(store: Storage, agent_id: str) -> None:
     """Requeue what was not acknowledged before its lease ran out; done before any work on an inbox."""
-    given = {"id": agent_id, "now": store.now()}
-    if store.execute(f"SELECT 1 AS over FROM agent_messages WHERE to_agent = :id AND {LAPSED} LIMIT 1", given):
+    if store.execute(*look_for_lapsed(store, agent_id)):
         requeue_taken(store, agent_id, LAPSED)
 
 

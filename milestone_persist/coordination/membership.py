@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import ActingAgent
     from ..base.rows import Agent, Session
-    from ..storage.interface import Row, Storage
+    from ..storage.interface import Row, Statement, Storage
 
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 CLIENT_ENDED = "its client ended"  # how that of one begins whose client ended before it said that it was done
@@ -178,17 +178,27 @@ def may_be_heard_again(agent: Agent) -> bool:
     return agent["status"] in DIED and (agent["error_info"] or "").startswith((SILENT, CLIENT_ENDED))
 
 
+def ask_acting(agent_id: str, columns: str = ACTING) -> Statement:
+    """The question for the row of an agent that acts."""
+    return f"SELECT {columns} FROM agent_registry WHERE agent_id = :id", {"id": agent_id}
+
+
 def note_heartbeat(store: Storage, agent_id: str, columns: str = ACTING) -> ActingAgent | None:
     """As renew_heartbeat, for what an agent does: where it was heard from in this second nothing is written.
 
     columns: what is wanted of its row, those of ACTING at least
     """
-    rows: list[ActingAgent] = store.execute(f"SELECT {columns} FROM agent_registry WHERE agent_id = :id",
-                                            {"id": agent_id})
+    rows: list[ActingAgent] = store.execute(*ask_acting(agent_id, columns))
     for row in rows:
-        if row["last_heartbeat"][:SECOND] == store.now()[:SECOND] and row["status"] not in DIED:
-            return row
-    return renew_heartbeat(store, agent_id) if rows else None
+        if row["status"] in DIED:
+            return renew_heartbeat(store, agent_id)
+        now = store.now()
+        if row["last_heartbeat"][:SECOND] != now[:SECOND]:
+            store.post("UPDATE agent_registry SET last_heartbeat = :now WHERE agent_id = :id",
+                       {"id": agent_id, "now": now})
+            row["last_heartbeat"] = now
+        return row
+    return None
 
 
 def _revive(store: Storage, agent: Agent) -> Agent:
@@ -217,7 +227,7 @@ def is_own(store: Storage, agent_id: str) -> bool:
 def note_alive(store: Storage, agent_id: str) -> None:
     """Renew the heartbeat of an agent that only looks, where that can be done without waiting for others."""
     try:
-        with store.hurry(), store.transaction("agent:" + agent_id):
+        with store.hurry(), store.transaction("agent:" + agent_id, [ask_acting(agent_id)]):
             note_heartbeat(store, agent_id)
     except MilestoneError:
         pass

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..storage.interface import Storage
+    from ..storage.interface import Statement, Storage
 
 # key: (kind, default). Descriptions are in the schema, which also makes the rows.
 SETTINGS = {
@@ -28,6 +28,7 @@ SETTINGS = {
 }
 COMMANDS = ("agent_spawn_command",)  # whose text is run: never taken from a file that others may have made
 MAY_BE_ZERO = ("message_retry_limit", "cleanup_retention_days")
+_ALL = "SELECT key, value FROM agent_coordination_config ORDER BY key"
 _FLAGS = {"true": "true", "1": "true", "yes": "true", "on": "true",
           "false": "false", "0": "false", "no": "false", "off": "false"}
 
@@ -92,11 +93,15 @@ def drop_corrupt_settings(store: Storage) -> list[str]:
     return lines
 
 
+def ask_setting(key: str) -> Statement:
+    """The question for one setting."""
+    return "SELECT key, value FROM agent_coordination_config WHERE key = :key", {"key": key}
+
+
 def _sort_out(store: Storage, keys: Iterable[str]) -> tuple[dict[str, str], list[str]]:
     """What is in force of some settings, and a line for each that was corrupted by hand."""
     settings, wrong = {key: SETTINGS[key][1] for key in keys}, []
-    which, given = ("WHERE key = :key ", {"key": [*settings][0]}) if len(settings) == 1 else ("", {})
-    for row in store.execute(f"SELECT key, value FROM agent_coordination_config {which}ORDER BY key", given):
+    for row in store.execute(*ask_setting([*settings][0]) if len(settings) == 1 else (_ALL, {})):
         key = row["key"]
         try:
             if key in settings:

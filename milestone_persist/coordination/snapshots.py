@@ -9,16 +9,19 @@ from ..base.times import format_time
 from ..base.values import dump_json, read_stored
 from ..storage.events import record_event
 from .message_states import PENDING, TAKEN
-from .settings import read_count
+from .settings import ask_setting, read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import FileReference, MadeCheckpoint, Snapshot
-    from ..storage.interface import Row, Storage
+    from ..storage.interface import Row, Statement, Storage
 
 _SIGNS = {ord(sign): None for sign in "-: ."}  # of a time, which an id has not
 _INBOX = ("SELECT id, from_agent, message_type, payload, priority, created_at, delivered_at, retry_count "
           "FROM agent_messages WHERE to_agent = :agent AND ")
+_STATE = ("SELECT state_key, state_value, state_type, version, is_json, saved_in, created_at, updated_at, expires_at "
+          f"FROM agent_state WHERE agent_id = :agent AND {LIVE} AND (:saved_in IS NULL OR saved_in = :saved_in) "
+          "ORDER BY state_key")
 # Two halves, because each has an index that leaves the acknowledged ones aside.
 UNACKNOWLEDGED = f"{_INBOX} {PENDING} UNION ALL {_INBOX} {TAKEN} ORDER BY id"
 
@@ -26,6 +29,12 @@ UNACKNOWLEDGED = f"{_INBOX} {PENDING} UNION ALL {_INBOX} {TAKEN} ORDER BY id"
 def keep_until(store: Storage) -> str:
     """Until when a checkpoint made or used now is kept at least."""
     return format_time(store.clock.time() + 86400 * read_count(store, "cleanup_retention_days"))
+
+
+def foresee_checkpoint(store: Storage, agent_id: str) -> list[Statement]:
+    """What `store_checkpoint` will ask."""
+    given = {"agent": agent_id, "now": store.now(), "saved_in": None}
+    return [(_STATE, given), (UNACKNOWLEDGED, given), ask_setting("cleanup_retention_days")]
 
 
 def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, references: list[FileReference],
@@ -42,15 +51,13 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
     agent = agent or store.execute("SELECT * FROM agent_registry WHERE agent_id = :agent", given)[0]
     snapshot = {
         "agent": agent,
-        "state": store.execute("SELECT state_key, state_value, state_type, version, is_json, saved_in, created_at, "
-                               "updated_at, expires_at FROM agent_state WHERE agent_id = :agent AND " + LIVE +
-                               " AND (:saved_in IS NULL OR saved_in = :saved_in) ORDER BY state_key", given),
+        "state": store.execute(_STATE, given),
         "messages": store.execute(UNACKNOWLEDGED, given),
         **({"displaced": displaced} if displaced else {}),
     }
     session_id = saved_in or agent["session_id"]
     checkpoint_id = f"cp-{now.translate(_SIGNS)}-{os.urandom(4).hex()}"
-    store.execute(
+    store.post(
         "INSERT INTO agent_checkpoints (checkpoint_id, agent_id, session_id, checkpoint_type, state_snapshot, "
         "file_references, created_at, retention_until) "
         "VALUES (:id, :agent, :session, :type, :snapshot, :files, :now, :until)",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..base.answers import SavedState
-    from ..storage.interface import Row, Storage
+    from ..storage.interface import Posted, Row, Statement, Storage
 
 LATER = "9"  # than any time
 LONGEST_TTL = 3_000_000_000  # seconds: times stay within four digits of a year
@@ -26,6 +26,9 @@ _WRITE = (
     "expires_at = excluded.expires_at, is_json = excluded.is_json, version = agent_state.version + 1")
 _OVER_OWN = (" WHERE agent_state.saved_in = excluded.saved_in "
              "AND (agent_state.expires_at IS NULL OR agent_state.expires_at > excluded.updated_at)")
+_VALUE = "s.state_value AS value"
+_REGISTERED_FOR = ("SELECT k.milestone_id FROM agent_registry a JOIN coordination_sessions k "
+                   "ON k.session_id = a.session_id WHERE a.agent_id = :agent")
 _COLUMNS = "s.agent_id, s.state_key, s.state_type, s.version, s.created_at, s.updated_at, s.expires_at"
 
 
@@ -50,8 +53,7 @@ def milestone_read(store: Storage, agent_id: str) -> str | None:
 
 
 def _registered_for(store: Storage, agent_id: str) -> list[Row]:
-    return store.execute("SELECT k.milestone_id FROM agent_registry a JOIN coordination_sessions k "
-                         "ON k.session_id = a.session_id WHERE a.agent_id = :agent", {"agent": agent_id})
+    return store.execute(_REGISTERED_FOR, {"agent": agent_id})
 
 
 def list_keys(store: Storage, agent_id: str, milestone_id: str | None, state_key: str | None = None,
@@ -60,14 +62,22 @@ def list_keys(store: Storage, agent_id: str, milestone_id: str | None, state_key
 
     columns: which there are beside type, version, times, session_id and milestone_id
     """
-    rows = store.execute(
-        f"SELECT {_COLUMNS}, {columns}, s.saved_in AS session_id, k.milestone_id, k.configuration FROM agent_state s "
-        f"LEFT JOIN coordination_sessions k ON k.session_id = s.saved_in WHERE s.agent_id = :agent AND {LIVE} "
-        "AND (:key IS NULL OR s.state_key = :key) ORDER BY s.state_key",
-        {"agent": agent_id, "key": state_key, "now": store.now()})
+    rows = store.execute(*_ask_keys(store, agent_id, state_key, columns))
     for row in rows:
         row["own"] = _is_of(row, row.pop("configuration"), milestone_id)
     return rows
+
+
+def _ask_keys(store: Storage, agent_id: str, state_key: str | None, columns: str) -> Statement:
+    return (f"SELECT {_COLUMNS}, {columns}, s.saved_in AS session_id, k.milestone_id, k.configuration "
+            "FROM agent_state s LEFT JOIN coordination_sessions k ON k.session_id = s.saved_in "
+            f"WHERE s.agent_id = :agent AND {LIVE} AND (:key IS NULL OR s.state_key = :key) ORDER BY s.state_key",
+            {"agent": agent_id, "key": state_key, "now": store.now()})
+
+
+def foresee_key(store: Storage, agent_id: str, state_key: str) -> list[Statement]:
+    """What a snapshot that looks for one key of an agent will ask."""
+    return [(_REGISTERED_FOR, {"agent": agent_id}), _ask_keys(store, agent_id, state_key, _VALUE)]
 
 
 def _is_of(row: Row, configuration: str | None, milestone_id: str | None) -> bool:
@@ -81,7 +91,7 @@ def _is_of(row: Row, configuration: str | None, milestone_id: str | None) -> boo
 
 def find_own(store: Storage, agent_id: str, state_key: str, milestone_id: str | None) -> tuple[Row | None, Row | None]:
     """The key an agent saved for a milestone, if need be from where it is kept; and what others see under that key."""
-    rows = list_keys(store, agent_id, milestone_id, state_key, "s.state_value AS value")
+    rows = list_keys(store, agent_id, milestone_id, state_key, _VALUE)
     if not rows or rows[0]["own"]:
         return (rows[0] if rows else None), None
     from .snapshots import list_displaced
@@ -93,7 +103,7 @@ def find_own(store: Storage, agent_id: str, state_key: str, milestone_id: str | 
 
 def find_in_session(store: Storage, agent_id: str, state_key: str, session_id: str) -> Row | None:
     """The key an agent saved in a session, wherever it is by now: in the state, else in the latest checkpoint."""
-    rows: list[Row] = list_keys(store, agent_id, None, state_key, "s.state_value AS value")
+    rows: list[Row] = list_keys(store, agent_id, None, state_key, _VALUE)
     if rows and rows[0]["session_id"] == session_id:
         return rows[0]
     from .snapshots import find_kept
@@ -119,12 +129,34 @@ def write_state(store: Storage, given: Row) -> SavedState:
     """
     rows = store.execute(f"{_WRITE}{_OVER_OWN} RETURNING version", given)
     if not rows:  # what is there has expired, or was saved in another session
-        keep_others(store, given)
-        store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND expires_at <= :now",
-                      given)
+        _make_room(store, given)
         rows = store.execute(f"{_WRITE} RETURNING version", given)
+    return saved_as(given, rows)
+
+
+def post_state(store: Storage, given: Row) -> Posted:
+    """The same for `saved_as`: what is there is asked for first, which can be foreseen, and nothing is waited for."""
+    before = store.execute(*ask_before(given))
+    if before and (before[0]["saved_in"] != given["session"] or (before[0]["expires_at"] or LATER) <= given["now"]):
+        _make_room(store, given)
+    return store.post(f"{_WRITE} RETURNING version", given)
+
+
+def ask_before(given: Row) -> Statement:
+    """The question for what is there under a key that is to be written."""
+    return "SELECT saved_in, expires_at FROM agent_state WHERE agent_id = :agent AND state_key = :key", given
+
+
+def saved_as(given: Row, rows: list[Row]) -> SavedState:
+    """What was written, from the rows that give its version."""
     return {"agent_id": given["agent"], "state_key": given["key"], "state_type": given["type"],
             "version": rows[0]["version"], "expires_at": given["expires"]}
+
+
+def _make_room(store: Storage, given: Row) -> None:
+    """Before a key is written: keep what is another milestone's, delete what has expired."""
+    keep_others(store, given)
+    store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND expires_at <= :now", given)
 
 
 def write_states(store: Storage, rows: list[Row]) -> dict[str, int]:

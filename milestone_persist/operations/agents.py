@@ -9,6 +9,7 @@ from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, DIED, ENDED, GOING_ON
 from ..coordination.membership import (
     acting_session,
     admit_agent,
+    ask_acting,
     contradicting_session,
     ensure_session,
     enter_agent,
@@ -200,7 +201,7 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
     for name, number in measured.items():
         if number is not None and number < 0:
             raise UsageError(f"--{name.replace('_', '-')} cannot be below 0")
-    with store.transaction("agent:" + agent_id):
+    with store.transaction("agent:" + agent_id, [ask_acting(agent_id, "*")]):
         row: Any = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id, "*")
         acting_session(store, row)
         if health is not None or any(number is not None for number in measured.values()):

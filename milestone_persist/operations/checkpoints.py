@@ -8,8 +8,8 @@ from ..base.found import open_found
 from ..base.values import check_word, nearest, read_stored
 from ..base.vocabulary import CHECKPOINT_TYPES
 from ..coordination.idempotency import do_once, lock_of
-from ..coordination.membership import acting_session, admit_agent, warn_of_slip
-from ..coordination.snapshots import keep_until, read_snapshot, store_checkpoint
+from ..coordination.membership import acting_session, admit_agent, ask_acting, warn_of_slip
+from ..coordination.snapshots import foresee_checkpoint, keep_until, read_snapshot, store_checkpoint
 from ..coordination.state import keep_others
 from ..registry import operation
 from ..storage.directory import is_one_of
@@ -40,7 +40,8 @@ def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str 
     """
     check_word(checkpoint_type, CHECKPOINT_TYPES, "checkpoint type")
     references = [_describe_file(store, path) for path in files]
-    with store.transaction(lock_of("agent:" + agent_id, key)):
+    with store.transaction(lock_of("agent:" + agent_id, key),
+                           [ask_acting(agent_id, "*"), *foresee_checkpoint(store, agent_id)]):
         agent: Any = admit_agent(store, agent_id, "*")
         acting_session(store, agent)
         return do_once(store, key, agent_id, "create_agent_checkpoint", lambda: [checkpoint_type, *files],

@@ -7,7 +7,7 @@ from ..base.values import check_id, check_range, check_word, json_object, json_v
 from ..base.vocabulary import ENDED_AGENT, MESSAGE_TYPES, MOST_NAMED
 from ..coordination.argument_order import require_message_in_order
 from ..coordination.idempotency import do_once, lock_of
-from ..coordination.membership import acting_session, admit_agent, find_agent, find_session, known_agents
+from ..coordination.membership import acting_session, admit_agent, ask_acting, find_agent, find_session, known_agents
 from ..coordination.settings import is_strict
 from ..registry import operation
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..base.answers import ActingAgent, AgentOf, Broadcast, Sent, SentMessages
-    from ..storage.interface import Row, Storage
+    from ..storage.interface import Posted, Row, Storage
 
 GROUP = "Messages"
 EVERYBODY = ("", "all", "everyone", "everybody", "broadcast", "any", "team")  # whom some take for all, asterisks apart
@@ -27,6 +27,7 @@ LONG_PAYLOAD = 16 * 1024  # bytes
 INSERT = ("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, priority, created_at, "
           "sent_for, is_broadcast) VALUES (:session, :sender, :to_agent, :type, :payload, :priority, :now, :sent_for, "
           ":is_broadcast)")
+_READER = "SELECT agent_type, session_id, milestone_id, status FROM agent_registry WHERE agent_id = :id"
 
 
 @operation(text="message_id", stdin="payload")
@@ -49,15 +50,24 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     require_message_in_order("send_agent_message", {"FROM_AGENT": from_agent, "TO_AGENT": to_agent,
                                                     "MESSAGE_TYPE": message_type, "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
-    with store.transaction(lock_of("inbox:" + to_agent, key)):
+    with store.transaction(lock_of("inbox:" + to_agent, key),
+                           [ask_acting(from_agent), (_READER, {"id": to_agent})]):
         sender = admit_agent(store, _sender(from_agent))
 
-        def send() -> Sent:
+        def send() -> Posted:
             session_id = acting_session(store, sender)
             meant = _milestone_of(store, to_agent, from_agent) or _milestone_of_sender(store, sender, session_id)
-            return {"id": _deliver(store, session_id, from_agent, to_agent, meant, message), "to_agent": to_agent}
+            return _deliver(store, session_id, from_agent, to_agent, meant, message)
 
-        return do_once(store, key, from_agent, "send_agent_message", lambda: [to_agent, *_content(message)], send)
+        if key is not None:
+            return do_once(store, key, from_agent, "send_agent_message", lambda: [to_agent, *_content(message)],
+                           lambda: _sent(send(), to_agent))
+        posted = send()
+    return _sent(posted, to_agent)
+
+
+def _sent(posted: Posted, to_agent: str) -> Sent:
+    return {"id": int(posted.rows()[0]["id"]), "to_agent": to_agent}
 
 
 def _content(message: Row) -> list[Any]:
@@ -89,8 +99,7 @@ def _check_message(store: Storage, message_type: str, payload: str | Mapping[str
 
 def _milestone_of(store: Storage, to_agent: str, from_agent: str) -> str | None:
     """The milestone a recipient works on, None if it is not known; warns of one who will not read it, or refuses it."""
-    for row in store.execute("SELECT agent_type, session_id, milestone_id, status FROM agent_registry "
-                             "WHERE agent_id = :id", {"id": to_agent}):
+    for row in store.execute(_READER, {"id": to_agent}):
         if row["status"] in ENDED_AGENT:  # the next agent with that id may be registered for the sender's milestone
             show = command(["list_session_agents", row["session_id"]])
             store.warn(f"agent {to_agent!r} is {row['status']}: this message is not read unless {to_agent} is "
@@ -121,11 +130,10 @@ def _milestone_of_sender(store: Storage, sender: ActingAgent, session_id: str) -
 
 
 def _deliver(store: Storage, session_id: str, from_agent: str, to_agent: str, sent_for: str | None,
-             message: Row, is_broadcast: bool = False) -> int:
-    [number] = store.insert_each(INSERT, [
-        {"session": session_id, "sender": from_agent, "to_agent": to_agent, "now": store.now(), "sent_for": sent_for,
-         "is_broadcast": int(is_broadcast), **message}])
-    return number
+             message: Row, is_broadcast: bool = False) -> Posted:
+    return store.post_insert(INSERT, {
+        "session": session_id, "sender": from_agent, "to_agent": to_agent, "now": store.now(), "sent_for": sent_for,
+        "is_broadcast": int(is_broadcast), **message})
 
 
 @operation(text="json", stdin="messages")
@@ -201,6 +209,7 @@ def _broadcast(store: Storage, sender: ActingAgent, message: Row) -> Broadcast:
     if failed:
         store.tell_done(f"not sent to {', '.join(failed[:MOST_NAMED])}, which failed: send_agent_message keeps it for "
                         "who begins again")
-    sent = {row["agent_id"]: _deliver(store, session_id, from_agent, row["agent_id"], _registered_for(row), message,
-                                      is_broadcast=True) for row in others}
+    posted = {row["agent_id"]: _deliver(store, session_id, from_agent, row["agent_id"], _registered_for(row), message,
+                                        is_broadcast=True) for row in others}
+    sent = {to_agent: _sent(answer, to_agent)["id"] for to_agent, answer in posted.items()}
     return {"ids": list(sent.values()), "to_agents": list(sent)}

@@ -18,6 +18,7 @@ from ..base.vocabulary import STATE_TYPES
 from ..coordination.membership import (
     acting_session,
     admit_agent,
+    ask_acting,
     find_session,
     renew_if_own,
     suggest_agent,
@@ -26,11 +27,15 @@ from ..coordination.membership import (
 from ..coordination.state import (
     LATER,
     LONGEST_TTL,
+    ask_before,
     find_in_session,
     find_own,
+    foresee_key,
     list_keys,
     milestone_read,
+    post_state,
     read_there,
+    saved_as,
     tell_whose,
     write_state,
     write_states,
@@ -69,11 +74,14 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
     given: Row = {"agent": agent_id, "key": state_key, "value": value, "type": state_type, "now": store.now(),
              "json": int(is_json(value)),
              "expires": None if ttl_seconds is None else shift_time(store.now(), ttl_seconds)}
-    with store.transaction("agent:" + agent_id):
+    with store.transaction("agent:" + agent_id, [ask_acting(agent_id), ask_before(given)]):
         session_id = given["session"] = acting_session(store, admit_agent(store, agent_id))
         if if_version is not None:
             _require_version(store, agent_id, state_key, session_id, if_version)
-        return write_state(store, given)
+        if not store.is_far:
+            return write_state(store, given)
+        posted = post_state(store, given)
+    return saved_as(given, posted.rows())
 
 
 def _require_version(store: Storage, agent_id: str, state_key: str, session_id: str, wanted: int) -> None:
@@ -137,7 +145,7 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
     What the same id has saved for another milestone is not printed unless its session is named.
     Example: load_agent_state scope-ms-123 planning-scope '{}'
     """
-    with store.snapshot():
+    with store.snapshot(foresee_key(store, agent_id, state_key)):
         if not session:
             milestone_id = milestone_read(store, agent_id)
             row, other = find_own(store, agent_id, state_key, milestone_id)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def record_event(store: Storage, event: str, session_id: str | None = None, agent_id: str | None = None,
                  milestone_id: str | None = None, detail: str = "", backend: str | None = None) -> None:
     """Add a row to the events table, within the caller's transaction."""
-    store.execute(
+    store.post(
         "INSERT INTO events (timestamp, event, session_id, agent_id, milestone_id, backend, detail) "
         "VALUES (:now, :event, :session_id, :agent_id, :milestone_id, :backend, :detail)",
         {"now": store.now(), "event": event, "session_id": session_id, "agent_id": agent_id,

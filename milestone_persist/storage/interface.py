@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
     Params = Mapping[str, Any]
+    Statement = tuple[str, Params]
 
 
 COPY = "from "  # before the store that a tombstone names, where this one is an unfinished copy of it
@@ -80,6 +81,19 @@ class Damaged(StorageError):
 
         self.call, self.backend, self.note_stamp = call, backend, read_note_stamp(call.directory)
         super().__init__(f"{text}; everything was left as it is: {advise_restoring(call.directory)}")
+
+
+class Posted:
+    """The answer to a statement that was posted."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
+
+    def rows(self) -> list[Any]:
+        """The rows that it gave; best asked for after the transaction."""
+        return self._rows
 
 
 class Transaction:
@@ -159,6 +173,7 @@ class Storage(Call):
     FILES: tuple[str, ...] = ()
     backend = DEFAULT
     poll_seconds = POLL_SECONDS
+    is_far = False  # then it asks less to read rows and change them by their ids than to change them and read which
     lock_timeout: float | None = None  # how long it waits for another process; None: as long as is usual
     room: int | None = None
     looked_for_silent: float | None = None  # when a call of this process last looked for silent agents
@@ -208,9 +223,10 @@ class Storage(Call):
         except TakenBack:
             pass
 
-    def transaction(self, lock: str = "") -> Transaction:
+    def transaction(self, lock: str = "", foreseen: Sequence[Statement] = ()) -> Transaction:
         """A write transaction under the narrowest lock the backend has for the key `lock`.
 
+        foreseen: reads that it will ask for, the same but for :now; a backend far away brings their rows along
         The keys `agent:ID` and `inbox:ID` (one and the same), `milestone:ID` and `events` are for what changes only
         rows of that agent or lease, and adds messages, events and heartbeats. Any other key locks the whole store.
         """
@@ -222,13 +238,24 @@ class Storage(Call):
         Ask again afterwards what was asked before. A backend where one writes at a time has nothing to do.
         """
 
-    def snapshot(self) -> Transaction:
+    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Transaction:
         """A read transaction: all its queries see one instant."""
         raise NotImplementedError
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
         """Run one portable statement with named parameters; the rows it gives, as dicts."""
         raise NotImplementedError
+
+    def post(self, sql: str, params: Params = {}) -> Posted:
+        """Within a transaction: run a statement, at its commit at the latest, that changes nothing which is foreseen.
+
+        Its error may come as late as that. Rows that are asked for earlier are waited for.
+        """
+        return Posted(self.execute(sql, params))
+
+    def post_insert(self, sql: str, row: Params) -> Posted:
+        """The same for the INSERT of a row that the database numbers; the answer has its id."""
+        return Posted([{"id": self.insert_each(sql, [row])[0]}])
 
     def change_stamp(self) -> object:
         """What is another after each commit of another process, read without its rows; None where nothing tells."""

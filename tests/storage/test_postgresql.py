@@ -357,45 +357,81 @@ def test_a_connection_severed_in_a_transaction_changes_nothing(storage, store, p
     assert store.load_agent_state("a", "k") == "w"
 
 
-@pytest.mark.parametrize("done", [True, False])
-def test_a_connection_lost_in_a_commit_is_asked_for_its_outcome(storage, store, postgresql, monkeypatch, done):
-    store.save_agent_state("a", "k", "v")
+@pytest.fixture
+def lose_commit(monkeypatch):
+    """Has the connection end around the next commit: "done" after it, "undone" before it."""
     ask = Psql.ask
 
-    def lose(psql, request):
-        if "\nCOMMIT;" not in request:
-            return ask(psql, request)
-        rows = ask(psql, request if done else request.replace("\nCOMMIT;", "\nROLLBACK;"))
-        psql.stop()
-        raise Lost("cut", rows)
+    def lose_commit(moment):
+        def lose(psql, request):
+            if not request.endswith("COMMIT;"):
+                return ask(psql, request)
+            monkeypatch.setattr(Psql, "ask", ask)
+            ask(psql, request if moment == "done" else request.replace("COMMIT;", "ROLLBACK;"))
+            psql.stop()
+            raise Lost("cut")
 
-    monkeypatch.setattr(Psql, "ask", lose)
+        monkeypatch.setattr(Psql, "ask", lose)
+
+    return lose_commit
+
+
+@pytest.mark.parametrize("moment", ["done", "undone"])
+def test_a_connection_lost_in_a_commit_is_asked_for_its_outcome(storage, store, lose_commit, moment):
+    store.save_agent_state("a", "k", "v")
+    lose_commit(moment)
 
     def write():
         with storage.transaction("agent:a"):
             storage.execute("UPDATE agent_state SET state_value = 'w'")
 
-    if done:
+    if moment == "done":
         write()
     else:
         with pytest.raises(StorageError, match="nothing was changed"):
             write()
-    assert store.load_agent_state("a", "k") == ("w" if done else "v")
+    assert store.load_agent_state("a", "k") == ("w" if moment == "done" else "v")
 
 
-def test_a_commit_whose_outcome_nobody_can_tell_is_not_called_done(storage, store, monkeypatch):
+def test_an_answer_that_was_lost_with_a_commit_that_was_done_is_told_so(store, lose_commit):
+    store.register_agent("a", "validation", "m", "s")
+    lose_commit("done")
+    with pytest.raises(StorageError, match="this was done, .* before the answer came: do not do it again"):
+        store.send_agent_message("a", "a", "progress_update", {})
+    assert len(store.list_agent_messages("a")) == 1
+
+
+def test_a_psql_that_was_killed_before_it_came_to_the_commit_has_changed_nothing(storage, store, monkeypatch):
+    store.save_agent_state("a", "k", "v")
     ask = Psql.ask
 
     def lose(psql, request):
-        if "\nCOMMIT;" in request:
-            os.kill(psql.pid, signal.SIGKILL)
-            psql.stop()
-            raise Lost("cut", [])
+        if not request.endswith("COMMIT;"):
+            return ask(psql, request)
+        os.kill(psql.pid, signal.SIGKILL)
+        psql.stop()
+        raise Lost("cut")
+
+    monkeypatch.setattr(Psql, "ask", lose)
+    with pytest.raises(StorageError, match="nothing was changed"), storage.transaction("agent:a"):
+        storage.execute("DELETE FROM agent_state")
+    assert store.load_agent_state("a", "k") == "v"
+
+
+def test_a_commit_whose_outcome_nobody_can_tell_is_not_called_done(storage, postgresql, monkeypatch):
+    ask = Psql.ask
+
+    def lose(psql, request):
+        if request.endswith("COMMIT;"):
+            postgresql.stop("immediate")
         return ask(psql, request)
 
     monkeypatch.setattr(Psql, "ask", lose)
-    with pytest.raises(StorageError, match="whether that was done is not known"), storage.transaction("agent:a"):
-        storage.execute("DELETE FROM agent_state")
+    try:
+        with pytest.raises(StorageError, match="whether that was done is not known"), storage.transaction("agent:a"):
+            storage.execute("DELETE FROM agent_state")
+    finally:
+        postgresql.start()
 
 
 def test_after_a_refused_statement_nothing_is_committed(storage, store):
@@ -655,3 +691,102 @@ def test_no_character_is_left_out(store):
         assert store.load_agent_state("a", "k") == value
     store.send_agent_message("a", "a", "progress_update", {"v": "".join(last)})
     assert store.get_agent_messages("a", True)[0]["payload"] == {"v": "".join(last)}
+
+
+# Round trips
+
+@pytest.fixture
+def count_trips(monkeypatch):
+    """How often a call waits for psql."""
+    trips, exchange = [], Psql._exchange
+
+    def counted(psql, request):
+        trips.append(request)
+        return exchange(psql, request)
+
+    def count_trips(action, *words):
+        trips.clear()
+        action(*words)
+        return len(trips)
+
+    monkeypatch.setattr(Psql, "_exchange", counted)
+    return count_trips
+
+
+CALLS = {
+    "send": (2, lambda store: store.send_agent_message("a", "b", "x-note", {"n": 1})),
+    "take": (2, lambda store: store.get_agent_messages("b", True)),
+    "save": (2, lambda store: store.save_agent_state("a", "k", "v")),
+    "load": (1, lambda store: store.load_agent_state("a", "k")),
+    "heartbeat": (2, lambda store: store.agent_heartbeat("a")),
+    "checkpoint": (2, lambda store: store.create_agent_checkpoint("a")),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_an_operation_waits_for_the_server_twice_at_most(store, clock, count_trips, call):
+    most, action = CALLS[call]
+    for agent in "ab":
+        store.register_agent(agent, "validation", "m", "s")
+    store.save_agent_state("a", "k", "v")
+    for number in range(3):
+        store.send_agent_message("a", "b", "x-note", {"n": number})
+    action(store)
+    clock.advance(20)
+    store.get_agent_messages("c", True)  # once a second a take asks who is silent: two questions more
+    assert count_trips(action, store) == most
+
+
+def test_a_store_is_opened_and_asked_in_two_trips(store, directory, environ, count_trips):
+    store.save_agent_state("a", "k", "v")
+
+    def call():
+        with open_store(directory, environ=environ) as other:
+            assert other.load_agent_state("a", "k") == "v"
+
+    assert count_trips(call) == 2
+
+
+def test_a_psql_that_shows_the_last_of_several_answers_only_is_asked_one_by_one(store, storage, monkeypatch):
+    monkeypatch.setattr("milestone_persist.storage.postgresql.psql.SHOWS_ALL", 10**9)
+    for agent in "ab":
+        store.register_agent(agent, "validation", "m", "s")
+    for _, action in CALLS.values():
+        action(store)
+    assert [row["payload"] for row in store.list_agent_messages("b")] == [{"n": 1}]
+    with pytest.raises(UsageError, match="refused by the database"), storage.transaction("agent:a"):
+        storage.post("UPDATE agent_state SET version = 0")
+    assert storage.execute("SELECT version FROM agent_state") == [{"version": 1}]
+
+
+def test_what_was_posted_and_is_refused_undoes_the_transaction(store, storage):
+    store.save_agent_state("a", "k", "v")
+    with pytest.raises(UsageError, match="refused by the database: .*version"), storage.transaction("agent:a"):
+        storage.execute("UPDATE agent_state SET state_value = 'w'")
+        storage.post("UPDATE agent_state SET version = 0")
+        storage.post("UPDATE agent_state SET state_value = 'x'")
+    with pytest.raises(UsageError, match="refused by the database: .*version"), storage.transaction("agent:a"):
+        storage.post("UPDATE agent_state SET version = 0")
+        storage.execute("SELECT 1 AS one")
+    assert storage.execute("SELECT state_value FROM agent_state") == [{"state_value": "v"}]
+
+
+def test_what_is_foreseen_is_asked_again_after_something_was_changed(store, storage):
+    store.save_agent_state("a", "k", "v")
+    question = ("SELECT state_value FROM agent_state WHERE agent_id = :id", {"id": "a"})
+    with storage.transaction("agent:a", [question]):
+        storage.execute("UPDATE agent_state SET state_value = 'w'")
+        assert storage.execute(*question) == [{"state_value": "w"}]
+
+
+def test_a_snapshot_leaves_no_transaction_open(store, storage, postgresql):
+    with storage.snapshot():
+        storage.execute("SELECT 1 AS one")
+    storage.execute("SELECT 1 AS one")
+    assert storage.execute("SELECT count(*) AS n FROM pg_stat_activity WHERE state LIKE 'idle in%'") == [{"n": 0}]
+
+
+def test_many_rows_are_inserted_with_their_ids_in_order(store):
+    ids = store.send_many("a", [{"to_agent": "b", "message_type": "x-note", "payload": {"n": n}}
+                                for n in range(1201)])["ids"]
+    assert [(row["id"], row["payload"]["n"]) for row in store.get_agent_messages("b")] == [*zip(ids, range(1201))]

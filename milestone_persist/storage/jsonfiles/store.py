@@ -21,12 +21,12 @@ from .memory import Memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ...base.answers import Description, Finding
     from ..call import Clock
-    from ..interface import Params, Row
+    from ..interface import Params, Row, Statement
     from .journal import Contents
     from .memory import Faults
 
@@ -88,10 +88,10 @@ class FileStorage(EmbeddedStorage):
 
     # Transactions
 
-    def transaction(self, lock: str = "") -> Transaction:
+    def transaction(self, lock: str = "", foreseen: Sequence[Statement] = ()) -> Transaction:
         return Transaction(self, lambda: self._enter(exclusive=True))
 
-    def snapshot(self) -> Transaction:
+    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Transaction:
         return Transaction(self, lambda: self._enter(exclusive=False))
 
     def change_stamp(self) -> object:

@@ -6,14 +6,18 @@ import select
 import signal
 
 from ...base.errors import StorageError
+from .text import write_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    Filled = tuple[str, str]  # a statement, and the same with its values
 
 PROGRAM = "psql"
 ANSWER_SECONDS = 90.0  # longer than the server's own limits: only a psql or a network that hangs comes to it
 QUIT_TIMEOUT = 2.0
+SHOWS_ALL = 150_000  # since this version
 _WRITE, _READ = 1 << 16, 1 << 20
 
 
@@ -26,11 +30,11 @@ class Failed(Exception):
 
 
 class Lost(Exception):
-    """The connection is gone: what psql said of it, and the rows that came before."""
+    """The connection is gone: what psql said of it."""
 
-    def __init__(self, text: str, rows: list[bytes]) -> None:
-        super().__init__(text, rows)
-        self.text, self.rows = text, rows
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 class Psql:
@@ -39,7 +43,7 @@ class Psql:
     def __init__(self, url: str, variables: Mapping[str, str]) -> None:
         """Start psql on `url`, which holds no password, with the environment `variables`; nothing is asked yet."""
         self.pid, self.owner, self.busy = 0, os.getpid(), False
-        self.ended_by_itself = False  # then all that it received was printed
+        self.version = 0  # of this psql; one before SHOWS_ALL gives the rows of the last of several statements only
         self.delimiter = os.urandom(12).hex().encode()
         program = find_psql(variables)
         command = [program, "-XqAtw", "-v", "VERBOSITY=terse", "-d", url]
@@ -71,6 +75,30 @@ class Psql:
             raise Failed(state, " ".join(text.decode(errors="replace").split()))
         return _rows(lines)
 
+    def ask_all(self, before: Sequence[str], asked: Sequence[Filled],
+                after: Sequence[str] = ()) -> list[list[bytes]]:
+        """Run statements in one round trip; the rows of each that is asked. After one that fails none is run."""
+        if self.version < SHOWS_ALL:
+            return self._ask_each(before, asked, after)
+        rows = [write_rows(sql, text, str(tag)) for tag, (sql, text) in enumerate(asked)]
+        found: list[list[bytes]] = [[] for _ in asked]
+        for line in self.ask("\\; ".join([*before, *rows, *after]) + ";"):
+            tag, brace, rest = line.partition(b"{")
+            found[int(tag)].append(brace + rest)
+        return found
+
+    def _ask_each(self, before: Sequence[str], asked: Sequence[Filled], after: Sequence[str]) -> list[list[bytes]]:
+        if before:
+            self.ask("\\; ".join(before) + ";")
+        found = [self.ask(write_rows(sql, text) + ";") for sql, text in asked]
+        if after:
+            self.ask("\\; ".join(after) + ";")
+        return found
+
+    def tell(self, statement: str) -> None:
+        """Send a statement whose answer nobody needs; it is done before what is asked next."""
+        self.write(memoryview(statement.encode() + b";\n"))
+
     def _converse(self, text: str) -> list[bytes]:
         """Send text; the lines of the answer, the last of which is the delimiter with the SQLSTATE."""
         self.busy = True
@@ -84,14 +112,14 @@ class Psql:
 
     def _exchange(self, request: bytes) -> bytes:
         if not self.pid:
-            raise Lost("the connection was closed", [])
+            raise Lost("the connection was closed")
         poll, rest, answer = select.poll(), memoryview(request), bytearray()
         poll.register(self.output, select.POLLIN)
         poll.register(self.input, select.POLLOUT)
         while True:
             ready = dict(poll.poll(ANSWER_SECONDS * 1000))
             if not ready:
-                raise Lost(f"no answer for {ANSWER_SECONDS:.0f} s", [])
+                raise Lost(f"no answer for {ANSWER_SECONDS:.0f} s")
             if self.input in ready:
                 rest = self.write(rest)
                 if not rest:
@@ -102,8 +130,8 @@ class Psql:
                 answer += block
                 if not block:
                     lines = bytes(answer).split(b"\n")
-                    said = [line.decode(errors="replace") for line in lines if not line.startswith(b"{")]
-                    raise Lost("\n".join(said).strip() or "psql ended", _rows(lines))
+                    said = [line.decode(errors="replace") for line in lines if not _is_row(line)]
+                    raise Lost("\n".join(said).strip() or "psql ended")
                 if answer.endswith(b"\n") and answer.find(self.delimiter, seen) >= 0:
                     return bytes(answer)
 
@@ -131,7 +159,7 @@ class Psql:
             if not self._has_ended():
                 _send(pid, signal.SIGKILL)
             try:
-                self.ended_by_itself = os.WIFEXITED(os.waitpid(pid, 0)[1])
+                os.waitpid(pid, 0)
             except ChildProcessError:
                 pass
         self._close_pipes()
@@ -174,7 +202,12 @@ def find_psql(variables: Mapping[str, str]) -> str:
 
 
 def _rows(lines: list[bytes]) -> list[bytes]:
-    return [line for line in lines if line.startswith(b"{")]
+    """The lines that are rows: JSON objects, perhaps with digits before them."""
+    return [line for line in lines if _is_row(line)]
+
+
+def _is_row(line: bytes) -> bool:
+    return line.lstrip(b"0123456789").startswith(b"{")
 
 
 def _send(pid: int, number: int) -> None:

@@ -20,6 +20,7 @@ _MISSING = ("42P01", "3F000")  # SQLSTATE: no such table, no such schema; or the
 _FORBIDDEN = "42501"
 _OTHERWISE = ("42703", "42883")  # no such column, none of that type
 _VERSION = ("SELECT row_to_json(q) FROM (SELECT max(version) AS version, current_setting('server_version') AS server, "
+            ":VERSION_NUM AS psql, "
             "(SELECT set_config('synchronous_commit', 'off', false) FROM agent_coordination_config "
             "WHERE key = 'synchronous' AND value = 'normal') AS commit FROM schema_version) AS q;")
 _FOUND = ("SELECT row_to_json(q) FROM (SELECT to_regclass('schema_version') IS NOT NULL AS made, "
@@ -33,15 +34,16 @@ _SERVER = ("SELECT row_to_json(q) FROM (SELECT current_setting('server_version')
 class Schema:
     """What a connection found or made: `version`, the `server`'s own, and `ephemeral`: never committed."""
 
-    def __init__(self, psql: Psql, name: str, guard: str, create: bool) -> None:
+    def __init__(self, psql: Psql, settings: str, name: str, guard: str, create: bool) -> None:
         """Enter the schema `name`; `guard` is the call that keeps out everybody else while it is made or changed.
 
+        settings: statements for the connection, run before anything else
         create: whether it is made if it is not there; otherwise an empty one that leaves no trace is entered.
         StorageError if it cannot be used; Failed and Lost as psql raises them.
         """
         self.ephemeral = False
-        psql.ask(f"SET search_path = {name}, pg_temp;")
-        found = _read_version(psql, name) or _look_closer(psql, name)
+        found = (_read_version(psql, name, f"{settings}\\; SET search_path = {name}, pg_temp;\n")
+                 or _look_closer(psql, name))
         if found is None:
             _require_suitable(psql)
             if create:
@@ -58,15 +60,15 @@ class Schema:
                     raise _not_the_owner(name, found["version"], error) from None
                 raise
             found["version"] = SCHEMA_VERSION
-        self.version, self.server = found["version"], found["server"]
+        self.version, self.server, psql.version = found["version"], found["server"], found["psql"]
         if self.version > SCHEMA_VERSION:
             raise StorageError(f"the schema {name} has schema version {self.version}, newer than this program's "
                                f"{SCHEMA_VERSION}: use a newer milestone_persist")
 
 
-def _read_version(psql: Psql, name: str) -> Row | None:
+def _read_version(psql: Psql, name: str, before: str = "") -> Row | None:
     try:
-        found = read_row(psql.ask(_VERSION)[0])
+        found = read_row(psql.ask(before + _VERSION)[0])
     except Failed as error:
         if error.state in _OTHERWISE:
             raise _foreign(name) from None

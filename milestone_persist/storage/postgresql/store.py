@@ -1,37 +1,42 @@
 """The portable SQL on a PostgreSQL database, which several machines may share; reached through psql."""
 from __future__ import annotations
 
-from ...base.errors import Busy, MilestoneError, StorageError, UsageError
+from ...base.errors import MilestoneError, StorageError
 from ...base.tables import NUMBERED
 from ..backends import POSTGRESQL
 from ..directory import create_directory
-from ..interface import READ_TOMBSTONE, Storage, Transaction
+from ..interface import READ_TOMBSTONE, Posted, Storage, Transaction
+from .answers import LaterAnswer, explain, lost
 from .psql import Failed, Lost, Psql
 from .schema import Schema
-from .text import is_write, read_row, write_statement, write_text
+from .text import fill, is_write, read_row, write_text
 from .url import DatabaseUrl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ...base.answers import Description
     from ..call import Clock
-    from ..interface import Params
+    from ..interface import Params, Row, Statement
+    from .psql import Filled
 
 BUSY_SECONDS = 30
 OUTCOME_TRIES = 50
+ROWS_AT_ONCE = 500  # of one INSERT
 # Keys whose transactions change only what that key guards, and the heartbeats and events that any may add.
 # Each keeps out its own key and shares the store; a transaction under any other key has the store for itself.
 _NARROW = ("agent:", "inbox:", "milestone:", "events")
 
-_LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\; SET client_min_messages = error\\; "
-           f"SET lock_timeout = '{BUSY_SECONDS}s'\\; SET statement_timeout = '{2 * BUSY_SECONDS}s'\\; "
-           f"SET idle_in_transaction_session_timeout = '{10 * BUSY_SECONDS}s'\\; "
-           "SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval';")
-# Asked before a read outside of a transaction: another machine may have moved the rows.
-_TOMBSTONE = f"SELECT row_to_json(q) FROM (SELECT (SELECT value FROM ({READ_TOMBSTONE}) AS tombstone) AS value) AS q;\n"
+LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\; SET client_min_messages = error\\; "
+          f"SET lock_timeout = '{BUSY_SECONDS}s'\\; SET statement_timeout = '{2 * BUSY_SECONDS}s'\\; "
+          f"SET idle_in_transaction_session_timeout = '{10 * BUSY_SECONDS}s'\\; "
+          "SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'")
+# Asked with what a transaction begins with, or a read outside of one: another machine may have moved the rows. The
+# number of the transaction tells what became of it, should the connection be lost in its commit.
+_TOMBSTONE = f"SELECT (SELECT value FROM ({READ_TOMBSTONE}) AS tombstone) AS value"
+_FIRST = _TOMBSTONE + ", txid_current() AS number"
 
 
 class PostgresqlStorage(Storage):
@@ -42,6 +47,7 @@ class PostgresqlStorage(Storage):
 
     backend = POSTGRESQL
     poll_seconds = 0.2  # each look is a question to the server
+    is_far = True
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool, url: str) -> None:
         super().__init__(directory, clock, environ)
@@ -49,6 +55,10 @@ class PostgresqlStorage(Storage):
         self._create = create
         self._begun = False
         self._broken = ""  # why the transaction cannot be committed
+        self._number: int | None = None  # that of the transaction; None: it only reads
+        self._tombstone: list[Row] | None = None  # of a transaction that has just begun
+        self._foreseen: dict[str, list[bytes]] = {}  # statements whose rows came with its beginning
+        self._posted: list[tuple[str, str, LaterAnswer]] = []
         if create:
             create_directory(directory)
         self.psql, self._schema = self._connect()
@@ -56,8 +66,7 @@ class PostgresqlStorage(Storage):
     def _connect(self) -> tuple[Psql, Schema]:
         psql = Psql(self.target.url, self.target.variables)
         try:
-            psql.ask(_LIMITS)
-            return psql, Schema(psql, self.target.quoted_schema, self._lock(""), self._create)
+            return psql, Schema(psql, LIMITS, self.target.quoted_schema, self._lock(""), self._create)
         except Lost as loss:
             raise self.target.explain(loss.text) from None
         except Failed as error:
@@ -71,17 +80,18 @@ class PostgresqlStorage(Storage):
     def _wait_seconds(self) -> float:
         return BUSY_SECONDS if self.lock_timeout is None else self.lock_timeout
 
-    def transaction(self, lock: str = "") -> Transaction:
-        return Transaction(self, lambda: self._begin_write(lock))
+    def transaction(self, lock: str = "", foreseen: Sequence[Statement] = ()) -> Transaction:
+        return Transaction(self, lambda: self._begin_write(lock, foreseen))
 
-    def snapshot(self) -> Transaction:
-        return Transaction(self, lambda: self._begin("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;"))
+    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Transaction:
+        return Transaction(self, lambda: self._begin(["BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"], _TOMBSTONE,
+                                                     foreseen))
 
-    def _begin_write(self, lock: str) -> None:
+    def _begin_write(self, lock: str, foreseen: Sequence[Statement]) -> None:
         locks = [self._lock("", "_shared"), self._lock(lock)] if lock.startswith(_NARROW) else [self._lock("")]
-        wait = "" if self.lock_timeout is None else f"SET LOCAL lock_timeout = '{1000 * self.lock_timeout:.0f}ms'\\; "
-        self._begin("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE\\; " + wait
-                    + "\\; ".join("SELECT " + each for each in locks) + ";")
+        wait = [] if self.lock_timeout is None else [f"SET LOCAL lock_timeout = '{1000 * self.lock_timeout:.0f}ms'"]
+        self._begin(["BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE", *wait, *("SELECT " + each for each in locks)],
+                    _FIRST, foreseen)
 
     def _lock(self, key: str, mode: str = "") -> str:
         """The call that takes a lock until the end of the transaction; an agent's inbox and the agent are one key."""
@@ -89,51 +99,97 @@ class PostgresqlStorage(Storage):
         text = write_text(f"{self.target.schema}:{key}")
         return f"pg_advisory_xact_lock{mode}(hashtextextended({text}, 0))"
 
-    def _begin(self, sql: str) -> None:
+    def _begin(self, before: list[str], first: str, foreseen: Sequence[Statement]) -> None:
         if self._schema.ephemeral:
             return
+        asked = [(first, first), *((sql, fill(sql, params)) for sql, params in foreseen)]
         try:
-            self._ask(sql, repeatable=True)
+            [line], *lines = self._ask(before, asked, is_repeatable=True)
         except MilestoneError:
             self._begun = True  # a lock that was not to be had leaves a transaction behind
             self.rollback()
             raise
-        self._begun = True
+        self._begun, row = True, read_row(line)
+        self._number = row.get("number")
+        self._tombstone = [row] if row["value"] is not None else []
+        self._foreseen = dict(zip((_key(sql, params) for sql, params in foreseen), lines))
+
+    def refuse_moved(self, found: list[Row] | None = None) -> None:
+        if found is None:
+            found, self._tombstone = self._tombstone, None
+        super().refuse_moved(found)
 
     def lock_membership(self) -> None:
         if not self._schema.ephemeral:
-            self._ask(f"SELECT {self._lock('membership')};")
+            self._foreseen.clear()
+            self._ask_after_posted(after=[f"SELECT {self._lock('membership')}"])
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
         self.refuse_stopped()
-        statement = write_statement(sql, params)
-        if is_write(sql) or self._in_transaction or self.note_stamp is None:
-            return [read_row(line) for line in self._ask(statement, repeatable=not is_write(sql))]
-        tombstone, *rows = [read_row(line) for line in self._ask(_TOMBSTONE + statement, repeatable=True)]
-        self.refuse_moved([tombstone] if tombstone["value"] else [])
-        return rows
+        text = fill(sql, params)
+        if not self._begun:
+            return self._execute_apart(sql, text)
+        if is_write(sql):
+            self._foreseen.clear()
+        elif self._foreseen:
+            lines = self._foreseen.pop(_key(sql, params), None)
+            if lines is not None:
+                return [read_row(line) for line in lines]
+        return [read_row(line) for line in self._ask_after_posted([(sql, text)])]
 
-    def _ask(self, request: str, repeatable: bool = False) -> list[bytes]:
-        """The rows of the answer. A lost connection is made again: then what is `repeatable` is asked once more."""
+    def _execute_apart(self, sql: str, text: str) -> list[Any]:
+        """Run a statement outside of a transaction, or in the one of an empty store that is never committed."""
+        is_repeatable = not is_write(sql) and not self._schema.ephemeral
+        if not is_repeatable or self.note_stamp is None:
+            return [read_row(line) for line in self._ask([], [(sql, text)], is_repeatable=is_repeatable)[0]]
+        [line], lines = self._ask([], [(_TOMBSTONE, _TOMBSTONE), (sql, text)], is_repeatable=True)
+        tombstone = read_row(line)
+        self.refuse_moved([tombstone] if tombstone["value"] else [])
+        return [read_row(line) for line in lines]
+
+    def post(self, sql: str, params: Params = {}) -> Posted:
+        if self._number is None or self.depth > 1:  # an outer transaction has to know which call an error is of
+            return super().post(sql, params)
+        answer = LaterAnswer(self._ask_after_posted)
+        self._posted.append((sql, fill(sql, params), answer))
+        return answer
+
+    def post_insert(self, sql: str, row: Params) -> Posted:
+        return self.post(sql + " RETURNING id", row)
+
+    def insert_each(self, sql: str, rows: Sequence[Params]) -> list[int]:
+        ids: list[int] = []
+        into, _, values = sql.partition(" VALUES ")
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            texts = ", ".join([fill(values, row) for row in rows[start:start + ROWS_AT_ONCE]])
+            ids += sorted(row["id"] for row in self.execute(f"{into} VALUES {texts} RETURNING id"))
+        return ids
+
+    def _ask_after_posted(self, asked: Sequence[Filled] = (), after: Sequence[str] = ()) -> list[bytes]:
+        """Send what was posted, and what is asked behind it; the rows of the last that is asked."""
+        posted, self._posted = self._posted, []
+        found = self._ask([], [*((sql, text) for sql, text, _ in posted), *asked], after)
+        for (_, _, answer), lines in zip(posted, found):
+            answer.lines = lines
+        return found[-1] if asked else []
+
+    def _ask(self, before: Sequence[str], asked: Sequence[Filled], after: Sequence[str] = (),
+             is_repeatable: bool = False) -> list[list[bytes]]:
+        """The rows of each answer. A lost connection is made again: then what is repeatable is asked once more."""
         if self._broken:
             raise StorageError(self._broken)
         try:
-            return self._ask_again(request) if repeatable and not self._in_transaction else self.psql.ask(request)
+            try:
+                return self.psql.ask_all(before, asked, after)
+            except Lost:
+                if not is_repeatable:
+                    raise
+                self._reconnect()
+                return self.psql.ask_all(before, asked, after)
         except Lost as loss:
-            raise self._break(self._lost(loss)) from None
+            raise self._break(lost(self.target, loss)) from None
         except Failed as error:
             raise self._break(self._explain(error)) from None
-
-    @property
-    def _in_transaction(self) -> bool:
-        return self._begun or self._schema.ephemeral
-
-    def _ask_again(self, request: str) -> list[bytes]:
-        try:
-            return self.psql.ask(request)
-        except Lost:
-            self._reconnect()
-            return self.psql.ask(request)
 
     def _reconnect(self) -> None:
         self.psql.stop()
@@ -145,11 +201,6 @@ class PostgresqlStorage(Storage):
             self._broken = str(error)
         return error
 
-    def _lost(self, loss: Lost) -> StorageError:
-        reason = loss.text.partition("\n")[0].strip()
-        return StorageError(f"the connection to {self.target.shown} was lost ({reason}); nothing was changed: "
-                            "try again")
-
     def commit(self) -> None:
         if self._schema.ephemeral:
             return
@@ -157,48 +208,64 @@ class PostgresqlStorage(Storage):
             text = self._broken
             self.rollback()
             raise StorageError(text)
-        self._begun = False
+        posted, number = self._posted, self._number
+        self._end()
+        if number is None:  # it has only read
+            self.psql.tell("COMMIT")
+            return
         try:
-            self.psql.ask("SELECT row_to_json(q) FROM (SELECT txid_current_if_assigned() AS id) AS q;\nCOMMIT;")
+            found = self.psql.ask_all([], [(sql, text) for sql, text, _ in posted], ["COMMIT"])
         except Lost as loss:
-            self._resolve_commit(loss)
+            return self._resolve_commit(loss, number, [answer for _, _, answer in posted])
         except Failed as error:
+            self._undo()
             raise self._explain(error) from None
+        for (_, _, answer), lines in zip(posted, found):
+            answer.lines = lines
 
-    def _resolve_commit(self, loss: Lost) -> None:
+    def _resolve_commit(self, loss: Lost, number: int, posted: list[LaterAnswer]) -> None:
         """The connection was lost in a commit: return if it was done all the same, else raise."""
-        if loss.rows:
-            number = read_row(loss.rows[0])["id"]
-            outcome = self._find_outcome(number) if number else "committed"  # it had changed nothing
-        else:
-            outcome = "aborted" if self.psql.ended_by_itself else "unknown"  # psql did not come to the commit
+        outcome = self._find_outcome(number)
         if outcome == "aborted":
-            raise self._lost(loss)
+            raise lost(self.target, loss)
         if outcome != "committed":
             raise StorageError(f"the connection to {self.target.shown} was lost during a commit, and whether that was "
                                "done is not known: look before you do it again")
+        for answer in posted:
+            answer.refusal = (f"this was done, but the connection to {self.target.shown} was lost before the answer "
+                              "came: do not do it again")
 
     def _find_outcome(self, number: int) -> str:
         """What became of a transaction, as the server tells over a new connection: committed, aborted or unknown."""
-        sql = f"SELECT row_to_json(q) FROM (SELECT txid_status({number}) AS status) AS q;"
+        sql = f"SELECT txid_status({number}) AS status"
         for _ in range(OUTCOME_TRIES):
             try:
-                status = read_row(self._ask_again(sql)[0])["status"]
+                [[line]] = self._ask([], [(sql, sql)], is_repeatable=True)
+                status = read_row(line)["status"]
                 if status != "in progress":
                     return status or "unknown"
-            except (StorageError, Lost, Failed):  # the server is not up again yet
+            except StorageError:  # the server is not up again yet
                 pass
             self.clock.sleep(0.1)
         return "unknown"
 
     def rollback(self) -> None:
         """Undo the transaction. Where the connection is gone, the server has done that or will."""
-        begun, self._begun, self._broken = self._begun, False, ""
-        if begun and self.psql.pid:
-            try:
+        begun = self._begun
+        self._end()
+        if begun:
+            self._undo()
+
+    def _undo(self) -> None:
+        try:
+            if self.psql.pid:
                 self.psql.ask("ROLLBACK;")
-            except (Lost, Failed):
-                self.psql.stop()
+        except (Lost, Failed):
+            self.psql.stop()
+
+    def _end(self) -> None:
+        self._begun, self._broken, self._number, self._posted = False, "", None, []
+        self._foreseen.clear()
 
     def sequence_values(self) -> dict[str, int]:
         return {table: self.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS number "
@@ -230,18 +297,9 @@ class PostgresqlStorage(Storage):
         self.psql.stop()
 
     def _explain(self, error: Failed) -> MilestoneError:
-        """The server's refusal as one of our errors, by its SQLSTATE."""
-        state, target, text = error.state, self.target.shown, error.message
-        if state[:2] in ("23", "22", "P0"):
-            return UsageError(f"refused by the database: {text}")
-        if state == "54000":
-            return UsageError(f"refused by the database: an id or key is longer than PostgreSQL can index ({text})")
-        if state in ("55P03", "57014", "40001", "40P01"):
-            return Busy(f"{target} is busy: another process has been writing for {self._wait_seconds:g} s; try again")
-        if state == "42501":
-            return StorageError(f"{target}: {text}; GRANT it to this user, CREATE on the database for the first use")
-        if state[:2] == "53":
-            return StorageError(f"{target}: {text}; make room on the server, then try again")
-        if state == "25006":
-            return StorageError(f"{target} is read-only ({text}): name the primary server in MILESTONE_DATABASE_URL")
-        return StorageError(f"{target}: {text} (SQLSTATE {state})")
+        return explain(self.target, error, self._wait_seconds)
+
+
+def _key(sql: str, params: Params) -> str:
+    """By what a statement is known that was foreseen: the present moment goes on meanwhile."""
+    return fill(sql, {**params, "now": ""})

@@ -21,22 +21,54 @@ BASE64 = "{base64}"
 _AS_LINE = (f"SELECT CASE WHEN t ~ '[{_LEFT_OUT}]' THEN '{BASE64}' || replace(encode(convert_to(t, 'UTF8'), 'base64'), "
             "chr(10), '') ELSE t END FROM (SELECT row_to_json(q)::text AS t FROM ")
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*""")
+_WRITES, _RETURNING = re.compile(r"\b(INSERT|UPDATE|DELETE)\b"), re.compile(r"\bRETURNING\b")
+READS, RETURNS, WRITES = "reads", "returns", "writes"  # what a statement does to rows
+MOST_PARSED, LONGEST_PARSED = 1000, 4000
+_PARSED: dict[str, tuple[str, list[str]]] = {}
 
 
 def write_statement(sql: str, params: Params) -> str:
     """One statement that gives each row as a JSON object; cut off anywhere, it is no statement at all."""
-    words = _QUOTED.sub("", sql).upper()
-    text = _TOKEN.sub(lambda found: write_value(params[found[1]]) if found[1] else found[0], sql)
-    if not is_write(sql):
-        return f"{_AS_LINE}({text}\n) AS q) AS r;"
-    if re.search(r"\bRETURNING\b", words):
-        return f"WITH q AS ({text}\n) {_AS_LINE}q) AS r;"
-    return f"WITH q AS ({text}\n) SELECT;"
+    return write_rows(sql, fill(sql, params)) + ";"
+
+
+def fill(sql: str, params: Params) -> str:
+    """A statement with its values in their places."""
+    parts = _parse(sql)[1]
+    return "".join([write_value(params[part]) if place % 2 else part for place, part in enumerate(parts)])
+
+
+def write_rows(sql: str, text: str, tag: str = "") -> str:
+    """A filled statement that gives each row as a JSON object, with digits before it that tell whose it is."""
+    kind = _parse(sql)[0]
+    line = _AS_LINE.replace("SELECT", f"SELECT '{tag}' ||", 1) if tag else _AS_LINE
+    if kind == READS:
+        return f"{line}({text}\n) AS q) AS r"
+    return f"WITH q AS ({text}\n) " + (f"{line}q) AS r" if kind == RETURNS else "SELECT")
 
 
 def is_write(sql: str) -> bool:
     """Whether a statement changes rows."""
-    return re.search(r"\b(INSERT|UPDATE|DELETE)\b", _QUOTED.sub("", sql).upper()) is not None
+    return _parse(sql)[0] != READS
+
+
+def _parse(sql: str) -> tuple[str, list[str]]:
+    """What a statement does; its parts, every second of which is the name of a parameter."""
+    found = _PARSED.get(sql)
+    if found is None:
+        words = _QUOTED.sub("", sql).upper()
+        kind = READS if not _WRITES.search(words) else RETURNS if _RETURNING.search(words) else WRITES
+        parts, position = [], 0
+        for token in _TOKEN.finditer(sql):
+            if token[1]:
+                parts += [sql[position:token.start()], token[1]]
+                position = token.end()
+        found = kind, [*parts, sql[position:]]
+        if len(sql) < LONGEST_PARSED:  # longer ones have values in them, and do not come again
+            if len(_PARSED) >= MOST_PARSED:
+                _PARSED.clear()
+            _PARSED[sql] = found
+    return found
 
 
 def write_value(value: Any) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ...base.answers import Description, Finding
     from ..call import Clock
-    from ..interface import Params, Row
+    from ..interface import Params, Row, Statement
 
 FILE = HYBRID.head  # of DATABASE too
 FLUSHED = {"full": "FULL", "normal": "NORMAL"}  # the setting `synchronous`, and SQLite's
@@ -80,10 +80,10 @@ class SqliteStorage(EmbeddedStorage):
         with Transaction(self, lambda: self._begin_write("BEGIN EXCLUSIVE", "reading")):
             pass
 
-    def transaction(self, lock: str = "") -> Transaction:
+    def transaction(self, lock: str = "", foreseen: Sequence[Statement] = ()) -> Transaction:
         return Transaction(self, self._begin_write)
 
-    def snapshot(self) -> Transaction:
+    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Transaction:
         return Transaction(self, self._begin_read)
 
     def change_stamp(self) -> object:
