@@ -10,13 +10,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .interface import Storage
+    from .interface import Posted, Storage
 
 
 def record_event(store: Storage, event: str, session_id: str | None = None, agent_id: str | None = None,
                  milestone_id: str | None = None, detail: str = "", backend: str | None = None) -> None:
     """Add a row to the events table, within the caller's transaction."""
-    store.post(
+    post_event(store, event, session_id, agent_id, milestone_id, detail, backend).rows()
+
+
+def post_event(store: Storage, event: str, session_id: str | None = None, agent_id: str | None = None,
+               milestone_id: str | None = None, detail: str = "", backend: str | None = None) -> Posted:
+    """The same, at the end of the transaction at the latest."""
+    return store.post(
         "INSERT INTO events (timestamp, event, session_id, agent_id, milestone_id, backend, detail) "
         "VALUES (:now, :event, :session_id, :agent_id, :milestone_id, :backend, :detail)",
         {"now": store.now(), "event": event, "session_id": session_id, "agent_id": agent_id,

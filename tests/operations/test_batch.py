@@ -79,10 +79,10 @@ def test_with_atomic_it_is_one_transaction(team):
     storage, begun = team.storage(), []
     transaction = storage.transaction
 
-    def count(key=""):
+    def count(key="", foreseen=()):
         if not storage.depth:
             begun.append(key)
-        return transaction(key)
+        return transaction(key, foreseen)
 
     storage.transaction = count
     team.batch([SAVE] * 20, atomic=True)

@@ -170,31 +170,108 @@ def test_doctor_tells_what_was_switched_off(store, cli, postgresql, schema):
     assert result.status == 3 and "cleanup_expired_state of agent_state is switched off" in result.err
 
 
+TRIGGER = ("CREATE FUNCTION {{0}}.f() RETURNS trigger LANGUAGE plpgsql AS '{}'; CREATE TRIGGER t {} ON "
+           "{{0}}.agent_state FOR EACH ROW EXECUTE FUNCTION {{0}}.f()")
+AUDIT = "CREATE TABLE {0}.audit (n text); "
+NOTE = TRIGGER.format("BEGIN INSERT INTO {0}.audit VALUES (NEW.agent_id); RETURN NEW; END", "AFTER INSERT OR UPDATE")
+STRANGE = "t on agent_state is not of this program"
+
+
+@pytest.mark.parametrize("sql, what", [
+    ("DROP TRIGGER keep_removed_version ON {0}.agent_state", "trigger keep_removed_version is missing"),
+    ("ALTER TABLE {0}.agent_state DISABLE TRIGGER cleanup_expired_state",
+     "trigger cleanup_expired_state of agent_state is switched off"),
+    ("CREATE RULE t AS ON INSERT TO {0}.agent_state DO INSTEAD NOTHING", "rule " + STRANGE),
+    (TRIGGER.format("BEGIN DELETE FROM {0}.agent_state; RETURN NEW; END", "AFTER INSERT"), "trigger " + STRANGE),
+    (TRIGGER.format("BEGIN EXECUTE ''DELETE FR'' || ''OM agent_state''; RETURN NEW; END", "AFTER INSERT"),
+     "trigger " + STRANGE),
+    (TRIGGER.format("BEGIN RETURN NULL; END", "BEFORE INSERT"), "trigger " + STRANGE),
+    (TRIGGER.format("BEGIN PERFORM pg_sleep(1000); RETURN NULL; END", "AFTER INSERT"), "trigger " + STRANGE),
+    (AUDIT + NOTE + "; ALTER TABLE {0}.audit ADD CHECK (n <> 'a')", "trigger " + STRANGE),
+    ("CREATE OR REPLACE FUNCTION {0}.name_session_of_state() RETURNS trigger LANGUAGE plpgsql AS "
+     "'BEGIN RETURN NULL; END'", "function name_session_of_state is another"),
+    ("ALTER TABLE {0}.agent_state ENABLE ROW LEVEL SECURITY", "table agent_state is another .*row security"),
+    ("ALTER TABLE {0}.agent_state SET UNLOGGED", "table agent_state is another .*unlogged"),
+    ("CREATE TABLE {0}.more () INHERITS ({0}.agent_state)", "table agent_state is another .*inheritance"),
+    ("ALTER TABLE {0}.agent_state RENAME TO other; CREATE VIEW {0}.agent_state AS SELECT * FROM {0}.other",
+     "table agent_state is missing"),
+    ("ALTER TABLE {0}.agent_state ALTER state_value TYPE char(9)", "column agent_state.state_value is another"),
+    ("ALTER TABLE {0}.agent_state ALTER version SET DEFAULT 7", "column agent_state.version is another"),
+    ("ALTER TABLE {0}.agent_state ADD t text NOT NULL", "column " + STRANGE),
+    ("ALTER TABLE {0}.agent_state ADD t text DEFAULT random()::text", "column " + STRANGE),
+    ("ALTER TABLE {0}.agent_state ADD CONSTRAINT t CHECK (state_key <> 'k')", "constraint " + STRANGE),
+    ("CREATE UNIQUE INDEX t ON {0}.agent_state (agent_id)", "index " + STRANGE),
+    ("CREATE INDEX t ON {0}.agent_state (lower(state_key))", "index " + STRANGE),
+])
+def test_what_may_undo_a_call_is_told_before_it(store, cli, postgresql, schema, sql, what):
+    store.register_agent("a", "validation", "m", "s")
+    postgresql.query(sql.format(schema))
+    for words in (["save-agent-state", "a", "k", "v"], ["list-coordination-sessions"], ["doctor"]):
+        result = cli(*words)
+        assert result.status == 3 and re.search(what, result.err + result.text), words
+    assert "; nothing was done" in cli("agent-heartbeat", "a").err
+    assert postgresql.query(f"SELECT count(*) FROM ONLY {schema}.agent_registry WHERE last_heartbeat > spawn_time") == "0"
+
+
 @pytest.mark.parametrize("sql, what", [
     ("DROP INDEX {0}.agent_messages_dead", "index agent_messages_dead is missing"),
     ("DROP VIEW {0}.active_agents", "view active_agents is missing"),
-    ("DROP TRIGGER keep_removed_version ON {0}.agent_state", "trigger keep_removed_version is missing"),
-    ("CREATE RULE r AS ON INSERT TO {0}.agent_messages DO INSTEAD NOTHING", "rule r on agent_messages is not of this"),
-    ("CREATE FUNCTION {0}.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM {0}.agent_messages; RETURN NEW; "
-     "END'; CREATE TRIGGER t AFTER INSERT ON {0}.agent_messages FOR EACH ROW EXECUTE FUNCTION {0}.f()",
-     "trigger t on agent_messages is not of this"),
-    ("CREATE FUNCTION {0}.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER t BEFORE "
-     "INSERT ON {0}.agent_messages FOR EACH ROW EXECUTE FUNCTION {0}.f()",
-     "trigger t on agent_messages is not of this"),
 ])
-def test_doctor_tells_what_is_other_in_the_schema(store, cli, postgresql, schema, sql, what):
+def test_what_only_makes_a_call_slower_is_for_doctor(store, cli, postgresql, schema, sql, what):
     store.initialize_agent_coordination()
     postgresql.query(sql.format(schema))
     result = cli("doctor")
     assert result.status == 3 and what in result.text
+    assert cli("save-agent-state", "a", "k", "v").status == 0
 
 
-def test_doctor_lets_a_trigger_be_that_only_notes(store, cli, postgresql, schema):
+@pytest.mark.parametrize("sql", [
+    AUDIT + NOTE,
+    TRIGGER.format("BEGIN PERFORM pg_notify(''saved'', NEW.agent_id || '' '' || NEW.state_key); RETURN NULL; END",
+                   "AFTER INSERT OR UPDATE"),
+    "CREATE INDEX t ON {0}.agent_state (state_type) WHERE is_json = 1",
+    "ALTER TABLE {0}.agent_state ADD t text, ADD u integer NOT NULL DEFAULT 0",
+    AUDIT + "CREATE VIEW {0}.seen AS SELECT * FROM {0}.agent_state; CREATE RULE t AS ON INSERT TO {0}.audit DO NOTHING",
+])
+def test_what_others_have_that_does_no_harm_may_be(store, cli, postgresql, schema, sql):
     store.initialize_agent_coordination()
-    postgresql.query(f"CREATE TABLE {schema}.audit (n text); CREATE FUNCTION {schema}.f() RETURNS trigger LANGUAGE "
-                     f"plpgsql AS 'BEGIN INSERT INTO {schema}.audit VALUES (NEW.id); RETURN NEW; END'; CREATE TRIGGER t"
-                     f" AFTER INSERT ON {schema}.agent_messages FOR EACH ROW EXECUTE FUNCTION {schema}.f()")
+    postgresql.query(sql.format(schema))
+    assert cli("save-agent-state", "a", "k", "v").status == 0
     assert cli("doctor").status == 0
+
+
+def test_a_role_for_which_triggers_do_nothing_is_told_so(store, cli, postgresql):
+    store.initialize_agent_coordination()
+    postgresql.query("ALTER ROLE tester SET session_replication_role = replica")
+    try:
+        result = cli("save-agent-state", "a", "k", "v")
+    finally:
+        postgresql.query("ALTER ROLE tester RESET session_replication_role")
+    assert result.status == 3 and "setting session_replication_role is another than this program's (replica)" in result.err
+
+
+def test_an_open_store_goes_on_once_the_schema_is_put_right(store, connect, postgresql, schema):
+    store.initialize_agent_coordination()
+    postgresql.query(f"ALTER TABLE {schema}.agent_state DISABLE TRIGGER cleanup_expired_state")
+    other = connect()
+    with pytest.raises(StorageError, match="is switched off"):
+        other.save_agent_state("a", "k", "v")
+    postgresql.query(f"ALTER TABLE {schema}.agent_state ENABLE TRIGGER cleanup_expired_state")
+    other.save_agent_state("a", "k", "v")
+
+
+def test_a_query_that_goes_on_for_too_long_is_stopped_and_told(storage):
+    storage.psql.ask("SET statement_timeout = '50ms';")
+    with pytest.raises(StorageError, match="a query went on for too long and was stopped"):
+        storage.execute("SELECT pg_sleep(60)::text AS slept")
+
+
+def test_a_call_that_waits_for_a_message_runs_into_no_limit_of_queries(store, environ, clock, postgresql):
+    store.register_agent("b", "validation", "m", "s")
+    storage = store.storage()
+    storage.psql.ask("SET statement_timeout = '2s';")
+    assert store.get_agent_messages("b", True, wait=600) == []  # by its clock
+    assert storage.execute("SHOW statement_timeout") == [{"statement_timeout": "2s"}]
 
 
 # Values
@@ -787,6 +864,7 @@ def test_a_snapshot_leaves_no_transaction_open(store, storage, postgresql):
 
 
 def test_many_rows_are_inserted_with_their_ids_in_order(store):
+    store.register_agent("b", "validation", "m", "s")
     ids = store.send_many("a", [{"to_agent": "b", "message_type": "x-note", "payload": {"n": n}}
                                 for n in range(1201)])["ids"]
     assert [(row["id"], row["payload"]["n"]) for row in store.get_agent_messages("b")] == [*zip(ids, range(1201))]

@@ -45,7 +45,7 @@ def reshape(psql: Psql, schema: str) -> None:
 
     A new column is added with its default; what others have added stays.
     """
-    script = _split(read_packaged("sql", POSTGRESQL_FILE))
+    script = split_script(read_packaged("sql", POSTGRESQL_FILE))
     wanted = _read_wanted(psql)
     psql.ask(f"SET LOCAL search_path = {schema}, pg_temp;")
     there = _read_form(psql, schema)
@@ -98,7 +98,7 @@ def _name(statement: str, kinds: str) -> str:
     return found[1] if found else ""
 
 
-def _split(script: str) -> list[str]:
+def split_script(script: str) -> list[str]:
     """The statements of a script, without the comments between them: each ends a line, outside of a function's body."""
     statements, pending = [], ""
     for line in script.splitlines(keepends=True):

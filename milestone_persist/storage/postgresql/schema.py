@@ -6,8 +6,9 @@ import os
 from ...base.errors import StorageError
 from ...base.packaged import read_packaged
 from ...base.tables import SCHEMA_VERSION
+from .comparison import FACTS
 from .psql import Failed
-from .text import read_row, write_script, write_text
+from .text import read_row, write_rows, write_script, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _VERSION = ("SELECT row_to_json(q) FROM (SELECT max(version) AS version, current
             ":VERSION_NUM AS psql, "
             "(SELECT set_config('synchronous_commit', 'off', false) FROM agent_coordination_config "
             "WHERE key = 'synchronous' AND value = 'normal') AS commit FROM schema_version) AS q;")
+_TAG = "1"  # before the rows of FACTS
 _FOUND = ("SELECT row_to_json(q) FROM (SELECT to_regclass('schema_version') IS NOT NULL AS made, "
           "EXISTS (SELECT FROM pg_namespace WHERE nspname = {0} AND NOT has_schema_privilege(oid, 'USAGE')) AS closed) "
           "AS q;")
@@ -32,7 +34,10 @@ _SERVER = ("SELECT row_to_json(q) FROM (SELECT current_setting('server_version')
 
 
 class Schema:
-    """What a connection found or made: `version`, the `server`'s own, and `ephemeral`: never committed."""
+    """What a connection found or made: `version`, the `server`'s own, and `ephemeral`: never committed.
+
+    facts: how what was found looks, not compared yet
+    """
 
     def __init__(self, psql: Psql, settings: str, name: str, guard: str, create: bool) -> None:
         """Enter the schema `name`; `guard` is the call that keeps out everybody else while it is made or changed.
@@ -42,8 +47,8 @@ class Schema:
         StorageError if it cannot be used; Failed and Lost as psql raises them.
         """
         self.ephemeral = False
-        found = (_read_version(psql, name, f"{settings}\\; SET search_path = {name}, pg_temp;\n")
-                 or _look_closer(psql, name))
+        self.facts: list[bytes] = []
+        found = self._enter(psql, settings, name) or _look_closer(psql, name)
         if found is None:
             _require_suitable(psql)
             if create:
@@ -66,9 +71,19 @@ class Schema:
                                f"{SCHEMA_VERSION}: use a newer milestone_persist")
 
 
-def _read_version(psql: Psql, name: str, before: str = "") -> Row | None:
+    def _enter(self, psql: Psql, settings: str, name: str) -> Row | None:
+        """Set what the connection needs, and read in the same trip what it finds there."""
+        before = f"{settings}\\; SET search_path = {name}, pg_temp;\n{write_rows(FACTS, FACTS, _TAG)};\n"
+        return _read_version(psql, name, before, self.facts)
+
+
+def _read_version(psql: Psql, name: str, before: str = "", facts: list[bytes] | None = None) -> Row | None:
+    """The version; `facts` gets the rows of what is asked before it."""
     try:
-        found = read_row(psql.ask(before + _VERSION)[0])
+        *lines, last = psql.ask(before + _VERSION)
+        if facts is not None:
+            facts += [line[len(_TAG):] for line in lines]
+        found = read_row(last)
     except Failed as error:
         if error.state in _OTHERWISE:
             raise _foreign(name) from None

@@ -53,6 +53,7 @@ class PostgresqlStorage(Storage):
         super().__init__(directory, clock, environ)
         self.target = DatabaseUrl(url, environ)
         self._create = create
+        self._is_known = False  # whether the schema was compared, over this connection
         self._begun = False
         self._broken = ""  # why the transaction cannot be committed
         self._number: int | None = None  # that of the transaction; None: it only reads
@@ -193,6 +194,7 @@ class PostgresqlStorage(Storage):
 
     def _reconnect(self) -> None:
         self.psql.stop()
+        self._is_known = False
         self.psql, self._schema = self._connect()
 
     def _break(self, error: MilestoneError) -> MilestoneError:
@@ -282,14 +284,24 @@ class PostgresqlStorage(Storage):
                 "database": f"{self.target.shown} schema {self.target.schema}", "exists": not self._schema.ephemeral,
                 "schema_version": self._schema.version}
 
-    def check(self) -> list[str]:
-        from .comparison import OURS, compare_schema
+    def refuse_altered(self) -> None:
+        if self._is_known or self._schema.ephemeral:
+            return
+        from .comparison import FACTS, SHOWN, find_alterations
 
-        return compare_schema(self.execute) + [row["wrong"] for row in self.execute(
+        facts, self._schema.facts = self._schema.facts, []
+        altered = find_alterations(map(read_row, facts) if facts else self.execute(FACTS))
+        if altered:
+            raise StorageError(f"{self.target.shown} schema {self.target.schema}: {'; '.join(altered[:SHOWN])}; "
+                               "nothing was done")
+        self._is_known = True
+
+    def check(self) -> list[str]:
+        from .comparison import FACTS, OURS, find_alterations
+
+        return find_alterations(self.execute(FACTS), is_strict=True) + [row["wrong"] for row in self.execute(
             OURS + "SELECT 'constraint ' || conname || ' of ' || relname || ' was never checked: VALIDATE it' AS wrong "
             "FROM pg_constraint JOIN ours ON ours.oid = conrelid WHERE NOT convalidated "
-            "UNION ALL SELECT 'trigger ' || tgname || ' of ' || relname || ' is switched off: ENABLE it' "
-            "FROM pg_trigger JOIN ours ON ours.oid = tgrelid WHERE tgenabled = 'D' "
             "UNION ALL SELECT 'index ' || relname || ' is not valid: REINDEX it' "
             "FROM pg_index JOIN ours ON ours.oid = indexrelid WHERE NOT indisvalid")]
 
