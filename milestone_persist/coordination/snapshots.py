@@ -7,7 +7,7 @@ from ..base.errors import StorageError
 from ..base.tables import LIVE
 from ..base.times import format_time
 from ..base.values import dump_json, read_stored
-from ..storage.events import post_event
+from ..storage.events import ADD_EVENT, describe_event
 from .message_states import PENDING, TAKEN
 from .settings import ask_setting, read_count
 
@@ -64,7 +64,8 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
         {"id": checkpoint_id, "session": session_id, "type": checkpoint_type,
          "snapshot": dump_json(snapshot), "files": dump_json(references),
          "until": None if displaced else keep_until(store), **given})
-    post_event(store, "checkpoint_created", session_id, agent_id, agent["milestone_id"], checkpoint_id)
+    store.post(ADD_EVENT, describe_event(store, "checkpoint_created", session_id, agent_id, agent["milestone_id"],
+                                         checkpoint_id))
     return {"checkpoint_id": checkpoint_id, "agent_id": agent_id, "checkpoint_type": checkpoint_type,
             "keys": len(snapshot["state"]), "messages": len(snapshot["messages"]), "files": len(references)}
 

@@ -10,23 +10,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .interface import Posted, Storage
+    from .interface import Row, Storage
+
+
+ADD_EVENT = ("INSERT INTO events (timestamp, event, session_id, agent_id, milestone_id, backend, detail) "
+             "VALUES (:now, :event, :session_id, :agent_id, :milestone_id, :backend, :detail)")
 
 
 def record_event(store: Storage, event: str, session_id: str | None = None, agent_id: str | None = None,
                  milestone_id: str | None = None, detail: str = "", backend: str | None = None) -> None:
     """Add a row to the events table, within the caller's transaction."""
-    post_event(store, event, session_id, agent_id, milestone_id, detail, backend).rows()
+    store.execute(ADD_EVENT, describe_event(store, event, session_id, agent_id, milestone_id, detail, backend))
 
 
-def post_event(store: Storage, event: str, session_id: str | None = None, agent_id: str | None = None,
-               milestone_id: str | None = None, detail: str = "", backend: str | None = None) -> Posted:
-    """The same, at the end of the transaction at the latest."""
-    return store.post(
-        "INSERT INTO events (timestamp, event, session_id, agent_id, milestone_id, backend, detail) "
-        "VALUES (:now, :event, :session_id, :agent_id, :milestone_id, :backend, :detail)",
-        {"now": store.now(), "event": event, "session_id": session_id, "agent_id": agent_id,
-         "milestone_id": milestone_id, "backend": backend, "detail": detail})
+def describe_event(store: Storage, event: str, session_id: str | None = None, agent_id: str | None = None,
+                   milestone_id: str | None = None, detail: str = "", backend: str | None = None) -> Row:
+    """The values of such a row."""
+    return {"now": store.now(), "event": event, "session_id": session_id, "agent_id": agent_id,
+            "milestone_id": milestone_id, "backend": backend, "detail": detail}
 
 
 class Log:

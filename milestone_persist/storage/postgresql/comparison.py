@@ -43,8 +43,8 @@ WHERE rulename <> '_RETURN'
 UNION ALL SELECT 'function', '', proname, prosrc, '' FROM pg_proc JOIN here ON here.oid = pronamespace
 UNION ALL SELECT 'setting', '', 'session_replication_role', current_setting('session_replication_role'), ''
 UNION ALL SELECT 'index', ours.relname, i.relname, '', CASE WHEN indisunique OR indexprs IS NOT NULL
-       OR pg_get_expr(indpred, indrelid) ~ '\w\(' THEN 'refuses' ELSE '' END FROM ours JOIN pg_index ON indrelid = ours.oid
-JOIN pg_class i ON i.oid = indexrelid
+       OR pg_get_expr(indpred, indrelid) ~ '\w\(' THEN 'refuses' ELSE '' END
+FROM ours JOIN pg_index ON indrelid = ours.oid JOIN pg_class i ON i.oid = indexrelid
 WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))"""
 _TABLE = re.compile(r"CREATE TABLE (\w+) \(\n(.*)\n\);", re.DOTALL)
 _TYPES = {'TEXT COLLATE "C"': "text", "BIGINT": "bigint", "DOUBLE PRECISION": "double precision"}

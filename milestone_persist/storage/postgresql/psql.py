@@ -103,14 +103,15 @@ class Psql:
         """Send text; the lines of the answer, the last of which is the delimiter with the SQLSTATE."""
         self.busy = True
         try:
-            answer = self._exchange(b"%s\n\\echo %s :SQLSTATE\n" % (text.encode(), self.delimiter))
+            answer = self.exchange(b"%s\n\\echo %s :SQLSTATE\n" % (text.encode(), self.delimiter))
             self.busy = False
         finally:
             if self.busy:
                 self.stop()
         return answer.rstrip(b"\n").split(b"\n")
 
-    def _exchange(self, request: bytes) -> bytes:
+    def exchange(self, request: bytes) -> bytes:
+        """Send a request and wait for what psql prints, up to the delimiter: one round trip."""
         if not self.pid:
             raise Lost("the connection was closed")
         poll, rest, answer = select.poll(), memoryview(request), bytearray()
