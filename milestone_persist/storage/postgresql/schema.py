@@ -64,7 +64,7 @@ class Schema:
                 if error.state == _FORBIDDEN:
                     raise _not_the_owner(name, found["version"], error) from None
                 raise
-            found["version"] = SCHEMA_VERSION
+            found["version"], self.facts = SCHEMA_VERSION, []
         self.version, self.server, psql.version = found["version"], found["server"], found["psql"]
         if self.version > SCHEMA_VERSION:
             raise StorageError(f"the schema {name} has schema version {self.version}, newer than this program's "

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""PostgreSQL over a kept connection: an operation beside its own statements, sent one by one by `pgbench -M simple`.
+
+python3 bench/postgresql.py [SECONDS] [ROUNDS]
+A server is started for it, as the tests do, without fsync: what is left is processor time and round trips. pgbench gets
+the statements as they were sent, without what makes JSON of rows and base64 of values. Skipped where there is no server.
+"""
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NEEDED = ("initdb", "psql", "pgbench")
+MESSAGE = {"task": "design", "files": ["a.py", "b.py"], "note": "x" * 60}
+OPERATIONS = {
+    "send": lambda store: store.send_agent_message("a", "b", "x-note", MESSAGE),
+    "take": lambda store: store.get_agent_messages("b", True, 1),
+    "save": lambda store: store.save_agent_state("a", "k", "x" * 200),
+    "load": lambda store: store.load_agent_state("a", "k"),
+    "heartbeat": lambda store: store.agent_heartbeat("a"),
+    "checkpoint": lambda store: store.create_agent_checkpoint("a"),
+}
+_BASE64 = re.compile(r"convert_from\(decode\('([^']*)','base64'\),'UTF8'\)")
+
+_CHECKPOINT = re.compile(r"'(cp-\d+-\w+)'")  # an id, which may be used once
+
+
+def find_missing():
+    """What is needed and not there."""
+    sys.path[:0] = [path for path in (os.path.join(ROOT, "tests"), ROOT) if path not in sys.path]
+    from cluster import find_program
+
+    return [name for name in NEEDED if not find_program(name)]
+
+
+class Recorder:
+    """Takes down what a connection is told, and how often it is waited for."""
+
+    def __init__(self, psql):
+        self.trips, self.statements = 0, []
+        exchange, ask_all, tell = psql.exchange, psql.ask_all, psql.tell
+
+        def counted(request):
+            self.trips += 1
+            return exchange(request)
+
+        def recorded(before, asked, after=()):
+            self.statements += [*before, *(text for _, text in asked), *after]
+            return ask_all(before, asked, after)
+
+        def told(statement):
+            self.statements.append(statement)
+            tell(statement)
+
+        psql.exchange, psql.ask_all, psql.tell = counted, recorded, told
+
+    def take_down(self, action):
+        """The round trips and the statements of an action, with their values as literals."""
+        self.trips, self.statements = 0, []
+        action()
+        return self.trips, [_CHECKPOINT.sub(r"'\1' || :n", _BASE64.sub(_as_literal, statement))
+                            for statement in self.statements]
+
+
+def _as_literal(found):
+    return "'" + base64.b64decode(found[1]).decode().replace("'", "''") + "'"
+
+
+def measure(seconds=3.0, rounds=3):
+    """Operation → its round trips, its statements, milliseconds of ours and of pgbench, and the ratio."""
+    missing = find_missing()
+    if missing:
+        return {"skipped": f"{' and '.join(missing)} not installed"}
+    from cluster import Cluster
+
+    cluster, folder = Cluster(), tempfile.mkdtemp(prefix="bench-")
+    try:
+        return _measure(cluster, folder, seconds, rounds)
+    finally:
+        cluster.close()
+        shutil.rmtree(folder)
+
+
+def _measure(cluster, folder, seconds, rounds):
+    from milestone_persist import open_store
+    from milestone_persist.storage.call import Clock
+
+    class Ahead(Clock):
+        """Two seconds pass between calls: each of them writes a heartbeat."""
+
+        ahead = 0.0
+
+        def time(self):
+            return time.time() + self.ahead
+
+    clock = Ahead()
+    store = open_store(os.path.join(folder, "m"), clock=clock,
+                       environ={"MILESTONE_DATABASE_URL": cluster.url, "PATH": os.environ["PATH"], "HOME": folder})
+    for agent in "ab":
+        store.register_agent(agent, "scope-analyzer", "ms-1", "execution-1")
+    store.save_agent_state("a", "k", "v")
+    recorder, found = Recorder(store.storage().psql), {}
+
+    def call(action):
+        clock.ahead += 2
+        action(store)
+
+    for name, action in OPERATIONS.items():
+        if name == "take":
+            store.send_many("a", [{"to_agent": "b", "message_type": "x-note", "payload": MESSAGE}] * 20_000)
+        call(action)
+        trips, statements = recorder.take_down(lambda action=action: call(action))
+        script = os.path.join(folder, name + ".sql")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write("\\set n random(1, 1000000000000)\n" + ";\n".join(statements) + ";\n")
+        pairs = []
+        for _ in range(rounds):
+            calls, begun = 0, time.perf_counter()
+            while time.perf_counter() - begun < seconds:
+                call(action)
+                calls += 1
+            pairs.append(((time.perf_counter() - begun) / calls * 1000, _run_pgbench(cluster, script, seconds)))
+        found[name] = {"trips": trips, "statements": len(statements),
+                       "ours_ms": statistics.median(ours for ours, _ in pairs),
+                       "pgbench_ms": statistics.median(theirs for _, theirs in pairs),
+                       "ratio": statistics.median(ours / theirs for ours, theirs in pairs)}
+    store.close()
+    return found
+
+
+def _run_pgbench(cluster, script, seconds):
+    """Milliseconds of one transaction."""
+    from cluster import find_program
+
+    done = subprocess.run([find_program("pgbench"), "-n", "-M", "simple", "-c", "1", "-T", str(max(1, round(seconds))),
+                           "-f", script, cluster.url], check=True, capture_output=True, text=True,
+                          env={**os.environ, "PGOPTIONS": "-c search_path=milestone_persist"})
+    return float(re.search(r"latency average = ([\d.]+) ms", done.stdout)[1])
+
+
+def show(found):
+    """The lines of the table."""
+    if "skipped" in found:
+        yield "skipped: " + found["skipped"]
+        return
+    yield f"{'':12}{'round trips':>12}{'statements':>12}{'ours ms':>9}{'pgbench ms':>12}{'ratio':>7}"
+    for name, row in found.items():
+        yield (f"{name:12}{row['trips']:12}{row['statements']:12}{row['ours_ms']:9.2f}{row['pgbench_ms']:12.2f}"
+               f"{row['ratio']:7.2f}")
+
+
+if __name__ == "__main__":
+    for line in show(measure(*(float(word) for word in sys.argv[1:2]), *(int(word) for word in sys.argv[2:3]))):
+        print(line)
