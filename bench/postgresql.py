@@ -2,8 +2,9 @@
 """PostgreSQL over a kept connection: an operation beside its own statements, sent one by one by `pgbench -M simple`.
 
 python3 bench/postgresql.py [SECONDS] [ROUNDS]
-A server is started for it, as the tests do, without fsync: what is left is processor time and round trips. pgbench gets
-the statements as they were sent, without what makes JSON of rows and base64 of values. Skipped where there is no server.
+A server is started for it, as the tests do, without fsync: what is left is processor time and round trips. pgbench
+gets the statements as they were sent, without what makes JSON of rows and base64 of values. Where there is no server,
+it is skipped.
 """
 from __future__ import annotations
 
