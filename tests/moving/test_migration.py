@@ -118,6 +118,23 @@ def test_a_failure_in_the_middle_leaves_the_old_backend_working(open_on, clock, 
     assert export(store, tmp_path, "moved.jsonl") == before
 
 
+@pytest.mark.parametrize("harm", ["DELETE FROM agent_state", "UPDATE agent_state SET state_value = 'other'"])
+def test_a_copy_that_is_not_as_the_original_is_not_moved_to(open_on, monkeypatch, harm):
+    store, copy_rows = open_on(MILESTONE_BACKEND="hybrid"), migration.copy_rows
+    store.save_agent_state("a", "k", "v")
+    store = open_on()
+
+    def copy_badly(source, target, replace):
+        copied = copy_rows(source, target, replace)
+        target.execute(harm)
+        return copied
+
+    monkeypatch.setattr(migration, "copy_rows", copy_badly)
+    with pytest.raises(StorageError, match="the copy on the file backend differs from the original: nothing was moved"):
+        store.migrate_storage_backend("file")
+    assert open_on().get_current_storage_backend() == "hybrid" and store.load_agent_state("a", "k") == "v"
+
+
 def test_dry_run_moves_nothing(open_on):
     store = open_on()
     store.save_agent_state("a", "k", "v")

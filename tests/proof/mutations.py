@@ -189,7 +189,7 @@ MUTATIONS = [
            "if not is_plain and has_controls(check_text(value, what)):", "if False:",
            "cli/test_bad_calls.py", "operations/test_agents.py"),
     break_("quotes are not escaped in commands", "base/quoting.py", """word.replace("'", "'\\\\''")""", "word",
-           "operations/test_recovery.py", "cli/test_surroundings.py"),
+           "coordination/test_identity.py", "operations/test_recovery_states.py"),
     break_("any trigger is harmless", "storage/sqlite/harmless.py",
            "if not trigger or not _are_there(trigger", "if trigger and not _are_there(trigger",
            "storage/test_hostile_directory.py", "storage/test_damage.py", "operations/test_doctor.py"),
@@ -258,7 +258,7 @@ def run_tests(tests, folder):
     if done.returncode == 1 and failed:
         return failed[1]
     if done.returncode:
-        raise RuntimeError(f"pytest ended with {done.returncode}: {done.stdout[-900:]}")
+        raise RuntimeError(f"pytest ended with {done.returncode}: {done.stdout[-900:]} {done.stderr[-900:]}")
     return ""
 
 
