@@ -3,15 +3,14 @@ from __future__ import annotations
 
 import os
 
-from ..base.errors import Refused, StorageError, UsageError
-from ..storage.directory import refuse_link_out
+from ..base.errors import Refused, UsageError
 from ..storage.locks import FolderLock
 from . import json_entries, sections, toml_section
 from .choosing import choice_of_entries
 from .client_files import SHARED_FILES
 from .file_changes import FileChanges
 from .manifest import Choice, Item, Manifest, digest_of, read_file
-from .project_files import is_home, repository_of
+from .ways_in import nearest_folder, refuse_links_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Installation:
     @property
     def choice(self) -> Choice:
         """What was asked for when it was installed; an empty one if nothing was."""
-        self._refuse_links_out([], [os.path.relpath(self._manifest_path, self.root)])
+        refuse_links_out(self.root, [], [os.path.relpath(self._manifest_path, self.root)])
         old = Manifest.load(self._manifest_path)
         return old.choice or choice_of_entries([*old.shared]) if old else {}
 
@@ -50,11 +49,11 @@ class Installation:
         renewed: files that are brought up to date where an earlier call has put them and that are unedited
         choice: what was asked for, to be noted
         """
-        with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
+        with FileChanges(self._dry_run) as changes, FolderLock(nearest_folder(self.root)):
             place = os.path.relpath(self._manifest_path, self.root)
-            self._refuse_links_out([*wanted], [place, *entries])
+            refuse_links_out(self.root, [*wanted], [place, *entries])
             old = Manifest.load(self._manifest_path) or Manifest()
-            self._refuse_links_out([*old.files, *renewed], [*_shared_files(old)])
+            refuse_links_out(self.root, [*old.files, *renewed], [*_shared_files(old)])
             wanted = {**wanted, **{path: item for path, item in renewed.items()
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
             new = Manifest()
@@ -79,11 +78,11 @@ class Installation:
     def uninstall(self) -> list[InstalledFile]:
         """Take out what was installed and is still as it was; what was there before comes back. Refused if nothing
         was installed."""
-        with FileChanges(self._dry_run) as changes, FolderLock(_nearest_folder(self.root)):
-            self._refuse_links_out([], [os.path.relpath(self._manifest_path, self.root)])
+        with FileChanges(self._dry_run) as changes, FolderLock(nearest_folder(self.root)):
+            refuse_links_out(self.root, [], [os.path.relpath(self._manifest_path, self.root)])
             old = Manifest.load(self._manifest_path)
             if old is not None:
-                self._refuse_links_out([*old.files, *old.directories], [*_shared_files(old)])
+                refuse_links_out(self.root, [*old.files, *old.directories], [*_shared_files(old)])
             self._remove_left(changes, old or Manifest(), [])
             if old is None:
                 raise Refused(f"nothing was installed in {self.root}: there is no {self._manifest_path}")
@@ -107,26 +106,6 @@ class Installation:
     def _remove_directories(self, changes: FileChanges, paths: list[str]) -> None:
         for path in sorted(paths, key=len, reverse=True):
             changes.remove_directory(self._full(path))
-
-    def _refuse_links_out(self, replaced: list[str], edited: list[str]) -> None:
-        """StorageError for a link on the way to a file of a project, or in the place of an edited one, that leads out
-        of its repository: it may have come with a clone."""
-        if is_home(self.root):
-            return
-        top = repository_of(os.path.realpath(self.root)) or self.root
-        for path in [*map(os.path.dirname, replaced), *edited]:
-            while path and path != ".":
-                refuse_link_out(os.path.join(self.root, path), top)
-                self._refuse_link_into_git(os.path.join(self.root, path), top)
-                path = os.path.dirname(path)
-
-    @staticmethod
-    def _refuse_link_into_git(path: str, top: str) -> None:
-        """StorageError for a link into the folder in which git keeps what it does."""
-        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(top))
-        if os.path.islink(path) and ".git" in inside.lower().split("/"):
-            raise StorageError(f"cannot use {path}: it is a symbolic link that leads into {os.path.join(top, '.git')}; "
-                               "remove it")
 
     def _full(self, path: str) -> str:
         return os.path.normpath(os.path.join(self.root, path))
@@ -270,13 +249,6 @@ class Installation:
             changes.remove(kept)
         if left != text:
             self._tell(path, "restored" if left is not None else "removed")
-
-
-def _nearest_folder(path: str) -> str:
-    """The folder itself, or the nearest above it that is there."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _shared_files(manifest: Manifest) -> set[str]:

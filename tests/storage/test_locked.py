@@ -117,6 +117,15 @@ def who(pid):
 
 
 @SQLITE
+def test_a_transaction_keeps_other_writers_out_from_its_begin(store, directory):
+    store.save_agent_state("a", "k", "v")
+    other = sqlite3.connect(directory / "coordination.db", timeout=0, isolation_level=None)
+    with store.storage().transaction(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
+
+
+@SQLITE
 def test_the_error_names_a_reader_and_a_writer(cli, held, directory):
     pid = held("a reader")
     done = cli("save_agent_state", "a", "k", "w")
