@@ -1,9 +1,9 @@
 """Everything that is promised for bad moments, tried: python3 tests/proof/run.py [--step N] [--only PART…] [--write]
 
-Parts: faults, power, storm, contention, openings, damages, inputs, mutations. --step N tries every N-th fault only,
-and less of the rest; with step 1 it takes two cores for an hour or two. --write notes the figures of the parts that
-were run in docs/reliability.md, each with its date and step: those of the others stay. Run it with the Python of a test
-environment.
+--only tries the parts that begin with these words: faults (of a backend, and of installing), power, storm, contention,
+openings, damages, inputs, mutations. --step N tries every N-th fault only, and less of the rest; with step 1 all of it
+takes two cores for an hour. --write notes the figures of the parts that were run in docs/reliability.md, each with its
+date and step: those of the others stay. Run it with the Python of a test environment.
 """
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ import tables  # noqa: E402
 from stores import BACKENDS, ROOT, make_folder  # noqa: E402
 from test_bad_ground import DAMAGES  # noqa: E402
 
-PARTS = ["faults", "power", "storm", "contention", "openings", "damages", "inputs", "mutations"]
+FAULTS = {"faults on file": ["file"], "faults on hybrid": ["hybrid"], "faults on database": ["database"],
+          "faults while installing": []}  # the backends
+PARTS = [*FAULTS, "power", "storm", "contention", "openings", "damages", "inputs", "mutations"]
 PROCESSES = os.cpu_count() or 1
 NOTHING = {"lost": 0, "doubled": 0, "pretended": 0, "wrong": 0}
 
@@ -38,15 +40,16 @@ def sum_up(tally):
     return {"lost": 0, "doubled": 0, "pretended": len(tally.pretended), "wrong": len(tally.wrong)}
 
 
-def try_faults(step, backends):
+def try_faults(backends, step):
     """System calls killed or failed."""
-    tally = faults.break_calls(faults.list_calls(backends), step, processes=PROCESSES)
+    calls = faults.list_calls(backends, faults.CALLS if backends else faults.INSTALLING)
+    tally = faults.break_calls(calls, step, processes=PROCESSES)
     return {"system calls killed or failed": tally.injected, "of them killed": tally.killed}, sum_up(tally)
 
 
-def try_power(step, backends):
+def try_power(step):
     """Power cuts at every sync."""
-    tally = power.cut_calls(faults.list_calls(backends), tries=max(1, 8 // step), processes=PROCESSES)
+    tally = power.cut_calls(faults.list_calls(BACKENDS), tries=max(1, 8 // step), processes=PROCESSES)
     return {"power cuts": tally.injected}, {**sum_up(tally), "pretended": 0, "lost": len(tally.pretended)}
 
 
@@ -112,13 +115,15 @@ def try_mutations():
     return counts, {**NOTHING, "wrong": len(missed)}, outcomes
 
 
-def try_part(name, step, backends):
+def try_part(name, step):
     """What was tried and how often, what came of it, and of mutations the outcomes."""
-    works = [lambda: try_faults(step, backends), lambda: try_power(step, backends),
-             lambda: try_storms(max(1, 10 // step), max(5, 30 // step)), lambda: try_contention(max(10, 200 // step)),
-             lambda: try_openings(max(1, 20 // step)), try_damages, lambda: try_inputs(max(100, 10_000 // step)),
-             try_mutations]
-    return works[PARTS.index(name)]()
+    if name in FAULTS:
+        return try_faults(FAULTS[name], step)
+    works = {"power": lambda: try_power(step), "storm": lambda: try_storms(max(1, 10 // step), max(5, 30 // step)),
+             "contention": lambda: try_contention(max(10, 200 // step)),
+             "openings": lambda: try_openings(max(1, 20 // step)), "damages": try_damages,
+             "inputs": lambda: try_inputs(max(100, 10_000 // step)), "mutations": try_mutations}
+    return works[name]()
 
 
 def describe_run(step):
@@ -136,16 +141,13 @@ def list_words(numbers):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--step", type=int, default=1, help="try every N-th fault only")
-    parser.add_argument("--only", nargs="+", metavar="PART", choices=PARTS)
-    parser.add_argument("--backends", nargs="*", default=BACKENDS, help="of the parts faults and power")
+    parser.add_argument("--only", nargs="+", metavar="PART", default=("",))
     parser.add_argument("--write", action="store_true", help="note the figures in docs/reliability.md")
     given = parser.parse_args()
-    if given.write and [*given.backends] != [*BACKENDS]:
-        parser.error("the figures are those of all backends: leave --backends or --write out")
     found = {}
-    for name in given.only or PARTS:
+    for name in [part for part in PARTS if part.startswith(tuple(given.only))]:
         print(f"== {name}", flush=True)
-        counts, bad, *outcomes = try_part(name, given.step, given.backends)
+        counts, bad, *outcomes = try_part(name, given.step)
         found[name] = [describe_run(given.step), list_words(counts), list_words(bad)]
         print(*found[name], sep="; ", flush=True)
         if given.write:
