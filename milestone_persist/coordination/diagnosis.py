@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 from ..base.quoting import command_on
-from ..base.tables import TIMES, TO_COME, read_columns
+from ..base.tables import TABLES, TIMES, TO_COME, read_columns
 from ..base.times import shift_time
+from ..base.vocabulary import MOST_NAMED
 from ..storage.findings import NOTE, finding
 from ..storage.interface import ROW_COUNTS
 from .future import TOLERANCE
@@ -29,12 +30,15 @@ def _find_times(store: Storage) -> Iterator[Finding]:
     limit = shift_time(store.now(), TOLERANCE)
     for table, columns in read_columns().items():
         for column in sorted(columns & TIMES):
-            corrupt = store.execute(f"SELECT count(*) AS n, min({column}) AS example FROM {table} "
-                                   f"WHERE {column} NOT LIKE '____-__-__ __:__:__%'")[0]
-            if corrupt["n"]:
-                yield finding(f"{table}.{column}", f"{table}.{column} of {corrupt['n']} rows is not a time, as "
-                              f"{corrupt['example']!r}", "write it as 2026-01-31 09:30:00.000")
-            elif column not in TO_COME and table != "agent_coordination_config":  # where none is compared
+            corrupt = store.execute(f"SELECT * FROM {table} WHERE {column} NOT LIKE '____-__-__ __:__:__%' "
+                                    f"ORDER BY {', '.join(TABLES[table])} LIMIT {MOST_NAMED}")
+            for row in corrupt:
+                key = "/".join(str(row[name]) for name in TABLES[table])
+                yield finding(f"{table}.{column}", f"{table}, row {key}: {column} is not a time: {row[column]!r}",
+                              "write it as 2026-01-31 09:30:00.000")
+            if corrupt:
+                continue
+            if column not in TO_COME and table != "agent_coordination_config":  # where none is compared
                 ahead = store.execute(f"SELECT count(*) AS n, max({column}) AS example FROM {table} "
                                       f"WHERE {column} > :limit", {"limit": limit})[0]
                 if ahead["n"]:

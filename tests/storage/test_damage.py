@@ -48,7 +48,41 @@ def test_a_corrupt_time_is_told_and_doctor_finds_it(store, damage, cli, time):
     damage(f"UPDATE agent_registry SET last_heartbeat = '{time}'")
     assert cli("list-session-agents", "validation-1").status in (0, 3)
     done = cli("doctor")
-    assert done.status == 3 and f"agent_registry.last_heartbeat of 1 rows is not a time, as {time!r}" in done.err
+    assert done.status == 3 and f"agent_registry, row a: last_heartbeat is not a time: {time!r}" in done.err
+
+
+@HYBRID
+@pytest.mark.parametrize("sql, told", [
+    ("UPDATE agent_registry SET status = 'idle' WHERE agent_id = 'b'",
+     "agent_registry, row b: status is 'idle', which breaks CHECK (status = 'spawning' OR status = 'active' OR"),
+    ("UPDATE agent_messages SET priority = 77 WHERE id = 2",
+     "agent_messages, row 2: priority is 77, which breaks CHECK (priority BETWEEN 1 AND 10 AND typeof(priority) ="),
+    ("UPDATE agent_messages SET acknowledged_at = created_at WHERE id = 1",
+     "agent_messages, row 1: delivered_at is None, acknowledged_at is '20"),
+    ("UPDATE agent_state SET is_json = 1, state_value = '{'",
+     "agent_state, row a/k: state_value is '{', is_json is 1, which breaks CHECK (is_json = 0 OR json_valid(state_value))"),
+    ("UPDATE agent_health_log SET cpu_usage = 'much'",
+     "agent_health_log, row 1: cpu_usage is 'much', which breaks CHECK (typeof(cpu_usage) IN ('real', 'null'))"),
+    ("UPDATE coordination_sessions SET progress = 'half'",
+     "coordination_sessions, row validation-1: progress is 'half', which breaks CHECK (progress BETWEEN 0 AND 100)")])
+def test_doctor_names_the_rows_that_break_a_check_and_which(store, damage, cli, sql, told):
+    for agent in "ab":
+        store.register_agent(agent, "validation", "m", "validation-1")
+        store.send_agent_message(agent, "a", "error_report", {})
+    store.save_agent_state("a", "k", "v")
+    store.agent_heartbeat("a", "healthy")
+    damage(sql)
+    done = cli("doctor")
+    named = [line for line in done.text.splitlines() if "breaks CHECK" in line]
+    assert done.status == 3 and len(named) == 1 and told in named[0]
+
+
+@HYBRID
+def test_of_many_rows_that_break_a_check_some_are_named(store, damage, cli):
+    store.send_many("a", [{"to_agent": "a", "message_type": "x-note", "payload": {}}] * 50)
+    damage("UPDATE agent_messages SET priority = 11")
+    told = cli("doctor").text
+    assert told.count("agent_messages, row ") == 20 and "agent_messages: more rows than 20 break CHECK (priority" in told
 
 
 @HYBRID

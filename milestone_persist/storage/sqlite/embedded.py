@@ -186,11 +186,16 @@ class EmbeddedStorage(Storage):
 
     def check(self) -> list[str]:
         wrong = [row["integrity_check"] for row in self.execute("PRAGMA integrity_check")]
-        wrong = [] if wrong == ["ok"] else wrong
+        wrong = [] if wrong == ["ok"] else self._name_rows(wrong)
         for table in TABLES:  # not those of others that may lie beside them
             wrong += [f"table {table}, row {row['rowid']}: refers to a row of {row['parent']} that is gone"
                       for row in self.execute(f"PRAGMA foreign_key_check({table})")]
         return wrong + self._find_corrupt()
+
+    def _name_rows(self, wrong: list[str]) -> list[str]:
+        from .checks import name_rows
+
+        return name_rows(wrong, self.execute)
 
     def _find_corrupt(self) -> list[str]:
         """A line for each value that is not text."""
