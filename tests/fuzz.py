@@ -187,7 +187,8 @@ class Fuzz:
             script.append(f"{line} >out.{number} 2>err.{number} </dev/null; echo $? >status.{number}")
         self.tried += count
         with self.telling("\n".join(script[1:])[:3000]):
-            done = subprocess.run(["bash", "--norc", "-c", "\n".join(script)], cwd=self.folder, capture_output=True,
+            (self.folder / "script.sh").write_text("\n".join(script))
+            done = subprocess.run(["bash", "--norc", "script.sh"], cwd=self.folder, capture_output=True,
                                   check=False, timeout=60 + 5 * count,
                                   env={**self.environ, "ADAPTER": str(ROOT / "shell" / "storage-adapter.sh"),
                                        "MILESTONE_PYTHON": sys.executable})

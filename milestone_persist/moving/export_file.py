@@ -7,7 +7,7 @@ import stat
 
 from ..base.errors import Refused, StorageError, UsageError
 from ..base.found import open_found
-from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, TIMES, read_columns
+from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, TIMES, describe_columns
 from ..base.times import parse_time
 from ..base.values import check_text, dump_json, parse_json
 from ..storage.directory import cannot_write, create_directory, is_inside, is_one_of, is_ours
@@ -35,6 +35,7 @@ def new_file(store: Storage, path: str) -> NewFile:
         first = os.path.relpath(path, os.path.realpath(store.directory)).partition(os.sep)[0]
         if first != "backups" and is_ours(first):
             raise UsageError(f"{path} would be a file of the store itself: name one outside {store.directory}, or none")
+        store.require_made()
         create_directory(store.directory)
     return NewFile(path, inside)
 
@@ -84,7 +85,8 @@ def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[s
     rows: dict[str, list[Row]] = {table: [] for table in TABLES}
     import io
 
-    columns, number, end = read_columns(), 0, None
+    columns = {table: {name: kind for name, kind, _ in found} for table, found in describe_columns().items()}
+    number, end = 0, None
     path = require_file(store, store.FILES, file, "export")
     try:
         with io.TextIOWrapper(open_found(path), "utf-8", newline="\n") as lines:
@@ -134,7 +136,7 @@ def _is_number(value: Any) -> bool:
     return type(value) is int and 0 <= value < LARGEST_NUMBER
 
 
-def _is_row(item: Any, columns: dict[str, set[str]]) -> bool:
+def _is_row(item: Any, columns: dict[str, dict[str, str]]) -> bool:
     """Whether a parsed line is a row of a table, with columns that it has and values that every backend can hold."""
     if not isinstance(item, dict) or str(item.get("table")) not in columns or not isinstance(item.get("row"), dict):
         return False
@@ -142,9 +144,9 @@ def _is_row(item: Any, columns: dict[str, set[str]]) -> bool:
     for column in TIMES & set(row):
         if row[column] is not None:
             _require_time(column, row[column])
-    return bool(set(TABLES[table]) < set(row) <= columns[table] and row.get("key") != ROW_COUNTS
-                and all(map(_fits, row.values())) and row.get("file_path") is None
-                and (table not in NUMBERED or _is_number(row["id"]) and row["id"]))
+    return bool(set(TABLES[table]) < set(row) <= set(columns[table]) and row.get("key") != ROW_COUNTS
+                and all(_fits(value, columns[table][name]) for name, value in row.items())
+                and row.get("file_path") is None and (table not in NUMBERED or _is_number(row["id"]) and row["id"]))
 
 
 def _require_time(column: str, value: Any) -> None:
@@ -153,7 +155,9 @@ def _require_time(column: str, value: Any) -> None:
     parse_time(value)
 
 
-def _fits(value: Any) -> bool:
-    if isinstance(value, str):
-        check_text(value, "it")
-    return value is None or isinstance(value, (str, float)) or type(value) is int and abs(value) < 2 ** 63
+def _fits(value: Any, kind: str) -> bool:
+    """Whether a column of that type takes a value, on every backend."""
+    if kind == "TEXT":
+        return value is None or isinstance(value, str) and check_text(value, "it") == value
+    return value is None or type(value) is int and abs(value) < 2 ** 63 or (
+        kind != "INTEGER" and isinstance(value, float))

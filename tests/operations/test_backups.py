@@ -508,6 +508,30 @@ def test_a_setting_that_is_none_is_not_imported(store, cli, tmp_path):
     assert (done.text, done.err) == ("1800\n", "") and cli("doctor").status == 0
 
 
+@pytest.mark.parametrize("backend", ["file"], indirect=True)
+def test_numbers_that_were_given_to_rows_which_are_gone_miss_no_file(store, cli, tmp_path):
+    path = tmp_path / "e.jsonl"
+    store.export_coordination(str(path))
+    path.write_text(path.read_text().replace('"last_numbers":{"agent_messages":0', '"last_numbers":{"agent_messages":7'))
+    assert store.import_coordination(str(path), replace=True)
+    assert cli("doctor").status == 0 and store.send_agent_message("a", "a", "x-note", {})["id"] == 8
+
+
+@pytest.mark.parametrize("table, column, value", [
+    ("agent_registry", "removed_version", "x"), ("agent_registry", "removed_version", 1.5), ("milestones", "title", 7),
+    ("agent_registry", "current_task", 1), ("milestones", "version", "1"), ("coordination_sessions", "progress", "5")])
+def test_a_value_of_another_type_is_not_imported(filled, tmp_path, dump, table, column, value):
+    path = tmp_path / "e.jsonl"
+    filled.export_coordination(str(path))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    next(line for line in lines if line.get("table") == table)["row"][column] = value
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    before = dump()
+    with pytest.raises(UsageError, match="line .*not what export_coordination writes"):
+        filled.import_coordination(str(path), replace=True)
+    assert dump() == before
+
+
 @pytest.mark.parametrize("time", ["null", "", 1.5, "2026-01-01", "2026-13-41 99:99:99.000", "2026-01-01 00:00:00 x"])
 def test_a_time_that_is_none_is_not_imported(filled, tmp_path, dump, time):
     path = tmp_path / "e.jsonl"

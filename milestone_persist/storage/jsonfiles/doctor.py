@@ -74,7 +74,9 @@ def _drop_unreadable_lines(store: FileStorage, folder: str) -> list[Finding]:
 
 
 def _find_lost(store: FileStorage, given_out: dict[str, int]) -> list[str]:
-    folders = {name: store.files.path(folder_of(name)) for name, number in given_out.items() if number}
+    counts = store.read_facts().get("files")  # of files of rows; an earlier version counted none
+    folders = {name: store.files.path(folder_of(name)) for name, number in given_out.items()
+               if number and (counts is None or counts.get(folder_of(name)))}
     return [f"{path} is missing with the {given_out[name]} rows that were in it: restore it, or "
             f"{advise_restoring(store.directory)}" for name, path in folders.items() if not os.path.isdir(path)]
 
