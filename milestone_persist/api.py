@@ -11,7 +11,7 @@ from .base.values import show
 from .opening.place import open_for
 from .registry import Operation, all_operations, find_operation
 from .running import run_operation
-from .storage.selection import backend_in_use
+from .storage.selection import backend_in_use, read_note_stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ else:
 
 def open_store(directory: str | os.PathLike[str] | None = None, *, clock: Clock | None = None,
                environ: Mapping[str, str] | None = None) -> Store:
-    """Open the coordination store, made if it is not there; use it as a context manager, or close() it.
+    """Open the coordination store; use it as a context manager, or close() it. One that is not there is empty, until
+    the first call that writes makes it.
 
     directory: the data directory; None finds it as the shell functions do (MILESTONE_DIR, nearest .milestones/, …)
     clock: a replacement for the system's clock
@@ -59,6 +60,9 @@ class Store(Operations):
         self._refuse_closed()  # and no lock is taken: one held by another thread would outlive a fork
         key = _this_thread()
         found = self.connections.get(key)
+        if found is not None and found.is_unmade and read_note_stamp(self.directory) != found.note_stamp:
+            self._close_connections(lambda thread: thread == threading.get_ident())
+            found = None  # another process has made it
         if found is None:
             self._refuse_torn()
             self._close_connections(lambda thread: thread not in sys._current_frames())

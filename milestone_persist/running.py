@@ -28,14 +28,18 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     release: closes it, so that `opened` opens again what is in use
     is_repeated: whether a program calls it again and again, which is no sign that the agent in whose name it does lives
     """
-    timeout = None if op.writes(args, options) else LOOK_SECONDS
+    makes = op.makes_store(args, options)
+    timeout = None if makes or op.writes(args, options) else LOOK_SECONDS
     is_trusting = op.name not in INSPECT and op.repair is None
 
     def run(store: Storage) -> tuple[Storage, Any]:
+        store.makes = makes
+        if store.is_new:
+            _tell_new(store, op)
         with store.hurry(timeout):
             if is_trusting:
                 store.refuse_altered()
-            if not is_repeated and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS \
+            if not is_repeated and not store.is_unmade and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS \
                     and store.environ.get("AGENT_ID"):
                 _note_caller(store)
             try:
@@ -77,15 +81,18 @@ def blame(store: Storage, error: Exception) -> Exception:
 def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage], release: Callable[[], None]) -> Any:
     """What an action gives on the storage in use, which is opened again each time its rows were moved.
 
+    Where something is to last in one that is not made yet, it is made first.
     StorageError where they are in no store that can be opened from here.
     """
+    is_new = False
     try:
         for _ in range(MAX_REDIRECTS):
             store = opened()
+            store.is_new = is_new
             try:
                 return action(store)
-            except StorageMoved:  # by another process; nothing was done
-                _finish_switch(store)
+            except StorageMoved:  # by another process, or not made yet; nothing was done
+                is_new = _make(store) if store.is_unmade else _finish_switch(store)
                 release()
                 _refuse_removed(store)
         return action(opened())
@@ -111,8 +118,14 @@ def look(call: Call, action: Callable[[Storage], Any], in_use: bool = False) -> 
         while opened:
             opened.pop().close()
 
+    def act(store: Storage) -> Any:
+        try:
+            return action(store)
+        except Exception as error:
+            raise blame(store, error) from None
+
     try:
-        return follow_moves(action, get, release)
+        return follow_moves(act, get, release)
     finally:
         release()
 
@@ -132,10 +145,24 @@ def _note_caller(store: Storage) -> None:
         pass
 
 
-def _finish_switch(store: Storage) -> None:
+def _make(store: Storage) -> bool:
+    from .opening.place import make_store
+
+    return make_store(store).is_new
+
+
+def _tell_new(store: Storage, op: Operation) -> None:
+    from .opening.place import describe_new
+
+    if op.text != "ready":  # which names it
+        store.tell(describe_new(store))
+
+
+def _finish_switch(store: Storage) -> bool:
     from .opening.switching import finish_switch
 
     finish_switch(store)
+    return False
 
 
 def _grow(store: Storage, release: Callable[[], None]) -> None:

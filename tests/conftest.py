@@ -19,7 +19,7 @@ from shared_schema import SharedSchema
 
 from milestone_persist import open_store
 from milestone_persist.cli.main import Console, main
-from milestone_persist.opening.place import open_for
+from milestone_persist.opening.place import begin_call, make_store, open_for
 from milestone_persist.storage.call import Clock
 
 pytest_plugins = ["building", "example_scene", "mcp_wire"]
@@ -189,10 +189,12 @@ def clock():
 
 @pytest.fixture
 def connect(directory, clock, environ):
-    """Opens the test's store once more, as another process would; all are closed at the end."""
+    """Opens the test's store once more, as another process would, made before; all are closed at the end."""
     opened = []
 
     def connect():
+        if not directory.exists():
+            make_store(begin_call(str(directory), environ, clock))
         opened.append(open_store(directory, clock=clock, environ=environ))
         return opened[-1]
 

@@ -25,7 +25,8 @@ class SharedSchema:
 
     def _make(self, name):
         environ = {"MILESTONE_DATABASE_URL": self.cluster.url, "MILESTONE_DATABASE_SCHEMA": name}
-        open_store(self.directory, environ={"PATH": os.environ["PATH"], **environ}).close()
+        with open_store(self.directory, environ={"PATH": os.environ["PATH"], **environ}) as store:
+            store.initialize_agent_coordination()
         self.cluster.query("SET client_min_messages = error; DROP TABLE IF EXISTS settings; CREATE TABLE settings AS "
                            f"SELECT * FROM {name}.agent_coordination_config; DROP FUNCTION IF EXISTS empty_schema; "
                            + EMPTY.read_text())

@@ -238,14 +238,12 @@ def _begin(call: CommandLine, console: Console) -> Call:
 
 
 def _open(opened: _Opened) -> Storage:
-    from ..opening.place import describe_new, open_for
+    from ..opening.place import open_for
 
     console = opened.console
     store = open_for(opened.call.directory, console.environ, console.clock, opened.creates, opened.in_use)
     console.listen(store)
     store.room = ROOM if opened.call.from_shell else None
-    if store.is_new and opened.op.text != "ready":  # which names it
-        store.tell(describe_new(store))
     return store
 
 

@@ -8,7 +8,7 @@ from ..base.values import check_range
 from ..base.vocabulary import AT_WORK, any_of
 from ..coordination.liveness import heard_before, interrupted_sessions, log_health, mark_stale_agents
 from ..coordination.settings import read_count
-from ..opening.place import begin_call, describe_new, open_for
+from ..opening.place import begin_call, describe_new, make_store
 from ..registry import operation
 from ..storage.directory import require_usable
 
@@ -48,10 +48,9 @@ def start_session_monitor(call: Call, seconds: int = 300, *, once: bool = False,
     sandbox = "" if foreground else find_sandbox_of_call()
     if sandbox:
         raise Incomplete(_cannot_live(sandbox), _check_now(call))
-    opened = open_for(call.directory, call.environ, call.clock)  # made if it is not there, and known to be usable
-    opened.close()
-    if opened.is_new:
-        call.tell(describe_new(opened))
+    made = make_store(call)
+    if made.is_new:
+        call.tell(describe_new(made))
     if foreground:
         monitor = Monitor(call.directory, seconds, call.clock, lambda: _check_for_log(call), _tell)
         return {"ended": run_in_foreground(monitor)}

@@ -11,7 +11,7 @@ from ..base.invocation import way_called
 from ..cli.main import ROOM, shorten_line
 from ..cli.process import explain_failure
 from ..coordination.membership import CLIENT_SESSION
-from ..opening.place import begin_call, describe_new, open_for
+from ..opening.place import begin_call, open_for
 from ..registry import all_operations
 from ..running import follow_moves, run_operation
 from ..storage.call import Clock
@@ -137,8 +137,6 @@ class ToolCall:
             self._storage = store = open_for(self.surroundings.directory, self.surroundings.environ, self.clock,
                                              creates, self._in_use)
             store.warn, store.tell, store.room = self._warn, self._note, ROOM
-            if store.is_new and self.op.text != "ready":  # which names it
-                store.tell(describe_new(store))
         return self._storage
 
     def _release(self) -> None:

@@ -29,6 +29,7 @@ def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Migra
     if target_backend(store, backend) is not used:
         return migrate(store, backend, dry_run, fixed)
     if not dry_run:
+        store.require_made()
         fix_backend(store.directory, fixed)
     return told
 

@@ -35,10 +35,12 @@ SETTINGS = os.path.join("config", "settings.jsonl")  # of the file backend
 
 
 def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
-                 in_use: bool = False) -> Storage:
-    """The storage of `directory`; where there is none and `create` is false, an empty one that leaves no trace.
+                 in_use: bool = False, make: bool = False) -> Storage:
+    """The storage of `directory`; where there is none, an empty one that leaves no trace.
 
+    create: whether it is opened to write
     in_use: whether what is there is opened, whatever the settings say
+    make: whether it is made if it is not there
     """
     require_usable(directory, environ)
     stamp = read_note_stamp(directory)
@@ -48,10 +50,11 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     create = create or is_being_made(directory)  # the next process finishes it, or would take it for an empty one
     lost = find_lost(directory, backend)
     if stamp != read_note_stamp(directory):  # made or moved just now, by another process
-        return open_storage(directory, clock, environ, create, in_use)
+        return open_storage(directory, clock, environ, create, in_use, make)
     if lost:
         raise Damaged(lost, Call(directory, clock, environ), backend)
-    is_new = create and not used
+    is_new = make and not used
+    create = create and bool(used or make)
     if is_new:
         create_directory(directory)
         note_making(directory)
@@ -60,8 +63,8 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     try:
         storage = open_backend(backend, directory, clock, environ, create)
     except StorageMoved:  # between the choice and the opening
-        return open_storage(directory, clock, environ, create, in_use)
-    storage.is_new = is_new
+        return open_storage(directory, clock, environ, create, in_use, make)
+    storage.is_new, storage.is_unmade = is_new, not (used or make)
     storage.note_stamp = stamp  # as it was before the choice: so a change since then is noticed
     if create:
         note_made(directory)

@@ -59,14 +59,22 @@ def _find_directory(directory: str, environ: Mapping[str, str]) -> str:
 
 
 def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = None, create: bool = True,
-             in_use: bool = False) -> Storage:
+             in_use: bool = False, make: bool = False) -> Storage:
     """Open the storage of `directory`, or of the directory that is found from here.
 
-    create: whether it is made if it is not there; otherwise an empty one is read
+    create: whether it is opened to write
     in_use: whether what is there is opened, whatever is set
+    make: whether it is made if it is not there; else an empty one stands for it
     """
     call = begin_call(directory, environ, clock)
-    return open_storage(call.directory, call.clock, environ, create, in_use)
+    return open_storage(call.directory, call.clock, environ, create, in_use, make)
+
+
+def make_store(call: Call) -> Storage:
+    """The store of a call's directory, made if it is not there, and closed."""
+    made = open_for(call.directory, call.environ, call.clock, make=True)
+    made.close()
+    return made
 
 
 def describe_new(store: Storage) -> str:

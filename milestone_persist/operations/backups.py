@@ -86,9 +86,11 @@ def restore_coordination(store: Storage, file: str) -> Replacement:
     Example: restore_coordination backup.db
     """
     from ..moving.rebuilding import refuse_damaged
-    from ..storage.sqlite.safe_copy import copy_backup
+    from ..storage.sqlite.safe_copy import copy_backup, require_backup
 
     path = require_file(store, store.FILES, file, "backup")
+    if store.is_unmade:
+        require_backup(path)
     refuse_damaged(store)
     with new_file(store, _default_path(store, ".db")) as copy:  # the given file is only read
         copy_backup(path, copy.part)
@@ -107,7 +109,7 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
     try:
         with store.transaction():
             index_records(store)
-            if not only_if_empty:
+            if not (only_if_empty or store.is_unmade):
                 kept = backup_coordination(store)["file"]
             elif not _is_empty(store):
                 raise Refused("the store is not empty: --replace replaces all of it, after a backup")

@@ -53,7 +53,7 @@ def _do_each(store: Storage, lines: list[Line]) -> list[BatchResult]:
             done.append({"line": line.number, "result": line.run(store)})
             continue
         except StorageMoved as moved:
-            if not done:
+            if not done or store.is_unmade:
                 raise  # from the start, on the store in use
             error: MilestoneError = StorageError(f"{moved}; not done, give this line again")
         except MilestoneError as refused:

@@ -20,6 +20,7 @@ def initialize_agent_coordination(store: Storage) -> Description:
 
     Example: initialize_agent_coordination
     """
+    store.require_made()
     tell_earlier(store)
     return store.describe()
 
@@ -30,6 +31,7 @@ def initialize_storage_system(store: Storage) -> Description:
 
     Example: initialize_storage_system
     """
+    store.require_made()
     make_folders(store.directory)
     tell_earlier(store)
     return store.describe()

@@ -21,6 +21,7 @@ def stamp(call: Call) -> str:
 
 def write_file(store: Storage, path: str, data: bytes) -> None:
     """Write a file, given by its path in the data directory, in the place of the one that is there."""
+    store.require_made()
     full = os.path.join(store.directory, path)
     before = read_found(full, alone=True)
     if before is None:
@@ -45,6 +46,7 @@ def _keep(store: Storage, full: str, before: bytes) -> Callable[[], None]:
 
 def write_new(store: Storage, path: str, data: bytes) -> None:
     """Write a new file; FileExistsError if there is one of that name."""
+    store.require_made()
     full = os.path.join(store.directory, path)
     write_whole(full, data, replace=False)
     store.undo.append(lambda: os.unlink(full))
@@ -52,6 +54,7 @@ def write_new(store: Storage, path: str, data: bytes) -> None:
 
 def move_file(store: Storage, old: str, new: str) -> None:
     """Move a file or folder; both places are paths in the data directory."""
+    store.require_made()
     before, after = os.path.join(store.directory, old), os.path.join(store.directory, new)
     try:
         move_whole(before, after)

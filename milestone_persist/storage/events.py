@@ -40,6 +40,7 @@ class Log:
         self.store, self.path = store, os.path.join(store.directory, "logs", name)
 
     def __enter__(self) -> Log:
+        self.store.require_made()
         try:
             make_folder(os.path.dirname(self.path))
             self._descriptor = open_private(self.path, os.O_RDWR | os.O_APPEND)

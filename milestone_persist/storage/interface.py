@@ -100,6 +100,7 @@ class Transaction:
     """Scope of one transaction; nested scopes join the outermost, an exception undoes it whole."""
 
     __slots__ = ("storage", "begin")
+    writes = True
 
     def __init__(self, storage: Storage, begin: Callable[[], None]) -> None:
         self.storage, self.begin = storage, begin
@@ -125,6 +126,8 @@ class Transaction:
             said, storage.said = storage.said, []
             try:
                 if kind is None:
+                    if storage.is_unmade and self.writes:
+                        storage.require_made()
                     storage.commit()
                     storage.undo.clear()
                     storage.make_durable()
@@ -153,6 +156,13 @@ class Brief:
             self.storage.set_lock_timeout(self.before)
 
 
+class Snapshot(Transaction):
+    """Scope of one read transaction."""
+
+    __slots__ = ()
+    writes = False
+
+
 class Storage(Call):
     """Base of the backends. An operation uses `transaction`, `snapshot`, `execute`, and what a call has.
 
@@ -161,6 +171,8 @@ class Storage(Call):
     FILES: names below the data directory that hold this backend's rows
     poll_seconds: how often who waits may ask for its change_stamp
     room: how many bytes of messages its reader can be shown at once; None: any number
+    is_unmade: whether there is no store yet, and this one, empty and in memory, stands for it
+    makes: whether the operation that runs makes it, once something is to last: what is refused before leaves no trace
     is_new: whether this call has made the data directory
     said: what is to be told once the transaction is done
     undo: what puts files back that the transaction has changed, if it fails; called with nothing, last first
@@ -181,7 +193,7 @@ class Storage(Call):
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
         super().__init__(directory, clock, environ)
-        self.is_new = False
+        self.is_unmade = self.makes = self.is_new = False
         self.depth = 0
         self.said: list[str] = []
         self.undo: list[Callable[[], None]] = []
@@ -238,7 +250,7 @@ class Storage(Call):
         Ask again afterwards what was asked before. A backend where one writes at a time has nothing to do.
         """
 
-    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Transaction:
+    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Snapshot:
         """A read transaction: all its queries see one instant."""
         raise NotImplementedError
 
@@ -281,6 +293,11 @@ class Storage(Call):
             move = Move(rows[0]["value"])
             if move.is_copy or move.backend != self.backend.name:  # hybrid and database are one file
                 raise StorageMoved(move)
+
+    def require_made(self) -> None:
+        """Before something is to last: StorageMoved where it must be done again, on a store that is to be made now."""
+        if self.is_unmade and self.makes:
+            raise StorageMoved(Move(""))
 
     def refuse_altered(self) -> None:
         """StorageError where others have changed the schema: it may undo, refuse or hold up what a call does."""

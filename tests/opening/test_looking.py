@@ -61,11 +61,18 @@ def test_taking_messages_makes_a_store_and_looking_none(words, unmade, cli, dire
     assert directory.exists()
 
 
-@pytest.mark.parametrize("words", [["save-agent-state", "", "k", "v"],
-                                   ["acquire-milestone-lock", "m", "--ttl", "9" * 30]])
-def test_bad_usage_makes_no_store(words, unmade, cli, directory):
-    assert cli(*words).status == 2
+@pytest.mark.parametrize("words", [
+    ["save-agent-state", "", "k", "v"], ["acquire-milestone-lock", "m", "--ttl", "9" * 30],
+    ["save-agent-state", "a", "k", "v", "wizard"], ["send-agent-message", "a", "b", "x-note", "{"],
+    ["set-storage-config", "session_timeout", "soon"], ["broadcast-agent-message", "a", "x-note", "{}"],
+    ["update-milestone-record", "m", "title: x"], ["migrate-storage-backend", "mysql"],
+    ["import-coordination", "/dev/null"], ["batch", '["load_agent_state", "a", "k"]']])
+def test_what_is_refused_makes_no_store(words, unmade, cli, directory):
+    done = cli(*words, AGENT_ID="a", SESSION_ID="s")
+    assert done.status in (1, 2) and done.err.count("\n") == 1
     assert not directory.exists()
+    if unmade:
+        assert cli("where").text.startswith(f"{directory} (not made yet)")
 
 
 def test_whoever_makes_a_store_says_so_once(unmade, cli, directory, backend):
@@ -95,9 +102,9 @@ def test_every_first_call_begins_on_one_backend(name, cli, directory, environ, t
     del environ["MILESTONE_BACKEND"]
     monkeypatch.chdir(tmp_path)
     words = ["database" if word == "file" else word for word in words_for(name)]
-    cli(*words)
+    done = cli(*words)
     assert cli("get_current_storage_backend").text == ("database\n" if "migrate" in name else "hybrid\n")
-    assert (directory / "coordination.db").exists()
+    assert (directory / "coordination.db").exists() == (done.status == 0)
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)

@@ -9,6 +9,7 @@ import pytest
 from milestone_persist import StorageError, open_store
 from milestone_persist.opening import engines
 from milestone_persist.opening import engines as storage
+from milestone_persist.opening.place import open_for
 from milestone_persist.storage.call import Clock
 from milestone_persist.storage.directory import IN_USE
 from milestone_persist.storage.selection import write_word
@@ -82,7 +83,7 @@ def test_a_store_whose_making_was_cut_short_is_made_by_the_next_call(cli, direct
 
     monkeypatch.setattr(storage, "open_backend", die)
     with pytest.raises(KeyboardInterrupt):
-        open_store(directory, environ=environ)
+        open_for(str(directory), environ, make=True)
     assert (directory / IN_USE).exists()
     monkeypatch.undo()
     assert cli("load-agent-state", "a", "k", "none").text == "none"

@@ -80,7 +80,7 @@ def test_nothing_but_what_may_be_none_can_be_set_to_nothing(store, key):
 
 
 def test_a_setting_corrupt_by_hand_is_told_and_its_default_is_in_force(store, cli, directory, environ):
-    storage = open_for(str(directory), environ)
+    storage = open_for(str(directory), environ, make=True)
     for key, value in ("session_timeout", "soon"), ("hybrid_from", "200"):
         storage.execute("UPDATE agent_coordination_config SET value = :value WHERE key = :key",
                         {"key": key, "value": value})

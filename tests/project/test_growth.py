@@ -100,7 +100,7 @@ def make_stores(tmp_path_factory, *scripts):
     made = {}
     for rows in (FEW, MANY):
         folder = tmp_path_factory.mktemp("history")
-        storage = open_for(str(folder), {"MILESTONE_BACKEND": "hybrid"})
+        storage = open_for(str(folder), {"MILESTONE_BACKEND": "hybrid"}, make=True)
         agents.register_agent(storage, "busy-0", "validation", "m", "busy")
         agents.register_agent(storage, "old-0", "validation", "m", "old")
         agents.register_agent(storage, "full", "validation", "m", "busy")
@@ -124,7 +124,7 @@ def steps(path, call, tmp_path):
         counted[0] += 1
 
     (tmp_path / "coordination.db").write_bytes(path.read_bytes())
-    storage = open_for(str(tmp_path), {"MILESTONE_BACKEND": "hybrid"})
+    storage = open_for(str(tmp_path), {"MILESTONE_BACKEND": "hybrid"}, make=True)
     try:
         with storage.snapshot():
             storage.execute("SELECT 1 FROM events LIMIT 1")  # the schema is read
@@ -164,7 +164,7 @@ def test_a_call_that_reads_its_history_would_be_noticed(histories, tmp_path):
 def test_the_partial_indexes_are_used(histories, tmp_path, index, call):
     statements = []
     (tmp_path / "coordination.db").write_bytes(histories[FEW].read_bytes())
-    storage = open_for(str(tmp_path), {"MILESTONE_BACKEND": "hybrid"})
+    storage = open_for(str(tmp_path), {"MILESTONE_BACKEND": "hybrid"}, make=True)
     storage.connection.set_trace_callback(statements.append)
     call(storage)
     storage.connection.set_trace_callback(None)

@@ -87,7 +87,7 @@ def test_a_long_lived_store_follows_whatever_it_was_told_when_it_was_opened(mach
 
 
 def test_a_storage_that_was_open_while_all_went_to_and_fro_writes_to_nothing_old(machine, clock):
-    storage = open_for(str(machine.directory), {}, clock)
+    storage = open_for(str(machine.directory), {}, clock, make=True)
     for backend in ("file", "hybrid"):
         machine.call("migrate-storage-backend", backend)
     for begin in (storage.transaction, storage.snapshot):

@@ -20,7 +20,7 @@ LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indir
 
 @pytest.fixture
 def storage(directory, environ, clock):
-    storage = open_for(str(directory), environ, clock)
+    storage = open_for(str(directory), environ, clock, make=True)
     yield storage
     storage.close()
 

@@ -31,7 +31,7 @@ def backend():
 @pytest.fixture
 def storage(store, directory, environ, clock):
     """The storage below the operations, over a connection of its own."""
-    opened = open_for(str(directory), environ, clock)
+    opened = open_for(str(directory), environ, clock, make=True)
     yield opened
     opened.close()
 
@@ -39,7 +39,7 @@ def storage(store, directory, environ, clock):
 @pytest.fixture
 def other(storage, directory, environ, clock):
     """The same storage as another process has it, impatient."""
-    opened = open_for(str(directory), environ, clock)
+    opened = open_for(str(directory), environ, clock, make=True)
     opened.psql.ask("SET lock_timeout = '100ms';")
     yield opened
     opened.close()
@@ -53,7 +53,7 @@ def schema(environ):
 # The schema
 
 def test_both_schemas_have_the_same_columns_and_settings(storage, schema, tmp_path):
-    local = open_for(str(tmp_path / "local"), {"MILESTONE_BACKEND": "hybrid"})
+    local = open_for(str(tmp_path / "local"), {"MILESTONE_BACKEND": "hybrid"}, make=True)
     tables = [row["name"] for row in local.execute("SELECT name FROM sqlite_master WHERE type = 'table' "
                                                    "AND name NOT LIKE 'sqlite%'")]
     columns = {table: [(row["name"], row["notnull"] or row["pk"] and row["name"] == "id")
@@ -73,7 +73,7 @@ def test_both_schemas_have_the_same_columns_and_settings(storage, schema, tmp_pa
 
 
 def test_both_schemas_have_the_same_views_and_triggers(storage, schema, tmp_path):
-    local = open_for(str(tmp_path / "local"), {"MILESTONE_BACKEND": "hybrid"})
+    local = open_for(str(tmp_path / "local"), {"MILESTONE_BACKEND": "hybrid"}, make=True)
     views = {row["name"]: [column["name"] for column in local.execute(f"PRAGMA table_info({row['name']})")]
              for row in local.execute("SELECT name FROM sqlite_master WHERE type = 'view'")}
     triggers = {row["name"] for row in local.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
@@ -120,7 +120,7 @@ def test_processes_that_open_a_new_store_at_once_make_it_once(unmade, directory,
 
     def open_it():
         try:
-            open_store(directory, environ=environ).close()
+            open_for(str(directory), environ, make=True).close()
         except Exception as error:
             errors.append(error)
 
@@ -366,7 +366,7 @@ def test_new_ids_come_after_those_that_were_given(store, storage):
 def test_normal_synchronous_does_not_wait_for_the_disk(store, directory, environ):
     for value, expected in (("full", "on"), ("normal", "off")):
         store.set_storage_config("synchronous", value)
-        opened = open_for(str(directory), environ)
+        opened = open_for(str(directory), environ, make=True)
         assert opened.execute("SELECT current_setting('synchronous_commit') AS it") == [{"it": expected}]
         opened.close()
 
@@ -564,7 +564,7 @@ def test_a_server_that_broke_off_and_is_up_again_is_no_failure(storage, store, p
 
 def test_the_password_shows_nowhere(directory, environ, postgresql, need):
     need("ps")
-    opened = open_for(str(directory), {**environ, "MILESTONE_DATABASE_URL": postgresql.tcp_url})
+    opened = open_for(str(directory), {**environ, "MILESTONE_DATABASE_URL": postgresql.tcp_url}, make=True)
     listed = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(opened.psql.pid)], capture_output=True, check=True)
     opened.close()
     assert b"127.0.0.1" in listed.stdout
@@ -720,7 +720,7 @@ def test_an_interrupt_undoes_the_transaction_and_the_next_call_works(storage, st
 
 
 def test_a_store_that_is_dropped_lets_its_child_end(directory, environ):
-    opened = open_for(str(directory), environ)
+    opened = open_for(str(directory), environ, make=True)
     pid = opened.psql.pid
     del opened
     assert not is_there(pid)

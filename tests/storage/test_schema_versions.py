@@ -271,7 +271,7 @@ def test_a_store_brought_forward_is_worked_on_as_a_new_one(old, connect, cli, di
     store.register_agent("b", "validation", "ms-1", "planning-1")
     store.update_milestone_record("ms-2", "title: Three\n")
     assert cli("doctor").status == 0
-    storage = open_for(str(directory), environ)
+    storage = open_for(str(directory), environ, make=True)
     storage.execute("INSERT INTO idempotency_keys (caller, operation, key, content_digest, result) "
                     "VALUES ('a', 'send', 'moved_to', 'd', '{}')")
     storage.close()

@@ -10,7 +10,7 @@ from ...base.found import read_found
 from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
 from ..directory import create_directory, damaged
-from ..interface import BRIEF_SECONDS, Move, StorageMoved, Transaction
+from ..interface import BRIEF_SECONDS, Move, Snapshot, StorageMoved, Transaction
 from ..selection import backend_in_use, store_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .expiring import read_expiring, tell_expiring
@@ -91,8 +91,8 @@ class FileStorage(EmbeddedStorage):
     def transaction(self, lock: str = "", foreseen: Sequence[Statement] = ()) -> Transaction:
         return Transaction(self, lambda: self._enter(exclusive=True))
 
-    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Transaction:
-        return Transaction(self, lambda: self._enter(exclusive=False))
+    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Snapshot:
+        return Snapshot(self, lambda: self._enter(exclusive=False))
 
     def change_stamp(self) -> object:
         try:

@@ -5,7 +5,7 @@ from ...base.errors import MilestoneError, StorageError
 from ...base.tables import NUMBERED
 from ..backends import POSTGRESQL
 from ..directory import create_directory
-from ..interface import READ_TOMBSTONE, Posted, Storage, Transaction
+from ..interface import READ_TOMBSTONE, Posted, Snapshot, Storage, Transaction
 from .answers import LaterAnswer, explain, lost
 from .psql import Failed, Lost, Psql
 from .schema import Schema
@@ -84,9 +84,9 @@ class PostgresqlStorage(Storage):
     def transaction(self, lock: str = "", foreseen: Sequence[Statement] = ()) -> Transaction:
         return Transaction(self, lambda: self._begin_write(lock, foreseen))
 
-    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Transaction:
-        return Transaction(self, lambda: self._begin(["BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"], _TOMBSTONE,
-                                                     foreseen))
+    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Snapshot:
+        return Snapshot(self, lambda: self._begin(["BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"], _TOMBSTONE,
+                                                  foreseen))
 
     def _begin_write(self, lock: str, foreseen: Sequence[Statement]) -> None:
         locks = [self._lock("", "_shared"), self._lock(lock)] if lock.startswith(_NARROW) else [self._lock("")]

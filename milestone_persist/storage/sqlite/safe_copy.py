@@ -36,23 +36,9 @@ def _copy(path: str, target: str) -> None:
 
 def copy_backup(path: str, target: str) -> None:
     """Copy a backup, which is only read, to a private file that is there; UsageError if it is none."""
-    address = "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=ro"
-    beside = [path + rest for rest in RESTS if os.path.lexists(path + rest)]
-    for rest in beside:
-        if not os.path.isfile(rest):  # SQLite would wait for a pipe
-            raise UsageError(f"cannot use {rest}: it is not a regular file; copy {path} elsewhere, and name that")
-    if not beside:
-        address += "&immutable=1"  # else SQLite makes files beside one with a WAL
     try:
-        source, copy = sqlite3.connect(address, uri=True), sqlite3.connect(target)
+        source, copy = _open_backup(path), sqlite3.connect(target)
         try:
-            [(name,)], [(version,)] = (source.execute("PRAGMA " + pragma) for pragma in ("application_id",
-                                                                                         "user_version"))
-            if name != APPLICATION_ID:
-                raise sqlite3.DatabaseError("not of this program")
-            if version > SCHEMA_VERSION:
-                raise StorageError(f"{path} has schema version {version}, newer than this program's {SCHEMA_VERSION}: "
-                                   "use a newer milestone_persist")
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
         finally:
@@ -60,6 +46,43 @@ def copy_backup(path: str, target: str) -> None:
             copy.close()
     except sqlite3.Error as error:
         raise _explain(path, error) from None
+
+
+def require_backup(path: str) -> None:
+    """UsageError for a file that is no backup, or a damaged one, before anything is made for it."""
+    try:
+        source = _open_backup(path)
+        try:
+            wrong = source.execute("PRAGMA quick_check").fetchone()[0]
+        finally:
+            source.close()
+    except sqlite3.Error as error:
+        raise _explain(path, error) from None
+    if wrong != "ok":
+        raise _explain(path, sqlite3.DatabaseError(wrong.splitlines()[0]))
+
+
+def _open_backup(path: str) -> sqlite3.Connection:
+    """A connection that only reads a backup; sqlite3.Error if it is none of this program."""
+    address = "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=ro"
+    beside = [path + rest for rest in RESTS if os.path.lexists(path + rest)]
+    for rest in beside:
+        if not os.path.isfile(rest):  # SQLite would wait for a pipe
+            raise UsageError(f"cannot use {rest}: it is not a regular file; copy {path} elsewhere, and name that")
+    if not beside:
+        address += "&immutable=1"  # else SQLite makes files beside one with a WAL
+    source = sqlite3.connect(address, uri=True)
+    try:
+        [(name,)], [(version,)] = (source.execute("PRAGMA " + pragma) for pragma in ("application_id", "user_version"))
+        if name != APPLICATION_ID:
+            raise sqlite3.DatabaseError("not of this program")
+        if version > SCHEMA_VERSION:
+            raise StorageError(f"{path} has schema version {version}, newer than this program's {SCHEMA_VERSION}: "
+                               "use a newer milestone_persist")
+    except BaseException:
+        source.close()
+        raise
+    return source
 
 
 def _explain(path: str, error: sqlite3.Error) -> Exception:

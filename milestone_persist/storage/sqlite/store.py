@@ -9,7 +9,7 @@ from ...base.errors import StorageError
 from ...base.tables import APPLICATION_ID, SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import can_write, cannot_write, create_directory, make_file, sync_directory, write_whole
-from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Transaction
+from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Snapshot, Transaction
 from ..selection import read_note_stamp
 from ..write_queue import WriteQueue
 from .embedded import EmbeddedStorage, busy
@@ -83,8 +83,8 @@ class SqliteStorage(EmbeddedStorage):
     def transaction(self, lock: str = "", foreseen: Sequence[Statement] = ()) -> Transaction:
         return Transaction(self, self._begin_write)
 
-    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Transaction:
-        return Transaction(self, self._begin_read)
+    def snapshot(self, foreseen: Sequence[Statement] = ()) -> Snapshot:
+        return Snapshot(self, self._begin_read)
 
     def change_stamp(self) -> object:
         if self.in_memory:
