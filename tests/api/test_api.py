@@ -292,3 +292,23 @@ def test_a_writer_that_waited_for_the_migration_follows_it(tmp_path):
     writer.close()
     with open_store(tmp_path, environ={}) as other:
         assert other.load_agent_state("a", "k2") == "after"
+
+
+@pytest.mark.parametrize("name, args", [("load_agent_state", ("a", "k")), ("get_current_storage_backend", ())])
+def test_a_store_that_another_process_makes_meanwhile_is_seen(tmp_path, name, args):
+    with open_store(tmp_path / "store", environ={}) as early:
+        assert early.load_agent_state("a", "k", "none") == "none" and not (tmp_path / "store").exists()
+        with open_store(tmp_path / "store", environ={"MILESTONE_BACKEND": "file"}) as other:
+            other.save_agent_state("a", "k", "file")
+        assert getattr(early, name)(*args) == "file"
+        early.save_agent_state("a", "k", "w")
+        assert not (tmp_path / "store" / "coordination.db").exists()
+
+
+def test_the_first_call_that_writes_makes_the_store(tmp_path):
+    with open_store(tmp_path / "store", environ={}) as store:
+        with pytest.raises(UsageError):
+            store.save_agent_state("a", "k", "v", "no type")
+        assert store.list_milestones() == [] and not (tmp_path / "store").exists()
+        store.save_agent_state("a", "k", "v")
+        assert (tmp_path / "store" / "coordination.db").exists() and store.load_agent_state("a", "k") == "v"
