@@ -512,7 +512,8 @@ def test_a_setting_that_is_none_is_not_imported(store, cli, tmp_path):
 def test_numbers_that_were_given_to_rows_which_are_gone_miss_no_file(store, cli, tmp_path):
     path = tmp_path / "e.jsonl"
     store.export_coordination(str(path))
-    path.write_text(path.read_text().replace('"last_numbers":{"agent_messages":0', '"last_numbers":{"agent_messages":7'))
+    last = '"last_numbers":{"agent_messages":'
+    path.write_text(path.read_text().replace(last + "0", last + "7"))
     assert store.import_coordination(str(path), replace=True)
     assert cli("doctor").status == 0 and store.send_agent_message("a", "a", "x-note", {})["id"] == 8
 

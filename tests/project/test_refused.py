@@ -24,8 +24,8 @@ FITTING = {"agent_id": "a", "from_agent": "a", "to_agent": "b", "state_key": "k"
            "value": "60", "priority": "5", "message_id": "1", "ttl": "60", "wait": "0"}
 BAD = ["", "nonsense", "99999999999999999999", "a\nb", "[1]", "file"]
 ALSO_BAD = {"operations": ['["none"]', '["load_agent_state", "a", "k"]', '["update_agent_status", "a", "x"]'],
-            "messages": ['[{"to_agent": "b", "message_type": "none", "payload": {}}]'], "file": ["/dev/null", "database"],
-            "value": ["-1"], "priority": ["0"], "payload": ['{"a": NaN}', "[" * 300]}
+            "messages": ['[{"to_agent": "b", "message_type": "none", "payload": {}}]'],
+            "file": ["/dev/null", "database"], "value": ["-1"], "priority": ["0"], "payload": ['{"a": NaN}', "[" * 300]}
 BAD_DATA = [None, -1, {"a": 1}]
 ENDLESS = ("follow", "wait", "watch")
 

@@ -60,7 +60,7 @@ def test_a_corrupt_time_is_told_and_doctor_finds_it(store, damage, cli, time):
     ("UPDATE agent_messages SET acknowledged_at = created_at WHERE id = 1",
      "agent_messages, row 1: delivered_at is None, acknowledged_at is '20"),
     ("UPDATE agent_state SET is_json = 1, state_value = '{'",
-     "agent_state, row a/k: state_value is '{', is_json is 1, which breaks CHECK (is_json = 0 OR json_valid(state_value))"),
+     "agent_state, row a/k: state_value is '{', is_json is 1, which breaks CHECK (is_json = 0 OR json_valid("),
     ("UPDATE agent_health_log SET cpu_usage = 'much'",
      "agent_health_log, row 1: cpu_usage is 'much', which breaks CHECK (typeof(cpu_usage) IN ('real', 'null'))"),
     ("UPDATE coordination_sessions SET progress = 'half'",
@@ -82,7 +82,8 @@ def test_of_many_rows_that_break_a_check_some_are_named(store, damage, cli):
     store.send_many("a", [{"to_agent": "a", "message_type": "x-note", "payload": {}}] * 50)
     damage("UPDATE agent_messages SET priority = 11")
     told = cli("doctor").text
-    assert told.count("agent_messages, row ") == 20 and "agent_messages: more rows than 20 break CHECK (priority" in told
+    assert told.count("agent_messages, row ") == 20
+    assert "agent_messages: more rows than 20 break CHECK (priority" in told
 
 
 @HYBRID
