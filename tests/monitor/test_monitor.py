@@ -558,7 +558,8 @@ def open_files(pid):
 
 @on_one_backend
 def test_a_monitor_outlives_the_terminal_of_its_caller(background, run, directory, tmp_path):
-    terminal = ("import os, pty, sys\n"
+    terminal = ("import os, pty, signal, sys\n"
+                "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # which nohup has put aside
                 "pid, screen = pty.fork()\n"
                 "if pid == 0: os.execvp('sh', ['sh', '-c', sys.argv[1]])\n"
                 "said = b''\n"

@@ -26,6 +26,7 @@ import mutations  # noqa: E402
 import power  # noqa: E402
 import storm  # noqa: E402
 import tables  # noqa: E402
+from cluster import Cluster, find_program  # noqa: E402
 from stores import BACKENDS, ROOT, make_folder  # noqa: E402
 from test_bad_ground import DAMAGES  # noqa: E402
 
@@ -55,25 +56,43 @@ def try_power(step):
 
 def try_storms(rounds, count):
     """On each backend rounds of 16 processes, of which more than a third is killed at random and started again."""
-    return sum_crowds(storm.run_crowd(backend, 12, 4, count, shells=4, kills=6, seed=number)
-                      for backend in BACKENDS for number in range(rounds))
+    return sum_crowds(dict(senders=12, takers=4, count=count, shells=4, kills=6, seed=number)
+                      for number in range(rounds))
 
 
 def try_contention(count):
     """On each backend 32 processes that send, 8 of them through shells, and 8 that take."""
-    return sum_crowds(storm.run_crowd(backend, 32, 8, count, shells=8) for backend in BACKENDS)
+    return sum_crowds([dict(senders=32, takers=8, count=count, shells=8)])
 
 
 def sum_crowds(crowds):
+    """Let each crowd work on each backend, PostgreSQL among them where there is a server."""
+    crowds = [*crowds]
     counts, bad = {"messages confirmed": 0, "processes killed": 0}, dict(NOTHING)
-    for found in crowds:
-        print(found, flush=True)
-        counts["messages confirmed"] += found["confirmed"]
-        counts["processes killed"] += found["killed"]
-        bad["lost"] += found["lost"]
-        bad["doubled"] += found["doubled"] + found["repeated_ids"]
-        bad["wrong"] += len(found["errors"]) + len(found["unsound"])
+    for backend in [*BACKENDS, *["postgresql"] * bool(find_program("initdb"))]:
+        for crowd in crowds:
+            add_crowd(counts, bad, backend, run_on_server(crowd) if backend == "postgresql" else
+                      storm.run_crowd(backend, **crowd))
     return counts, bad
+
+
+def add_crowd(counts, bad, backend, found):
+    print(backend, found, flush=True)
+    counts["messages confirmed"] += found["confirmed"]
+    counts["processes killed"] += found["killed"]
+    bad["lost"] += found["lost"]
+    bad["doubled"] += found["doubled"] + found["repeated_ids"]
+    bad["wrong"] += len(found["errors"]) + len(found["unsound"])
+
+
+def run_on_server(crowd):
+    server = Cluster()
+    os.environ.update(MILESTONE_DATABASE_URL=server.url, MILESTONE_DATABASE_SCHEMA="crowd")
+    try:
+        return storm.run_crowd("database", **crowd)
+    finally:
+        del os.environ["MILESTONE_DATABASE_URL"], os.environ["MILESTONE_DATABASE_SCHEMA"]
+        server.close()
 
 
 def try_openings(rounds):

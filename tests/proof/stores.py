@@ -30,9 +30,13 @@ def make_folder(prefix):
 
 
 def make_environ(backend=None):
-    """The variables of a call on a store with this backend (None: the one in use), at a time that stands still."""
+    """The variables of a call on a store with this backend (None: the one in use), at a time that stands still.
+
+    Where this process has been given a server of PostgreSQL, it is on that one.
+    """
     fixed = {"MILESTONE_BACKEND": backend} if backend else {}
-    return {"PATH": os.environ["PATH"], "HOME": "/", "MILESTONE_NOW": NOW, **fixed}
+    server = {name: value for name, value in os.environ.items() if name.startswith("MILESTONE_DATABASE_")}
+    return {"PATH": os.environ["PATH"], "HOME": "/", "MILESTONE_NOW": NOW, **fixed, **server}
 
 
 def open_quietly(directory, backend=None):
