@@ -37,7 +37,7 @@ class Cluster:
                 shutil.chown(path, "postgres", "postgres")
         # Ends the server and its files when its input ends: at close(), or however else the tests come to their end.
         self.guard = subprocess.Popen(["sh", "-c", 'trap "" INT TERM; read line; "$0" -D "$1" -m immediate stop; '
-                                       'cd /; rm -rf "$2"', find_program("pg_ctl"), self.data, self.home],
+                                       'cd /; rm -rf "$2" 2>/dev/null', find_program("pg_ctl"), self.data, self.home],
                                       stdin=subprocess.PIPE, start_new_session=True, **self._options())
         self._run("initdb", "-D", self.data, "-U", "tester", "-E", "UTF8", "--locale=C", "--no-sync", "-A",
                   "scram-sha-256", "--auth-local=trust", "--pwfile", secret)
@@ -79,6 +79,7 @@ class Cluster:
 
     def close(self):
         self.guard.communicate()
+        shutil.rmtree(self.home, ignore_errors=True)  # which the server's account may not remove from every folder
 
 
 def _free_port():
