@@ -27,12 +27,8 @@ def now():
 def fill(contender, name):
     """Before takes and loads are measured: something to take, and the keys."""
     if name == "take":
-        if hasattr(contender, "send_1000"):
-            for n in range(8):
-                contender.send_1000(n)
-        else:
-            for n in range(2000):
-                contender.send(n)
+        for n in range(8 if hasattr(contender, "send_1000") else 2000):
+            getattr(contender, "send_1000", contender.send)(n)
     if name == "load":
         for n in range(1000):
             contender.save(n)
@@ -60,12 +56,7 @@ class Floor:
     def close(self):
         self.connection.close()
 
-    def prepare(self, name):
-        if name == "take":
-            for n in range(8):
-                self.send_1000(n)
-        if name == "load":
-            self.save_1000(0)
+    prepare = fill
 
     INSERT = "INSERT INTO messages (reader, sender, priority, body, created) VALUES (?, ?, ?, ?, ?)"
     SAVE = ("INSERT INTO state VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, "
@@ -133,11 +124,9 @@ class SameRows:
 
     def prepare(self, name):
         fill(self, name)
-        if name == "load":
-            self.save_1000(0)
         if name == "checkpoint":
-            for n in range(100):
-                self.run(self.SAVE, self._state(AGENTS[n], "steps", json.dumps(SNAPSHOT)))
+            for agent in AGENTS:
+                self.run(self.SAVE, self._state(agent, "steps", json.dumps(SNAPSHOT), now()))
 
     SEND = ("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, priority, "
             "created_at, sent_for) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
@@ -147,15 +136,14 @@ class SameRows:
             "updated_at = excluded.updated_at, expires_at = excluded.expires_at, is_json = excluded.is_json, "
             "version = agent_state.version + 1")
 
-    def _message(self, n):
-        return ("planning-1", AGENTS[1], AGENTS[n % 100], "x-note", json.dumps(MESSAGE), 5, now(), "ms-1")
+    def _message(self, n, moment):
+        return "planning-1", AGENTS[1], AGENTS[n % 100], "x-note", json.dumps(MESSAGE), 5, moment, "ms-1"
 
-    def _state(self, agent, key, value):
-        moment = now()
+    def _state(self, agent, key, value, moment):
         return agent, "planning-1", key, value, moment, moment
 
     def send(self, n):
-        self.run(self.SEND, self._message(n))
+        self.run(self.SEND, self._message(n, now()))
 
     def take(self, n):
         agent, moment = AGENTS[n % 100], now()
@@ -171,7 +159,7 @@ class SameRows:
         json.loads(row[4])
 
     def save(self, n):
-        self.run(self.SAVE, self._state(AGENTS[n % 100], f"key-{n % 1000}", json.dumps(VALUE)))
+        self.run(self.SAVE, self._state(AGENTS[n % 100], f"key-{n % 1000}", json.dumps(VALUE), now()))
 
     def load(self, n):
         json.loads(self.run("SELECT state_value FROM agent_state WHERE agent_id = ? AND state_key = ?",
@@ -194,13 +182,15 @@ class SameRows:
         self.run("COMMIT")
 
     def send_1000(self, n):
+        moment = now()
         self.run("BEGIN IMMEDIATE")
-        self.connection.executemany(self.SEND, [self._message(k) for k in range(1000)])
+        self.connection.executemany(self.SEND, [self._message(k, moment) for k in range(1000)])
         self.run("COMMIT")
 
     def save_1000(self, n):
+        moment = now()
         self.run("BEGIN IMMEDIATE")
-        self.connection.executemany(self.SAVE, [self._state(AGENTS[1], f"key-{k}", json.dumps(VALUE))
+        self.connection.executemany(self.SAVE, [self._state(AGENTS[1], f"key-{k}", json.dumps(VALUE), moment)
                                                 for k in range(1000)])
         self.run("COMMIT")
 
@@ -225,12 +215,7 @@ class Ours:
         self.store.close()
 
     def prepare(self, name):
-        if name == "take":
-            for n in range(8):
-                self.send_1000(n)
-        if name == "load":
-            for n, agent in enumerate(AGENTS):
-                self.store.save_many(agent, {f"key-{k}": json.dumps(VALUE) for k in range(n, 1000, 100)})
+        fill(self, name)
         if name == "checkpoint":
             self.store.batch([["save_agent_state", agent, "steps", json.dumps(SNAPSHOT)] for agent in AGENTS],
                              atomic=True)
@@ -258,7 +243,7 @@ class Ours:
             {"to_agent": AGENTS[k % 100], "message_type": "x-note", "payload": MESSAGE} for k in range(1000)])
 
     def save_1000(self, n):
-        self.store.save_many(AGENTS[1], {f"key-{k}": json.dumps(VALUE) for k in range(1000)})
+        self.store.save_many(AGENTS[1], {f"key-{k}": VALUE for k in range(1000)})  # which makes JSON of it
 
 
 class LiteQueue:
@@ -269,10 +254,7 @@ class LiteQueue:
 
         self.queue = litequeue.LiteQueue(os.path.join(folder, "litequeue.db"))
 
-    def prepare(self, name):
-        if name == "take":
-            for n in range(8):
-                self.send_1000(n)
+    prepare = fill
 
     def send(self, n):
         self.queue.put(json.dumps(MESSAGE))
@@ -295,13 +277,7 @@ class PersistQueue:
         self.queue = persistqueue.SQLiteAckQueue(os.path.join(folder, "ack"))
         self.keys = persistqueue.PDict(os.path.join(folder, "keys"), "state")
 
-    def prepare(self, name):
-        if name == "take":
-            for n in range(2000):
-                self.send(n)
-        if name == "load":
-            for n in range(1000):
-                self.save(n)
+    prepare = fill
 
     def send(self, n):
         self.queue.put(MESSAGE)
@@ -324,13 +300,7 @@ class DiskCache:
 
         self.cache = diskcache.Cache(os.path.join(folder, "diskcache"))
 
-    def prepare(self, name):
-        if name == "take":
-            for n in range(2000):
-                self.send(n)
-        if name == "load":
-            for n in range(1000):
-                self.save(n)
+    prepare = fill
 
     def send(self, n):
         self.cache.push(json.dumps(MESSAGE), prefix=AGENTS[n % 100])
@@ -353,10 +323,7 @@ class Huey:
 
         self.queue = SqliteStorage("q", filename=os.path.join(folder, "huey.db"))
 
-    def prepare(self, name):
-        if name == "take":
-            for n in range(2000):
-                self.send(n)
+    prepare = fill
 
     def send(self, n):
         self.queue.enqueue(json.dumps(MESSAGE).encode())
@@ -377,12 +344,11 @@ class LangGraph:
         self.saver.setup()
         connection.execute(f"PRAGMA synchronous = {synchronous}")
 
-    def prepare(self, name):
-        pass
+    prepare = fill
 
     def checkpoint(self, n):
         point = {**self.empty(), "channel_values": SNAPSHOT}
         self.saver.put({"configurable": {"thread_id": AGENTS[n % 100], "checkpoint_ns": ""}}, point, {}, {})
 
 
-ALL = (Floor, FloorAgain, Ours, LiteQueue, PersistQueue, DiskCache, Huey, LangGraph)
+ALL = (Floor, FloorAgain, SameRows, Ours, LiteQueue, PersistQueue, DiskCache, Huey, LangGraph)

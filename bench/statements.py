@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from contenders import ALL
+from contenders import ALL, Ours, SameRows
 
 OPERATIONS = {"send": 200, "take": 200, "save": 200, "load": 200, "heartbeat": 200, "checkpoint": 50, "send_1000": 1,
               "save_1000": 1}  # how many calls a round
@@ -68,11 +68,12 @@ def _measure(contenders, name, rounds, calls):
         for one in (*able[n % len(able):], *able[:n % len(able)]):
             times[one.name].append(measure_one(getattr(one, name), calls, n * calls))
     gc.enable()
-    floor = times[able[0].name]
+    floor, hand = times[able[0].name], times[SameRows.name]
     return {who: {"cpu": statistics.median(cpu for cpu, _ in spent),
                   "wall": statistics.median(wall for _, wall in spent),
                   "cpu_ratio": statistics.median(cpu / base for (cpu, _), (base, _) in zip(spent, floor)),
-                  "wall_ratio": statistics.median(wall / base for (_, wall), (_, base) in zip(spent, floor))}
+                  "wall_ratio": statistics.median(wall / base for (_, wall), (_, base) in zip(spent, floor)),
+                  "cpu_to_hand": statistics.median(cpu / base for (cpu, _), (base, _) in zip(spent, hand))}
             for who, spent in times.items()}
 
 
@@ -81,8 +82,8 @@ def show(found):
     for mode, operations in found.items():
         yield f"{mode}: CPU and wall time as ratios to raw SQLite"
         for name, told in operations.items():
-            yield f"  {name:12}" + "  ".join(
-                f"{who} {each['cpu_ratio']:.2f}/{each['wall_ratio']:.2f}" for who, each in told.items())
+            ratios = "  ".join(f"{who} {each['cpu_ratio']:.2f}/{each['wall_ratio']:.2f}" for who, each in told.items())
+            yield f"  {name:12}{ratios}  (ours to {SameRows.name}: {told[Ours.name]['cpu_to_hand']:.2f})"
 
 
 if __name__ == "__main__":

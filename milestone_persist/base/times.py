@@ -7,19 +7,21 @@ from .errors import StorageError, UsageError
 
 _FIRST_DAY = 719163  # 1970-01-01, counted from the first of January of the year 1
 EARLIEST, LATEST = -30610224000.0, 253402300799.999  # years of four digits, 1000 to 9999
-_last = (0, "1970-01-01 00:00:00")  # the second that was written last, and as what
+_written: dict[int, str] = {}  # seconds that were written last, and as what
 
 
 def format_time(seconds: float) -> str:
     """Epoch seconds as UTC text with milliseconds; beyond what that can hold, the nearest that it can."""
-    global _last
     if not EARLIEST <= seconds <= LATEST:
         seconds = min(max(seconds, EARLIEST), LATEST)
     whole, milliseconds = divmod(int(seconds * 1000 + 0.5), 1000)
-    last = _last
-    if last[0] != whole:
-        _last = last = whole, time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(whole))
-    return "%s.%03d" % (last[1], milliseconds)
+    text = _written.get(whole)
+    if text is None:
+        text = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(whole))
+        if len(_written) > 7:
+            _written.clear()
+        _written[whole] = text
+    return "%s.%03d" % (text, milliseconds)
 
 
 def parse_time(text: str) -> float:
