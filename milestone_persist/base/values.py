@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 HOLDS_NUL = "holds a NUL byte: encode it first, e.g. with base64"
 DEEPEST_JSON = 200  # of what comes in: jq stops at 256 levels, and what is handed out is wrapped in some more
+_loads: Any = None  # of json_text, from when they are first needed: many calls need no JSON
+_dumps: Any = None
 DEEPEST_STORED = 500  # of what an earlier version let in: SQLite's own parser stops at 1000
 
 
@@ -105,10 +107,11 @@ def parse_json(text: str, deepest: int = DEEPEST_JSON, **options: Any) -> Any:
     deepest: how many objects and arrays may stand one in another
     options: more of json.loads
     """
-    from .json_text import loads
-
+    global _loads
+    if _loads is None:
+        from .json_text import loads as _loads
     try:
-        value = loads(text, **options)
+        value = _loads(text, **options)
     except RecursionError:
         raise TooDeep from None
     if text.count("{") + text.count("[") > deepest and _depth(value) > deepest:
@@ -134,9 +137,11 @@ def dump_json(value: Any, **options: Any) -> str:
 
 
 def _dump(value: Any, **options: Any) -> str:
-    from .json_text import dumps
-
-    return dumps(value, **options)
+    global _dumps
+    if _dumps is None:
+        from .json_text import dumps as _dumps
+    text: str = _dumps(value, **options)
+    return text
 
 
 def whole_characters(text: str) -> str:

@@ -22,6 +22,7 @@ from ..coordination.message_states import PENDING as UNTAKEN
 from ..coordination.settings import read_count
 from ..coordination.silence import end_silent_agents
 from ..registry import operation
+from ..storage.call import tell_nobody
 from ..storage.events import record_event
 
 TYPE_CHECKING = False
@@ -238,7 +239,7 @@ def _hand_out(store: Storage, ready: list[InboxMessage], given: Row) -> list[Inb
 
 def _tell_acknowledged(store: Storage, agent_id: str, acknowledged: list[Row]) -> None:
     """Say what a take has acknowledged, for it may have been taken and never seen."""
-    if not acknowledged:
+    if not acknowledged or store.tell is tell_nobody:
         return
     acknowledged = sorted(acknowledged, key=lambda row: int(row["id"]))
     shown = ", ".join(f"{row['id']} {row['message_type']}" for row in acknowledged[:MOST_NAMED])

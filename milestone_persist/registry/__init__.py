@@ -41,7 +41,7 @@ class Parameter:
     """One parameter of an operation, as its function declares it."""
 
     __slots__ = ("name", "annotation", "default", "required", "option", "repeated", "variable", "types", "spelling",
-                 "is_id", "may_be_empty")
+                 "is_id", "may_be_empty", "fitting")
 
     def __init__(self, name: str, annotation: str, default: Any, required: bool, option: bool, repeated: bool) -> None:
         self.name, self.annotation, self.default = name, annotation, default
@@ -51,6 +51,8 @@ class Parameter:
         self.spelling = self.flag if option else name.upper()
         self.is_id = name in _NAMES or name.endswith(("_id", "_key"))
         self.may_be_empty = name in _NAMES or not required
+        plain = [_PLAIN.get(name, ()) for name in self.types]  # what else a type may be is for the operation to check
+        self.fitting = tuple(kind for kinds in plain for kind in kinds) if all(plain) else ()
 
     @property
     def type(self) -> str:
@@ -97,9 +99,8 @@ class Parameter:
         if isinstance(value, str) and "str" in self.types:
             is_name = self.is_id and (value or not self.may_be_empty)
             (check_id if is_name else check_text)(value, self.spelling)
-        elif all(name in _PLAIN for name in self.types):  # what else a type may be is for the operation to check
-            fitting = [kind for name in self.types for kind in _PLAIN[name]]
-            if not isinstance(value, tuple(fitting)) or isinstance(value, bool) and bool not in fitting:
+        elif self.fitting:
+            if not isinstance(value, self.fitting) or isinstance(value, bool) and bool not in self.fitting:
                 is_number = isinstance(value, (int, float)) and self.type in ("int", "float")
                 raise self._expected(repr(value) if is_number or value is None else type(value).__name__)
             if isinstance(value, (int, float)) and not -_LARGEST <= value < _LARGEST:

@@ -26,6 +26,10 @@ class Clock:
         time.sleep(seconds)
 
 
+def tell_nobody(text: str) -> None:
+    """Where nobody is there to be told."""
+
+
 class Call:
     """What an operation may use that needs no open store.
 
@@ -40,7 +44,7 @@ class Call:
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str]) -> None:
         self.directory, self.clock, self.environ = directory, clock, environ
         self.warn: Callable[[str], None] = lambda text: None
-        self.tell: Callable[[str], None] = lambda text: None
+        self.tell: Callable[[str], None] = tell_nobody
         self.emit: Callable[[Mapping[str, object], str], None] = lambda data, text: None
         self.is_heard: Callable[[], bool] = lambda: True
         self.report: Callable[[str, int, int], None] = lambda what, done, total: None
