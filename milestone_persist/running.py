@@ -56,6 +56,8 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
         release()
         store, data = follow_moves(run, opened, release)
         data.update(repaired)
+    if op.in_use:  # which may have moved the rows, and closed it
+        release()
     if store.milestones_added:
         store.milestones_added = False
         _grow(store, release)

@@ -305,6 +305,14 @@ def test_a_store_that_another_process_makes_meanwhile_is_seen(tmp_path, name, ar
         assert not (tmp_path / "store" / "coordination.db").exists()
 
 
+@pytest.mark.parametrize("other", ["file", "database"])
+def test_a_store_that_has_moved_its_rows_goes_on(tmp_path, other):
+    with open_store(tmp_path, environ={}) as store:
+        store.save_agent_state("a", "k", "v")
+        store.migrate_storage_backend(other)
+        assert store.load_agent_state("a", "k") == "v" and store.get_current_storage_backend() == other
+
+
 def test_the_first_call_that_writes_makes_the_store(tmp_path):
     with open_store(tmp_path / "store", environ={}) as store:
         with pytest.raises(UsageError):
