@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 
+from ..base.errors import StorageError
 from ..base.filenames import file_name_of
 from ..base.quoting import command_on
 from ..base.vocabulary import GOING_ON, any_of
@@ -26,7 +27,10 @@ def list_watchers(directory: str) -> list[Watcher]:
     """The watchers there are, and those that died without saying so, which are not `alive`."""
     found = []
     for path in _files(directory):
-        held = read_held(path)
+        try:
+            held = read_held(path)
+        except StorageError:  # none of ours: doctor names it
+            continue
         if held:
             about = held[1]
             found.append({"agent_id": str(about.get("agent_id") or ""), "alive": held[0], "pid": about.get("pid"),
@@ -35,10 +39,11 @@ def list_watchers(directory: str) -> list[Watcher]:
 
 
 def _files(directory: str) -> list[str]:
-    folder = os.path.join(directory, FOLDER)
+    """The regular files there: what else somebody has put there is none of ours."""
     try:
-        return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
-    except (FileNotFoundError, NotADirectoryError):
+        with os.scandir(os.path.join(directory, FOLDER)) as entries:
+            return sorted(entry.path for entry in entries if entry.is_file(follow_symlinks=False))
+    except OSError:  # no folder, or none that can be read: doctor tells which
         return []
 
 
@@ -98,7 +103,10 @@ def remove_dead(store: Storage) -> list[Finding]:
 
     done = []
     for path in _files(store.directory):
-        descriptor = try_holding(path)
+        try:
+            descriptor = try_holding(path)
+        except StorageError:  # none of ours
+            continue
         if descriptor is not None:
             remove_held(descriptor, path)
             done.append(finding(path, "a watcher that died had left it: removed", severity=FIXED))

@@ -59,7 +59,7 @@ def require_usable(directory: str, environ: Mapping[str, str]) -> None:
         for path in [*links, *(os.path.join(directory, name) for name in INNER)]:
             refuse_link_out(path, directory)
         for entry in ours:
-            if entry.name.startswith("coordination.db-") and not entry.is_file():  # SQLite would wait for a pipe
+            if entry.name.startswith("coordination.db-") and not os.path.isfile(entry.path):  # SQLite waits for a pipe
                 raise StorageError(f"cannot use {entry.path}: it is not a regular file; move it away")
     except OSError as error:
         if not isinstance(error, FileNotFoundError) or os.path.islink(directory):

@@ -18,10 +18,12 @@ def find_newest_backup(directory: str) -> str:
     """The path of the newest file below backups/ that backup_coordination has named; "" if there is none."""
     folder = os.path.join(directory, "backups")
     try:
-        names = [name for name in os.listdir(folder) if _is_backup(name)]
+        with os.scandir(folder) as entries:
+            paths = [entry.path for entry in entries if _is_backup(entry.name)
+                     and entry.is_file(follow_symlinks=False)]
     except OSError:
         return ""
-    return os.path.join(folder, max(names)) if names else ""
+    return max(paths, default="")
 
 
 def _is_backup(name: str) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FOLDERS = ("active", "completed", "config", "logs", "backups")
 FILES = (".gitignore",)
+FLAT = ("config", "watchers")  # in which are no folders
 ENDINGS = (".yaml", ".jsonl", ".txt", ".log")  # of files in these folders
 EARLIER = "enterprise.db"  # of an earlier milestone tool, which kept its records there
 
@@ -87,7 +88,7 @@ def _find_other_kinds(directory: str) -> Iterator[Finding]:
     for path in _walk(directory):
         kind, (first, _, rest) = os.lstat(path).st_mode, os.path.relpath(path, directory).partition(os.sep)
         is_folder = is_ours(first) and first not in FILES and "." not in first if not rest else not (
-            first in FOLDERS and path.endswith(ENDINGS))
+            first in FLAT or first in FOLDERS and path.endswith(ENDINGS))
         what = ("is a file, where a folder belongs" if stat.S_ISREG(kind) and is_folder and not rest else
                 "is a folder, where a file belongs" if stat.S_ISDIR(kind) and is_ours(first) and not is_folder else
                 "is not a regular file" if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISLNK(kind)) else "")
@@ -149,7 +150,7 @@ def tell_earlier(store: Storage) -> None:
 
 
 def _walk(directory: str) -> list[str]:
-    """Everything in the data directory but what is kept in backups/."""
+    """Everything in the data directory but what is kept in backups/: of that only what no backup is."""
     found = []
     for folder, folders, names in os.walk(directory):
         if folder == directory:
@@ -160,7 +161,12 @@ def _walk(directory: str) -> list[str]:
 
 
 def _list(folder: str) -> list[str]:
-    return [name for name in os.listdir(folder) if name.endswith(".part")] if os.path.isdir(folder) else []
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.name.endswith(".part") or not (
+                entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False))]
+    except OSError:
+        return []
 
 
 def _list_logs(directory: str) -> list[str]:
