@@ -7,6 +7,7 @@ gc.set_threshold(100000)  # a call is over before looking for garbage would pay:
 if sys.version_info < (3, 9):
     here = os.path.dirname(__file__)  # of the package, or, in a zipapp, of what holds it
     sys.path[:0] = [here, os.path.join(here, "milestone_persist")]
+    sys.dont_write_bytecode = True
     __import__("older_python").hand_over()
 if __package__:  # python -m
     from . import modules

@@ -5,7 +5,8 @@ from ..base.times import minutes_between, shift_time
 from ..base.vocabulary import AT_WORK, ENDED_AGENT, any_of
 from .future import count_from_now
 from .inbox import requeue_taken
-from .membership import SILENT, renew_heartbeat, set_agent_status
+from .lives import set_agent_status
+from .membership import SILENT, renew_heartbeat
 from .message_states import TAKEN
 from .settings import read_count
 

@@ -5,8 +5,8 @@ from ..base.quoting import command_on
 from ..base.times import minutes_between, since
 from ..base.vocabulary import AT_WORK, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, any_of
 from .liveness import find_interrupted_sessions, heard_before, is_stale
-from .membership import find_session
 from .message_states import DEAD, PENDING, STATE, TAKEN
+from .sessions import find_session
 from .settings import read_count
 from .watchers import list_watchers
 

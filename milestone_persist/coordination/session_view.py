@@ -9,8 +9,9 @@ from .counting import count_messages
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
 from .inbox import list_dead_letters
 from .liveness import heard_before, is_quiet, is_stale, silence_limit
-from .membership import CLIENT_ENDED, WAITS, find_session
+from .membership import CLIENT_ENDED, WAITS
 from .message_states import COUNTS_IN, FOR_READER, PENDING, TAKEN
+from .sessions import find_session
 from .settings import read_count
 
 TYPE_CHECKING = False

@@ -12,7 +12,8 @@ from ..storage.events import record_event
 from .artifacts import expected_artifacts
 from .deliverables import ANY_PLANNER, PLANNERS, maker_id, results_of
 from .leftovers import find_files, key_of
-from .membership import ensure_session, enter_agent, set_agent_status
+from .lives import enter_agent, set_agent_status
+from .sessions import ensure_session
 from .state import write_state
 
 TYPE_CHECKING = False

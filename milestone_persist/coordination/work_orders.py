@@ -9,8 +9,10 @@ from ..base.values import dump_json
 from ..base.vocabulary import AT_WORK, any_of
 from ..storage.events import record_event
 from .deliverables import WEIGHTS, made_by, maker_id, results_of
-from .membership import enter_agent, find_agent, find_session, set_agent_status
+from .lives import enter_agent, set_agent_status
+from .membership import find_agent
 from .session_view import RECOVERABLE, milestone_id_for, put_off, survey_session
+from .sessions import find_session
 from .settings import read_setting
 
 TYPE_CHECKING = False

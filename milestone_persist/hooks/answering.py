@@ -8,7 +8,8 @@ from ..cli.text.briefing import briefing, list_messages
 from ..cli.text.forms import count
 from ..coordination.briefing import MOST_LISTED, brief_agents, find_agents, note_briefed
 from ..coordination.inbox import list_unread, sum_unread
-from ..coordination.membership import CLIENT_ENDED, set_agent_status
+from ..coordination.lives import set_agent_status
+from ..coordination.membership import CLIENT_ENDED
 from ..coordination.message_states import RINGS
 from ..coordination.settings import read_count
 from ..coordination.snapshots import store_checkpoint

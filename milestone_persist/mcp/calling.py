@@ -10,7 +10,7 @@ from ..base.errors import Incomplete, MilestoneError, Unsound
 from ..base.invocation import way_called
 from ..cli.main import ROOM, shorten_line
 from ..cli.process import explain_failure
-from ..coordination.membership import CLIENT_SESSION
+from ..coordination.lives import CLIENT_SESSION
 from ..opening.place import begin_call, open_for
 from ..registry import all_operations
 from ..running import follow_moves, run_operation

@@ -11,12 +11,8 @@ from ..coordination.membership import (
     admit_agent,
     ask_acting,
     contradicting_session,
-    ensure_session,
-    enter_agent,
     find_agent,
-    find_session,
     renew_heartbeat,
-    set_agent_status,
 )
 from ..registry import operation
 
@@ -49,6 +45,8 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     """
     from ..coordination.argument_order import require_registration_in_order
     from ..coordination.inbox import count_unread
+    from ..coordination.lives import enter_agent
+    from ..coordination.sessions import ensure_session
     from ..coordination.silence import end_silent_agents
 
     given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES", store.warn)
@@ -151,6 +149,8 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
         if status not in DIED:  # these are said about an agent, not by it
             renew_heartbeat(store, agent_id)
         if status is not None:
+            from ..coordination.lives import set_agent_status
+
             set_agent_status(store, agent_id, status, error)
         if status in ("completed", "terminated"):  # who failed may begin again
             from ..coordination.inbox import warn_of_unread
@@ -172,6 +172,8 @@ def _refuse_anothers(store: Storage, agent: Agent) -> None:
 
 
 def _require_open(store: Storage, agent: Agent) -> None:
+    from ..coordination.sessions import find_session
+
     status = find_session(store, agent["session_id"])["status"]
     if status in ENDED:
         raise Refused(f"session {agent['session_id']!r} of agent {agent['agent_id']!r} is {status}: register_agent "
@@ -220,6 +222,7 @@ def list_session_agents(store: Storage, session_id: str) -> list[SessionAgent]:
     Example: list_session_agents planning-ms-123-1
     """
     from ..coordination.future import look_from_now
+    from ..coordination.sessions import find_session
 
     look_from_now(store)
     with store.snapshot():

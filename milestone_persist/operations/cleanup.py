@@ -9,8 +9,10 @@ from ..coordination.artifacts import artifact_keys, milestones_of
 from ..coordination.deliverables import list_deliverables
 from ..coordination.future import count_from_now
 from ..coordination.liveness import mark_stale_agents, sum_up
-from ..coordination.membership import SILENT, count_agents, set_agent_status
+from ..coordination.lives import set_agent_status
+from ..coordination.membership import SILENT
 from ..coordination.message_states import COUNTS_IN, UNREAD
+from ..coordination.sessions import count_agents
 from ..coordination.settings import read_count
 from ..coordination.snapshots import keep_until
 from ..records.index import index_records

@@ -9,8 +9,9 @@ from ..coordination.artifacts import PLAN, artifact_value, expected_artifacts, f
 from ..coordination.deliverables import list_deliverables, made_by, tell_flaw, tell_near
 from ..coordination.inbox import warn_of_unread
 from ..coordination.liveness import mark_dead_agents
-from ..coordination.membership import complete_session, ensure_milestone, find_session, set_agent_status
+from ..coordination.lives import complete_session, set_agent_status
 from ..coordination.session_view import milestone_id_for, survey_session
+from ..coordination.sessions import ensure_milestone, find_session
 from ..coordination.snapshots import store_checkpoint
 from ..coordination.state import write_state
 from ..records.index import archive_record, find_record, index_records

@@ -7,7 +7,7 @@ from ..base.values import check_range, check_version, check_word
 from ..base.vocabulary import MILESTONE_STATUSES
 from ..coordination.idempotency import do_once
 from ..coordination.leases import give_back, make_token, name_holder, name_owner, refuse_locked, take_lease
-from ..coordination.membership import ensure_milestone
+from ..coordination.sessions import ensure_milestone
 from ..coordination.waiting import Changes
 from ..records.index import (
     archive_record,

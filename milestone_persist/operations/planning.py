@@ -18,14 +18,8 @@ from ..coordination.artifacts import (
 )
 from ..coordination.deliverables import list_deliverables, tell_flaw
 from ..coordination.liveness import mark_dead_agents
-from ..coordination.membership import (
-    complete_session,
-    ensure_milestone,
-    ensure_session,
-    find_session,
-    reopen_session,
-    warn_of_session_slip,
-)
+from ..coordination.lives import complete_session
+from ..coordination.sessions import ensure_milestone, ensure_session, find_session, reopen_session, warn_of_session_slip
 from ..coordination.snapshots import store_checkpoint
 from ..records.index import index_records, write_record
 from ..registry import operation

@@ -7,8 +7,8 @@ from ..coordination.advice import list_options, verdict
 from ..coordination.counting import count_everything
 from ..coordination.future import look_from_now
 from ..coordination.liveness import find_interrupted_sessions, interrupted_sessions
-from ..coordination.membership import find_session
 from ..coordination.session_view import survey_session
+from ..coordination.sessions import find_session
 from ..registry import operation
 
 TYPE_CHECKING = False

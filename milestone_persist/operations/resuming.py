@@ -7,7 +7,9 @@ from ..base.values import check_word
 from ..base.vocabulary import GOING_ON, PHASES, any_of
 from ..coordination.deliverables import estimate_progress, list_deliverables, made_by, missing_names
 from ..coordination.liveness import mark_dead_agents, sum_up
-from ..coordination.membership import CLIENT_ENDED, SILENT, find_session, reopen_session, set_agent_status
+from ..coordination.lives import set_agent_status
+from ..coordination.membership import CLIENT_ENDED, SILENT
+from ..coordination.sessions import find_session, reopen_session
 from ..coordination.work_orders import make_orders, run_orders, spawn_command
 from ..registry import operation
 from ..storage.events import record_event

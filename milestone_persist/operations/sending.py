@@ -7,7 +7,7 @@ from ..base.values import check_id, check_range, check_word, json_object, json_v
 from ..base.vocabulary import ENDED_AGENT, MESSAGE_TYPES, MOST_NAMED
 from ..coordination.argument_order import require_message_in_order
 from ..coordination.idempotency import do_once, lock_of
-from ..coordination.membership import acting_session, admit_agent, ask_acting, find_agent, find_session, known_agents
+from ..coordination.membership import acting_session, admit_agent, ask_acting, find_agent, known_agents
 from ..coordination.settings import is_strict
 from ..registry import operation
 
@@ -125,6 +125,8 @@ def _registered_for(agent: AgentOf) -> str | None:
 def _milestone_of_sender(store: Storage, sender: ActingAgent, session_id: str) -> str | None:
     """The milestone for which a sender acts, None where that would be a guess."""
     if session_id != sender["session_id"]:
+        from ..coordination.sessions import find_session
+
         return str(find_session(store, session_id)["milestone_id"] or "") or None
     return sender["milestone_id"] if store.environ.get("SESSION_ID") else _registered_for(sender)
 

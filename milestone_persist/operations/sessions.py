@@ -8,7 +8,7 @@ from ..base.vocabulary import ENDED, PHASES, SESSION_STATUSES
 from ..coordination.counting import count_messages
 from ..coordination.future import look_from_now
 from ..coordination.inbox import list_dead_letters
-from ..coordination.membership import find_session
+from ..coordination.sessions import find_session
 from ..registry import operation
 from ..storage.events import record_event
 from .agents import read_agents

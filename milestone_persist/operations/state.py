@@ -15,15 +15,7 @@ from ..base.values import (
     json_value,
 )
 from ..base.vocabulary import STATE_TYPES
-from ..coordination.membership import (
-    acting_session,
-    admit_agent,
-    ask_acting,
-    find_session,
-    renew_if_own,
-    suggest_agent,
-    warn_of_slip,
-)
+from ..coordination.membership import acting_session, admit_agent, ask_acting, renew_if_own, suggest_agent, warn_of_slip
 from ..coordination.state import (
     LATER,
     LONGEST_TTL,
@@ -85,6 +77,8 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
 
 
 def _require_version(store: Storage, agent_id: str, state_key: str, session_id: str, wanted: int) -> None:
+    from ..coordination.sessions import find_session
+
     row, _ = find_own(store, agent_id, state_key, find_session(store, session_id)["milestone_id"])
     found = row["version"] if row else 0
     if found != wanted:
@@ -150,6 +144,8 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
             milestone_id = milestone_read(store, agent_id)
             row, other = find_own(store, agent_id, state_key, milestone_id)
         else:
+            from ..coordination.sessions import find_session
+
             find_session(store, session)
             row, other = find_in_session(store, agent_id, state_key, session), None
         if row is None and default is not None:

@@ -5,7 +5,7 @@ import os
 
 from ..base.errors import Incomplete
 from ..coordination.leftovers import find_files
-from ..coordination.membership import session_for_newcomers
+from ..coordination.sessions import session_for_newcomers
 from ..coordination.tmp_files import TMP, find_stored, keep_files, plan_files, session_named
 from ..registry import operation
 

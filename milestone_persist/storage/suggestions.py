@@ -5,7 +5,7 @@ from ..base.values import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .interface import Storage
+    from .interface import Row, Storage
 
 
 def suggest(store: Storage, word: str, known: list[str], listing: str = "") -> str:
@@ -15,3 +15,17 @@ def suggest(store: Storage, word: str, known: list[str], listing: str = "") -> s
         return f"in {store.directory}: did you mean {' or '.join(near)}?"
     more = f"; {listing} shows those there are" if known and listing else ""
     return f"in {store.directory}: no id is like it{more}"
+
+
+def find_slip(given: str, rows: list[Row]) -> str:
+    """The id of a row that differs in a slip of the fingers from a given one; "" if none does."""
+    others = [row["id"] for row in rows if _digits(row["id"]) == _digits(given)]
+    if not others:
+        return ""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(given, others, 1, 0.75)), "")
+
+
+def _digits(given: str) -> str:
+    return "".join(character for character in given if character.isdigit())

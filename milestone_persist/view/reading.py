@@ -6,9 +6,9 @@ from ..base.times import minutes_between, shift_time
 from ..base.values import CONTROLS
 from ..base.vocabulary import AGENT_STATUSES, any_of
 from ..coordination.liveness import heard_before
-from ..coordination.membership import find_session
 from ..coordination.message_states import STATE
 from ..coordination.overview import list_agents, list_attention, list_inboxes, list_sessions
+from ..coordination.sessions import find_session
 from ..coordination.settings import read_count
 from ..coordination.snapshots import read_snapshot
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from milestone_persist import Refused, UsageError
-from milestone_persist.coordination import bounded, membership
+from milestone_persist.coordination import bounded, sessions
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_an_inbox_with_many_messages_is_told_by_a_number_there_are_at_least(team
 
 @pytest.mark.parametrize("counted_each_time", [0, 2, 1000])
 def test_agents_that_come_and_go_are_counted(team, monkeypatch, counted_each_time):
-    monkeypatch.setattr(membership, "COUNTED_EACH_TIME", counted_each_time)
+    monkeypatch.setattr(sessions, "COUNTED_EACH_TIME", counted_each_time)
 
     def counts():
         return [team.get_session_status(session)["agent_count"] for session in ("execution-1", "execution-2")]

@@ -13,7 +13,8 @@ from milestone_persist.registry import all_operations
 
 MISSPELT = '''
 from milestone_persist import Store
-from milestone_persist.coordination.membership import find_agent, find_session
+from milestone_persist.coordination.membership import find_agent
+from milestone_persist.coordination.sessions import find_session
 from milestone_persist.storage.interface import Storage
 
 

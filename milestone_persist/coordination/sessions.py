@@ -1,0 +1,118 @@
+"""Sessions: finding them, making them, opening them again; and which one a newcomer joins."""
+from __future__ import annotations
+
+from ..base.errors import Refused
+from ..base.vocabulary import ENDED, OPEN_SESSION, OPERATION_TYPES, any_of
+from ..storage.events import record_event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..base.rows import Session
+    from ..storage.interface import Storage
+
+COUNTED_EACH_TIME = 1000  # agents of a session, up to which each registering counts them
+
+
+def warn_of_session_slip(store: Storage, session_id: str) -> None:
+    """Warn where a session that is not known yet differs in a slip of the fingers from one that goes on."""
+    from ..storage.suggestions import find_slip
+
+    near = find_slip(session_id, store.execute(
+        f"SELECT session_id AS id FROM coordination_sessions WHERE status IN {any_of(OPEN_SESSION)} "
+        "ORDER BY last_activity DESC LIMIT 100"))
+    if near:
+        store.warn(f"no session {session_id!r} is known: it is taken in as a new one; did you mean {near}?")
+
+
+def find_session(store: Storage, session_id: str) -> Session:
+    """The row of a session; Refused names the nearest known ids."""
+    rows: list[Session] = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id",
+                                        {"id": session_id})
+    if not rows:
+        raise Refused(f"no session {session_id!r} {_suggest_session(store, session_id)}")
+    return rows[0]
+
+
+def _suggest_session(store: Storage, word: str) -> str:
+    """The end of a line on a session that is not there: an agent's id may stand in its place, or a similar one."""
+    from ..storage.suggestions import suggest
+
+    meant = store.execute("SELECT session_id FROM agent_registry WHERE agent_id = :word", {"word": word})
+    if meant:
+        return f"in {store.directory}: that is an agent of {meant[0]['session_id']}"
+    known = store.execute("SELECT session_id FROM coordination_sessions ORDER BY last_activity DESC LIMIT 1000")
+    return suggest(store, word, [row["session_id"] for row in known], "list_coordination_sessions")
+
+
+def ensure_milestone(store: Storage, milestone_id: str | None) -> None:
+    """Make the milestone's row if it is new."""
+    if milestone_id:
+        added = store.execute(
+            "INSERT INTO milestones (id, title, created_at, updated_at) VALUES (:id, :id, :now, :now) "
+            "ON CONFLICT (id) DO NOTHING RETURNING id", {"id": milestone_id, "now": store.now()})
+        store.milestones_added = store.milestones_added or bool(added)
+
+
+def ensure_session(store: Storage, session_id: str, milestone_id: str | None, kind: str = "") -> Session:
+    """The session, made if it is new and opened again (with a warning) if it had ended; counts as activity.
+
+    kind: the operation type of a new one; without it, what its id says
+    """
+    ensure_milestone(store, milestone_id)
+    now = store.now()
+    rows = store.execute("SELECT status FROM coordination_sessions WHERE session_id = :id", {"id": session_id})
+    if not rows:
+        store.execute(
+            "INSERT INTO coordination_sessions "
+            "(session_id, milestone_id, operation_type, status, created_at, last_activity) "
+            "VALUES (:id, :milestone, :type, 'active', :now, :now)",
+            {"id": session_id, "milestone": milestone_id, "type": kind or operation_type_of(session_id),
+             "now": now})
+        record_event(store, "session_created", session_id, milestone_id=milestone_id)
+    elif rows[0]["status"] in ENDED:
+        store.warn(f"session {session_id!r} was {rows[0]['status']}; it is active again")
+        record_event(store, "session_reopened", session_id, detail=rows[0]["status"])
+    opened: Session = store.execute(
+        "UPDATE coordination_sessions SET last_activity = :now, milestone_id = coalesce(milestone_id, :milestone), "
+        f"completed_at = CASE WHEN status IN {any_of(OPEN_SESSION)} THEN completed_at END, "
+        "status = CASE WHEN status = 'paused' THEN 'paused' ELSE 'active' END "
+        "WHERE session_id = :id RETURNING *", {"id": session_id, "milestone": milestone_id, "now": now})[0]
+    return opened
+
+
+def operation_type_of(session_id: str) -> str:
+    """What a session does, from its id's first word."""
+    word = session_id.partition("-")[0]
+    return word if word in OPERATION_TYPES else "execution"
+
+
+def count_agents(store: Storage, session_id: str, more: int) -> None:
+    """Bring a session's agent_count up to date, after so many `more` have come (-1: one has gone).
+
+    Few are counted in the registry, where others may have written too; many are not counted each time.
+    """
+    store.execute(
+        "UPDATE coordination_sessions SET agent_count = CASE WHEN agent_count >= :few THEN agent_count + :more ELSE "
+        "(SELECT count(*) FROM agent_registry WHERE session_id = :id) END WHERE session_id = :id",
+        {"id": session_id, "more": more, "few": COUNTED_EACH_TIME})
+
+
+def session_for_newcomers(store: Storage) -> str:
+    """$SESSION_ID, else the active session with the latest activity, else a new one."""
+    return (store.environ.get("SESSION_ID") or latest_session(store)
+            or f"execution-unregistered-{int(store.clock.time())}")
+
+
+def latest_session(store: Storage) -> str:
+    rows = store.execute("SELECT session_id FROM coordination_sessions WHERE status = 'active' "
+                         "ORDER BY last_activity DESC, session_id LIMIT 1")
+    return str(rows[0]["session_id"]) if rows else ""
+
+
+def reopen_session(store: Storage, session_id: str) -> None:
+    """Make a session active, whatever it was; counts as activity."""
+    before = find_session(store, session_id)["status"]
+    if before != "active":
+        record_event(store, "session_resumed", session_id, detail=before)
+    store.execute("UPDATE coordination_sessions SET status = 'active', completed_at = NULL, last_activity = :now "
+                  "WHERE session_id = :id", {"id": session_id, "now": store.now()})
