@@ -39,6 +39,8 @@ INSTALLING = {  # in a project; what was done to it before
     "install": [],
     "install over an old one": ["old"],
     "uninstall": ["new"],
+    "install into an empty project": ["empty"],
+    "uninstall from an empty project": ["empty", "new"],
 }
 OTHER = {"file": "hybrid", "hybrid": "database", "database": "file"}
 BROKEN = ("write", "pwrite64", "fsync", "fdatasync", "rename", "unlink", "ftruncate", "link", "mkdir", "symlink",
@@ -200,12 +202,13 @@ class ProjectCall(Call):
     def __init__(self, name, folder):
         super().__init__(name, folder)
         self.words = [name.split()[0], str(self.store), *(projects.CLIENTS if name.startswith("install") else [])]
-        projects.make_project(self.store)
+        history = INSTALLING[name]
+        projects.make_project(self.store, {} if "empty" in history else projects.FILES)
         self.untouched = projects.read_tree(self.store)
-        for what in INSTALLING[name]:
+        if "new" in history or "old" in history:
             projects.call("install", self.store, *projects.CLIENTS)
-            if what == "old":
-                projects.make_old(self.store)
+        if "old" in history:
+            projects.make_old(self.store)
         shutil.copytree(self.store, self.template, symlinks=True)
         self.before = self.read()
 
