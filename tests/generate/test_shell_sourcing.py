@@ -6,20 +6,18 @@ import shutil
 import stat
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from building import copy_tree
 from conftest import ADAPTER, MADE, ROOT
+from interpreters import find_interpreters
 
 WORKS = "\nsave_agent_state a k v; load_agent_state a k"
 
 
 def old_python(version):
     """An interpreter older than 3.9, where pyenv keeps one."""
-    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    found = sorted(home.glob(f"versions/{version}.*/bin/python3"))
-    return found[0] if found else pytest.skip(f"no Python {version} in pyenv")
+    return find_interpreters().get(version) or pytest.skip(f"no Python {version} in pyenv")
 
 
 def make_executable(path, text):

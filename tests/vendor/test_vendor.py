@@ -18,6 +18,7 @@ import pytest
 from building import run
 from conftest import ROOT, Result
 from forms import PLACE, check_adapter, check_command
+from interpreters import find_interpreters
 
 from milestone_persist import __version__
 from milestone_persist.cli.main import Console, main
@@ -225,17 +226,10 @@ def test_another_version_of_python_runs_a_copy_from_the_source(zipapp, project, 
     check_command([*PYTHON, other], project)
 
 
-def pythons():
-    """Other interpreters that pyenv keeps, one of each version that is supported, and one that is too old."""
-    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    found = {path.parts[-3].rpartition(".")[0]: path for path in sorted(home.glob("versions/3.*.*/bin/python3"))}
-    return {version: path for version, path in found.items() if version != "%d.%d" % sys.version_info[:2]}
-
-
 @pytest.mark.optional
 @pytest.mark.parametrize("version", sorted({"3.9", "3.10", "3.11", "3.12", "3.13"} - {"%d.%d" % sys.version_info[:2]}))
 def test_other_interpreters_run_a_copy_that_this_one_made(copy, zipapp, project, version):
-    python = pythons().get(version) or pytest.skip(f"no Python {version} in pyenv")
+    python = find_interpreters().get(version) or pytest.skip(f"no Python {version} in pyenv")
     for path in (copy / "milestone_persist", zipapp):
         check_command([python, "-I", "-S", path], project)
         shutil.rmtree(project / ".milestones")
@@ -244,7 +238,7 @@ def test_other_interpreters_run_a_copy_that_this_one_made(copy, zipapp, project,
 @pytest.mark.optional
 @pytest.mark.parametrize("version", ["3.6", "3.7", "3.8"])
 def test_an_old_python_hands_a_zipapp_over_to_a_newer_one(zipapp, project, version):
-    python = pythons().get(version) or pytest.skip(f"no Python {version} in pyenv")
+    python = find_interpreters().get(version) or pytest.skip(f"no Python {version} in pyenv")
     done = subprocess.run([python, zipapp, "--version"], env={"PATH": "/nowhere"}, capture_output=True, text=True,
                           check=False)
     assert (done.returncode, done.stderr.count("\n")) == (3, 1) and "Python 3.9 or later is needed" in done.stderr
