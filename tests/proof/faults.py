@@ -8,6 +8,7 @@ import collections
 import concurrent.futures
 import hashlib
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -258,10 +259,11 @@ def make_call(backend, name, folder):
 
 
 def break_call(backend, name, step=1, faults=FAULTS):
-    """Break a call at every step-th moment; the tally."""
+    """Break a call at each moment in each way, or at so many of them that each step-th is tried; the tally."""
     with make_folder("faults-") as folder:
         call, tally = make_call(backend, name, folder), Tally()
         moments = [(*moment, fault) for moment in call.list_moments() for fault in faults]
+        random.Random(1).shuffle(moments)  # of every kind some, whatever the step
         for moment in moments[::step]:
             tally.add(call.try_fault(*moment))
     return tally
