@@ -237,7 +237,7 @@ def shorten(scene, text):
         text = text.replace(str(path), name)
     text = re.sub(r"(: )\.milestones[^ ]*: (?=\.milestones)", r"\1", text)
     text = re.sub(r" \((?:[^()]|\([^()]*\))*\)", "", text.splitlines()[0])
-    text = re.sub(r"\d{8}-\d{6}-[0-9a-f]+", "…", text)
+    text = re.sub(r"\d{8}-\d{6}-[0-9a-f]+|(?<=cp-)\d+-[0-9a-f]+", "…", text)
     text = re.split(r"; |: (?:Expecting|Extra|Invalid|JSONDecode|'utf-8'|[A-Z]\w+Error|unexpected)|, as '", text)[0]
     return text if len(text) <= 110 else text[:107] + "…"
 

@@ -34,8 +34,8 @@ def _find_times(store: Storage) -> Iterator[Finding]:
                                     f"ORDER BY {', '.join(TABLES[table])} LIMIT {MOST_NAMED}")
             for row in corrupt:
                 key = "/".join(str(row[name]) for name in TABLES[table])
-                yield finding(f"{table}.{column}", f"{table}, row {key}: {column} is not a time: {row[column]!r}",
-                              "write it as 2026-01-31 09:30:00.000")
+                yield finding(store.describe()["database"], f"{table}, row {key}: {column} is not a time: "
+                              f"{row[column]!r}", "write it as 2026-01-31 09:30:00.000")
             if corrupt:
                 continue
             if column not in TO_COME and table != "agent_coordination_config":  # where none is compared

@@ -297,6 +297,16 @@ def make_room(path: str) -> str:
     return "free some space"
 
 
+def how_to_make(path: str) -> str:
+    """What to do where SQLite cannot make the file that it needs beside one: it does not say why."""
+    try:
+        room = os.statvfs(os.path.dirname(path) or os.curdir)
+    except OSError:
+        return how_to_write(path)
+    is_full = room.f_files and not room.f_favail and can_write(os.path.dirname(path) or os.curdir)
+    return f"{make_room(path)}, then try again" if is_full else how_to_write(path)
+
+
 def can_write(folder: str) -> bool:
     """Whether files can be made and removed in a folder."""
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)

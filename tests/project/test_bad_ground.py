@@ -5,11 +5,14 @@ The list is the data of the table in docs/reliability.md, which `python3 tests/g
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import resource
 import shutil
 import sqlite3
+import subprocess
 import sys
+import tempfile
 
 import pytest
 from conftest import share
@@ -267,6 +270,44 @@ def held(statement):
             connection.close()
             embedded.BUSY_SECONDS = before
     return within
+
+
+def mounted(options, spoil):
+    """The directory is a file system of its own in memory; `spoil` uses it up, given its path."""
+    @contextlib.contextmanager
+    def within(scene):
+        with tempfile.TemporaryDirectory() as kept:
+            shutil.copytree(scene.directory, f"{kept}/all", symlinks=True)
+            done = mount("-t", "tmpfs", "-o", f"mode=700,{options}", "none", str(scene.directory))
+            if done.returncode:
+                pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+            try:
+                shutil.copytree(f"{kept}/all", scene.directory, symlinks=True, dirs_exist_ok=True)
+                spoil(scene.directory)
+                yield
+            finally:
+                subprocess.run(["umount", str(scene.directory)], check=True)
+    return within
+
+
+def mount(*words):
+    return subprocess.run(["mount", *words], capture_output=True, text=True, check=False)
+
+
+def fill_space(directory):
+    with contextlib.suppress(OSError), open(directory / "filler", "wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+
+
+def fill_inodes(directory):
+    with contextlib.suppress(OSError):
+        for number in itertools.count():
+            (directory / f"filler-{number}").touch()
+
+
+def make_read_only(directory):
+    assert mount("-o", "remount,ro", str(directory)).returncode == 0
 
 
 def of_file(name, key, is_head=False):
@@ -541,6 +582,10 @@ PROCESSES = {
     "files of at most 4 KB (ulimit -f)": under("sh", "-c", 'ulimit -f 8; exec "$@"', "sh"),
     "standard input closed": under("sh", "-c", 'exec "$@" <&-', "sh"),
 }
+MOUNTED = {  # only root mounts
+    "a full disk": mounted("size=2m", fill_space), "no inode left": mounted("nr_inodes=200", fill_inodes),
+    "a file system that is read-only": mounted("size=2m", make_read_only),
+}
 # With these nothing is wrong, or nothing that can be told: SQLite itself passes over what stands in the place of its
 # journals, what is in a record is its owner's affair, and what is missing beside the rows is made again.
 HARMLESS = frozenset((
@@ -574,12 +619,15 @@ DAMAGES = [
       for name, within in {**OF_OTHERS, **OF_OTHERS_DATABASE, **IN_USE, **PROCESSES}.items()),
     *(Damage(name, FILE, within=within) for name, within in OF_OTHERS_FILES.items()),
     *(Damage(name, HYBRID, do) for name, do in OWNED.items()),
+    *(Damage(name, backend, within=within) for name, within in MOUNTED.items() for backend in (HYBRID, FILE)),
 ]
 
 
 for damage in DAMAGES:
     damage.harmless = damage.name in HARMLESS
-POSSIBLE = [damage for damage in DAMAGES if damage.name not in OWNED or os.geteuid() == 0]  # only root gives files away
+IS_ROOT = os.geteuid() == 0  # who alone gives files away, and mounts
+POSSIBLE = [damage for damage in DAMAGES if not (
+    damage.name in OWNED and not IS_ROOT or damage.name in MOUNTED and not (IS_ROOT and sys.platform == "linux"))]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from ...base.driver import sqlite3
 from ...base.errors import Busy, StorageError, UsageError, closed
 from ...base.found import forget_database, note_database
 from ...base.tables import APPLICATION_ID, NUMBERED, SCHEMA_VERSION, TABLES
-from ..directory import how_to_write, make_room
+from ..directory import how_to_make, make_room
 from ..interface import Damaged, Storage
 
 TYPE_CHECKING = False
@@ -234,7 +234,7 @@ class EmbeddedStorage(Storage):
         if "closed" in text:  # by another thread
             return closed()
         if "unable to open" in text or "readonly" in text:
-            return StorageError(f"cannot write {path} ({text}): {how_to_write(path)}")
+            return StorageError(f"cannot write {path} ({text}): {how_to_make(path)}")
         if "not a database" in text or "malformed" in text or "encrypted" in text:
             wrong = f"{path} is not a readable database ({text})"
             return Damaged(wrong, self, self.backend) if self.is_own else StorageError(wrong + ": name another file")
