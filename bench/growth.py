@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """How a call grows with what lies in the store: CPU time at each size over that at the smallest.
 
-python3 bench/growth.py [--only sqlite|files|records] [SIZE …]
+python3 bench/growth.py [--only sqlite|unread|files|records] [SIZE …]
 
 sqlite: 1000 and 100000 of each kind: acknowledged messages, agents at work in one other session, keys of one other
-  agent; unread messages of one other agent are a fiftieth (1000000 takes some minutes)
+  agent (1000000 takes some minutes)
+unread: 1000 and 100000 messages that one agent has not read
 files: the file backend at 10, 100, 1000 and 5000 agents with a key each, in a tenth as many sessions, and as many
   acknowledged messages; a call opens the store, as a call from the shell does
 records: the milestones of hybrid, at 10, 100 and 1000 files
@@ -26,9 +27,9 @@ FILLED = (
     "acknowledged_at) SELECT 's', 'a', 'b', 'x-n', '{}', '2025-01-01', '2025-01-01' FROM n",
     "INSERT INTO agent_registry (agent_id, agent_type, session_id) SELECT 'busy-' || i, 'validation', 'busy' FROM n",
     "INSERT INTO agent_state (agent_id, state_key, state_value) SELECT 'old', 'key-' || i, 'v' FROM n",
-    "INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload) "
-    "SELECT 's', 'a', 'full', 'x-n', '{}' FROM n WHERE i % 50 = 0",
 )
+UNREAD = ("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload) "
+          "SELECT 's', 'a', 'full', 'x-n', '{}' FROM n",)
 COUNTED = "UPDATE coordination_sessions SET agent_count = :rows + 1 WHERE session_id = 'busy'"
 CALLS = {
     "send": lambda s: s.send_agent_message("a", "b", "x-note", {}), "take": lambda s: s.get_agent_messages("b", True),
@@ -36,11 +37,17 @@ CALLS = {
     "heartbeat": lambda s: s.agent_heartbeat("a"), "checkpoint": lambda s: s.create_agent_checkpoint("a"),
     "register": lambda s: s.register_agent("a", "validation", "m", "s"),
 }
+FULL = {
+    "send": lambda s: s.send_agent_message("a", "full", "x-note", {}),
+    "take one": lambda s: s.get_agent_messages("full", True, 1),
+    "register": lambda s: s.register_agent("full", "validation", "m", "s"),
+    "status of its session": lambda s: s.get_session_status("s"),
+    "recovery status": lambda s: s.get_session_recovery_status(),
+}
 OWN = ("heartbeat", "save", "load", "send", "take")  # calls of one agent about itself
 SQLITE = {
     **CALLS,
     "register into the session of all agents": lambda s: s.register_agent("new", "validation", "m", "busy"),
-    "register with all the unread messages": lambda s: s.register_agent("full", "validation", "m", "s"),
     "send to an id that nobody has": lambda s: s.send_agent_message("a", "nobody-at-all-99", "x-note", {}),
     "detect": lambda s: s.detect_interrupted_sessions(),
     "list active sessions": lambda s: s.list_coordination_sessions("active"),
@@ -69,13 +76,13 @@ def open_in(folder, backend="hybrid"):
     return open_store(folder, environ={"MILESTONE_BACKEND": backend})
 
 
-def fill(folder, rows):
+def fill(folder, rows, scripts=FILLED):
     """A store on SQLite of that size."""
     store = open_in(folder)
     for agent, session in (("old", "old"), ("busy", "busy"), ("a", "s"), ("b", "s"), ("full", "s")):
         store.register_agent(agent, "validation", "m", session)
     with store.storage().transaction():
-        for sql in FILLED:
+        for sql in scripts:
             store.storage().execute(ROWS + sql, {"rows": rows})
         store.storage().execute(COUNTED, {"rows": rows})
     store.save_agent_state("a", "k", "v")
@@ -122,6 +129,12 @@ def measure_sqlite(folder, rows, times):
         return time_calls(SQLITE, store, times)
 
 
+def measure_unread(folder, rows, times):
+    """The same with so many messages in one inbox."""
+    with fill(folder, rows, UNREAD) as store:
+        return time_calls(FULL, store, times)
+
+
 def measure_files(folder, rows, times):
     """Calls each of which opens the store."""
     fill_files(folder, rows)
@@ -142,9 +155,10 @@ def measure_records(folder, rows, times):
         return time_calls(RECORDS, store, times)
 
 
-SECTIONS = {"sqlite": measure_sqlite, "files": measure_files, "records": measure_records}
-SIZES = {"sqlite": (1000, 100_000), "files": (10, 100, 1000, 5000), "records": (10, 100, 1000)}
-QUICK = {"sqlite": (1000, 10_000), "files": (10, 40), "records": (10, 40)}
+SECTIONS = {"sqlite": measure_sqlite, "unread": measure_unread, "files": measure_files, "records": measure_records}
+SIZES = {"sqlite": (1000, 100_000), "unread": (1000, 100_000), "files": (10, 100, 1000, 5000),
+         "records": (10, 100, 1000)}
+QUICK = {"sqlite": (1000, 10_000), "unread": (1000, 10_000), "files": (10, 40), "records": (10, 40)}
 
 
 def measure(section, sizes, times=7):
