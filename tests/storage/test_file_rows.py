@@ -35,6 +35,8 @@ def filled(connect):
         first.register_agent(agent, "validation", "m", session)
         first.save_agent_state(agent, "k", agent)
         first.save_agent_state(agent, "l", agent)
+    first.storage().execute("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload) "
+                            "VALUES ('s', 'a', 't', 'x-n', '{}')")
     return first
 
 
@@ -69,6 +71,15 @@ QUESTIONS = [
     ("SELECT agent_id FROM agent_state WHERE state_key = :key", ["a", "b", "c"]),
     ("SELECT count(*) AS agent_id FROM agent_state WHERE agent_id = :id AND state_key = :key || 'x'", [0]),
     ("SELECT agent_id FROM agent_state WHERE state_key = :key AND agent_id = 'b'", ["b"]),
+    ("SELECT a.agent_id FROM agent_registry a LEFT JOIN agent_state s ON s.agent_id = a.agent_id "
+     "AND s.state_key = :key AND a.agent_id = :id", ["a", "b", "c"]),
+    ("SELECT agent_id FROM agent_registry EXCEPT SELECT agent_id FROM agent_registry WHERE agent_id = :id", ["b", "c"]),
+    ("SELECT agent_id FROM agent_registry WHERE CASE WHEN 1 = 2 AND agent_id = :id AND 1 = 1 THEN 0 ELSE 1 END",
+     ["a", "b", "c"]),
+    ("SELECT k.session_id AS agent_id FROM coordination_sessions k JOIN agent_registry a "
+     "ON a.session_id = k.session_id WHERE a.agent_id = :id", ["s"]),
+    ("SELECT k.session_id AS agent_id FROM agent_messages a JOIN coordination_sessions k ON k.session_id = a.to_agent "
+     "WHERE a.from_agent IN (SELECT a.agent_id FROM agent_state a WHERE a.agent_id = :id)", ["t"]),
     ("WITH told AS (SELECT agent_id FROM agent_registry) SELECT agent_id FROM told", ["a", "b", "c"]),
 ]
 
@@ -81,6 +92,12 @@ def test_a_question_finds_every_row_it_asks_for(filled, opened, sql, found):
     assert sorted(row["agent_id"] for row in open_already.execute(sql, GIVEN)) == found
 
 
+def test_a_number_finds_the_text_that_it_is_as_in_sqlite(filled, opened):
+    filled.register_agent("7", "validation", "m", "s")
+    assert opened().execute("SELECT status FROM agent_registry WHERE agent_id = :id", {"id": 7}) == [
+        {"status": "active"}]
+
+
 CHANGES = [
     ("UPDATE agent_registry SET current_task = 'x' WHERE agent_id = :id", 1),
     ("UPDATE agent_registry SET current_task = 'x' WHERE agent_id = :id OR session_id = :session", 2),
@@ -90,6 +107,10 @@ CHANGES = [
      "ON CONFLICT (agent_id) DO UPDATE SET current_task = excluded.current_task", 1),
     ("INSERT INTO agent_registry (agent_id, agent_type, session_id, current_task) VALUES ('b', 'validation', 't', 'x') "
      "ON CONFLICT (agent_id) DO UPDATE SET current_task = excluded.current_task", 1),
+    ("INSERT INTO agent_registry (agent_id, agent_type, session_id, current_task) VALUES (:id, :type, :session, 'x'), "
+     "('b', :type, :session, 'x, y') ON CONFLICT (agent_id) DO UPDATE SET current_task = 'x'", 2),
+    ("INSERT INTO agent_registry (current_task, agent_id, agent_type, session_id) "
+     "VALUES ('x, y', 'b', :type, :session) ON CONFLICT (agent_id) DO UPDATE SET current_task = 'x'", 1),
     ("INSERT INTO agent_registry (agent_id, agent_type, session_id, current_task) "
      "SELECT agent_id || '-2', agent_type, session_id, 'x' FROM agent_registry", 3),
 ]

@@ -90,7 +90,8 @@ class Memory:
         """Load the rows of a table that a statement may touch: those it names, if nothing makes it touch more."""
         reactions = [name for name, (kind, on) in table.touched_by.items() if on in statement.sql
                      and (kind == "view" or statement.verb not in READING)]
-        if table in self.unloaded and table.holds_one_row and OF_ONE_ROW.issuperset({*reactions} - {SWEEP}):
+        if (table in self.unloaded and table.holds_one_row and OF_ONE_ROW.issuperset({*reactions} - {SWEEP})
+                and not statement.changes(table.key)):
             proof = statement.prove(table)
             if proof is not None:
                 self.load_rows(table, [tuple(params.get(name) for name in names) for names in proof])
@@ -119,7 +120,10 @@ class Memory:
             return
         files: list[str] = []
         for key in keys:
-            if not all(isinstance(part, str) for part in key):  # no key is NULL
+            if not all(isinstance(part, (str, type(None))) for part in key):  # SQLite makes text of it
+                self._load([table])
+                return
+            if None in key:  # no key is NULL
                 continue
             whole = len(key) == len(table.key)
             names = [table.file_of(key)] if whole else table.names_beginning(self.files, str(key[0]))

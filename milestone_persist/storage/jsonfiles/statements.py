@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
 SOURCE = re.compile(r"\b(FROM|JOIN|UPDATE|INTO) (\w+)\b(?: ([a-z]\w*))?")
 PARAMETER = re.compile(r":(\w+)")
-END = re.compile(r" (?:ORDER BY|LIMIT|RETURNING|GROUP BY|UNION|ON CONFLICT)\b")
+END = re.compile(r" (?:ORDER BY|LIMIT|RETURNING|GROUP BY|UNION|EXCEPT|INTERSECT|ON CONFLICT)\b")
 VALUES = ") VALUES ("
 INBOX = re.compile(r"to_agent = :(\w+)")
 TAKEN_FROM = " WHERE id IN (SELECT id FROM agent_messages WHERE to_agent = :"
 READER = " WHERE agent_registry.agent_id = to_agent"
-
-
 READING = ("SELECT", "PRAGMA", "EXPLAIN")
 MOST_KEPT = 500
 _read: dict[str, Statement] = {}
@@ -47,7 +45,8 @@ class Statement:
         self.sql = sql
         self.verb = sql.split(None, 1)[0].upper()
         self.sources = [(found[1], found[2], found[3] or found[2], found.end()) for found in SOURCE.finditer(sql)]
-        self.aliases = {alias: table for _, table, alias, _ in self.sources}
+        self.aliases = {alias: table for _, table, alias, _ in self.sources
+                        if {other for _, other, name, _ in self.sources if name == alias} == {table}}
         self._proofs: dict[str, list[Names] | None] = {}
 
     def prove(self, table: Table) -> list[Names] | None:
@@ -65,8 +64,9 @@ class Statement:
         if len(own) != len(re.findall(rf"\b{table.name}\b(?!\.)", self.sql)):
             return None
         for word, _, alias, end in own:
-            names = self._given_values(table) if word == "INTO" else self._compared(table, alias, end)
-            names = self._referred(table, alias, end) if names == [] else names
+            conditions = self._conditions(word, end)
+            names = self._given_values(table) if word == "INTO" else self._compared(table, alias, conditions)
+            names = self._referred(table, alias, conditions) if names == [] else names
             names = self._read_by_owner(end) if names is None else names
             if names is None:
                 return None
@@ -75,10 +75,11 @@ class Statement:
 
     def inserted(self) -> dict[str, str] | None:
         """What an INSERT gives each column, as its text stands; None where its rows come from elsewhere."""
-        columns, values, rest = self.sql.partition(" (")[2].partition(VALUES)
-        if not values or self.verb != "INSERT" or "(" in columns:
+        head, found, rest = self.sql.partition(" (")[2].partition(VALUES)
+        columns, values = head.split(", "), _level(rest).split(", ")
+        if not found or self.verb != "INSERT" or "(" in head or "), (" in rest or len(columns) != len(values):
             return None
-        return dict(zip(columns.split(", "), _level(rest).split(", ")))
+        return dict(zip(columns, values))
 
     def changes(self, columns: Iterable[str]) -> bool:
         """Whether an UPDATE sets one of these columns."""
@@ -90,36 +91,39 @@ class Statement:
         names = [PARAMETER.fullmatch(given.get(column, "")) for column in table.key]
         return [tuple(name[1] for name in names if name)] if all(names) else None
 
-    def _conditions(self, end: int) -> list[str]:
-        """What must hold of the rows of a source, all of it: the conditions of its JOIN and of its WHERE."""
+    def _conditions(self, word: str, end: int) -> list[str]:
+        """What must hold of the rows of a source, all of it: the conditions of its WHERE, and of its own JOIN."""
         scope = END.split(_level(self.sql[end:]), 1)[0]
-        return [] if " OR " in scope else re.split(" AND | WHERE | ON | (?:LEFT )?JOIN ", scope)
+        before, _, where = scope.partition(" WHERE ")
+        own = re.split(r" (?:LEFT |INNER )?JOIN ", before)[0].partition(" ON ")[2] if word == "JOIN" else ""
+        both = f"{own} AND {where}"
+        return [] if " OR " in both or "CASE " in both else both.split(" AND ")
 
-    def _compared(self, table: Table, alias: str, end: int) -> list[Names]:
+    def _compared(self, table: Table, alias: str, conditions: list[str]) -> list[Names]:
         """The parameters that are compared with the key, or with the first columns of it."""
         names: list[str] = []
         for column in table.key:
             form = re.compile(rf"(?:{alias}\.)?{column} = :(\w+)")
-            found = [match[1] for match in map(form.fullmatch, self._conditions(end)) if match]
+            found = [match[1] for match in map(form.fullmatch, conditions) if match]
             if not found:
                 break
             names.append(found[0])
         return [tuple(names)] if names else []
 
-    def _referred(self, table: Table, alias: str, end: int) -> list[Names] | None:
+    def _referred(self, table: Table, alias: str, conditions: list[str]) -> list[Names] | None:
         """No key is needed where a row that is there refers to it: it was read with that one."""
         form = re.compile(rf"{alias}\.{table.key[0]} = (\w+)\.(\w+)")
-        found = [match for match in map(form.fullmatch, self._conditions(end)) if match]
+        found = [match for match in map(form.fullmatch, conditions) if match]
         return [] if any((self.aliases.get(match[1]), match[2]) in table.referred_by for match in found) else None
 
     def _read_by_owner(self, end: int) -> list[Names] | None:
         """The agent to whom all the messages are sent that a statement touches."""
-        if not self.sql.startswith(READER, end) or not self._conditions(end):
+        if not self.sql.startswith(READER, end) or not self._conditions("", end):
             return None
         inboxes: list[Names] = []
         for word, name, _, start in self.sources:
             if name == "agent_messages" and word != "INTO":
-                own = [match[1] for match in map(INBOX.fullmatch, self._conditions(start)) if match]
+                own = [match[1] for match in map(INBOX.fullmatch, self._conditions(word, start)) if match]
                 if not own and TAKEN_FROM not in self.sql:
                     return None
                 inboxes += [(name,) for name in own]
