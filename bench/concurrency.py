@@ -5,10 +5,12 @@ python3 bench/concurrency.py [PROCESSES] [MESSAGES] [ROUNDS]
 Each process sends MESSAGES to its neighbour, then takes as many one by one. `raw` writes about the same rows by hand
 with BEGIN IMMEDIATE and a busy timeout of 30 s, in the same journal mode and durability; `raw in line` takes the
 queue's lock first; `raw WAL` is another journal mode.
+How many calls of others end while one waits is a count of the order alone: a busy machine or disk does not change it.
 SLOW_SYNC=5 delays each fdatasync and fsync by so many milliseconds (needs a C compiler).
 """
 from __future__ import annotations
 
+import bisect
 import json
 import os
 import shutil
@@ -109,7 +111,7 @@ def work(kind, folder, me, processes, messages):
     one = KINDS[kind](folder, me)
     print("ready", flush=True)
     sys.stdin.readline()
-    waits, errors, taken = [], [], 0
+    calls, errors, taken = [], [], 0
 
     def timed(action, *words):
         begun = time.perf_counter()
@@ -118,7 +120,7 @@ def work(kind, folder, me, processes, messages):
         except Exception as error:
             errors.append(f"{type(error).__name__}: {error}"[:120])
         finally:
-            waits.append(time.perf_counter() - begun)
+            calls.append((begun, time.perf_counter()))  # by a clock that is the same for all processes
 
     for _ in range(messages):
         timed(one.send, (me + 1) % processes)
@@ -129,7 +131,7 @@ def work(kind, folder, me, processes, messages):
             taken += len(rows)
         else:
             time.sleep(0.005)  # until the neighbour has sent it
-    print(json.dumps({"waits": waits, "errors": errors, "taken": taken}), flush=True)
+    print(json.dumps({"calls": calls, "errors": errors, "taken": taken}), flush=True)
 
 
 def run(kind, processes, messages, environ):
@@ -151,12 +153,15 @@ def run(kind, processes, messages, environ):
         passed = time.perf_counter() - begun
     finally:
         shutil.rmtree(folder)
-    waits = sorted(wait for each in told for wait in each["waits"])
+    calls = [tuple(call) for each in told for call in each["calls"]]
+    waits, ends = sorted(end - begun for begun, end in calls), sorted(end for _, end in calls)
+    first = sorted(bisect.bisect_left(ends, end) - bisect.bisect_right(ends, begun) for begun, end in calls)
     errors = [error for each in told for error in each["errors"]]
     taken = sum(each["taken"] for each in told)
     return {"rate": (processes * messages + taken) / passed, "refused": len(errors),
             "errors": sorted(set(errors))[:3], "lost": processes * messages - taken, "median": waits[len(waits) // 2],
-            "p99": waits[len(waits) * 99 // 100], "worst": waits[-1]}
+            "p99": waits[len(waits) * 99 // 100], "worst": waits[-1], "others_median": first[len(first) // 2],
+            "others_p99": first[len(first) * 99 // 100], "others_worst": first[-1]}
 
 
 def slow_disk(folder, milliseconds):
@@ -186,13 +191,16 @@ def measure(processes=32, messages=300, rounds=1, kinds=tuple(KINDS), millisecon
 
 def show(found):
     """The lines of the table; the rate is a ratio to the raw loop of the same round."""
-    yield f"{'':14}{'rate':>7}{'calls/s':>9}{'refused':>9}{'lost':>6}{'median ms':>11}{'p99 ms':>9}{'worst ms':>10}"
+    yield (f"{'':14}{'rate':>7}{'calls/s':>9}{'refused':>9}{'lost':>6}{'median ms':>11}{'p99 ms':>9}{'worst ms':>10}"
+           "   others served meanwhile: median, 99 %, most")
     for kind, rounds in found.items():
         ratio = sum(each["rate"] / base["rate"] for each, base in zip(rounds, found["raw"])) / len(rounds)
         yield (f"{kind:14}{ratio:7.2f}{sum(each['rate'] for each in rounds) / len(rounds):9.0f}"
                f"{sum(each['refused'] for each in rounds):9}{sum(each['lost'] for each in rounds):6}"
                f"{max(each['median'] for each in rounds) * 1000:11.1f}{max(each['p99'] for each in rounds) * 1000:9.0f}"
-               f"{max(each['worst'] for each in rounds) * 1000:10.0f}  "
+               f"{max(each['worst'] for each in rounds) * 1000:10.0f}   "
+               + ", ".join(str(max(each["others_" + name] for each in rounds)) for name in ("median", "p99", "worst"))
+               + "  "
                + "; ".join(error for each in rounds for error in each["errors"]))
 
 
