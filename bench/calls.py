@@ -183,7 +183,16 @@ def print_table(counted, figures):
 
 
 def print_wall(rounds):
+    for line in show_wall(measure_wall(rounds)):
+        print(line)
+    return 0
+
+
+def measure_wall(rounds):
     """Ratios of wall time: a whole shell that sources the functions and calls one, to one that spawns sqlite3 once."""
+    if not shutil.which("sqlite3"):
+        return {"skipped": "sqlite3 not installed"}
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
         environ = {**prepare(folder), "MILESTONE_PYTHON": sys.executable}
         database = os.path.join(folder, "plain.db")
@@ -191,10 +200,18 @@ def print_wall(rounds):
         subprocess.run(["sqlite3", database, "CREATE TABLE t (a, b)"], check=True)
         for name, words in CALLS.items():
             line = " ".join(f"'{word}'" for word in words)
-            ratios = [time_shell(f". '{ADAPTER}'; {line} >/dev/null", environ) / time_shell(insert, environ)
-                      for _ in range(rounds)]
-            print(f"{name:<12}{statistics.median(ratios):6.1f}   [{min(ratios):.1f} … {max(ratios):.1f}]")
-    return 0
+            found[name] = [time_shell(f". '{ADAPTER}'; {line} >/dev/null", environ) / time_shell(insert, environ)
+                           for _ in range(rounds)]
+    return found
+
+
+def show_wall(found):
+    """The lines of the table."""
+    if "skipped" in found:
+        yield "skipped: " + found["skipped"]
+        return
+    for name, ratios in found.items():
+        yield f"{name:<12}{statistics.median(ratios):6.1f}   [{min(ratios):.1f} … {max(ratios):.1f}]"
 
 
 def time_shell(script, environ):

@@ -90,6 +90,13 @@ def count_bytes(folder):
     return found
 
 
+def count_trips(folder):
+    """Operation → how often it waits for PostgreSQL; {} where no server can be started."""
+    import postgresql
+
+    return postgresql.count_trips()
+
+
 def count_syncs(folder):
     """Operation → fsync and fdatasync of one call of the shell on a store that is there; {} without strace."""
     if not shutil.which("strace"):
@@ -113,7 +120,8 @@ def count_syncs(folder):
 def measure():
     """All counts."""
     found = {}
-    for what, count in (("statements", count_statements), ("bytes", count_bytes), ("syncs", count_syncs)):
+    for what, count in (("statements", count_statements), ("bytes", count_bytes), ("syncs", count_syncs),
+                        ("round trips to PostgreSQL", count_trips)):
         folder = tempfile.mkdtemp(prefix="bench-")
         try:
             found[what] = count(folder)

@@ -2,6 +2,7 @@
 """The whole table: calls, operations in one process beside raw SQLite and peers, many processes, growth, counts.
 
 python3 bench/run.py [--only SECTION,…] [--quick] [--json FILE]
+python3 bench/run.py --counts       only what no machine changes, and status 1 where it is more than it was: for CI
 Everything is a ratio inside one run, or a count. Peers (litequeue, persist-queue, diskcache, huey,
 langgraph-checkpoint-sqlite) are measured where they are installed; nothing here needs them. BENCH_DIR is the disk.
 """
@@ -47,6 +48,18 @@ def measure_growth(quick):
     return growth.measure_all(quick)
 
 
+def measure_shell(quick):
+    import calls
+
+    return calls.measure_wall(3 if quick else 31)
+
+
+def measure_postgresql(quick):
+    import postgresql
+
+    return postgresql.measure(*((0.02, 1) if quick else (2.0, 5)))
+
+
 def measure_seed(quick):
     import seed
 
@@ -63,6 +76,8 @@ def lines_of(section, found):
     """What a section found, as the program of that section shows it."""
     if section == "calls":
         return found
+    if section == "shell":
+        return __import__("calls").show_wall(found)
     module = __import__({"slow_disk": "concurrency"}.get(section, section))
     return module.show(found)
 
@@ -72,12 +87,16 @@ SECTIONS = {
     "statements": ("One operation in one process", measure_statements),
     "concurrency": ("32 processes at once", measure_concurrency),
     "slow_disk": ("32 processes on a disk that takes 5 ms for a sync", measure_slow_disk),
+    "shell": ("A whole bash that calls a function, beside one that spawns sqlite3", measure_shell),
+    "postgresql": ("PostgreSQL, a kept connection", measure_postgresql),
     "growth": ("Growth", measure_growth), "seed": ("Against plain files, 10,000 agents", measure_seed),
 }
 
 
 def main(words):
-    """Print the sections, one after the other."""
+    """Print the sections, one after the other; the exit status."""
+    if "--counts" in words:
+        return __import__("counts").main([])
     given = dict(zip(words, [*words[1:], ""]))
     quick, wanted = "--quick" in words, given["--only"].split(",") if "--only" in given else [*SECTIONS]
     report = {"python": sys.version.split()[0], "sqlite": sqlite3.sqlite_version, "load": os.getloadavg()}
@@ -92,7 +111,8 @@ def main(words):
     if "--json" in given:
         with open(given["--json"], "w", encoding="utf-8") as file:
             json.dump(report, file, indent=1)
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
