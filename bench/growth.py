@@ -92,13 +92,13 @@ def fill(folder, rows, scripts=FILLED):
 def fill_files(folder, rows):
     """A store of files of that size."""
     with open_in(folder, "file") as store:
+        for agent in ("a", "b"):
+            store.register_agent(agent, "validation", "m", "s")
         with store.storage().transaction():
             for number in range(rows):
                 name = f"agent-{number}"
                 store.register_agent(name, "validation", "m", f"session-{number // 10}")
                 store.save_agent_state(name, "k", "v")
-            for agent in ("a", "b"):
-                store.register_agent(agent, "validation", "m", "s")
             store.storage().execute(ROWS + FILLED[0], {"rows": rows})
         store.save_agent_state("a", "k", "v")
 
