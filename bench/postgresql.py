@@ -121,6 +121,7 @@ def _measure(cluster, folder, seconds, rounds):
         store.register_agent(agent, "scope-analyzer", "ms-1", "execution-1")
     store.save_agent_state("a", "k", "v")
     recorder, found = Recorder(store.storage().psql), {}
+    children = store.storage().psql.pid, store.storage().execute("SELECT pg_backend_pid() AS pid")[0]["pid"]
 
     def call(action):
         clock.ahead += 2
@@ -136,17 +137,20 @@ def _measure(cluster, folder, seconds, rounds):
         pairs = []
         for _ in range(rounds):
             _fill(store, name)
-            calls, begun = 0, time.perf_counter()
+            calls, begun, used = 0, time.perf_counter(), _used(children)
             while time.perf_counter() - begun < seconds:
                 call(action)
                 calls += 1
-            pairs.append(((time.perf_counter() - begun) / calls * 1000, _run_pgbench(cluster, script, seconds)))
+            ours = (time.perf_counter() - begun) / calls * 1000, (_used(children) - used) / calls * 1000
+            pairs.append((ours, _run_pgbench(cluster, script, seconds)))
         found[name] = {"trips": trips, "statements": len(statements)}
         if not pairs:
             continue
-        found[name].update(ours_ms=statistics.median(ours for ours, _ in pairs),
-                           pgbench_ms=statistics.median(theirs for _, theirs in pairs),
-                           ratio=statistics.median(ours / theirs for ours, theirs in pairs))
+        for place, unit in enumerate(("ms", "cpu_ms")):
+            found[name].update({"ours_" + unit: statistics.median(ours[place] for ours, _ in pairs),
+                                "pgbench_" + unit: statistics.median(theirs[place] for _, theirs in pairs),
+                                "ratio_" + unit: statistics.median(ours[place] / max(theirs[place], 0.001)
+                                                                   for ours, theirs in pairs)})
     store.close()
     return found
 
@@ -158,14 +162,43 @@ def _fill(store, name):
 
 
 def _run_pgbench(cluster, script, seconds):
-    """Milliseconds of one transaction."""
+    """Milliseconds of one transaction, and those of processor time, with that of its server process."""
     from cluster import find_program
 
     length = ["-T", str(round(seconds))] if seconds >= 1 else ["-t", "20"]
     words = ["-n", "-M", "simple", "-c", "1", *length, "-f", script, cluster.url]
+    with open(os.path.join(cluster.data, "postmaster.pid"), encoding="ascii") as file:
+        postmaster = int(file.readline())
+    before, used = sum(_read_times(postmaster)[2:]), _used_by_ended(postmaster)
     done = subprocess.run([find_program("pgbench"), *words], check=True, capture_output=True, text=True,
                           env={**os.environ, "PGOPTIONS": "-c search_path=milestone_persist"})
-    return float(re.search(r"latency average = ([\d.]+) ms", done.stdout)[1])
+    for _ in range(50):  # until its server process has ended, too
+        if sum(_read_times(postmaster)[2:]) > before:
+            break
+        time.sleep(0.1)
+    number = int(re.search(r"transactions actually processed: (\d+)", done.stdout)[1])
+    return (float(re.search(r"latency average = ([\d.]+) ms", done.stdout)[1]),
+            (_used_by_ended(postmaster) - used) / number * 1000)
+
+
+def _used(children):
+    """Processor seconds of this process and of some others, as far as the system tells them."""
+    return time.process_time() + sum(sum(_read_times(pid)[:2]) for pid in children)
+
+
+def _used_by_ended(postmaster):
+    """Processor seconds of the children that have ended, of this process and of the server."""
+    times = os.times()
+    return times.children_user + times.children_system + sum(_read_times(postmaster)[2:])
+
+
+def _read_times(pid):
+    """User and system seconds of a process, and of its children that have ended; none where there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return [int(word) / os.sysconf("SC_CLK_TCK") for word in file.read().rpartition(")")[2].split()[11:15]]
+    except OSError:
+        return [0.0] * 4
 
 
 def show(found):
@@ -173,10 +206,10 @@ def show(found):
     if "skipped" in found:
         yield "skipped: " + found["skipped"]
         return
-    yield f"{'':12}{'round trips':>12}{'statements':>12}{'ours ms':>9}{'pgbench ms':>12}{'ratio':>7}"
+    yield f"{'':12}{'round trips':>12}{'statements':>12}{'ours ms':>9}{'pgbench ms':>12}{'ratio':>7}{'of CPU':>8}"
     for name, row in found.items():
         yield (f"{name:12}{row['trips']:12}{row['statements']:12}{row['ours_ms']:9.2f}{row['pgbench_ms']:12.2f}"
-               f"{row['ratio']:7.2f}")
+               f"{row['ratio_ms']:7.2f}{row['ratio_cpu_ms']:8.2f}")
 
 
 if __name__ == "__main__":

@@ -317,7 +317,7 @@ def test_ten_megabytes_come_back(store):
 def test_parameters_are_found_only_where_they_are():
     sql = """SELECT ':a' AS ":a", x::text, :a -- :a\n, ':b''' || :ab"""
     assert write_statement(sql, {"a": None, "ab": -5}).endswith(
-        """ FROM (SELECT ':a' AS ":a", x::text, NULL -- :a\n, ':b''' || (-5)\n) AS q) AS r;""")
+        """ FROM (SELECT ':a' AS ":a", x::text, NULL -- :a\n, ':b''' || (-5)\n) AS q OFFSET 0) AS r;""")
 
 
 @pytest.mark.parametrize("sql", ["DELETE FROM agent_state WHERE agent_id = :a AND state_key = :a",

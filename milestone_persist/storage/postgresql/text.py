@@ -17,6 +17,7 @@ _TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*|::\w+|:([A-Za-z_]\w*)"""
 _REALS = ("cpu_usage", "memory_usage", "response_time")  # JSON tells 97 from 97.0, but not as which it is stored
 # psql leaves out U+1FFFE, U+1FFFF, U+2FFFE … U+10FFFF where it prints a text: a row that has one comes as base64.
 _LEFT_OUT = "".join(f"\\U{plane:04X}FFFE\\U{plane:04X}FFFF" for plane in range(1, 17))
+# OFFSET 0 has the JSON of a row made once, and not for each place where it is named.
 BASE64 = "{base64}"
 _AS_LINE = (f"SELECT CASE WHEN t ~ '[{_LEFT_OUT}]' THEN '{BASE64}' || replace(encode(convert_to(t, 'UTF8'), 'base64'), "
             "chr(10), '') ELSE t END FROM (SELECT row_to_json(q)::text AS t FROM ")
@@ -43,8 +44,8 @@ def write_rows(sql: str, text: str, tag: str = "") -> str:
     kind = _parse(sql)[0]
     line = _AS_LINE.replace("SELECT", f"SELECT '{tag}' ||", 1) if tag else _AS_LINE
     if kind == READS:
-        return f"{line}({text}\n) AS q) AS r"
-    return f"WITH q AS ({text}\n) " + (f"{line}q) AS r" if kind == RETURNS else "SELECT")
+        return f"{line}({text}\n) AS q OFFSET 0) AS r"
+    return f"WITH q AS ({text}\n) " + (f"{line}q OFFSET 0) AS r" if kind == RETURNS else "SELECT")
 
 
 def is_write(sql: str) -> bool:
