@@ -205,11 +205,12 @@ class Ours:
         from milestone_persist import open_store
 
         self.store = open_store(os.path.join(folder, "store"), environ={"MILESTONE_BACKEND": "hybrid"})
-        self.store.storage().run(f"PRAGMA journal_mode = {journal}")
+        self.store.batch([["register_agent", agent, "scope-analyzer", "ms-1", "planning-1"] for agent in AGENTS],
+                         atomic=True)  # before that there is no file
         if synchronous == "NORMAL":
             self.store.set_storage_config("synchronous", "normal")
-        self.store.batch([["register_agent", agent, "scope-analyzer", "ms-1", "planning-1"] for agent in AGENTS],
-                         atomic=True)
+        [done] = self.store.storage().run(f"PRAGMA journal_mode = {journal}")
+        assert done["journal_mode"] == journal.lower(), done
 
     def close(self):
         self.store.close()

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What an operation costs in one process, as a ratio to raw SQLite in the same run and the same journal mode.
 
-python3 bench/statements.py [ROUNDS]    CPU and wall time, medians of the rounds; peers that are installed beside it
+python3 bench/statements.py [ROUNDS]          CPU and wall time, medians of the rounds; with peers that are installed
+python3 bench/statements.py --instructions    instructions of a call in WAL mode, which no other load changes; valgrind
 """
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ import sys
 import tempfile
 import time
 
-from contenders import ALL, Ours, SameRows
+from calls import count_instructions
+from contenders import ALL, Floor, Ours, SameRows
 
 OPERATIONS = {"send": 200, "take": 200, "save": 200, "load": 200, "heartbeat": 200, "checkpoint": 50, "send_1000": 1,
               "save_1000": 1}  # how many calls a round
@@ -86,6 +88,33 @@ def show(found):
             yield f"  {name:12}{ratios}  (ours to {SameRows.name}: {told[Ours.name]['cpu_to_hand']:.2f})"
 
 
+def run_calls(kind, name, calls):
+    """What a process does whose instructions are counted: 20 calls, and so many more."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
+        contender = kind(folder, *MODES["WAL, synchronous normal"])
+        contender.prepare(name)
+        gc.disable()
+        measure_one(getattr(contender, name), 20 + calls, 0)
+        contender.close()
+
+
+def count_calls(kind, name, calls=50):
+    """Instructions of one call, in a process that goes on."""
+    code = (f"import sys; sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r})\n"
+            f"import statements; statements.run_calls(statements.{kind.__name__}, {name!r}, %d)")
+    few, many = (count_instructions(["-c", code % number], {**os.environ}) for number in (0, calls))
+    return (many - few) // calls
+
+
+def show_instructions():
+    """The lines of a table: of raw SQLite in thousands, of the others as ratios to that."""
+    for name in (name for name, calls in OPERATIONS.items() if calls > 1):
+        floor, hand, ours = (count_calls(kind, name) for kind in (Floor, SameRows, Ours))
+        yield (f"  {name:12}{Floor.name} {floor / 1000:.0f} k  {SameRows.name} {hand / floor:.2f}  {Ours.name} "
+               f"{ours / floor:.2f}, to the same rows {ours / hand:.2f}")
+
+
 if __name__ == "__main__":
-    for line in show(measure(*(int(word) for word in sys.argv[1:]))):
-        print(line)
+    for line in (show_instructions() if sys.argv[1:] == ["--instructions"] else
+                 show(measure(*(int(word) for word in sys.argv[1:])))):
+        print(line, flush=True)
