@@ -1,6 +1,6 @@
 """Seeded fuzz of the surfaces: whatever comes in, status 0 to 3 and one line, never a traceback.
 
-    python3 tests/fuzz.py [--seed N] [--count N] [cli|import|shell|mcp …]
+    python3 tests/fuzz.py [--seed N] [--count N] [cli|import|shell|mcp|html …]
 
 A failure prints its seed and what was called. The same seed and count make the same calls.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import html.parser
 import io
 import json
 import os
 import random
 import shlex
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,10 @@ from ground import PROGRAM, HandMoved  # noqa: E402
 from milestone_persist.base.values import show  # noqa: E402
 from milestone_persist.cli.main import Console, main  # noqa: E402
 from milestone_persist.mcp.tools import is_tool  # noqa: E402
+from milestone_persist.opening.place import open_for  # noqa: E402
 from milestone_persist.registry import all_operations  # noqa: E402
+from milestone_persist.view.page import make_page  # noqa: E402
+from milestone_persist.view.reading import read_session  # noqa: E402
 
 # What starts processes, serves until it is ended, or writes where the data directory is not.
 LEFT_OUT = {"install", "uninstall", "vendor", "generate", "start_session_monitor", "stop_session_monitor", "init",
@@ -47,6 +52,20 @@ WORDS = ["validation", "milestone-executor", "x-own", "scope-analyzer", "active"
          "design", "healthy", "degraded", "hybrid", "file", "database", "session_timeout", "agent_spawn_command", "k",
          "k2", "2026-01-31 09:30:00.000", "file.json", "no/such/file", ".milestones/coordination.db"]
 VARIABLES = {"AGENT_ID": IDS, "SESSION_ID": IDS, "MILESTONE_ID": IDS, "MILESTONE_NOW": [*NUMBERS, WORDS[-4]]}
+
+
+# What ends an element, an attribute, a comment or a script, begins one, or is not shown.
+MARKUP = ["<", ">", '"', "'", "&", "</script>", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<!--",
+          "-->", "]]>", "</title>", "</style>", "</svg>", "<svg onload=alert(1)>", '" onmouseover="x', "' onclick='x",
+          "&lt;", "&#60;", "&quot", "javascript:alert(1)", "`", "=", "/", "\\", "\\u003c", "<!doctype html>", "<plaintext>",
+          "\u2028", "\u2029", "\ufeff", "\ufffe", "\U000e0001", "\x7f", "\x01", "\x0c", "x" * 70_000]
+# The columns that a page shows, of tables in which a row of each is; all of them others may have written.
+SHOWN = {"agent_registry": ("agent_type", "status", "current_task", "current_phase", "error_info"),
+         "coordination_sessions": ("operation_type", "phase", "status", "coordinator_id", "progress"),
+         "agent_messages": ("from_agent", "to_agent", "message_type", "payload", "priority", "retry_count"),
+         "agent_state": ("state_key", "state_value", "state_type", "version"),
+         "agent_checkpoints": ("checkpoint_id", "checkpoint_type", "state_snapshot", "file_references"),
+         "events": ("event", "detail", "agent_id", "milestone_id"), "milestones": ("title", "status", "priority")}
 
 
 class Failed(Exception):
@@ -242,6 +261,44 @@ class Fuzz:
             if done.returncode or wrong or not answers:
                 raise Failed(f"status {done.returncode}, {len(answers)} answers, {wrong[:3]!r}, {done.stderr[:500]!r}")
 
+    def make_text(self):
+        pieces = [self.random.choice(self.random.choice((MARKUP, IDS, JSON))) for _ in range(self.random.randint(1, 4))]
+        text = "".join(pieces).replace("\0", "").encode(errors="replace").decode()
+        return json.dumps({text: [text]}) if self.random.random() < 0.2 else text
+
+    def try_html(self, count):
+        """Stored values in the page of a session: it has no element and no attribute that it has not anyhow."""
+        for words in (["register-agent", "a", "validation", "m", "s"], ["register-agent", "b", "validation", "m", "s"],
+                      ["send-agent-message", "a", "b", "x-note", "{}"], ["save-agent-state", "a", "k", "v"],
+                      ["create-agent-checkpoint", "a"], ["save-agent-state", "a", "k", "w"],
+                      ["create-agent-checkpoint", "a"], ["update-agent-status", "b", "failed"]):
+            self.call(words)
+        database, page = self.folder / ".milestones" / "coordination.db", self.folder / "page.html"
+        usual = Structure(self.read_pages(page))
+        filled = database.read_bytes()
+        for _ in range(count):
+            database.write_bytes(filled)
+            with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+                connection.execute("PRAGMA ignore_check_constraints = ON")
+                for _ in range(self.random.randint(1, 5)):
+                    table = self.random.choice(list(SHOWN))
+                    column, text = self.random.choice(SHOWN[table]), self.make_text()
+                    with contextlib.suppress(sqlite3.IntegrityError):
+                        connection.execute(f"UPDATE {table} SET {column} = ?", (text,))
+            with self.telling(f"{table}.{column} = {text!r:.2000}"):
+                usual.compare(Structure(self.read_pages(page)))
+
+    def read_pages(self, path):
+        """The page that is written, and the dashboard's; nothing where the rows are told to be corrupt."""
+        path.unlink(missing_ok=True)
+        if self.call(["report", "s", "--html", str(path)]):
+            return ""
+        storage = open_for(self.environ["MILESTONE_DIR"], self.environ, self.clock, create=False)
+        try:
+            return path.read_text() + make_page(read_session(storage, "s"), [{"session_id": "s", "status": self.said}])
+        finally:
+            storage.close()
+
     @contextlib.contextmanager
     def telling(self, what):
         """A failure within it says what was called."""
@@ -249,6 +306,36 @@ class Fuzz:
             yield
         except Failed as failure:
             raise Failed(f"{failure}\n  after {self.tried} calls: {what}") from failure
+
+
+class Structure(html.parser.HTMLParser):
+    """Which elements with which attributes a page has; its scripts, and what else would run or be loaded."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.scripts, self.others = set(), 0, set()
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.add((tag, *sorted(name for name, _ in attrs)))
+        self.scripts += tag == "script"
+        self.others |= {f"{name}={value}" for name, value in attrs
+                        if name in ("href", "src") and not (value or "").startswith("#") or name.startswith("on")}
+
+    handle_startendtag = handle_starttag
+
+    def handle_comment(self, data):
+        self.others.add(f"comment {data[:50]}")
+
+    def handle_pi(self, data):
+        self.others.add(f"instruction {data[:50]}")
+
+    def compare(self, other):
+        """Failed where another page has something that this one has not."""
+        more = other.elements - self.elements
+        if more or other.scripts > self.scripts or other.others - self.others:
+            raise Failed(f"the page has {sorted(more)[:5]}, {other.scripts} scripts, {sorted(other.others)[:5]}")
 
 
 def fuzz(seed, surface, count):
@@ -266,7 +353,7 @@ def fuzz(seed, surface, count):
     return run.tried
 
 
-SURFACES = ("cli", "import", "shell", "mcp")
+SURFACES = ("cli", "import", "shell", "mcp", "html")
 
 
 def run():

@@ -8,7 +8,10 @@ import fuzz
 import pytest
 from conftest import ROOT, size
 
-COUNTS = {"cli": size(150, 1500), "import": size(25, 150), "shell": size(5, 25), "mcp": size(30, 300)}
+from milestone_persist.view import markup
+
+COUNTS = {"cli": size(150, 1500), "import": size(25, 150), "shell": size(5, 25), "mcp": size(30, 300),
+          "html": size(25, 300)}
 
 
 @pytest.mark.parametrize("surface", fuzz.SURFACES)
@@ -33,3 +36,9 @@ def test_it_runs_as_a_program():
     done = subprocess.run([sys.executable, ROOT / "tests" / "fuzz.py", "--seed", "1", "--count", "2", "cli"],
                           capture_output=True, text=True, check=False, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "") and done.stdout == "seed 1, cli: 3 inputs tried\n"
+
+
+def test_a_page_in_which_a_value_is_markup_is_found(monkeypatch):
+    monkeypatch.setattr(markup.html, "escape", lambda text: text)
+    with pytest.raises(fuzz.Failed, match="html: the page has"):
+        fuzz.fuzz(1, "html", 100)
