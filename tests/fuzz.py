@@ -55,10 +55,11 @@ VARIABLES = {"AGENT_ID": IDS, "SESSION_ID": IDS, "MILESTONE_ID": IDS, "MILESTONE
 
 
 # What ends an element, an attribute, a comment or a script, begins one, or is not shown.
-MARKUP = ["<", ">", '"', "'", "&", "</script>", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<!--",
-          "-->", "]]>", "</title>", "</style>", "</svg>", "<svg onload=alert(1)>", '" onmouseover="x', "' onclick='x",
-          "&lt;", "&#60;", "&quot", "javascript:alert(1)", "`", "=", "/", "\\", "\\u003c", "<!doctype html>", "<plaintext>",
-          "\u2028", "\u2029", "\ufeff", "\ufffe", "\U000e0001", "\x7f", "\x01", "\x0c", "x" * 70_000]
+MARKUP = ["<", ">", '"', "'", "&", "</script>", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>",
+          "<!--", "-->", "]]>", "</title>", "</style>", "</svg>", "<svg onload=alert(1)>", '" onmouseover="x',
+          "' onclick='x", "&lt;", "&#60;", "&quot", "javascript:alert(1)", "`", "=", "/", "\\", "\\u003c",
+          "<!doctype html>", "<plaintext>", "\u2028", "\u2029", "\ufeff", "\ufffe", "\U000e0001", "\x7f", "\x01",
+          "\x0c", "x" * 70_000]
 # The columns that a page shows, of tables in which a row of each is; all of them others may have written.
 SHOWN = {"agent_registry": ("agent_type", "status", "current_task", "current_phase", "error_info"),
          "coordination_sessions": ("operation_type", "phase", "status", "coordinator_id", "progress"),
