@@ -194,7 +194,7 @@ def file_stores(tmp_path_factory):
     made = {}
     for rows in (FEW_AGENTS, MANY_AGENTS):
         made[rows] = tmp_path_factory.mktemp("files")
-        storage = open_for(str(made[rows]), {"MILESTONE_BACKEND": "file"})
+        storage = open_for(str(made[rows]), {"MILESTONE_BACKEND": "file"}, make=True)
         with storage.transaction():
             for name in ("a", "b", *(f"other-{number}" for number in range(rows))):
                 agents.register_agent(storage, name, "validation", "m", name[-1])
