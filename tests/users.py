@@ -18,6 +18,10 @@ def public():
     path = Path(tempfile.mkdtemp()).resolve()
     path.chmod(0o755)
     yield path
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            if not os.path.islink(os.path.join(folder, name)):
+                os.chmod(os.path.join(folder, name), 0o700)  # who is not root may not look into some otherwise
     shutil.rmtree(path)
 
 
