@@ -12,7 +12,9 @@ sys.path.append(str(ROOT / "tests" / "proof"))
 import faults  # noqa: E402
 import mutations  # noqa: E402
 import power  # noqa: E402
+import run  # noqa: E402
 import storm  # noqa: E402
+import tables  # noqa: E402
 
 LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid"])
 
@@ -21,6 +23,17 @@ LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid"])
 def test_what_a_mutation_breaks_is_there_once(mutation):
     assert mutation.find()[2] == 1
     assert all(Path(ROOT, test).exists() for test in mutation.tests)
+
+
+def test_the_document_names_for_each_mutation_a_test_that_there_is():
+    noted = mutations.read_outcomes()
+    assert [*noted] == [mutation.name for mutation in mutations.MUTATIONS]
+    assert [name for name, test in noted.items() if not mutations.has_test(test)] == []
+
+
+def test_the_document_has_figures_of_every_part():
+    assert [*tables.read(tables.PROOFS)] == run.PARTS
+    assert {cells[2] for cells in tables.read(tables.PROOFS).values()} == {run.list_words(run.NOTHING)}
 
 
 @LOCAL

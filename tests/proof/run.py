@@ -145,10 +145,13 @@ def try_part(name, step):
     return works[name]()
 
 
+def ask_git(*words):
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def describe_run(step):
     """When, with what and how thoroughly a part was run."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True,
-                            check=False).stdout.strip()
+    commit = ask_git("describe", "--always") + " and changes" * bool(ask_git("status", "--porcelain", ":!docs"))
     return (f"{datetime.date.today()}, {commit}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
             f"{platform.system()} {platform.machine()}, step {step}")
 
