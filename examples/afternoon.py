@@ -80,6 +80,7 @@ class Afternoon:
         """Let it pass until that minute, in one transaction."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            self.store.initialize_agent_coordination()  # a store is made by its first operation
             with self.store.storage().transaction("session:" + SESSION):
                 self._prepare()
                 while self.minute < min(until, MINUTES - 1):
