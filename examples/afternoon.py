@@ -235,7 +235,6 @@ def make_afternoon(directory, until=MINUTES, start=START, seed=142, events=3000,
     clock = HandClock(start)
     environ = {"SESSION_ID": SESSION, **(environ or {})}
     store = open_store(directory, clock=clock, environ=environ)
-    store.initialize_storage_system()
     Afternoon(store, clock, environ, seed, events).run(until)
     return store, clock
 
