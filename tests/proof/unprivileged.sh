@@ -19,6 +19,6 @@ fi
 mount -t tmpfs -o mode=1777 none /tmp
 mount -t tmpfs -o mode=1777 none /dev/shm
 cd "$UNPRIVILEGED_CHECKOUT"
-setpriv --reuid "$(id -u nobody)" --regid "$(id -g nobody)" --clear-groups env -u UNPRIVILEGED_CHECKOUT \
+setpriv --reuid "$(id -u nobody)" --regid "$(id -g nobody)" --clear-groups env --default-signal=HUP,INT -u UNPRIVILEGED_CHECKOUT \
   HOME="${PWD%/*}/home" TMPDIR=/tmp PATH=/usr/local/bin:/usr/bin:/bin PYTHON="${PYTHON:-/usr/bin/python3}" \
   sh tests/run -q -p no:cacheprovider "$@"
