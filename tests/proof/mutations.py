@@ -227,6 +227,8 @@ MUTATIONS = [
     break_("any revision of MCP", "mcp/protocol.py", "if version not in MODERN:", "if False:",
            "mcp/test_mcp_protocol.py"),
     break_("NaN on the wire", "mcp/protocol.py", ', parse_constant=_refuse_constant)', ")", "mcp/test_mcp_protocol.py"),
+    break_("who has just written is the next to write", "storage/write_queue.py",
+           "if not lock(self.line, alone=True, seconds=seconds):", "if False:", "storage/test_write_queue.py"),
     break_("writers do not stand in line", "storage/sqlite/store.py", "if self._queue and not self._queue.enter(",
            "if self._queue and False and not self._queue.enter(", "storage/test_write_queue.py"),
 ]

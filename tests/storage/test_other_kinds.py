@@ -13,7 +13,7 @@ PLACES = {
     "hybrid": ["watchers/a", "active/z.yaml", "completed/z.yaml", "logs/storage-events.jsonl",
                "logs/session-monitor.log", "config/backend-in-use.txt", "config/storage-backend.txt",
                "config/being-made", "config/record-swap.txt", "session-monitor.pid", "session-monitor.lock",
-               "session-monitor.stop", "coordination.db-queue", "reports/s.html", "enterprise.db", ".kept-0",
+               "session-monitor.stop", "coordination.db-queue", "coordination.db-line", "reports/s.html", "enterprise.db", ".kept-0",
                "backups/20260101-000000-00000000.db", "active/z.yaml.0123456789ab.part", ".gitignore", "watchers",
                "backups", "reports", "logs"],
     "file": ["watchers/a", "file-store.json", "file-store.journal", "file-store.lock", "file-store.queue",

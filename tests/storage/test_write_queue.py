@@ -38,12 +38,12 @@ def is_free(path):
         os.close(other)
 
 
-@pytest.fixture
-def holder(store):
-    """Another process that is in front of the queue and stays there."""
+@pytest.fixture(params=["queue"])
+def holder(store, request):
+    """Another process that is in front of the queue, or only the first in line, and stays there."""
     store.save_agent_state("a", "k", "v")
-    process = subprocess.Popen([sys.executable, "-c", HOLD, lock_file(store)], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE)
+    held = os.path.join(store.directory, "coordination.db-" + request.param)
+    process = subprocess.Popen([sys.executable, "-c", HOLD, held], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     yield process
     process.kill()
@@ -122,6 +122,18 @@ def test_the_wait_has_a_limit_and_the_error_says_who_is_in_front(store, holder, 
     assert dump() == before
 
 
+@pytest.mark.parametrize("holder", ["line"], indirect=True)
+def test_who_has_just_written_does_not_overtake_the_first_in_line(store, holder, monkeypatch):
+    """Nobody is in front: the first in line is about to be, and whoever comes now is behind it."""
+    monkeypatch.setattr(embedded, "BUSY_SECONDS", 0.05)
+    assert is_free(lock_file(store))
+    with pytest.raises(StorageError, match="is busy"):
+        store.save_agent_state("a", "k", "w")
+    assert store.load_agent_state("a", "k") == "v"
+    holder.communicate(b"\n")
+    assert store.save_agent_state("a", "k", "w")["version"] == 2
+
+
 def test_one_that_gave_up_does_not_hold_up_those_behind_it(store, holder, monkeypatch):
     monkeypatch.setattr(embedded, "BUSY_SECONDS", 0.05)
     for _ in range(3):
@@ -161,7 +173,7 @@ def test_where_no_thread_can_be_started_the_wait_has_a_limit_too(store, holder, 
 
 
 def test_threads_of_one_process_stand_in_the_same_queue(store):
-    path = lock_file(store)
+    path = os.path.join(store.directory, "coordination.db")
     front, next_one = write_queue.WriteQueue(path), write_queue.WriteQueue(path)
     assert front.enter(1)
     assert not next_one.enter(0)
@@ -171,7 +183,7 @@ def test_threads_of_one_process_stand_in_the_same_queue(store):
     next_one.close()
     assert front.enter(30)
     front.close()
-    assert is_free(path)
+    assert is_free(lock_file(store))
 
 
 def test_a_forked_child_does_not_keep_its_parents_place(store):

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 FILE = HYBRID.head  # of DATABASE too
 FLUSHED = {"full": "FULL", "normal": "NORMAL"}  # the setting `synchronous`, and SQLite's
-QUEUE = FILE + "-queue"
 READ_FIRST = ("SELECT (SELECT value FROM agent_coordination_config WHERE key = 'synchronous'), "
               "(SELECT moved_to FROM store_moves)")  # what a transaction begins with
 BETWEEN = "\n\n"  # two statements of a schema that was read
@@ -51,7 +50,7 @@ class SqliteStorage(EmbeddedStorage):
             create_directory(directory)
             _create_file(self.path)
         self._synchronous, self._changes = FLUSHED["full"], 0
-        self._queue = WriteQueue(os.path.join(directory, QUEUE)) if self.is_own and not self.in_memory else None
+        self._queue = WriteQueue(os.path.join(directory, FILE)) if self.is_own and not self.in_memory else None
         self._tombstone: list[Row] | None = None  # of a transaction that has just begun
         self.lock_timeout = None if create else LOOK_SECONDS
         self.connect(":memory:" if self.in_memory else self.path, apart=bool(file) and not create)
