@@ -2,9 +2,9 @@
 
 SQLite's own lock is asked for again and again, by whoever wakes first; with many writers one can wait for ever. Here
 the system wakes the next. The lock on FILE-queue is that of who writes; the lock on FILE-line that of the first who
-waits: it keeps who has just written, and is still awake, from being the next. It is an order among those who use it, not what keeps two writers apart: where it cannot be
-had (a file system without locks, a folder that can only be read), or for a program that does not know it, SQLite's
-lock does that alone.
+waits: it keeps who has just written, and is still awake, from being the next. It is an order among those who use it,
+not what keeps two writers apart: where it cannot be had (a file system without locks, a folder that can only be
+read), or for a program that does not know it, SQLite's lock does that alone.
 """
 from __future__ import annotations
 
