@@ -4,15 +4,17 @@ from __future__ import annotations
 import os
 
 # What counts of SQLite's bytes: a writer holds one of these, a reader of a database without WAL the ones after them.
-# The queue of writers is locked as a whole.
-_WRITERS = {"": range(1073741824, 1073741826), "-shm": range(120, 121), "-queue": range(0)}
+# The queue of writers is locked as a whole; the first in line keeps others waiting where nobody else does.
+_WRITERS = {"": range(1073741824, 1073741826), "-shm": range(120, 121), "-queue": range(0), "-line": range(0)}
 _READERS = range(1073741826, 1073742336)
 
 
 def find_holders(path: str, doing: str) -> str:
     """The processes that are `writing` or `reading` a database or lock file, but this one, as an error names them."""
-    found = []
+    found: list[str] = []
     for ending, bytes_written in _WRITERS.items():
+        if found and ending == "-line":
+            break
         for kind, mode, process, start in _locks_on(path + ending):
             is_writer = mode == "WRITE" if kind == "FLOCK" else start in bytes_written
             is_reader = mode == "READ" if kind == "FLOCK" else not ending and start in _READERS
