@@ -9,21 +9,21 @@ if sys.version_info < (3, 9):
     sys.path[:0] = [here, os.path.join(here, "milestone_persist")]
     sys.dont_write_bytecode = True
     __import__("older_python").hand_over()
-if __package__:  # python -m
-    from . import modules
-
-    modules.put_current_directory_last()
-else:
+if not __package__:  # not python -m
+    import __future__  # noqa: F401 # from the standard library, before the package's home comes first
     if getattr(globals()["__loader__"], "prefix", None) == "":  # a zipapp, of which this file is also the start
         home = sys.path.pop(0)
     else:  # run by path
         home = __file__.rpartition("milestone_persist")[0] or "."
     # A path through a folder that is removed while we run, as `uninstall --bin` does, would lead nowhere.
     sys.path.insert(0, os.path.realpath(home) if os.pardir in home else home)
-    import __future__  # noqa: F401 # from the standard library, before the package's home comes first
-
+try:
     from milestone_persist import modules  # of this package, whatever is installed; the rest is found by its place
-    sys.path.append(sys.path.pop(0))  # its home comes last, so that nothing beside it hides the standard library
+except Exception:  # what Python keeps of it is spoilt, as a full disk leaves it: do without any
+    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
+    from milestone_persist import modules
+    modules.drop_first_code()
+modules.put_first_place_last(is_ours=not __package__)
 
 import _signal  # type: ignore[import-not-found] # noqa: E402 # built in; `signal` would import enum
 

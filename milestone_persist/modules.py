@@ -1,7 +1,8 @@
 """Finding the package's own modules: what Python does for any, in a few of its steps.
 
 Byte code is taken only where Python would take it: kept by this Python, of the source as it stands. All else is left to
-Python, which compiles and keeps it.
+Python, which compiles and keeps it. Only where the code is spoilt, as Python leaves it when the disk is full, Python
+would fail for ever: it is taken away, and the source compiled.
 """
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
 else:  # without `importlib`, which would cost more than it saves
     ModuleSpec, SourceFileLoader, ModuleType = type(__spec__), type(__loader__), type(sys)
+    CodeType = type((lambda: 0).__code__)
 
 _PREFIX = __name__.rpartition(".")[0] + "."
 _CACHED = f".{sys.implementation.cache_tag}.pyc"
@@ -55,8 +57,8 @@ class Finder:
         """
         for inner in paths:
             name = _PREFIX + inner.replace("/__init__", "").replace("/", ".")
-            spec = None if name in sys.modules else self._find(name, inner)
             try:
+                spec = None if name in sys.modules else self._find(name, inner)
                 if spec:
                     _load(spec)
             except Exception:
@@ -72,7 +74,7 @@ class Finder:
         except OSError:
             return None
         loader = Loader(name, source)
-        loader.code = loads(memoryview(data)[_HEAD:])
+        loader.code = _code_in(data) or _compile(loader, cached)
         spec = ModuleSpec(name, loader, origin=source)
         spec.has_location, spec.cached = True, cached
         if tail == "__init__":
@@ -98,6 +100,38 @@ def _read(path: str) -> bytes:
     if len(data) == _MOST:
         raise OSError
     return data
+
+
+def _code_in(data: bytes) -> CodeType | None:
+    """What follows the head of byte code; None if that is no code."""
+    try:
+        code = loads(memoryview(data)[_HEAD:])
+    except Exception:
+        return None
+    return code if isinstance(code, CodeType) else None
+
+
+def _compile(loader: Loader, cached: str) -> CodeType:
+    """The code of the source, of which spoilt code is kept: that is taken away, and Python keeps it anew next time."""
+    _remove(cached)
+    return loader.source_to_code(loader.get_data(loader.path), loader.path)
+
+
+def _remove(cached: str) -> None:
+    try:
+        os.unlink(cached)
+    except OSError:  # it may only be read
+        pass
+
+
+def drop_first_code() -> None:
+    """Take away the code of what Python itself loads before it can be found here: some of it is spoilt."""
+    for tail in ("__init__", "modules"):
+        _remove(f"{_home()}/__pycache__/{tail}{_CACHED}")
+
+
+def _home() -> str:
+    return sys.modules[_PREFIX[:-1]].__path__[0]
 
 
 def _load(spec: ModuleSpec) -> None:
@@ -131,7 +165,7 @@ def find_quickly() -> None:
         return
     own = sys.modules.get("_imp")
     hash_source = getattr(own, "source_hash", None) if getattr(own, "check_hash_based_pycs", "") == "default" else None
-    finder = Finder(sys.modules[_PREFIX[:-1]].__path__[0], magic, hash_source)
+    finder = Finder(_home(), magic, hash_source)
     sys.meta_path.insert(0, finder)
     if sys.argv[1:2] == ["--from-shell"]:
         finder.load_all(("preloaded", "base/__init__"))
@@ -142,11 +176,17 @@ def find_quickly() -> None:
         finder.load_all(PRELOADED)
 
 
-def put_current_directory_last() -> None:
-    """After python -m: it comes first there, and a json.py of the user's may lie in it."""
-    try:
-        here = os.getcwd()
-    except OSError:  # it was deleted
-        here = ""
-    if sys.path and sys.path[0] in ("", here):
+def put_first_place_last(is_ours: bool) -> None:
+    """Nothing in what comes first on the path, home of the package if it `is_ours`, hides the standard library.
+
+    After python -m the current directory comes first, and a json.py of the user's may lie in it.
+    """
+    if is_ours or sys.path and sys.path[0] in ("", _current_directory()):
         sys.path.append(sys.path.pop(0))
+
+
+def _current_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return ""

@@ -134,6 +134,35 @@ def test_what_cannot_be_loaded_at_once_is_left_to_its_import(program, monkeypatc
         assert (done.returncode, done.stderr) == (status, said and f"milestone_persist: {said}\n")
 
 
+SPOILT = {"cut off": lambda data: data[:len(data) // 2], "of no bytes": lambda data: data[:16] + bytes(len(data) - 16),
+          "no code": lambda data: data[:16] + marshal.dumps("text")}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_byte_code_that_is_spoilt_is_made_again(program, monkeypatch, spoil):
+    """As Python leaves it when the disk is full, or the power fails: with a head that is right."""
+    monkeypatch.chdir(program)
+    for name in ("__init__", "modules", "preloaded", "base/__init__", "running", "operations/agents"):
+        call(program, *HEARTBEAT)
+        folder, _, tail = name.rpartition("/")
+        path = program / "milestone_persist" / folder / "__pycache__" / f"{tail}.{sys.implementation.cache_tag}.pyc"
+        whole = path.read_bytes()
+        path.write_bytes(spoil(whole))
+        call(program, *HEARTBEAT)
+        call(program, *HEARTBEAT)
+        made = path.read_bytes()
+        assert made[:16] == whole[:16] and marshal.loads(made[16:]) == marshal.loads(whole[16:]), name
+
+
+def test_nothing_beside_the_program_hides_the_standard_library(program, monkeypatch):
+    monkeypatch.chdir(program)
+    for name in ("__future__", "json", "os", "re", "sqlite3", "types", "typing", "modules"):
+        (program / f"{name}.py").write_text("raise SystemExit('a module of the user')\n", encoding="utf-8")
+    for words in (["--from-shell", "--dir", "data", "save_agent_state", "a", "k", "1"], ["--dir", "data", "doctor"]):
+        call(program, *words)
+        call(program, *words, options=())
+
+
 def test_a_copy_that_was_moved_needs_no_new_byte_code(program, tmp_path_factory):
     new = tmp_path_factory.mktemp("elsewhere") / "moved"
     shutil.move(program, new)
