@@ -42,10 +42,7 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
             if not is_repeated and not store.is_unmade and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS \
                     and store.environ.get("AGENT_ID"):
                 _note_caller(store)
-            try:
-                return store, op.run(store, args, options)
-            except Exception as error:
-                raise blame(store, error) from None
+            return store, _run(op, store, args, options)
 
     try:
         store, data = follow_moves(run, opened, release)
@@ -62,6 +59,25 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
         store.milestones_added = False
         _grow(store, release)
     return data
+
+
+def _run(op: Operation, store: Storage, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """What an operation gives on a store; where that is to be made first, it warns when it is done again."""
+    warn = store.warn
+    held: list[str] = []
+    if store.is_unmade and store.makes:
+        store.warn = held.append
+    try:
+        return op.run(store, args, options)
+    except StorageMoved:
+        held.clear()
+        raise
+    except Exception as error:
+        raise blame(store, error) from None
+    finally:
+        store.warn = warn
+        for text in held:
+            warn(text)
 
 
 def blame(store: Storage, error: Exception) -> Exception:

@@ -107,7 +107,7 @@ def _list_open(store: Storage) -> list[OpenSession]:
     for status in OPEN_SESSION:  # each in the order of an index
         rows += store.execute(
             "SELECT session_id, status, progress, last_activity, agent_count FROM coordination_sessions "
-            "WHERE status = :status ORDER BY last_activity DESC LIMIT :most",
+            "WHERE status = :status ORDER BY last_activity DESC, session_id LIMIT :most",
             {"status": status, "most": MOST_LISTED + 1})
     rows.sort(key=lambda row: row["last_activity"], reverse=True)
     return rows[:MOST_LISTED + 1]

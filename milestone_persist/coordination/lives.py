@@ -115,7 +115,7 @@ def complete_session(store: Storage, session_id: str) -> Session:
     if session["status"] == "completed":
         return session
     for row in store.execute("SELECT agent_id FROM agent_registry WHERE session_id = :id "
-                             f"AND status IN {any_of(GOING_ON)}", {"id": session_id}):
+                             f"AND status IN {any_of(GOING_ON)} ORDER BY agent_id", {"id": session_id}):
         set_agent_status(store, row["agent_id"], "completed")
     warn_of_unread(store, f"session {session_id!r} is completed", session_id=session_id)
     record_event(store, "session_completed", session_id, milestone_id=session["milestone_id"])

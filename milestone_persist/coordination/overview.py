@@ -19,7 +19,7 @@ MOST_ENDED = 3  # sessions that have ended, beside those that are open
 # A query for each status, so that each has an index.
 LATEST_ENDED = " UNION ALL ".join(
     f"SELECT session_id FROM (SELECT session_id FROM coordination_sessions WHERE status = '{status}' "
-    f"ORDER BY last_activity DESC LIMIT :most) AS latest_{status}" for status in ENDED)
+    f"ORDER BY last_activity DESC, session_id LIMIT :most) AS latest_{status}" for status in ENDED)
 MOST_NAMES = 4  # agents that one line of attention names
 URGENT = 8  # the priority from which a message should not lie long
 WORDS = {"pending": "waiting", "taken": "taken", "dead": "dead"}

@@ -320,3 +320,25 @@ def test_the_first_call_that_writes_makes_the_store(tmp_path):
         assert store.list_milestones() == [] and not (tmp_path / "store").exists()
         store.save_agent_state("a", "k", "v")
         assert (tmp_path / "store" / "coordination.db").exists() and store.load_agent_state("a", "k") == "v"
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+def test_the_call_that_makes_a_store_warns_once(directory, environ):
+    with open_store(directory, environ=environ) as store, pytest.warns(MilestoneWarning) as told:
+        store.send_agent_message("a", "b", "x-note", {})
+    assert [str(each.message) for each in told] == ["no agent 'b' is registered; the message is kept for it"]
+
+
+@any_backend
+def test_what_is_refused_where_no_store_is_made_warns_too(directory, environ):
+    with open_store(directory, environ=environ) as store, pytest.warns(MilestoneWarning, match="agent 'b'"), \
+            pytest.raises(Refused, match="line 2"):
+        store.batch([["send_agent_message", "a", "b", "x-note", "{}"], ["load_agent_state", "a", "k"]], atomic=True)
+    assert not directory.exists()
+
+
+@any_backend
+def test_a_store_goes_on_warning_after_doctor(store):
+    store.doctor()
+    with pytest.warns(MilestoneWarning, match="agent 'b'"):
+        store.send_agent_message("a", "b", "x-note", {})

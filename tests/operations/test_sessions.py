@@ -147,3 +147,16 @@ def test_unknown_sessions_are_refused_with_the_nearest(team):
     for call in (team.get_session_status, team.list_session_agents, lambda name: team.update_session_progress(name, 1)):
         with pytest.raises(Refused, match="no session 'execution-2' in .*: did you mean execution-1"):
             call("execution-2")
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+def test_agents_end_and_sessions_are_told_of_in_the_order_of_their_ids(store, connect):
+    for session in ("execution-s", "execution-t"):
+        for agent in ("c", "a", "b"):
+            store.register_agent(f"{agent}-{session}", "validation", "m", session)
+    told = connect().briefing("b-execution-t")
+    assert [row["session_id"] for row in told["open_sessions"]] == ["execution-s", "execution-t"]
+    connect().save_agent_state("b-execution-t", "k", "v")
+    store.complete_coordination_session("execution-t")
+    ended = [row["agent_id"] for row in store.list_coordination_events(event="agent_completed")]
+    assert ended == ["a-execution-t", "b-execution-t", "c-execution-t"]
