@@ -218,6 +218,7 @@ def test_a_data_directory_of_another_user_above_is_not_trusted(public):  # noqa:
         assert find(work)[0] == theirs
 
 
+@pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)  # the server is the user's own
 def test_a_place_that_cannot_be_written(public, cli):  # noqa: F811
     assert cli("save-agent-state", "a", "k", "v").status == 0  # every module is loaded while all can be read
     locked = public / "locked"

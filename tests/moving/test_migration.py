@@ -78,8 +78,8 @@ def test_everything_arrives_on_the_other_backend(open_on, tmp_path, clock, start
 
 @pytest.mark.parametrize("start, end", [("hybrid", "file"), ("file", "hybrid")])
 def test_what_is_kept_too_long_because_a_clock_went_back_hinders_nothing(open_on, clock, start, end):
-    with open_on(MILESTONE_BACKEND=start):
-        pass
+    with open_on(MILESTONE_BACKEND=start) as first:
+        first.register_agent("a", "validation", "ms-1", "s-1")
     store = open_on()
     for agent, seconds in ("a", 8 * 86400), ("b", -8 * 86400 + 1), ("a", 0):
         store.create_agent_checkpoint(agent)

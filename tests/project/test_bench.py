@@ -11,7 +11,10 @@ from conftest import ROOT
 
 @pytest.fixture
 def bench(monkeypatch):
+    """Imports a program of bench/; another folder may have one of that name."""
     monkeypatch.setattr(sys, "path", [str(ROOT / "bench"), *sys.path])
+    for file in (ROOT / "bench").glob("*.py"):
+        monkeypatch.delitem(sys.modules, file.stem, raising=False)
     return importlib.import_module
 
 
