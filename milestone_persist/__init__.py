@@ -2,10 +2,9 @@
 
     from milestone_persist import open_store
     with open_store() as store:
-        store.save_agent_state("scope-ms-123", "planning-scope", "…")
+        store.save_agent_state("scope-ms-123", "planning-scope", "a text")
 """
-from __future__ import annotations
-
+# Any Python must be able to read this, too: after -m it comes before __main__.py, which hands over to a newer one.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .api import Store, open_store
@@ -16,13 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["Clock", "MilestoneError", "MilestoneWarning", "Refused", "StorageError", "Store", "UsageError",
            "__version__", "open_store"]
 
-_HOMES = {"open_store": "api", "Store": "api", "Clock": "storage.call", "__version__": "base", **dict.fromkeys(
-    ("MilestoneError", "MilestoneWarning", "Refused", "StorageError", "UsageError"), "base.errors")}
+_HOMES = {"open_store": "api", "Store": "api", "Clock": "storage.call", "__version__": "base"}
+_HOMES.update(dict.fromkeys(
+    ("MilestoneError", "MilestoneWarning", "Refused", "StorageError", "UsageError"), "base.errors"))
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name):  # type: (str) -> object
     """Load the public names when they are first used: a shell call needs none of them."""
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = __import__(f"{__name__}.{_HOMES[name]}", fromlist=[name])
+        raise AttributeError("module %r has no attribute %r" % (__name__, name))
+    home = __import__(__name__ + "." + _HOMES[name], fromlist=[name])
     return getattr(home, name)

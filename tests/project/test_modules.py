@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from conftest import ROOT
+from interpreters import find_interpreters
 
 from milestone_persist.preloaded import PRELOADED
 
@@ -181,3 +182,18 @@ def test_a_module_that_is_not_there_is_missed_as_ever(program):
     done = subprocess.run([sys.executable, "-I", "-S", program / "milestone_persist", "whoami"], text=True,
                           capture_output=True, check=False)
     assert done.returncode == 3 and "No module named 'milestone_persist.running'" in done.stderr
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.6", "3.8"])
+def test_an_old_python_hands_a_call_as_a_module_over_to_a_newer_one(tmp_path, monkeypatch, version):
+    python = find_interpreters().get(version) or pytest.skip(f"no Python {version} in pyenv")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    for newer, status, said in (False, 3, f"milestone_persist: Python 3.9 or later is needed, this is {version}"), (
+            True, 0, ""):
+        if newer:
+            (tmp_path / f"python3.{sys.version_info[1]}").symlink_to(sys.executable)
+        done = subprocess.run([python, "-m", "milestone_persist", "--version"], text=True, capture_output=True,
+                              check=False, env={**os.environ, "PATH": str(tmp_path)})
+        assert done.returncode == status and done.stderr.startswith(said) and done.stderr.count("\n") == bool(status)
+        assert done.stdout.startswith("milestone_persist") == newer
