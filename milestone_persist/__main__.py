@@ -10,13 +10,16 @@ if sys.version_info < (3, 9):
     sys.dont_write_bytecode = True
     __import__("older_python").hand_over()
 if not __package__:  # not python -m
+    INNER = "milestone_persist/__main__.py"
     import __future__  # noqa: F401 # from the standard library, before the package's home comes first
     if getattr(globals()["__loader__"], "prefix", None) == "":  # a zipapp, of which this file is also the start
         home = sys.path.pop(0)
     else:  # run by path
-        home = __file__.rpartition("milestone_persist")[0] or "."
+        home, found, _ = __file__.rpartition(INNER)
+        if not found:  # through a link of another name, or from within the package
+            home = os.path.realpath(__file__).rpartition(INNER)[0]
     # A path through a folder that is removed while we run, as `uninstall --bin` does, would lead nowhere.
-    sys.path.insert(0, os.path.realpath(home) if os.pardir in home else home)
+    sys.path.insert(0, os.path.realpath(home) if os.pardir in home else home or ".")
 try:
     from milestone_persist import modules  # of this package, whatever is installed; the rest is found by its place
 except Exception:  # what Python keeps of it is spoilt, as a full disk leaves it: do without any

@@ -164,6 +164,18 @@ def test_nothing_beside_the_program_hides_the_standard_library(program, monkeypa
         call(program, *words, options=())
 
 
+def test_the_program_is_found_through_links_of_any_name(program, monkeypatch):
+    package = program / "milestone_persist"
+    links = program / "links"
+    links.mkdir()
+    (links / "tool").symlink_to(package)
+    (links / "start.py").symlink_to(package / "__main__.py")
+    monkeypatch.chdir(package / "base")
+    for path in (links / "tool", links / "tool" / "__main__.py", links / "start.py", "..", "../__main__.py", "..//"):
+        done = subprocess.run([sys.executable, path, "--version"], text=True, capture_output=True, check=False)
+        assert done.stdout.startswith("milestone_persist ") and done.stderr == "", path
+
+
 def test_a_copy_that_was_moved_needs_no_new_byte_code(program, tmp_path_factory):
     new = tmp_path_factory.mktemp("elsewhere") / "moved"
     shutil.move(program, new)
