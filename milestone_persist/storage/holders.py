@@ -42,4 +42,5 @@ def _name(process: int) -> str:
             name, _, state = file.read().partition("(")[2].rpartition(") ")
     except OSError:
         return f"process {process}"
-    return f"process {process}, {name}" + (", which is stopped" if state[:1] in ("T", "t") else "")
+    advice = f", which is stopped: kill -CONT {process} lets it go on" if state[:1] in ("T", "t") else ""
+    return f"process {process}, {name}{advice}"

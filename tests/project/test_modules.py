@@ -172,7 +172,8 @@ def test_the_program_is_found_through_links_of_any_name(program, monkeypatch):
     (links / "start.py").symlink_to(package / "__main__.py")
     monkeypatch.chdir(package / "base")
     for path in (links / "tool", links / "tool" / "__main__.py", links / "start.py", "..", "../__main__.py", "..//"):
-        done = subprocess.run([sys.executable, path, "--version"], text=True, capture_output=True, check=False)
+        done = subprocess.run([sys.executable, "-I", "-S", path, "--version"], text=True, capture_output=True,
+                              check=False)
         assert done.stdout.startswith("milestone_persist ") and done.stderr == "", path
 
 

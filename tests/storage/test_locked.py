@@ -156,7 +156,8 @@ def test_doctor_says_who_keeps_others_from_writing(cli, held, backend, directory
         done = cli("doctor")
         assert (done.status, done.err.count("\n")) == (3, 1)
         assert f"{directory} is sound, but cannot be written" in done.err
-        assert "which is stopped" in done.err if os.path.exists("/proc/locks") else "busy" in done.err
+        stopped = f"which is stopped: kill -CONT {pid} lets it go on"
+        assert (stopped if os.path.exists("/proc/locks") else "busy") in done.err
         assert who(pid) in done.err
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
