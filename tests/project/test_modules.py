@@ -4,6 +4,7 @@ from __future__ import annotations
 import marshal
 import os
 import py_compile
+import re
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,8 @@ def keepers(done):
 
 
 def pyc(home, name):
-    return home / "milestone_persist" / "__pycache__" / f"{name}.{sys.implementation.cache_tag}.pyc"
+    folder, _, tail = f"milestone_persist/{name}".rpartition("/")
+    return home / folder / "__pycache__" / f"{tail}.{sys.implementation.cache_tag}.pyc"
 
 
 def test_all_modules_are_found_so_but_those_that_stand_before(program):
@@ -145,14 +147,23 @@ def test_byte_code_that_is_spoilt_is_made_again(program, monkeypatch, spoil):
     monkeypatch.chdir(program)
     for name in ("__init__", "modules", "preloaded", "base/__init__", "running", "operations/agents"):
         call(program, *HEARTBEAT)
-        folder, _, tail = name.rpartition("/")
-        path = program / "milestone_persist" / folder / "__pycache__" / f"{tail}.{sys.implementation.cache_tag}.pyc"
+        path = pyc(program, name)
         whole = path.read_bytes()
         path.write_bytes(spoil(whole))
         call(program, *HEARTBEAT)
         call(program, *HEARTBEAT)
         made = path.read_bytes()
         assert made[:16] == whole[:16] and marshal.loads(made[16:]) == marshal.loads(whole[16:]), name
+
+
+def test_the_installed_command_makes_spoilt_byte_code_again(program):
+    module = re.search('^milestone-persist = "(.+):run"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    for path in (pyc(program, "modules"), pyc(program, "cli/main")):
+        path.write_bytes(SPOILT["cut off"](path.read_bytes()))
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(program)!r})\n"
+                           f"from {module} import run; run()", "--version"],
+                          text=True, capture_output=True, check=False)
+    assert done.stdout.startswith("milestone_persist ") and done.stderr == ""
 
 
 def test_nothing_beside_the_program_hides_the_standard_library(program, monkeypatch):

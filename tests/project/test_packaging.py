@@ -189,7 +189,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel, source):
     assert {"milestone_persist/py.typed", "milestone_persist/methods.pyi"} <= wanted
     assert f"\nVersion: {__version__}\n" in metadata
     assert [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line] == []
-    assert "milestone-persist = milestone_persist.cli.process:run" in scripts
+    assert "milestone-persist = milestone_persist.__main__:run" in scripts
     assert any(name.endswith("/LICENSE") for name in names)
 
 
