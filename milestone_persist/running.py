@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from .base.errors import MilestoneError, StorageError
 from .storage.interface import LOOK_SECONDS, Damaged, StorageMoved
-from .storage.selection import backend_in_use
+from .storage.selection import backend_in_use, read_note_stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,6 +113,10 @@ def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage]
                 is_new = _make(store) if store.is_unmade else _finish_switch(store)
                 release()
                 _refuse_removed(store)
+            except Damaged:  # or its files were set aside, and others are in their place
+                if store.note_stamp in (None, read_note_stamp(store.directory)):
+                    raise
+                release()
         return action(opened())
     except StorageMoved as moved:
         raise StorageError(str(moved)) from None

@@ -59,7 +59,7 @@ def require_usable(directory: str, environ: Mapping[str, str]) -> None:
         for path in [*links, *(os.path.join(directory, name) for name in INNER)]:
             refuse_link_out(path, directory)
         for entry in ours:
-            if entry.name.startswith("coordination.db-") and not os.path.isfile(entry.path):  # SQLite waits for a pipe
+            if entry.name.startswith("coordination.db-") and _is_of_another_kind(entry.path):  # SQLite waits for a pipe
                 raise StorageError(f"cannot use {entry.path}: it is not a regular file; move it away")
     except OSError as error:
         if not isinstance(error, FileNotFoundError) or os.path.islink(directory):
@@ -68,6 +68,16 @@ def require_usable(directory: str, environ: Mapping[str, str]) -> None:
                       "name a directory in MILESTONE_DIR"
                       ) if isinstance(error, NotADirectoryError) else "make it a directory you can read"
             raise StorageError(f"cannot use the data directory {directory} ({error.strerror}): {advice}") from None
+
+
+def _is_of_another_kind(path: str) -> bool:
+    """Whether it is there and no regular file; a journal may go, and come, at any moment."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return os.path.islink(path)
+    except OSError:  # a link to itself
+        return True
 
 
 def _make_private(directory: str, status: os.stat_result) -> None:

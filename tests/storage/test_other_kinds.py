@@ -1,6 +1,7 @@
 """What is no regular file, in each place of the data directory that is read: nothing hangs, and doctor names it."""
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -122,3 +123,22 @@ def test_what_is_no_file_is_not_called_the_newest_backup(filled, soon, cli, dire
     put(directory, "backups/20991231-000000-00000000.db", kind)
     (directory / "coordination.db").write_bytes(b"no database" * 1000)
     assert f"restore_coordination {backup} brings back" in cli("doctor").err
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_a_journal_that_goes_while_it_is_looked_at_is_no_other_kind_of_file(cli, directory, monkeypatch):
+    """Another process has committed between the listing of the folder and the look at what it names."""
+    assert cli("save-agent-state", "a", "k", "v").status == 0
+    journal, plain = directory / "coordination.db-journal", os.scandir
+
+    @contextlib.contextmanager
+    def list_and_commit(path):
+        journal.touch()
+        with plain(path) as entries:
+            found = list(entries)
+        journal.unlink()
+        yield iter(found)
+
+    monkeypatch.setattr(os, "scandir", list_and_commit)
+    done = cli("save-agent-state", "a", "k", "w")
+    assert (done.status, done.err) == (0, "")
