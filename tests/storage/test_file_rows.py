@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -192,17 +193,43 @@ def test_a_corrupt_session_stops_no_agent_in_it(filled, connect, directory):
     assert [row["state_key"] for row in connect().list_agent_state("b")] == ["k"]
 
 
-def test_one_of_all_processes_looks_for_silent_agents(filled, connect, clock, monkeypatch):
+@pytest.fixture
+def looks(filled, connect, monkeypatch):
+    """Whether the call of another process looks for silent agents: then it reads the agents it does not name."""
     read = []
     monkeypatch.setattr(journal, "open_found", lambda path: read.append(path) or open_found(path))
 
-    def reads_all():
+    def looks():
         read.clear()
         connect().get_agent_messages("a", True)
         return any(path.endswith("agent-registry/c.json") for path in read)
 
+    return looks
+
+
+def test_one_of_all_processes_looks_for_silent_agents(looks, clock):
     found = []
     for seconds in (60, 1, 13, 2, 20, -500):
         clock.advance(seconds)
-        found.append(reads_all())
+        found.append(looks())
     assert found == [True, False, False, True, True, True]
+
+
+@pytest.mark.parametrize("away", [-15, 1, 14, 16, 86400, 2**31, -2**31])
+def test_a_last_look_that_was_long_ago_or_is_yet_to_come_keeps_nobody_from_looking(looks, clock, directory, away):
+    clock.advance(60)
+    assert looks() and not looks()
+    os.utime(directory / "file-store.queue", (clock.time() + away,) * 2)
+    assert looks() and not looks()
+
+
+def test_no_other_call_counts_as_a_look(looks, clock, filled):
+    clock.advance(60)
+    assert looks()
+    clock.advance(14)
+    filled.agent_heartbeat("a")
+    filled.save_agent_state("b", "k", "new")
+    filled.get_session_status("s")
+    assert not looks()
+    clock.advance(1)
+    assert looks()
