@@ -1,6 +1,7 @@
 """PostgreSQL: what the conformance tests do not see, from its schema file to connections that are cut."""
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -130,6 +131,20 @@ def test_processes_that_open_a_new_store_at_once_make_it_once(unmade, directory,
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_a_schema_that_another_has_made_meanwhile_is_used(unmade, postgresql, directory, environ, monkeypatch):
+    """Looking whether it is there made the server remember that it is not."""
+    plain = Psql.ask
+
+    def ask(psql, text, *args):
+        if "CREATE SCHEMA IF NOT EXISTS" in text:
+            postgresql.query(f'CREATE SCHEMA "{unmade}"')
+        return plain(psql, text, *args)
+
+    monkeypatch.setattr(Psql, "ask", ask)
+    with contextlib.closing(open_for(str(directory), environ, make=True)) as store:
+        assert store.execute("SELECT count(*) AS n FROM agent_registry") == [{"n": 0}]
 
 
 def test_reading_a_store_that_is_not_there_leaves_no_trace(cli, postgresql, unmade, directory):

@@ -134,7 +134,8 @@ def _bring_up_to_date(psql: Psql, name: str, guard: str) -> None:
     """Make the schema or bring it up to date, whole or not at all; of several processes one does it."""
     psql.ask(f"BEGIN READ WRITE\\; SELECT {guard};")
     try:
-        psql.ask(f"CREATE SCHEMA IF NOT EXISTS {name};")
+        # Looking at a catalog, the server hears what others have committed; else it may remember that there is none.
+        psql.ask(f"SELECT FROM pg_namespace LIMIT 0\\; CREATE SCHEMA IF NOT EXISTS {name};")
         found = _look_closer(psql, name)  # asking for the version of what is not there would end the transaction
         version = found["version"] if found else 0
         if version == 0:
