@@ -124,16 +124,18 @@ class Transaction:
         storage.depth -= 1
         if storage.depth == 0:
             said, storage.said = storage.said, []
+            is_begun = True
             try:
                 if kind is None:
                     if storage.is_unmade and self.writes:
                         storage.require_made()
+                    is_begun = False  # a commit that fails undoes it
                     storage.commit()
                     storage.undo.clear()
                     storage.make_durable()
             finally:
                 storage.put_back()
-                if kind is not None:
+                if is_begun:
                     storage.rollback()
             for text in said if kind is None else ():
                 storage.tell(text)

@@ -16,12 +16,15 @@ from conftest import ROOT, size
 
 from milestone_persist import StorageError, UsageError, open_store
 from milestone_persist.opening.place import open_for
+from milestone_persist.storage.interface import StorageMoved
 from milestone_persist.storage.postgresql.psql import Lost, Psql
 from milestone_persist.storage.postgresql.text import write_statement
 from milestone_persist.storage.postgresql.url import DatabaseUrl
 
 TERMINATE = ("SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity "
              "WHERE application_name = 'milestone_persist'")
+OPEN = ("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'milestone_persist' "
+        "AND state LIKE 'idle in transaction%'")
 
 
 @pytest.fixture
@@ -891,7 +894,103 @@ def test_a_snapshot_leaves_no_transaction_open(store, storage, postgresql):
     with storage.snapshot():
         storage.execute("SELECT 1 AS one")
     storage.execute("SELECT 1 AS one")
-    assert storage.execute("SELECT count(*) AS n FROM pg_stat_activity WHERE state LIKE 'idle in%'") == [{"n": 0}]
+    assert postgresql.query(OPEN) == "0"
+
+
+def run_refused(storage, how):
+    """A transaction that adds a row, and then what is refused."""
+    with storage.transaction("config", [REFUSED] if how == "at its beginning" else []):
+        storage.execute(*ROW)
+        storage.makes = how == "to be made"
+        if how == "by the caller":
+            raise UsageError("refused by the caller")
+        if how == "of an inner one":
+            with storage.transaction("config"):
+                storage.execute(*REFUSED)
+        if how == "posted, then asked":
+            storage.post(*REFUSED)
+            storage.execute("SELECT 1 AS one")
+        if how == "posted":
+            storage.post(*REFUSED)
+        if how == "not minded":
+            with contextlib.suppress(UsageError):
+                storage.execute(*REFUSED)
+        if how == "stopped":
+            storage.psql.ask("SET LOCAL statement_timeout = '50ms';")
+            storage.execute("SELECT pg_sleep(60)::text AS slept")
+        if how == "at the commit":
+            storage.psql.ask("CREATE TEMP TABLE t (n integer UNIQUE DEFERRABLE INITIALLY DEFERRED); "
+                             "INSERT INTO t VALUES (1), (1);")
+
+
+def run_severed(storage, postgresql, how):
+    with storage.transaction("config"):
+        storage.execute(*ROW)
+        postgresql.query(TERMINATE)
+        if how == "severed":
+            storage.execute("SELECT 1 AS one")
+
+
+def read_refused(storage, how):
+    with storage.snapshot([REFUSED] if how == "a snapshot, at its beginning" else []):
+        if how == "a snapshot, not minded":
+            with contextlib.suppress(UsageError):
+                storage.execute(*REFUSED)
+        else:
+            storage.execute(*REFUSED)
+
+
+def interrupt(storage, monkeypatch):
+    with monkeypatch.context() as patch, storage.transaction("config"):
+        storage.execute(*ROW)
+        patch.setattr(Psql, "exchange", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        storage.execute("SELECT 1 AS one")
+
+
+REFUSED = ("SELECT 1 / 0 AS number", {})
+ROW = ("INSERT INTO agent_coordination_config (key, value, updated_at) VALUES ('row', '', :at)",
+       {"at": "2026-01-01 00:00:00.000"})
+ROWS = "SELECT count(*) AS n FROM agent_coordination_config WHERE key = 'row'"
+IN_A_TRANSACTION = ["at its beginning", "by the caller", "of an inner one", "posted, then asked", "posted",
+                    "not minded", "stopped", "at the commit", "to be made"]
+SNAPSHOTS = ["a snapshot", "a snapshot, at its beginning", "a snapshot, not minded"]
+
+
+WAYS = [*IN_A_TRANSACTION, *SNAPSHOTS, "outside", "severed", "severed at the commit", "interrupted"]
+
+
+@pytest.mark.parametrize("how, is_made", [(how, is_made) for how in WAYS for is_made in (True, False)
+                                          if how not in ("to be made", "at the commit")
+                                          or is_made == (how == "at the commit")])  # the unmade is never committed
+def test_however_a_transaction_fails_nothing_of_it_is_left(request, directory, environ, clock, postgresql, monkeypatch,
+                                                           how, is_made):
+    """Where there is no store yet, all of a connection lies in one transaction, which goes on."""
+    request.getfixturevalue("store" if is_made else "unmade")
+    storage = open_for(str(directory), environ, clock, make=is_made)
+    assert storage.is_unmade != is_made
+    try:
+        with pytest.raises((UsageError, StorageError, StorageMoved, KeyboardInterrupt)):
+            if how in IN_A_TRANSACTION:
+                run_refused(storage, how)
+            elif how in SNAPSHOTS:
+                read_refused(storage, how)
+            elif how == "outside":
+                storage.execute(*REFUSED)
+            elif how == "interrupted":
+                interrupt(storage, monkeypatch)
+            else:
+                run_severed(storage, postgresql, how)
+        assert storage.execute(ROWS) == [{"n": 0}]
+        assert postgresql.query(OPEN) == ("0" if is_made else "1")
+        with storage.snapshot():
+            assert storage.execute(ROWS) == [{"n": 0}]
+        storage.makes = False
+        with storage.transaction("config"):
+            storage.execute(*ROW)
+        assert storage.execute(ROWS) == [{"n": 1}]
+        assert postgresql.query(OPEN) == ("0" if is_made else "1")
+    finally:
+        storage.close()
 
 
 def test_many_rows_are_inserted_with_their_ids_in_order(store):

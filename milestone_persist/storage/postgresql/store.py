@@ -37,6 +37,8 @@ LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\;
 # number of the transaction tells what became of it, should the connection be lost in its commit.
 _TOMBSTONE = f"SELECT (SELECT value FROM ({READ_TOMBSTONE}) AS tombstone) AS value"
 _FIRST = _TOMBSTONE + ", txid_current() AS number"
+# An empty store that is never committed lies in one transaction: within it each of ours begins, ends and is undone so.
+_SAVE, _RELEASE, _RETURN = (verb + "SAVEPOINT ours" for verb in ("", "RELEASE ", "ROLLBACK TO "))
 
 
 class PostgresqlStorage(Storage):
@@ -101,15 +103,8 @@ class PostgresqlStorage(Storage):
         return f"pg_advisory_xact_lock{mode}(hashtextextended({text}, 0))"
 
     def _begin(self, before: list[str], first: str, foreseen: Sequence[Statement]) -> None:
-        if self._schema.ephemeral:
-            return
         asked = [(first, first), *((sql, fill(sql, params)) for sql, params in foreseen)]
-        try:
-            [line], *lines = self._ask(before, asked, is_repeatable=True)
-        except MilestoneError:
-            self._begun = True  # a lock that was not to be had leaves a transaction behind
-            self.rollback()
-            raise
+        [line], *lines = self._ask([_SAVE] if self._schema.ephemeral else before, asked, is_repeatable=True)
         self._begun, row = True, read_row(line)
         self._number = row.get("number")
         self._tombstone = [row] if row["value"] is not None else []
@@ -140,7 +135,10 @@ class PostgresqlStorage(Storage):
 
     def _execute_apart(self, sql: str, text: str) -> list[Any]:
         """Run a statement outside of a transaction, or in the one of an empty store that is never committed."""
-        is_repeatable = not is_write(sql) and not self._schema.ephemeral
+        is_repeatable = not is_write(sql)
+        if self._schema.ephemeral:
+            [lines] = self._ask([_SAVE], [(sql, text)], [_RELEASE], is_repeatable)
+            return [read_row(line) for line in lines]
         if not is_repeatable or self.note_stamp is None:
             return [read_row(line) for line in self._ask([], [(sql, text)], is_repeatable=is_repeatable)[0]]
         [line], lines = self._ask([], [(_TOMBSTONE, _TOMBSTONE), (sql, text)], is_repeatable=True)
@@ -176,7 +174,10 @@ class PostgresqlStorage(Storage):
 
     def _ask(self, before: Sequence[str], asked: Sequence[Filled], after: Sequence[str] = (),
              is_repeatable: bool = False) -> list[list[bytes]]:
-        """The rows of each answer. A lost connection is made again: then what is repeatable is asked once more."""
+        """The rows of each answer. A lost connection is made again: then what is repeatable is asked once more.
+
+        What fails outside of a transaction leaves none behind, though it was to begin one.
+        """
         if self._broken:
             raise StorageError(self._broken)
         try:
@@ -185,11 +186,16 @@ class PostgresqlStorage(Storage):
             except Lost:
                 if not is_repeatable:
                     raise
+                was_ephemeral = self._schema.ephemeral
                 self._reconnect()
+                if self._schema.ephemeral != was_ephemeral:  # what was asked is meant for the other
+                    raise
                 return self.psql.ask_all(before, asked, after)
         except Lost as loss:
             raise self._break(lost(self.target, loss)) from None
         except Failed as error:
+            if not self._begun:
+                self._undo()
             raise self._break(self._explain(error)) from None
 
     def _reconnect(self) -> None:
@@ -204,19 +210,17 @@ class PostgresqlStorage(Storage):
         return error
 
     def commit(self) -> None:
-        if self._schema.ephemeral:
-            return
         if self._broken:
             text = self._broken
             self.rollback()
             raise StorageError(text)
-        posted, number = self._posted, self._number
+        posted, number, end = self._posted, self._number, _RELEASE if self._schema.ephemeral else "COMMIT"
         self._end()
         if number is None:  # it has only read
-            self.psql.tell("COMMIT")
+            self.psql.tell(end)
             return
         try:
-            found = self.psql.ask_all([], [(sql, text) for sql, text, _ in posted], ["COMMIT"])
+            found = self.psql.ask_all([], [(sql, text) for sql, text, _ in posted], [end])
         except Lost as loss:
             return self._resolve_commit(loss, number, [answer for _, _, answer in posted])
         except Failed as error:
@@ -261,7 +265,7 @@ class PostgresqlStorage(Storage):
     def _undo(self) -> None:
         try:
             if self.psql.pid:
-                self.psql.ask("ROLLBACK;")
+                self.psql.ask(f"{_RETURN}; {_RELEASE};" if self._schema.ephemeral else "ROLLBACK;")
         except (Lost, Failed):
             self.psql.stop()
 
