@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..base.answers import CountedMessages, CountedStore
     from ..storage.interface import Storage
 
+
 def count_everything(store: Storage) -> CountedStore:
     """How many sessions and agents there are of each status, messages of each state, and checkpoints."""
     groups = {"sessions": _count_sessions(store), "agents": _count_agents(store), "messages": count_mail(store)}

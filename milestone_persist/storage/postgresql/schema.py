@@ -70,7 +70,6 @@ class Schema:
             raise StorageError(f"the schema {name} has schema version {self.version}, newer than this program's "
                                f"{SCHEMA_VERSION}: use a newer milestone_persist")
 
-
     def _enter(self, psql: Psql, settings: str, name: str) -> Row | None:
         """Set what the connection needs, and read in the same trip what it finds there."""
         before = f"{settings}\\; SET search_path = {name}, pg_temp;\n{write_rows(FACTS, FACTS, _TAG)};\n"
