@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3  # noqa: F401  before the package: then that uses it too, and tests can put themselves in its place
 import subprocess
 import sys
 import tempfile

@@ -1,15 +1,18 @@
-"""The queue of the processes and threads that want to write: two locks, each given in order of arrival.
+"""Lines of processes and threads that want to use a store: two locks, each given in order of arrival.
 
 SQLite's own lock is asked for again and again, by whoever wakes first; with many writers one can wait for ever. Here
-the system wakes the next. The lock on FILE-queue is that of who writes; the lock on FILE-line that of the first who
-waits: it keeps who has just written, and is still awake, from being the next. It is an order among those who use it,
-not what keeps two writers apart: where it cannot be had (a file system without locks, a folder that can only be
-read), or for a program that does not know it, SQLite's lock does that alone.
+the system wakes the next. The lock on one file is that of who is let in; the lock on the other that of the first who
+waits: it keeps who has just been inside, and is still awake, from being the next.
+
+For a database it is an order among those who use it, not what keeps two writers apart: where it cannot be had (a file
+system without locks, a folder that can only be read), or for a program that does not know it, SQLite's lock does that
+alone.
 """
 from __future__ import annotations
 
 import _thread
 import os
+import time
 
 from ..base.found import require_own
 from .directory import make_file
@@ -20,15 +23,89 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_OPEN: set[WriteQueue] = set()  # those with open files: what a forked child has to close
+_OPEN: set[Line] = set()  # what a forked child has to close
+
+
+class Line:
+    """Two files that are open: who is let in has the lock on `front`, the first of those who wait that on `line`."""
+
+    def __init__(self, front: str, line: str, open_file: Callable[[str], int]) -> None:
+        """Open both; open_file: gives the descriptor of a path."""
+        self._front = open_file(front)
+        try:
+            self._line = open_file(line)
+        except BaseException:
+            os.close(self._front)
+            raise
+        _OPEN.add(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Not closed, and not that of a parent process."""
+        return self in _OPEN
+
+    def enter(self, alone: bool, seconds: float) -> bool:
+        """Wait for one's turn at most so long; if it has not come, or on any error, it is closed.
+
+        alone: or with others who are not alone
+        OSError where the file system has no locks.
+        """
+        has_come = False
+        try:
+            has_come = self.lock(alone, 0) or seconds > 0 and self._wait(alone, seconds)
+        finally:
+            if not has_come:
+                self.close()
+        return has_come
+
+    def _wait(self, alone: bool, seconds: float) -> bool:
+        """Let a thread wait, which can be left behind: no lock has a time limit, and polling has no order."""
+        try:
+            waiter = _Waiter(self, alone)
+        except RuntimeError:  # no thread can be started: too many processes, or the interpreter ends
+            return self.lock(alone, seconds)
+        has_come = False
+        try:
+            has_come = waiter.wait(seconds)
+        finally:
+            if not has_come:
+                _OPEN.discard(self)  # it is the thread's now
+                waiter.give_up()
+        return has_come
+
+    def lock(self, alone: bool, seconds: float | None = None) -> bool:
+        """Be the first in line, and then in front, both within that time."""
+        until = None if seconds is None else time.monotonic() + seconds
+        if not lock(self._line, True, seconds):
+            return False
+        try:
+            return lock(self._front, alone, None if until is None else until - time.monotonic())
+        finally:
+            unlock(self._line)
+
+    def leave(self) -> None:
+        """Let the next one in; a closed one is not entered."""
+        if self.is_open:
+            unlock(self._front)
+
+    def close(self) -> None:
+        """Leave, and close the files; doing so again does nothing."""
+        if self.is_open:
+            _OPEN.discard(self)
+            self.close_files(close_locked)
+
+    def close_files(self, close: Callable[[int], None] = os.close) -> None:
+        """Close both, each by `close`; a lock that a parent process has stays the parent's, and ends with it."""
+        close(self._line)
+        close(self._front)
 
 
 class WriteQueue:
-    """The place of one connection in the queue for the database at `path`; not reentrant."""
+    """The place of one connection in the line of those who write to the database at `path`; not reentrant."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._files: _Files | None = None
+        self._line: Line | None = None
         self._is_in = False
 
     def enter(self, seconds: float) -> bool:
@@ -38,84 +115,30 @@ class WriteQueue:
         """
         self._is_in = True
         try:
-            if not self._files:
-                self._files = _Files(self.path)
-                _OPEN.add(self)
-            return self._files.lock(seconds=0) or self._wait(self._files, seconds)
+            if not self._line or not self._line.is_open:
+                self._line = Line(self.path + "-queue", self.path + "-line", _open)
+            return self._line.enter(alone=True, seconds=seconds)
         except OSError:
             return True
-
-    def _wait(self, files: _Files, seconds: float) -> bool:
-        """Let a thread wait, which can be left behind: no lock has a time limit, and polling has no order."""
-        if seconds <= 0:
-            return False
-        try:
-            waiter = _Waiter(files)
-        except RuntimeError:  # no thread can be started: too many processes, or the interpreter ends
-            return files.lock(seconds)
-        has_come = False
-        try:
-            has_come = waiter.wait(seconds)
-        finally:
-            if not has_come:
-                self._files = None
-                _OPEN.discard(self)
-                waiter.give_up()
-        return has_come
 
     def leave(self) -> None:
         """Let the next one write; doing so again does nothing."""
         was_in, self._is_in = self._is_in, False
-        if was_in and self._files:
-            try:
-                unlock(self._files.front)
-            except OSError:  # a file system without locks
-                pass
+        if was_in and self._line:
+            self._line.leave()
 
     def close(self) -> None:
         """Leave, and close the files; doing so again does nothing."""
-        files, self._files = self._files, None
-        _OPEN.discard(self)
-        if files:
-            files.close(close_locked)
-
-    def forget(self) -> None:
-        """In a forked child: close the parent's files. Their locks stay the parent's, and end with it."""
-        files, self._files = self._files, None
-        if files:
-            files.close(os.close)
-
-
-class _Files:
-    """What is locked: `front` by who writes, `line` by the first of those who wait."""
-
-    def __init__(self, path: str) -> None:
-        self.front = _open(path + "-queue")
-        try:
-            self.line = _open(path + "-line")
-        except BaseException:
-            os.close(self.front)
-            raise
-
-    def lock(self, seconds: float | None = None) -> bool:
-        """Be the first in line, and then in front; each at most so long. OSError where there are no locks."""
-        if not lock(self.line, alone=True, seconds=seconds):
-            return False
-        try:
-            return lock(self.front, alone=True, seconds=seconds)
-        finally:
-            unlock(self.line)
-
-    def close(self, close: Callable[[int], None]) -> None:
-        close(self.line)
-        close(self.front)
+        line, self._line = self._line, None
+        if line:
+            line.close()
 
 
 class _Waiter:
-    """A thread that waits for the lock; if it comes too late, it is given back and the files closed."""
+    """A thread that waits for its turn; if it comes too late, the line is closed then."""
 
-    def __init__(self, files: _Files) -> None:
-        self.files = files
+    def __init__(self, line: Line, alone: bool) -> None:
+        self.line, self.alone = line, alone
         self.has_come = self.is_given_up = False
         self.error: OSError | None = None
         self.state, self.done = _thread.allocate_lock(), _thread.allocate_lock()
@@ -124,28 +147,28 @@ class _Waiter:
 
     def _run(self) -> None:
         try:
-            self.files.lock()
+            self.line.lock(self.alone)
         except OSError as error:
             self.error = error
         with self.state:
             self.has_come = True
             self.done.release()
             if self.is_given_up:
-                self.files.close(close_locked)
+                self.line.close_files(close_locked)
 
     def wait(self, seconds: float) -> bool:
-        """Whether the lock has come in that time. OSError where the file system has none."""
+        """Whether the turn has come in that time. OSError where the file system has no locks."""
         self.done.acquire(timeout=min(seconds, _thread.TIMEOUT_MAX))
         if self.error:
             raise self.error
         return self.has_come
 
     def give_up(self) -> None:
-        """Leave the files to the thread, which closes them when the lock comes; if it has come just now, close them."""
+        """Leave the line to the thread, which closes it when the turn comes; if it has come just now, close it."""
         with self.state:
             self.is_given_up = True
             if self.has_come:
-                self.files.close(close_locked)
+                self.line.close_files(close_locked)
 
 
 def _open(path: str) -> int:
@@ -163,7 +186,7 @@ def _open(path: str) -> int:
 
 def _forget_all(*args: Any) -> None:
     while _OPEN:
-        _OPEN.pop().forget()
+        _OPEN.pop().close_files()
 
 
 os.register_at_fork(after_in_child=_forget_all)

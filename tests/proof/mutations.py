@@ -74,7 +74,7 @@ MUTATIONS = [
     break_("an export is not synced before it has its name", "storage/parts.py", "os.fsync(self._lock)", "pass",
            "project/test_proof.py"),
     break_("the files' lock is shared by writers", "storage/jsonfiles/lock.py",
-           'wait_for(self.path + ".lock", exclusive,', 'wait_for(self.path + ".lock", False,',
+           "held.enter(exclusive, seconds)", "held.enter(False, seconds)",
            "storage/test_file_backend.py", "storage/test_locked.py"),
     break_("the journal of files is not synced", "storage/jsonfiles/journal.py",
            "os.path.join(directory, JOURNAL))\n        sync_directory(directory)", "os.path.join(directory, JOURNAL))",
@@ -228,7 +228,8 @@ MUTATIONS = [
            "mcp/test_mcp_protocol.py"),
     break_("NaN on the wire", "mcp/protocol.py", ', parse_constant=_refuse_constant)', ")", "mcp/test_mcp_protocol.py"),
     break_("who has just written is the next to write", "storage/write_queue.py",
-           "if not lock(self.line, alone=True, seconds=seconds):", "if False:", "storage/test_write_queue.py"),
+           "if not lock(self._line, True, seconds):", "if False:", "storage/test_write_queue.py",
+           "storage/test_file_lock.py"),
     break_("writers do not stand in line", "storage/sqlite/store.py", "if self._queue and not self._queue.enter(",
            "if self._queue and False and not self._queue.enter(", "storage/test_write_queue.py"),
 ]

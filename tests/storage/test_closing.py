@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from milestone_persist import MilestoneError, StorageError, open_store
-from milestone_persist.storage.jsonfiles import lock as filelock
+from milestone_persist.storage import write_queue
 from milestone_persist.storage.jsonfiles.lock import FileLock
 from milestone_persist.storage.sqlite import embedded
 
@@ -153,14 +153,16 @@ def test_a_child_forked_while_a_lock_is_held_does_not_keep_it(tmp_path, monkeypa
 
 def test_a_child_forked_in_the_queue_for_a_lock_does_not_keep_its_place(tmp_path, monkeypatch):
     mine, other = FileLock(str(tmp_path / "lock")), FileLock(str(tmp_path / "lock"))
-    children, wait = [], filelock.wait_for
+    children, lock = [], write_queue.lock
 
-    def fork_at_the_head_of_the_queue(path, *rest):
-        if path.endswith(".lock"):
-            children.append(_fork())
-        return wait(path, *rest)
+    def fork_at_the_head_of_the_queue(descriptor, alone, seconds):
+        if children:
+            return lock(descriptor, alone, seconds)
+        is_first = lock(descriptor, alone, seconds)
+        children.append(_fork())
+        return is_first
 
-    monkeypatch.setattr(filelock, "wait_for", fork_at_the_head_of_the_queue)
+    monkeypatch.setattr(write_queue, "lock", fork_at_the_head_of_the_queue)
     mine.acquire(exclusive=True)
     mine.release()
     monkeypatch.undo()
