@@ -852,7 +852,7 @@ class Operations:
 
         fix: repair what can be repaired without loss; what is taken out or replaced is kept below backups/
 
-        Looking changes nothing. Every finding says what, where, how bad it is (unsound, note) and what to do.
+        Looking changes nothing. Every finding says what, where, how bad it is (unsound, unwritable, note) and what to do.
         """
 
     def dashboard(self, *, port: int = 0, open: bool = False) -> Row:

@@ -194,7 +194,7 @@ class Report:
 
     def note_doctor(self, scene):
         status, out, err = scene.call("doctor")
-        found = [line for line in out.splitlines() if line.startswith(("unsound: ", "note: "))]
+        found = [line for line in out.splitlines() if line.startswith(("unsound: ", "unwritable: ", "note: "))]
         self.expect("internal error" not in err and err.count("\n") == bool(status), f"doctor: {status} {err}")
         self.is_named |= bool(status or found)
         self.doctor = shorten(scene, found[0]) if found else shorten(scene, err) if status else "sound"

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from ..base.errors import Refused, StorageError, Unsound
+from ..base.errors import Busy, Refused, StorageError, Unsound
 from ..base.invocation import way_called
 from ..coordination.diagnosis import inspect_rows
 from ..coordination.watchers import inspect_watchers, remove_dead
@@ -13,7 +13,7 @@ from ..records.undo import stamp
 from ..registry import operation
 from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
-from ..storage.findings import NOTE, SOUND, finding, is_unsound, line_of
+from ..storage.findings import NOTE, SOUND, UNWRITABLE, finding, is_unsound, line_of
 from ..storage.remedies import advise_restoring
 from ..storage.surroundings import find_earlier, fix_rights, fix_surroundings, inspect_surroundings
 
@@ -34,7 +34,7 @@ def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
 
     fix: repair what can be repaired without loss; what is taken out or replaced is kept below backups/
 
-    Looking changes nothing. Every finding says what, where, how bad it is (unsound, note) and what to do.
+    Looking changes nothing. Every finding says what, where, how bad it is (unsound, unwritable, note) and what to do.
     Example: doctor
     """
     if not store.describe()["exists"]:
@@ -46,7 +46,7 @@ def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
         wrong = _diagnose(store)
         told = {each["what"] for each in wrong}
         obstacles = [line for line in _find_obstacles(store) if line not in told]
-    found = [*done, *wrong, *(finding(store.directory, line) for line in obstacles)]
+    found = [*done, *wrong, *(finding(store.directory, line, severity=UNWRITABLE) for line in obstacles)]
     unsound = [each for each in wrong if is_unsound(each)]
     if unsound or obstacles:
         raise Unsound(_say(store, unsound, obstacles, bool(done)), found)
@@ -93,9 +93,11 @@ def _at_one_instant(store: Storage, inspect: Callable[[Storage], list[Finding]])
 
 
 def _ask(store: Storage, inspect: Callable[[], list[Finding]]) -> list[Finding]:
-    """What an inspection finds; that it cannot be made is a finding too."""
+    """What an inspection finds; that it cannot be made is a finding too. Busy where others keep it from being made."""
     try:
         return inspect()
+    except Busy:
+        raise
     except StorageError as error:
         return [finding(store.directory, str(error))]
 

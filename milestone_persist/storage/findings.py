@@ -5,7 +5,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import Finding
 
-UNSOUND, NOTE, FIXED, SOUND = "unsound", "note", "fixed", "sound"
+UNSOUND, UNWRITABLE, NOTE, FIXED, SOUND = "unsound", "unwritable", "note", "fixed", "sound"
 
 
 def finding(where: str, what: str, do: str = "", severity: str = UNSOUND, fixable: bool = False) -> Finding:

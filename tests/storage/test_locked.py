@@ -10,6 +10,7 @@ import sys
 import pytest
 from users import NOBODY, assert_sandbox_is_named, ordinary_user, public  # noqa: F401
 
+from milestone_persist.storage.jsonfiles.store import FileStorage
 from milestone_persist.storage.postgresql import store as postgresql
 from milestone_persist.storage.sqlite import embedded
 from milestone_persist.storage.sqlite import store as sqlite
@@ -89,8 +90,6 @@ def test_files_are_read_whole_without_their_lock(cli, held, what):
 
 @pytest.mark.parametrize("backend", ["file"], indirect=True)
 def test_files_that_change_while_they_are_read_without_their_lock_are_read_again(cli, connect, held, monkeypatch):
-    from milestone_persist.storage.jsonfiles.store import FileStorage
-
     glance, writer = FileStorage.glance, connect()
     looks = []
 
@@ -156,12 +155,27 @@ def test_doctor_says_who_keeps_others_from_writing(cli, held, backend, directory
         done = cli("doctor")
         assert (done.status, done.err.count("\n")) == (3, 1)
         assert f"{directory} is sound, but cannot be written" in done.err
+        assert [line.split(": ")[0] for line in done.text.splitlines()] == ["unwritable"]
         stopped = f"which is stopped: kill -CONT {pid} lets it go on"
         assert (stopped if os.path.exists("/proc/locks") else "busy") in done.err
         assert who(pid) in done.err
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         assert cli("doctor").status == 0
+
+
+@LOCAL
+@pytest.mark.parametrize("what", ["inspect", "snapshot"])
+def test_a_store_that_doctor_cannot_look_at_now_is_not_called_damaged(cli, clock, monkeypatch, backend, what):
+    fill(cli, clock)
+
+    def refuse(self, *words):
+        raise embedded.busy(self.path, 30)
+
+    monkeypatch.setattr(FileStorage if backend == "file" else sqlite.SqliteStorage, what, refuse)
+    done = cli("doctor")
+    assert (done.status, done.text) == (3, "")
+    assert "is busy" in done.err and "damaged" not in done.err and "restore" not in done.err
 
 
 @pytest.mark.parametrize("backend", ["file"], indirect=True)

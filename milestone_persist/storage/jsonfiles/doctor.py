@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from ...base.errors import StorageError
+from ...base.errors import Busy, StorageError
 from ...base.tables import NUMBERED
 from ..directory import cannot_write, move_whole, write_whole
 from ..findings import FIXED, finding
@@ -37,6 +37,8 @@ def inspect(store: FileStorage) -> list[Finding]:
             corrupt += _find_removed(store)
         if wrong or faults:
             store.forget()
+    except Busy:  # nothing is known, so nothing is wrong
+        raise
     except StorageError as error:
         wrong.append(str(error))
     return corrupt + [finding(store.path, line, fixable=line.endswith(GONE)) for line in wrong]
