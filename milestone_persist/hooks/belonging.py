@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAY_GO_ON = f"(status IN {any_of(GOING_ON)} OR status = 'terminated' AND error_info LIKE :left)"
 MOST_HEARD = 200  # of the agents of no client, those heard from last: one that calls now was heard a moment ago
+SUB_AGENTS = "subagents"  # the folder in which Claude Code keeps their conversations, beside that of their parent
 ORDER = "ORDER BY last_heartbeat DESC, agent_id"
 
 
@@ -52,12 +53,17 @@ def _of_no_client(store: Storage, occasion: Occasion) -> list[Agent]:
 
 def _registered_in(occasion: Occasion, agents: list[Agent]) -> list[Agent]:
     """Those of the agents that the conversation has registered."""
-    if not agents or not occasion.transcript:
+    if not agents or not occasion.transcript or not _is_its_own(occasion):
         return []
     found = find_registered(occasion.transcript, {agent["agent_id"] for agent in agents})
     return [agent for agent in agents if agent["agent_id"] in (found or ())]
 
 
+def _is_its_own(occasion: Occasion) -> bool:
+    """Whether a conversation's file holds no other one: Codex begins that of a sub-agent with a copy of its parent's."""
+    return not occasion.sub or os.path.basename(os.path.dirname(occasion.transcript)) == SUB_AGENTS
+
+
 def _has_sub_agents(occasion: Occasion) -> bool:
     """Whether Claude Code keeps conversations of sub-agents beside this one, whose agents have its session."""
-    return os.path.isdir(os.path.join(os.path.splitext(occasion.transcript)[0], "subagents"))
+    return os.path.isdir(os.path.join(os.path.splitext(occasion.transcript)[0], SUB_AGENTS))

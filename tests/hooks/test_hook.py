@@ -259,6 +259,21 @@ def test_a_sub_agent_with_a_thread_of_its_own(team, join, hook):
     assert (status(team, "sub"), status(team)) == ("terminated", "active")
 
 
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("thread", [SESSION, ""])
+def test_a_sub_agent_that_was_given_the_conversation_so_far_is_not_its_parent(team, join, hook, tmp_path, thread):
+    """As in Codex, whose file of a sub-agent begins with a copy of what its parent said and called."""
+    join("parent", thread)
+    send(team, "parent")
+    copied = tmp_path / "sessions" / "rollout-1-thread-2.jsonl"
+    copied.parent.mkdir()
+    copied.write_text(line("exec", cmd="register_agent parent validation ms-1 validation-ms-1-1"))
+    told = {"agent_id": "thread-2", "transcript_path": str(copied), "agent_transcript_path": str(copied)}
+    assert hook("SubagentStop", **told) is None
+    assert status(team, "parent") == "active"
+    assert "Agent parent " in hook("Stop", transcript_path=str(copied))["reason"]
+
+
 CALLS = [
     {"type": "response_item", "payload": {"type": "function_call", "name": "exec_command",
                                           "arguments": '{"cmd": ". x.sh && register_agent c validation ms-1 x"}'}},
