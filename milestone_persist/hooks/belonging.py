@@ -60,7 +60,7 @@ def _registered_in(occasion: Occasion, agents: list[Agent]) -> list[Agent]:
 
 
 def _is_its_own(occasion: Occasion) -> bool:
-    """Whether a conversation's file holds no other one: Codex begins that of a sub-agent with a copy of its parent's."""
+    """Whether a conversation's file holds no other: Codex begins that of a sub-agent with a copy of its parent's."""
     return not occasion.sub or os.path.basename(os.path.dirname(occasion.transcript)) == SUB_AGENTS
 
 

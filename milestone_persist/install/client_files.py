@@ -86,14 +86,9 @@ def hooks(client: str, launch: Launch) -> Entries:
 
 
 def codex_configuration(launch: Launch) -> str:
-    """What goes into Codex' config.toml; a path in it begins at the folder of that file."""
+    """What goes into Codex' config.toml."""
     import json
 
-    def text(value: Any) -> str:
-        return json.dumps(value, ensure_ascii=False)  # a string, or a list of them, is TOML too
-
-    lines = [f"[mcp_servers.{SERVER}]", f"command = {text(launch.python)}",
-             f"args = {text(launch.server_arguments())}"]
-    if launch.beside:
-        lines.append('cwd = ".."')
-    return "\n".join([*lines, 'default_tools_approval_mode = "approve"'])
+    program, *words = (json.dumps(word, ensure_ascii=False) for word in launch.codex_server())  # strings of TOML, too
+    return "\n".join([f"[mcp_servers.{SERVER}]", f"command = {program}", f"args = [{', '.join(words)}]",
+                      'default_tools_approval_mode = "approve"'])

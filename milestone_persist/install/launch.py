@@ -8,8 +8,11 @@ from ..base.packaged import find_program
 ADAPTER = ".claude/shared/milestone/storage-adapter.sh"
 
 # How a hook finds the file. Codex has no word for the top of the project, and runs hooks in the folder of the session.
-_FIND = {"claude_code": f'f="$CLAUDE_PROJECT_DIR/{ADAPTER}"', "gemini": f'f="$GEMINI_PROJECT_DIR/{ADAPTER}"',
+# Gemini CLI puts the path there itself, in quotes where it needs them, which within quotes would be part of it.
+_FIND = {"claude_code": f'f="$CLAUDE_PROJECT_DIR/{ADAPTER}"', "gemini": f"f=$GEMINI_PROJECT_DIR/{ADAPTER}",
          "codex": f'd=$PWD; until [ -r "$d/{ADAPTER}" ] || [ -z "$d" ]; do d=${{d%/*}}; done; f="$d/{ADAPTER}"'}
+# How Codex, which starts a server there too, finds one in the project; $0 is its place there.
+_SERVE = 'd=$PWD; until [ -r "$d/$0" ] || [ -z "$d" ]; do d=${d%/*}; done; exec python3 -I -S "$d/$0" mcp'
 
 
 class Launch:
@@ -27,6 +30,10 @@ class Launch:
     def server_arguments(self, top: str = "") -> list[str]:
         """What follows the Python to run the MCP server; top: what a path in the project begins with."""
         return ["-I", "-S", (top if self.beside else "") + self.program, "mcp"]
+
+    def codex_server(self) -> list[str]:
+        """The words with which Codex runs the MCP server."""
+        return ["sh", "-c", _SERVE, self.beside] if self.beside else [self.python, *self.server_arguments()]
 
     def hook_command(self, client: str, event: str) -> str:
         """The command for sh that handles an event: whatever goes wrong, it ends with 0, and only the first event says

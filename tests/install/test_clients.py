@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -155,7 +156,12 @@ def test_a_vendored_program_is_registered_by_its_place(project):
     assert server == {"command": "python3", "args": ["-I", "-S", "${CLAUDE_PROJECT_DIR:-.}/tools/milestone_persist/"
                                                      "__main__.py", "mcp"]}
     configuration = (project / ".codex" / "config.toml").read_text()
-    assert '"tools/milestone_persist/__main__.py", "mcp"]\ncwd = ".."\n' in configuration
+    command, words = (json.loads(value) for value in re.findall("^(?:command|args) = (.*)$", configuration, re.M))
+    (project / "src" / "a b").mkdir(parents=True)
+    for folder in (project, project / "src" / "a b"):  # the folder in which the session began is that of the server
+        done = subprocess.run([command, *words], cwd=folder, input='{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n',
+                              text=True, capture_output=True, check=False, env={"PATH": os.environ["PATH"]})
+        assert (done.returncode, done.stderr, json.loads(done.stdout)["id"]) == (0, "", 1), done
     assert str(project) not in "".join(path.read_text() for path in project.rglob(".*/*") if path.is_file())
 
 
@@ -285,6 +291,21 @@ def test_a_hook_fails_open(milestone, project, client, event):
                               text=True, check=False)
         assert done.returncode == 0 and done.stdout.count("\n") == (event == "SessionStart"), done
         assert "install" in done.stdout or event != "SessionStart"
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", "plain"])
+def test_gemini_puts_the_folder_in_place_of_its_name(milestone, project, name):
+    """In quotes where a shell needs them; other versions set a variable."""
+    milestone("install", "--gemini")
+    group, = json.loads((project / ".gemini" / "settings.json").read_text())["hooks"]["SessionStart"]
+    top = project.parent / name
+    project.rename(top)
+    told = group["hooks"][0]["command"]
+    for command, more in ((told.replace("$GEMINI_PROJECT_DIR", shlex.quote(str(top))), {}),
+                          (told, {"GEMINI_PROJECT_DIR": str(top)})):
+        done = subprocess.run(["sh", "-c", command], env={"PATH": os.environ["PATH"], **more}, input="{}", text=True,
+                              cwd=top, capture_output=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash", "zsh"])
