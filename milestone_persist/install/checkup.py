@@ -102,9 +102,9 @@ def _server(root: str, file: str, server: Any, environ: Mapping[str, str]) -> It
         return
     command, arguments = str(server.get("command", "")), [str(word) for word in server.get("args") or []]
     if not shutil.which(command, path=environ.get("PATH", "")):
-        yield f"{file} runs the Python {command}, which is not there: {_again()}"
+        yield f"{file} runs {command}, which is not there: {_again()}"
     for word in arguments:
-        path = os.path.join(root, word.replace("${CLAUDE_PROJECT_DIR:-.}/", ""))
+        path = os.path.join(root, word)
         if word.endswith((".py", ".pyz")) and not os.path.exists(path):
             yield f"{file} runs {path}, which is not there: {_again()}"
 

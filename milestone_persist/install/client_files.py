@@ -58,7 +58,7 @@ SHARED_FILES = (".mcp.json", ".claude.json", ".claude/settings.json", ".codex/co
 def entries(client: str, launch: Launch, is_home: bool = False) -> dict[str, Entries]:
     """What goes into JSON files of a client, by their paths in a project, or in the home directory."""
     if client == "claude_code":
-        server = {"command": launch.python, "args": launch.server_arguments("${CLAUDE_PROJECT_DIR:-.}/")}
+        server = server_entry(launch)
         allowed = [f"mcp__{SERVER}", *(f"Bash({pattern})" for pattern in PERMITTED)]
         settings = {("permissions", "allow"): allowed, **hooks(client, launch)}
         if is_home:
@@ -68,8 +68,14 @@ def entries(client: str, launch: Launch, is_home: bool = False) -> dict[str, Ent
                 ".claude/settings.json": {**settings, ("enabledMcpjsonServers",): [SERVER]}}
     if client == "codex":
         return {".codex/hooks.json": hooks(client, launch)}
-    trusted = {"command": launch.python, "args": launch.server_arguments(), "trust": True}
+    trusted = {**server_entry(launch, is_found=True), "trust": True}  # it reads this in the top folder only
     return {".gemini/settings.json": {("mcpServers", SERVER): trusted, **hooks(client, launch)}}
+
+
+def server_entry(launch: Launch, is_found: bool = False) -> dict[str, Any]:
+    """What a JSON file says of the MCP server."""
+    program, *words = launch.server(is_found)
+    return {"command": program, "args": words}
 
 
 def hooks(client: str, launch: Launch) -> Entries:
@@ -89,6 +95,6 @@ def codex_configuration(launch: Launch) -> str:
     """What goes into Codex' config.toml."""
     import json
 
-    program, *words = (json.dumps(word, ensure_ascii=False) for word in launch.codex_server())  # strings of TOML, too
+    program, *words = (json.dumps(word, ensure_ascii=False) for word in launch.server())  # strings of TOML, too
     return "\n".join([f"[mcp_servers.{SERVER}]", f"command = {program}", f"args = [{', '.join(words)}]",
                       'default_tools_approval_mode = "approve"'])

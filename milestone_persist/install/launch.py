@@ -11,8 +11,10 @@ ADAPTER = ".claude/shared/milestone/storage-adapter.sh"
 # Gemini CLI puts the path there itself, in quotes where it needs them, which within quotes would be part of it.
 _FIND = {"claude_code": f'f="$CLAUDE_PROJECT_DIR/{ADAPTER}"', "gemini": f"f=$GEMINI_PROJECT_DIR/{ADAPTER}",
          "codex": f'd=$PWD; until [ -r "$d/{ADAPTER}" ] || [ -z "$d" ]; do d=${{d%/*}}; done; f="$d/{ADAPTER}"'}
-# How Codex, which starts a server there too, finds one in the project; $0 is its place there.
-_SERVE = 'd=$PWD; until [ -r "$d/$0" ] || [ -z "$d" ]; do d=${d%/*}; done; exec python3 -I -S "$d/$0" mcp'
+# How a server in the project is found where a session begins in a folder below the top; $0 is its place there.
+# No braces: Claude Code reads what is in them as the name of a variable.
+_SERVE = ('d=$PWD; until [ -r "$d/$0" ] || [ "$d" = / ]; do d=$(dirname "$d"); done; '
+          'exec python3 -I -S "$d/$0" mcp')
 
 
 class Launch:
@@ -27,13 +29,11 @@ class Launch:
         self.python = "python3" if beside else sys.executable or "python3"
         self.program = beside or find_program()
 
-    def server_arguments(self, top: str = "") -> list[str]:
-        """What follows the Python to run the MCP server; top: what a path in the project begins with."""
-        return ["-I", "-S", (top if self.beside else "") + self.program, "mcp"]
-
-    def codex_server(self) -> list[str]:
-        """The words with which Codex runs the MCP server."""
-        return ["sh", "-c", _SERVE, self.beside] if self.beside else [self.python, *self.server_arguments()]
+    def server(self, is_found: bool = False) -> list[str]:
+        """The words that run the MCP server; is_found: whether the client finds the program by its path as it is."""
+        if self.beside and not is_found:
+            return ["sh", "-c", _SERVE, self.beside]
+        return [self.python, "-I", "-S", self.program, "mcp"]
 
     def hook_command(self, client: str, event: str) -> str:
         """The command for sh that handles an event: whatever goes wrong, it ends with 0, and only the first event says

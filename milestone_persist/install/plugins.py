@@ -9,7 +9,7 @@ from ..base import __version__
 from ..base.packaged import read_packaged
 from ..generate.adapter import make_executable
 from ..registry import all_operations
-from .client_files import SERVER, hooks
+from .client_files import SERVER, hooks, server_entry
 from .launch import Launch
 from .project_files import PROMPTS
 
@@ -46,7 +46,7 @@ class PluginLaunch(Launch):
 def _claude() -> str:
     launch = PluginLaunch("${CLAUDE_PLUGIN_ROOT}", "program/")
     return _json({**_ABOUT, "hooks": _hooks("claude_code", launch),
-                  "mcpServers": {SERVER: {"command": launch.python, "args": launch.server_arguments()}}})
+                  "mcpServers": {SERVER: server_entry(launch, is_found=True)}})
 
 
 def _claude_catalog() -> str:
@@ -70,7 +70,7 @@ def _codex_catalog() -> str:
 def _gemini() -> str:
     launch = PluginLaunch("${extensionPath}")
     return _json({"name": SERVER, "version": __version__, "description": _DESCRIPTION,
-                  "mcpServers": {SERVER: {"command": launch.python, "args": launch.server_arguments()}}})
+                  "mcpServers": {SERVER: server_entry(launch, is_found=True)}})
 
 
 def _gemini_hooks() -> str:
