@@ -349,7 +349,7 @@ class Operations:
 
         session_id: the session
 
-        Of acknowledged messages 1,000 are counted, and more are 1000+; in JSON at_least names such a count.
+        No more than 1,000 messages of a state are counted, and more are 1000+; in JSON at_least names such counts.
         """
 
     def update_session_progress(self, session_id: str, percent: float, phase: str | None = None) -> SessionProgress:

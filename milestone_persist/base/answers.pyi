@@ -118,6 +118,7 @@ class SurveyedAgent(TypedDict):
     completion_time: str | None
     error_info: str | None
     unread_messages: int
+    at_least: list[str]  # unread_messages, where there are more
     minutes_since_heartbeat: float
     condition: str
 
@@ -522,6 +523,7 @@ class Inbox(TypedDict):
     taken: int
     dead: int
     urgent_since: str | None
+    at_least: list[str]  # those of the numbers of which there are more
 
 class Overview(TypedDict):
     now: str
@@ -568,6 +570,7 @@ class AgentToStart(TypedDict):
     agent_type: str
     condition: str
     unread_messages: int
+    at_least: list[str]
     error_info: str | None
 
 class ResultOfAnother(TypedDict):
@@ -585,6 +588,7 @@ class WorkOrder(TypedDict):
     state_keys: list[str]
     checkpoint: str | None
     unread_messages: int
+    at_least: list[str]
     results_of_others: list[ResultOfAnother]
 
 class Order(WorkOrder, total=False):  # result, failed: where agent_spawn_command was run for it

@@ -5,7 +5,7 @@ from .errors import StorageError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 HOLDS_NUL = "holds a NUL byte: encode it first, e.g. with base64"
@@ -25,6 +25,11 @@ def show(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def tell_count(row: Mapping[str, Any], name: str) -> str:
+    """A number of an answer as it is said: `7`, or `1000+` where the answer's at_least names it."""
+    return f"{row[name]}{'+' * (name in row['at_least'])}"
 
 
 def has_controls(text: str) -> bool:

@@ -1,6 +1,8 @@
 """Counts that stop: of what may be a long history no more than MOST_COUNTED are counted, and that is said."""
 from __future__ import annotations
 
+from ..base.values import tell_count
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +27,7 @@ class Counts(dict[str, int]):
 
     def tell(self, name: str) -> str:
         """A number as it is said: `7`, or `1000+`."""
-        return f"{self[name]}{'+' * (name in self.at_least)}"
+        return tell_count({**self, "at_least": self.at_least}, name)
 
     def sum_up(self) -> None:
         """Put the sum of all before them."""
@@ -41,6 +43,10 @@ def count_some(store: Storage, which: str, given: Params = {}, beside: int | Non
 
     beside: how many more of them do not count for that; None: count all
     """
+    return int(store.execute(f"SELECT {count_first(which, beside)} AS n", given)[0]["n"])
+
+
+def count_first(which: str, beside: int | None = 0) -> str:
+    """The SQL of that number, for one column of a row."""
     limit = "" if beside is None else f" LIMIT {MOST_COUNTED + beside + 1}"
-    return int(store.execute(f"SELECT count(*) AS n FROM (SELECT 1 AS one FROM {which}{limit}) AS found",
-                             given)[0]["n"])
+    return f"(SELECT count(*) FROM (SELECT 1 AS one FROM {which}{limit}) AS found)"

@@ -1,11 +1,11 @@
-"""Counts of sessions, agents and messages: exact for what is open, bounded for what is over."""
+"""Counts of sessions, agents and messages, none carried on beyond MOST_COUNTED."""
 from __future__ import annotations
 
 from ..base.vocabulary import AT_WORK, MESSAGE_STATES, SESSION_STATUSES, any_of
 from . import bounded
 from .bounded import Counts, count_some
 from .liveness import heard_before
-from .message_states import COUNTS_IN, DEAD, PENDING, STATE, TAKEN
+from .open_mail import group_open, states_beyond
 from .settings import read_count
 
 TYPE_CHECKING = False
@@ -40,32 +40,33 @@ def count_mail(store: Storage, session_id: str | None = None, every_one: bool = 
     """How many messages are pending, taken, acknowledged and dead letters, in a session or in all.
 
     In a session count the unread ones of its agents, and of those sent in it what has no other reader.
-    every_one: count all that were acknowledged, too
+    every_one: count all of them
     """
-    unread, sent, others = ("", "", "") if session_id is None else (
-        f" AND {COUNTS_IN} = :id", "session_id = :id AND ", " AND session_id || '' = :id")  # '': not by that index
-    given = {"id": session_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")}
-
-    def number(which: str) -> str:
-        return f"(SELECT count(*) FROM agent_messages WHERE {which})"
-
-    rows = store.execute(
-        "SELECT state, count(*) AS n FROM (" + " UNION ALL ".join(
-            f"SELECT {STATE} AS state FROM agent_messages WHERE {part}{unread}" for part in (TAKEN, PENDING)) +
-        f") AS told GROUP BY state UNION ALL SELECT 'dead', {number(sent + DEAD)} UNION ALL SELECT 'not over', "
-        f"{number(PENDING + others)} + {number(TAKEN + others)} + {number(sent + DEAD)}", given)
-    found = dict.fromkeys((*MESSAGE_STATES, "not over"), 0)
+    rows, cut = group_open(store, "state, mine, sent", session_id, every_one=every_one)
+    found = dict.fromkeys(MESSAGE_STATES, 0)
     for row in rows:
-        found[row["state"]] += row["n"]
-    # What is acknowledged is what is left: those of a session are counted in an index, their times stand in the table.
-    rest = found.pop("not over")
-    acknowledged = count_some(store, f"agent_messages WHERE {sent}1 = 1", given, None if every_one else rest) - rest
-    counts = Counts(found)
+        found[row["state"]] += row["n"] if row["mine"] else 0
+    found["acknowledged"], is_all = _count_acknowledged(
+        store, session_id, None if cut else sum(row["n"] for row in rows if row["sent"]), every_one)
     if every_one:
-        counts["acknowledged"] = acknowledged
-    else:
-        counts.add("acknowledged", acknowledged)
+        return Counts(found)
+    counts, beyond = Counts(), states_beyond(cut) | ({"acknowledged"} if not is_all else set())
+    for state, number in found.items():
+        counts.add(state, number, state not in beyond)
     return counts
+
+
+def _count_acknowledged(store: Storage, session_id: str | None, rest: int | None, every_one: bool) -> tuple[int, bool]:
+    """How many messages sent in a session were acknowledged, and whether these are all.
+
+    rest: how many others were sent in it, if that is known: then they are what is left, and only an index is read
+    """
+    sent, given = "agent_messages" + " WHERE session_id = :id" * (session_id is not None), {"id": session_id}
+    if rest is not None:
+        return count_some(store, sent, given, None if every_one else rest) - rest, True
+    row = store.execute("SELECT count(*) AS seen, count(acknowledged_at) AS n FROM (SELECT acknowledged_at "
+                        f"FROM {sent} LIMIT {bounded.MOST_COUNTED + 1}) AS first", given)[0]
+    return row["n"], row["seen"] <= bounded.MOST_COUNTED
 
 
 def _count_sessions(store: Storage) -> Counts:

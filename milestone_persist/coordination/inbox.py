@@ -4,10 +4,10 @@ from __future__ import annotations
 from ..base.quoting import command_on
 from ..base.values import read_stored
 from ..storage.events import record_event
-from .bounded import MOST_COUNTED, Counts, count_some
+from . import bounded
+from .bounded import Counts, count_some
 from .message_states import (
     BACK,
-    COUNTS_IN,
     DEAD,
     FOR_OTHERS,
     FOR_READER,
@@ -114,7 +114,7 @@ def count_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:
     """
     return store.execute(
         "SELECT sent_for, count(*) AS number FROM (SELECT sent_for, to_agent FROM agent_messages WHERE to_agent = :id "
-        f"AND {PENDING} ORDER BY priority DESC, id LIMIT {MOST_COUNTED}) AS first WHERE {FOR_OTHERS} "
+        f"AND {PENDING} ORDER BY priority DESC, id LIMIT {bounded.MOST_COUNTED}) AS first WHERE {FOR_OTHERS} "
         "GROUP BY sent_for ORDER BY sent_for", {"id": agent_id})
 
 
@@ -123,19 +123,23 @@ def warn_of_unread(store: Storage, what: str, agent_id: str | None = None, sessi
 
     what: who ends how, as the line begins
     """
-    whose = "to_agent = :agent" if agent_id else f"{COUNTS_IN} = :session"
-    rows = [{**row, "held": which == TAKEN} for which in (PENDING, TAKEN) for row in store.execute(
-        "SELECT to_agent, count(*) AS n, max(priority) AS priority FROM agent_messages "
-        f"WHERE {which} AND {whose} GROUP BY to_agent", {"agent": agent_id, "session": session_id})]
+    from .open_mail import group_open  # few calls end somebody
+
+    found, cut = group_open(store, "to_agent, mine", session_id, agent_id, ("pending", "taken"),
+                            "max(priority) AS highest")
+    rows = sorted((row for row in found if row["mine"]),
+                  key=lambda row: (-row["highest"], row["to_agent"], row["part"] == "taken"))
     if not rows:
         return
-    rows.sort(key=lambda row: (-row["priority"], row["to_agent"], row["held"]))
-    number, names = sum(row["n"] for row in rows), list(dict.fromkeys(row["to_agent"] for row in rows))
+    counts = Counts()
+    counts.add("unread", sum(row["n"] for row in rows), not cut)
+    names = list(dict.fromkeys(row["to_agent"] for row in rows))
     of_whom = "" if agent_id else " for " + ", ".join(names[:5]) + " …" * (len(names) > 5)
-    shows = [command_on("get_agent_messages", [row["to_agent"]], ["--taken"] * row["held"]) for row in rows[:3]]
+    shows = [command_on("get_agent_messages", [row["to_agent"]], ["--taken"] * (row["part"] == "taken"))
+             for row in rows[:3]]
     which = ("shows them" if len(rows) == 1 else "show them") if len(rows) <= len(shows) else "show the first of them"
-    store.warn(f"{what} with {number} unread message{'s' * (number > 1)}{of_whom} (highest priority "
-               f"{rows[0]['priority']}): {', '.join(shows)} {which}")
+    store.warn(f"{what} with {counts.tell('unread')} unread message{'s' * (counts['unread'] > 1)}{of_whom} "
+               f"(highest priority {rows[0]['highest']}): {', '.join(shows)} {which}")
 
 
 def ring_again(store: Storage, agent_id: str) -> None:
@@ -151,10 +155,11 @@ def _record_requeue(store: Storage, agent_id: str, back: list[Row]) -> None:
 
 
 def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:
-    """The messages of a session that were requeued too often."""
+    """The messages of a session that were requeued too often, the first MOST_COUNTED of them."""
     rows = store.execute(
         "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
-        f"FROM agent_messages WHERE session_id = :id AND {DEAD} ORDER BY id", {"id": session_id})
+        f"FROM agent_messages WHERE session_id = :id AND {DEAD} ORDER BY dead_lettered_at "
+        f"LIMIT {bounded.MOST_COUNTED}", {"id": session_id})
     for row in rows:
         row["payload"] = read_stored(row["payload"], f"the payload of message {row['id']}")
-    return rows
+    return sorted(rows, key=lambda row: int(row["id"]))  # ORDER BY id would have SQLite go through all messages

@@ -6,7 +6,6 @@ TAKEN = "delivered_at IS NOT NULL AND acknowledged_at IS NULL AND dead_lettered_
 UNLEASED = f"{TAKEN} AND lease_until IS NULL"
 LAPSED = f"{TAKEN} AND lease_until <= :now"  # pending, or dead, though that is not stored yet
 DEAD = "dead_lettered_at > ''"  # not IS NOT NULL: then SQLite goes through all messages of a session
-UNREAD = "acknowledged_at IS NULL AND dead_lettered_at IS NULL"  # PENDING or TAKEN
 # The word for a message at :now, where :limit is message_retry_limit.
 STATE = ("CASE WHEN dead_lettered_at IS NOT NULL THEN 'dead' WHEN acknowledged_at IS NOT NULL THEN 'acknowledged' "
          "WHEN delivered_at IS NULL THEN 'pending' WHEN lease_until <= :now THEN "
@@ -23,4 +22,4 @@ FOR_READER = f"NOT EXISTS (SELECT 1 FROM agent_registry WHERE {_ELSEWHERE})"
 FOR_OTHERS = f"EXISTS (SELECT 1 FROM agent_registry WHERE {_ELSEWHERE})"
 # The session in which an unread message counts: its reader's, or the one it was sent in if it has no reader.
 COUNTS_IN = (f"coalesce((SELECT agent_registry.session_id FROM agent_registry WHERE agent_registry.agent_id = to_agent "
-             f"AND {FOR_READER}), agent_messages.session_id)")
+             f"AND {FOR_READER}), session_id)")

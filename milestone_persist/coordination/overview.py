@@ -3,9 +3,11 @@ from __future__ import annotations
 
 from ..base.quoting import command_on
 from ..base.times import minutes_between, since
+from ..base.values import tell_count
 from ..base.vocabulary import AT_WORK, ENDED, ENDED_AGENT, GOING_ON, OPEN_SESSION, any_of
+from .bounded import Counts
 from .liveness import find_interrupted_sessions, heard_before, is_stale
-from .message_states import DEAD, PENDING, STATE, TAKEN
+from .open_mail import group_open, list_readers, states_beyond
 from .sessions import find_session
 from .settings import read_count
 from .watchers import list_watchers
@@ -13,7 +15,7 @@ from .watchers import list_watchers
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import Attention, Inbox, InterruptedSession, OverviewAgent, OverviewSession
-    from ..storage.interface import Storage
+    from ..storage.interface import Row, Storage
 
 MOST_ENDED = 3  # sessions that have ended, beside those that are open
 # A query for each status, so that each has an index.
@@ -66,22 +68,39 @@ def list_inboxes(store: Storage, session_id: str | None) -> list[Inbox]:
 
     session_id: only inboxes of agents of that session, and of those who read mail of it
     """
-    whose = ("" if session_id is None else " AND (session_id = :id OR to_agent IN (SELECT agent_registry.agent_id FROM "
-             "agent_registry WHERE agent_registry.session_id = :id))")
-    rows = store.execute(
-        "SELECT to_agent, state, count(*) AS n, min(CASE WHEN priority >= :urgent THEN created_at END) AS urgent FROM ("
-        + " UNION ALL ".join(f"SELECT to_agent, priority, created_at, {STATE} AS state FROM agent_messages "
-                             f"WHERE {part}{whose}" for part in (PENDING, TAKEN, DEAD))
-        + ") AS told GROUP BY to_agent, state ORDER BY to_agent, state",
-        {"id": session_id, "now": store.now(), "limit": read_count(store, "message_retry_limit"), "urgent": URGENT})
-    found: dict[str, Inbox] = {}
+    own = {row["agent_id"] for row in store.execute(
+        "SELECT agent_id FROM agent_registry WHERE session_id = :id", {"id": session_id})} if session_id else set()
+    rows, cut = _read_inboxes(store)
+    inboxes: dict[str, list[Row]] = {}
     for row in rows:
-        inbox = found.setdefault(row["to_agent"], {
-            "agent_id": row["to_agent"], "waiting": 0, "taken": 0, "dead": 0, "urgent_since": None})
-        inbox[WORDS[row["state"]]] = row["n"]  # type: ignore[literal-required]
-        if row["state"] == "pending":
-            inbox["urgent_since"] = row["urgent"]
-    return [*found.values()]
+        if not session_id or row["session_id"] == session_id or row["to_agent"] in own:
+            inboxes.setdefault(row["to_agent"], []).append(row)
+    return [_sum_up(agent_id, inboxes[agent_id], cut[agent_id]) for agent_id in sorted(inboxes)]
+
+
+def _read_inboxes(store: Storage) -> tuple[list[Row], dict[str, set[str]]]:
+    """The open mail in groups, and for each inbox the parts of it of which there is more."""
+    columns = "to_agent, session_id, state"
+    urgent = f"min(CASE WHEN priority >= {URGENT} THEN created_at END) AS urgent"
+    rows, cut = group_open(store, columns, totals=urgent)
+    beyond: dict[str, set[str]] = {}
+    for part in sorted(cut - {"dead"}):  # in all inboxes there is too much: one after the other
+        rows = [row for row in rows if row["part"] != part]
+        for agent_id in list_readers(store, part):
+            found, more = group_open(store, columns, agent_id=agent_id, parts=(part,), totals=urgent)
+            rows += found
+            beyond.setdefault(agent_id, set()).update(more)
+    return rows, {row["to_agent"]: beyond.get(row["to_agent"], set()) | cut & {"dead"} for row in rows}
+
+
+def _sum_up(agent_id: str, rows: list[Row], cut: set[str]) -> Inbox:
+    counts, beyond = Counts(), states_beyond(cut)
+    for state, word in WORDS.items():
+        counts.add(word, sum(row["n"] for row in rows if row["state"] == state), state not in beyond)
+    return {"agent_id": agent_id, "waiting": counts["waiting"], "taken": counts["taken"], "dead": counts["dead"],
+            "urgent_since": min((row["urgent"] for row in rows if row["state"] == "pending" and row["urgent"]),
+                                default=None),
+            "at_least": counts.at_least}
 
 
 def list_attention(store: Storage, sessions: list[OverviewSession], agents: list[OverviewAgent],
@@ -135,12 +154,12 @@ def _tell_inbox(store: Storage, inbox: Inbox, late: str, told: set[str]) -> list
     """What is wrong with an inbox; of an agent that failed, recovery tells, if its session is `told` of already."""
     agent_id, found = inbox["agent_id"], []
     if inbox["dead"]:
-        found.append((f"{inbox['dead']} dead letters for {agent_id}", "dead"))
+        found.append((f"{tell_count(inbox, 'dead')} dead letters for {agent_id}", "dead"))
     rows = store.execute("SELECT status, session_id FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     reader = rows[0] if rows else {"status": "not registered", "session_id": None}
     if inbox["waiting"] and (not rows or reader["status"] in ENDED_AGENT):
         if reader["status"] != "failed" or reader["session_id"] not in told:
-            found.append((f"{inbox['waiting']} unread for {agent_id} ({reader['status']})", "pending"))
+            found.append((f"{tell_count(inbox, 'waiting')} unread for {agent_id} ({reader['status']})", "pending"))
     elif inbox["waiting"] and inbox["urgent_since"] and inbox["urgent_since"] <= late:
         found.append((f"an urgent message for {agent_id} waits {since(inbox['urgent_since'], store.now())}", "pending"))
     return [{"what": what, "command": ["list_agent_messages", agent_id, "--state", state]} for what, state in found]

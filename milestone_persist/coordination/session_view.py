@@ -4,13 +4,16 @@ from __future__ import annotations
 from ..base.times import minutes_between
 from ..base.values import read_stored
 from ..base.vocabulary import AT_WORK
+from . import bounded
 from .artifacts import expected_artifacts, find_artifacts, free_milestone_id, milestones_of
+from .bounded import Counts, count_first
 from .counting import count_messages
 from .deliverables import estimate_progress, list_deliverables, missing_names, next_names
 from .inbox import list_dead_letters
 from .liveness import heard_before, is_quiet, is_stale, silence_limit
 from .membership import CLIENT_ENDED, WAITS
-from .message_states import COUNTS_IN, FOR_READER, PENDING, TAKEN
+from .message_states import FOR_READER, PENDING, TAKEN
+from .open_mail import group_open
 from .sessions import find_session
 from .settings import read_count
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 STOPPED = ("restarted", "abandoned")  # the error of an agent that recovery ended, so that it may be started again
 CONDITIONS = ("alive", "silent", "stale", "failed", "stopped", "paused", "completed", "terminated")
 MOST_SILENT = 3  # of the living whose death can be said
+TAKEN_COLUMNS = ("id", "from_agent", "to_agent", "message_type", "delivered_at", "retry_count")
 RECOVERABLE = ("silent", "stale", "failed", "stopped")
 
 
@@ -88,15 +92,18 @@ def milestone_id_for(session: SessionHead) -> str:
 
 
 def _survey_agents(store: Storage, session: Session) -> list[SurveyedAgent]:
+    inbox = "agent_messages WHERE to_agent = a.agent_id AND "
     rows: list[SurveyedAgent] = store.execute(
         "SELECT agent_id, agent_type, milestone_id, session_id, status, current_task, current_phase, spawn_time, "
-        "last_heartbeat, completion_time, error_info, (SELECT count(*) FROM agent_messages WHERE to_agent = "
-        f"a.agent_id AND {PENDING} AND {FOR_READER}) + (SELECT count(*) FROM agent_messages WHERE to_agent = "
-        f"a.agent_id AND {TAKEN}) AS unread_messages "
+        f"last_heartbeat, completion_time, error_info, {count_first(f'{inbox}{PENDING} AND {FOR_READER}')} + "
+        f"{count_first(inbox + TAKEN)} AS unread_messages "
         "FROM agent_registry a WHERE session_id = :id ORDER BY spawn_time, agent_id", {"id": session["session_id"]})
     stale = heard_before(store, read_count(store, "session_timeout"))
     silent = heard_before(store, silence_limit(store, session))
     for row in rows:
+        unread = Counts()
+        unread.add("unread_messages", row["unread_messages"])
+        row["unread_messages"], row["at_least"] = unread["unread_messages"], unread.at_least
         row["minutes_since_heartbeat"] = round(minutes_between(row["last_heartbeat"], store.now()), 1)
         row["condition"] = _condition(row, stale, silent)
     return rows
@@ -142,10 +149,10 @@ def _count_conditions(agents: list[SurveyedAgent]) -> dict[str, int]:
 
 
 def _list_taken(store: Storage, session_id: str) -> list[TakenMessage]:
-    rows: list[TakenMessage] = store.execute(
-        "SELECT id, from_agent, to_agent, message_type, delivered_at, retry_count FROM agent_messages "
-        f"WHERE {TAKEN} AND {COUNTS_IN} = :id", {"id": session_id})
-    return sorted(rows, key=lambda row: row["id"])  # ORDER BY id would have SQLite go through all messages
+    rows = group_open(store, ", ".join(TAKEN_COLUMNS) + ", mine", session_id, parts=("taken",))[0]
+    taken: list[TakenMessage] = [{name: row[name] for name in TAKEN_COLUMNS}  # type: ignore[misc]
+                                 for row in sorted(rows, key=lambda row: int(row["id"])) if row["mine"]]
+    return taken[:bounded.MOST_COUNTED]
 
 
 def _last_checkpoint(store: Storage, session_id: str) -> LastCheckpoint | None:

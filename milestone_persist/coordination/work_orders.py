@@ -66,7 +66,8 @@ def _newcomer(view: Survey, piece: Deliverable) -> AgentToStart:
     """The agent that is to make what no agent makes: the last of its type in the session, else a new one."""
     before = [agent for agent in view["agents"] if made_by(agent, view["deliverables"]) == piece["name"]]
     return before[-1] if before else {"agent_id": maker_id(piece, view["session_id"]), "condition": "new",
-                                      "agent_type": piece["agent_type"], "unread_messages": 0, "error_info": None}
+                                      "agent_type": piece["agent_type"], "unread_messages": 0, "at_least": [],
+                                      "error_info": None}
 
 
 def _order(store: Storage, view: Survey, agent: AgentToStart, piece: str | None) -> Order:
@@ -84,7 +85,7 @@ def _order(store: Storage, view: Survey, agent: AgentToStart, piece: str | None)
         "save_as": results_of(piece) if piece in WEIGHTS else piece,
         "state_keys": [row["state_key"] for row in keys],
         "checkpoint": checkpoints[0]["checkpoint_id"] if checkpoints else None,
-        "unread_messages": agent["unread_messages"],
+        "unread_messages": agent["unread_messages"], "at_least": agent["at_least"],
         "results_of_others": [{"agent_id": row["agent_id"], "state_key": row["state_key"]}
                               for item in view["deliverables"] for row in item["saved"]
                               if row["agent_id"] != agent["agent_id"]],

@@ -11,7 +11,7 @@ from ..coordination.future import count_from_now
 from ..coordination.liveness import mark_stale_agents, sum_up
 from ..coordination.lives import set_agent_status
 from ..coordination.membership import SILENT
-from ..coordination.message_states import COUNTS_IN, UNREAD
+from ..coordination.message_states import COUNTS_IN, PENDING, TAKEN
 from ..coordination.sessions import count_agents
 from ..coordination.settings import read_count
 from ..coordination.snapshots import keep_until
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ..storage.interface import Storage
 
 GROUP = "Recovery"
+# Messages have their numbers in the order of their times: none behind the first that is not old needs to be looked at.
+FIRST_LATER = ("(SELECT coalesce(min(id), 9223372036854775807) FROM agent_messages WHERE created_at > :old "
+               "AND created_at <= :now)")
 OPEN = f"(SELECT session_id FROM coordination_sessions WHERE status IN {any_of(OPEN_SESSION)})"
 
 
@@ -69,7 +72,8 @@ def apply_retention(store: Storage) -> dict[str, int]:
         ("checkpoints", "DELETE FROM agent_checkpoints WHERE retention_until <= :now AND EXISTS (SELECT 1 FROM "
          "agent_checkpoints newer WHERE newer.agent_id = agent_checkpoints.agent_id "
          "AND newer.created_at > agent_checkpoints.created_at) RETURNING checkpoint_id"),
-        ("acknowledged_messages", "DELETE FROM agent_messages WHERE acknowledged_at <= :old RETURNING id"),
+        ("acknowledged_messages", f"DELETE FROM agent_messages WHERE acknowledged_at <= :old AND id < {FIRST_LATER} "
+         "RETURNING id"),
         ("health_log", "DELETE FROM agent_health_log WHERE timestamp <= :old RETURNING id"),
         ("keys", "DELETE FROM idempotency_keys WHERE created_at <= :old RETURNING key"),
         ("events", "DELETE FROM events WHERE timestamp <= :old AND (session_id IS NULL OR session_id NOT IN "
@@ -160,7 +164,9 @@ def _remove_session(store: Storage, session: Session) -> int:
         home = elsewhere.format(f"{table}.{agent}")
         store.execute(f"UPDATE {table} SET session_id = {home} WHERE session_id = :id AND {which}{home} IS NOT NULL",
                       given)
-    lost = len(store.execute(f"DELETE FROM agent_messages WHERE {UNREAD} AND {COUNTS_IN} = :id RETURNING id", given))
+    unread = " UNION ALL ".join(f"SELECT id FROM agent_messages WHERE {part} AND {COUNTS_IN} = :id"
+                                for part in (PENDING, TAKEN))
+    lost = len(store.execute(f"DELETE FROM agent_messages WHERE id IN ({unread}) RETURNING id", given))
     store.execute("DELETE FROM coordination_sessions WHERE session_id = :id", given)
     record_event(store, "session_removed", session["session_id"], milestone_id=session["milestone_id"],
                  detail=f"{session['status']}; {lost} unread messages")

@@ -27,7 +27,7 @@ def get_session_status(store: Storage, session_id: str) -> SessionStatus:
 
     session_id: the session
 
-    Of acknowledged messages 1,000 are counted, and more are 1000+; in JSON at_least names such a count.
+    No more than 1,000 messages of a state are counted, and more are 1000+; in JSON at_least names such counts.
     Example: get_session_status planning-ms-123-1
     """
     look_from_now(store)

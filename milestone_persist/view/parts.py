@@ -3,12 +3,15 @@ from __future__ import annotations
 
 from ..base.invocation import call_of
 from ..base.times import minutes_between, since
+from ..base.values import tell_count
 from ..base.vocabulary import PHASES
 from .markup import Markup, element, empty
 from .timeline import Timeline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..storage.interface import Row
 
 ARROWS = (("task_assignment", "task"), ("completion_notification", "done"), ("error_report", "error"),
@@ -24,13 +27,12 @@ def make_parts(data: Row) -> dict[str, Markup]:
 
 def _head(data: Row) -> Markup:
     session = data["session"]
-    unread = sum(row["waiting"] + row["taken"] for row in data["inboxes"].values())
-    dead = sum(row["dead"] for row in data["inboxes"].values())
+    unread, dead = (_sum_inboxes(data, words) for words in (("waiting", "taken"), ("dead",)))
     alive = sum(agent["status"] in ("active", "spawning") and agent["last_heartbeat"] > data["silent_after"]
                 for agent in data["agents"])
     facts: list[tuple[str, int | str, str]] = [
         ("agents", len(data["agents"]), f"{alive} alive"),
-        ("messages", data["totals"]["messages"], f"{unread} unread" + (f", {dead} dead" if dead else "")),
+        ("messages", data["totals"]["messages"], f"{unread} unread" + (f", {dead} dead" if dead != "0" else "")),
         ("checkpoints", data["totals"]["checkpoints"], ""), ("events", data["totals"]["events"], ""),
         ("duration", since(data["begin"], data["end"]), f"{data['begin'][:16]} to {data['end'][11:16]} UTC")]
     about = [session["milestone_id"], session["operation_type"],
@@ -84,6 +86,12 @@ def _figure(data: Row) -> Markup:
                    Timeline(data).draw(), element("ul", legend, _class="legend"), id="timeline")
 
 
+def _sum_inboxes(data: Row, words: Sequence[str]) -> str:
+    """How many messages of those states there are in all inboxes, with + where there are more."""
+    number = sum(inbox[word] for inbox in data["inboxes"].values() for word in words)
+    return f"{number}{'+' * any(word in inbox['at_least'] for inbox in data['inboxes'].values() for word in words)}"
+
+
 def _agents(data: Row) -> Markup:
     heads = ("agent", "type", "status", "heard", "waiting", "taken", "dead", "working on")
     rows = []
@@ -91,8 +99,8 @@ def _agents(data: Row) -> Markup:
         inbox = data["inboxes"].get(agent["agent_id"], {})
         is_silent = agent["status"] in ("active", "spawning") and agent["last_heartbeat"] <= data["silent_after"]
         word = "silent" if is_silent else agent["status"]
-        numbers = [element("td", inbox.get(name) or "·", _class="number" + " dead" * bool(name == "dead" and inbox.get(
-            name))) for name in ("waiting", "taken", "dead")]
+        numbers = [element("td", tell_count(inbox, name) if inbox.get(name) else "·", _class="number" + " dead" * bool(
+            name == "dead" and inbox.get(name))) for name in ("waiting", "taken", "dead")]
         rows.append(element(
             "tr", element("th", element("bdi", agent["agent_id"]), scope="row"), element("td", agent["agent_type"]),
             element("td", element("span", word, _class=f"pill is-{word}")),

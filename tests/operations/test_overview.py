@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from milestone_persist import UsageError
+from milestone_persist.coordination import bounded
 
 SESSION = "execution-ms-1-1"
 pytestmark = pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
@@ -70,7 +71,22 @@ def test_failed_agents_and_dead_letters_are_named(store, cli):
     view = store.status()
     assert [row["what"] for row in view["attention"]] == [f"{SESSION}: failed: b", "1 dead letters for b"]
     assert "  b failed 0 s, 1 dead, no space left" in cli("status").text.splitlines()
-    assert view["inboxes"] == [{"agent_id": "b", "waiting": 0, "taken": 0, "dead": 1, "urgent_since": None}]
+    assert view["inboxes"] == [{"agent_id": "b", "waiting": 0, "taken": 0, "dead": 1, "urgent_since": None,
+                                "at_least": []}]
+
+
+def test_a_full_inbox_is_told_by_a_number_there_is_at_least_and_others_exactly(store, cli, clock, monkeypatch):
+    register(store, "a", "b", "c")
+    for reader, priority in (("a", 5), ("b", 9), ("b", 5), ("b", 8), ("b", 5), ("c", 5)):
+        store.send_agent_message("a", reader, "task_assignment", {}, priority)
+        clock.advance(1)
+    exact = store.status()["inboxes"]
+    assert [(row["waiting"], row["at_least"]) for row in exact] == [(1, []), (4, []), (1, [])]
+    monkeypatch.setattr(bounded, "MOST_COUNTED", 3)
+    for view in (store.status(), store.status(SESSION)):
+        assert view["inboxes"] == [exact[0], {**exact[1], "waiting": 3, "at_least": ["waiting"]}, exact[2]]
+    assert re.findall(r"\n  (\w) active \d s, (\S+) waiting", cli("status").text) == [
+        ("a", "1"), ("b", "3+"), ("c", "1")]
 
 
 def test_mail_of_a_failed_agent_is_told_with_its_session_and_that_of_an_ended_one_apart(store):

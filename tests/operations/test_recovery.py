@@ -687,3 +687,19 @@ def test_acknowledged_messages_of_a_session_that_stays_open_go_in_time(connect, 
     assert store.get_session_status("validation-1")["messages"] == {
         "pending": 1, "taken": 1, "acknowledged": 0, "dead": 0}
     assert store.send_agent_message("a", "a", "x-n", {})["id"] == 5
+
+
+def test_a_message_of_a_clock_that_was_ahead_keeps_no_old_one_behind_it(connect, clock):
+    store = connect()
+    store.register_agent("a", "validation", "m", "validation-1")
+    clock.advance(86400 * 365)
+    store.send_agent_message("a", "a", "x-n", {})
+    clock.advance(-86400 * 365)
+    for _ in range(3):
+        store.send_agent_message("a", "a", "x-n", {})
+    for _ in range(2):  # the second acknowledges what the first has taken
+        assert len(store.get_agent_messages("a", True)) in (4, 0)
+    clock.advance(86400 * 7 + 1)
+    store.send_agent_message("a", "a", "x-n", {})
+    store.acknowledge_agent_message("a", 5)
+    assert store.cleanup_stale_coordination(30)["removed"]["acknowledged_messages"] == 4

@@ -27,23 +27,67 @@ def test_status_tells_everything_about_a_session(team, clock):
     assert told["configuration"] == {}
 
 
-def test_what_is_over_is_counted_up_to_a_limit_and_said_to_be_more(team, cli, monkeypatch):
+def test_messages_are_counted_up_to_a_limit_and_said_to_be_more(team, cli, monkeypatch):
     monkeypatch.setattr(bounded, "MOST_COUNTED", 2)
     for number in range(6):
         team.send_agent_message("coord", "exec", "task_assignment", {"n": number})
-    for expected, line in ((2, "3 pending, 1 taken, 2 acknowledged"), (2, "2 pending, 1 taken, 2+ acknowledged")):
-        while team.get_session_status("execution-1")["messages"]["pending"] > int(line[0]):
-            team.get_agent_messages("exec", True, 1)
+    for line, counts in (("2+ pending, 0 taken, 0+ acknowledged", [2, 0, 0]), ("2 pending, 1 taken, 2+ acknowledged",
+                                                                             [2, 1, 2])):
         told, everything = team.get_session_status("execution-1"), team.get_session_recovery_status()
-        at_least = ["messages.acknowledged"] * ("+" in line)
-        assert (told["messages"]["acknowledged"], told["at_least"]) == (expected, at_least)
-        assert everything["messages"] == {"total": sum(told["messages"].values()), **told["messages"]}
-        assert everything["at_least"] == ["messages.total"] * len(at_least) + at_least
+        assert told["messages"] == dict(zip(("pending", "taken", "acknowledged", "dead"), [*counts, 0]))
+        more = [f"messages.{word}" for word in ("pending", "acknowledged") if f"+ {word}" in line]
+        assert told["at_least"] == more
+        assert everything["messages"] == {"total": sum(counts), **told["messages"]}
+        assert everything["at_least"] == ["messages.total", *more]
         assert f"messages: {line}, 0 dead letters\n" in cli("get_session_status", "execution-1").text
-    assert ("\nmessages: 5+ total, 2 pending, 1 taken, 2+ acknowledged, 0 dead\n"
-            in cli("get_session_recovery_status").text)
+        assert f"\nmessages: {sum(counts)}+ total, {line}, 0 dead\n" in cli("get_session_recovery_status").text
+        for _ in range(4):
+            team.get_agent_messages("exec", True, 1)
+    for _ in range(3):
+        team.send_agent_message("coord", "exec", "task_assignment", {})
     with open(team.generate_milestone_report("execution-1")) as report:
-        assert "\n2 pending, 1 taken, 3 acknowledged, 0 dead letters\n" in report.read()
+        assert "\n3 pending, 0 taken, 6 acknowledged, 0 dead letters\n" in report.read()
+
+
+@pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
+def test_the_mail_of_a_session_is_counted_exactly_beside_much_of_others(team, monkeypatch):
+    monkeypatch.setattr(bounded, "MOST_COUNTED", 3)
+    for agent in ("far", "aaa"):
+        team.register_agent(agent, "validation", "ms-2", "execution-2")
+        for _ in range(4):
+            team.send_agent_message("far", agent, "task_assignment", {})
+    team.get_agent_messages("aaa", True)
+    for reader, counts in (("exec", [1, 0, 0]), ("coord", [2, 0, 0]), ("nobody-yet", [3, 0, 0])):
+        team.send_agent_message("exec", reader, "task_assignment", {})
+        told = team.get_session_status("execution-1")
+        assert told["messages"] == dict(zip(("pending", "taken", "acknowledged", "dead"), [*counts, 0]))
+        assert told["at_least"] == []
+    team.get_agent_messages("coord", True)
+    assert list(team.get_session_status("execution-1")["messages"].values()) == [2, 1, 0, 0]
+    assert [row["to_agent"] for row in team.recover_milestone_session("execution-1")["taken"]] == ["coord"]
+    team.send_agent_message("exec", "exec", "task_assignment", {})
+    told = team.get_session_status("execution-1")  # too many in it, too
+    assert told["messages"]["pending"] >= 2 and told["messages"]["taken"] == 1
+    assert set(told["at_least"]) >= {"messages.pending", "messages.acknowledged"}
+
+
+@pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
+def test_much_unread_mail_is_told_by_a_number_there_is_at_least(team, cli, monkeypatch):
+    for _ in range(4):
+        team.send_agent_message("coord", "exec", "task_assignment", {})
+    [agent] = [row for row in team.recover_milestone_session("execution-1")["agents"] if row["agent_id"] == "exec"]
+    assert (agent["unread_messages"], agent["at_least"]) == (4, [])
+    monkeypatch.setattr(bounded, "MOST_COUNTED", 3)
+    [agent] = [row for row in team.recover_milestone_session("execution-1")["agents"] if row["agent_id"] == "exec"]
+    assert (agent["unread_messages"], agent["at_least"]) == (3, ["unread_messages"])
+    text = cli("recover_milestone_session", "execution-1").text
+    assert "\nMessages: 3+ pending\n" in text and "  3+\n" in text
+    team.update_agent_status("exec", "failed")
+    [order] = [row for row in team.restart_milestone_execution("execution-1")["orders"] if row["agent_id"] == "exec"]
+    assert (order["unread_messages"], order["at_least"]) == (3, ["unread_messages"])
+    assert "3+ unread messages" in cli("restart_milestone_execution", "execution-1").text
+    assert "with 3+ unread messages for exec (" in cli("abandon_session", "execution-1").err
+    assert "with 3+ unread messages (highest priority 5): " in cli("update_agent_status", "exec", "completed").err
 
 
 def test_of_many_agents_those_at_work_and_failed_are_counted_first(team, cli, monkeypatch):

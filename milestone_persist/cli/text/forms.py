@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ...base.quoting import command, quote
-from ...base.values import show
+from ...base.values import show, tell_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def ready(data: Row) -> str:
 def registered(data: Row) -> str:
     agent, kind = plain(data["agent_id"]), plain(data["agent_type"])
     back, unread, keys = data["messages_requeued"], data["messages_unread"], data["keys_kept"]
-    more = "+" * ("messages_unread" in data["at_least"])
-    told = [f"{count(back, 'message')} requeued", f"{unread}{more} unread", f"{count(keys, 'key')} kept"]
+    told = [f"{count(back, 'message')} requeued", f"{tell_count(data, 'messages_unread')} unread",
+            f"{count(keys, 'key')} kept"]
     if not data["again"]:  # then only what it may not expect
         told = [text for text, number in zip(told, (back, unread, keys)) if number]
     elsewhere = data["keys_elsewhere"]

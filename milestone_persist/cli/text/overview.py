@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ...base.invocation import call_of
 from ...base.quoting import command
+from ...base.values import tell_count
 from .forms import event_line, plain
 
 TYPE_CHECKING = False
@@ -83,7 +84,7 @@ def _others(agents: Iterable[Row]) -> str:
 
 
 def tell_mail(inbox: Row) -> str:
-    return ", ".join(f"{inbox[word]} {word}" for word in ("waiting", "taken", "dead") if inbox[word])
+    return ", ".join(f"{tell_count(inbox, word)} {word}" for word in ("waiting", "taken", "dead") if inbox[word])
 
 
 def tell_age(minutes: float) -> str:

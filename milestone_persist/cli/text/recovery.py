@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ...base.quoting import command
+from ...base.values import tell_count
 from ...coordination.deliverables import tell_flaw, tell_near
 from .forms import count, counted, milestone, plain, table
 
@@ -38,12 +39,14 @@ def recovery(data: Row) -> str:
     if data["agents"]:
         text = table(("agent", "type", "status", "condition", "heartbeat (min ago)", "unread"), [
             (row["agent_id"], row["agent_type"], row["status"], row["condition"], row["minutes_since_heartbeat"],
-             row["unread_messages"]) for row in data["agents"]])
+             tell_count(row, "unread_messages")) for row in data["agents"]])
         lines += ["  " + line for line in text.splitlines()]
     lines += _deliverables(data)
-    waiting = {"pending": data["messages"]["pending"], "taken but unacknowledged": len(data["taken"]),
-               "dead letters": len(letters)}
-    lines.append("Messages: " + (", ".join(f"{count} {word}" for word, count in waiting.items() if count) or "none"))
+    more = {word: "+" * (f"messages.{word}" in data["at_least"]) for word in data["messages"]}
+    waiting = ((data["messages"]["pending"], f"{more['pending']} pending"),
+               (len(data["taken"]), f"{more['taken']} taken but unacknowledged"),
+               (len(letters), f"{more['dead']} dead letters"))
+    lines.append("Messages: " + (", ".join(f"{number}{what}" for number, what in waiting if number) or "none"))
     lines += [f"  dead letter {row['id']}: {plain(row['message_type'])} for {plain(row['to_agent'])}"
               for row in letters]
     last = data["last_checkpoint"]
@@ -112,7 +115,8 @@ def _order(number: int, order: Row) -> list[str]:
         lines.append("   it makes: " + command(["save_agent_state", order["agent_id"], order["save_as"]]) + " VALUE")
     found = [f"state {' '.join(plain(key) for key in order['state_keys'])}"] if order["state_keys"] else []
     found += [f"checkpoint {plain(order['checkpoint'])}"] if order["checkpoint"] else []
-    found += [count(order["unread_messages"], "unread message")] if order["unread_messages"] else []
+    found += [f"{tell_count(order, 'unread_messages')} unread message{'s' * (order['unread_messages'] != 1)}"
+              ] if order["unread_messages"] else []
     return lines + (["   it finds: " + "; ".join(found)] if found else [])
 
 
@@ -147,7 +151,7 @@ def milestone_recovered(data: Row) -> str:
 def recovery_status(data: Row) -> str:
     lines = [f"{name}: " + ", ".join(f"{number} {word}" for word, number in counted(data, name).items())
              for name in ("sessions", "agents", "messages")]
-    lines.append(f"checkpoints: {data['checkpoints']}{'+' * ('checkpoints' in data['at_least'])}")
+    lines.append(f"checkpoints: {tell_count(data, 'checkpoints')}")
     lines.append(f"interrupted sessions: {len(data['interrupted'])}")
     if data["interrupted"]:
         lines.append("Run next, to see what can be done:")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ...base.invocation import call_of
+from ...base.values import tell_count
 from .cells import cut, fill, width_of
 from .forms import plain
 from .overview import tell_age, tell_mail
@@ -97,8 +98,9 @@ def _agent(row: Row, inbox: Row | None, name: int, width: int) -> Line:
 
 def _mail(inbox: Row | None) -> Line:
     """The numbers of an inbox, each below its word."""
-    numbers = [(style, len(word) + 2, inbox[word] if inbox else 0) for word, style in MAIL.items()]
-    return [(style if number else "dim", fill(str(number or "·"), width, True)) for style, width, number in numbers]
+    numbers = [(style, len(word) + 2, tell_count(inbox, word) if inbox and inbox[word] else "")
+               for word, style in MAIL.items()]
+    return [(style if number else "dim", fill(number or "·", width, True)) for style, width, number in numbers]
 
 
 def _shorten(agents: list[Line], data: Row, width: int, room: int) -> list[Line]:
