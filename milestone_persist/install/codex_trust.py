@@ -16,8 +16,8 @@ _DEFAULT_TIMEOUT, _LONGEST_END = 600, 3  # seconds: of a hook that says nothing,
 def trusts_folder(configuration: str, folder: str) -> bool:
     """Whether a configuration trusts a folder."""
     names = "|".join(re.escape(quoted) for quoted in (_quote(folder), f"'{folder}'"))
-    table = re.search(rf"^\[projects\.(?:{names})\]\s*\n((?:(?!\[).*\n?)*)", configuration, re.M)
-    return bool(table and re.search(r'^\s*trust_level\s*=\s*"trusted"', table[1], re.M))
+    table = re.search(rf"^\[projects\.(?:{names})\][ \t\r]*\n((?:(?!\[).*\n?)*)", configuration, re.M)
+    return bool(table and re.search(r'^[ \t]*trust_level[ \t]*=[ \t]*"trusted"', table[1], re.M))
 
 
 def find_untrusted(configuration: str, path: str, hooks: dict[str, Any], word: str) -> Iterator[str]:

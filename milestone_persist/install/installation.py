@@ -29,15 +29,16 @@ class Installation:
     """
 
     def __init__(self, root: str, manifest: str, dry_run: bool = False) -> None:
-        self.root, self._manifest_path, self._dry_run = root, os.path.join(root, manifest), dry_run
+        self.root, self._place, self._dry_run = root, manifest, dry_run
+        self._manifest_path = os.path.join(root, manifest)
         self._rows: list[InstalledFile] = []
         self._texts: dict[str, str | None] = {}  # of shared files, by their real paths
 
     @property
     def choice(self) -> Choice:
         """What was asked for when it was installed; an empty one if nothing was."""
-        refuse_links_out(self.root, [], [os.path.relpath(self._manifest_path, self.root)])
-        old = Manifest.load(self._manifest_path)
+        refuse_links_out(self.root, [], [self._place])
+        old = Manifest.load(self.root, self._place)
         return old.choice or choice_of_entries([*old.shared]) if old else {}
 
     def install(self, wanted: dict[str, Item], entries: dict[str, Any] = {}, renewed: dict[str, Item] = {},
@@ -50,15 +51,14 @@ class Installation:
         choice: what was asked for, to be noted
         """
         with FileChanges(self._dry_run) as changes, FolderLock(nearest_folder(self.root)):
-            place = os.path.relpath(self._manifest_path, self.root)
-            refuse_links_out(self.root, [*wanted], [place, *entries])
-            old = Manifest.load(self._manifest_path) or Manifest()
+            refuse_links_out(self.root, [*wanted], [self._place, *entries])
+            old = Manifest.load(self.root, self._place) or Manifest()
             refuse_links_out(self.root, [*old.files, *renewed], [*_shared_files(old)])
             wanted = {**wanted, **{path: item for path, item in renewed.items()
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
             new = Manifest()
             new.choice = choice
-            new.directories = sorted(self._needed_directories([*wanted, *entries, place], old))
+            new.directories = sorted(self._needed_directories([*wanted, *entries, self._place], old))
             steps = self._plan(wanted, old, new)
             edits = self._plan_entries(entries, old, new)
             self._remove_left(changes, old, [*wanted, *entries])
@@ -79,8 +79,8 @@ class Installation:
         """Take out what was installed and is still as it was; what was there before comes back. Refused if nothing
         was installed."""
         with FileChanges(self._dry_run) as changes, FolderLock(nearest_folder(self.root)):
-            refuse_links_out(self.root, [], [os.path.relpath(self._manifest_path, self.root)])
-            old = Manifest.load(self._manifest_path)
+            refuse_links_out(self.root, [], [self._place])
+            old = Manifest.load(self.root, self._place)
             if old is not None:
                 refuse_links_out(self.root, [*old.files, *old.directories], [*_shared_files(old)])
             self._remove_left(changes, old or Manifest(), [])

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..base.errors import UsageError
-from ..base.values import parse_json
+from ..base.values import dump_json, parse_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -162,14 +162,25 @@ def _hooks(group: Any) -> list[Any]:
 
 def _drop(there: Any, items: list[Any]) -> None:
     """Remove items from a list; of a group of hooks to which others have added theirs, only our hooks."""
-    for item in items if isinstance(there, list) else []:
-        if item in there:
-            there.remove(item)
-            continue
-        for group in [group for group in there if any(hook in _hooks(group) for hook in _hooks(item))]:
-            group["hooks"][:] = [hook for hook in _hooks(group) if hook not in _hooks(item)]
-            if not group["hooks"]:
-                there.remove(group)
+    if not isinstance(there, list):
+        return
+    gone, left = {dump_json(item, sort_keys=True): item for item in items}, []
+    for each in there:
+        key = dump_json(each, sort_keys=True)
+        if key in gone:
+            del gone[key]
+        else:
+            left.append(each)
+    hooks = {dump_json(hook, sort_keys=True) for item in gone.values() for hook in _hooks(item)}
+    there[:] = [group for group in left if not _take_hooks(group, hooks)]
+
+
+def _take_hooks(group: Any, hooks: set[str]) -> bool:
+    """Take hooks out of a group; whether that has left none."""
+    there = _hooks(group)
+    left = [hook for hook in there if dump_json(hook, sort_keys=True) not in hooks]
+    has_changed, there[:] = len(left) < len(there), left
+    return has_changed and not left
 
 
 def _drop_empty(data: Json, made: list[str]) -> None:

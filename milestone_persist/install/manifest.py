@@ -7,7 +7,7 @@ import re
 from ..base.errors import UsageError
 from ..base.found import read_found
 from .client_files import SERVER
-from .sourced_places import NAMES
+from .sourced_places import NAMES, is_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 _OURS = re.compile(rf"(?:.*/)?(?:{'|'.join(map(re.escape, NAMES))}|milestone_persist"
                    r"|skills/[^/]+/SKILL\.md|\.claude/agents/milestone-\w+\.md)")
 LARGEST = 16 * 1024 * 1024  # bytes of a file that is edited or replaced
+_LONGEST = 1024 * 1024  # bytes of a manifest
 
 
 class Item:
@@ -73,20 +74,24 @@ class Manifest:
         return (json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
     @classmethod
-    def load(cls, path: str) -> Manifest | None:
-        """The manifest in a file; None if there is none, UsageError if it cannot be read."""
+    def load(cls, root: str, place: str) -> Manifest | None:
+        """The manifest in a folder; None if there is none, UsageError if it cannot be read."""
         import json
 
-        manifest, text = cls(), read_found(os.path.realpath(path), LARGEST)
+        path = os.path.join(root, place)
+        manifest, text = cls(), read_found(os.path.realpath(path), _LONGEST + 1)
         if text is None:
             return None
         try:
+            if len(text) > _LONGEST:
+                raise ValueError
             data = {"choice": {}, **json.loads(text.decode())}
             for name, empty in vars(cls()).items():
                 if not isinstance(data[name], type(empty)):
                     raise ValueError(name)
                 setattr(manifest, name, data[name])
             manifest._check_paths()
+            manifest._leave_out_others(place)
             for record in (*manifest.shared.values(), {**manifest.choice}):
                 _check_record(record)
             manifest.shared = {file: _without_others(record) for file, record in manifest.shared.items()}
@@ -99,11 +104,25 @@ class Manifest:
     def _check_paths(self) -> None:
         """ValueError for a path that leads out of the folder: the file may come from a stranger's repository."""
         for path in (*self.files, *self.kept, *self.kept.values(), *self.directories, *self.shared):
-            if os.path.isabs(path) or ".." in path.split("/"):
+            if not is_place(path):
                 raise ValueError(path)
         for path, kept in self.kept.items():
             if not re.fullmatch(re.escape(path) + r"\.orig(?:\.\d+)?", kept):
                 raise ValueError(kept)
+
+
+    def _leave_out_others(self, place: str) -> None:
+        """Forget what is of no file that was installed, and folders that are not on the way to one.
+
+        place: the path of the manifest
+        """
+        self.kept = {path: kept for path, kept in self.kept.items() if path in self.files or path in self.shared}
+        ways = {"."}
+        for path in (*self.files, *self.shared, place):
+            while path not in ways:
+                ways.add(path)
+                path = os.path.dirname(path) or "."
+        self.directories = [path for path in self.directories if path in ways]
 
 
 def _check_file(path: str, known: list[str]) -> None:

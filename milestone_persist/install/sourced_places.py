@@ -1,16 +1,18 @@
 """Where the prompts and scripts of a project source the functions from, as the shell that runs them would see it."""
 from __future__ import annotations
 
+import itertools
 import os
 import re
 
 from ..base.errors import StorageError
 from ..base.found import read_found
 from ..base.packaged import PACKAGE
+from ..base.values import has_controls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 NAMES = ("storage-adapter.sh", "storage-adapter.md", "milestone-recovery.md")
 _READ = (".md", ".mdc", ".sh", ".bash", ".zsh")
@@ -18,11 +20,12 @@ _HIDDEN = (".claude", ".codex", ".gemini", ".agents", ".github")  # folders in w
 _OF_USERS = ("agents", "commands", "skills")  # in ~/.claude, beside what the client keeps there
 _SKIPPED = ("node_modules", "__pycache__")
 _LARGEST = 1_000_000
-_MOST_VALUES = 5  # of one variable
+_MOST_VALUES, _MOST_STEPS = 5, 100  # of one variable, and in finding out what one word stands for
+_MOST_WORDS, _LONGEST = 200, 1000  # of a file, and characters of one: more are not of people
 
 # A word of shell: quoted parts, commands in $( ), and all that ends no word.
 _INNER = r"\$\((?:[^()]|\([^()]*\))*\)"
-_WORD = rf"""(?:"(?:{_INNER}|(?!\$\()[^"\n])*"|'[^'\n]*'|{_INNER}|\$\{{[^}}\n]*\}}|[^\s;&|()<>"'`])+"""
+_WORD = rf"""(?:"(?:{_INNER}|(?!\$\()[^"\n])*"|'[^'\n]*'|{_INNER}|\$\{{[^}}\n]{{0,500}}\}}|[^\s;&|()<>"'`])+"""
 _QUOTED = re.compile(rf""""((?:{_INNER}|(?!\$\()[^"\n])*)"|'([^'\n]*)'""")
 _SOURCE = re.compile(rf"(?:^|[;&|({{`'\"]|\bthen\b|\bdo\b|\belse\b)[ \t]*(?:source|\.)[ \t]+({_WORD})", re.M)
 _ASSIGNED = re.compile(rf"(?:^|[;&|({{]|\b(?:export|local|readonly|typeset|declare)\b)[ \t]*(\w+)=({_WORD})", re.M)
@@ -37,6 +40,16 @@ _TOP = re.compile(r"\$\(git rev-parse --show-toplevel[^()]*\)|\$\(pwd\)|\$(?:PWD
                   r"|\$\{(?:PWD|CLAUDE_PROJECT_DIR)(?::?-[^}]*)?\}")
 _ENTERED = re.compile(r"\$\(\s*(?:CDPATH= )?cd (?:-P )?(?:-- )?([^()&;>]*?)(?: >\S+)?\s*(?:&&|;)\s*pwd(?: -P)?\s*\)")
 _FOLDER_SIGN, _TOP_SIGN = "\1", "\2"
+
+
+def is_place(path: str) -> bool:
+    """Whether something of ours may be at a path below a folder: in none of git's own, and one that can be told of."""
+    parts = path.lower().split("/")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return not (os.path.isabs(path) or ".." in parts or ".git" in parts or has_controls(path) or len(path) > _LONGEST)
 
 
 def find_places(root: str) -> list[str]:
@@ -82,18 +95,20 @@ def _places_in(text: str, root: str, folder: str) -> Iterator[str]:
         return
     values: dict[str, list[str]] = {}
     for name, word in _ASSIGNED.findall(text):
-        values.setdefault(name, []).append(_unquote(word))
+        values.setdefault(name, []).extend(_unquote([word]))
     for name, words in _LISTED.findall(text):
-        values.setdefault(name, []).extend(map(_unquote, re.findall(_WORD, words.replace("\\\n", " "))))
-    for word in _SOURCE.findall(text):
-        for path in _expand(_unquote(word), values):
+        values.setdefault(name, []).extend(_unquote(re.findall(_WORD, words.replace("\\\n", " "))))
+    for word in _unquote(_SOURCE.findall(text)):
+        for path in _expand(word, values):
             path = path.replace(_FOLDER_SIGN, folder).replace(_TOP_SIGN, root)
             yield from filter(None, (_place(way, root) for way in [path, *_ways_through(path, root)]))
 
 
-def _unquote(word: str) -> str:
-    """A word of shell without its quotes, but with what the shell replaces in it."""
-    return _QUOTED.sub(lambda found: found[2] or (found[1] or "").replace('"', ""), word)
+def _unquote(words: Iterable[str]) -> Iterator[str]:
+    """Words of shell without their quotes, but with what the shell replaces in them; not those of absurd length."""
+    kept = (word for word in dict.fromkeys(words) if len(word) <= _LONGEST)
+    for word in itertools.islice(kept, _MOST_WORDS):
+        yield _QUOTED.sub(lambda found: found[2] or (found[1] or "").replace('"', ""), word)
 
 
 def _ways_through(path: str, root: str) -> Iterator[str]:
@@ -102,25 +117,30 @@ def _ways_through(path: str, root: str) -> Iterator[str]:
     parts = os.path.join(root, path).split("/")
     for count in range(1, len(parts)):
         folder = "/".join(parts[:count])
-        if parts[count] == ".." != parts[count - 1] and not any({*files} - {*NAMES} for _, _, files in os.walk(folder)):
-            yield f"{folder}/{parts[-1]}"
+        way = f"{folder}/{parts[-1]}"
+        if parts[count] == ".." != parts[count - 1] and _place(way, root) and not any(
+                {*files} - {*NAMES} for _, _, files in os.walk(folder)):
+            yield way
 
 
-def _expand(word: str, values: dict[str, list[str]], depth: int = 5) -> list[str]:
+def _expand(word: str, values: dict[str, list[str]]) -> Iterator[str]:
     """What a word of shell without quotes may stand for; nothing where only a run could tell."""
-    word = _TOP.sub(_TOP_SIGN, _HERE.sub(_FOLDER_SIGN, word))
-    word = _ENTERED.sub(r"\1", word)
-    match = _VARIABLE.search(word)
-    if not match:
-        return [] if re.search(r"[$*`]|\{\{", word) else [word]
-    name, default = match[1] or match[2], match[3]
-    known = [*dict.fromkeys(values.get(name, []))][:_MOST_VALUES] if depth else []
-    if not known and name == "HOME":
-        known = [os.path.expanduser("~")]
-    elif not known and default is not None:
-        known = [default]
-    return [path for value in known
-            for path in _expand(word[:match.start()] + value + word[match.end():], values, depth - 1)]
+    words = [word]
+    for word in itertools.islice(words, _MOST_STEPS):  # those that are found on the way too
+        word = _ENTERED.sub(r"\1", _TOP.sub(_TOP_SIGN, _HERE.sub(_FOLDER_SIGN, word)))
+        match = _VARIABLE.search(word)
+        if not match:
+            if not re.search(r"[$*`]|\{\{", word):
+                yield word
+            continue
+        name, default = match[1] or match[2], match[3]
+        known = [*dict.fromkeys(values.get(name, []))][:_MOST_VALUES]
+        if not known and name == "HOME":
+            known = [os.path.expanduser("~")]
+        elif not known and default is not None:
+            known = [default]
+        found = (word[:match.start()] + value + word[match.end():] for value in known)
+        words += [word for word in found if len(word) <= _LONGEST]
 
 
 def _place(path: str, root: str) -> str:
@@ -132,4 +152,5 @@ def _place(path: str, root: str) -> str:
     inside = os.path.commonpath((top, real)) == top
     if os.path.basename(real) == "shell" and _is_own(os.path.dirname(real), ""):
         return ""  # that of a copy of this program, which has it
-    return os.path.normpath(os.path.join(os.path.relpath(real, top), os.path.basename(path))) if inside else ""
+    found = os.path.normpath(os.path.join(os.path.relpath(real, top), os.path.basename(path)))
+    return found if inside and is_place(found) else ""

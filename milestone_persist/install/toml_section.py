@@ -45,7 +45,7 @@ def take_out(text: str, recorded: Row, file: str) -> str | None:
         before = before[:-len(gap)] if gap and before.endswith(gap) else before
         is_one_line = before and after and not before.endswith("\n") and after[0] not in "\r\n"
         text = before + ("\n" if is_one_line else "") + after
-    text = re.sub(rf"^\[{re.escape(name)}\.[^\n]*\n(?:(?!\s*\[)[^\n]*\n?)*", "", text, flags=re.M)
+    text = _without_below(text, name)
     return None if recorded.get("made") and not text.strip() else text
 
 
@@ -59,13 +59,35 @@ def _find(text: str, name: str, recorded: Row) -> tuple[int, int] | None:
     for place, line in enumerate(lines):
         is_marked = place > 0 and lines[place - 1].strip() == _MARK
         if line.strip() == f"[{name}]" and (is_marked or recorded):
-            end = place + 1
-            while end < len(lines) and not lines[end].lstrip().startswith("["):
-                end += 1
+            end = _find_next(lines, place)
             while lines[end - 1].lstrip()[:1] in ("", "#"):  # what stands above the next table
                 end -= 1
             return len("".join(lines[:place - is_marked])), len("".join(lines[:end]))
     return None
+
+
+def _find_next(lines: list[str], place: int) -> int:
+    """The line in which the next table begins, or behind the last one."""
+    end = place + 1
+    while end < len(lines) and not lines[end].lstrip().startswith("["):
+        end += 1
+    return end
+
+
+def _without_below(text: str, name: str) -> str:
+    """The text without the tables below ours, which clients put there; blank lines above the next table stay."""
+    lines = re.findall("[^\n]*\n|[^\n]+", text)
+    kept, place = [], 0
+    while place < len(lines):
+        if not lines[place].startswith(f"[{name}."):
+            kept.append(lines[place])
+            place += 1
+            continue
+        end = place = _find_next(lines, place)
+        while end < len(lines) and not lines[end - 1].strip():
+            end -= 1
+        kept += lines[end:place]
+    return "".join(kept)
 
 
 def _replace(text: str, span: tuple[int, int], section: str) -> str:
@@ -79,9 +101,10 @@ def _refuse_same_table(text: str, name: str, is_ours: bool, file: str) -> None:
     """UsageError for the table of others; what is below ours is its own."""
     outer, _, inner = name.partition(".")
     below = "]=" if is_ours else "].="
-    table = re.search(rf'^\s*\[\s*"?{outer}"?\s*\].*\n((?:(?!\s*\[).*\n?)*)', text, re.M)
-    if (re.search(rf'^\s*\[?\s*"?{outer}"?\s*(=|\.\s*"?{inner}"?\s*[{below}])', text, re.M)
-            or table and re.search(rf'^\s*"?{inner}"?\s*[.=]', table[1], re.M)):
+    text = re.sub("[ \t\r]+", "", text)
+    table = re.search(rf'^\["?{outer}"?\].*\n((?:(?!\[).*\n?)*)', text, re.M)
+    if (re.search(rf'^\[?"?{outer}"?(=|\."?{inner}"?[{below}])', text, re.M)
+            or table and re.search(rf'^"?{inner}"?[.=]', table[1], re.M)):
         raise UsageError(f"{file}: {name} is there and not ours: remove or rename it first; nothing was changed")
 
 

@@ -14,17 +14,20 @@ def refuse_links_out(root: str, replaced: list[str], edited: list[str]) -> None:
     if is_home(root):
         return
     top = repository_of(os.path.realpath(root)) or root
+    seen = {"", "."}
     for path in [*map(os.path.dirname, replaced), *edited]:
-        while path and path != ".":
-            refuse_link_out(os.path.join(root, path), top)
-            _refuse_link_into_git(os.path.join(root, path), top)
+        while path not in seen:
+            seen.add(path)
+            if os.path.islink(os.path.join(root, path)):
+                refuse_link_out(os.path.join(root, path), top)
+                _refuse_link_into_git(os.path.join(root, path), top)
             path = os.path.dirname(path)
 
 
 def _refuse_link_into_git(path: str, top: str) -> None:
-    """StorageError for a link into the folder in which git keeps what it does."""
+    """StorageError for a link that leads into the folder in which git keeps what it does."""
     inside = os.path.relpath(os.path.realpath(path), os.path.realpath(top))
-    if os.path.islink(path) and ".git" in inside.lower().split("/"):
+    if ".git" in inside.lower().split("/"):
         raise StorageError(f"cannot use {path}: it is a symbolic link that leads into {os.path.join(top, '.git')}; "
                            "remove it")
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -539,6 +540,8 @@ DAMAGED = ['"files": 1', '"files": {"a": 1}', '"shared": {"AGENTS.md": 1}', '"sh
            '"files": {"src/plan.md": ["PLAN"]}',
            '"files": {"src/plan.md": []}', '"files": {"src/plan.md": ["link to milestone_persist", "PLAN"]}',
            f'"kept": {{"{ADAPTER}": "src/plan.md"}}', f'"kept": {{"{ADAPTER}": "{ADAPTER}.orig/../../x"}}',
+           '"directories": ["a\\u0000b"]', '"directories": ["\\ud800"]', '"files": {".Git/storage-adapter.sh": ["x"]}',
+           f'"directories": ["{"x/" * 5000}"]', '"kept": {"a\\u0000": "a\\u0000.orig"}',
            '"shared": {"AGENTS.md": {"before": "# Ours"}}', '"shared": {".codex/config.toml": {"table": "features"}}']
 STRANGE = ['{".mcp.json": {"made": true, "values": {"mcpServers": null, "x.y": null}}, "AGENTS.md": {"made": []}}',
            '{".mcp.json": {"made": ["", "a.b"], "lists": {"mcpServers.x": [1]}}, ".codex/config.toml": {}}',
@@ -572,6 +575,55 @@ def test_a_manifest_of_a_stranger_does_no_harm(milestone, project, shared):
         f'{{"files": {{}}, "kept": {{}}, "directories": [], "shared": {shared}}}')
     done = milestone("uninstall")
     assert (done.status, done.err) == (0, "") and {**before, **tree(project)} == tree(project)
+
+
+def test_a_manifest_of_a_stranger_removes_no_folder_and_nothing_outside(milestone, project, tmp_path):
+    outside, empty = tmp_path / "x.orig.milestone-new", project / "theirs" / "empty"
+    outside.write_text("mine")
+    (project / "out").symlink_to(tmp_path)
+    milestone("install", "--codex")
+    manifest = project / SHARED / "installed.json"
+    made = '["theirs/empty", "theirs", ".agents", ".codex"]'
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "directories": json.loads(made),
+                                    "kept": {"out/x": "out/x.orig"}}))
+    empty.mkdir(parents=True)
+    for words in ("install", "--codex"), ("uninstall",):
+        done = milestone(*words)
+        assert (done.status, done.err) == (0, ""), done
+        assert empty.is_dir() and outside.read_text() == "mine"
+    assert not (project / ".codex").exists()
+
+
+MANY = 60_000  # so many times so many comparisons would take minutes
+
+
+def test_lists_without_end_hold_nobody_up(milestone, project):
+    milestone("install", "--claude-code")
+    for file, keys, word in ((".claude/settings.json", ("permissions", "allow"), "a"),
+                             (f"{SHARED}/installed.json", ("shared", ".claude/settings.json", "lists"), "b")):
+        data = json.loads((project / file).read_text())
+        inner = data
+        for key in keys[:-1]:
+            inner = inner[key]
+        rows = [f"Bash({word}{number})" for number in range(MANY)]
+        inner[keys[-1]] = {"permissions.allow": rows} if word == "b" else inner[keys[-1]] + rows
+        (project / file).write_text(json.dumps(data))
+    for words in ("install",), ("uninstall",):
+        done = milestone(*words)
+        assert done.status in (0, 2) and done.err.count("\n") <= 1, done
+
+
+@pytest.mark.parametrize("text", ["\n" * MANY + "a = 1\n", "a = 1" + " " * MANY + "\n", " \n" * MANY + " " * MANY,
+                                  "[mcp_servers]\n" + "\n" * MANY])
+def test_blanks_without_end_in_a_config_hold_nobody_up(milestone, project, text):
+    path = project / ".codex" / "config.toml"
+    path.parent.mkdir()
+    path.write_text(text)
+    assert milestone("install", "--codex").err == ""
+    with path.open("a") as file:
+        file.write("[mcp_servers.milestone.tools]\na = 1\n" + "\n" * MANY + "# a\n[theirs]\n")
+    assert milestone("uninstall").status == 0
+    assert "milestone" not in path.read_text() and "[theirs]" in path.read_text()
 
 
 @pytest.mark.parametrize("words", [
