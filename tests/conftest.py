@@ -33,9 +33,9 @@ TABLES = ("milestones", "coordination_sessions", "agent_registry", "agent_messag
 FULL_SIZE = os.environ.get("FULL_SIZE") == "1"
 
 
-# With ONE_BACKEND=1 a test of several backends runs on one; .ci/run does that on all Pythons but one. What breaks
-# processes and disks, or asks a browser, is the same on every Python and is left out there.
-ONE_BACKEND = os.environ.get("ONE_BACKEND") == "1"
+# With ONE_OF_EACH=1 a test of several backends runs on one, and a test of several shells in one; .ci/run does that on
+# all Pythons but one. What breaks processes and disks, or asks a browser, is the same on every Python and is left out.
+ONE_OF_EACH = os.environ.get("ONE_OF_EACH") == "1"
 ONCE = ("test_browser.py", "test_pictures.py", "test_crash_example.py", "test_proof.py", "test_migration_kills.py",
         "test_backup_kills.py", "test_rebuilding.py", "test_power_cut.py", "test_calls.py")
 
@@ -287,16 +287,22 @@ def run_shell(tmp_path, need):
     return run_shell
 
 
+def find_common_name(item):
+    """The name of a test without its backend and its shell."""
+    params, name = item.callspec.params if hasattr(item, "callspec") else {}, item.nodeid
+    for word in (params.get(kind, "") for kind in ("backend", "sh", "shell")):
+        name = re.sub(rf"(?<=[\[-]){re.escape(word)}(?=[]-])", "", name, count=1) if word else name
+    return name
+
+
 def pytest_collection_modifyitems(config, items):
-    """With ONE_BACKEND=1 a test that would run on several backends runs on the one that its name chooses."""
-    if not ONE_BACKEND:
+    """With ONE_OF_EACH=1 a test of several backends or shells runs on the backend and in the shell its name chooses."""
+    if not ONE_OF_EACH:
         return
     groups = {}
     for item in items:
-        backend = item.callspec.params.get("backend", "") if hasattr(item, "callspec") else ""
-        alike = item.nodeid if not backend else "".join(item.nodeid.rsplit(backend, 1))
         if item.path.name not in ONCE:
-            groups.setdefault(alike, []).append(item)
+            groups.setdefault(find_common_name(item), []).append(item)
     chosen = {group[zlib.crc32(alike.encode()) % len(group)] for alike, group in groups.items()}
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = [item for item in items if item in chosen]
