@@ -34,10 +34,14 @@ FULL_SIZE = os.environ.get("FULL_SIZE") == "1"
 
 
 # With ONE_OF_EACH=1 a test of several backends runs on one, and a test of several shells in one; .ci/run does that on
-# all Pythons but one. What breaks processes and disks, or asks a browser, is the same on every Python and is left out.
+# all Pythons but one. What is the same on every Python is left out there: what breaks processes and disks, what asks a
+# browser, shellcheck or a measuring program, and ways into a project that end in what other tests run.
 ONE_OF_EACH = os.environ.get("ONE_OF_EACH") == "1"
 ONCE = ("test_browser.py", "test_pictures.py", "test_crash_example.py", "test_proof.py", "test_migration_kills.py",
-        "test_backup_kills.py", "test_rebuilding.py", "test_power_cut.py", "test_calls.py")
+        "test_backup_kills.py", "test_rebuilding.py", "test_power_cut.py", "test_calls.py", "test_shell_concurrency.py",
+        "test_matrix.py", "test_ways_in.py", "test_bench.py::test_the_programs_run",
+        "test_schema_versions.py::test_a_step_of_the_schema_killed_anywhere_is_done_or_not_begun",
+        "test_shell_adapter.py::test_shellcheck_finds_nothing")
 
 
 def size(small, full):
@@ -301,7 +305,7 @@ def pytest_collection_modifyitems(config, items):
         return
     groups = {}
     for item in items:
-        if item.path.name not in ONCE:
+        if not {item.path.name, f"{item.path.name}::{item.originalname}"} & {*ONCE}:
             groups.setdefault(find_common_name(item), []).append(item)
     chosen = {group[zlib.crc32(alike.encode()) % len(group)] for alike, group in groups.items()}
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])

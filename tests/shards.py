@@ -4,7 +4,6 @@ This process collects the tests and reports on them as pytest does; copies of it
 TEST_PROCESSES says how many there shall be. With -s, -x and a debugger nothing is shared out: pytest runs as ever."""
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sys
@@ -14,11 +13,10 @@ from multiprocessing.connection import Pipe, wait
 
 import pytest
 
-UNIT = 4  # so many tests are handed out at once: few enough that all workers end together
-
 
 def count_processes():
-    """How many workers there shall be: TEST_PROCESSES, or one for each core that this process may use."""
+    """How many workers there shall be: TEST_PROCESSES, or one more than there are cores that this process may use, as
+    many a test waits: for a lock, a process, a clock."""
     given = os.environ.get("TEST_PROCESSES")
     if given:
         if not given.isdecimal() or not int(given):
@@ -29,8 +27,8 @@ def count_processes():
         with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:  # a container's share: microseconds of so many
             share, period = map(int, file.read().split())
     except (OSError, ValueError):  # there is none, or it is "max"
-        return cores
-    return max(1, min(cores, round(share / period)))
+        return cores + 1
+    return max(1, min(cores, round(share / period))) + 1
 
 
 def find_kind(item):
@@ -42,14 +40,11 @@ def find_kind(item):
 
 
 def cut_into_units(items):
-    """The numbers of the tests, by kind; a unit is a few neighbours of one file, or all that need the project built."""
-    kinds, units = [find_kind(item) for item in items], deque()
-    for (kind, _), neighbours in itertools.groupby(
-            sorted(range(len(items)), key=kinds.__getitem__),
-            key=lambda number: (kinds[number], kinds[number] < 2 and items[number].path)):
-        numbers = list(neighbours)
-        step = UNIT if kind < 2 else len(numbers)
-        units.extend(numbers[at:at + step] for at in range(0, len(numbers), step))
+    """The numbers of the tests that are handed out at once, by kind: each alone, those that need the project all."""
+    kinds = [find_kind(item) for item in items]
+    units = deque([number] for number in sorted(range(len(items)), key=kinds.__getitem__) if kinds[number] < 2)
+    if 2 in kinds:
+        units.append([number for number, kind in enumerate(kinds) if kind == 2])
     return units
 
 

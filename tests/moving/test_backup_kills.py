@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from conftest import ROOT, size
-from killing import CHILD
+from killing import run_until
 
 from milestone_persist import Refused, StorageError, UsageError, open_store
 
@@ -66,11 +66,11 @@ def try_all(step, kill, directory, folder, tmp_path, clock):
 
 @LOCAL
 @pytest.mark.parametrize("by, step", [("backup", 31), ("export", 4)])
-def test_killed_at_any_statement_or_change(filled, run, directory, tmp_path, clock, by, step):
+def test_killed_at_any_statement_or_change(filled, cli, directory, tmp_path, clock, by, step):
     filled.close()
 
     def kill(number):
-        return run([sys.executable, "-S", "-c", CHILD, number, *WORDS[by]], PYTHONPATH=":".join(sys.path)).status
+        return run_until(number, lambda: cli(*WORDS[by]).status)
 
     assert try_all(size(step, step // 4), kill, directory, directory / "backups", tmp_path, clock) > 0
 

@@ -5,12 +5,11 @@ import json
 import os
 import shutil
 import sqlite3
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, size
-from killing import CHILD
+from conftest import size
+from killing import run_until
 
 from milestone_persist import StorageError, open_store
 
@@ -89,6 +88,7 @@ def assert_restored(connect):
     assert store.read_milestone_record("ms-1") == "title: one"
     store.doctor()
     store.save_agent_state("a", "more", "v")
+    store.close()
 
 
 def contents(directory, names):
@@ -204,28 +204,27 @@ def find_parts(directory):
 
 
 @pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
-def test_a_restore_killed_at_any_moment_leaves_a_store_damaged_gone_or_restored(run, connect, directory, backup,
+def test_a_restore_killed_at_any_moment_leaves_a_store_damaged_gone_or_restored(cli, connect, directory, backup,
                                                                                 tmp_path, backend):
     damage_head(directory) if backend == "file" else leave_journal(directory)
     image = tmp_path / "image"
     shutil.copytree(directory, image)
     for number in range(1, 5000, size(61, 31)):
-        done = run([sys.executable, "-S", "-c", CHILD, number, "restore-coordination", backup],
-                   PYTHONPATH=":".join(sys.path))
+        status = run_until(number, lambda: cli("restore-coordination", backup).status)
         try:
             with open_store(directory, environ={}) as store:
                 assert store.load_agent_state("a", "k-99") == "x" * 500
         except StorageError as error:
-            assert done.status != 0 and "restore_coordination" in str(error)
-        again = run([sys.executable, "-S", ROOT / "milestone_persist" / "__main__.py", "restore-coordination", backup])
+            assert status != 0 and "restore_coordination" in str(error)
+        again = cli("restore-coordination", backup)
         assert again.status == 0, (number, again)
         assert_restored(connect)
         if find_parts(directory):
-            run([sys.executable, "-S", ROOT / "milestone_persist" / "__main__.py", "doctor", "--fix"])
+            cli("doctor", "--fix")
         assert find_parts(directory) == []
         shutil.rmtree(directory)
         shutil.copytree(image, directory)
-        if done.status == 0:
+        if status == 0:
             break
-        assert done.status == -9
-    assert done.status == 0
+        assert status == -9
+    assert status == 0

@@ -4,40 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import sys
 
 import pytest
 from conftest import size
+from killing import run_until
 
 from milestone_persist import open_store
 
-# Runs a command line, and kills itself (as kill -9 does) when it is about to run the n-th statement.
-CHILD = """
-import os, signal, sqlite3, sys
-left = int(sys.argv[1])
-
-class Cursor(sqlite3.Cursor):
-    def execute(self, sql, *rest):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().execute(sql, *rest)
-
-class Connection(sqlite3.Connection):
-    def cursor(self, factory=Cursor):
-        return super().cursor(factory)
-
-    def execute(self, *given):
-        return self.cursor().execute(*given)
-
-connect = sqlite3.connect
-sqlite3.connect = lambda *args, **options: connect(*args, factory=Connection, **options)
-sys.argv[:2] = ["milestone_persist"]
-from milestone_persist.cli.process import run
-run()
-"""
-NOW = "2026-01-01 00:01:00.000"
 CALLS = {
     "register": ["register-agent", "new", "milestone-coordinator", "ms-2", "planning-2", '["a"]'],
     "revive": ["register-agent", "b", "validation", "ms-1", "s-2"],
@@ -90,35 +63,32 @@ def rows(directory):
     return kept
 
 
-def run_child(run, number, words):
-    return run([sys.executable, "-S", "-c", CHILD, number, *words], MILESTONE_NOW=NOW, PYTHONPATH=":".join(sys.path))
-
-
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_killed_anywhere_happened_whole_or_not_at_all(run, directory, scene, name):
+def test_a_call_killed_anywhere_happened_whole_or_not_at_all(cli, directory, clock, scene, name):
     words = CALLS[name] + ([scene] if name == "restore" else [])
     database = directory / "coordination.db"
     image, before, seen = database.read_bytes(), rows(directory), []
+    clock.advance(60)
     for number in range(1, 200, size(2, 1)):
-        done = run_child(run, number, words)
+        status = run_until(number, lambda: cli(*words).status)
         seen.append(rows(directory))
-        if done.status == 0:
+        if status == 0:
             break
-        assert done.status == -9
+        assert status == -9
         for path in directory.glob("coordination.db-*"):
             path.unlink()
         database.write_bytes(image)
     after = seen.pop()
-    assert done.status == 0 and after != before and len(seen) > 3
+    assert status == 0 and after != before and len(seen) > 3
     assert all(state in (before, after) for state in seen)
 
 
-def test_a_database_whose_making_was_killed_is_made_by_the_next_call(run, directory):
-    for number in range(1, 200, size(3, 1)):
-        done = run_child(run, number, ["save-agent-state", "a", "k", "v"])
+def test_a_database_whose_making_was_killed_is_made_by_the_next_call(cli, directory):
+    for number in range(1, 1000, size(9, 3)):
+        status = run_until(number, lambda: cli("save-agent-state", "a", "k", "v").status)
         with open_store(directory) as store:
-            assert store.load_agent_state("a", "k", "none") == ("v" if done.status == 0 else "none")
-        if done.status == 0:
+            assert store.load_agent_state("a", "k", "none") == ("v" if status == 0 else "none")
+        if status == 0:
             break
         shutil.rmtree(directory, ignore_errors=True)  # it need not be there yet
-    assert done.status == 0 and number > 40
+    assert status == 0 and number > 40
