@@ -751,6 +751,7 @@ class Unread(TypedDict):
 
 class Heading(KnownAgent):
     unread: int
+    taken: int
 
 class StateHead(TypedDict):
     agent_id: str

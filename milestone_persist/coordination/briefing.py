@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Storage
 
 MOST_LISTED = 6  # of each kind; the rest is counted
+_HELD = f"to_agent = :agent AND {TAKEN} AND (lease_until IS NULL OR lease_until > :now)"
 
 
 def brief_agents(store: Storage, agents: Sequence[Agent], continues: bool = False) -> Briefing:
@@ -80,16 +81,17 @@ def _tell_agent(store: Storage, briefing: Briefing, agent: Agent) -> None:
 
 
 def _head(store: Storage, agent: Agent) -> Heading:
+    given = {"agent": agent["agent_id"], "now": store.now()}
     return {"agent_id": agent["agent_id"], "agent_type": agent["agent_type"], "status": agent["status"],
             "milestone_id": agent["milestone_id"], "session_id": agent["session_id"],
-            "unread": sum_unread(store, agent["agent_id"])["number"]}
+            "unread": sum_unread(store, agent["agent_id"])["number"],
+            "taken": store.execute(f"SELECT count(*) AS n FROM agent_messages WHERE {_HELD}", given)[0]["n"]}
 
 
 def _list_taken(store: Storage, agent_id: str) -> list[Notice]:
     return store.execute(
         "SELECT id, from_agent, message_type, priority, is_broadcast, created_at FROM agent_messages "
-        f"WHERE to_agent = :agent AND {TAKEN} AND (lease_until IS NULL OR lease_until > :now) ORDER BY id LIMIT :most",
-        {"agent": agent_id, "now": store.now(), "most": MOST_LISTED})
+        f"WHERE {_HELD} ORDER BY id LIMIT :most", {"agent": agent_id, "now": store.now(), "most": MOST_LISTED})
 
 
 def _list_changed(store: Storage, agent: Agent) -> list[StateHead]:
@@ -126,10 +128,11 @@ def _next_for(briefing: Briefing, agent: Agent) -> str:
     has_ended = agent["status"] in ENDED_AGENT and not may_be_heard_again(agent)
     if has_ended and agent["status"] in DIED and agent["milestone_id"] and agent["agent_type"] != "unregistered":
         return command_on("register_agent", [agent_id, agent["agent_type"], agent["milestone_id"], session_id])
-    if briefing["taken"]:
-        return command_on("get_agent_messages", [agent_id], ["--taken"])
-    if briefing["unread_count"]:
-        return command_on("get_agent_messages", [agent_id, "true"])
+    for one in filter(None, (briefing["agent"], *briefing["others"])):  # of the same conversation
+        if one["taken"]:
+            return command_on("get_agent_messages", [one["agent_id"]], ["--taken"])
+        if one["unread"]:
+            return command_on("get_agent_messages", [one["agent_id"], "true"])
     if has_ended or not briefing["own_keys"]:
         return command_on("get_session_status", [session_id])
     return command_on("list_agent_state", [agent_id])

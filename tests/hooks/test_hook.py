@@ -86,6 +86,15 @@ def test_several_agents_of_one_client(team, hook, join, clock):
     join("b")
     text = context(hook("SessionStart", source="compact"))
     assert "You are agent b " in text and "Also yours: a (active, 0 unread)." in text
+    send(team)
+    send(team)
+    assert context(hook("SessionStart", source="compact")).endswith("Next: get_agent_messages a true")
+    team.get_agent_messages("a", True, 1)
+    clock.advance(1)
+    team.agent_heartbeat("b")
+    text = context(hook("SessionStart", source="compact"))
+    assert "You are agent b " in text and "Also yours: a (active, 1 unread, 1 taken)." in text
+    assert text.endswith("Next: get_agent_messages a --taken")
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)

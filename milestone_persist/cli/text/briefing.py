@@ -71,8 +71,8 @@ def _tell_agent(data: Briefing, agent: Heading) -> list[str]:
     if kept or checkpoint:
         lines.append("; ".join(part for part in (kept, checkpoint) if part) + ".")
     if data["others"]:
-        told = [f"{_name(other['agent_id'])} ({plain(other['status'])}, {other['unread']} unread)"
-                for other in data["others"]]
+        told = [f"{_name(other['agent_id'])} ({plain(other['status'])}, {other['unread']} unread"
+                + (f", {other['taken']} taken)" if other["taken"] else ")") for other in data["others"]]
         lines.append(f"Also yours: {_list(told, len(told))}.")
     return lines
 

@@ -37,7 +37,7 @@ def recovery(data: Row) -> str:
              f"Progress: {data['progress']:g} % reported, {data['estimated_progress']:g} % estimated",
              _agent_counts(counts)]
     if data["agents"]:
-        text = table(("agent", "type", "status", "condition", "heartbeat (min ago)", "unread"), [
+        text = table(("agent", "type", "status", "condition", "heartbeat (min ago)", "unacknowledged"), [
             (row["agent_id"], row["agent_type"], row["status"], row["condition"], row["minutes_since_heartbeat"],
              tell_count(row, "unread_messages")) for row in data["agents"]])
         lines += ["  " + line for line in text.splitlines()]
