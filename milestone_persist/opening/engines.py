@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from ..base.errors import StorageError
+from ..base.location import NAME
 from ..storage.backends import JSONFILES, POSTGRES, SQLITE
 from ..storage.call import Call
 from ..storage.directory import IN_USE, create_directory, move_files, require_usable, write_whole
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 BEING_MADE = os.path.join("config", "being-made")
 SETTINGS = os.path.join("config", "settings.jsonl")  # of the file backend
+ANYBODYS = 0o1002  # the mode of a folder in which everybody may write, and nobody remove what is others'
 
 
 def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
@@ -56,6 +59,7 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     is_new = make and not used
     create = create and bool(used or make)
     if is_new:
+        _refuse_shared_folder(directory, environ)
         create_directory(directory)
         note_making(directory)
         backend, is_new = claim_backend(directory, backend)
@@ -69,6 +73,18 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     if create:
         note_made(directory)
     return storage
+
+
+def _refuse_shared_folder(directory: str, environ: Mapping[str, str]) -> None:
+    """StorageError where a store would be made in /tmp or its kin only because an agent has gone there."""
+    folder, name = os.path.split(directory)
+    try:
+        is_anybodys = os.stat(folder).st_mode & ANYBODYS == ANYBODYS
+    except OSError:  # it is not there yet
+        return
+    if is_anybodys and name == NAME and not environ.get("MILESTONE_DIR"):
+        raise StorageError(f"there is no store in {folder}, and none is made there, where everybody writes: cd to your "
+                           "project first, or name a directory in MILESTONE_DIR")
 
 
 def open_backend(backend: Backend, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,

@@ -170,3 +170,15 @@ def test_waiting_does_not_take_a_store_that_is_being_made_for_an_empty_one(cli, 
     clock.during_sleep = begin
     assert '"error_report"' in cli("get-agent-messages", "a", "--wait", "60").text
     assert "being-made" not in os.listdir(directory / "config")
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_where_everybody_writes_no_store_is_made_by_the_way(tmp_path, cli, monkeypatch):
+    """An agent that has gone to /tmp would have a second store there."""
+    tmp_path.chmod(0o1777)
+    monkeypatch.chdir(tmp_path)
+    done = cli("save-agent-state", "a", "k", "v", MILESTONE_DIR="")
+    assert (done.status, done.made) == (3, "") and "cd to your project first" in done.err
+    assert not os.listdir(tmp_path)
+    assert cli("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(tmp_path / ".milestones")).status == 0
+    assert cli("load-agent-state", "a", "k", MILESTONE_DIR="").text == "v"
