@@ -270,14 +270,19 @@ def acknowledge_agent_message(store: Storage, agent_id: str, message_id: int) ->
     with store.transaction("inbox:" + agent_id):
         rows = store.execute("SELECT dead_lettered_at FROM agent_messages WHERE id = :id AND to_agent = :agent", given)
         if not rows:
-            raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: "
-                          f"nothing was acknowledged{suggest_agent(store, agent_id)}")
+            raise _no_message(store, agent_id, message_id, "acknowledged")
         renew_if_own(store, agent_id)
         done: Acknowledged = store.execute(
             "UPDATE agent_messages SET delivered_at = coalesce(delivered_at, :now), "
             "processed_at = coalesce(processed_at, :now), acknowledged_at = coalesce(acknowledged_at, :now), "
             "dead_lettered_at = NULL WHERE id = :id RETURNING id, acknowledged_at", given)[0]
         return done
+
+
+def _no_message(store: Storage, agent_id: str, message_id: int, undone: str) -> Refused:
+    rows = store.execute("SELECT to_agent FROM agent_messages WHERE id = :id", {"id": message_id})
+    meant = f"; that one is for {rows[0]['to_agent']!r}" if rows else suggest_agent(store, agent_id)
+    return Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: nothing was {undone}{meant}")
 
 
 @operation(text="requeued", existing=True)
@@ -296,8 +301,7 @@ def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Req
         rows = store.execute(f"SELECT session_id, {STATE} AS state FROM agent_messages "
                              "WHERE id = :id AND to_agent = :agent", given)
         if not rows:
-            raise Refused(f"agent {agent_id!r} has no message {message_id} in {store.directory}: nothing was requeued"
-                          f"{suggest_agent(store, agent_id)}")
+            raise _no_message(store, agent_id, message_id, "requeued")
         renew_if_own(store, agent_id)
         was = rows[0]["state"]
         if was != "pending":

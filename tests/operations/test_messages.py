@@ -134,11 +134,12 @@ def test_a_message_nobody_took_can_be_acknowledged(team):
     assert look(team) == []
 
 
-@pytest.mark.parametrize("agent, number", [("exec", 99), ("coord", 1), ("nobody", 1)])
-def test_only_ones_own_messages_can_be_acknowledged(team, dump, agent, number):
+@pytest.mark.parametrize("agent, number, said", [
+    ("exec", 99, "acknowledged$"), ("coord", 1, "; that one is for 'exec'$"), ("nobody", 1, " is for 'exec'$")])
+def test_only_ones_own_messages_can_be_acknowledged(team, dump, agent, number, said):
     send(team)
     before = dump()
-    with pytest.raises(Refused, match="has no message"):
+    with pytest.raises(Refused, match=f"has no message {number} .*{said}"):
         team.acknowledge_agent_message(agent, number)
     assert dump() == before
 
