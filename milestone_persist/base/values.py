@@ -63,9 +63,9 @@ def check_id(value: str, what: str) -> str:
 
 
 def _refuse_form(value: str, what: str) -> None:
-    """UsageError for a name that is no more than its own place in a form: AGENT_ID, <agent-id>, agent_id=x."""
+    """UsageError for a name that is no more than its own place in a form: AGENT_ID, <your-agent-id>, agent_id=x."""
     plain = value.upper().replace("-", "_").strip("<>${}[]_")
-    if plain == what:
+    if plain == what or value[:1] + value[-1:] == "<>":
         raise UsageError(f"{what} is {value!r}, which only stands for it: put the name itself there")
     if plain.startswith(what + "="):
         raise UsageError(f"{what} is {value!r}: give the value alone, in its place")

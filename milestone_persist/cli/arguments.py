@@ -182,8 +182,22 @@ def bind(op: Operation, call: CommandLine, environ: Mapping[str, str]) -> tuple[
     _check_too_few(op, args)
     _check_number(op, args)
     _check_paths(op, args)
-    return ([parameter.convert(word) for parameter, word in zip(_parameters(op, len(args)), args)],
-            {parameter.name: parameter.convert(word) for parameter, word in found.options})
+    return ([_convert(op, parameter, word, args) for parameter, word in zip(_parameters(op, len(args)), args)],
+            {parameter.name: _convert(op, parameter, word, args) for parameter, word in found.options})
+
+
+def _convert(op: Operation, parameter: Parameter, word: str, args: list[str]) -> Any:
+    """A word as its parameter's type; UsageError shows the form."""
+    try:
+        return parameter.convert(word)
+    except UsageError as error:
+        raise UsageError(f"{error}{_tell_split(args)}: {form_of(op)}") from None
+
+
+def _tell_split(args: list[str]) -> str:
+    """What to say where a shell has split JSON that stood in no quotes."""
+    is_split = any(word[:1] in ("{", "[") and word[-1:] not in ("}", "]") for word in args)
+    return "; JSON belongs in single quotes, '{\"phase\": \"design\"}'" if is_split else ""
 
 
 def _missing_id(op: Operation, count: int, environ: Mapping[str, str]) -> list[str]:
@@ -272,7 +286,8 @@ def _check_too_few(op: Operation, args: list[str]) -> None:
     if len(args) < op.required:
         missing = op.positionals[len(args)]
         unset = f", and ${missing.variable} is not set" if missing.variable else ""
-        raise UsageError(f"{missing.name.upper()} is missing{unset}: {form_of(op)}")
+        on_stdin = " (- reads it from standard input)" if missing.name == op.stdin else ""
+        raise UsageError(f"{missing.name.upper()} is missing{unset}{on_stdin}: {form_of(op)}")
 
 
 def _check_paths(op: Operation, args: list[str]) -> None:
@@ -289,7 +304,7 @@ def _check_too_many(op: Operation, args: list[str]) -> None:
         flag = next((word for word in args if word[:2] == "--" and word[2:].replace("-", "").isalpha()), "")
         if flag and not _is_known(op, flag):  # the functions took it for a value
             raise _no_option(op, flag)
-        raise UsageError(f"too many arguments, from {args[len(names)]!r} on: {form_of(op)}")
+        raise UsageError(f"too many arguments, from {args[len(names)]!r} on{_tell_split(args)}: {form_of(op)}")
 
 
 def read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:

@@ -135,10 +135,11 @@ def _refuse_more(words: list[str], form: str) -> None:
 
 
 def _unknown(name: str) -> UsageError:
+    from ..base.invocation import way_called
     from ..base.suggestions import offer, suggest_names
 
     near = suggest_names(name, tuple(op.name for op in all_operations()))
-    return UsageError(f"unknown operation {name!r}: {offer(near, 'see --help')}")
+    return UsageError(f"unknown operation {name!r}: {offer(near, f'see {way_called()} --help')}")
 
 
 class _Opened:

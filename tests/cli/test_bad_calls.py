@@ -238,11 +238,17 @@ def test_values_from_the_shell_functions_come_through(scene, cli, words, said):
     ("list-agent-messages --agent a", "unknown option --agent: AGENT_ID is given without a name"),
     ("register-agent AGENT_ID AGENT_TYPE MILESTONE_ID SESSION_ID", "AGENT_ID is 'AGENT_ID', which only stands for it"),
     ("register-agent <agent-id> validation ms-1 s-1", "AGENT_ID is '<agent-id>', which only stands for it"),
+    ("register-agent <your-agent-id> validation ms-1 s-1", "AGENT_ID is '<your-agent-id>', which only stands for it"),
     ("register-agent ${AGENT_ID} validation ms-1 s-1", "AGENT_ID is '${AGENT_ID}', which only stands for it"),
     ("register-agent b validation ms-1 $SESSION_ID", "SESSION_ID is '$SESSION_ID', which only stands for it"),
     ("register-agent agent_id=b validation ms-1 s-1", "AGENT_ID is 'agent_id=b': give the value alone"),
     ("load-agent-state a --state-key=k", "STATE_KEY is '--state-key=k': give the value alone"),
-    ("load-agent-state --agent-id k", "AGENT_ID is '--agent-id', which only stands for it")])
+    ("load-agent-state --agent-id k", "AGENT_ID is '--agent-id', which only stands for it"),
+    ("send-agent-message a b error_report {a: 1}", "not '1}'; JSON belongs in single quotes, '{"),
+    ("send-agent-message a b error_report {a: 1, b: 2}", "from 'b:' on; JSON belongs in single quotes, "),
+    ("broadcast-agent-message a s-1 error_report {}", "PRIORITY must be a whole number, not '{}': broadcast_agent_"),
+    ("update-session-progress s-1 spec 40", "PERCENT must be a number, not 'spec': update_session_progress SESSION_ID"),
+    ("save-agent-state a k", "VALUE is missing (- reads it from standard input): save_agent_state AGENT_ID")])
 def test_what_is_named_or_only_stands_for_a_value_is_refused(scene, cli, refuse, words, said):
     """A model that has seen the names of parameters writes them; following the line does what was meant."""
     done = cli("--from-shell", *words.split())

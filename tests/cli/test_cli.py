@@ -11,7 +11,7 @@ from milestone_persist import __version__
 from milestone_persist.base.values import has_controls
 
 BAD = [  # status, what the line says, the words
-    (2, "unknown operation", ["no-such-thing"]),
+    (2, "python3 -m milestone_persist --help", ["no-such-thing"]),
     (2, "did you mean save_agent_state?", ["save-agent-stat"]),
     (2, "unknown option --jsn", ["--jsn", "where"]),
     (2, "--dir needs a directory", ["--dir"]),
@@ -129,9 +129,10 @@ def test_a_line_stays_short_whatever_it_names_and_keeps_its_ends(store, cli, dir
     for words, begin, end in [
         (["send-agent-message", "known", "known", value + "error_report", "{}"], "unknown message type '", "x-YOURS)"),
         (["send-agent-message", "known", "known", "error_report", value], "PAYLOAD", """'{"phase": "design"}'"""),
-        (["no" + value], "unknown operation 'no", "see --help"), (["save-agent-state", "known", "k", "v", value],
-                                                                  "unknown state type '", "temp_data"),
-        (["save-agent-state", "known", "k", "v", "progress", value], "TTL_SECONDS must be a whole number, not", ""),
+        (["no" + value], "unknown operation 'no", "milestone_persist --help"),
+        (["save-agent-state", "known", "k", "v", value], "unknown state type '", "temp_data"),
+        (["save-agent-state", "known", "k", "v", "progress", value], "TTL_SECONDS must be a whole number, not",
+                                                                       "[--if-version N]"),
         (["update-agent-status", value, "failed"], *_of_no_id("no agent '", directory, value)),
         (["get-agent-messages", "known", "true", "1", value], "too many arguments", "[--brief]"),
         (["read-milestone-record", value], *_of_no_id("no record of milestone '", directory, value,
