@@ -54,7 +54,7 @@ class Recorder:
             return exchange(request)
 
         def recorded(before, asked, after=()):
-            self.statements += [*before, *(text for _, text in asked), *after]
+            self.statements += [each if isinstance(each, str) else each.write() for each in (*before, *asked, *after)]
             return ask_all(before, asked, after)
 
         def told(statement):

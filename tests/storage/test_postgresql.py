@@ -18,7 +18,7 @@ from milestone_persist import StorageError, UsageError, open_store
 from milestone_persist.opening.place import open_for
 from milestone_persist.storage.interface import StorageMoved
 from milestone_persist.storage.postgresql.psql import Lost, Psql
-from milestone_persist.storage.postgresql.text import write_statement
+from milestone_persist.storage.postgresql.text import Filled
 from milestone_persist.storage.postgresql.url import DatabaseUrl
 
 TERMINATE = ("SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity "
@@ -334,15 +334,15 @@ def test_ten_megabytes_come_back(store):
 
 def test_parameters_are_found_only_where_they_are():
     sql = """SELECT ':a' AS ":a", x::text, :a -- :a\n, ':b''' || :ab"""
-    assert write_statement(sql, {"a": None, "ab": -5}).endswith(
-        """ FROM (SELECT ':a' AS ":a", x::text, NULL -- :a\n, ':b''' || (-5)\n) AS q OFFSET 0) AS r;""")
+    assert Filled(sql, {"a": None, "ab": -5}).write_rows().endswith(
+        """ FROM (SELECT ':a' AS ":a", x::text, NULL -- :a\n, ':b''' || (-5)\n) AS q OFFSET 0) AS r""")
 
 
 @pytest.mark.parametrize("sql", ["DELETE FROM agent_state WHERE agent_id = :a AND state_key = :a",
                                  "UPDATE agent_state SET version = 7 WHERE agent_id = :a RETURNING version"])
 def test_a_statement_that_was_cut_off_does_nothing(store, storage, postgresql, schema, sql):
     store.save_agent_state("a", "k", "v")
-    whole = write_statement(sql, {"a": "a"}).replace("agent_state", f"{schema}.agent_state")
+    whole = Filled(sql, {"a": "a"}).write_rows().replace("agent_state", f"{schema}.agent_state")
     for end in [found.end() for found in re.finditer(r"\)|a$", whole)][:-1]:
         with pytest.raises(subprocess.CalledProcessError):
             postgresql.query(whole[:end])

@@ -6,18 +6,19 @@ import select
 import signal
 
 from ...base.errors import StorageError
-from .text import write_rows
+from .prepared import Prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    Filled = tuple[str, str]  # a statement, and the same with its values
+    from .text import Filled
 
 PROGRAM = "psql"
 ANSWER_SECONDS = 90.0  # longer than the server's own limits: only a psql or a network that hangs comes to it
 QUIT_TIMEOUT = 2.0
 SHOWS_ALL = 150_000  # since this version
+_DIGITS = b"0123456789"
 _WRITE, _READ = 1 << 16, 1 << 20
 
 
@@ -44,6 +45,7 @@ class Psql:
         """Start psql on `url`, which holds no password, with the environment `variables`; nothing is asked yet."""
         self.pid, self.owner, self.busy = 0, os.getpid(), False
         self.version = 0  # of this psql; one before SHOWS_ALL gives the rows of the last of several statements only
+        self._prepared = Prepared()
         self.delimiter = os.urandom(12).hex().encode()
         program = find_psql(variables)
         command = [program, "-XqAtw", "-v", "VERBOSITY=terse", "-d", url]
@@ -75,29 +77,40 @@ class Psql:
             raise Failed(state, " ".join(text.decode(errors="replace").split()))
         return _rows(lines)
 
-    def ask_all(self, before: Sequence[str], asked: Sequence[Filled],
+    def ask_all(self, before: Sequence[str | Filled], asked: Sequence[Filled],
                 after: Sequence[str] = ()) -> list[list[bytes]]:
         """Run statements in one round trip; the rows of each that is asked. After one that fails none is run."""
-        if self.version < SHOWS_ALL:
-            return self._ask_each(before, asked, after)
-        rows = [write_rows(sql, text, str(tag)) for tag, (sql, text) in enumerate(asked)]
-        found: list[list[bytes]] = [[] for _ in asked]
-        for line in self.ask("\\; ".join([*before, *rows, *after]) + ";"):
-            tag, brace, rest = line.partition(b"{")
-            found[int(tag)].append(brace + rest)
-        return found
+        if self._prepared.begins_anew():
+            self.tell("DEALLOCATE ALL")
+        first = list(map(self._write, before))
+        rows = [self._prepared.write(each, str(tag)) for tag, each in enumerate(asked)]
+        try:
+            if self.version < SHOWS_ALL:
+                return self._ask_each(first, rows, after)
+            found: list[list[bytes]] = [[] for _ in asked]
+            for line in self.ask("\\; ".join([*first, *rows, *after]) + ";"):
+                tag, brace, rest = line.partition(b"{")
+                found[int(tag)].append(brace + rest)
+            return found
+        except Failed:
+            self._prepared.forget()
+            raise
 
-    def _ask_each(self, before: Sequence[str], asked: Sequence[Filled], after: Sequence[str]) -> list[list[bytes]]:
+    def _write(self, statement: str | Filled) -> str:
+        return statement if isinstance(statement, str) else self._prepared.write(statement)
+
+    def _ask_each(self, before: Sequence[str], asked: Sequence[str], after: Sequence[str]) -> list[list[bytes]]:
         if before:
             self.ask("\\; ".join(before) + ";")
-        found = [self.ask(write_rows(sql, text) + ";") for sql, text in asked]
+        found = [[line.lstrip(_DIGITS) for line in self.ask(text + ";")] for text in asked]
         if after:
             self.ask("\\; ".join(after) + ";")
         return found
 
     def tell(self, statement: str) -> None:
         """Send a statement whose answer nobody needs; it is done before what is asked next."""
-        self.write(memoryview(statement.encode() + b";\n"))
+        if self.pid:
+            self.write(memoryview(statement.encode() + b";\n"))
 
     def _converse(self, text: str) -> list[bytes]:
         """Send text; the lines of the answer, the last of which is the delimiter with the SQLSTATE."""
@@ -208,7 +221,7 @@ def _rows(lines: list[bytes]) -> list[bytes]:
 
 
 def _is_row(line: bytes) -> bool:
-    return line.lstrip(b"0123456789").startswith(b"{")
+    return line.lstrip(_DIGITS).startswith(b"{")
 
 
 def _send(pid: int, number: int) -> None:

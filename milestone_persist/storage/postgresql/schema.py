@@ -8,7 +8,7 @@ from ...base.packaged import read_packaged
 from ...base.tables import SCHEMA_VERSION
 from .comparison import FACTS
 from .psql import Failed
-from .text import read_row, write_rows, write_script, write_text
+from .text import Filled, read_row, write_script, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Schema:
     """
 
     def __init__(self, psql: Psql, settings: str, name: str, guard: str, create: bool) -> None:
-        """Enter the schema `name`; `guard` is the call that keeps out everybody else while it is made or changed.
+        """Enter the schema `name`; `guard` is the statement that keeps out everybody else while it is made or changed.
 
         settings: statements for the connection, run before anything else
         create: whether it is made if it is not there; otherwise an empty one that leaves no trace is entered.
@@ -72,7 +72,7 @@ class Schema:
 
     def _enter(self, psql: Psql, settings: str, name: str) -> Row | None:
         """Set what the connection needs, and read in the same trip what it finds there."""
-        before = f"{settings}\\; SET search_path = {name}, pg_temp;\n{write_rows(FACTS, FACTS, _TAG)};\n"
+        before = f"{settings}\\; SET search_path = {name}, pg_temp;\n{Filled(FACTS).write_rows(_TAG)};\n"
         return _read_version(psql, name, before, self.facts)
 
 
@@ -131,7 +131,7 @@ def _require_suitable(psql: Psql) -> None:
 
 def _bring_up_to_date(psql: Psql, name: str, guard: str) -> None:
     """Make the schema or bring it up to date, whole or not at all; of several processes one does it."""
-    psql.ask(f"BEGIN READ WRITE\\; SELECT {guard};")
+    psql.ask(f"BEGIN READ WRITE\\; {guard};")
     try:
         # Looking at a catalog, the server hears what others have committed; else it may remember that there is none.
         psql.ask(f"SELECT FROM pg_namespace LIMIT 0\\; CREATE SCHEMA IF NOT EXISTS {name};")

@@ -9,7 +9,7 @@ from ..interface import READ_TOMBSTONE, Posted, Snapshot, Storage, Transaction
 from .answers import LaterAnswer, explain, lost
 from .psql import Failed, Lost, Psql
 from .schema import Schema
-from .text import fill, is_write, read_row, write_text
+from .text import Filled, is_write, read_row
 from .url import DatabaseUrl
 
 TYPE_CHECKING = False
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ...base.answers import Description
     from ..call import Clock
     from ..interface import Params, Row, Statement
-    from .psql import Filled
 
 BUSY_SECONDS = 30
 OUTCOME_TRIES = 50
@@ -28,6 +27,7 @@ ROWS_AT_ONCE = 500  # of one INSERT
 # Keys whose transactions change only what that key guards, and the heartbeats and events that any may add.
 # Each keeps out its own key and shares the store; a transaction under any other key has the store for itself.
 _NARROW = ("agent:", "inbox:", "milestone:", "events")
+MEMBERSHIP = "membership"  # taken within such a transaction
 
 LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\; SET client_min_messages = error\\; "
           f"SET lock_timeout = '{BUSY_SECONDS}s'\\; SET statement_timeout = '{2 * BUSY_SECONDS}s'\\; "
@@ -37,6 +37,10 @@ LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\;
 # number of the transaction tells what became of it, should the connection be lost in its commit.
 _TOMBSTONE = f"SELECT (SELECT value FROM ({READ_TOMBSTONE}) AS tombstone) AS value"
 _FIRST = _TOMBSTONE + ", txid_current() AS number"
+# Taken in this order, until the end of the transaction.
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"
+_LOCK_NARROW = ("SELECT pg_advisory_xact_lock_shared(hashtextextended(:all, 0)), "
+                "pg_advisory_xact_lock(hashtextextended(:key, 0))")
 # An empty store that is never committed lies in one transaction: within it each of ours begins, ends and is undone so.
 _SAVE, _RELEASE, _RETURN = (verb + "SAVEPOINT ours" for verb in ("", "RELEASE ", "ROLLBACK TO "))
 
@@ -60,8 +64,8 @@ class PostgresqlStorage(Storage):
         self._broken = ""  # why the transaction cannot be committed
         self._number: int | None = None  # that of the transaction; None: it only reads
         self._tombstone: list[Row] | None = None  # of a transaction that has just begun
-        self._foreseen: dict[str, list[bytes]] = {}  # statements whose rows came with its beginning
-        self._posted: list[tuple[str, str, LaterAnswer]] = []
+        self._foreseen: dict[tuple[str, ...], list[bytes]] = {}  # statements whose rows came with its beginning
+        self._posted: list[tuple[Filled, LaterAnswer]] = []
         if create:
             create_directory(directory)
         self.psql, self._schema = self._connect()
@@ -69,7 +73,7 @@ class PostgresqlStorage(Storage):
     def _connect(self) -> tuple[Psql, Schema]:
         psql = Psql(self.target.url, self.target.variables)
         try:
-            return psql, Schema(psql, LIMITS, self.target.quoted_schema, self._lock(""), self._create)
+            return psql, Schema(psql, LIMITS, self.target.quoted_schema, self._lock("").write(), self._create)
         except Lost as loss:
             raise self.target.explain(loss.text) from None
         except Failed as error:
@@ -91,24 +95,24 @@ class PostgresqlStorage(Storage):
                                                   foreseen))
 
     def _begin_write(self, lock: str, foreseen: Sequence[Statement]) -> None:
-        locks = [self._lock("", "_shared"), self._lock(lock)] if lock.startswith(_NARROW) else [self._lock("")]
         wait = [] if self.lock_timeout is None else [f"SET LOCAL lock_timeout = '{1000 * self.lock_timeout:.0f}ms'"]
-        self._begin(["BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE", *wait, *("SELECT " + each for each in locks)],
-                    _FIRST, foreseen)
+        self._begin(["BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE", *wait, self._lock(lock)], _FIRST, foreseen)
 
-    def _lock(self, key: str, mode: str = "") -> str:
-        """The call that takes a lock until the end of the transaction; an agent's inbox and the agent are one key."""
-        key = "agent:" + key[6:] if key.startswith("inbox:") else key
-        text = write_text(f"{self.target.schema}:{key}")
-        return f"pg_advisory_xact_lock{mode}(hashtextextended({text}, 0))"
+    def _lock(self, key: str) -> Filled:
+        """What takes a lock until the end of the transaction; an agent's inbox and the agent are one key."""
+        key, whole = "agent:" + key[6:] if key.startswith("inbox:") else key, self.target.schema + ":"
+        if key.startswith(_NARROW):
+            return Filled(_LOCK_NARROW, {"all": whole, "key": whole + key})
+        return Filled(_LOCK, {"key": whole + (key if key == MEMBERSHIP else "")})
 
-    def _begin(self, before: list[str], first: str, foreseen: Sequence[Statement]) -> None:
-        asked = [(first, first), *((sql, fill(sql, params)) for sql, params in foreseen)]
-        [line], *lines = self._ask([_SAVE] if self._schema.ephemeral else before, asked, is_repeatable=True)
+    def _begin(self, before: list[str | Filled], first: str, foreseen: Sequence[Statement]) -> None:
+        asked = [Filled(sql, params) for sql, params in foreseen]
+        [line], *lines = self._ask([_SAVE] if self._schema.ephemeral else before, [Filled(first), *asked],
+                                   is_repeatable=True)
         self._begun, row = True, read_row(line)
         self._number = row.get("number")
         self._tombstone = [row] if row["value"] is not None else []
-        self._foreseen = dict(zip((_key(sql, params) for sql, params in foreseen), lines))
+        self._foreseen = dict(zip(map(_key, asked), lines))
 
     def refuse_moved(self, found: list[Row] | None = None) -> None:
         if found is None:
@@ -118,30 +122,30 @@ class PostgresqlStorage(Storage):
     def lock_membership(self) -> None:
         if not self._schema.ephemeral:
             self._foreseen.clear()
-            self._ask_after_posted(after=[f"SELECT {self._lock('membership')}"])
+            self._ask_after_posted(after=[self._lock(MEMBERSHIP).write()])
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
         self.refuse_stopped()
-        text = fill(sql, params)
+        asked = Filled(sql, params)
         if not self._begun:
-            return self._execute_apart(sql, text)
+            return self._execute_apart(asked)
         if is_write(sql):
             self._foreseen.clear()
         elif self._foreseen:
-            lines = self._foreseen.pop(_key(sql, params), None)
+            lines = self._foreseen.pop(_key(asked), None)
             if lines is not None:
                 return [read_row(line) for line in lines]
-        return [read_row(line) for line in self._ask_after_posted([(sql, text)])]
+        return [read_row(line) for line in self._ask_after_posted([asked])]
 
-    def _execute_apart(self, sql: str, text: str) -> list[Any]:
+    def _execute_apart(self, asked: Filled) -> list[Any]:
         """Run a statement outside of a transaction, or in the one of an empty store that is never committed."""
-        is_repeatable = not is_write(sql)
+        is_repeatable = not is_write(asked.sql)
         if self._schema.ephemeral:
-            [lines] = self._ask([_SAVE], [(sql, text)], [_RELEASE], is_repeatable)
+            [lines] = self._ask([_SAVE], [asked], [_RELEASE], is_repeatable)
             return [read_row(line) for line in lines]
         if not is_repeatable or self.note_stamp is None:
-            return [read_row(line) for line in self._ask([], [(sql, text)], is_repeatable=is_repeatable)[0]]
-        [line], lines = self._ask([], [(_TOMBSTONE, _TOMBSTONE), (sql, text)], is_repeatable=True)
+            return [read_row(line) for line in self._ask([], [asked], is_repeatable=is_repeatable)[0]]
+        [line], lines = self._ask([], [Filled(_TOMBSTONE), asked], is_repeatable=True)
         tombstone = read_row(line)
         self.refuse_moved([tombstone] if tombstone["value"] else [])
         return [read_row(line) for line in lines]
@@ -150,7 +154,7 @@ class PostgresqlStorage(Storage):
         if self._number is None or self.depth > 1:  # an outer transaction has to know which call an error is of
             return super().post(sql, params)
         answer = LaterAnswer(self._ask_after_posted)
-        self._posted.append((sql, fill(sql, params), answer))
+        self._posted.append((Filled(sql, params), answer))
         return answer
 
     def post_insert(self, sql: str, row: Params) -> Posted:
@@ -160,19 +164,19 @@ class PostgresqlStorage(Storage):
         ids: list[int] = []
         into, _, values = sql.partition(" VALUES ")
         for start in range(0, len(rows), ROWS_AT_ONCE):
-            texts = ", ".join([fill(values, row) for row in rows[start:start + ROWS_AT_ONCE]])
+            texts = ", ".join([Filled(values, row).write() for row in rows[start:start + ROWS_AT_ONCE]])
             ids += sorted(row["id"] for row in self.execute(f"{into} VALUES {texts} RETURNING id"))
         return ids
 
     def _ask_after_posted(self, asked: Sequence[Filled] = (), after: Sequence[str] = ()) -> list[bytes]:
         """Send what was posted, and what is asked behind it; the rows of the last that is asked."""
         posted, self._posted = self._posted, []
-        found = self._ask([], [*((sql, text) for sql, text, _ in posted), *asked], after)
-        for (_, _, answer), lines in zip(posted, found):
+        found = self._ask([], [*(each for each, _ in posted), *asked], after)
+        for (_, answer), lines in zip(posted, found):
             answer.lines = lines
         return found[-1] if asked else []
 
-    def _ask(self, before: Sequence[str], asked: Sequence[Filled], after: Sequence[str] = (),
+    def _ask(self, before: Sequence[str | Filled], asked: Sequence[Filled], after: Sequence[str] = (),
              is_repeatable: bool = False) -> list[list[bytes]]:
         """The rows of each answer. A lost connection is made again: then what is repeatable is asked once more.
 
@@ -220,13 +224,13 @@ class PostgresqlStorage(Storage):
             self.psql.tell(end)
             return
         try:
-            found = self.psql.ask_all([], [(sql, text) for sql, text, _ in posted], [end])
+            found = self.psql.ask_all([], [each for each, _ in posted], [end])
         except Lost as loss:
-            return self._resolve_commit(loss, number, [answer for _, _, answer in posted])
+            return self._resolve_commit(loss, number, [answer for _, answer in posted])
         except Failed as error:
             self._undo()
             raise self._explain(error) from None
-        for (_, _, answer), lines in zip(posted, found):
+        for (_, answer), lines in zip(posted, found):
             answer.lines = lines
 
     def _resolve_commit(self, loss: Lost, number: int, posted: list[LaterAnswer]) -> None:
@@ -243,10 +247,10 @@ class PostgresqlStorage(Storage):
 
     def _find_outcome(self, number: int) -> str:
         """What became of a transaction, as the server tells over a new connection: committed, aborted or unknown."""
-        sql = f"SELECT txid_status({number}) AS status"
+        question = Filled(f"SELECT txid_status({number}) AS status")
         for _ in range(OUTCOME_TRIES):
             try:
-                [[line]] = self._ask([], [(sql, sql)], is_repeatable=True)
+                [[line]] = self._ask([], [question], is_repeatable=True)
                 status = read_row(line)["status"]
                 if status != "in progress":
                     return status or "unknown"
@@ -316,6 +320,6 @@ class PostgresqlStorage(Storage):
         return explain(self.target, error, self._wait_seconds)
 
 
-def _key(sql: str, params: Params) -> str:
+def _key(asked: Filled) -> tuple[str, ...]:
     """By what a statement is known that was foreseen: the present moment goes on meanwhile."""
-    return fill(sql, {**params, "now": ""})
+    return asked.sql, *(value for name, value in asked.values.items() if name != "now")

@@ -1,13 +1,15 @@
-"""Portable SQL as text for psql. Values become digits or base64, so that none can be read as SQL or as a command."""
+"""Portable SQL as text for psql. Values become digits, letters or base64: none can be read as SQL or as a command."""
 from __future__ import annotations
 
 import binascii
+import json
 import re
 
 from ...base.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from ..interface import Params, Row
@@ -19,33 +21,49 @@ _REALS = ("cpu_usage", "memory_usage", "response_time")  # JSON tells 97 from 97
 _LEFT_OUT = "".join(f"\\U{plane:04X}FFFE\\U{plane:04X}FFFF" for plane in range(1, 17))
 # OFFSET 0 has the JSON of a row made once, and not for each place where it is named.
 BASE64 = "{base64}"
-_AS_LINE = (f"SELECT CASE WHEN t ~ '[{_LEFT_OUT}]' THEN '{BASE64}' || replace(encode(convert_to(t, 'UTF8'), 'base64'), "
-            "chr(10), '') ELSE t END FROM (SELECT row_to_json(q)::text AS t FROM ")
+_AS_LINE = (f"CASE WHEN octet_length(t) > char_length(t) AND t ~ '[{_LEFT_OUT}]' THEN '{BASE64}' || "
+            "replace(encode(convert_to(t, 'UTF8'), 'base64'), chr(10), '') ELSE t END FROM (SELECT row_to_json(q)::text "
+            "AS t FROM ")
+_BASE64 = BASE64.encode()
+_HARMLESS = re.compile(r"[ -&(-\[\]-~]*").fullmatch  # no quote, backslash, control character or foreign letter
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*""")
 _WRITES, _RETURNING = re.compile(r"\b(INSERT|UPDATE|DELETE)\b"), re.compile(r"\bRETURNING\b")
 READS, RETURNS, WRITES = "reads", "returns", "writes"  # what a statement does to rows
 MOST_PARSED, LONGEST_PARSED = 1000, 4000
-_PARSED: dict[str, tuple[str, list[str]]] = {}
+_PARSED: dict[str, tuple[str, list[str], list[str]]] = {}
 
 
-def write_statement(sql: str, params: Params) -> str:
-    """One statement that gives each row as a JSON object; cut off anywhere, it is no statement at all."""
-    return write_rows(sql, fill(sql, params)) + ";"
+class Filled:
+    """A statement with its values, as they are written in SQL."""
+
+    __slots__ = ("sql", "values")
+
+    def __init__(self, sql: str, params: Params = {}) -> None:
+        """UsageError or TypeError for what is no value."""
+        self.sql = sql
+        self.values = {name: write_value(params[name]) for name in _parse(sql)[2]}
+
+    def write(self) -> str:
+        """The statement as one would write it."""
+        return fill(self.sql, self.values)
+
+    def write_rows(self, tag: str = "") -> str:
+        """The same, giving each row as a JSON object behind `tag`; cut off anywhere, it is no statement at all."""
+        return give_rows(self.sql, self.write(), f"'{tag}' || " if tag else "")
 
 
-def fill(sql: str, params: Params) -> str:
-    """A statement with its values in their places."""
+def fill(sql: str, values: Mapping[str, str]) -> str:
+    """A statement with what stands for its parameters in their places."""
     parts = _parse(sql)[1]
-    return "".join([write_value(params[part]) if place % 2 else part for place, part in enumerate(parts)])
+    return "".join([values[part] if place % 2 else part for place, part in enumerate(parts)])
 
 
-def write_rows(sql: str, text: str, tag: str = "") -> str:
-    """A filled statement that gives each row as a JSON object, with digits before it that tell whose it is."""
+def give_rows(sql: str, text: str, before: str = "") -> str:
+    """A filled statement that gives each row as a JSON object, behind the SQL text `before`."""
     kind = _parse(sql)[0]
-    line = _AS_LINE.replace("SELECT", f"SELECT '{tag}' ||", 1) if tag else _AS_LINE
     if kind == READS:
-        return f"{line}({text}\n) AS q OFFSET 0) AS r"
-    return f"WITH q AS ({text}\n) " + (f"{line}q OFFSET 0) AS r" if kind == RETURNS else "SELECT")
+        return f"SELECT {before}{_AS_LINE}({text}\n) AS q OFFSET 0) AS r"
+    return f"WITH q AS ({text}\n) SELECT" + (f" {before}{_AS_LINE}q OFFSET 0) AS r" if kind == RETURNS else "")
 
 
 def is_write(sql: str) -> bool:
@@ -53,8 +71,8 @@ def is_write(sql: str) -> bool:
     return _parse(sql)[0] != READS
 
 
-def _parse(sql: str) -> tuple[str, list[str]]:
-    """What a statement does; its parts, every second of which is the name of a parameter."""
+def _parse(sql: str) -> tuple[str, list[str], list[str]]:
+    """What a statement does; its parts, every second of which is the name of a parameter; these names, each once."""
     found = _PARSED.get(sql)
     if found is None:
         words = _QUOTED.sub("", sql).upper()
@@ -64,7 +82,7 @@ def _parse(sql: str) -> tuple[str, list[str]]:
             if token[1]:
                 parts += [sql[position:token.start()], token[1]]
                 position = token.end()
-        found = kind, [*parts, sql[position:]]
+        found = kind, [*parts, sql[position:]], list(dict.fromkeys(parts[1::2]))
         if len(sql) < LONGEST_PARSED:  # longer ones have values in them, and do not come again
             if len(_PARSED) >= MOST_PARSED:
                 _PARSED.clear()
@@ -88,7 +106,9 @@ def write_value(value: Any) -> str:
 
 
 def write_text(value: str) -> str:
-    """Text as SQL, in base64."""
+    """Text as SQL: as it is where nothing in it can mean anything between quotes, else in base64."""
+    if _HARMLESS(value):
+        return f"'{value}'::text"
     return f"convert_from(decode('{binascii.b2a_base64(value.encode(), newline=False).decode()}','base64'),'UTF8')"
 
 
@@ -99,11 +119,9 @@ def write_script(script: str) -> str:
 
 def read_row(line: bytes) -> Row:
     """A row from its line, with the types SQLite gives: truth values are 1 and 0, whole reals are floats."""
-    import json
-
-    if line.startswith(BASE64.encode()):
-        line = binascii.a2b_base64(line[len(BASE64):])
-    row: Row = json.loads(line)
+    if line.startswith(_BASE64):
+        line = binascii.a2b_base64(line[len(_BASE64):])
+    row: Row = json.loads(line.decode())
     for name, value in row.items():
         if isinstance(value, bool):
             row[name] = int(value)
