@@ -1,21 +1,25 @@
-"""What the server keeps parsed for a connection: a statement that it was asked before needs nothing but its values."""
+"""What the server keeps parsed for a connection: statements that it was asked before need nothing but their values."""
 from __future__ import annotations
 
-from .text import fill, give_rows
+from .text import INTEGER, NOTHING, OTHER, READS, TEXT, WRITES, fill, give_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from .text import Filled
 
-AGAIN = 1000  # statements, after which all are planned anew, for the tables grow meanwhile
-_TYPES = {"t": "text", "i": "integer"}
+    Tagged = Sequence[tuple[str, Filled]]
+
+AGAIN = 1000  # times, after which all are planned anew, for the tables grow meanwhile
+_TYPES = {TEXT: "text", INTEGER: "integer"}
 
 
 class Prepared:
     """The statements of one connection. The first time one is sent as it is: most connections ask it once."""
 
     def __init__(self) -> None:
-        self._names: dict[tuple[str, str, bool], str] = {}  # "" for what was asked once
+        self._names: dict[tuple[tuple[str, str, str], ...], str] = {}  # "" for what was asked once
         self._count, self._until = 0, AGAIN
 
     def forget(self) -> None:
@@ -30,29 +34,56 @@ class Prepared:
         self._until = self._count + AGAIN
         return True
 
-    def write(self, asked: Filled, tag: str = "") -> str:
-        """A statement that gives its rows as JSON objects behind `tag`; without one they are not looked at."""
+    def write_all(self, asked: Sequence[Filled]) -> list[str]:
+        """What gives the rows of each statement, as JSON objects with its place before them."""
+        return [self._write(group) for group in _group(asked)]
+
+    def write(self, asked: Filled) -> str:
+        """A statement of whose rows nobody wants to know."""
+        return self._write([("", asked)])
+
+    def _write(self, group: Tagged) -> str:
         self._count += 1
-        kinds = "".join([_find_kind(value) for value in asked.values.values()])
-        key = asked.sql, kinds, bool(tag)
+        key = tuple([(tag, each.sql, each.kinds) for tag, each in group])
         name = self._names.get(key)
-        if name is None or "-" in kinds:
-            self._names[key] = ""
-            return asked.write_rows(tag) if tag else asked.write()
-        values = ([f"'{tag}'"] if tag else []) + [value for value in asked.values.values() if value != "NULL"]
         if name:
-            return f"EXECUTE {name}({', '.join(values)})"
-        self._names[key] = name = f"s{self._count}"
-        types = ["text"] * bool(tag) + [_TYPES[kind] for kind in kinds if kind in _TYPES]
-        numbers = iter(range(1 + bool(tag), 1 + len(types)))
-        text = fill(asked.sql, {each: value if value == "NULL" else f"${next(numbers)}"
-                                for each, value in asked.values.items()})
-        body = give_rows(asked.sql, text, "$1 || ") if tag else text
-        return f"PREPARE {name}({', '.join(types)}) AS {body}\\; EXECUTE {name}({', '.join(values)})"
+            return _execute(name, group)
+        if name is None or any(OTHER in each.kinds for _, each in group):
+            self._names[key] = ""
+            return _unite(each.write_rows(tag) if tag else each.write() for tag, each in group)
+        self._names[key] = name = f"s{self._count}_"  # none begins with another, should one be cut off
+        return f"{_prepare(name, group)}\\; {_execute(name, group)}"
 
 
-def _find_kind(value: str) -> str:
-    """Of a written value: text, a whole number that is an integer for the server, nothing, or another."""
-    if value.startswith("("):
-        return "i" if len(value) < 12 and value[1:-1].lstrip("-").isdigit() else "-"
-    return "n" if value == "NULL" else "t"
+def _group(asked: Sequence[Filled]) -> Iterator[list[tuple[str, Filled]]]:
+    """Statements with their places as tags; such as only read, one behind the other, can be asked at once."""
+    group: list[tuple[str, Filled]] = []
+    for tag, each in enumerate(asked):
+        if group and (each.kind != READS or group[-1][1].kind != READS):
+            yield group
+            group = []
+        group.append((str(tag), each))
+    if group:
+        yield group
+
+
+def _unite(texts: Iterable[str]) -> str:
+    return "\nUNION ALL ".join(texts)
+
+
+def _prepare(name: str, group: Tagged) -> str:
+    kinds = "".join([each.kinds for _, each in group]).replace(NOTHING, "")
+    types = f"({', '.join([_TYPES[kind] for kind in kinds])})" if kinds else ""
+    numbers = iter(range(1, len(kinds) + 1))
+    return f"PREPARE {name}{types} AS " + _unite([_prepare_one(tag, each, numbers) for tag, each in group])
+
+
+def _prepare_one(tag: str, each: Filled, numbers: Iterator[int]) -> str:
+    places = {name: value if value == "NULL" else f"${next(numbers)}" for name, value in each.values.items()}
+    text = fill(each.sql, places)
+    return give_rows(each.sql, text, tag) if tag and each.kind != WRITES else text
+
+
+def _execute(name: str, group: Tagged) -> str:
+    values = ", ".join([value for _, each in group for value in each.values.values() if value != "NULL"])
+    return f"EXECUTE {name}({values})" if values else f"EXECUTE {name}"

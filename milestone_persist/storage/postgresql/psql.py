@@ -10,7 +10,7 @@ from .prepared import Prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .text import Filled
 
@@ -18,7 +18,6 @@ PROGRAM = "psql"
 ANSWER_SECONDS = 90.0  # longer than the server's own limits: only a psql or a network that hangs comes to it
 QUIT_TIMEOUT = 2.0
 SHOWS_ALL = 150_000  # since this version
-_DIGITS = b"0123456789"
 _WRITE, _READ = 1 << 16, 1 << 20
 
 
@@ -83,29 +82,28 @@ class Psql:
         if self._prepared.begins_anew():
             self.tell("DEALLOCATE ALL")
         first = list(map(self._write, before))
-        rows = [self._prepared.write(each, str(tag)) for tag, each in enumerate(asked)]
+        rows = self._prepared.write_all(asked)
+        found: list[list[bytes]] = [[] for _ in asked]
         try:
-            if self.version < SHOWS_ALL:
-                return self._ask_each(first, rows, after)
-            found: list[list[bytes]] = [[] for _ in asked]
-            for line in self.ask("\\; ".join([*first, *rows, *after]) + ";"):
+            for line in (self.ask("\\; ".join([*first, *rows, *after]) + ";") if self.version >= SHOWS_ALL
+                         else self._ask_each(first, rows, after)):
                 tag, brace, rest = line.partition(b"{")
                 found[int(tag)].append(brace + rest)
-            return found
         except Failed:
             self._prepared.forget()
             raise
+        return found
 
     def _write(self, statement: str | Filled) -> str:
         return statement if isinstance(statement, str) else self._prepared.write(statement)
 
-    def _ask_each(self, before: Sequence[str], asked: Sequence[str], after: Sequence[str]) -> list[list[bytes]]:
+    def _ask_each(self, before: Sequence[str], rows: Sequence[str], after: Sequence[str]) -> Iterator[bytes]:
         if before:
             self.ask("\\; ".join(before) + ";")
-        found = [[line.lstrip(_DIGITS) for line in self.ask(text + ";")] for text in asked]
+        for text in rows:
+            yield from self.ask(text + ";")
         if after:
             self.ask("\\; ".join(after) + ";")
-        return found
 
     def tell(self, statement: str) -> None:
         """Send a statement whose answer nobody needs; it is done before what is asked next."""
@@ -127,9 +125,10 @@ class Psql:
         """Send a request and wait for what psql prints, up to the delimiter: one round trip."""
         if not self.pid:
             raise Lost("the connection was closed")
-        poll, rest, answer = select.poll(), memoryview(request), bytearray()
+        poll, rest, answer = select.poll(), self.write(memoryview(request)), bytearray()
         poll.register(self.output, select.POLLIN)
-        poll.register(self.input, select.POLLOUT)
+        if rest:
+            poll.register(self.input, select.POLLOUT)
         while True:
             ready = dict(poll.poll(ANSWER_SECONDS * 1000))
             if not ready:
@@ -221,7 +220,7 @@ def _rows(lines: list[bytes]) -> list[bytes]:
 
 
 def _is_row(line: bytes) -> bool:
-    return line.lstrip(_DIGITS).startswith(b"{")
+    return line.lstrip(b"0123456789").startswith(b"{")
 
 
 def _send(pid: int, number: int) -> None:

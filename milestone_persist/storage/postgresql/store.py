@@ -9,7 +9,7 @@ from ..interface import READ_TOMBSTONE, Posted, Snapshot, Storage, Transaction
 from .answers import LaterAnswer, explain, lost
 from .psql import Failed, Lost, Psql
 from .schema import Schema
-from .text import Filled, is_write, read_row
+from .text import READS, Filled, read_row
 from .url import DatabaseUrl
 
 TYPE_CHECKING = False
@@ -37,10 +37,10 @@ LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\;
 # number of the transaction tells what became of it, should the connection be lost in its commit.
 _TOMBSTONE = f"SELECT (SELECT value FROM ({READ_TOMBSTONE}) AS tombstone) AS value"
 _FIRST = _TOMBSTONE + ", txid_current() AS number"
-# Taken in this order, until the end of the transaction.
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"
-_LOCK_NARROW = ("SELECT pg_advisory_xact_lock_shared(hashtextextended(:all, 0)), "
-                "pg_advisory_xact_lock(hashtextextended(:key, 0))")
+# Taken in this order, until the end of the transaction; no row is given, so that psql prints none.
+_LOCK = "SELECT WHERE pg_advisory_xact_lock(hashtextextended(:key, 0)) IS NULL"
+_LOCK_NARROW = ("SELECT WHERE pg_advisory_xact_lock_shared(hashtextextended(:all, 0)) IS NULL "
+                "OR pg_advisory_xact_lock(hashtextextended(:key, 0)) IS NULL")
 # An empty store that is never committed lies in one transaction: within it each of ours begins, ends and is undone so.
 _SAVE, _RELEASE, _RETURN = (verb + "SAVEPOINT ours" for verb in ("", "RELEASE ", "ROLLBACK TO "))
 
@@ -129,7 +129,7 @@ class PostgresqlStorage(Storage):
         asked = Filled(sql, params)
         if not self._begun:
             return self._execute_apart(asked)
-        if is_write(sql):
+        if asked.kind != READS:
             self._foreseen.clear()
         elif self._foreseen:
             lines = self._foreseen.pop(_key(asked), None)
@@ -139,7 +139,7 @@ class PostgresqlStorage(Storage):
 
     def _execute_apart(self, asked: Filled) -> list[Any]:
         """Run a statement outside of a transaction, or in the one of an empty store that is never committed."""
-        is_repeatable = not is_write(asked.sql)
+        is_repeatable = asked.kind == READS
         if self._schema.ephemeral:
             [lines] = self._ask([_SAVE], [asked], [_RELEASE], is_repeatable)
             return [read_row(line) for line in lines]

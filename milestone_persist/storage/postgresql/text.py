@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import binascii
-import json
 import re
 
 from ...base.errors import UsageError
+from ...base.json_text import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,19 +29,28 @@ _HARMLESS = re.compile(r"[ -&(-\[\]-~]*").fullmatch  # no quote, backslash, cont
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*""")
 _WRITES, _RETURNING = re.compile(r"\b(INSERT|UPDATE|DELETE)\b"), re.compile(r"\bRETURNING\b")
 READS, RETURNS, WRITES = "reads", "returns", "writes"  # what a statement does to rows
+TEXT, INTEGER, NOTHING, OTHER = "tin-"  # what a value is to the server
+_MOST = 2**31 - 1  # as an integer
 MOST_PARSED, LONGEST_PARSED = 1000, 4000
 _PARSED: dict[str, tuple[str, list[str], list[str]]] = {}
 
 
 class Filled:
-    """A statement with its values, as they are written in SQL."""
+    """A statement with its values, as they are written in SQL.
 
-    __slots__ = ("sql", "values")
+    kind: what it does to rows
+    kinds: that of each value, a letter each
+    """
+
+    __slots__ = ("sql", "values", "kind", "kinds")
 
     def __init__(self, sql: str, params: Params = {}) -> None:
         """UsageError or TypeError for what is no value."""
-        self.sql = sql
-        self.values = {name: write_value(params[name]) for name in _parse(sql)[2]}
+        self.kind, _, names = _parse(sql)
+        self.sql, self.values, self.kinds = sql, {}, ""
+        for name in names:
+            kind, self.values[name] = write_value(params[name])
+            self.kinds += kind
 
     def write(self) -> str:
         """The statement as one would write it."""
@@ -49,7 +58,7 @@ class Filled:
 
     def write_rows(self, tag: str = "") -> str:
         """The same, giving each row as a JSON object behind `tag`; cut off anywhere, it is no statement at all."""
-        return give_rows(self.sql, self.write(), f"'{tag}' || " if tag else "")
+        return give_rows(self.sql, self.write(), tag)
 
 
 def fill(sql: str, values: Mapping[str, str]) -> str:
@@ -58,17 +67,12 @@ def fill(sql: str, values: Mapping[str, str]) -> str:
     return "".join([values[part] if place % 2 else part for place, part in enumerate(parts)])
 
 
-def give_rows(sql: str, text: str, before: str = "") -> str:
-    """A filled statement that gives each row as a JSON object, behind the SQL text `before`."""
-    kind = _parse(sql)[0]
+def give_rows(sql: str, text: str, tag: str = "") -> str:
+    """A filled statement that gives each row as a JSON object behind `tag`."""
+    kind, before = _parse(sql)[0], f"'{tag}' || " if tag else ""
     if kind == READS:
         return f"SELECT {before}{_AS_LINE}({text}\n) AS q OFFSET 0) AS r"
     return f"WITH q AS ({text}\n) SELECT" + (f" {before}{_AS_LINE}q OFFSET 0) AS r" if kind == RETURNS else "")
-
-
-def is_write(sql: str) -> bool:
-    """Whether a statement changes rows."""
-    return _parse(sql)[0] != READS
 
 
 def _parse(sql: str) -> tuple[str, list[str], list[str]]:
@@ -90,19 +94,19 @@ def _parse(sql: str) -> tuple[str, list[str], list[str]]:
     return found
 
 
-def write_value(value: Any) -> str:
-    """A value as SQL; TypeError if it is of no kind a column can hold."""
-    if value is None:
-        return "NULL"
+def write_value(value: Any) -> tuple[str, str]:
+    """Of which kind a value is, and what it is as SQL; TypeError if it is of no kind a column can hold."""
     if isinstance(value, str):
-        return write_text(value)
+        return TEXT, write_text(value)
+    if value is None:
+        return NOTHING, "NULL"
     if isinstance(value, int):
-        return f"({int(value)})"
+        return INTEGER if -_MOST <= value <= _MOST else OTHER, f"({int(value)})"
     if not isinstance(value, float):
         raise TypeError(f"no column holds {type(value).__name__}")
     if value - value != 0:
         raise UsageError(f"{value} is not a number that a database can hold")
-    return f"({value!r})"
+    return OTHER, f"({value!r})"
 
 
 def write_text(value: str) -> str:
@@ -121,7 +125,7 @@ def read_row(line: bytes) -> Row:
     """A row from its line, with the types SQLite gives: truth values are 1 and 0, whole reals are floats."""
     if line.startswith(_BASE64):
         line = binascii.a2b_base64(line[len(_BASE64):])
-    row: Row = json.loads(line.decode())
+    row: Row = loads(line.decode())
     for name, value in row.items():
         if isinstance(value, bool):
             row[name] = int(value)
