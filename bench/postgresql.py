@@ -169,13 +169,12 @@ def _run_pgbench(cluster, script, seconds):
     words = ["-n", "-M", "simple", "-c", "1", *length, "-f", script, cluster.url]
     with open(os.path.join(cluster.data, "postmaster.pid"), encoding="ascii") as file:
         postmaster = int(file.readline())
-    before, used = sum(_read_times(postmaster)[2:]), _used_by_ended(postmaster)
+    used = _used_by_ended(postmaster)
     done = subprocess.run([find_program("pgbench"), *words], check=True, capture_output=True, text=True,
                           env={**os.environ, "PGOPTIONS": "-c search_path=milestone_persist"})
-    for _ in range(50):  # until its server process has ended, too
-        if sum(_read_times(postmaster)[2:]) > before:
-            break
+    while cluster.query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'") != "0":
         time.sleep(0.1)
+    time.sleep(0.1)  # until the server knows that this process has ended
     number = int(re.search(r"transactions actually processed: (\d+)", done.stdout)[1])
     return (float(re.search(r"latency average = ([\d.]+) ms", done.stdout)[1]),
             (_used_by_ended(postmaster) - used) / number * 1000)

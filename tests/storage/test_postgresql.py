@@ -17,6 +17,7 @@ from conftest import ROOT, size
 from milestone_persist import StorageError, UsageError, open_store
 from milestone_persist.opening.place import open_for
 from milestone_persist.storage.interface import StorageMoved
+from milestone_persist.storage.postgresql.prepared import Prepared
 from milestone_persist.storage.postgresql.psql import Lost, Psql
 from milestone_persist.storage.postgresql.text import Filled
 from milestone_persist.storage.postgresql.url import DatabaseUrl
@@ -311,6 +312,7 @@ def test_a_call_that_waits_for_a_message_runs_into_no_limit_of_queries(store, en
 # Values
 
 @pytest.mark.parametrize("value", [
+    "it's", "'", "''", "a'::text", "$1", "s1_", "\\'", "\x1f", "~ plain: -- /* :a \" ; {}", "", "ä'",
     "\\! touch pwned", "\n\\! touch pwned\n", "\\q", "\\echo :PASSWORD", ":'HOME'", ':"HOME"', ":HOME", ":agent",
     "$$; DROP TABLE agent_state; $$", "$do$", "'); DROP TABLE agent_state; --", "\\.", "\\", "`touch pwned`", "{}\n{}",
     "ERROR:  no", "\x7f\x85\u2028\ufeff", "/* ", "\\N", '{"a": "\\u0000\\ud800"}', "\r\n\r",
@@ -318,11 +320,12 @@ def test_a_call_that_waits_for_a_message_runs_into_no_limit_of_queries(store, en
 def test_no_value_is_read_as_sql_or_as_a_command(store, value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = "".join(letter for letter in value if letter.isprintable())  # an id has no control characters
-    store.save_agent_state(name or "a", name or "k", value)
-    assert store.load_agent_state(name or "a", name or "k") == value
     store.register_agent(name or "b", "validation", "ms-1", "validation-1")
-    store.send_agent_message("a", name or "b", "error_report", {"text": value})
-    assert store.get_agent_messages(name or "b", True)[0]["payload"] == {"text": value}
+    for _ in range(3):  # as it is, when it is prepared, and after that
+        store.save_agent_state(name or "a", name or "k", value)
+        assert store.load_agent_state(name or "a", name or "k") == value
+        store.send_agent_message("a", name or "b", "error_report", {"text": value})
+        assert store.get_agent_messages(name or "b", True)[0]["payload"] == {"text": value}
     assert not (tmp_path / "pwned").exists()
 
 
@@ -347,6 +350,78 @@ def test_a_statement_that_was_cut_off_does_nothing(store, storage, postgresql, s
         with pytest.raises(subprocess.CalledProcessError):
             postgresql.query(whole[:end])
     assert storage.execute("SELECT version FROM agent_state") == [{"version": 1}]
+
+
+# Statements that are asked again
+
+NAMES = "SELECT name, statement FROM pg_prepared_statements"
+
+
+def test_a_statement_asked_again_is_kept_parsed_and_gives_the_same(store, storage):
+    for number in range(4):
+        assert storage.execute("SELECT :text AS text, :number AS number, :none AS none, :text || :number AS both",
+                               {"text": f"t{number}", "number": number, "none": None}) == [
+            {"text": f"t{number}", "number": number, "none": None, "both": f"t{number}{number}"}]
+        assert len(storage.execute(NAMES)) == (0, 2, 2, 2)[number]  # with the question itself
+    for number in (2**31 - 1, 2**31, -2**63, 2**63 - 1, 0.5, None, "text"):  # of other kinds
+        assert storage.execute("SELECT :value AS value", {"value": number}) == [{"value": number}]
+        assert storage.execute("SELECT :value AS value", {"value": number}) == [{"value": number}]
+
+
+def test_what_is_kept_parsed_is_planned_anew_now_and_then(store, storage, monkeypatch):
+    monkeypatch.setattr("milestone_persist.storage.postgresql.prepared.AGAIN", 10)
+    storage.psql.stop()
+    names = set()
+    for number in range(50):
+        storage.execute("SELECT :number AS number", {"number": number})
+        with storage.transaction("agent:a", [("SELECT 1 AS one", {})]):
+            storage.execute("SELECT :number + 1 AS number", {"number": number})
+        kept = [row["name"] for row in storage.execute(NAMES)]
+        assert len(kept) < 10
+        names.update(kept)
+    assert len(names) > 10
+
+
+@pytest.mark.parametrize("fails_at", range(4))
+def test_a_statement_that_is_refused_is_asked_again_as_any_other(store, storage, fails_at):
+    """Refused before it is prepared, with its preparation or after it, alone or behind others."""
+    for number in range(8):
+        value = "x" if number % 4 == fails_at else "1"
+        for asked in ([], [("SELECT :number AS number", {"number": number})]):
+            with contextlib.suppress(UsageError), storage.transaction("agent:a", asked):
+                assert storage.execute("SELECT CAST(:value AS integer) AS value", {"value": value}) == [{"value": 1}]
+                assert value == "1"
+            with contextlib.suppress(UsageError), storage.transaction("agent:a", asked):
+                storage.post("UPDATE agent_coordination_config SET value = 1 / CAST(:value AS integer)",
+                             {"value": value})
+    assert {row["value"] for row in storage.execute("SELECT value FROM agent_coordination_config")} == {"1"}
+
+
+def test_what_is_kept_parsed_follows_a_table_that_gets_a_column(store, storage, postgresql, schema):
+    def read():
+        return storage.execute("SELECT * FROM agent_state WHERE agent_id = :id", {"id": "a"})[0].keys()
+
+    store.save_agent_state("a", "k", "v")
+    before = [read() for _ in range(8)][-1]
+    postgresql.query(f"ALTER TABLE {schema}.agent_state ADD COLUMN more integer DEFAULT 1")
+    assert read() - before == {"more"}
+
+
+def test_what_is_kept_parsed_and_was_cut_off_does_nothing(store, storage, postgresql, schema):
+    store.save_agent_state("a", "k", "v")
+    prepared, change = Prepared(), Filled("UPDATE agent_state SET version = 7 WHERE agent_id = :a", {"a": "a"})
+    prepared.write(change)
+    first, _, again = prepared.write(change).partition("\\; ")
+    for end in range(len(again) + 1):
+        with contextlib.suppress(subprocess.CalledProcessError):
+            postgresql.query(f"SET search_path = {schema}; {first}; {again[:end]}")
+        assert storage.execute("SELECT version FROM agent_state") == [{"version": 7 if end == len(again) else 1}]
+
+
+def test_with_what_is_kept_parsed_no_long_text_is_kept(store, storage):
+    for _ in range(3):
+        store.save_agent_state("a", "k", "x" * 100_000)
+    assert all(len(row["statement"]) < 20_000 for row in storage.execute(NAMES))
 
 
 @pytest.mark.parametrize("value, error", [(float("nan"), UsageError), (float("inf"), UsageError), (b"x", TypeError)])

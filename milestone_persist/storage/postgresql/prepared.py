@@ -1,7 +1,7 @@
 """What the server keeps parsed for a connection: statements that it was asked before need nothing but their values."""
 from __future__ import annotations
 
-from .text import INTEGER, NOTHING, OTHER, READS, TEXT, WRITES, fill, give_rows
+from .text import INTEGER, LONGEST_PARSED, NOTHING, OTHER, READS, TEXT, WRITES, fill, give_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,21 +36,25 @@ class Prepared:
 
     def write_all(self, asked: Sequence[Filled]) -> list[str]:
         """What gives the rows of each statement, as JSON objects with its place before them."""
-        return [self._write(group) for group in _group(asked)]
+        is_long = any(len(value) > LONGEST_PARSED for each in asked for value in each.values.values())
+        return [self._write(group, is_long) for group in _group(asked)]
 
     def write(self, asked: Filled) -> str:
         """A statement of whose rows nobody wants to know."""
         return self._write([("", asked)])
 
-    def _write(self, group: Tagged) -> str:
+    def _write(self, group: Tagged, is_long: bool = False) -> str:
+        """is_long: with what is prepared now the server would keep a long text that goes along."""
         self._count += 1
+        if any(OTHER in each.kinds or len(each.sql) > LONGEST_PARSED for _, each in group):  # it will not come again
+            return _write_once(group)
         key = tuple([(tag, each.sql, each.kinds) for tag, each in group])
         name = self._names.get(key)
         if name:
             return _execute(name, group)
-        if name is None or any(OTHER in each.kinds for _, each in group):
+        if name is None or is_long:
             self._names[key] = ""
-            return _unite(each.write_rows(tag) if tag else each.write() for tag, each in group)
+            return _write_once(group)
         self._names[key] = name = f"s{self._count}_"  # none begins with another, should one be cut off
         return f"{_prepare(name, group)}\\; {_execute(name, group)}"
 
@@ -69,6 +73,10 @@ def _group(asked: Sequence[Filled]) -> Iterator[list[tuple[str, Filled]]]:
 
 def _unite(texts: Iterable[str]) -> str:
     return "\nUNION ALL ".join(texts)
+
+
+def _write_once(group: Tagged) -> str:
+    return _unite([each.write_rows(tag) if tag else each.write() for tag, each in group])
 
 
 def _prepare(name: str, group: Tagged) -> str:

@@ -20,11 +20,10 @@ _REALS = ("cpu_usage", "memory_usage", "response_time")  # JSON tells 97 from 97
 # psql leaves out U+1FFFE, U+1FFFF, U+2FFFE … U+10FFFF where it prints a text: a row that has one comes as base64.
 _LEFT_OUT = "".join(f"\\U{plane:04X}FFFE\\U{plane:04X}FFFF" for plane in range(1, 17))
 # OFFSET 0 has the JSON of a row made once, and not for each place where it is named.
-BASE64 = "{base64}"
-_AS_LINE = (f"CASE WHEN octet_length(t) > char_length(t) AND t ~ '[{_LEFT_OUT}]' THEN '{BASE64}' || "
-            "replace(encode(convert_to(t, 'UTF8'), 'base64'), chr(10), '') ELSE t END FROM (SELECT row_to_json(q)::text "
-            "AS t FROM ")
-_BASE64 = BASE64.encode()
+BASE64 = b"{base64}"
+_AS_LINE = (f"CASE WHEN octet_length(t) > char_length(t) AND t ~ '[{_LEFT_OUT}]' THEN '{BASE64.decode()}' || "
+            "replace(encode(convert_to(t, 'UTF8'), 'base64'), chr(10), '') ELSE t END "
+            "FROM (SELECT row_to_json(q)::text AS t FROM ")
 _HARMLESS = re.compile(r"[ -&(-\[\]-~]*").fullmatch  # no quote, backslash, control character or foreign letter
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*""")
 _WRITES, _RETURNING = re.compile(r"\b(INSERT|UPDATE|DELETE)\b"), re.compile(r"\bRETURNING\b")
@@ -123,8 +122,8 @@ def write_script(script: str) -> str:
 
 def read_row(line: bytes) -> Row:
     """A row from its line, with the types SQLite gives: truth values are 1 and 0, whole reals are floats."""
-    if line.startswith(_BASE64):
-        line = binascii.a2b_base64(line[len(_BASE64):])
+    if line.startswith(BASE64):
+        line = binascii.a2b_base64(line[len(BASE64):])
     row: Row = loads(line.decode())
     for name, value in row.items():
         if isinstance(value, bool):
