@@ -3,12 +3,13 @@
 
 python3 bench/postgresql.py [SECONDS] [ROUNDS]
 A server is started for it, as the tests do, without fsync: what is left is processor time and round trips. pgbench
-gets the statements as they were sent, without what makes JSON of rows and base64 of values. Where there is no server,
-it is skipped.
+gets the statements with their values, without what makes JSON of rows or keeps them parsed; so does the same psql, in
+the same round trips (`bare`). Where there is no server, it is skipped.
 """
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import re
 import shutil
@@ -31,6 +32,7 @@ OPERATIONS = {
 }
 _BASE64 = re.compile(r"convert_from\(decode\('([^']*)','base64'\),'UTF8'\)")
 
+_PLAIN = re.compile(r"('[^']*')::text")
 _CHECKPOINT = re.compile(r"'(cp-\d+-\w+)'")  # an id, which may be used once
 
 
@@ -46,29 +48,32 @@ class Recorder:
     """Takes down what a connection is told, and how often it is waited for."""
 
     def __init__(self, psql):
-        self.trips, self.statements = 0, []
+        self.waits, self.trips = 0, []
         exchange, ask_all, tell = psql.exchange, psql.ask_all, psql.tell
 
         def counted(request):
-            self.trips += 1
+            self.waits += 1
             return exchange(request)
 
         def recorded(before, asked, after=()):
-            self.statements += [each if isinstance(each, str) else each.write() for each in (*before, *asked, *after)]
+            self.trips.append([each if isinstance(each, str) else each.write() for each in (*before, *asked, *after)])
             return ask_all(before, asked, after)
 
         def told(statement):
-            self.statements.append(statement)
+            self.trips[-1].append(statement)
             tell(statement)
 
         psql.exchange, psql.ask_all, psql.tell = counted, recorded, told
 
     def take_down(self, action):
-        """The round trips and the statements of an action, with their values as literals."""
-        self.trips, self.statements = 0, []
+        """How often an action waits, and the statements of each of its trips, with their values as literals."""
+        self.waits, self.trips = 0, []
         action()
-        return self.trips, [_CHECKPOINT.sub(r"'\1' || :n", _BASE64.sub(_as_literal, statement))
-                            for statement in self.statements]
+        return self.waits, [list(map(_as_plain, trip)) for trip in self.trips]
+
+
+def _as_plain(statement):
+    return _CHECKPOINT.sub(r"'\1' || :n", _BASE64.sub(_as_literal, _PLAIN.sub(r"\1", statement)))
 
 
 def _as_literal(found):
@@ -120,8 +125,9 @@ def _measure(cluster, folder, seconds, rounds):
     for agent in "ab":
         store.register_agent(agent, "scope-analyzer", "ms-1", "execution-1")
     store.save_agent_state("a", "k", "v")
-    recorder, found = Recorder(store.storage().psql), {}
-    children = store.storage().psql.pid, store.storage().execute("SELECT pg_backend_pid() AS pid")[0]["pid"]
+    psql, found = store.storage().psql, {}
+    recorder = Recorder(psql)
+    children = psql.pid, store.storage().execute("SELECT pg_backend_pid() AS pid")[0]["pid"]
 
     def call(action):
         clock.ahead += 2
@@ -130,29 +136,41 @@ def _measure(cluster, folder, seconds, rounds):
     for name, action in OPERATIONS.items():
         _fill(store, name)
         call(action)
-        trips, statements = recorder.take_down(lambda action=action: call(action))
+        waits, trips = recorder.take_down(lambda action=action: call(action))
+        statements = [each for trip in trips for each in trip]
         script = os.path.join(folder, name + ".sql")
         with open(script, "w", encoding="utf-8") as file:
             file.write("\\set n random(1, 1000000000000)\n" + ";\n".join(statements) + ";\n")
-        pairs = []
-        for _ in range(rounds):
+        found[name] = {"trips": waits, "statements": len(statements)}
+        times = {"ours": [], "bare": [], "pgbench": []}
+        for number in range(rounds):
             _fill(store, name)
-            calls, begun, used = 0, time.perf_counter(), _used(children)
-            while time.perf_counter() - begun < seconds:
-                call(action)
-                calls += 1
-            ours = (time.perf_counter() - begun) / calls * 1000, (_used(children) - used) / calls * 1000
-            pairs.append((ours, _run_pgbench(cluster, script, seconds)))
-        found[name] = {"trips": trips, "statements": len(statements)}
-        if not pairs:
-            continue
-        for place, unit in enumerate(("ms", "cpu_ms")):
-            found[name].update({"ours_" + unit: statistics.median(ours[place] for ours, _ in pairs),
-                                "pgbench_" + unit: statistics.median(theirs[place] for _, theirs in pairs),
-                                "ratio_" + unit: statistics.median(ours[place] / max(theirs[place], 0.001)
-                                                                   for ours, theirs in pairs)})
+            times["ours"].append(_repeat(lambda action=action: call(action), seconds, children))
+            ids = itertools.count(number * 10**9)
+            times["bare"].append(_repeat(lambda trips=trips, ids=ids: _ask(psql, trips, next(ids)), seconds, children))
+            times["pgbench"].append(_run_pgbench(cluster, script, seconds))
+        for place, unit in enumerate(("ms", "cpu_ms") if rounds else ()):
+            for who in ("ours", "bare", "pgbench"):
+                found[name][f"{who}_{unit}"] = statistics.median(pair[place] for pair in times[who])
+            for who, key in (("ours", "ratio_"), ("bare", "bare_ratio_")):
+                found[name][key + unit] = statistics.median(mine[place] / max(theirs[place], 0.001) for mine, theirs
+                                                            in zip(times[who], times["pgbench"]))
     store.close()
     return found
+
+
+def _repeat(action, seconds, children):
+    """Milliseconds of one call, and those of processor time."""
+    calls, begun, used = 0, time.perf_counter(), _used(children)
+    while time.perf_counter() - begun < seconds:
+        action()
+        calls += 1
+    return (time.perf_counter() - begun) / calls * 1000, (_used(children) - used) / calls * 1000
+
+
+def _ask(psql, trips, number):
+    for trip in trips:
+        psql.ask("\\; ".join(trip).replace("|| :n", f"|| {number}") + ";")
 
 
 def _fill(store, name):
@@ -205,10 +223,12 @@ def show(found):
     if "skipped" in found:
         yield "skipped: " + found["skipped"]
         return
-    yield f"{'':12}{'round trips':>12}{'statements':>12}{'ours ms':>9}{'pgbench ms':>12}{'ratio':>7}{'of CPU':>8}"
+    yield f"{'':12}{'round trips':>12}{'statements':>12}{'ours ms':>9}{'bare':>7}{'pgbench':>9}" \
+          f"{'ratio':>7}{'bare':>6}{'of CPU':>8}{'bare':>6}"
     for name, row in found.items():
-        yield (f"{name:12}{row['trips']:12}{row['statements']:12}{row['ours_ms']:9.2f}{row['pgbench_ms']:12.2f}"
-               f"{row['ratio_ms']:7.2f}{row['ratio_cpu_ms']:8.2f}")
+        yield (f"{name:12}{row['trips']:12}{row['statements']:12}{row['ours_ms']:9.2f}{row['bare_ms']:7.2f}"
+               f"{row['pgbench_ms']:9.2f}{row['ratio_ms']:7.2f}{row['bare_ratio_ms']:6.2f}{row['ratio_cpu_ms']:8.2f}"
+               f"{row['bare_ratio_cpu_ms']:6.2f}")
 
 
 if __name__ == "__main__":

@@ -79,8 +79,8 @@ class Psql:
     def ask_all(self, before: Sequence[str | Filled], asked: Sequence[Filled],
                 after: Sequence[str] = ()) -> list[list[bytes]]:
         """Run statements in one round trip; the rows of each that is asked. After one that fails none is run."""
-        if self._prepared.begins_anew():
-            self.tell("DEALLOCATE ALL")
+        if self._prepared.begins_anew() and self.pid:
+            self.write(memoryview(b"DEALLOCATE ALL;\n"))
         first = list(map(self._write, before))
         rows = self._prepared.write_all(asked)
         found: list[list[bytes]] = [[] for _ in asked]
@@ -107,8 +107,7 @@ class Psql:
 
     def tell(self, statement: str) -> None:
         """Send a statement whose answer nobody needs; it is done before what is asked next."""
-        if self.pid:
-            self.write(memoryview(statement.encode() + b";\n"))
+        self.write(memoryview(statement.encode() + b";\n"))
 
     def _converse(self, text: str) -> list[bytes]:
         """Send text; the lines of the answer, the last of which is the delimiter with the SQLSTATE."""
