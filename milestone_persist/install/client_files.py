@@ -45,9 +45,9 @@ EVENTS = {"claude_code": _CLAUDE_EVENTS, "codex": _CLAUDE_EVENTS,
 PERMITTED = ("initialize_agent_*", "register_agent *", "agent_heartbeat *", "update_agent_*", "update_session_*",
              "save_agent_*", "load_agent_*", "list_agent_*", "list_session_*", "list_coordination_*", "send_agent_*",
              "broadcast_agent_*", "get_agent_*", "acknowledge_agent_*", "requeue_agent_*", "create_agent_*",
-             "get_session_*", "save_planning_*", "list_planning_*", "validate_planning_*", "complete_planning_*",
+             "get_session_*", "save_planning_*", "list_planning_*", "validate_planning_*", "complete_*",
              "create_milestone_*", "read_milestone_*", "list_milestones*", "finalize_milestone_*",
-             "generate_milestone_*", "detect_interrupted_*", "recover_milestone_*", "resume_*")
+             "generate_milestone_*", "detect_interrupted_*", "recover_milestone_*", "resume_*", "briefing *")
 
 
 # Files of others in which clients look for what concerns them: those that are ever edited.
