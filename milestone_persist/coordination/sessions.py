@@ -34,12 +34,16 @@ def find_session(store: Storage, session_id: str) -> Session:
 
 
 def _suggest_session(store: Storage, word: str) -> str:
-    """The end of a line on a session that is not there: an agent's id may stand in its place, or a similar one."""
+    """The end of a line on a session that is not there: an agent's id, a milestone's or a similar one may be there."""
     from ..storage.suggestions import suggest
 
     meant = store.execute("SELECT session_id FROM agent_registry WHERE agent_id = :word", {"word": word})
     if meant:
         return f"in {store.directory}: that is an agent of {meant[0]['session_id']}"
+    meant = store.execute("SELECT session_id FROM coordination_sessions WHERE milestone_id = :word "
+                          "ORDER BY last_activity DESC LIMIT 1", {"word": word})
+    if meant:
+        return f"in {store.directory}: that is a milestone, whose latest session is {meant[0]['session_id']}"
     known = store.execute("SELECT session_id FROM coordination_sessions ORDER BY last_activity DESC LIMIT 1000")
     return suggest(store, word, [row["session_id"] for row in known], "list_coordination_sessions")
 

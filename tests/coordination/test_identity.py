@@ -183,6 +183,8 @@ def test_whoami_is_no_shell_function():
 def test_a_session_that_is_not_there_names_what_is(store, cli):
     store.register_agent("exec-1", "validation", "ms-1", "execution-ms-1-1")
     assert cli("get-session-status", "exec-1").err.endswith(": that is an agent of execution-ms-1-1\n")
+    assert cli("recover-milestone-session", "ms-1").err.endswith(
+        ": that is a milestone, whose latest session is execution-ms-1-1\n")
     assert cli("get-session-status", "execution-ms-1").err.endswith(": did you mean execution-ms-1-1?\n")
     assert cli("get-session-status", "zzz").err.endswith(
         ": no id is like it; list_coordination_sessions shows those there are\n")
