@@ -24,6 +24,7 @@ TIMES = TO_COME | frozenset(("created_at", "updated_at", "archived_at", "acquire
                              "spawn_time", "last_heartbeat", "completion_time", "delivered_at", "processed_at",
                              "acknowledged_at", "dead_lettered_at", "timestamp"))
 NUMBERED = ("agent_messages", "agent_health_log", "events")  # whose rows the database numbers
+LARGEST_NUMBER = 2 ** 62  # that such a row may have: there must be room for those to come
 
 
 def read_columns() -> dict[str, set[str]]:

@@ -25,7 +25,7 @@ _MOST_WORDS, _LONGEST = 200, 1000  # of a file, and characters of one: more are 
 
 # A word of shell: quoted parts, commands in $( ), and all that ends no word.
 _INNER = r"\$\((?:[^()]|\([^()]*\))*\)"
-_WORD = rf"""(?:"(?:{_INNER}|(?!\$\()[^"\n])*"|'[^'\n]*'|{_INNER}|\$\{{[^}}\n]{{0,500}}\}}|[^\s;&|()<>"'`])+"""
+_WORD = rf"""(?:"(?:{_INNER}|(?!\$\()[^"\n])*"|'[^'\n]*'|{_INNER}|\$\{{[^}}\n]{{0,200}}\}}|[^\s;&|()<>"'`])+"""
 _QUOTED = re.compile(rf""""((?:{_INNER}|(?!\$\()[^"\n])*)"|'([^'\n]*)'""")
 _SOURCE = re.compile(rf"(?:^|[;&|({{`'\"]|\bthen\b|\bdo\b|\belse\b)[ \t]*(?:source|\.)[ \t]+({_WORD})", re.M)
 _ASSIGNED = re.compile(rf"(?:^|[;&|({{]|\b(?:export|local|readonly|typeset|declare)\b)[ \t]*(\w+)=({_WORD})", re.M)

@@ -133,7 +133,7 @@ def stop_monitor(directory: str) -> Row:
     while about is not None and asked in (None, about["token"]):
         if asked is None and about["token"]:
             asked, found = about["token"], about
-            write_whole(os.path.join(directory, STOP), about["token"].encode(), makes_folder=False)
+            write_whole(os.path.join(directory, STOP), str(asked).encode(), makes_folder=False)
         if time.monotonic() > until:
             raise StorageError(f"{describe_running(found)}; {STOP_TIMEOUT:.0f} s after it was asked to end it has "
                                f"not: see {os.path.join(directory, LOG)} and end that process yourself")

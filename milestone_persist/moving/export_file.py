@@ -7,7 +7,7 @@ import stat
 
 from ..base.errors import Refused, StorageError, UsageError
 from ..base.found import open_found
-from ..base.tables import NUMBERED, SCHEMA_VERSION, TABLES, TIMES, describe_columns
+from ..base.tables import LARGEST_NUMBER, NUMBERED, SCHEMA_VERSION, TABLES, TIMES, describe_columns
 from ..base.times import parse_time
 from ..base.values import check_text, dump_json, parse_json
 from ..storage.directory import cannot_write, create_directory, is_inside, is_one_of, is_ours
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Storage
 
 FORMAT = "milestone_persist"
-LARGEST_NUMBER = 2 ** 62  # of a row that is imported: there must be room for those to come
 
 
 def new_file(store: Storage, path: str) -> NewFile:

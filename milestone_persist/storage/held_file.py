@@ -68,7 +68,12 @@ def _read_about(data: bytes) -> Row:
         about = parse_json(data.decode())
     except ValueError:
         about = None
-    return about if isinstance(about, dict) else {}
+    return {key: value for key, value in about.items() if _is_plain(value)} if isinstance(about, dict) else {}
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a holder may have said it: a number, or a text that is a line."""
+    return isinstance(value, int) and abs(value) < 2 ** 63 or isinstance(value, str) and value.isprintable()
 
 
 def remove_held(descriptor: int, path: str) -> None:

@@ -53,7 +53,7 @@ FORMS = {
                                 ["storage-adapter.sh"]),
     "a name with an escape": ("a\x1b[2J\n/a.sh", '. "${0%/*}/storage-adapter.sh"', []),
     "blanks without end": ("a.sh", '. "$(cd ' + " " * 90_000 + ')/storage-adapter.sh"', []),
-    "braces without end": ("a.sh", ". storage-adapter.sh; . " + "${" * 400_000, ["storage-adapter.sh"]),
+    "braces without end": ("a.sh", ". storage-adapter.sh; . " + "${" * 100_000, ["storage-adapter.sh"]),
     "defaults without end": ("a.sh", ". " + "${a:-" * 900 + "}" * 900, []),
     "values without end": ("a.sh", "".join(f"{a}={'${b}${c}' * 50}{n}\n" for a in "abcde" for n in range(5)) + "".join(
         f". $a$a/{n}/storage-adapter.sh\n" for n in range(20_000)), []),

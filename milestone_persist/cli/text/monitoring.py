@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ...base.quoting import command
-from .forms import plain
+from .forms import LONGEST_DETAIL, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def monitor_started(data: Row) -> str:
 
 
 def _monitor(data: Row) -> str:
-    return f"pid {data['pid']} on {plain(data['host'])}, every {data['seconds']} s since {data['started_at']}"
+    pid, host, seconds, since = (plain(data[name]) for name in ("pid", "host", "seconds", "started_at"))
+    return f"pid {pid} on {host}, every {seconds} s since {since}"
 
 
 def monitor_stopped(data: Row) -> str:
@@ -56,4 +57,5 @@ def monitor_status(data: Row) -> str:
     what = f"running: session monitor, {_monitor(data)}" if data["running"] else (
         "not running: start_session_monitor starts the session monitor" if data["can_start"] else
         "not running, and none can stay in this sandbox: calls of agents mark silent ones")
-    return what + (f"\nlast line of {plain(data['log'])}:\n{data['last_line']}" if data["last_line"] else "") + "\n"
+    last = data["last_line"] and f"\nlast line of {plain(data['log'])}: {plain(data['last_line'][:LONGEST_DETAIL])}"
+    return f"{what}{last or ''}\n"

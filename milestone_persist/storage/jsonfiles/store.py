@@ -7,14 +7,14 @@ import sqlite3
 
 from ...base.errors import StorageError, newer
 from ...base.found import read_found
-from ...base.tables import SCHEMA_VERSION, TABLES
+from ...base.tables import LARGEST_NUMBER, NUMBERED, SCHEMA_VERSION, TABLES
 from ..backends import FILE
-from ..directory import create_directory, damaged
+from ..directory import INNER, create_directory, damaged
 from ..interface import BRIEF_SECONDS, Move, Snapshot, StorageMoved, Transaction
 from ..selection import backend_in_use, store_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .expiring import read_expiring, tell_expiring
-from .journal import JOURNAL, StoreFiles, is_pending, replace_files
+from .journal import FOLDERS, JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, folder_of
 from .lock import FileLock
 from .memory import Memory
@@ -256,6 +256,9 @@ class FileStorage(EmbeddedStorage):
     def read_facts(self) -> Row:
         """What the head tells that belongs to the rows in memory."""
         facts: Row = json.loads(self._head or "")
+        if "files" in facts:  # of no other folder: the head may be a stranger's
+            facts["files"] = {folder: number for folder, number in facts["files"].items()
+                              if folder in FOLDERS or folder in INNER}
         return facts
 
     def forget(self) -> None:
@@ -310,7 +313,9 @@ class FileStorage(EmbeddedStorage):
         """Write the changed files, and with them the head that tells of it."""
         head = {**head, "schema_version": SCHEMA_VERSION, "generation": head["generation"] + 1,
                 "expiring": tell_expiring(read_expiring(head), files),
-                "sequences": self.memory.sequence_values(), "files": self._count_files(head.get("files", {}), files)}
+                "sequences": {name: min(number, LARGEST_NUMBER - 1)  # of a row that is a stranger's
+                              for name, number in self.memory.sequence_values().items()},
+                "files": self._count_files(head.get("files", {}), files)}
         text = json.dumps(head, indent=1) + "\n"
         replace_files(self.directory, {**files, HEAD: text})
         self._head, self._version = text, SCHEMA_VERSION
@@ -372,12 +377,11 @@ class FileStorage(EmbeddedStorage):
 def _read_facts(text: str) -> tuple[int, dict[str, int]]:
     """The version and the last numbers given out that a head tells; an error of some kind where it is none."""
     head = json.loads(text)
-    for number in (head["schema_version"], head["generation"], *head["sequences"].values()):
-        if type(number) is not int or not 0 <= number < 2 ** 63:
+    for number in (head["schema_version"] - 1, head["generation"], *head["sequences"].values(),
+                   *map(abs, head.get("files", {}).values())):
+        if type(number) is not int or not 0 <= number < LARGEST_NUMBER:
             raise ValueError(number)
-    if head["schema_version"] < 1:
-        raise ValueError(head["schema_version"])
-    return head["schema_version"], head["sequences"]
+    return head["schema_version"], {name: number for name, number in head["sequences"].items() if name in NUMBERED}
 
 
 def _only_reads(sql: str) -> bool:

@@ -6,7 +6,7 @@ import time
 from ...base.driver import sqlite3
 from ...base.errors import Busy, StorageError, UsageError, closed
 from ...base.found import forget_database, note_database
-from ...base.tables import APPLICATION_ID, NUMBERED, SCHEMA_VERSION, TABLES
+from ...base.tables import APPLICATION_ID, LARGEST_NUMBER, NUMBERED, SCHEMA_VERSION, TABLES
 from ..directory import how_to_make, make_room
 from ..interface import Damaged, Storage
 
@@ -190,7 +190,17 @@ class EmbeddedStorage(Storage):
         for table in TABLES:  # not those of others that may lie beside them
             wrong += [f"table {table}, row {row['rowid']}: refers to a row of {row['parent']} that is gone"
                       for row in self.execute(f"PRAGMA foreign_key_check({table})")]
-        return wrong + self._find_corrupt()
+        spent = self._find_spent()
+        return wrong + [spent] * bool(spent) + self._find_corrupt()
+
+    def _find_spent(self) -> str:
+        """What `tell_spent` says of the rows there are, and of the last numbers."""
+        try:
+            last = {f"the id of a row of {table}": self.column(f"SELECT coalesce(max(id), 0) FROM {table}")[0]
+                    for table in NUMBERED}
+            return tell_spent({**last, **self.sequence_values()})
+        except (sqlite3.Error, StorageError):  # what is wrong is told as it was found
+            return ""
 
     def _name_rows(self, wrong: list[str]) -> list[str]:
         from .checks import name_rows
@@ -239,13 +249,19 @@ class EmbeddedStorage(Storage):
             wrong = f"{path} is not a readable database ({text})"
             return Damaged(wrong, self, self.backend) if self.is_own else StorageError(wrong + ": name another file")
         if "full" in text or "I/O" in text:
-            return StorageError(f"cannot write {path} ({text}): {make_room(path)}, then try again")
+            return self._explain_full(text)
         if text == "interrupted":
             from ...base.invocation import way_called
 
             return StorageError(f"{path}: a query went on for too long and was stopped; nothing was done: "
                                 f"{way_called()} doctor tells what is wrong")
         return StorageError(f"{path}: {text}")
+
+    def _explain_full(self, text: str) -> StorageError:
+        """The error where there is no room: on the disk, or among the numbers of rows."""
+        spent = self._find_spent() if "full" in text else ""
+        return StorageError(f"{self.path}: {spent}; nothing was done" if spent else
+                            f"cannot write {self.path} ({text}): {make_room(self.path)}, then try again")
 
     def _name_undecodable(self) -> str:
         """Which row holds what cannot be read; "" where that cannot be told."""
@@ -255,6 +271,15 @@ class EmbeddedStorage(Storage):
             return next((line for line in self._find_corrupt() if line.endswith(NOT_UTF8)), "")
         except StorageError:
             return ""
+
+
+def tell_spent(numbers: Mapping[str, object]) -> str:
+    """Which of these numbers is so high that there is hardly one left to give out, as no call leaves it; or ""."""
+    for name, number in numbers.items():
+        if not isinstance(number, int) or number >= LARGEST_NUMBER:
+            return (f"{number!r:.50} stands for the last number of {name}, and no call has given that out: lower it, "
+                    "or remove such rows")
+    return ""
 
 
 def busy(path: str, seconds: float, doing: str = "writing") -> Busy:
