@@ -39,7 +39,9 @@ FULL_SIZE = os.environ.get("FULL_SIZE") == "1"
 ONE_OF_EACH = os.environ.get("ONE_OF_EACH") == "1"
 ONCE = ("test_browser.py", "test_pictures.py", "test_crash_example.py", "test_proof.py", "test_migration_kills.py",
         "test_backup_kills.py", "test_rebuilding.py", "test_power_cut.py", "test_calls.py", "test_shell_concurrency.py",
-        "test_matrix.py", "test_ways_in.py", "test_bench.py::test_the_programs_run",
+        "test_matrix.py", "test_ways_in.py", "test_crash.py", "test_bench.py::test_the_programs_run",
+        "test_backups.py::test_a_restore_or_import_killed_at_any_moment_is_done_whole_or_not_at_all",
+        "test_vendor.py::test_a_kill_at_any_moment_leaves_the_old_or_the_new",
         "test_schema_versions.py::test_a_step_of_the_schema_killed_anywhere_is_done_or_not_begun",
         "test_shell_adapter.py::test_shellcheck_finds_nothing")
 

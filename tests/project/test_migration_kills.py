@@ -95,6 +95,8 @@ def test_a_migration_killed_at_any_step_stops_nobody_and_can_be_run_again(machin
     assert machine.call("read-milestone-record", "MS-1") == "title: late"
     assert machine.export() == before
     assert machine.call("doctor").startswith("sound")
+    if "postgresql" in (start, end):
+        return  # to and fro between these is dear: test_switching.py does it once
     machine.call("migrate-storage-backend", backend_of(start))
     machine.call("update-milestone-record", "MS-1", "title: later")
     machine.call("migrate-storage-backend", backend_of(end))

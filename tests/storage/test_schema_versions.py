@@ -12,7 +12,7 @@ import sys
 import threading
 
 import pytest
-from conftest import FULL_SIZE, ROOT
+from conftest import ROOT, size
 
 from milestone_persist import Refused, StorageError, open_store
 from milestone_persist.base.tables import NUMBERED, SCHEMA_VERSION, TABLES
@@ -292,7 +292,7 @@ def test_a_step_of_the_schema_killed_anywhere_is_done_or_not_begun(old, backend,
         old.run(NOTE.format(f"{backend} {directory}") + ";")  # for the step to do something with
     old.image, rows = old.keep(), old.rows()
     before = {table: ordered(rows.get(table, [])) for table in TABLES}
-    version, number, step = old.version(), 0, 1 if isinstance(old, File) else 5 if FULL_SIZE else 17
+    version, number, step = old.version(), 0, 1 if isinstance(old, File) else size(17, 8)
     while True:
         number += step
         child = os.fork()
