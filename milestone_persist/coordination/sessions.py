@@ -93,12 +93,15 @@ def operation_type_of(session_id: str) -> str:
 def count_agents(store: Storage, session_id: str, more: int) -> None:
     """Bring a session's agent_count up to date, after so many `more` have come (-1: one has gone).
 
-    Few are counted in the registry, where others may have written too; many are not counted each time.
+    Few are counted in the registry, where others may have written too; many are not counted each time, nor are those
+    that would have to be read for it.
     """
+    is_counted = store.is_at_hand("agent_registry")
+    number = "(SELECT count(*) FROM agent_registry WHERE session_id = :id)" if is_counted else "0"
     store.execute(
-        "UPDATE coordination_sessions SET agent_count = CASE WHEN agent_count >= :few THEN agent_count + :more ELSE "
-        "(SELECT count(*) FROM agent_registry WHERE session_id = :id) END WHERE session_id = :id",
-        {"id": session_id, "more": more, "few": COUNTED_EACH_TIME})
+        "UPDATE coordination_sessions SET agent_count = CASE WHEN agent_count >= :few THEN agent_count + :more "
+        f"ELSE {number} END WHERE session_id = :id",
+        {"id": session_id, "more": more, "few": COUNTED_EACH_TIME if is_counted else -more})
 
 
 def session_for_newcomers(store: Storage) -> str:

@@ -189,7 +189,9 @@ def test_the_partial_indexes_are_used(histories, tmp_path, index, call):
 
 FEW_AGENTS, MANY_AGENTS = 4, 60
 OWN = {
+    **{name: CALLS[name] for name in ("register", "register elsewhere")},
     **{name: CALLS[name] for name in ("take", "look", "send", "acknowledge", "heartbeat", "save", "load")},
+    "register again": lambda s: agents.register_agent(s, "a", "validation", "m", "a"),
     "list keys": lambda s: state.list_agent_state(s, "a"),
     "delete": lambda s: state.delete_agent_state(s, "a", "k"),
     "set status": lambda s: agents.update_agent_status(s, "a", "active", task="t"),
@@ -206,10 +208,11 @@ def file_stores(tmp_path_factory):
         made[rows] = tmp_path_factory.mktemp("files")
         storage = open_for(str(made[rows]), {"MILESTONE_BACKEND": "file"}, make=True)
         with storage.transaction():
-            for name in ("a", "b", *(f"other-{number}" for number in range(rows))):
+            for name in ("a", "b", "one-in-s", *(f"other-{number}" for number in range(rows))):
                 agents.register_agent(storage, name, "validation", "m", name[-1])
                 state.save_agent_state(storage, name, "k", "v", ttl_seconds=3600)
             sending.send_agent_message(storage, "a", "b", "error_report", "{}")
+            storage.execute(HISTORY, {"rows": rows * 25})  # a hundred of a file
         storage.close()
     return made
 

@@ -233,3 +233,45 @@ def test_no_other_call_counts_as_a_look(looks, clock, filled):
     assert not looks()
     clock.advance(1)
     assert looks()
+
+
+@pytest.fixture
+def archived(filled, directory):
+    """Reads the numbers of the messages that lie in each file; 250 were acknowledged by their reader."""
+    filled.storage().execute(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250) "
+        "INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, delivered_at, "
+        "acknowledged_at) SELECT 's', 'a', 'b', 'x-n', '{}', '2026-01-01', '2026-01-01' FROM n")
+
+    def archived():
+        home = directory / "agent-messages"
+        return {str(path.relative_to(home)): [json.loads(line)["id"] for line in path.read_text().splitlines()]
+                for path in home.rglob("*.jsonl")}
+    return archived
+
+
+def test_an_acknowledged_message_is_put_back_from_its_file_alone(filled, archived, connect, monkeypatch):
+    before, read, found = archived(), [], open_found
+    monkeypatch.setattr(journal, "open_found", lambda path: read.append(path) or found(path))
+    store = connect()
+    assert store.requeue_agent_message("b", 120)["was"] == "acknowledged"
+    assert [os.path.basename(path) for path in read if "/acknowledged/" in path] == ["00000101.jsonl"] * 2
+    after = archived()
+    assert after.pop("00000101.jsonl") == [120]
+    assert after == {**before, "acknowledged/00000101.jsonl": [*range(101, 120), *range(121, 201)]}
+    assert [row["id"] for row in store.get_agent_messages("b")] == [120]
+
+
+def test_archived_messages_that_were_read_one_by_one_are_counted_once(filled, archived, connect):
+    store = connect()
+    storage = store.storage()
+    count = "SELECT count(*) AS n FROM agent_messages WHERE acknowledged_at IS NOT NULL"
+    with storage.snapshot():
+        for number in 30, 130:
+            assert len(storage.execute("SELECT id FROM agent_messages WHERE id = :id", {"id": number})) == 1
+        assert storage.execute(count) == [{"n": 250}]
+    store = connect()
+    assert store.acknowledge_agent_message("b", 130)["id"] == 130
+    assert store.requeue_agent_message("b", 131)["was"] == "acknowledged"
+    store.acknowledge_agent_message("b", 131)
+    assert store.storage().execute(count) == connect().storage().execute(count) == [{"n": 250}]

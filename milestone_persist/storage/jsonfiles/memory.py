@@ -41,6 +41,7 @@ class Memory:
         self.parents = {name for table in self.tables for name in table.parents}
         self.unloaded = set(self.tables)
         self.without_archive = {table for table in self.tables if table.archived_by}  # without their archived rows
+        self.known_archives: dict[Table, set[str]] = {}  # of these: the files of archived rows that are loaded
         self.known: dict[Table, set[str]] = {}  # of tables that are unloaded: the files that were looked for
         self.expiring: dict[str, str] = {}  # files of rows that expire, and when
         self.tracked: set[Table] = set()
@@ -59,7 +60,7 @@ class Memory:
         self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", sequence_values.items())
         self.unloaded = set(self.tables)
         self.without_archive = {table for table in self.tables if table.archived_by}
-        self.known, self.expiring, self.corrupt = {}, {}, {}
+        self.known, self.known_archives, self.expiring, self.corrupt = {}, {}, {}, {}
 
     def start(self, writing: bool) -> None:
         """Make ready for a transaction that has begun."""
@@ -82,14 +83,13 @@ class Memory:
             else:
                 self._load_touched(table, statement, params)
                 if table in self.without_archive and not self._avoids_archived(table, sql, params):
-                    self._load_archived(table)
+                    self._load_archived_for(table, statement, params)
         if self.corrupt:
             self._refuse_corrupt(params, removes_parents)
 
     def _load_touched(self, table: Table, statement: Statement, params: Params) -> None:
         """Load the rows of a table that a statement may touch: those it names, if nothing makes it touch more."""
-        reactions = [name for name, (kind, on) in table.touched_by.items() if on in statement.sql
-                     and (kind == "view" or statement.verb not in READING)]
+        reactions = self._reactions(table, statement)
         if (table in self.unloaded and table.holds_one_row and OF_ONE_ROW.issuperset({*reactions} - {SWEEP})
                 and not statement.changes(table.key)):
             proof = statement.prove(table)
@@ -101,6 +101,11 @@ class Memory:
                 return
         self._load([table])
 
+    def _reactions(self, table: Table, statement: Statement) -> list[str]:
+        """The views and triggers by which a statement may touch more rows of a table than it says."""
+        return [name for name, (kind, on) in table.touched_by.items() if on in statement.sql
+                and (kind == "view" or statement.verb not in READING)]
+
     def _load_referred(self, statement: Statement, params: Params) -> None:
         """Load the rows to which those will refer that a statement inserts or changes."""
         for table in self.tables:
@@ -108,7 +113,7 @@ class Memory:
                 continue
             given = statement.inserted()
             for column, name in table.refers:
-                value = (given or {}).get(column, "")
+                value = (given or {}).get(column, "") or statement.assigned(column)
                 if value.startswith(":"):
                     self.load_rows(self.named[name], [(params.get(value[1:]),)])
                 elif value or given is None and (statement.verb != "UPDATE" or statement.changes([column])):
@@ -169,7 +174,9 @@ class Memory:
         """
         plan = [row["detail"] for row in self.connection.execute("EXPLAIN QUERY PLAN " + sql, params)]
         others = [f" {other.name} USING" for other in self.tables if other is not table]
-        steps = [step for step in plan if step.startswith(("SEARCH", "SCAN"))
+        results = {step.split()[1] for step in plan if step.startswith("CO-ROUTINE")} - read_statement(sql).names
+        none = {"SCAN CONSTANT ROW", *(f"SCAN {name}" for name in results)}
+        steps = [step for step in plan if step.startswith(("SEARCH", "SCAN")) and step not in none
                  and not any(other in step for other in others)]
         numbers = [step for step in steps if f" {table.name} USING INTEGER PRIMARY KEY (rowid=?)" in step]
         proved = [step for step in steps if any(f" INDEX {name} " in step for name in table.open_indexes)]
@@ -183,8 +190,21 @@ class Memory:
                 self._load_files(table, [name for name in table.names(self.files) if name not in known], wrong)
                 self.unloaded.remove(table)
 
+    def _load_archived_for(self, table: Table, statement: Statement, params: Params) -> None:
+        """Load the archived rows that a statement may touch: those whose numbers it names, or all."""
+        proof = None if self._reactions(table, statement) else statement.prove(table)
+        keys = [tuple(params.get(name) for name in names) for names in proof or ()]
+        if proof is None or not all(type(part) is int and part > 0 for key in keys for part in key):
+            self._load_archived(table)
+            return
+        known = self.known_archives.setdefault(table, set())
+        names = {table.file_of(key, archived=True) for key in keys}.difference(known)
+        known.update(names)
+        self._load_files(table, [name for name in sorted(names) if self.files.exists(name)])
+
     def _load_archived(self, table: Table, wrong: Faults | None = None) -> None:
-        self._load_files(table, table.names(self.files, archived=True), wrong)
+        known = self.known_archives.pop(table, set())
+        self._load_files(table, [name for name in table.names(self.files, archived=True) if name not in known], wrong)
         self.without_archive.remove(table)
 
     def _load_files(self, table: Table, names: list[str], wrong: Faults | None = None) -> None:
@@ -298,8 +318,9 @@ class Memory:
         """The same for the rows with these keys."""
         by_file: dict[tuple[str, Table], dict[Key, Row | None]] = {}
         for table, key in keys:
-            has_archive = table not in self.without_archive
-            for file, row in table.files_of(key, self._read_row(table, key), has_archive).items():
+            was_archived = table not in self.without_archive or (
+                table in self.known_archives and table.file_of(key, archived=True) in self.known_archives[table])
+            for file, row in table.files_of(key, self._read_row(table, key), was_archived).items():
                 if table.holds_one_row and table in self.unloaded and file not in self.known.get(table, ()):
                     raise RuntimeError(f"{file} was not read before it is written")
                 if file in self.corrupt:
@@ -321,6 +342,7 @@ class Memory:
             self.connection.execute(f"DELETE FROM {table.name}")
         for table in self.tracked.intersection(self.without_archive):
             self.connection.execute(f"DELETE FROM {table.name} WHERE {table.archived_by} IS NOT NULL")
+            self.known_archives.pop(table, None)
         self.connection.execute("DELETE FROM changed")
 
     def sequence_values(self) -> dict[str, int]:

@@ -45,6 +45,7 @@ class Statement:
         self.sql = sql
         self.verb = sql.split(None, 1)[0].upper()
         self.sources = [(found[1], found[2], found[3] or found[2], found.end()) for found in SOURCE.finditer(sql)]
+        self.names = {name for _, table, alias, _ in self.sources for name in (table, alias)}
         self.aliases = {alias: table for _, table, alias, _ in self.sources
                         if {other for _, other, name, _ in self.sources if name == alias} == {table}}
         self._proofs: dict[str, list[Names] | None] = {}
@@ -85,6 +86,12 @@ class Statement:
         """Whether an UPDATE sets one of these columns."""
         head = _level(self.sql).partition(" WHERE ")[0]
         return self.verb == "UPDATE" and any(re.search(rf"\b{column} = ", head) for column in columns)
+
+    def assigned(self, column: str) -> str:
+        """The parameter, as `:name`, that an UPDATE gives a column, if only where it holds nothing; "" for others."""
+        form = rf"(?:SET|,) {column} = (?:coalesce\({column}, )?(:\w+)\)?(?:, | WHERE )"
+        found = re.search(form, self.sql) if self.verb == "UPDATE" else None
+        return found[1] if found else ""
 
     def _given_values(self, table: Table) -> list[Names] | None:
         given = self.inserted() or {}

@@ -101,6 +101,9 @@ class FileStorage(EmbeddedStorage):
             return None
         return head.st_mtime_ns, head.st_ino, head.st_size
 
+    def is_at_hand(self, table: str) -> bool:
+        return self.memory.named[table] not in self.memory.unloaded
+
     def has_looked(self) -> bool:
         return super().has_looked() or not self.in_memory and self._others_have_looked()
 
