@@ -24,7 +24,8 @@ sys.path.insert(0, ROOT)
 ROWS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows) "
 FILLED = (
     "INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, delivered_at, "
-    "acknowledged_at) SELECT 's', 'a', 'b', 'x-n', '{}', '2025-01-01', '2025-01-01' FROM n",
+    "acknowledged_at) SELECT 's', 'a', 'b', 'x-n', '{}', strftime('%Y-%m-%d %H:%M:%f', 'now'), "
+    "strftime('%Y-%m-%d %H:%M:%f', 'now') FROM n",
     "INSERT INTO agent_registry (agent_id, agent_type, session_id) SELECT 'busy-' || i, 'validation', 'busy' FROM n",
     "INSERT INTO agent_state (agent_id, state_key, state_value) SELECT 'old', 'key-' || i, 'v' FROM n",
 )
@@ -42,6 +43,8 @@ FULL = {
     "take one": lambda s: s.get_agent_messages("full", True, 1),
     "register": lambda s: s.register_agent("full", "validation", "m", "s"),
     "status of its session": lambda s: s.get_session_status("s"),
+    "status of another session": lambda s: s.get_session_status("old"),
+    "status": lambda s: s.status("old"),
     "recovery status": lambda s: s.get_session_recovery_status(),
 }
 OWN = ("heartbeat", "save", "load", "send", "take")  # calls of one agent about itself
@@ -55,9 +58,11 @@ SQLITE = {
     "status of the session of all messages": lambda s: s.get_session_status("s"),
     "recover that session": lambda s: s.recover_milestone_session("s"),
     "recovery status": lambda s: s.get_session_recovery_status(),
-    "cleanup": lambda s: s.cleanup_stale_coordination(),  # the first removes what is old
+    "cleanup": lambda s: s.cleanup_stale_coordination(),
 }
 FILES = {name: CALLS[name] for name in (*OWN, "register", "checkpoint")}
+FILES["register a new one"] = lambda s: s.register_agent(f"new-{time.monotonic_ns()}", "validation", "m", "s")
+FILES["put back"] = lambda s: s.requeue_agent_message("b", 1)
 FILES["session status"] = lambda s: s.get_session_status("s")
 FILES["detect"] = lambda s: s.detect_interrupted_sessions()
 RECORDS = {

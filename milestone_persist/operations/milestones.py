@@ -53,7 +53,7 @@ def create_milestone_record(store: Storage, milestone_id: str, text: str, *, key
     """
     _require_text(text)
     with store.transaction("milestones"):
-        index_records(store)
+        index_records(store, milestone_id=milestone_id)
         return do_once(store, key, store.environ.get("AGENT_ID", ""), "create_milestone_record",
                        lambda: [milestone_id, text], lambda: _create_record(store, milestone_id, text))
 
@@ -107,7 +107,7 @@ def update_milestone_record(store: Storage, milestone_id: str, text: str, *, if_
 
 
 def _require_changeable(store: Storage, milestone_id: str, owner: str) -> None:
-    index_records(store)
+    index_records(store, milestone_id=milestone_id)
     require_record(store, milestone_id)
     _refuse_archived(store, milestone_id)
     refuse_locked(store, milestone_id, name_owner(store, owner))

@@ -11,7 +11,7 @@ from .headings import read_headings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..storage.interface import Row, Storage
 
@@ -45,40 +45,76 @@ class Changes:
         self.wrong: dict[str, str] = {}
 
 
-def find_changes(store: Storage) -> Changes:
-    """Compare the record files with the milestones table, reading only those whose time or size is another."""
-    changes, known = Changes(), _known_files(store)
+def find_changes(store: Storage, milestone_id: str | None = None) -> Changes:
+    """Compare the record files with the milestones table, reading only those whose time or size is another.
+
+    milestone_id: look only at the files of that milestone, and at those that have nearly its name
+    """
+    changes = Changes()
+    known, found = _match_files(store, changes.wrong, milestone_id)
     indexed = {row["id"]: (row["file_path"], row["file_stamp"]) for row in known}
-    found = scan_files(store, known, changes.wrong)
-    for milestone_id, files in found.items():
+    for name, files in found.items():
         path, stamp = path_counting(files)
-        if indexed.get(milestone_id) != (path, stamp):
+        if indexed.get(name) != (path, stamp):
             try:
                 text = read_text(store, path)
             except StorageError as error:
                 changes.wrong[path] = str(error)
                 continue
             if text is not None:  # else it was removed just now
-                changes.changed.append((milestone_id, path, stamp, text))
+                changes.changed.append((name, path, stamp, text))
     changes.gone = [name for name in indexed if name not in found]
     return changes
 
 
 def find_record_files(store: Storage) -> dict[str, RecordFiles]:
     """The files that each milestone has."""
-    return scan_files(store, _known_files(store), {})
+    return _match_files(store, {})[1]
 
 
-def _known_files(store: Storage) -> list[Row]:
-    return store.execute("SELECT id, file_path, file_stamp FROM milestones WHERE file_path IS NOT NULL")
+def find_files_of(store: Storage, milestone_id: str) -> RecordFiles:
+    """The files that one milestone has."""
+    return _match_files(store, {}, milestone_id)[1].get(milestone_id, {})
 
 
-def scan_files(store: Storage, known: list[Row], wrong: dict[str, str]) -> dict[str, RecordFiles]:
-    """The record files there are, by milestone; `wrong` gets those that are none, with the reason."""
+def _match_files(store: Storage, wrong: dict[str, str],
+                 milestone_id: str | None = None) -> tuple[list[Row], dict[str, RecordFiles]]:
+    """What is known of record files, and those there are, by milestone; `wrong` gets what is none, with the reason."""
+    ask = "SELECT id, file_path, file_stamp FROM milestones WHERE file_path IS NOT NULL"
+    given: dict[str, str] = {}
+    is_near = None
+    if milestone_id is not None:
+        given = {"id": milestone_id}
+        own = store.execute(f"{ask} AND id = :id", given)
+        is_near = _nearness(milestone_id, os.path.basename(own[0]["file_path"]) if own else "")
+    listed = {folder: [*_list_files(os.path.join(store.directory, folder), is_near)] for folder in FOLDERS}
+    if milestone_id is not None:
+        paths = [os.path.join(folder, name) for folder in FOLDERS for files in listed.values() for name, _ in files]
+        texts = [path for path in dict.fromkeys(paths) if path.encode(errors="ignore").decode() == path]
+        given.update((f"path{number}", path) for number, path in enumerate(texts))
+        ask += f" AND (id = :id OR file_path IN ({', '.join(':' + name for name in given)}))"
+    known: list[Row] = store.execute(ask, given)
+    return known, _find_owners(store, known, listed, wrong)
+
+
+def _nearness(milestone_id: str, own: str) -> Callable[[str], bool]:
+    """Tells of a file name whether it may be that of a milestone's record, or is that but for the case."""
+    names = {own.lower(), *((name + ENDING).lower() for name in (
+        milestone_id, file_name_of(milestone_id, keep_case=True), file_name_of(milestone_id, spelled=True)))}
+
+    def is_near(name: str) -> bool:
+        stem = name[:-len(ENDING)]
+        return name.lower() in names or ("%" in stem or "~" in stem) and name_of_file(stem) in (milestone_id, None)
+
+    return is_near
+
+
+def _find_owners(store: Storage, known: list[Row], listed: dict[str, list[tuple[str, str]]],
+                 wrong: dict[str, str]) -> dict[str, RecordFiles]:
+    """The record files among those listed, by milestone."""
     owners = {os.path.basename(row["file_path"]): row["id"] for row in known}
     found: dict[str, RecordFiles] = {}
-    for folder in FOLDERS:
-        files = _list_files(os.path.join(store.directory, folder))
+    for folder, files in listed.items():
         for name, stamp in sorted(files, key=lambda file: (file[0] not in owners, file)):
             path = os.path.join(folder, name)
             full = os.path.join(store.directory, path)
@@ -99,12 +135,13 @@ def list_stamps(store: Storage) -> dict[str, str]:
             for name, stamp in _list_files(os.path.join(store.directory, folder))}
 
 
-def _list_files(folder: str) -> Iterator[tuple[str, str]]:
+def _list_files(folder: str, is_near: Callable[[str], bool] | None = None) -> Iterator[tuple[str, str]]:
     """Name and stamp of each record file in a folder."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.endswith(ENDING) and not entry.name.startswith(".") and \
+                        (is_near is None or is_near(entry.name)) and \
                         not entry.is_dir(follow_symlinks=False):  # a link or a pipe is told of, not read
                     stamp = stamp_of(entry.path)
                     if stamp:

@@ -7,7 +7,17 @@ from ..base.errors import Refused, StorageError
 from ..base.found import read_found
 from ..base.quoting import quote
 from ..storage.findings import finding
-from .files import FOLDERS, find_changes, find_record_files, new_path, path_counting, read_text, record_folder, stamp_of
+from .files import (
+    FOLDERS,
+    find_changes,
+    find_files_of,
+    find_record_files,
+    new_path,
+    path_counting,
+    read_text,
+    record_folder,
+    stamp_of,
+)
 from .headings import read_headings
 from .swap import finish_swap, is_swapped_out
 from .undo import move_file, set_aside, write_file, write_new
@@ -33,7 +43,7 @@ def find_record(store: Storage, milestone_id: str) -> str | None:
             text = read_text(store, os.path.join(folder, name))
             if text is not None:
                 return text
-    files = find_record_files(store).get(milestone_id)  # it was written or renamed by hand and is not indexed yet
+    files = find_files_of(store, milestone_id)  # it was written or renamed by hand and is not indexed yet
     if files:
         return read_text(store, path_counting(files)[0])
     return str(rows[0]["data"]) or None if rows else None
@@ -128,7 +138,7 @@ def archive_record(store: Storage, milestone_id: str) -> None:
     """Move a record to completed/ and mark its milestone completed; one that is there already is kept elsewhere."""
     given = {"id": milestone_id, "now": store.now(), "path": None, "stamp": None}
     if store.backend.records_are_files:
-        files = find_record_files(store).get(milestone_id, {})
+        files = find_files_of(store, milestone_id)
         if "active" not in files:
             raise Refused(f"the record of milestone {milestone_id!r} was just removed: nothing was changed")
         if "completed" in files:
@@ -141,18 +151,21 @@ def archive_record(store: Storage, milestone_id: str) -> None:
                   "file_stamp = :stamp, archived_at = :now, updated_at = :now WHERE id = :id", given)
 
 
-def index_records(store: Storage, strict: bool = False) -> None:
+def index_records(store: Storage, strict: bool = False, milestone_id: str | None = None) -> None:
     """Bring the milestones table in line with the record files: those edited, added, moved or removed by hand.
 
     strict: a file that cannot be a record is an error, not only a warning
+    milestone_id: do it for one milestone, and look at no file of others
     """
     if not store.backend.records_are_files:
         return
-    changes = find_changes(store)
-    if changes.changed or changes.gone or is_swapped_out(store):
+    is_half_swapped = is_swapped_out(store)
+    milestone_id = None if is_half_swapped else milestone_id
+    changes = find_changes(store, milestone_id)
+    if changes.changed or changes.gone or is_half_swapped:
         with store.transaction("milestones"):
             finish_swap(store)
-            changes = find_changes(store)  # as they are while no other process moves them
+            changes = find_changes(store, milestone_id)  # as they are while no other process moves them
             for change in changes.changed:
                 _index_file(store, *change)
             for milestone_id in changes.gone:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from milestone_persist.base.found import open_found
+from milestone_persist.base.found import open_found, read_found
 from milestone_persist.coordination import liveness, membership
 from milestone_persist.hooks.answering import answer
 from milestone_persist.hooks.occasion import Occasion
@@ -16,12 +16,15 @@ from milestone_persist.operations import (
     checkpoints,
     cleanup,
     messages,
+    milestones,
     overview,
     recovery,
     sending,
     sessions,
     state,
 )
+from milestone_persist.records import files
+from milestone_persist.records.files import stamp_of
 from milestone_persist.storage.jsonfiles import journal
 
 FEW, MANY = 1_500, 150_000  # history is counted up to 1,000
@@ -239,3 +242,36 @@ def test_a_call_of_one_agent_reads_no_file_of_another(file_stores, tmp_path, mon
 def test_a_call_that_reads_the_files_of_others_would_be_noticed(file_stores, tmp_path, monkeypatch):
     few, many = (opens(file_stores[rows], CALLS["detect"], tmp_path, monkeypatch) for rows in (FEW_AGENTS, MANY_AGENTS))
     assert many - few >= MANY_AGENTS - FEW_AGENTS
+
+
+RECORDS = {
+    "create": lambda s: milestones.create_milestone_record(s, "new", "title: new"),
+    "update": lambda s: milestones.update_milestone_record(s, "ms-1", "title: changed"),
+    "read": lambda s: milestones.read_milestone_record(s, "ms-1"),
+    "delete": lambda s: milestones.delete_milestone_record(s, "ms-1"),
+}
+
+
+def looks(directory, rows, call, monkeypatch):
+    """How many record files a call looks at where there are so many."""
+    seen = []
+    storage = open_for(str(directory), {"MILESTONE_BACKEND": "hybrid"}, make=True)
+    with storage.transaction():
+        for number in range(rows):
+            milestones.create_milestone_record(storage, f"ms-{number}", "title: one of many")
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "stamp_of", lambda path: seen.append(path) or stamp_of(path))
+        patch.setattr(files, "read_found", lambda path, **how: seen.append(path) or read_found(path, **how))
+        call(storage)
+    storage.close()
+    return len(seen)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_call_for_one_record_looks_at_no_file_of_another(tmp_path, monkeypatch, name):
+    few, many = (looks(tmp_path / str(rows), rows, RECORDS[name], monkeypatch) for rows in (3, 40))
+    assert few == many
+
+
+def test_a_call_that_looks_at_all_records_would_be_noticed(tmp_path, monkeypatch):
+    assert looks(tmp_path, 40, milestones.list_milestones, monkeypatch) >= 40

@@ -134,6 +134,18 @@ def test_ids_that_differ_by_case_share_no_file_name(store, directory):
     assert len(set(files)) == len(names)
 
 
+def test_a_file_that_somebody_named_otherwise_is_found_when_its_milestone_is_asked_for(store, active, edit):
+    for name, milestone_id in (("active/%66our.yaml", "four"), ("active/a b.yaml", "a b")):
+        edit(name, "title: by hand")
+        with pytest.raises(Refused, match="has a record already"):
+            store.create_milestone_record(milestone_id, "title: x")
+        assert store.update_milestone_record(milestone_id, "title: y")["path"] == name
+    long = "long-" * 60
+    store.create_milestone_record(long, f"id: {long}")
+    assert store.update_milestone_record(long, "title: z")["version"] == 2
+    assert store.read_milestone_record(long) == "title: z"
+
+
 # Files that are no records
 
 @pytest.mark.parametrize("content", [b"title: caf\xe9", b"title: a\0b"])
@@ -144,8 +156,7 @@ def test_one_file_that_is_no_text_hinders_nobody_but_is_never_left_behind(store,
         assert listed(store) == {"first"}
     with pytest.warns(MilestoneWarning, match="bad.yaml is not UTF-8 text"):
         assert ids(store.search_milestones("first")) == {"first"}
-    with pytest.warns(MilestoneWarning, match="bad.yaml is not UTF-8 text"):
-        store.create_milestone_record("second", "x")
+    store.create_milestone_record("second", "x")  # looks at no file of others
     with pytest.warns(MilestoneWarning), pytest.raises(StorageError, match="bad.yaml is not UTF-8 text"):
         store.create_milestone_record("bad", "x")
     with pytest.raises(StorageError, match="bad.yaml is not UTF-8 text"):
