@@ -11,7 +11,7 @@ from .headings import read_headings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from ..storage.interface import Row, Storage
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FOLDERS = ("completed", "active")  # where both hold a milestone's record, the active one counts
 ENDING = ".yaml"
+KNOWN = "SELECT id, file_path, file_stamp FROM milestones WHERE file_path IS NOT NULL"
 
 
 def record_folder(archived: bool) -> str:
@@ -80,33 +81,45 @@ def find_files_of(store: Storage, milestone_id: str) -> RecordFiles:
 def _match_files(store: Storage, wrong: dict[str, str],
                  milestone_id: str | None = None) -> tuple[list[Row], dict[str, RecordFiles]]:
     """What is known of record files, and those there are, by milestone; `wrong` gets what is none, with the reason."""
-    ask = "SELECT id, file_path, file_stamp FROM milestones WHERE file_path IS NOT NULL"
-    given: dict[str, str] = {}
-    is_near = None
-    if milestone_id is not None:
-        given = {"id": milestone_id}
-        own = store.execute(f"{ask} AND id = :id", given)
-        is_near = _nearness(milestone_id, os.path.basename(own[0]["file_path"]) if own else "")
-    listed = {folder: [*_list_files(os.path.join(store.directory, folder), is_near)] for folder in FOLDERS}
-    if milestone_id is not None:
-        paths = [os.path.join(folder, name) for folder in FOLDERS for files in listed.values() for name, _ in files]
-        texts = [path for path in dict.fromkeys(paths) if path.encode(errors="ignore").decode() == path]
-        given.update((f"path{number}", path) for number, path in enumerate(texts))
-        ask += f" AND (id = :id OR file_path IN ({', '.join(':' + name for name in given)}))"
-    known: list[Row] = store.execute(ask, given)
+    folders = {folder: os.path.join(store.directory, folder) for folder in FOLDERS}
+    if milestone_id is None:
+        known = store.execute(KNOWN)
+        listed = {folder: [*_list_files(path)] for folder, path in folders.items()}
+    else:
+        known = store.execute(f"{KNOWN} AND id = :id", {"id": milestone_id})
+        own = os.path.basename(known[0]["file_path"]) if known else ""
+        listed = {folder: _list_near(path, milestone_id, own) for folder, path in folders.items()}
+        others = {name for files in listed.values() for name, _ in files} - {own}
+        known += [row for row in (store.execute(KNOWN) if others else ())
+                  if row["id"] != milestone_id and os.path.basename(row["file_path"]) in others]
     return known, _find_owners(store, known, listed, wrong)
 
 
-def _nearness(milestone_id: str, own: str) -> Callable[[str], bool]:
-    """Tells of a file name whether it may be that of a milestone's record, or is that but for the case."""
-    names = {own.lower(), *((name + ENDING).lower() for name in (
-        milestone_id, file_name_of(milestone_id, keep_case=True), file_name_of(milestone_id, spelled=True)))}
+def _list_near(folder: str, milestone_id: str, own: str) -> list[tuple[str, str]]:
+    """Name and stamp of each file that may be the record of a milestone, or has its name but for the case."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise cannot_read(folder, error) from None
+    near, text = set(), f"/{'/'.join(names)}/".lower()  # no name holds a slash
+    stems = milestone_id, file_name_of(milestone_id, keep_case=True), file_name_of(milestone_id, spelled=True)
+    for name in {own or milestone_id + ENDING, *(stem + ENDING for stem in stems)}:
+        place = text.find(f"/{name.lower()}/")
+        while place >= 0:
+            near.add(names[text.count("/", 0, place)])
+            place = text.find(f"/{name.lower()}/", place + 1)
+    if "%" in text or "~" in text:  # names that do not say what they stand for
+        near.update(name for name in names if ("%" in name or "~" in name)
+                    and name_of_file(name[:-len(ENDING)]) in (milestone_id, None))
+    paths = {name: os.path.join(folder, name) for name in sorted(near) if _is_record_name(name)}
+    stamps = {name: stamp_of(path) for name, path in paths.items() if os.path.islink(path) or not os.path.isdir(path)}
+    return [(name, stamp) for name, stamp in stamps.items() if stamp]
 
-    def is_near(name: str) -> bool:
-        stem = name[:-len(ENDING)]
-        return name.lower() in names or ("%" in stem or "~" in stem) and name_of_file(stem) in (milestone_id, None)
 
-    return is_near
+def _is_record_name(name: str) -> bool:
+    return name.endswith(ENDING) and not name.startswith(".")
 
 
 def _find_owners(store: Storage, known: list[Row], listed: dict[str, list[tuple[str, str]]],
@@ -135,14 +148,13 @@ def list_stamps(store: Storage) -> dict[str, str]:
             for name, stamp in _list_files(os.path.join(store.directory, folder))}
 
 
-def _list_files(folder: str, is_near: Callable[[str], bool] | None = None) -> Iterator[tuple[str, str]]:
+def _list_files(folder: str) -> Iterator[tuple[str, str]]:
     """Name and stamp of each record file in a folder."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.endswith(ENDING) and not entry.name.startswith(".") and \
-                        (is_near is None or is_near(entry.name)) and \
-                        not entry.is_dir(follow_symlinks=False):  # a link or a pipe is told of, not read
+                if _is_record_name(entry.name) and not entry.is_dir(follow_symlinks=False):
+                    # a link or a pipe is told of, not read
                     stamp = stamp_of(entry.path)
                     if stamp:
                         yield entry.name, stamp
