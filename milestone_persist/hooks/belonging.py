@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAY_GO_ON = f"(status IN {any_of(GOING_ON)} OR status = 'terminated' AND error_info LIKE :left)"
 MOST_HEARD = 200  # of the agents of no client, those heard from last: one that calls now was heard a moment ago
 SUB_AGENTS = "subagents"  # the folder in which Claude Code keeps their conversations, beside that of their parent
-ORDER = "ORDER BY last_heartbeat DESC, agent_id"
+ORDER = "ORDER BY agent_type = 'unregistered', last_heartbeat DESC, agent_id"  # those only named as a sender come last
 
 
 def find_own_agents(store: Storage, occasion: Occasion) -> list[Agent]:

@@ -97,6 +97,13 @@ def test_several_agents_of_one_client(team, hook, join, clock):
     assert text.endswith("Next: get_agent_messages a --taken")
 
 
+def test_who_only_stood_as_a_sender_is_not_who_the_agent_is(team, hook, cli, clock):
+    clock.advance(1)
+    cli("send-agent-message", "chief", "a", "error_report", "{}", CLAUDE_CODE_SESSION_ID=SESSION)
+    text = context(hook("SessionStart", source="resume"))
+    assert "You are agent a " in text and "Also yours: chief (active, 0 unread)." in text
+
+
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 def test_claude_codes_shell_gets_the_functions(team, cli, tmp_path, run):
     file = tmp_path / "env"
