@@ -79,7 +79,6 @@ class ActingAgent(AgentOf):
     session_id: str
     status: str
     last_heartbeat: str
-    error_info: str | None
     life: int
 
 class Registration(Agent, KeyCounts):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 CLIENT_ENDED = "its client ended"  # how that of one begins whose client ended before it said that it was done
 SECOND = len("2026-01-31 09:30:00")  # of a time: what an agent does writes a heartbeat once in it
-ACTING = "agent_id, agent_type, milestone_id, session_id, status, last_heartbeat, error_info, life"  # of who acts
+ACTING = "agent_id, agent_type, milestone_id, session_id, status, last_heartbeat, life"  # of who acts
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 

@@ -41,7 +41,7 @@ class Parameter:
     """One parameter of an operation, as its function declares it."""
 
     __slots__ = ("name", "annotation", "default", "required", "option", "repeated", "variable", "types", "spelling",
-                 "is_id", "may_be_empty", "fitting")
+                 "is_text", "is_id", "may_be_empty", "fitting")
 
     def __init__(self, name: str, annotation: str, default: Any, required: bool, option: bool, repeated: bool) -> None:
         self.name, self.annotation, self.default = name, annotation, default
@@ -49,6 +49,7 @@ class Parameter:
         self.variable = ""  # of the environment, in which its value may be
         self.types = annotation.split(" | ")  # those it may have, that of a command-line word first
         self.spelling = self.flag if option else name.upper()
+        self.is_text = "str" in self.types
         self.is_id = name in _NAMES or name.endswith(("_id", "_key"))
         self.may_be_empty = name in _NAMES or not required
         plain = [_PLAIN.get(name, ()) for name in self.types]  # what else a type may be is for the operation to check
@@ -96,9 +97,11 @@ class Parameter:
 
     def check(self, value: Any) -> None:
         """UsageError unless a value has this parameter's type and a database can hold it."""
-        if isinstance(value, str) and "str" in self.types:
-            is_name = self.is_id and (value or not self.may_be_empty)
-            (check_id if is_name else check_text)(value, self.spelling)
+        if self.is_text and isinstance(value, str):
+            if self.is_id and (value or not self.may_be_empty):
+                check_id(value, self.spelling)
+            else:
+                check_text(value, self.spelling)
         elif self.fitting:
             if not isinstance(value, self.fitting) or isinstance(value, bool) and bool not in self.fitting:
                 is_number = isinstance(value, (int, float)) and self.type in ("int", "float")

@@ -97,27 +97,31 @@ class Posted:
 
 
 class Transaction:
-    """Scope of one transaction; nested scopes join the outermost, an exception undoes it whole."""
+    """Scope of one transaction; nested scopes join the outermost, an exception undoes it whole.
+
+    begin: begins it; gives what READ_TOMBSTONE gives, if that was read with the beginning
+    """
 
     __slots__ = ("storage", "begin")
     writes = True
 
-    def __init__(self, storage: Storage, begin: Callable[[], None]) -> None:
+    def __init__(self, storage: Storage, begin: Callable[[], list[Row] | None]) -> None:
         self.storage, self.begin = storage, begin
 
     def __enter__(self) -> None:
         storage = self.storage
-        if storage.depth == 0:
-            storage.refuse_stopped()
-            self.begin()
-        storage.depth += 1
-        if storage.depth == 1:
-            try:
-                storage.refuse_moved()  # while this one waited for the lock, or before that
-            except BaseException:
-                storage.depth = 0
-                storage.rollback()
-                raise
+        if storage.depth:
+            storage.depth += 1
+            return
+        storage.refuse_stopped()
+        found = self.begin()
+        storage.depth = 1
+        try:
+            storage.refuse_moved(found)  # while this one waited for the lock, or before that
+        except BaseException:
+            storage.depth = 0
+            storage.rollback()
+            raise
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         storage = self.storage

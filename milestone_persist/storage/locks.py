@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import time
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 
 
 def lock(descriptor: int, alone: bool, seconds: float | None = None) -> bool:
@@ -10,16 +11,14 @@ def lock(descriptor: int, alone: bool, seconds: float | None = None) -> bool:
 
     OSError where the file system has no locks.
     """
-    import fcntl
-
-    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    kind = LOCK_EX if alone else LOCK_SH
     if seconds is None:
-        fcntl.flock(descriptor, kind)
+        flock(descriptor, kind)
         return True
     until = None
     while True:
         try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            flock(descriptor, kind | LOCK_NB)
             return True
         except BlockingIOError:
             now = time.monotonic()
@@ -31,9 +30,7 @@ def lock(descriptor: int, alone: bool, seconds: float | None = None) -> bool:
 
 def unlock(descriptor: int) -> None:
     """Give a lock back."""
-    import fcntl
-
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    flock(descriptor, LOCK_UN)
 
 
 def close_locked(descriptor: int) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_OPEN: set[Line] = set()  # what a forked child has to close
+_OPEN: set[Line] = set()  # those that are open, which a forked child has to close
 
 
 class Line:
@@ -38,11 +38,6 @@ class Line:
             os.close(self._front)
             raise
         _OPEN.add(self)
-
-    @property
-    def is_open(self) -> bool:
-        """Not closed, and not that of a parent process."""
-        return self in _OPEN
 
     def enter(self, alone: bool, seconds: float) -> bool:
         """Wait for one's turn at most so long; if it has not come, or on any error, it is closed.
@@ -85,12 +80,12 @@ class Line:
 
     def leave(self) -> None:
         """Let the next one in; a closed one is not entered."""
-        if self.is_open:
+        if self in _OPEN:
             unlock(self._front)
 
     def close(self) -> None:
         """Leave, and close the files; doing so again does nothing."""
-        if self.is_open:
+        if self in _OPEN:
             _OPEN.discard(self)
             self.close_files(close_locked)
 
@@ -115,9 +110,10 @@ class WriteQueue:
         """
         self._is_in = True
         try:
-            if not self._line or not self._line.is_open:
-                self._line = Line(self.path + "-queue", self.path + "-line", _open)
-            return self._line.enter(alone=True, seconds=seconds)
+            line = self._line
+            if not line or line not in _OPEN:  # it was closed, or is a parent process's
+                line = self._line = Line(self.path + "-queue", self.path + "-line", _open)
+            return line.enter(True, seconds)
         except OSError:
             return True
 

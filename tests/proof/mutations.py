@@ -92,7 +92,7 @@ MUTATIONS = [
            "if is_begun:\n                    storage.commit()", "operations/test_state.py",
            "storage/test_crash.py"),
     break_("a moved store is written on", "storage/interface.py",
-           "storage.refuse_moved()  # while this one waited for the lock, or before that", "pass",
+           "storage.refuse_moved(found)  # while this one waited for the lock, or before that", "pass",
            "moving/test_migration.py", "project/test_switching.py"),
     # messages
     break_("looking takes", "operations/messages.py", "brief) if take else", "brief) if True else", *MESSAGES),

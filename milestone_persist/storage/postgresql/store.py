@@ -63,7 +63,6 @@ class PostgresqlStorage(Storage):
         self._begun = False
         self._broken = ""  # why the transaction cannot be committed
         self._number: int | None = None  # that of the transaction; None: it only reads
-        self._tombstone: list[Row] | None = None  # of a transaction that has just begun
         self._foreseen: dict[tuple[str, ...], list[bytes]] = {}  # statements whose rows came with its beginning
         self._posted: list[tuple[Filled, LaterAnswer]] = []
         if create:
@@ -94,9 +93,10 @@ class PostgresqlStorage(Storage):
         return Snapshot(self, lambda: self._begin(["BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"], _TOMBSTONE,
                                                   foreseen))
 
-    def _begin_write(self, lock: str, foreseen: Sequence[Statement]) -> None:
+    def _begin_write(self, lock: str, foreseen: Sequence[Statement]) -> list[Row]:
         wait = [] if self.lock_timeout is None else [f"SET LOCAL lock_timeout = '{1000 * self.lock_timeout:.0f}ms'"]
-        self._begin(["BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE", *wait, self._lock(lock)], _FIRST, foreseen)
+        return self._begin(["BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE", *wait, self._lock(lock)], _FIRST,
+                           foreseen)
 
     def _lock(self, key: str) -> Filled:
         """What takes a lock until the end of the transaction; an agent's inbox and the agent are one key."""
@@ -105,19 +105,14 @@ class PostgresqlStorage(Storage):
             return Filled(_LOCK_NARROW, {"all": whole, "key": whole + key})
         return Filled(_LOCK, {"key": whole + (key if key == MEMBERSHIP else "")})
 
-    def _begin(self, before: list[str | Filled], first: str, foreseen: Sequence[Statement]) -> None:
+    def _begin(self, before: list[str | Filled], first: str, foreseen: Sequence[Statement]) -> list[Row]:
         asked = [Filled(sql, params) for sql, params in foreseen]
         [line], *lines = self._ask([_SAVE] if self._schema.ephemeral else before, [Filled(first), *asked],
                                    is_repeatable=True)
         self._begun, row = True, read_row(line)
         self._number = row.get("number")
-        self._tombstone = [row] if row["value"] is not None else []
         self._foreseen = dict(zip(map(_key, asked), lines))
-
-    def refuse_moved(self, found: list[Row] | None = None) -> None:
-        if found is None:
-            found, self._tombstone = self._tombstone, None
-        super().refuse_moved(found)
+        return [row] if row["value"] is not None else []
 
     def lock_membership(self) -> None:
         if not self._schema.ephemeral:

@@ -32,6 +32,7 @@ class EmbeddedStorage(Storage):
     """Base of the storages on SQLite; `path` is what errors name, `is_own` whether it is that of the directory."""
 
     connection: sqlite3.Connection
+    _cursor: sqlite3.Cursor  # of `run`, whose rows are tuples
     _noted = ""
     _rounds = 0  # how often the present statement went on for STEPS
     is_own = False
@@ -64,6 +65,7 @@ class EmbeddedStorage(Storage):
         if apart and self._pragma("user_version") < SCHEMA_VERSION:
             self.connection, database = _copy_to_memory(self.connection), ":memory:"
         self.connection.row_factory = _as_dict
+        self._renew_cursor()
         # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
         for pragma in ("foreign_keys = ON", "synchronous = FULL", "temp_store = MEMORY",
                        "journal_size_limit = 4194304"):
@@ -147,32 +149,31 @@ class EmbeddedStorage(Storage):
         """Run one statement on the connection as it is."""
         try:
             try:
-                rows, description = self._fetch(sql, params)
+                rows = self.fetch(sql, params)
             except sqlite3.OperationalError as error:
                 if str(error) != LOCKED or not self.wait_seconds:
                     raise
-                rows, description = self._fetch_patiently(sql, params)
+                rows = self.patiently(lambda: self.fetch(sql, params))
             if not rows:
                 return rows
-            names = next(zip(*description))
+            names = next(zip(*self._cursor.description))
             return [dict(zip(names, row if bytes not in map(type, row) else map(_decode, row))) for row in rows]
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
-    def _fetch(self, sql: str, params: Params) -> tuple[list[Any], Any]:
-        """The rows of one statement, as they are, and the driver's description of them."""
+    def fetch(self, sql: str, params: Params = {}) -> list[Any]:
+        """The rows of one statement as they are, tuples; raises the driver's errors."""
         self._rounds = 0
-        cursor = self.connection.cursor()
-        cursor.row_factory = None
         try:
-            return cursor.execute(sql, params).fetchall(), cursor.description
+            return self._cursor.execute(sql, params).fetchall()
         except BaseException:
-            cursor.close()  # else it would keep its lock as long as the error is held
+            self._cursor.close()  # else it would keep its lock
+            self._renew_cursor()
             raise
 
-    def _fetch_patiently(self, sql: str, params: Params) -> tuple[list[Any], Any]:
-        found: tuple[list[Any], Any] = self.patiently(lambda: self._fetch(sql, params))
-        return found
+    def _renew_cursor(self) -> None:
+        self._cursor = self.connection.cursor()
+        self._cursor.row_factory = None
 
     def sequence_values(self) -> dict[str, int]:
         given_out = {row["name"]: row["seq"] for row in self.execute("SELECT name, seq FROM sqlite_sequence")}

@@ -46,12 +46,12 @@ class SqliteStorage(EmbeddedStorage):
         exists = os.path.exists(self.path)
         self.in_memory = not exists and not create
         self._is_known = self.in_memory or not self.is_own
+        self._was_in_use = False  # whether a read has found no tombstone
         if not exists and create:
             create_directory(directory)
             _create_file(self.path)
         self._synchronous, self._changes = FLUSHED["full"], 0
         self._queue = WriteQueue(os.path.join(directory, FILE)) if self.is_own and not self.in_memory else None
-        self._tombstone: list[Row] | None = None  # of a transaction that has just begun
         self.lock_timeout = None if create else LOOK_SECONDS
         self.connect(":memory:" if self.in_memory else self.path, apart=bool(file) and not create)
         self.lock_timeout = None
@@ -69,7 +69,7 @@ class SqliteStorage(EmbeddedStorage):
     def bring_up_to_date(self, database: str) -> None:
         try:
             if self._pragma("application_id") == APPLICATION_ID:  # else it may be another program's
-                self._wait_for_turn()
+                self._wait_for_turn(self.wait_seconds)
             super().bring_up_to_date(database)
         finally:
             self._end_turn()
@@ -119,34 +119,36 @@ class SqliteStorage(EmbeddedStorage):
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
-    def _begin_write(self, sql: str = "BEGIN IMMEDIATE", doing: str = "writing") -> None:
-        until = time.monotonic() + self.wait_seconds
+    def _begin_write(self, sql: str = "BEGIN IMMEDIATE", doing: str = "writing") -> list[Row]:
+        seconds = self.wait_seconds
+        until = time.monotonic() + seconds
         try:
-            self._wait_for_turn()
-            flushed = self._begin(sql, doing, until)
+            self._wait_for_turn(seconds)
+            flushed, tombstone = self._begin(sql, doing, until)
             if flushed != self._synchronous:  # another process may have changed it
                 super().rollback()  # SQLite takes it between transactions only
                 self.run(f"PRAGMA synchronous = {flushed}")
                 self._synchronous = flushed
-                self._begin(sql, doing, until)
+                _, tombstone = self._begin(sql, doing, until)
             self._changes = self.connection.total_changes
+            return tombstone
         except BaseException:
             self.rollback()
             raise
 
-    def _begin(self, sql: str, doing: str, until: float) -> str:
-        """Begin, and read what a transaction begins with; how it is to be flushed."""
+    def _begin(self, sql: str, doing: str, until: float) -> tuple[str, list[Row]]:
+        """Begin, and read what a transaction begins with: how it is to be flushed, and the tombstone."""
         try:
             self.execute_patiently(sql, until)
-            [(setting, moved_to)], _ = self._fetch(READ_FIRST, {})
+            [(setting, moved_to)] = self.fetch(READ_FIRST)
         except sqlite3.Error as error:
             raise self.explain(error, doing) from None
-        self._tombstone = [{"value": moved_to}] if moved_to is not None else []
-        return FLUSHED.get(setting) or FLUSHED.get((setting or "").strip().lower(), FLUSHED["full"])
+        return (FLUSHED.get(setting) or FLUSHED.get((setting or "").strip().lower(), FLUSHED["full"]),
+                [] if moved_to is None else [{"value": moved_to}])
 
-    def _wait_for_turn(self) -> None:
-        if self._queue and not self._queue.enter(self.wait_seconds):
-            raise busy(self.path, self.wait_seconds, "writing")
+    def _wait_for_turn(self, seconds: float) -> None:
+        if self._queue and not self._queue.enter(seconds):
+            raise busy(self.path, seconds, "writing")
 
     def _end_turn(self) -> None:
         if self._queue:
@@ -183,17 +185,13 @@ class SqliteStorage(EmbeddedStorage):
         if self._queue:
             self._queue.close()
 
-    def refuse_moved(self, found: list[Row] | None = None) -> None:
-        if found is None:
-            found, self._tombstone = self._tombstone, None
-        super().refuse_moved(found)
-
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
         if self.depth:
             return self.run(sql, params)
         rows = super().execute(sql, params)
         if self.note_stamp is not None:
-            self.refuse_moved(self.run(READ_TOMBSTONE))
+            self.refuse_moved([] if self._was_in_use else self.run(READ_TOMBSTONE))
+            self._was_in_use = True  # a move that begins later writes another note before anybody writes elsewhere
         return rows
 
     def execute_each(self, sql: str, rows: Sequence[Params]) -> None:
@@ -205,9 +203,10 @@ class SqliteStorage(EmbeddedStorage):
             raise self.explain(error) from None
 
     def insert_each(self, sql: str, rows: Sequence[Params]) -> list[int]:
-        if not rows:
+        if len(rows) > 1:
+            self.execute_each(sql, rows[:-1])
+        elif not rows:
             return []
-        self.execute_each(sql, rows[:-1])
         try:
             last = self.connection.execute(sql, rows[-1]).lastrowid or 0
         except sqlite3.Error as error:
