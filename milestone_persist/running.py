@@ -30,19 +30,15 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     """
     makes = op.makes_store(args, options)
     timeout = None if makes or op.writes(args, options) else LOOK_SECONDS
-    is_trusting = op.name not in INSPECT and op.repair is None
 
     def run(store: Storage) -> tuple[Storage, Any]:
         store.makes = makes
         if store.is_new:
             _tell_new(store, op)
+        if timeout == store.lock_timeout:
+            return store, _run(op, store, args, options, is_repeated)
         with store.hurry(timeout):
-            if is_trusting:
-                store.refuse_altered()
-            if not is_repeated and not store.is_unmade and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS \
-                    and store.environ.get("AGENT_ID"):
-                _note_caller(store)
-            return store, _run(op, store, args, options)
+            return store, _run(op, store, args, options, is_repeated)
 
     try:
         store, data = follow_moves(run, opened, release)
@@ -61,8 +57,13 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     return data
 
 
-def _run(op: Operation, store: Storage, args: Sequence[Any], options: dict[str, Any]) -> Any:
+def _run(op: Operation, store: Storage, args: Sequence[Any], options: dict[str, Any], is_repeated: bool) -> Any:
     """What an operation gives on a store; where that is to be made first, it warns when it is done again."""
+    if op.name not in INSPECT and op.repair is None:
+        store.refuse_altered()
+    if not is_repeated and not store.is_unmade and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS \
+            and store.environ.get("AGENT_ID"):
+        _note_caller(store)
     warn = store.warn
     held: list[str] = []
     if store.is_unmade and store.makes:
