@@ -98,6 +98,26 @@ def test_a_storage_that_was_open_while_all_went_to_and_fro_writes_to_nothing_old
     storage.close()
 
 
+def test_a_storage_that_was_open_when_a_move_was_killed_reads_what_counts_and_writes_nothing(machine, monkeypatch, clock):
+    """Until the note tells of the move nobody writes elsewhere: a read that has asked once need not ask again."""
+    storage, count = open_for(str(machine.directory), {}, clock, make=True), "SELECT count(*) AS n FROM milestones"
+    asked = []
+    storage.connection.set_trace_callback(asked.append)
+    assert storage.execute(count) == storage.execute(count) == [{"n": 1}]
+    assert [sql for sql in asked if "store_moves" not in sql] == [count, count] and len(asked) == 3
+    with monkeypatch.context() as patched:
+        fail(patched, migration, "finish_switch", KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            machine.call("migrate-storage-backend", "file")
+    assert storage.execute(count) == [{"n": 1}]
+    with pytest.raises(StorageMoved), storage.transaction():
+        pass
+    machine.call("save-agent-state", "a", "k", "v")  # which finishes it
+    with pytest.raises(StorageMoved):
+        storage.execute(count)
+    storage.close()
+
+
 # Moving up by itself
 
 def nearly_grown(directory, clock):
