@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
-from threading import get_ident
 
 from .base.errors import MilestoneWarning, StorageError, closed
 from .base.values import show
@@ -59,10 +59,10 @@ class Store(Operations):
         """The connection of this thread, where SQL runs: what tests let fail."""
         if self._closed:  # and no lock is taken: one held by another thread would outlive a fork
             raise closed()
-        key = os.getpid(), get_ident()
+        key = os.getpid(), threading.get_ident()
         found = self.connections.get(key)
         if found is not None and found.is_unmade and read_note_stamp(self.directory) != found.note_stamp:
-            self._close_connections(lambda thread: thread == get_ident())
+            self._close_connections(lambda thread: thread == threading.get_ident())
             found = None  # another process has made it
         if found is None:
             self._refuse_torn()
@@ -76,7 +76,7 @@ class Store(Operations):
 
     def _call(self, op: Operation, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Run an operation; the store may be closed meanwhile, by another thread."""
-        key = os.getpid(), get_ident()
+        key = os.getpid(), threading.get_ident()
         self._calls[key] = self._calls.get(key, 0) + 1
         try:
             return run_operation(op, args, options, self.storage, self._release)
@@ -94,7 +94,7 @@ class Store(Operations):
     def _release(self) -> None:
         """Close the connection of this thread; the next call opens what is in use then."""
         self._follows = True
-        self._close_connections(lambda thread: thread == get_ident())
+        self._close_connections(lambda thread: thread == threading.get_ident())
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -110,7 +110,7 @@ class Store(Operations):
         for key, storage in list(self.connections.items()):
             if key[0] != os.getpid() or not is_done(key[1]):  # those of a parent process are not ours to close
                 continue
-            in_call = key != (os.getpid(), get_ident()) and key in self._calls
+            in_call = key != (os.getpid(), threading.get_ident()) and key in self._calls
             if self._closed or not in_call:  # else a new thread has the number of one that has ended
                 storage.stopped = True
             if in_call:  # its thread closes it, at the end of its call

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 CLIENT_ENDED = "its client ended"  # how that of one begins whose client ended before it said that it was done
 SECOND = len("2026-01-31 09:30:00")  # of a time: what an agent does writes a heartbeat once in it
-ACTING = "agent_id, agent_type, milestone_id, session_id, status, last_heartbeat, life"  # of who acts
+ACTING = "agent_type, milestone_id, session_id, status, last_heartbeat, life"  # of who acts, beside the id
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 
@@ -95,7 +95,7 @@ def note_heartbeat(store: Storage, agent_id: str, columns: str = ACTING) -> Acti
     for row in rows:
         if row["status"] in DIED:
             return renew_heartbeat(store, agent_id)
-        now = store.now()
+        row["agent_id"], now = agent_id, store.now()
         if row["last_heartbeat"][:SECOND] != now[:SECOND]:
             store.post("UPDATE agent_registry SET last_heartbeat = :now WHERE agent_id = :id",
                        {"id": agent_id, "now": now})
