@@ -98,7 +98,7 @@ def test_a_storage_that_was_open_while_all_went_to_and_fro_writes_to_nothing_old
     storage.close()
 
 
-def test_a_storage_that_was_open_when_a_move_was_killed_reads_what_counts_and_writes_nothing(machine, monkeypatch, clock):
+def test_a_storage_open_when_a_move_was_killed_reads_what_counts_and_writes_nothing(machine, monkeypatch, clock):
     """Until the note tells of the move nobody writes elsewhere: a read that has asked once need not ask again."""
     storage, count = open_for(str(machine.directory), {}, clock, make=True), "SELECT count(*) AS n FROM milestones"
     asked = []
