@@ -67,6 +67,8 @@ def list_inboxes(store: Storage, session_id: str | None) -> list[Inbox]:
     """How many messages are waiting, taken and dead in each inbox where there are any, and since when one is urgent.
 
     session_id: only inboxes of agents of that session, and of those who read mail of it
+
+    No more than MOST_COUNTED that wait, and that are taken, of each inbox are looked at, nor of all dead letters.
     """
     own = {row["agent_id"] for row in store.execute(
         "SELECT agent_id FROM agent_registry WHERE session_id = :id", {"id": session_id})} if session_id else set()

@@ -90,6 +90,23 @@ def test_much_unread_mail_is_told_by_a_number_there_is_at_least(team, cli, monke
     assert "with 3+ unread messages (highest priority 5): " in cli("update_agent_status", "exec", "completed").err
 
 
+def test_many_dead_letters_are_told_by_a_number_there_is_at_least(team, cli, monkeypatch):
+    team.set_storage_config("message_retry_limit", "0")
+    for _ in range(3):
+        team.send_agent_message("coord", "exec", "task_assignment", {})
+    team.get_agent_messages("exec", True)
+    team.update_agent_status("exec", "failed")
+    assert [row["id"] for row in team.get_session_status("execution-1")["dead_letters"]] == [1, 2, 3]
+    monkeypatch.setattr(bounded, "MOST_COUNTED", 2)
+    told = team.get_session_status("execution-1")
+    assert (told["messages"]["dead"], len(told["dead_letters"]), "messages.dead" in told["at_least"]) == (2, 2, True)
+    assert ", 2+ dead letters\n" in cli("get_session_status", "execution-1").text
+    assert "2+ dead letters" in cli("recover_milestone_session", "execution-1").text
+    assert "attention: 2+ dead letters for exec: " in cli("status").text
+    with open(team.generate_milestone_report("execution-1")) as report:
+        assert " 3 dead letters\n" in report.read()
+
+
 def test_of_many_agents_those_at_work_and_failed_are_counted_first(team, cli, monkeypatch):
     for number in range(4):
         team.register_agent(f"done-{number}", "validation", "ms-1", "execution-1")
