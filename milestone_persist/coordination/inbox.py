@@ -23,17 +23,48 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..base.answers import DeadLetter, MailForOthers, Notice, Unread
-    from ..storage.interface import Posted, Row, Statement, Storage
+    from ..storage.interface import Row, Statement, Storage
 
 THIS_LIFE = ("(taken_in_life IS NULL OR taken_in_life = "
              "(SELECT life FROM agent_registry WHERE agent_registry.agent_id = to_agent))")
+_DONE = "CASE WHEN delivered_at IS NULL THEN NULL ELSE :now END"
+_MOVE_ON = ("UPDATE agent_messages SET delivered_at = coalesce(delivered_at, :now), "
+            f"taken_in_life = coalesce(taken_in_life, :life), lease_until = :until, acknowledged_at = {_DONE}, "
+            f"processed_at = {_DONE}")
 
 
-def acknowledge_taken(store: Storage, agent_id: str) -> Posted:
-    """Acknowledge what this life of an agent has taken without a lease: id, type and time of each message."""
-    return store.post(
-        f"UPDATE agent_messages SET acknowledged_at = :now, processed_at = :now WHERE to_agent = :id AND {UNLEASED} "
-        f"AND {THIS_LIFE} RETURNING id, message_type, delivered_at", {"id": agent_id, "now": store.now()})
+def acknowledge_taken(store: Storage, agent_id: str) -> None:
+    """Acknowledge what this life of an agent has taken without a lease."""
+    store.post("UPDATE agent_messages SET acknowledged_at = :now, processed_at = :now "
+               f"WHERE to_agent = :id AND {UNLEASED} AND {THIS_LIFE}", {"id": agent_id, "now": store.now()})
+
+
+def ask_held(store: Storage, agent_id: str) -> Statement:
+    """The question for what `settle_held` is about."""
+    return ("SELECT id, message_type, delivered_at, lease_until FROM agent_messages WHERE to_agent = :id "
+            f"AND {TAKEN} AND (lease_until <= :now OR lease_until IS NULL AND {THIS_LIFE}) ORDER BY id",
+            {"id": agent_id, "now": store.now()})
+
+
+def settle_held(store: Storage, agent_id: str) -> list[Row]:
+    """Requeue what was not acknowledged before its lease ran out; what this life of an agent has taken without one."""
+    rows = store.execute(*ask_held(store, agent_id))
+    held = [row for row in rows if row["lease_until"] is None]
+    if len(held) < len(rows):
+        requeue_taken(store, agent_id, LAPSED)
+    return held
+
+
+def move_on(store: Storage, rows: list[Any], given: Row) -> None:
+    """Note that messages which this transaction has read are taken if they were pending, and acknowledged if taken.
+
+    SQLite changes a row by its id, read before, for half of what RETURNING costs.
+    given: now, and for those that were pending: life, until
+    """
+    if not store.is_far:
+        store.execute_each(f"{_MOVE_ON} WHERE id = :id", [{**given, "id": row["id"]} for row in rows])
+    elif rows:
+        store.post(f"{_MOVE_ON} WHERE id IN ({', '.join(str(int(row['id'])) for row in rows)})", given)
 
 
 def requeue_taken(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[int, int]:
@@ -51,15 +82,10 @@ def requeue_taken(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[in
     return len(back), len(dead)
 
 
-def look_for_lapsed(store: Storage, agent_id: str) -> Statement:
-    """The question whether a lease of an agent has run out."""
-    return (f"SELECT 1 AS over FROM agent_messages WHERE to_agent = :id AND {LAPSED} LIMIT 1",
-            {"id": agent_id, "now": store.now()})
-
-
 def requeue_lapsed(store: Storage, agent_id: str) -> None:
     """Requeue what was not acknowledged before its lease ran out; done before any work on an inbox."""
-    if store.execute(*look_for_lapsed(store, agent_id)):
+    if store.execute(f"SELECT 1 AS over FROM agent_messages WHERE to_agent = :id AND {LAPSED} LIMIT 1",
+                     {"id": agent_id, "now": store.now()}):
         requeue_taken(store, agent_id, LAPSED)
 
 

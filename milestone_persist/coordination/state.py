@@ -29,6 +29,10 @@ _OVER_OWN = (" WHERE agent_state.saved_in = excluded.saved_in "
 _VALUE = "s.state_value AS value"
 _REGISTERED_FOR = ("SELECT k.milestone_id FROM agent_registry a JOIN coordination_sessions k "
                    "ON k.session_id = a.session_id WHERE a.agent_id = :agent")
+_PLAIN = ("SELECT s.state_value AS value, k.milestone_id, o.milestone_id AS registered_for FROM agent_state s "
+          "LEFT JOIN coordination_sessions k ON k.session_id = s.saved_in "
+          "JOIN agent_registry a ON a.agent_id = s.agent_id JOIN coordination_sessions o ON o.session_id = a.session_id "
+          f"WHERE s.agent_id = :agent AND s.state_key = :key AND {LIVE}")
 _COLUMNS = "s.agent_id, s.state_key, s.state_type, s.version, s.created_at, s.updated_at, s.expires_at"
 
 
@@ -54,6 +58,16 @@ def milestone_read(store: Storage, agent_id: str) -> str | None:
 
 def _registered_for(store: Storage, agent_id: str) -> list[Row]:
     return store.execute(_REGISTERED_FOR, {"agent": agent_id})
+
+
+def find_plain(store: Storage, agent_id: str, state_key: str) -> str | None:
+    """The value of a key, in one statement, where no other milestone comes into question; None: ask `find_own`."""
+    if store.environ.get("SESSION_ID") or store.environ.get("AGENT_ID") not in (None, "", agent_id):
+        return None
+    for row in store.execute(_PLAIN, {"agent": agent_id, "key": state_key, "now": store.now()}):
+        if row["registered_for"] in (None, row["milestone_id"]) or row["milestone_id"] is None:
+            return str(row["value"])
+    return None
 
 
 def list_keys(store: Storage, agent_id: str, milestone_id: str | None, state_key: str | None = None,

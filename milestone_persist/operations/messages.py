@@ -6,7 +6,7 @@ from ..base.quoting import command
 from ..base.times import shift_time, since
 from ..base.values import check_range, check_word, dump_json, read_stored
 from ..base.vocabulary import MESSAGE_STATES, MOST_NAMED
-from ..coordination.inbox import acknowledge_taken, count_unread, look_for_lapsed, requeue_lapsed, ring_again
+from ..coordination.inbox import ask_held, count_unread, move_on, requeue_lapsed, ring_again, settle_held
 from ..coordination.membership import (
     acting_session,
     admit_agent,
@@ -38,7 +38,6 @@ CODEX, CODEX_SECONDS = "CODEX_CI", 8  # its shell leaves calls of 10 s behind: n
 LEAST_BYTES = 50  # of a message as it is printed
 NEEDED = ("id", "from_agent", "message_type", "payload")  # to act
 ALL = 2_000_000_000
-HAND_OUT = "UPDATE agent_messages SET delivered_at = :now, taken_in_life = :life, lease_until = :until"
 
 COLUMNS = ("id, session_id, from_agent, to_agent, message_type, payload, priority, created_at, delivered_at, "
            "retry_count")
@@ -199,30 +198,25 @@ def _list_taken(store: Storage, agent_id: str, limit: int | None) -> list[InboxM
 
 def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None, most: int | None,
           brief: bool) -> list[InboxMessage]:
-    reads_first = most is not None or store.is_far
     asked = limit or ALL if most is None else min(limit or ALL, most // LEAST_BYTES + 2)
     pending = _ask_pending(agent_id, asked)
-    with store.transaction("inbox:" + agent_id, [ask_acting(agent_id), look_for_lapsed(store, agent_id), pending]):
+    with store.transaction("inbox:" + agent_id, [ask_acting(agent_id), ask_held(store, agent_id), pending]):
         agent = admit_agent(store, agent_id)
         if acting_session(store, agent) != agent["session_id"]:
             raise Refused(f"the inbox of {agent_id!r} is now that of the agent in session {agent['session_id']!r}; "
                           "nothing was taken or acknowledged: register_agent under an id of your own")
-        requeue_lapsed(store, agent_id)
-        # Here or below, one that cannot be read ends it: it is not taken.
-        ready: list[InboxMessage] = _read_payloads(store.execute(*pending)) if reads_first else []
-        acknowledged = acknowledge_taken(store, agent_id) if lease is None else None
-        given = {"now": store.now(), "life": agent["life"],
-                 "until": None if lease is None else shift_time(store.now(), lease)}
-        if reads_first:
-            fitting = len(ready) if most is None else _count_fitting(_shorten(ready, brief), most)
-            taken: list[InboxMessage] = _hand_out(store, ready[:fitting], given)
-        else:
-            taken = _read_payloads(_in_order(store.execute(
-                f"{HAND_OUT} WHERE id IN (SELECT id FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit) "
-                f"RETURNING {COLUMNS}", {"agent": agent_id, "limit": asked, **given})))
+        held = settle_held(store, agent_id)
+        done = held if lease is None else []
+        # One that cannot be read ends it: it is not taken.
+        ready: list[InboxMessage] = _read_payloads(store.execute(*pending))
+        taken = ready if most is None else ready[:_count_fitting(_shorten(ready, brief), most)]
+        now = store.now()
+        move_on(store, [*done, *taken], {"now": now, "life": agent["life"],
+                                         "until": None if lease is None else shift_time(now, lease)})
         rest = count_unread(store, agent_id).tell("messages_unread") if len(ready) > len(taken) else ""
-    if acknowledged:
-        _tell_acknowledged(store, agent_id, acknowledged.rows())
+    for row in taken:
+        row["delivered_at"] = now
+    _tell_acknowledged(store, agent_id, done)
     if rest:
         again = ["get_agent_messages", agent_id, "true", *([] if lease is None else ["--lease", f"{lease:g}"])]
         store.tell_done(f"{rest} more remain in the inbox (at most {most} bytes at once); when these are done: "
@@ -230,18 +224,10 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
     return _shorten(taken, brief)
 
 
-def _hand_out(store: Storage, ready: list[InboxMessage], given: Row) -> list[InboxMessage]:
-    """Note that messages are taken which were read in this transaction: as they are then."""
-    if ready:
-        store.post(f"{HAND_OUT} WHERE id IN ({', '.join(str(int(row['id'])) for row in ready)})", given)
-    return [{**row, "delivered_at": given["now"]} for row in ready]
-
-
 def _tell_acknowledged(store: Storage, agent_id: str, acknowledged: list[Row]) -> None:
     """Say what a take has acknowledged, for it may have been taken and never seen."""
     if not acknowledged or store.tell is tell_nobody:
         return
-    acknowledged = sorted(acknowledged, key=lambda row: int(row["id"]))
     shown = ", ".join(f"{row['id']} {row['message_type']}" for row in acknowledged[:MOST_NAMED])
     rest = len(acknowledged) - MOST_NAMED
     more = f" and {rest} more up to {acknowledged[-1]['id']}" if rest > 0 else ""

@@ -22,6 +22,7 @@ from ..coordination.state import (
     ask_before,
     find_in_session,
     find_own,
+    find_plain,
     foresee_key,
     list_keys,
     milestone_read,
@@ -139,6 +140,10 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
     What the same id has saved for another milestone is not printed unless its session is named.
     Example: load_agent_state scope-ms-123 planning-scope '{}'
     """
+    if not session and not full:
+        value = find_plain(store, agent_id, state_key)
+        if value is not None:
+            return value
     with store.snapshot(foresee_key(store, agent_id, state_key)):
         if not session:
             milestone_id = milestone_read(store, agent_id)

@@ -191,7 +191,7 @@ class Storage(Call):
     FILES: tuple[str, ...] = ()
     backend = DEFAULT
     poll_seconds = POLL_SECONDS
-    is_far = False  # then it asks less to read rows and change them by their ids than to change them and read which
+    is_far = False  # then what costs is each answer that is waited for
     lock_timeout: float | None = None  # how long it waits for another process; None: as long as is usual
     room: int | None = None
     looked_for_silent: float | None = None  # when a call of this process last looked for silent agents

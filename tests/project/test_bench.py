@@ -26,7 +26,7 @@ def test_no_operation_runs_more_statements_than_it_did(bench, tmp_path):
     assert counts.compare(found) == []
     kept = json.loads((ROOT / "bench" / "counts.json").read_text(encoding="utf-8"))
     assert {what: set(numbers) for what, numbers in found.items()} == {what: set(kept[what]) for what in found}
-    assert min(found["statements"].values()) > 3
+    assert min(found["statements"].values()) > 1
 
 
 @pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")

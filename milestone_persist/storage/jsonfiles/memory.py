@@ -168,20 +168,14 @@ class Memory:
         self.unloaded, self.without_archive = set(), set()
 
     def _avoids_archived(self, table: Table, sql: str, params: Params) -> bool:
-        """Whether SQLite's own plan proves that a statement touches no archived row: its indexes have none of them.
-
-        A look-up by number is as good where it takes the numbers from a subquery that uses these indexes.
-        """
+        """Whether SQLite's own plan proves that a statement touches no archived row: its indexes have none of them."""
         plan = [row["detail"] for row in self.connection.execute("EXPLAIN QUERY PLAN " + sql, params)]
         others = [f" {other.name} USING" for other in self.tables if other is not table]
         results = {step.split()[1] for step in plan if step.startswith("CO-ROUTINE")} - read_statement(sql).names
         none = {"SCAN CONSTANT ROW", *(f"SCAN {name}" for name in results)}
         steps = [step for step in plan if step.startswith(("SEARCH", "SCAN")) and step not in none
                  and not any(other in step for other in others)]
-        numbers = [step for step in steps if f" {table.name} USING INTEGER PRIMARY KEY (rowid=?)" in step]
-        proved = [step for step in steps if any(f" INDEX {name} " in step for name in table.open_indexes)]
-        lists = [step for step in plan if step.startswith("LIST SUBQUERY")]
-        return len(proved) + len(numbers) == len(steps) > 0 and len(numbers) <= min(len(lists), len(proved))
+        return bool(steps) and all(any(f" INDEX {name} " in step for name in table.open_indexes) for step in steps)
 
     def _load(self, tables: Iterable[Table], wrong: Faults | None = None) -> None:
         for table in tables:
@@ -191,14 +185,15 @@ class Memory:
                 self.unloaded.remove(table)
 
     def _load_archived_for(self, table: Table, statement: Statement, params: Params) -> None:
-        """Load the archived rows that a statement may touch: those whose numbers it names, or all."""
+        """Load the archived rows that a statement may touch: those whose numbers it names and that are not here, or all."""
         proof = None if self._reactions(table, statement) else statement.prove(table)
         keys = [tuple(params.get(name) for name in names) for names in proof or ()]
         if proof is None or not all(type(part) is int and part > 0 for key in keys for part in key):
             self._load_archived(table)
             return
         known = self.known_archives.setdefault(table, set())
-        names = {table.file_of(key, archived=True) for key in keys}.difference(known)
+        missing = [key for key in keys if not self._read_row(table, key)]
+        names = {table.file_of(key, archived=True) for key in missing}.difference(known)
         known.update(names)
         self._load_files(table, [name for name in sorted(names) if self.files.exists(name)])
 

@@ -21,7 +21,6 @@ PARAMETER = re.compile(r":(\w+)")
 END = re.compile(r" (?:ORDER BY|LIMIT|RETURNING|GROUP BY|UNION|EXCEPT|INTERSECT|ON CONFLICT)\b")
 VALUES = ") VALUES ("
 INBOX = re.compile(r"to_agent = :(\w+)")
-TAKEN_FROM = " WHERE id IN (SELECT id FROM agent_messages WHERE to_agent = :"
 READER = " WHERE agent_registry.agent_id = to_agent"
 READING = ("SELECT", "PRAGMA", "EXPLAIN")
 MOST_KEPT = 500
@@ -131,7 +130,7 @@ class Statement:
         for word, name, _, start in self.sources:
             if name == "agent_messages" and word != "INTO":
                 own = [match[1] for match in map(INBOX.fullmatch, self._conditions(word, start)) if match]
-                if not own and TAKEN_FROM not in self.sql:
+                if not own:
                     return None
                 inboxes += [(name,) for name in own]
         return inboxes or None
