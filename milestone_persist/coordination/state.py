@@ -31,7 +31,8 @@ _REGISTERED_FOR = ("SELECT k.milestone_id FROM agent_registry a JOIN coordinatio
                    "ON k.session_id = a.session_id WHERE a.agent_id = :agent")
 _PLAIN = ("SELECT s.state_value AS value, k.milestone_id, o.milestone_id AS registered_for FROM agent_state s "
           "LEFT JOIN coordination_sessions k ON k.session_id = s.saved_in "
-          "JOIN agent_registry a ON a.agent_id = s.agent_id JOIN coordination_sessions o ON o.session_id = a.session_id "
+          "JOIN agent_registry a ON a.agent_id = s.agent_id "
+          "JOIN coordination_sessions o ON o.session_id = a.session_id "
           f"WHERE s.agent_id = :agent AND s.state_key = :key AND {LIVE}")
 _COLUMNS = "s.agent_id, s.state_key, s.state_type, s.version, s.created_at, s.updated_at, s.expires_at"
 
