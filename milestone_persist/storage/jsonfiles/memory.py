@@ -185,7 +185,7 @@ class Memory:
                 self.unloaded.remove(table)
 
     def _load_archived_for(self, table: Table, statement: Statement, params: Params) -> None:
-        """Load the archived rows that a statement may touch: those whose numbers it names and that are not here, or all."""
+        """Load the archived rows that a statement may touch: those not here whose numbers it names, or all."""
         proof = None if self._reactions(table, statement) else statement.prove(table)
         keys = [tuple(params.get(name) for name in names) for names in proof or ()]
         if proof is None or not all(type(part) is int and part > 0 for key in keys for part in key):
