@@ -113,7 +113,7 @@ def test_no_operation_is_offered_that_does_something_else(cli):
 
 @pytest.mark.parametrize("words, says", [
     (["list"], "one of list_session_agents, "), (["send"], "one of send_agent_message or send_many?"),
-    (["zzz"], "see --help"),
+    (["zzz"], ": see python3 -m milestone_persist --help\n"),
     (["update-agent-status", "a", "finished"], "did you mean completed?"),
     (["update-agent-status", "a", "idle"], "did you mean paused?"),
     (["update-agent-status", "a", "inactive"], "use one of: spawning, active"),
