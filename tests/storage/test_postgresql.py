@@ -380,6 +380,7 @@ def test_what_is_kept_parsed_is_planned_anew_now_and_then(store, storage, monkey
         assert len(kept) < 10
         names.update(kept)
     assert len(names) > 10
+    assert not [one for one in names for other in names if one != other and other.startswith(one)]  # if it is cut off
 
 
 @pytest.mark.parametrize("fails_at", range(4))
@@ -395,6 +396,14 @@ def test_a_statement_that_is_refused_is_asked_again_as_any_other(store, storage,
                 storage.post("UPDATE agent_coordination_config SET value = 1 / CAST(:value AS integer)",
                              {"value": value})
     assert {row["value"] for row in storage.execute("SELECT value FROM agent_coordination_config")} == {"1"}
+
+
+def test_what_was_to_be_kept_parsed_behind_a_refused_statement_is_asked_as_before(store, storage):
+    for value in ("1", "0", "1", "1"):  # where it is refused the second statement would have been prepared
+        with contextlib.suppress(UsageError), storage.transaction("agent:a"):
+            storage.post(f"UPDATE agent_coordination_config SET value = {value} / {value}")
+            storage.post("UPDATE agent_coordination_config SET updated_at = :now", {"now": storage.now()})
+    assert storage.execute("SELECT DISTINCT value FROM agent_coordination_config") == [{"value": "1"}]
 
 
 def test_what_is_kept_parsed_follows_a_table_that_gets_a_column(store, storage, postgresql, schema):
@@ -419,9 +428,12 @@ def test_what_is_kept_parsed_and_was_cut_off_does_nothing(store, storage, postgr
 
 
 def test_with_what_is_kept_parsed_no_long_text_is_kept(store, storage):
-    for _ in range(3):
-        store.save_agent_state("a", "k", "x" * 100_000)
+    for _ in range(4):
+        assert storage.execute("SELECT length(:text) AS n", {"text": "x" * 100_000}) == [{"n": 100_000}]
     assert all(len(row["statement"]) < 20_000 for row in storage.execute(NAMES))
+    for _ in range(2):
+        storage.execute("SELECT length(:text) AS n", {"text": "x"})
+    assert len(storage.execute(NAMES)) == 2  # with the question itself
 
 
 @pytest.mark.parametrize("value, error", [(float("nan"), UsageError), (float("inf"), UsageError), (b"x", TypeError)])
