@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import os
 import time
-from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 
 
 def lock(descriptor: int, alone: bool, seconds: float | None = None) -> bool:
@@ -11,14 +10,16 @@ def lock(descriptor: int, alone: bool, seconds: float | None = None) -> bool:
 
     OSError where the file system has no locks.
     """
-    kind = LOCK_EX if alone else LOCK_SH
+    import fcntl
+
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     if seconds is None:
-        flock(descriptor, kind)
+        fcntl.flock(descriptor, kind)
         return True
     until = None
     while True:
         try:
-            flock(descriptor, kind | LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             now = time.monotonic()
@@ -30,7 +31,9 @@ def lock(descriptor: int, alone: bool, seconds: float | None = None) -> bool:
 
 def unlock(descriptor: int) -> None:
     """Give a lock back."""
-    flock(descriptor, LOCK_UN)
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def close_locked(descriptor: int) -> None:
