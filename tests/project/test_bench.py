@@ -26,15 +26,16 @@ def test_no_operation_runs_more_statements_than_it_did(bench, tmp_path):
     assert counts.compare(found) == []
     kept = json.loads((ROOT / "bench" / "counts.json").read_text(encoding="utf-8"))
     assert {what: set(numbers) for what, numbers in found.items()} == {what: set(kept[what]) for what in found}
-    assert min(found["statements"].values()) > 1
+    assert min(found["statements"].values()) > 0
 
 
 @pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
 def test_more_statements_would_be_noticed(bench, tmp_path, monkeypatch):
     counts = bench("counts")
     monkeypatch.setitem(counts.CALLS, "load", lambda s: [s.load_agent_state("a", "k") for _ in range(2)])
-    assert any(line.startswith("statements of load: 4, 2") for line in
-               counts.compare({"statements": counts.count_statements(str(tmp_path))}))
+    kept = json.loads((ROOT / "bench" / "counts.json").read_text(encoding="utf-8"))["statements"]["load"]
+    assert counts.compare({"statements": {"load": counts.count_statements(str(tmp_path))["load"]}}) == [
+        f"statements of load: {2 * kept}, {kept} before"]
 
 
 @pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
