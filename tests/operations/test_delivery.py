@@ -514,7 +514,8 @@ def test_what_was_done_is_said_where_the_answer_cannot_be_printed(team, director
 @pytest.mark.parametrize("words, only_told", [
     (["start-session-monitor", "--once"], []), (["export-coordination", "all.jsonl"], ["export-coordination", "-"]),
     (["doctor", "--fix"], ["doctor"]), (["install"], ["install", "--check"]), (["uninstall"], []),
-    (["vendor", "copy"], ["vendor", "copy", "--check"]), (["import-tmp-files", "."], ["import-tmp-files", "--dry-run"]),
+    (["vendor", "copy"], ["vendor", "copy", "--check"]),
+    (["import-tmp-files", "."], ["import-tmp-files", ".", "--dry-run"]),
 ], ids=lambda words: " ".join(words))
 def test_so_it_is_where_files_or_processes_are_changed(words, only_told, team, directory, environ, clock, tmp_path,
                                                        monkeypatch):
