@@ -39,6 +39,13 @@ class Line:
             raise
         _OPEN.add(self)
 
+    def has_front(self, path: str) -> bool:
+        """Whether a path still leads to the file whose lock is that of who is let in."""
+        try:
+            return os.path.samestat(os.fstat(self._front), os.lstat(path))
+        except FileNotFoundError:
+            return False
+
     def enter(self, alone: bool, seconds: float) -> bool:
         """Wait for one's turn at most so long; if it has not come, or on any error, it is closed.
 

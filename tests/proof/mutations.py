@@ -74,14 +74,14 @@ MUTATIONS = [
     break_("an export is not synced before it has its name", "storage/parts.py", "os.fsync(self._lock)", "pass",
            "project/test_proof.py"),
     break_("the files' lock is shared by writers", "storage/jsonfiles/lock.py",
-           "held.enter(exclusive, seconds)", "held.enter(False, seconds)",
+           "held.enter(exclusive, left)", "held.enter(False, left)",
            "storage/test_file_backend.py", "storage/test_locked.py"),
     break_("the journal of files is not synced", "storage/jsonfiles/journal.py",
-           "os.path.join(directory, JOURNAL))\n        sync_directory(directory)", "os.path.join(directory, JOURNAL))",
+           "        is_told = True\n        sync_directory(directory)\n", "        is_told = True\n",
            "project/test_proof.py"),
     break_("the journal is removed before it is carried out", "storage/jsonfiles/journal.py",
-           "def _carry_out(directory: str, contents: Contents) -> None:\n",
-           "def _carry_out(directory: str, contents: Contents) -> None:\n"
+           "def _carry_out(directory: str, contents: Contents, tag: str) -> None:\n",
+           "def _carry_out(directory: str, contents: Contents, tag: str) -> None:\n"
            "    _remove(os.path.join(directory, JOURNAL))\n",
            "storage/test_crash.py", "storage/test_file_backend.py"),
     break_("a journal may name any file", "storage/jsonfiles/journal.py",

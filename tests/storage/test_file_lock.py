@@ -11,6 +11,8 @@ import pytest
 from milestone_persist import StorageError
 from milestone_persist.base.errors import Busy
 from milestone_persist.storage import locks as system
+from milestone_persist.storage.jsonfiles import journal
+from milestone_persist.storage.jsonfiles import lock as lock_module
 from milestone_persist.storage.jsonfiles.lock import FileLock
 
 HOLD = ("import fcntl, os, sys; held = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT); "
@@ -137,3 +139,58 @@ def test_a_forked_child_does_not_give_back_what_its_parent_has(locks):
     assert os.waitpid(child, 0)[1] == 0
     with pytest.raises(Busy):
         other.acquire(exclusive=True, seconds=0)
+
+
+@pytest.mark.parametrize("new", [None, b""], ids=["removed", "replaced"])
+def test_a_lock_on_a_file_that_was_removed_is_none(locks, tmp_path, new):
+    mine, other = locks
+    mine.acquire(exclusive=True)
+    mine.require_held()
+    (tmp_path / "store.lock").unlink()
+    if new is not None:
+        (tmp_path / "store.lock").write_bytes(new)
+    with pytest.raises(StorageError, match="was removed or replaced while this call had its lock: nothing was done"):
+        mine.require_held()
+    other.acquire(exclusive=True, seconds=0)
+    other.require_held()
+    mine.release()
+    other.require_held()
+
+
+def test_who_waits_for_a_file_that_is_removed_meanwhile_has_the_lock_of_the_new_one(locks, tmp_path, monkeypatch):
+    mine, other = locks
+    enter, path = lock_module.Line.enter, tmp_path / "store.lock"
+
+    def remove_and_enter(line, alone, seconds):
+        monkeypatch.setattr(lock_module.Line, "enter", enter)
+        path.unlink()
+        return enter(line, alone, seconds)
+
+    monkeypatch.setattr(lock_module.Line, "enter", remove_and_enter)
+    mine.acquire(exclusive=True, seconds=0)
+    mine.require_held()
+    with pytest.raises(Busy):
+        other.acquire(exclusive=True, seconds=0)
+
+
+@pytest.mark.parametrize("backend", ["file"], indirect=True)
+def test_where_the_lock_is_taken_away_two_writers_lose_and_mix_nothing(store, connect, directory, monkeypatch):
+    """The second writes while the first is about to decide, and had its parts beside those of the first."""
+    store.save_agent_state("a", "k", "v")
+    other, write = connect(), journal._write_part
+
+    def write_and_let_other(path, text):
+        write(path, text)
+        if journal.JOURNAL in path:
+            monkeypatch.setattr(journal, "_write_part", write)
+            (directory / "file-store.lock").unlink()
+            other.save_agent_state("b", "k", "of the other")
+
+    monkeypatch.setattr(journal, "_write_part", write_and_let_other)
+    with pytest.raises(StorageError, match="nothing was done"):
+        store.save_agent_state("a", "k", "w")
+    third = connect()
+    assert [third.load_agent_state(agent, "k") for agent in "ab"] == ["v", "of the other"]
+    store.save_agent_state("a", "k", "w")
+    assert third.load_agent_state("a", "k") == "w" and third.doctor()
+    assert not [*directory.glob("*.part")]

@@ -2,7 +2,8 @@
 
 What takes room comes before anything is decided, and a change is taken back until its first file is in place. From
 then on the journal counts, which holds all that was to be written: readers look through it, the holder of the
-store's exclusive lock carries it out (again). So a crash at any moment leaves the files as before or as after.
+store's exclusive lock carries it out (again). So a crash at any moment leaves the files as before or as after. Where
+somebody has removed the lock, so that two write at once, each has names of its own for what it writes beside.
 """
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from .layout import ONE_FILE, folder_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     Contents = Mapping[str, str | None]
 
@@ -43,8 +44,9 @@ class StoreFiles:
         self.look_for_journal()
         if self.pending:
             try:
-                _write_parts(self.directory, self.pending)
-                _carry_out(self.directory, self.pending)
+                tag = os.urandom(4).hex()
+                _write_parts(self.directory, self.pending, tag)
+                _carry_out(self.directory, self.pending, tag)
             except OSError as error:
                 raise cannot_write(self.directory, error) from None
             self.pending = {}
@@ -85,17 +87,24 @@ def is_pending(directory: str) -> bool:
     return os.path.exists(os.path.join(directory, JOURNAL))
 
 
-def replace_files(directory: str, contents: Contents) -> None:
-    """Write each file (None: remove it), all or none; StorageError if nothing was changed."""
+def replace_files(directory: str, contents: Contents, require_lock: Callable[[], None]) -> None:
+    """Write each file (None: remove it), all or none; StorageError if nothing was changed.
+
+    require_lock: raises StorageError where the caller has the store's lock no more
+    """
+    tag, is_told = os.urandom(4).hex(), False
     try:
-        _write_parts(directory, contents)
-        _write_part(os.path.join(directory, JOURNAL + ".part"), json.dumps(contents, ensure_ascii=False))
-        os.replace(os.path.join(directory, JOURNAL + ".part"), os.path.join(directory, JOURNAL))
+        _write_parts(directory, contents, tag)
+        journal = os.path.join(directory, f"{JOURNAL}.{tag}.part")
+        _write_part(journal, json.dumps(contents, ensure_ascii=False))
+        require_lock()
+        os.replace(journal, os.path.join(directory, JOURNAL))
+        is_told = True
         sync_directory(directory)
-        _carry_out(directory, contents)
+        _carry_out(directory, contents, tag)
     except OSError as error:
-        if not _has_begun(directory):  # else it is decided and kept: the journal counts
-            raise _take_back(directory, error) from None
+        if not (is_told and _has_begun(directory, tag)):  # else it is decided and kept: the journal counts
+            raise _take_back(directory, error, tag) from None
 
 
 def _read_journal(directory: str) -> Contents:
@@ -119,26 +128,26 @@ def _is_ours(directory: str, name: str, text: object) -> bool:
             and (text is None or isinstance(text, str)))
 
 
-def _part(directory: str, number: int) -> str:
+def _part(directory: str, number: int, tag: str) -> str:
     """Where the n-th file that is to be written lies before it has its place."""
-    return os.path.join(directory, f"file-store.{number}.part")
+    return os.path.join(directory, f"file-store.{number}.{tag}.part")
 
 
-def _write_parts(directory: str, contents: Contents) -> None:
+def _write_parts(directory: str, contents: Contents, tag: str) -> None:
     """Write every new text, and make the folders they go to."""
     _remove_parts(directory)  # of one who was killed
     for number, (name, text) in enumerate(_written(contents)):
         make_folder(os.path.dirname(os.path.join(directory, name)))
-        _write_part(_part(directory, number), text)
+        _write_part(_part(directory, number, tag), text)
 
 
 def _written(contents: Contents) -> list[tuple[str, str]]:
     return [(name, text) for name, text in contents.items() if text is not None]
 
 
-def _carry_out(directory: str, contents: Contents) -> None:
+def _carry_out(directory: str, contents: Contents, tag: str) -> None:
     for number, (name, _) in enumerate(_written(contents)):
-        os.replace(_part(directory, number), os.path.join(directory, name))
+        os.replace(_part(directory, number, tag), os.path.join(directory, name))
     for name, text in contents.items():
         if text is None:
             _remove(os.path.join(directory, name))
@@ -157,40 +166,38 @@ def _folders(contents: Contents) -> list[str]:
     return sorted(found)
 
 
-def _has_begun(directory: str) -> bool:
+def _has_begun(directory: str, tag: str) -> bool:
     """Whether a file has its new text: the first that is renamed."""
-    return is_pending(directory) and not os.path.exists(_part(directory, 0))
+    return is_pending(directory) and not os.path.exists(_part(directory, 0, tag))
 
 
-def _take_back(directory: str, error: OSError) -> StorageError:
+def _take_back(directory: str, error: OSError, tag: str) -> StorageError:
     """Remove what was written of a change that has not begun; the error that tells what has become of it."""
     path = os.path.join(directory, JOURNAL)
     try:
         _remove(path)
-        _remove(path + ".part")
         _remove_parts(directory)
         sync_directory(directory)
     except OSError:
         if is_pending(directory):
             return StorageError(f"cannot write in {directory} ({error.strerror}): the change waits in {JOURNAL} and "
                                 "is carried out by the next call that can write")
-    return cannot_write(error.filename2 or error.filename or path, error)
+    return cannot_write(str(error.filename2 or error.filename or path).replace(f".{tag}", ""), error)
 
 
 def _remove_parts(directory: str) -> None:
-    number = 0
-    while _remove(_part(directory, number)):
-        number += 1
+    for name in os.listdir(directory):
+        if name.startswith("file-store.") and name.endswith(".part"):
+            _remove(os.path.join(directory, name))
 
 
 def _write_part(path: str, text: str) -> None:
     fill_file(open_private(path, os.O_WRONLY | os.O_TRUNC), text.encode())
 
 
-def _remove(path: str) -> bool:
-    """Remove a file; whether it was there."""
+def _remove(path: str) -> None:
+    """Remove a file if it is there."""
     try:
         os.unlink(path)
     except FileNotFoundError:
-        return False
-    return True
+        pass

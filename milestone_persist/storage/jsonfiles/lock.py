@@ -6,8 +6,9 @@ that come and go cannot keep a writer out.
 from __future__ import annotations
 
 import os
+import time
 
-from ...base.errors import Busy
+from ...base.errors import Busy, StorageError
 from ..directory import cannot_write, open_private
 from ..holders import find_holders
 from ..sqlite import embedded
@@ -15,7 +16,7 @@ from ..write_queue import Line
 
 
 class FileLock:
-    """Not reentrant; each holder has one of its own. `path`.lock and `path`.queue are never removed."""
+    """Not reentrant; each holder has one of its own. `path`.lock and `path`.queue are never removed, but by others."""
 
     def __init__(self, path: str) -> None:
         self.front, self.line = path + ".lock", path + ".queue"
@@ -29,13 +30,27 @@ class FileLock:
     def acquire(self, exclusive: bool, seconds: float | None = None) -> None:
         """Wait for the lock, so many seconds or as long as is usual; Busy when others keep it longer."""
         seconds = embedded.BUSY_SECONDS if seconds is None else seconds
+        until = time.monotonic() + seconds
+        held = self._enter(exclusive, seconds, seconds)
+        while not held.has_front(self.front):  # it was removed before we had its lock, or replaced
+            held.close()
+            held = self._enter(exclusive, max(0, until - time.monotonic()), seconds)
+        self._held = held
+
+    def _enter(self, exclusive: bool, left: float, seconds: float) -> Line:
         held = Line(self.front, self.line, _open)
         try:
-            if not held.enter(exclusive, seconds):
+            if not held.enter(exclusive, left):
                 raise self._busy(seconds)
         except OSError as error:
             raise cannot_write(self.front, error) from None
-        self._held = held
+        return held
+
+    def require_held(self) -> None:
+        """StorageError where somebody has removed the file meanwhile: others may have a lock on a new one."""
+        if self._held and not self._held.has_front(self.front):
+            raise StorageError(f"{self.front} was removed or replaced while this call had its lock: nothing was done; "
+                               "leave that file there, and try again")
 
     def _busy(self, seconds: float) -> Busy:
         """The error that tells what others do; the first in line may wait for one that does not know the line."""

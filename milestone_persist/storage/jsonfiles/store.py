@@ -320,7 +320,7 @@ class FileStorage(EmbeddedStorage):
                               for name, number in self.memory.sequence_values().items()},
                 "files": self._count_files(head.get("files", {}), files)}
         text = json.dumps(head, indent=1) + "\n"
-        replace_files(self.directory, {**files, HEAD: text})
+        replace_files(self.directory, {**files, HEAD: text}, self.lock.require_held)
         self._head, self._version = text, SCHEMA_VERSION
         self.memory.expiring = read_expiring(head)
 
