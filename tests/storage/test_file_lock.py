@@ -167,7 +167,7 @@ def test_who_waits_for_a_file_that_is_removed_meanwhile_has_the_lock_of_the_new_
         return enter(line, alone, seconds)
 
     monkeypatch.setattr(lock_module.Line, "enter", remove_and_enter)
-    mine.acquire(exclusive=True, seconds=0)
+    mine.acquire(exclusive=True, seconds=30)
     mine.require_held()
     with pytest.raises(Busy):
         other.acquire(exclusive=True, seconds=0)

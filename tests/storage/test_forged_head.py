@@ -49,6 +49,25 @@ def test_a_head_makes_nobody_look_outside(filled, cli, directory):
         assert done.status == 0 and "outside" not in done.text + done.err, (words, done)
 
 
+JOURNALS = [{"file-store.json": None}, {"agent-state/x.sh": "x"}, {"agent-messages/acknowledged": "x"},
+            {"agent-state/a=k.json/x.json": "x"}, {"agent-state/a\0.json": "x"}, {"agent-state/\ud800.json": "x"},
+            {"agent-state/a.json": "\ud800"}, {f"agent-state/{'a' * 300}.json": "x"}, {"agent-state/\x1b[2J.json": "x"}]
+
+
+@pytest.mark.parametrize("backend", ["file"], indirect=True)
+@pytest.mark.parametrize("journal", JOURNALS, ids=ascii)
+def test_a_journal_that_no_call_has_written_is_refused_and_changes_nothing(filled, cli, directory, journal):
+    (directory / "file-store.journal").write_text(json.dumps(journal))
+    before = {path: path.is_file() and path.read_bytes() for path in directory.rglob("*")}
+    for words in (*LOOKS, *WRITES, ["doctor", "--fix"]):
+        done = cli(*words)
+        assert (done.status, done.err.count("\n")) == (3, 1), (words, done)
+        assert "file-store.journal: it cannot be read" in done.err, (words, done)
+    assert before == {path: path.is_file() and path.read_bytes() for path in directory.rglob("*")}
+    (directory / "file-store.journal").unlink()
+    assert cli("load-agent-state", "a", "k").text == "v"
+
+
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 @pytest.mark.parametrize("sql", [f"UPDATE agent_messages SET id = {TOP}",
                                  f"UPDATE sqlite_sequence SET seq = {TOP} WHERE name = 'agent_messages'"])

@@ -13,8 +13,9 @@ import os
 from ...base.errors import StorageError
 from ...base.found import cannot_read, open_found
 from ...base.tables import TABLES
+from ...base.values import has_controls, whole_characters
 from ..backends import FILE
-from ..directory import cannot_write, damaged, fill_file, make_folder, open_private, sync_directory
+from ..directory import INNER, cannot_write, damaged, fill_file, make_folder, open_private, sync_directory
 from .layout import ONE_FILE, folder_of
 
 TYPE_CHECKING = False
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "file-store.journal"
 NAMES = frozenset((FILE.head, *ONE_FILE.values()))
+LONGEST_NAME = 255  # bytes
 FOLDERS = frozenset(folder_of(table) for table in TABLES if table not in ONE_FILE)
 
 
@@ -120,12 +122,16 @@ def _read_journal(directory: str) -> Contents:
 
 
 def _is_ours(directory: str, name: str, text: object) -> bool:
-    """Whether a journal, which may have come with a cloned repository, names a file of rows, or the head."""
-    parts, home = name.split("/"), os.path.realpath(directory)
-    return (len(parts) <= 3 and not any(part.startswith(".") or not part for part in parts)
-            and (name in NAMES or len(parts) > 1 and parts[0] in FOLDERS)
-            and os.path.realpath(os.path.join(home, *parts[:-1])) == os.path.join(home, *parts[:-1])
-            and (text is None or isinstance(text, str)))
+    """Whether a journal, which may have come with a cloned repository, names a file of rows, or the head, as we do."""
+    folder, _, base = name.rpartition("/")
+    home = os.path.realpath(directory)
+    if name not in NAMES and (folder not in FOLDERS and folder not in INNER or not base.endswith((".json", ".jsonl"))):
+        return False
+    if text is None:
+        text = "" if name != FILE.head else None  # without it the rows are lost
+    return (isinstance(text, str) and not base.startswith(".") and len(os.fsencode(base)) <= LONGEST_NAME
+            and not has_controls(base) and whole_characters(base + text) == base + text
+            and os.path.realpath(os.path.join(home, folder)) == os.path.join(home, folder).rstrip("/"))
 
 
 def _part(directory: str, number: int, tag: str) -> str:

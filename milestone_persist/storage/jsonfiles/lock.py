@@ -34,6 +34,8 @@ class FileLock:
         held = self._enter(exclusive, seconds, seconds)
         while not held.has_front(self.front):  # it was removed before we had its lock, or replaced
             held.close()
+            if time.monotonic() > until:
+                raise self._busy(seconds)
             held = self._enter(exclusive, max(0, until - time.monotonic()), seconds)
         self._held = held
 
