@@ -1,6 +1,7 @@
 """The lock of the file backend: in order of arrival, shared by readers, with a limit, told by whom it is kept."""
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -10,7 +11,6 @@ import pytest
 
 from milestone_persist import StorageError
 from milestone_persist.base.errors import Busy
-from milestone_persist.storage import locks as system
 from milestone_persist.storage.jsonfiles import lock as lock_module
 from milestone_persist.storage.jsonfiles.lock import FileLock
 
@@ -122,7 +122,7 @@ def test_where_there_are_no_locks_nothing_is_done_without_one(locks, monkeypatch
     def refuse(*words):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(system, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(StorageError, match=r"store\.lock \(Operation not supported\)"):
         locks[0].acquire(exclusive=True)
     assert not locks[0].is_held

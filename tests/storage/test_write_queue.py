@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from milestone_persist import StorageError
-from milestone_persist.storage import locks, write_queue
+from milestone_persist.storage import write_queue
 from milestone_persist.storage.sqlite import embedded
 from milestone_persist.storage.sqlite.store import SqliteStorage
 
@@ -216,7 +216,7 @@ def test_where_there_is_no_queue_writing_goes_on(store, fault, monkeypatch):
         raise OSError(95, "Operation not supported")
 
     if fault == "no locks":
-        monkeypatch.setattr(locks, "flock", refuse)
+        monkeypatch.setattr(fcntl, "flock", refuse)
     else:
         monkeypatch.setattr(write_queue, "make_file", refuse)
     with write_queue_of(store) as storage:
