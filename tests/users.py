@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import urllib.parse  # noqa: F401  the program needs it where another user may not read this Python
 from pathlib import Path
 
 import pytest

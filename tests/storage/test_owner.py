@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
+import urllib.parse  # noqa: F401  the program needs it where another user may not read this Python
 from pathlib import Path
 
 import pytest
