@@ -380,10 +380,12 @@ class FileStorage(EmbeddedStorage):
 def _read_facts(text: str) -> tuple[int, dict[str, int]]:
     """The version and the last numbers given out that a head tells; an error of some kind where it is none."""
     head = json.loads(text)
-    for number in (head["schema_version"] - 1, head["generation"], *head["sequences"].values(),
+    for number in (head["schema_version"], head["generation"], *head["sequences"].values(),
                    *map(abs, head.get("files", {}).values())):
         if type(number) is not int or not 0 <= number < LARGEST_NUMBER:
             raise ValueError(number)
+    if not head["schema_version"]:
+        raise ValueError("version 0")
     return head["schema_version"], {name: number for name, number in head["sequences"].items() if name in NUMBERED}
 
 
