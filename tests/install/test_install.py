@@ -614,7 +614,8 @@ def test_lists_without_end_hold_nobody_up(milestone, project):
 
 
 @pytest.mark.parametrize("text", ["\n" * MANY + "a = 1\n", "a = 1" + " " * MANY + "\n", " \n" * MANY + " " * MANY,
-                                  "[mcp_servers]\n" + "\n" * MANY])
+                                  "[mcp_servers]\n" + "\n" * MANY],
+                         ids=["before", "behind", "nothing else", "after a heading"])
 def test_blanks_without_end_in_a_config_hold_nobody_up(milestone, project, text):
     path = project / ".codex" / "config.toml"
     path.parent.mkdir()
