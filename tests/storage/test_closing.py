@@ -32,15 +32,30 @@ def is_open(connection):
 
 
 class Connection(sqlite3.Connection):
-    """One that calls `meanwhile` when it is about to run its n-th statement."""
+    """One that calls `meanwhile` when it, or a cursor of it, is about to run its n-th statement."""
 
     left = 0
     meanwhile = staticmethod(lambda: None)
 
-    def execute(self, sql, *rest):
+    @classmethod
+    def count(cls):
         Connection.left -= 1
         if Connection.left == 0:
             Connection.meanwhile()
+
+    def execute(self, sql, *rest):
+        self.count()
+        return super().execute(sql, *rest)
+
+    def cursor(self, factory=None):
+        return super().cursor(factory or Cursor)
+
+
+class Cursor(sqlite3.Cursor):
+    """One of its cursors."""
+
+    def execute(self, sql, *rest):
+        Connection.count()
         return super().execute(sql, *rest)
 
 
