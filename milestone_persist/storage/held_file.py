@@ -11,7 +11,7 @@ from ..base.errors import StorageError
 from ..base.found import cannot_read, open_found
 from ..base.values import dump_json, parse_json
 from .directory import open_private
-from .locks import close_locked, lock, unlock
+from .locks import close_locked, is_same_file, lock, unlock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,14 +30,6 @@ def try_holding(path: str) -> int | None:
                 close_locked(descriptor)
         if ours or not is_free:  # else the file was replaced before we had its lock
             return descriptor if ours else None
-
-
-def is_same_file(descriptor: int, path: str) -> bool:
-    """Whether a path still leads to an open file."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def say_in(descriptor: int, about: Row) -> None:

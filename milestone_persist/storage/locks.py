@@ -46,6 +46,14 @@ def close_locked(descriptor: int) -> None:
         os.close(descriptor)
 
 
+def is_same_file(descriptor: int, path: str) -> bool:
+    """Whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except OSError:  # it, or a folder above it, was removed or replaced
+        return False
+
+
 class FolderLock:
     """A context that no two processes are in for the same folder, where its file system has locks.
 

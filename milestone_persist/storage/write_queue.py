@@ -16,7 +16,7 @@ import time
 
 from ..base.found import require_own
 from .directory import make_file
-from .locks import close_locked, lock, unlock
+from .locks import close_locked, is_same_file, lock, unlock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ class Line:
 
     def has_front(self, path: str) -> bool:
         """Whether a path still leads to the file whose lock is that of who is let in."""
-        try:
-            return os.path.samestat(os.fstat(self._front), os.lstat(path))
-        except FileNotFoundError:
-            return False
+        return is_same_file(self._front, path)
 
     def enter(self, alone: bool, seconds: float) -> bool:
         """Wait for one's turn at most so long; if it has not come, or on any error, it is closed.

@@ -192,3 +192,15 @@ def test_where_the_lock_is_taken_away_two_writers_lose_and_mix_nothing(store, co
     store.save_agent_state("a", "k", "w")
     assert third.load_agent_state("a", "k") == "w" and third.doctor()
     assert not [*directory.glob("*.part")]
+
+
+def test_a_folder_that_became_a_file_meanwhile_is_no_internal_error(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    lock = FileLock(str(folder / "store"))
+    lock.acquire(exclusive=True)
+    folder.rename(tmp_path / "elsewhere")
+    folder.write_text("")
+    with pytest.raises(StorageError, match="removed or replaced"):
+        lock.require_held()
+    lock.release()
