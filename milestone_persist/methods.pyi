@@ -743,15 +743,16 @@ class Operations:
         """
 
     def install(self, directory: str | None = None, *, claude_code: bool = False, codex: bool =
-                False, gemini: bool = False, functions_only: bool = False, no_mcp: bool = False,
-                no_hooks: bool = False, prompts: bool = False, bin: str | None = None, check: bool =
-                False, dry_run: bool = False) -> Installed:
+                False, gemini: bool = False, opencode: bool = False, functions_only: bool = False,
+                no_mcp: bool = False, no_hooks: bool = False, prompts: bool = False, bin: str | None
+                = None, check: bool = False, dry_run: bool = False) -> Installed:
         """Make a project ready for the clients that are found: the functions, a skill, MCP server, hooks, permissions.
 
         directory: the project, or the home directory for all projects; the current one, if neither it nor --bin is given
         claude_code: for Claude Code, found or not, and only for what is named so now or earlier
         codex: for Codex, found or not
         gemini: for the Gemini CLI, found or not
+        opencode: for OpenCode, found or not
         functions_only: for no client, only the file that agents source
         no_mcp: without the MCP server
         no_hooks: without hooks

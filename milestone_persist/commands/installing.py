@@ -23,8 +23,8 @@ _SHELLS = ("bash", "zsh", "sh", "dash", "ksh", "mksh", "ash", "busybox")
 
 @operation(text="installed", shell=False, existing=True)
 def install(call: Call, directory: str | None = None, *, claude_code: bool = False, codex: bool = False,
-            gemini: bool = False, functions_only: bool = False, no_mcp: bool = False, no_hooks: bool = False,
-            prompts: bool = False, bin: str | None = None, check: bool = False,
+            gemini: bool = False, opencode: bool = False, functions_only: bool = False, no_mcp: bool = False,
+            no_hooks: bool = False, prompts: bool = False, bin: str | None = None, check: bool = False,
             dry_run: bool = False) -> Installed:
     """Make a project ready for the clients that are found: the functions, a skill, MCP server, hooks, permissions.
 
@@ -32,6 +32,7 @@ def install(call: Call, directory: str | None = None, *, claude_code: bool = Fal
     claude_code: for Claude Code, found or not, and only for what is named so now or earlier
     codex: for Codex, found or not
     gemini: for the Gemini CLI, found or not
+    opencode: for OpenCode, found or not
     functions_only: for no client, only the file that agents source
     no_mcp: without the MCP server
     no_hooks: without hooks
@@ -48,7 +49,8 @@ def install(call: Call, directory: str | None = None, *, claude_code: bool = Fal
     from ..install.next_steps import list_next_steps
     from ..install.project_files import beside
 
-    asked = [name for name, given in (("claude_code", claude_code), ("codex", codex), ("gemini", gemini)) if given]
+    named = {"claude_code": claude_code, "codex": codex, "gemini": gemini, "opencode": opencode}
+    asked = [name for name, given in named.items() if given]
     if functions_only and (asked or prompts):
         raise UsageError("--functions-only is for no client: leave it out, or the clients")
     _refuse_without_docstrings()

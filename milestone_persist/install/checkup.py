@@ -10,10 +10,10 @@ from ..base.found import read_found
 from ..base.invocation import way_called
 from ..base.location import main_worktree
 from . import json_entries
-from .client_files import CLIENTS, SERVER
+from .client_files import CLIENTS, SERVER, entries
 from .codex_trust import find_untrusted, trusts_folder
 from .detection import is_on_this_machine
-from .launch import ADAPTER
+from .launch import ADAPTER, Launch
 from .project_files import is_home, repository_of
 
 TYPE_CHECKING = False
@@ -34,7 +34,8 @@ def find_problems(root: str, choice: Choice, before: Choice, environ: Mapping[st
     for name in choice.get("clients", []):
         if not is_on_this_machine(CLIENTS[name], environ):
             continue
-        found += {"claude_code": _claude_code, "codex": _codex, "gemini": _gemini}[name](root, home, environ)
+        find = {"claude_code": _claude_code, "codex": _codex, "gemini": _gemini, "opencode": _opencode}[name]
+        found += find(root, home, environ)
     return found
 
 
@@ -92,6 +93,16 @@ def _gemini(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:
         yield (f"Gemini CLI does not trust {top}, so it ignores its settings: run gemini there once and trust it")
     file = ".gemini/settings.json"
     yield from _server(root, file, _section(_read_json(os.path.join(root, file)), "mcpServers").get(SERVER), environ)
+
+
+def _opencode(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:
+    [file] = entries("opencode", Launch(), is_home(root))
+    server = _section(_section(_read_json(os.path.join(root, file)), "mcp"), SERVER)
+    if server.get("enabled") is False:
+        yield f"OpenCode: the MCP server {SERVER} of {file} is not enabled: remove its \"enabled\": false"
+    command = server.get("command")
+    if isinstance(command, list) and command:
+        yield from _server(root, file, {"command": command[0], "args": command[1:]}, environ)
 
 
 def _server(root: str, file: str, server: Any, environ: Mapping[str, str]) -> Iterator[str]:

@@ -52,7 +52,8 @@ def _without(wanted: Any, choice: Choice) -> Any:
     if isinstance(wanted, str):
         return "" if choice.get("no_mcp") and wanted.startswith("[mcp_servers") else wanted
     without_mcp = choice.get("no_mcp", False)
-    left_out = {"hooks": choice.get("no_hooks"), "mcpServers": without_mcp, "enabledMcpjsonServers": without_mcp}
+    left_out = {"hooks": choice.get("no_hooks"),
+                **dict.fromkeys(("mcpServers", "enabledMcpjsonServers", "mcp"), without_mcp)}
     found = {keys: value for keys, value in wanted.items() if not left_out.get(keys[0])}
     permissions = ("permissions", "allow")
     if without_mcp and permissions in found:

@@ -33,9 +33,12 @@ CLIENTS: dict[str, Client] = {
                     ("AGENTS.md", ".codex/AGENTS.md")),
     "gemini": Client("Gemini CLI", "gemini", (".gemini", "GEMINI.md"), ".gemini", ".agents/skills",
                      ("GEMINI.md", ".gemini/GEMINI.md")),
+    "opencode": Client("OpenCode", "opencode", (".opencode", "opencode.json", "opencode.jsonc"), ".config/opencode",
+                       ".agents/skills", ("AGENTS.md", ".config/opencode/AGENTS.md")),
 }
 
-# The events at which `milestone_persist hook` has something to do. Gemini's PreCompress would be at every turn.
+# The events at which `milestone_persist hook` has something to do. Gemini's PreCompress would be at every turn;
+# OpenCode runs no commands at events.
 _CLAUDE_EVENTS = ("SessionStart", "Stop", "SubagentStop", "SessionEnd", "PreCompact")
 EVENTS = {"claude_code": _CLAUDE_EVENTS, "codex": _CLAUDE_EVENTS,
           "gemini": ("SessionStart", "AfterAgent", "SessionEnd")}
@@ -52,7 +55,8 @@ PERMITTED = ("initialize_agent_*", "register_agent *", "agent_heartbeat *", "upd
 
 # Files of others in which clients look for what concerns them: those that are ever edited.
 SHARED_FILES = (".mcp.json", ".claude.json", ".claude/settings.json", ".codex/config.toml", ".codex/hooks.json",
-                ".gemini/settings.json", "AGENTS.md", ".codex/AGENTS.md", "GEMINI.md", ".gemini/GEMINI.md")
+                ".gemini/settings.json", "AGENTS.md", ".codex/AGENTS.md", "GEMINI.md", ".gemini/GEMINI.md",
+                "opencode.json", ".config/opencode/opencode.json", ".config/opencode/AGENTS.md")
 
 
 def entries(client: str, launch: Launch, is_home: bool = False) -> dict[str, Entries]:
@@ -68,6 +72,9 @@ def entries(client: str, launch: Launch, is_home: bool = False) -> dict[str, Ent
                 ".claude/settings.json": {**settings, ("enabledMcpjsonServers",): [SERVER]}}
     if client == "codex":
         return {".codex/hooks.json": hooks(client, launch)}
+    if client == "opencode":
+        file = f"{CLIENTS[client].home}/opencode.json" if is_home else "opencode.json"
+        return {file: {("mcp", SERVER): {"type": "local", "command": launch.server()}}}
     trusted = {**server_entry(launch, is_found=True), "trust": True}  # it reads this in the top folder only
     return {".gemini/settings.json": {("mcpServers", SERVER): trusted, **hooks(client, launch)}}
 

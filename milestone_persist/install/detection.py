@@ -3,6 +3,9 @@ from __future__ import annotations
 
 import os
 
+from ..base.errors import MilestoneError
+from ..base.found import read_found
+from . import sections
 from .client_files import CLIENTS, Client
 
 TYPE_CHECKING = False
@@ -36,8 +39,17 @@ def is_on_this_machine(client: Client, environ: Mapping[str, str]) -> str:
 def _is_of_others(path: str) -> bool:
     """Whether a file or folder is there that is more than what `install` may have made."""
     if not os.path.isdir(path):
-        return os.path.lexists(path)
+        return os.path.lexists(path) and not (path.endswith(".md") and _is_our_section(path))
     try:
         return os.path.basename(path) != ".claude" or os.listdir(path) != _OWN
     except OSError:
         return True
+
+
+def _is_our_section(path: str) -> bool:
+    """Whether a document holds our section and nothing else: it was made for a client, which may be another."""
+    try:
+        text = (read_found(os.path.realpath(path)) or b"").decode("utf-8", "replace")
+        return sections.take_out(text, {"made": True}, path) is None
+    except MilestoneError:  # half a section, or what cannot be read
+        return False

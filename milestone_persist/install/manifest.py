@@ -139,7 +139,8 @@ def _without_others(record: Row) -> Row:
     lists = {name: items for name, items in record.get("lists", {}).items()
              if name in ("permissions.allow", "enabledMcpjsonServers")
              or name.startswith("hooks.") and all(SERVER in json.dumps(item) for item in items)}
-    values = {name: value for name, value in record.get("values", {}).items() if name.startswith("mcpServers.")}
+    values = {name: value for name, value in record.get("values", {}).items()
+              if name.startswith("mcpServers.") or name == f"mcp.{SERVER}"}
     return {**record, **({"lists": lists} if "lists" in record else {}),
             **({"values": values} if "values" in record else {})}
 

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from .manifest import Choice
 
 _STEPS = {
-    "claude_code": "Claude Code: begin a new session{place}",
-    "codex": "Codex: begin a new session{place}; trust the hooks when it asks, for else it skips them without a word",
-    "gemini": "Gemini CLI: begin a new session{place}",
+    "claude_code": "Claude Code: begin a new session{place}{trust}",
+    "codex": "Codex: begin a new session{place}{trust}; trust the hooks when it asks, for else it skips them without a "
+             "word",
+    "gemini": "Gemini CLI: begin a new session{place}{trust}",
+    "opencode": "OpenCode: begin a new session{place}",
 }
 _SAY = ("register as executor-ms-123-1, type milestone-executor, for milestone ms-123 in session execution-ms-123-1, "
         "take your messages and do what they ask")
@@ -27,8 +29,8 @@ _SAY = ("register as executor-ms-123-1, type milestone-executor, for milestone m
 def list_next_steps(root: str, choice: Choice, environ: Mapping[str, str]) -> Iterator[str]:
     """A line for each, the last of which is what to say to one's agent."""
     clients = choice.get("clients", [])
-    place = "" if is_home(root) else " in this folder, and trust it"
-    yield from (_STEPS[name].format(place=place) for name in clients)
+    place, trust = ("", "") if is_home(root) else (" in this folder", ", and trust it")
+    yield from (_STEPS[name].format(place=place, trust=trust) for name in clients)
     yield from _sandbox_lines(root, clients, environ)
     if not clients:
         options = ", ".join("--" + name.replace("_", "-") for name in CLIENTS)

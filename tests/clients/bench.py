@@ -85,10 +85,10 @@ class Bench:
         """Make a project ready for the clients that are found on PATH, as its user does."""
         return self.program(project, home, "install", *options)
 
-    def program(self, cwd, home, *words):
-        """Run our program by its path; its standard output. It must succeed."""
-        done = subprocess.run([sys.executable, ROOT / "milestone_persist", *words], cwd=cwd, text=True, check=False,
-                              capture_output=True, env={"HOME": str(home), "PATH": PATH, "LANG": "C.UTF-8"})
+    def program(self, cwd, home, *words, program=ROOT / "milestone_persist"):
+        """Run our program, or a copy of it, by its path; its standard output. It must succeed."""
+        done = subprocess.run([sys.executable, program, *words], cwd=cwd, text=True, check=False, capture_output=True,
+                              env={"HOME": str(home), "PATH": PATH, "LANG": "C.UTF-8"})
         if done.returncode:
             raise RuntimeError(f"{words}: status {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout

@@ -17,9 +17,11 @@ class Client:
 
     name: its program
     skills: where in a project it finds skills
+    has_hooks: whether it runs commands of ours at events
     """
 
     name = title = package = skills = ""
+    has_hooks = True
 
     @property
     def version(self):
@@ -120,4 +122,21 @@ class Gemini(Client):
             "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False}}))
 
 
-CLIENTS = {client.name: client for client in (Claude(), Codex(), Gemini())}
+class OpenCode(Client):
+    name, title, package, skills = "opencode", "OpenCode", "opencode-ai", ".agents/skills"
+    has_hooks = False
+
+    def environ(self, url):
+        model = {"name": "fake", "limit": {"context": 200000, "output": 8000}}
+        provider = {"npm": "@ai-sdk/anthropic", "name": "fake", "models": {"fake": model},
+                    "options": {"baseURL": f"{url}/v1", "apiKey": "dummy"}}
+        settings = {"provider": {"fake": provider}, "model": "fake/fake", "small_model": "fake/fake",
+                    "autoupdate": False, "share": "disabled"}
+        return {"OPENCODE_CONFIG_CONTENT": json.dumps(settings), "OPENCODE_DISABLE_MODELS_FETCH": "1",
+                "OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_LSP_DOWNLOAD": "1"}
+
+    def words(self, url, prompt, options):
+        return ["opencode", "run", *options, prompt]
+
+
+CLIENTS = {client.name: client for client in (Claude(), Codex(), Gemini(), OpenCode())}

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler
 import wire
 from serving import Serving
 
-SHELLS = ("Bash", "exec_command", "shell_command", "shell", "run_shell_command")
+SHELLS = ("Bash", "bash", "exec_command", "shell_command", "shell", "run_shell_command")
 
 
 class Step:

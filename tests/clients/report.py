@@ -5,7 +5,7 @@ import sys
 
 BEGIN = "<!-- table of tests/clients: written by run.py --write -->"
 END = "<!-- table of tests/clients: end -->"
-WAYS = ("plain shell", "sandbox", "skill", "MCP", "hook", "install", "plugin")
+WAYS = ("plain shell", "sandbox", "skill", "MCP", "hook", "install", "vendored", "plugin")
 
 
 class Report:
@@ -24,7 +24,12 @@ class Report:
         self._cells.setdefault((way, what), {})[client.name] = word
         wrong = bool(is_so) != expected
         self.failed += wrong
-        print(f"{'FAILED ' if wrong else ''}{client.name:7} {way:12} {what}: {word}", flush=True)
+        print(f"{'NOT EXPECTED' if wrong else 'as expected '} {client.name:8} {way:12} {what}: {word}", flush=True)
+
+    @property
+    def count(self):
+        """How many cells there are."""
+        return sum(map(len, self._cells.values()))
 
     def table(self, clients):
         """The table in Markdown."""

@@ -20,11 +20,14 @@ from milestone_persist.install.client_files import CLIENTS, EVENTS
 from milestone_persist.install.codex_trust import find_untrusted
 from milestone_persist.install.launch import Launch
 
-FILES = {"claude_code": ".mcp.json", "codex": ".codex/config.toml", "gemini": ".gemini/settings.json"}
+FILES = {"claude_code": ".mcp.json", "codex": ".codex/config.toml", "gemini": ".gemini/settings.json",
+         "opencode": "opencode.json"}
 SIGNS = {".claude/agents/a.md": "claude_code", ".claude/": "claude_code", "~/.codex/": "codex",
          "CLAUDE.md": "claude_code", ".codex/x": "codex", "AGENTS.md": "codex",
          ".gemini/x": "gemini", "GEMINI.md": "gemini", "~/.claude/x": "claude_code", "~/.codex/x": "codex",
-         "~/.gemini/x": "gemini", "bin/claude": "claude_code", "bin/codex": "codex", "bin/gemini": "gemini"}
+         "~/.gemini/x": "gemini", "bin/claude": "claude_code", "bin/codex": "codex", "bin/gemini": "gemini",
+         ".opencode/x": "opencode", "opencode.json": "opencode", "opencode.jsonc": "opencode",
+         "~/.config/opencode/x": "opencode", "bin/opencode": "opencode"}
 
 
 @pytest.fixture
@@ -74,18 +77,29 @@ def test_a_client_is_found_by(milestone, project, tmp_path, sign):
     assert done.stdout.splitlines()[-1].startswith("say to your agent: use the milestone skill; register as ")
 
 
+def test_what_is_installed_for_one_client_is_no_sign_of_another(milestone, project, tmp_path):
+    write(project / ".opencode" / "x")
+    for _ in range(2):  # the section in AGENTS.md, which Codex reads, too, is ours
+        assert milestone("install").returncode == 0
+        assert clients_of(project) == {"opencode"}
+    write(project / "AGENTS.md", "# Theirs\n" + (project / "AGENTS.md").read_text())
+    milestone("install")
+    assert clients_of(project) == {"opencode", "codex"}
+
+
 def test_without_a_client_only_the_functions_are_installed(milestone, project):
     for _ in range(2):  # what it made itself is no sign of Claude Code
         done = milestone("install")
         assert [path.name for path in project.rglob("*") if path.is_file()] == ["storage-adapter.sh", "installed.json"]
-        assert "no client was found (Claude Code, Codex, Gemini CLI): for one that comes later run " in done.stdout
+        assert "no client was found (Claude Code, Codex, Gemini CLI, OpenCode): for one that comes later run " in done.stdout
         assert "say to your agent: source .claude/shared/milestone/storage-adapter.sh in each command" in done.stdout
 
 
 def test_flags_narrow_it_and_are_remembered(milestone, project, tmp_path):
-    for name in ("claude", "codex", "gemini"):
+    for name in ("claude", "codex", "gemini", "opencode"):
         write(tmp_path / "bin" / name)
     for words, expected in ((["--codex"], {"codex"}), ([], {"codex"}), (["--gemini"], {"codex", "gemini"}),
+                            (["--opencode"], {"codex", "gemini", "opencode"}),
                             (["--functions-only"], set()), ([], set()), (["--claude-code"], {"claude_code"})):
         assert milestone("install", *words).returncode == 0
         assert clients_of(project) == expected
@@ -93,12 +107,13 @@ def test_flags_narrow_it_and_are_remembered(milestone, project, tmp_path):
     assert [*project.iterdir()] == []
 
 
-@pytest.mark.parametrize("without, words", [("no_mcp", "mcpServers mcp_servers enabledMcp mcp__"),
+@pytest.mark.parametrize("without, words", [("no_mcp", "mcpServers mcp_servers enabledMcp mcp__ local"),
                                             ("no_hooks", "hook")])
 def test_a_part_is_left_out(milestone, project, without, words):
     option = "--" + without.replace("_", "-")
-    milestone("install", "--claude-code", "--codex", "--gemini", option)
+    milestone("install", "--claude-code", "--codex", "--gemini", "--opencode", option)
     milestone("install")
+    assert (project / "opencode.json").exists() == (without != "no_mcp")
     texts = [path.read_text() for path in project.rglob("*") if path.suffix in (".json", ".toml")
              and path.name != "installed.json"]
     assert len(texts) >= 2 and not [word for word in words.split() for text in texts if word in text]
@@ -122,12 +137,13 @@ def test_in_the_home_directory_the_files_are_those_for_all_projects(milestone, p
     home = tmp_path / "home"
     write(home / ".claude.json", json.dumps({"projects": {"/p": {"n": 1}}}, indent=2))
     before = (home / ".claude.json").read_bytes()
-    assert milestone("install", home, "--claude-code", "--codex", "--gemini").returncode == 0
+    assert milestone("install", home, "--claude-code", "--codex", "--gemini", "--opencode").returncode == 0
     made = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
     assert made == {".claude.json", ".claude/settings.json", ".claude/shared/milestone/installed.json",
                     ".claude/shared/milestone/storage-adapter.sh", ".claude/skills/milestone/SKILL.md",
                     ".agents/skills/milestone/SKILL.md", ".codex/AGENTS.md", ".codex/config.toml", ".codex/hooks.json",
-                    ".gemini/GEMINI.md", ".gemini/settings.json"}
+                    ".gemini/GEMINI.md", ".gemini/settings.json", ".config/opencode/AGENTS.md",
+                    ".config/opencode/opencode.json"}
     assert json.loads((home / ".claude.json").read_text())["mcpServers"]["milestone"]["args"][-1] == "mcp"
     assert 'f="$HOME/.claude/shared' in json.loads((home / ".codex/hooks.json").read_text())["hooks"]["Stop"][0][
         "hooks"][0]["command"]
@@ -151,11 +167,12 @@ def test_a_vendored_program_is_registered_by_its_place(project):
     for name in ("milestone_persist", "agents", "sql"):
         copy_tree(ROOT / name, project / "tools" / name)
     command = [sys.executable, "-I", "-S", project / "tools" / "milestone_persist", "install", "--claude-code"]
-    subprocess.run([*command, "--codex"], cwd=project, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, "--codex", "--opencode"], cwd=project, check=True, stdout=subprocess.DEVNULL)
     server = json.loads((project / ".mcp.json").read_text())["mcpServers"]["milestone"]
     configuration = (project / ".codex" / "config.toml").read_text()
     command, words = (json.loads(value) for value in re.findall("^(?:command|args) = (.*)$", configuration, re.M))
     assert server == {"command": command, "args": words}
+    assert json.loads((project / "opencode.json").read_text())["mcp"]["milestone"]["command"] == [command, *words]
     assert "${" not in "".join(words)  # Claude Code puts variables there
     (project / "src" / "a b").mkdir(parents=True)
     for folder in (project, project / "src" / "a b"):  # the folder in which the session began is that of the server
@@ -188,9 +205,9 @@ def test_a_digest_is_that_which_codex_wrote():
 
 @pytest.fixture
 def check(milestone, project, tmp_path):
-    """Makes all three clients trust the project, and runs `install --check` in it."""
+    """Makes all clients trust the project, and runs `install --check` in it."""
     home, top = tmp_path / "home", str(project)
-    for name in ("claude", "codex", "gemini"):
+    for name in ("claude", "codex", "gemini", "opencode"):
         write(tmp_path / "bin" / name)
     assert milestone("install").returncode == 0
     write(home / ".claude.json", json.dumps({"projects": {top: {"hasTrustDialogAccepted": True}}}))
@@ -221,6 +238,8 @@ PROBLEMS = {
                                     "Codex: nobody has trusted the hooks SessionEnd as they are"),
     "Gemini does not trust it": ("~/.gemini/trustedFolders.json", "TRUST_FOLDER", "DO_NOT_TRUST",
                                  "Gemini CLI does not trust .*: run gemini there once and trust it"),
+    "OpenCode's server is off": ("opencode.json", '"local",', '"local", "enabled": false,',
+                                 'OpenCode: the MCP server milestone of opencode.json is not enabled: remove its "enab'),
     "an older version": (".claude/shared/milestone/installed.json", f'"version": "{__version__}"', '"version": "0.0.1"',
                          f"version 0.0.1 was installed, and this is {__version__}: run .* install"),
 }
@@ -246,14 +265,14 @@ MOVED = {"the program": ("[^\"']+/__main__.py", "/gone/__main__.py", "which is n
 def test_a_path_that_leads_nowhere_is_told(check, project, what):
     old, new, problem = MOVED[what]
     old = old or re.escape(sys.executable)
-    for file in (".mcp.json", ".codex/config.toml", ".gemini/settings.json",
+    for file in (".mcp.json", ".codex/config.toml", ".gemini/settings.json", "opencode.json",
                  ".claude/shared/milestone/storage-adapter.sh"):
         text = (project / file).read_text()
         assert re.search(old, text) or "storage" in file
         (project / file).write_text(re.sub(old, new, text))
     done = check()
     told = [line for line in done.stdout.splitlines() if re.search(f"^problem: .*{problem}", line)]
-    assert done.returncode == 1 and len(told) == (4 if what == "the program" else 3), done.stdout
+    assert done.returncode == 1 and len(told) == (5 if what == "the program" else 4), done.stdout
 
 
 def test_a_server_that_was_refused_is_told(check, project, tmp_path):

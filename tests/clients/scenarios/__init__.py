@@ -1,5 +1,5 @@
 """The scenarios: each plays some clients on projects of its own, and reports what was seen."""
-from . import hooks, mcp, plugins, removal, sandboxes, shell, together
+from . import hooks, mcp, plugins, removal, sandboxes, shell, together, vendored
 
 SCENARIOS = {
     "blocks": shell.blocks,
@@ -15,5 +15,6 @@ SCENARIOS = {
     "ends": hooks.ends,
     "sandboxes": sandboxes.work,
     "uninstall": removal.uninstall,
+    "vendored": vendored.all_ways,
     "plugins": plugins.used,
 }

@@ -17,6 +17,10 @@ def _call(client, line):
     return Step(sh=line if client.name == "claude" else f". {ADAPTER} && {line}")
 
 
+def with_hooks(clients):
+    return [client for client in clients if client.has_hooks]
+
+
 def _prepare(bench, clients):
     home = bench.home(*clients)
     project = bench.project()
@@ -27,7 +31,7 @@ def _prepare(bench, clients):
 
 def briefing(bench, report, clients):
     """SessionStart: the briefing reaches the model."""
-    for client in clients:
+    for client in with_hooks(clients):
         home, project = _prepare(bench, clients)
         played = bench.play(client, project, home, DONE, options=TRUST.get(client.name, ()))
         report.check(WAY, "SessionStart: the briefing reaches the model", client, SESSION in played.first_request)
@@ -39,7 +43,7 @@ def briefing(bench, report, clients):
 
 def unread(bench, report, clients):
     """Stop: an agent with unread mail is sent back once, takes it, and ends."""
-    for client in clients:
+    for client in with_hooks(clients):
         home, project = _prepare(bench, clients)
 
         def send(project=project, home=home):
@@ -62,7 +66,7 @@ def unread(bench, report, clients):
 
 def ends(bench, report, clients):
     """SessionEnd and SubagentStop: the agents that belong to what ends, end."""
-    for client in clients:
+    for client in with_hooks(clients):
         home, project = _prepare(bench, clients)
         bench.play(client, project, home, _call(client, f"register_agent {AGENT} milestone-executor ms-6 {SESSION}"),
                    DONE, options=TRUST.get(client.name, ()))

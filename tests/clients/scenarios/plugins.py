@@ -31,6 +31,8 @@ def used(bench, report, clients):
     clone = bench.folder / "clone"
     subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True, capture_output=True)
     for client in clients:
+        if client.name not in INSTALLING:
+            continue
         home = bench.home(*clients)
         project = bench.project()
 
