@@ -49,7 +49,7 @@ def take_out(text: str, recorded: Row, file: str) -> str | None:
         if _look(data, keys) == value:
             del _look(data, keys[:-1])[keys[-1]]
     _drop_empty(data, ours["made"])
-    if not data and "file" in ours["made"]:
+    if {*data} <= {"$schema"} and "file" in ours["made"]:  # which OpenCode adds to each of its files
         return None
     return text if data == parse(text, file) else _dump(data, text)
 

@@ -91,7 +91,7 @@ def test_without_a_client_only_the_functions_are_installed(milestone, project):
     for _ in range(2):  # what it made itself is no sign of Claude Code
         done = milestone("install")
         assert [path.name for path in project.rglob("*") if path.is_file()] == ["storage-adapter.sh", "installed.json"]
-        assert "no client was found (Claude Code, Codex, Gemini CLI, OpenCode): for one that comes later run " in done.stdout
+        assert "no client was found (Claude Code, Codex, Gemini CLI, OpenCode): for one that comes " in done.stdout
         assert "say to your agent: source .claude/shared/milestone/storage-adapter.sh in each command" in done.stdout
 
 
@@ -239,7 +239,7 @@ PROBLEMS = {
     "Gemini does not trust it": ("~/.gemini/trustedFolders.json", "TRUST_FOLDER", "DO_NOT_TRUST",
                                  "Gemini CLI does not trust .*: run gemini there once and trust it"),
     "OpenCode's server is off": ("opencode.json", '"local",', '"local", "enabled": false,',
-                                 'OpenCode: the MCP server milestone of opencode.json is not enabled: remove its "enab'),
+                                 'OpenCode: the MCP server milestone of opencode.json is not enabled: remove its'),
     "an older version": (".claude/shared/milestone/installed.json", f'"version": "{__version__}"', '"version": "0.0.1"',
                          f"version 0.0.1 was installed, and this is {__version__}: run .* install"),
 }

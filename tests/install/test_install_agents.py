@@ -276,3 +276,13 @@ def test_the_hook_of_a_user_serves_every_project(milestone, settings, tmp_path):
     done = subprocess.run(["sh", "-c", hook], cwd="/", env=environ, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert "save_agent_state()" in (tmp_path / "env").read_text()
+
+
+def test_a_schema_that_a_client_has_added_keeps_no_file_of_ours():
+    wanted = {("mcp", "milestone"): {"type": "local"}}
+    text, added = json_entries.put_in(None, {}, "opencode.json", wanted)
+    text = json.dumps({"$schema": "https://opencode.ai/config.json", **json.loads(text)})  # as OpenCode does
+    assert json_entries.take_out(text, added, "opencode.json") is None
+    theirs = '{"$schema": "https://opencode.ai/config.json"}'
+    text, added = json_entries.put_in(theirs, {}, "opencode.json", wanted)
+    assert json_entries.take_out(text, added, "opencode.json") == theirs

@@ -32,7 +32,7 @@ def tools(bench, report, clients):
         report.check(WAY, "tools are called without approval, and work", client,
                      json.loads(saved or "{}") == {"it's": 'a "value" $HOME'} and "$HOME" in results[2])
         report.check(WAY, "what is not there is an error that the model reads", client, "nothing" in results[3])
-        _see_place(bench, report, client, project, home, "in a subfolder", client.name == "codex")
+        _see_place(bench, report, client, project, home, "in a subfolder", client.name in ("codex", "opencode"))
         _see_place(bench, report, client, project, home, "in a linked worktree")
         bench.install(project, home, str(home))
         _see_place(bench, report, client, project, home, 'in a subfolder, after `install "$HOME"`')
