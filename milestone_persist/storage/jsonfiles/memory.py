@@ -1,13 +1,13 @@
-"""The rows of the file backend in memory: loaded when a statement needs them, with a note of each that changes."""
+"""The rows of the file backend in memory: loaded when a statement needs them."""
 from __future__ import annotations
 
-import json
 import sqlite3
 from codecs import BOM_UTF8
 
 from ...base.errors import StorageError
 from ..directory import damaged
 from ..sqlite.embedded import FOREIGN_KEY
+from .changes import Changes
 from .layout import OF_ONE_ROW, SWEEP, Table, read_layout
 from .statements import READING, read_statement
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Faults = list[tuple[str, StorageError]]  # a file, and why it does not hold what belongs there
 
 LONGEST_ID = 4096  # in characters, of what a statement may name
-EVENTS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 
 
 class Memory:
@@ -44,17 +43,15 @@ class Memory:
         self.known_archives: dict[Table, set[str]] = {}  # of these: the files of archived rows that are loaded
         self.known: dict[Table, set[str]] = {}  # of tables that are unloaded: the files that were looked for
         self.expiring: dict[str, str] = {}  # files of rows that expire, and when
-        self.tracked: set[Table] = set()
+        self.changes = Changes(connection)
         self.writing = False
         self.corrupt: dict[str, StorageError] = {}
-        self.connection.execute("CREATE TEMP TABLE changed (name, key)")
 
     def clear(self, sequence_values: dict[str, int]) -> None:
         """Forget every row; new ones are numbered from there on."""
-        for table in list(self.tracked):
-            self._untrack(table)
+        self.changes.clear()
         self.connection.execute("PRAGMA foreign_keys = OFF")
-        for name in ("changed", "sqlite_sequence", *(table.name for table in self.tables)):
+        for name in ("sqlite_sequence", *(table.name for table in self.tables)):
             self.connection.execute(f"DELETE FROM {name}")
         self.connection.execute("PRAGMA foreign_keys = ON")
         self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", sequence_values.items())
@@ -67,7 +64,7 @@ class Memory:
         self.writing = writing
         if writing:
             for table in {*self.tables}.difference(self.unloaded).union(self.known):
-                self._track(table)
+                self.changes.track(table)
 
     def load_for(self, sql: str, params: Params) -> None:
         """Load what a statement may touch and is not there yet."""
@@ -79,7 +76,7 @@ class Memory:
             self._load_referred(statement, params)
         for table in self._touched(sql):
             if table.is_append(sql):
-                self._track(table)
+                self.changes.track(table)
             else:
                 self._load_touched(table, statement, params)
                 if table in self.without_archive and not self._avoids_archived(table, sql, params):
@@ -215,11 +212,11 @@ class Memory:
         if files:
             self._add(table, files, wrong)
         if self.writing:
-            self._track(table)
+            self.changes.track(table)
 
     def _add(self, table: Table, files: list[tuple[str, list[Row]]], wrong: Faults | None) -> None:
         """Insert the rows of files, which is no change."""
-        last = self.connection.execute("SELECT coalesce(max(rowid), 0) AS last FROM changed").fetchone()["last"]
+        last = self.changes.last()
         for name in table.reactions:  # what a trigger removed here would stay in its file
             self.connection.execute(f"DROP TRIGGER {name}")
         self.connection.execute("SAVEPOINT loading")
@@ -231,7 +228,7 @@ class Memory:
         self.connection.execute("RELEASE loading")
         for sql in table.reactions.values():
             self.connection.execute(sql)
-        self.connection.execute("DELETE FROM changed WHERE rowid > ?", (last,))
+        self.changes.forget_after(last)
 
     def _insert_each(self, table: Table, files: list[tuple[str, list[Row]]], wrong: Faults | None) -> None:
         """Insert the rows of one file after the other, to tell which does not fit."""
@@ -285,29 +282,9 @@ class Memory:
         self.connection.execute("RELEASE trying")
         return None if lines and len(fitting) == len(lines) else fitting
 
-    def _track(self, table: Table) -> None:
-        """From here on note the keys of the rows that change."""
-        if table in self.tracked:
-            return
-        self.tracked.add(table)
-        for event, sides in EVENTS.items():
-            notes = ""
-            for side in sides:
-                key = ", ".join(f"{side}.{name}" for name in table.key)
-                notes += f"INSERT INTO changed VALUES ('{table.name}', json_array({key})); "
-            self.connection.execute(f"CREATE TEMP TRIGGER {table.name}_{event} AFTER {event} ON main.{table.name} "
-                                    f"BEGIN {notes}END")
-
-    def _untrack(self, table: Table) -> None:
-        if table in self.tracked:
-            self.tracked.remove(table)
-            for event in EVENTS:
-                self.connection.execute(f"DROP TRIGGER IF EXISTS temp.{table.name}_{event}")
-
     def changed_files(self) -> dict[str, str | None]:
         """The new text of each file that a changed row lies in or has left; None where no row is left."""
-        return self.files_of((self.named[row["name"]], tuple(json.loads(row["key"]))) for row in
-                             self.connection.execute("SELECT DISTINCT name, key FROM changed").fetchall())
+        return self.files_of((self.named[name], key) for name, key in self.changes.keys())
 
     def files_of(self, keys: Iterable[tuple[Table, Key]]) -> dict[str, str | None]:
         """The same for the rows with these keys."""
@@ -333,12 +310,12 @@ class Memory:
 
     def drop_unread(self) -> None:
         """Once changes are in the files: keep no row of what is not loaded, so that it can be loaded later."""
-        for table in self.tracked.intersection(self.unloaded).difference(self.known):
+        for table in self.changes.tracked.intersection(self.unloaded).difference(self.known):
             self.connection.execute(f"DELETE FROM {table.name}")
-        for table in self.tracked.intersection(self.without_archive):
+        for table in self.changes.tracked.intersection(self.without_archive):
             self.connection.execute(f"DELETE FROM {table.name} WHERE {table.archived_by} IS NOT NULL")
             self.known_archives.pop(table, None)
-        self.connection.execute("DELETE FROM changed")
+        self.changes.forget_after(0)
 
     def sequence_values(self) -> dict[str, int]:
         """The last number given out in each table whose rows the database numbers."""
