@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from codecs import BOM_UTF8
 
 from ...base.errors import Busy, StorageError
 from ...base.tables import NUMBERED
@@ -15,7 +17,9 @@ from .layout import folder_of, write_lines
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...base.answers import Finding
-    from .memory import Faults
+    from ..interface import Row
+    from .layout import Table
+    from .memory import Faults, Memory
     from .store import FileStorage
 
 
@@ -62,17 +66,39 @@ def fix(store: FileStorage, folder: str) -> list[Finding]:
 
 def _drop_unreadable_lines(store: FileStorage, folder: str) -> list[Finding]:
     done, written = [], {}
-    for file in store.memory.list_files_of_many():
-        rows = store.memory.list_readable(file)
+    for table, file in _list_files_of_many(store):
+        data = store.files.read(file)
+        rows = _list_readable(store.memory, table, file, data)
         if rows is not None:
             kept = os.path.join(folder, file)
-            write_whole(kept, store.files.read(file))
+            write_whole(kept, data)
             written[file] = write_lines(rows) or None
             done.append(finding(store.files.path(file), f"the {len(rows)} rows that can be read stay; the file as "
                                 f"it was is {kept}", severity=FIXED))
     if written:
         store.save(written, store.read_facts())
     return done
+
+
+def _list_files_of_many(store: FileStorage) -> list[tuple[Table, str]]:
+    return [(table, file) for table in store.memory.tables if not table.holds_one_row
+            for archived in {False, bool(table.archived_by)} for file in table.names(store.files, archived)]
+
+
+def _list_readable(memory: Memory, table: Table, file: str, data: bytes) -> list[Row] | None:
+    """The rows of a file of many that fit, the first of each key; None where all do. None of them is loaded yet."""
+    fitting, lines = [], [line for line in data.removeprefix(BOM_UTF8).split(b"\n") if line.strip()]
+    memory.connection.execute("SAVEPOINT trying")
+    for line in lines:
+        try:
+            row = table.read_line(line, file)
+            memory.insert(table, [row])
+        except (sqlite3.Error, ValueError, OverflowError, RecursionError):
+            continue
+        fitting.append(row)
+    memory.connection.execute("ROLLBACK TO trying")
+    memory.connection.execute("RELEASE trying")
+    return None if lines and len(fitting) == len(lines) else fitting
 
 
 def _find_lost(store: FileStorage, given_out: dict[str, int]) -> list[str]:

@@ -127,10 +127,6 @@ class Table:
                 raise damaged(files.directory, path, wrong, self.aside)
         return rows
 
-    def has(self, file: str) -> bool:
-        """Whether rows of this table lie in a file of many."""
-        return not self.holds_one_row and file.startswith(self.folder)
-
     def read_line(self, line: bytes, file: str) -> Row:
         """The row of one line of a file; ValueError if it is not one that belongs there."""
         row: Row = json.loads(line.decode())

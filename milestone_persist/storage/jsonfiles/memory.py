@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import sqlite3
-from codecs import BOM_UTF8
 
 from ...base.errors import StorageError
 from ..directory import damaged
@@ -221,7 +220,7 @@ class Memory:
             self.connection.execute(f"DROP TRIGGER {name}")
         self.connection.execute("SAVEPOINT loading")
         try:
-            self._insert(table, [row for _, rows in files for row in rows])
+            self.insert(table, [row for _, rows in files for row in rows])
         except (sqlite3.Error, ValueError, OverflowError):
             self.connection.execute("ROLLBACK TO loading")
             self._insert_each(table, files, wrong)
@@ -234,7 +233,7 @@ class Memory:
         """Insert the rows of one file after the other, to tell which does not fit."""
         for file, rows in files:
             try:
-                self._insert(table, rows)
+                self.insert(table, rows)
             except (sqlite3.Error, ValueError, OverflowError) as error:
                 why = "it refers to a row that is missing" if str(error) == FOREIGN_KEY else str(error)
                 fault = damaged(self.files.directory, self.files.path(file), why, table.aside)
@@ -250,7 +249,8 @@ class Memory:
         else:
             wrong.append((file, fault))
 
-    def _insert(self, table: Table, rows: list[Row]) -> None:
+    def insert(self, table: Table, rows: list[Row]) -> None:
+        """Add rows to a table; sqlite3.Error, ValueError or OverflowError where one does not fit."""
         alike: dict[tuple[str, ...], list[Row]] = {}
         for row in rows:
             alike.setdefault(tuple(row), []).append(row)
@@ -259,32 +259,9 @@ class Memory:
                 f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
                 [tuple(row.values()) for row in group])
 
-    def list_files_of_many(self) -> list[str]:
-        """The files there are that hold many rows."""
-        return [file for table in self.tables if not table.holds_one_row
-                for archived in {False, bool(table.archived_by)} for file in table.names(self.files, archived)]
-
-    def list_readable(self, file: str) -> list[Row] | None:
-        """The rows of a file of many that fit, the first of each key; None where all do. None of them is loaded yet."""
-        [table] = [table for table in self.tables if table.has(file)]
-        self.connection.execute("SAVEPOINT trying")
-        data = self.files.read(file)
-        data = data[3:] if data.startswith(BOM_UTF8) else data
-        fitting, lines = [], [line for line in data.split(b"\n") if line.strip()]
-        for line in lines:
-            try:
-                row = table.read_line(line, file)
-                self._insert(table, [row])
-            except (sqlite3.Error, ValueError, OverflowError, RecursionError):
-                continue
-            fitting.append(row)
-        self.connection.execute("ROLLBACK TO trying")
-        self.connection.execute("RELEASE trying")
-        return None if lines and len(fitting) == len(lines) else fitting
-
     def changed_files(self) -> dict[str, str | None]:
         """The new text of each file that a changed row lies in or has left; None where no row is left."""
-        return self.files_of((self.named[name], key) for name, key in self.changes.keys())
+        return self.files_of((self.named[name], key) for name, key in self.changes.list_keys())
 
     def files_of(self, keys: Iterable[tuple[Table, Key]]) -> dict[str, str | None]:
         """The same for the rows with these keys."""
