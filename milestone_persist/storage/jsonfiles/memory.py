@@ -1,4 +1,4 @@
-"""The rows of the file backend in memory: loaded when a statement needs them."""
+"""The rows of the file backend in memory: which are loaded, and what becomes of them in the files."""
 from __future__ import annotations
 
 import sqlite3
@@ -7,28 +7,23 @@ from ...base.errors import StorageError
 from ..directory import damaged
 from ..sqlite.embedded import FOREIGN_KEY
 from .changes import Changes
-from .layout import OF_ONE_ROW, SWEEP, Table, read_layout
-from .statements import READING, read_statement
+from .layout import Table, read_layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..interface import Params, Row
+    from ..interface import Row
     from .journal import StoreFiles
     from .layout import Key
-    from .statements import Statement
 
     Faults = list[tuple[str, StorageError]]  # a file, and why it does not hold what belongs there
-
-LONGEST_ID = 4096  # in characters, of what a statement may name
 
 
 class Memory:
     """A fresh SQLite database in memory, and which files it holds already.
 
-    Rows are loaded when a statement may touch them, with those they refer to: those whose keys it names, where that is
-    proved, else their whole table; archived rows when one may touch them. `writing`: whether changes are noted.
+    A row is loaded with those it refers to. `writing`: whether changes are noted.
     `corrupt`: why a file is not what belongs there, for each that holds one row: only who needs that row is refused.
     """
 
@@ -65,56 +60,6 @@ class Memory:
             for table in {*self.tables}.difference(self.unloaded).union(self.known):
                 self.changes.track(table)
 
-    def load_for(self, sql: str, params: Params) -> None:
-        """Load what a statement may touch and is not there yet."""
-        statement = read_statement(sql)
-        removes_parents = "DELETE FROM" in sql and any("DELETE FROM " + name in sql for name in self.parents)
-        if removes_parents:
-            self.load_all()
-        if statement.verb not in (*READING, "DELETE"):
-            self._load_referred(statement, params)
-        for table in self._touched(sql):
-            if table.is_append(sql):
-                self.changes.track(table)
-            else:
-                self._load_touched(table, statement, params)
-                if table in self.without_archive and not self._avoids_archived(table, sql, params):
-                    self._load_archived_for(table, statement, params)
-        if self.corrupt:
-            self._refuse_corrupt(params, removes_parents)
-
-    def _load_touched(self, table: Table, statement: Statement, params: Params) -> None:
-        """Load the rows of a table that a statement may touch: those it names, if nothing makes it touch more."""
-        reactions = self._reactions(table, statement)
-        if (table in self.unloaded and table.holds_one_row and OF_ONE_ROW.issuperset({*reactions} - {SWEEP})
-                and not statement.changes(table.key)):
-            proof = statement.prove(table)
-            if proof is not None:
-                self.load_rows(table, [tuple(params.get(name) for name in names) for names in proof])
-                if SWEEP in reactions and statement.verb == "INSERT":
-                    over = [file for file, time in self.expiring.items() if time <= str(params.get("now", time))]
-                    self._load_files(table, self._unknown(table, over))
-                return
-        self._load([table])
-
-    def _reactions(self, table: Table, statement: Statement) -> list[str]:
-        """The views and triggers by which a statement may touch more rows of a table than it says."""
-        return [name for name, (kind, on) in table.touched_by.items() if on in statement.sql
-                and (kind == "view" or statement.verb not in READING)]
-
-    def _load_referred(self, statement: Statement, params: Params) -> None:
-        """Load the rows to which those will refer that a statement inserts or changes."""
-        for table in self.tables:
-            if not table.refers or not any(name == table.name for _, name, _, _ in statement.sources):
-                continue
-            given = statement.inserted()
-            for column, name in table.refers:
-                value = (given or {}).get(column, "") or statement.assigned(column)
-                if value.startswith(":"):
-                    self.load_rows(self.named[name], [(params.get(value[1:]),)])
-                elif value or given is None and (statement.verb != "UPDATE" or statement.changes([column])):
-                    self._load([self.named[name]])
-
     def load_rows(self, table: Table, keys: Iterable[tuple[object, ...]]) -> None:
         """Load the rows of a table with these keys, or whose keys begin so."""
         if table not in self.unloaded:
@@ -122,7 +67,7 @@ class Memory:
         files: list[str] = []
         for key in keys:
             if not all(isinstance(part, (str, type(None))) for part in key):  # SQLite makes text of it
-                self._load([table])
+                self.load_tables([table])
                 return
             if None in key:  # no key is NULL
                 continue
@@ -138,62 +83,38 @@ class Memory:
         known.update(fresh)
         return [name for name in fresh if self.files.exists(name)]
 
-    def _touched(self, sql: str) -> list[Table]:
-        return [table for table in self.tables if any(word in sql for word in table.words)]
-
-    def _refuse_corrupt(self, params: Params, all_count: bool) -> None:
-        """StorageError where a statement may need the row of a corrupt file: it names its key."""
-        names = [value for value in params.values() if isinstance(value, str) and len(value) < LONGEST_ID]
-        for file, fault in self.corrupt.items():
-            if all_count or any(table.may_hold(file, name) for table in self.tables for name in names):
-                raise fault
-
-    def corrupt_in(self, sql: str) -> list[StorageError]:
-        """What is left out where a statement reads many rows."""
-        touched = [table.folder for table in self._touched(sql)] if self.corrupt else []
-        return [fault for file, fault in self.corrupt.items() if file.rpartition("/")[0] in touched]
-
     def load_all(self, wrong: Faults | None = None) -> None:
         """Load every file; the first that does not fit raises StorageError or, with `wrong`, each is told there."""
-        self._load(self.tables, wrong)
+        self.load_tables(self.tables, wrong)
         for table in list(self.without_archive):
-            self._load_archived(table, wrong)
+            self.load_archived(table, wrong)
 
     def load_nothing(self) -> None:
-        """Be what there is: there are no files."""
+        """Take every table for loaded: there are no files."""
         self.unloaded, self.without_archive = set(), set()
 
-    def _avoids_archived(self, table: Table, sql: str, params: Params) -> bool:
-        """Whether SQLite's own plan proves that a statement touches no archived row: its indexes have none of them."""
-        plan = [row["detail"] for row in self.connection.execute("EXPLAIN QUERY PLAN " + sql, params)]
-        others = [f" {other.name} USING" for other in self.tables if other is not table]
-        results = {step.split()[1] for step in plan if step.startswith("CO-ROUTINE")} - read_statement(sql).names
-        none = {"SCAN CONSTANT ROW", *(f"SCAN {name}" for name in results)}
-        steps = [step for step in plan if step.startswith(("SEARCH", "SCAN")) and step not in none
-                 and not any(other in step for other in others)]
-        return bool(steps) and all(any(f" INDEX {name} " in step for name in table.open_indexes) for step in steps)
-
-    def _load(self, tables: Iterable[Table], wrong: Faults | None = None) -> None:
+    def load_tables(self, tables: Iterable[Table], wrong: Faults | None = None) -> None:
+        """Load all rows of some tables that are not archived."""
         for table in tables:
             if table in self.unloaded:
                 known = self.known.pop(table, set())
                 self._load_files(table, [name for name in table.names(self.files) if name not in known], wrong)
                 self.unloaded.remove(table)
 
-    def _load_archived_for(self, table: Table, statement: Statement, params: Params) -> None:
-        """Load the archived rows that a statement may touch: those not here whose numbers it names, or all."""
-        proof = None if self._reactions(table, statement) else statement.prove(table)
-        keys = [tuple(params.get(name) for name in names) for names in proof or ()]
-        if proof is None or not all(type(part) is int and part > 0 for key in keys for part in key):
-            self._load_archived(table)
-            return
+    def load_expired(self, table: Table, now: str | None) -> None:
+        """Load the rows of a table that have expired by then, or all that expire at all."""
+        over = [file for file, time in self.expiring.items() if now is None or time <= now]
+        self._load_files(table, self._unknown(table, over))
+
+    def load_archived_rows(self, table: Table, keys: Iterable[Key]) -> None:
+        """Load the rows of a table with these keys that are archived."""
         known = self.known_archives.setdefault(table, set())
-        missing = [key for key in keys if not self._read_row(table, key)]
-        names = {table.file_of(key, archived=True) for key in missing}.difference(known)
+        names = {table.file_of(key, archived=True) for key in keys if not self._read_row(table, key)}.difference(known)
         known.update(names)
         self._load_files(table, [name for name in sorted(names) if self.files.exists(name)])
 
-    def _load_archived(self, table: Table, wrong: Faults | None = None) -> None:
+    def load_archived(self, table: Table, wrong: Faults | None = None) -> None:
+        """Load all archived rows of a table."""
         known = self.known_archives.pop(table, set())
         self._load_files(table, [name for name in table.names(self.files, archived=True) if name not in known], wrong)
         self.without_archive.remove(table)

@@ -18,6 +18,7 @@ from .journal import FOLDERS, JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, folder_of
 from .lock import FileLock
 from .memory import Memory
+from .needs import list_left_out, load_needed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -222,10 +223,10 @@ class FileStorage(EmbeddedStorage):
         if not self.memory.writing and not _only_reads(sql):
             raise RuntimeError("a statement that writes, inside a snapshot")
         try:
-            self.memory.load_for(sql, params)
+            load_needed(self.memory, sql, params)
         except sqlite3.Error as error:
             raise self.explain(error) from None
-        for fault in self.memory.corrupt_in(sql):
+        for fault in list_left_out(self.memory, sql):
             self._warn_once(f"left out: {fault}")
         return self.run(sql, params)
 
