@@ -36,8 +36,7 @@ def inspect(store: FileStorage) -> list[Finding]:
             store.memory.load_all(faults)
             corrupt = [finding(store.files.path(file), str(fault), fixable=True)
                        for file, fault in [*store.memory.corrupt.items(), *faults]]
-            given_out = store.read_facts()["sequences"]
-            wrong += EmbeddedStorage.check(store) + _check_numbers(store, given_out) + _find_lost(store, given_out)
+            wrong += EmbeddedStorage.check(store) + _check_numbers(store) + _find_lost(store)
             corrupt += _find_removed(store)
         if wrong or faults:
             store.forget()
@@ -76,7 +75,7 @@ def _drop_unreadable_lines(store: FileStorage, folder: str) -> list[Finding]:
             done.append(finding(store.files.path(file), f"the {len(rows)} rows that can be read stay; the file as "
                                 f"it was is {kept}", severity=FIXED))
     if written:
-        store.save(written, store.read_facts())
+        store.save(written)
     return done
 
 
@@ -101,8 +100,8 @@ def _list_readable(memory: Memory, table: Table, file: str, data: bytes) -> list
     return None if lines and len(fitting) == len(lines) else fitting
 
 
-def _find_lost(store: FileStorage, given_out: dict[str, int]) -> list[str]:
-    counts = store.read_facts().get("files")  # of files of rows; an earlier version counted none
+def _find_lost(store: FileStorage) -> list[str]:
+    given_out, counts = store.head.sequences, store.head.counts
     folders = {name: store.files.path(folder_of(name)) for name, number in given_out.items()
                if number and (counts is None or counts.get(folder_of(name)))}
     return [f"{path} is missing with the {given_out[name]} rows that were in it: restore it, or "
@@ -112,8 +111,8 @@ def _find_lost(store: FileStorage, given_out: dict[str, int]) -> list[str]:
 def _find_removed(store: FileStorage) -> list[Finding]:
     from ...base.invocation import way_called
 
-    gone = {folder: number - store.count_there(folder)
-            for folder, number in store.read_facts().get("files", {}).items()
+    gone = {folder: number - store.files.count(folder)
+            for folder, number in (store.head.counts or {}).items()
             if os.path.isdir(store.files.path(folder)) or folder not in map(folder_of, NUMBERED)}  # else told of
     return [finding(store.files.path(folder), f"files of rows that were written are gone ({number})",
                     f"{advise_restoring(store.directory)}; if they were removed on purpose, {way_called()} doctor "
@@ -123,10 +122,12 @@ def _find_removed(store: FileStorage) -> list[Finding]:
 def _forget_removed(store: FileStorage) -> list[Finding]:
     gone = _find_removed(store)
     if gone:
-        store.save({}, {**store.read_facts(), "files": {}})
+        store.head.counts = {}
+        store.save({})
     return [{**found, "do": "counted again", "severity": FIXED} for found in gone]
 
 
-def _check_numbers(store: FileStorage, given_out: dict[str, int]) -> list[str]:
+def _check_numbers(store: FileStorage) -> list[str]:
+    given_out = store.head.sequences
     return [f"{store.path}: {name} has number {there}, but only {given_out.get(name, 0)} were given out: raise that"
             for name, there in store.memory.sequence_values().items() if there > given_out.get(name, 0)]

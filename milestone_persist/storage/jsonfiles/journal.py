@@ -70,6 +70,10 @@ class StoreFiles:
                 (names.discard if text is None else names.add)(base)
         return names
 
+    def count(self, folder: str) -> int:
+        """How many files of rows there are in a folder."""
+        return sum(name.endswith((".json", ".jsonl")) for name in self.list(folder))
+
     def exists(self, name: str) -> bool:
         if name in self.pending:
             return self.pending[name] is not None

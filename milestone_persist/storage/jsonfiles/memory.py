@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..interface import Row
+    from .head import Head
     from .journal import StoreFiles
     from .layout import Key
 
@@ -41,17 +42,17 @@ class Memory:
         self.writing = False
         self.corrupt: dict[str, StorageError] = {}
 
-    def clear(self, sequence_values: dict[str, int]) -> None:
-        """Forget every row; new ones are numbered from there on."""
+    def clear(self, head: Head) -> None:
+        """Forget every row, and go on from what a head tells."""
         self.changes.clear()
         self.connection.execute("PRAGMA foreign_keys = OFF")
         for name in ("sqlite_sequence", *(table.name for table in self.tables)):
             self.connection.execute(f"DELETE FROM {name}")
         self.connection.execute("PRAGMA foreign_keys = ON")
-        self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", sequence_values.items())
+        self.connection.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", head.sequences.items())
         self.unloaded = set(self.tables)
         self.without_archive = {table for table in self.tables if table.archived_by}
-        self.known, self.known_archives, self.expiring, self.corrupt = {}, {}, {}, {}
+        self.known, self.known_archives, self.expiring, self.corrupt = {}, {}, head.expiring, {}
 
     def start(self, writing: bool) -> None:
         """Make ready for a transaction that has begun."""

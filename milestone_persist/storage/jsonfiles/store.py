@@ -1,20 +1,19 @@
 """The portable SQL on JSON files: loaded into SQLite in memory under a lock, changed rows written back as a whole."""
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 
 from ...base.errors import StorageError, newer
 from ...base.found import read_found
-from ...base.tables import LARGEST_NUMBER, NUMBERED, SCHEMA_VERSION, TABLES
+from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
-from ..directory import INNER, create_directory, damaged
+from ..directory import create_directory, damaged
 from ..interface import BRIEF_SECONDS, Move, Snapshot, StorageMoved, Transaction
 from ..selection import backend_in_use, store_in_use
 from ..sqlite.embedded import EmbeddedStorage
-from .expiring import read_expiring, tell_expiring
-from .journal import FOLDERS, JOURNAL, StoreFiles, is_pending, replace_files
+from .head import Head, first_head, version_in
+from .journal import JOURNAL, StoreFiles, is_pending, replace_files
 from .layout import ONE_FILE, folder_of
 from .lock import FileLock
 from .memory import Memory
@@ -27,11 +26,10 @@ if TYPE_CHECKING:
 
     from ...base.answers import Description, Finding
     from ..call import Clock
-    from ..interface import Params, Row, Statement
-    from .journal import Contents
+    from ..interface import Params, Statement
     from .memory import Faults
 
-HEAD = FILE.head  # there is a store; how often it was written; the last number given out in each numbered table
+HEAD = FILE.head  # it says that there is a store
 LOCK = "file-store"  # .lock and .queue
 ONE_LOOKS_SECONDS = 15.0  # in which one of all processes looks for silent agents: for that every agent is read
 
@@ -39,11 +37,12 @@ ONE_LOOKS_SECONDS = 15.0  # in which one of all processes looks for silent agent
 class FileStorage(EmbeddedStorage):
     """A store of JSON files below `directory`, or one in memory where nothing is to be made.
 
-    What is in memory stays there until the head shows that another process has written. A file edited by hand is
-    read by the next process that opens the store.
+    What is in memory stays there until the file of `head` tells that another process has written. A file edited by
+    hand is read by the next process that opens the store.
     """
 
     backend = FILE
+    head: Head  # that belongs to the rows in memory
     FILES = (HEAD, JOURNAL, *(folder_of(name) for name in (*TABLES, "store_moves")))
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
@@ -52,8 +51,7 @@ class FileStorage(EmbeddedStorage):
         super().__init__(directory, os.path.join(directory, HEAD), clock, environ)
         self._other = other
         self.lock = FileLock(os.path.join(directory, LOCK))
-        self._head: str | None = None  # the head that belongs to the rows in memory
-        self._version = SCHEMA_VERSION  # that the head tells
+        self._is_current = False  # whether these need not be read again whatever the head is
         self._inside = False
         self.lenient = False  # whether rows may refer to what is not there
         self._warned: set[str] = set()
@@ -82,10 +80,10 @@ class FileStorage(EmbeddedStorage):
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self.memory.tables if table.name in ONE_FILE
                             for row in self.run(f"SELECT * FROM {table.name}")]
-                self.save(self.memory.files_of(settings), {"store": os.urandom(8).hex(), "generation": 0})
+                self.head = first_head()
+                self.save(self.memory.files_of(settings))
         finally:
             self._leave()
-        self._head = None  # from now on, what the files hold
 
     # Transactions
 
@@ -141,7 +139,7 @@ class FileStorage(EmbeddedStorage):
                 return
             self.acquire(exclusive, self.wait_seconds)
         self._refresh()
-        if self._version < SCHEMA_VERSION:
+        if self.head.version < SCHEMA_VERSION:
             self._bring_up_to_date(exclusive)
 
     def _load_unlocked(self) -> bool:
@@ -154,13 +152,13 @@ class FileStorage(EmbeddedStorage):
             before = self.glance()
             wrong: Faults = []
             self.files.look_for_journal()
-            self._head = None
+            self._is_current = False
             self._refresh()
             self.run("PRAGMA foreign_keys = OFF")
             self.memory.load_all(wrong)
             if not wrong and self.glance() == before:
                 return True
-        self._head = None
+        self._is_current = False
         return False
 
     def glance(self) -> list[bytes]:
@@ -194,7 +192,7 @@ class FileStorage(EmbeddedStorage):
             self.memory.drop_unread()
             self.connection.execute("ROLLBACK" if self.memory.corrupt else "COMMIT")  # then all is read again
         except sqlite3.Error:  # closed meanwhile by another thread; what counts is in the files
-            self._head = None
+            self._is_current = False
         finally:
             self._leave()
 
@@ -202,7 +200,7 @@ class FileStorage(EmbeddedStorage):
         try:
             super().rollback()
         finally:
-            self._head = None  # what was loaded meanwhile is undone too
+            self._is_current = False  # what was loaded meanwhile is undone too
             self._leave()
 
     def _give_up(self, error: BaseException) -> BaseException:
@@ -213,7 +211,7 @@ class FileStorage(EmbeddedStorage):
     def _leave(self) -> None:
         self._inside = False
         if self.memory.corrupt:  # it may be fixed
-            self._head = None
+            self._is_current = False
         self.lock.release()
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
@@ -245,35 +243,26 @@ class FileStorage(EmbeddedStorage):
     def _refresh(self) -> None:
         """Forget the rows in memory if another process has written since they were loaded."""
         text = self._read_head()
-        if text == self._head:
+        if self._is_current and text == self.head.text:
             return
         try:
-            version, sequences = _read_facts(text)
+            head = Head(text)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise damaged(self.directory, self.path, f"not the head of a store: {error!r:.100}") from None
-        if version > SCHEMA_VERSION:
-            raise newer(self.path, version, SCHEMA_VERSION)
-        self.memory.clear(sequences)
-        self.memory.expiring = read_expiring(json.loads(text))
-        self._head, self._version = text, version
-
-    def read_facts(self) -> Row:
-        """What the head tells that belongs to the rows in memory."""
-        facts: Row = json.loads(self._head or "")
-        if "files" in facts:  # of no other folder: the head may be a stranger's
-            facts["files"] = {folder: number for folder, number in facts["files"].items()
-                              if folder in FOLDERS or folder in INNER}
-        return facts
+        if head.version > SCHEMA_VERSION:
+            raise newer(self.path, head.version, SCHEMA_VERSION)
+        self.memory.clear(head)
+        self.head, self._is_current = head, True
 
     def forget(self) -> None:
         """Read every file again from now on."""
-        self._head = None
+        self._is_current = False
 
     def _refuse_newer(self) -> None:
         """StorageError for a store that a newer program has written, before anything else is said of it."""
         try:
-            version = int(json.loads(self.files.read(HEAD))["schema_version"])
-        except (OSError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError):  # its user is told
+            version = version_in(self.files.read(HEAD))
+        except OSError:  # its user is told
             return
         if version > SCHEMA_VERSION:
             raise newer(self.path, version, SCHEMA_VERSION)
@@ -295,48 +284,28 @@ class FileStorage(EmbeddedStorage):
             self.lock.release()
             self.acquire(exclusive=True, seconds=self.wait_seconds)
             self._refresh()  # another process may have been first
-        if self._version == SCHEMA_VERSION:
+        if self.head.version == SCHEMA_VERSION:
             return
         self._inside = True
         self.run("BEGIN")
         self.memory.start(writing=True)
-        take_steps(self._version, self.execute)
-        self.save(self.memory.changed_files(), self.read_facts())
+        take_steps(self.head.version, self.execute)
+        self.save(self.memory.changed_files())
         self.memory.drop_unread()
         self.run("ROLLBACK" if self.memory.corrupt else "COMMIT")
 
     # Memory to files
 
     def _write_changes(self) -> None:
-        head = self.read_facts()
         files = self.memory.changed_files()
-        if files or head["sequences"] != self.memory.sequence_values():
-            self.save(files, head)
+        if files or self.head.sequences != self.memory.sequence_values():
+            self.save(files)
 
-    def save(self, files: dict[str, str | None], head: Row) -> None:
+    def save(self, files: dict[str, str | None]) -> None:
         """Write the changed files, and with them the head that tells of it."""
-        head = {**head, "schema_version": SCHEMA_VERSION, "generation": head["generation"] + 1,
-                "expiring": tell_expiring(read_expiring(head), files),
-                "sequences": {name: min(number, LARGEST_NUMBER - 1)  # of a row that is a stranger's
-                              for name, number in self.memory.sequence_values().items()},
-                "files": self._count_files(head.get("files", {}), files)}
-        text = json.dumps(head, indent=1) + "\n"
-        replace_files(self.directory, {**files, HEAD: text}, self.lock.require_held)
-        self._head, self._version = text, SCHEMA_VERSION
-        self.memory.expiring = read_expiring(head)
-
-    def _count_files(self, counts: dict[str, int], changed: Contents) -> dict[str, int]:
-        """How many files of rows each folder will have: by that doctor finds that one was removed."""
-        counts = {**counts}
-        for name, text in changed.items():
-            folder = name.rpartition("/")[0]
-            if folder != "config":
-                counts.setdefault(folder, self.count_there(folder))
-                counts[folder] += (text is not None) - self.files.exists(name)
-        return counts
-
-    def count_there(self, folder: str) -> int:
-        return sum(name.endswith((".json", ".jsonl")) for name in self.files.list(folder))
+        head = self.head.next(self.files, files, self.memory.sequence_values())
+        replace_files(self.directory, {**files, HEAD: head.text}, self.lock.require_held)
+        self.head, self.memory.expiring = head, head.expiring
 
     def set_aside(self, folder: str) -> None:
         self.acquire(exclusive=True)  # no other process is reading the files
@@ -376,18 +345,6 @@ class FileStorage(EmbeddedStorage):
         finally:
             self.lenient = False
             self.forget()
-
-
-def _read_facts(text: str) -> tuple[int, dict[str, int]]:
-    """The version and the last numbers given out that a head tells; an error of some kind where it is none."""
-    head = json.loads(text)
-    for number in (head["schema_version"], head["generation"], *head["sequences"].values(),
-                   *map(abs, head.get("files", {}).values())):
-        if type(number) is not int or not 0 <= number < LARGEST_NUMBER:
-            raise ValueError(number)
-    if not head["schema_version"]:
-        raise ValueError("version 0")
-    return head["schema_version"], {name: number for name, number in head["sequences"].items() if name in NUMBERED}
 
 
 def _only_reads(sql: str) -> bool:
