@@ -15,8 +15,11 @@ import tempfile
 import time
 
 from calls import count_instructions
-from contenders import ALL, Floor, Ours, SameRows
+from floors import Floor, FloorAgain, SameRows
+from ours import Ours
+from peers import PEERS
 
+CONTENDERS = (Floor, FloorAgain, SameRows, Ours, *PEERS)
 OPERATIONS = {"send": 200, "take": 200, "save": 200, "load": 200, "heartbeat": 200, "checkpoint": 50, "send_1000": 1,
               "save_1000": 1}  # how many calls a round
 MODES = {"WAL, synchronous normal": ("WAL", "NORMAL"), "rollback journal, synchronous full": ("DELETE", "EXTRA")}
@@ -25,7 +28,7 @@ MODES = {"WAL, synchronous normal": ("WAL", "NORMAL"), "rollback journal, synchr
 def make(folder, journal, synchronous):
     """The contenders that are there."""
     found = []
-    for kind in ALL:
+    for kind in CONTENDERS:
         place = os.path.join(folder, kind.__name__)
         os.mkdir(place)
         try:
@@ -55,7 +58,7 @@ def measure(rounds=5, scale=1.0, modes=tuple(MODES)):
                 found[mode][name] = _measure(contenders, name, rounds, max(1, int(calls * scale)))
             finally:
                 for one in contenders:
-                    getattr(one, "close", int)()
+                    one.close()
                 shutil.rmtree(folder)
     return found
 
