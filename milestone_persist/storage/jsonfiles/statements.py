@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     Names = tuple[str, ...]  # of parameters
 
 SOURCE = re.compile(r"\b(FROM|JOIN|UPDATE|INTO) (\w+)\b(?: ([a-z]\w*))?")
-PARAMETER = re.compile(r":(\w+)")
+CONDITION = re.compile(r"(?:(\w+)\.)?(\w+) = (?::(\w+)|(\w+)\.(\w+))")  # a column, and a parameter or another column
+WORD = re.compile(r"\b\w+\b(?!\.)")
 END = re.compile(r" (?:ORDER BY|LIMIT|RETURNING|GROUP BY|UNION|EXCEPT|INTERSECT|ON CONFLICT)\b")
 VALUES = ") VALUES ("
-INBOX = re.compile(r"to_agent = :(\w+)")
+JOIN = re.compile(r" (?:LEFT |INNER )?JOIN ")
+PARENTHESIS = re.compile(r"([()])")
+ASSIGNMENT = r"(?:SET|,) (\w+) = (?:coalesce\((\w+), )?(:\w+)\)?(?=, | WHERE )"
 READER = " WHERE agent_registry.agent_id = to_agent"
 READING = ("SELECT", "PRAGMA", "EXPLAIN")
 MOST_KEPT = 500
@@ -61,7 +64,7 @@ class Statement:
     def _prove(self, table: Table) -> list[Names] | None:
         proved: list[Names] = []
         own = [source for source in self.sources if source[1] == table.name]
-        if len(own) != len(re.findall(rf"\b{table.name}\b(?!\.)", self.sql)):
+        if len(own) != WORD.findall(self.sql).count(table.name):
             return None
         for word, _, alias, end in own:
             conditions = self._conditions(word, end)
@@ -84,43 +87,43 @@ class Statement:
     def changes(self, columns: Iterable[str]) -> bool:
         """Whether an UPDATE sets one of these columns."""
         head = _level(self.sql).partition(" WHERE ")[0]
-        return self.verb == "UPDATE" and any(re.search(rf"\b{column} = ", head) for column in columns)
+        return self.verb == "UPDATE" and any(f" {column} = " in head for column in columns)
 
     def assigned(self, column: str) -> str:
         """The parameter, as `:name`, that an UPDATE gives a column, if only where it holds nothing; "" for others."""
-        form = rf"(?:SET|,) {column} = (?:coalesce\({column}, )?(:\w+)\)?(?:, | WHERE )"
-        found = re.search(form, self.sql) if self.verb == "UPDATE" else None
-        return found[1] if found else ""
+        found = re.finditer(ASSIGNMENT, self.sql) if self.verb == "UPDATE" else ()
+        return next((match[3] for match in found if match[1] == column and match[2] in (None, column)), "")
 
     def _given_values(self, table: Table) -> list[Names] | None:
         given = self.inserted() or {}
-        names = [PARAMETER.fullmatch(given.get(column, "")) for column in table.key]
-        return [tuple(name[1] for name in names if name)] if all(names) else None
+        values = [given.get(column, "") for column in table.key]
+        is_proof = all(value[:1] == ":" and value[1:].isidentifier() for value in values)
+        return [tuple(value[1:] for value in values)] if is_proof else None
 
     def _conditions(self, word: str, end: int) -> list[str]:
         """What must hold of the rows of a source, all of it: the conditions of its WHERE, and of its own JOIN."""
         scope = END.split(_level(self.sql[end:]), 1)[0]
         before, _, where = scope.partition(" WHERE ")
-        own = re.split(r" (?:LEFT |INNER )?JOIN ", before)[0].partition(" ON ")[2] if word == "JOIN" else ""
+        own = JOIN.split(before)[0].partition(" ON ")[2] if word == "JOIN" else ""
         both = f"{own} AND {where}"
         return [] if " OR " in both or "CASE " in both else both.split(" AND ")
 
     def _compared(self, table: Table, alias: str, conditions: list[str]) -> list[Names]:
         """The parameters that are compared with the key, or with the first columns of it."""
+        given = {column: parameter for owner, column, parameter, _, _ in _read_equal(conditions)
+                 if parameter and owner in ("", alias)}
         names: list[str] = []
         for column in table.key:
-            form = re.compile(rf"(?:{alias}\.)?{column} = :(\w+)")
-            found = [match[1] for match in map(form.fullmatch, conditions) if match]
-            if not found:
+            if column not in given:
                 break
-            names.append(found[0])
+            names.append(given[column])
         return [tuple(names)] if names else []
 
     def _referred(self, table: Table, alias: str, conditions: list[str]) -> list[Names] | None:
         """No key is needed where a row that is there refers to it: it was read with that one."""
-        form = re.compile(rf"{alias}\.{table.key[0]} = (\w+)\.(\w+)")
-        found = [match for match in map(form.fullmatch, conditions) if match]
-        return [] if any((self.aliases.get(match[1]), match[2]) in table.referred_by for match in found) else None
+        is_referred = any((owner, column) == (alias, table.key[0]) and (self.aliases.get(other), theirs) in
+                          table.referred_by for owner, column, _, other, theirs in _read_equal(conditions))
+        return [] if is_referred else None
 
     def _read_by_owner(self, end: int) -> list[Names] | None:
         """The agent to whom all the messages are sent that a statement touches."""
@@ -129,17 +132,23 @@ class Statement:
         inboxes: list[Names] = []
         for word, name, _, start in self.sources:
             if name == "agent_messages" and word != "INTO":
-                own = [match[1] for match in map(INBOX.fullmatch, self._conditions(word, start)) if match]
+                own = [parameter for owner, column, parameter, _, _ in _read_equal(self._conditions(word, start))
+                       if (owner, column) == ("", "to_agent") and parameter]
                 if not own:
                     return None
                 inboxes += [(name,) for name in own]
         return inboxes or None
 
 
+def _read_equal(conditions: list[str]) -> list[tuple[str, ...]]:
+    """Of those that say that a column is equal to something: what CONDITION tells, "" where there is nothing."""
+    return [found.groups("") for found in map(CONDITION.fullmatch, conditions) if found]
+
+
 def _level(sql: str) -> str:
     """The beginning of a text as far as its level of parentheses goes; what is deeper is left out."""
     found, depth = [], 0
-    for piece in re.split(r"([()])", sql):
+    for piece in PARENTHESIS.split(sql):
         depth += (piece == "(") - (piece == ")")
         if depth < 0:
             break
