@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .base.errors import MilestoneError, StorageError
-from .storage.interface import LOOK_SECONDS, Damaged, StorageMoved
+from .storage.interface import CODEX, CODEX_SECONDS, LOOK_SECONDS, Damaged, StorageMoved
 from .storage.selection import backend_in_use, read_note_stamp
 
 TYPE_CHECKING = False
@@ -29,12 +29,13 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     is_repeated: whether a program calls it again and again, which is no sign that the agent in whose name it does lives
     """
     makes = op.makes_store(args, options)
-    timeout = None if makes or op.writes(args, options) else LOOK_SECONDS
+    usual = None if makes or op.writes(args, options) else LOOK_SECONDS
 
     def run(store: Storage) -> tuple[Storage, Any]:
         store.makes = makes
         if store.is_new:
             _tell_new(store, op)
+        timeout = CODEX_SECONDS if store.environ.get(CODEX) else usual
         if timeout == store.lock_timeout:
             return store, _run(op, store, args, options, is_repeated)
         with store.hurry(timeout):

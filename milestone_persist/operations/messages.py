@@ -24,6 +24,7 @@ from ..coordination.silence import end_silent_agents
 from ..registry import operation
 from ..storage.call import tell_nobody
 from ..storage.events import record_event
+from ..storage.interface import CODEX, CODEX_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from ..storage.interface import Row, Statement, Storage
 
 GROUP = "Messages"
-CODEX, CODEX_SECONDS = "CODEX_CI", 8  # its shell leaves calls of 10 s behind: nobody reads what they take then
 LEAST_BYTES = 50  # of a message as it is printed
 NEEDED = ("id", "from_agent", "message_type", "payload")  # to act
 ALL = 2_000_000_000
@@ -88,7 +88,7 @@ def get_agent_messages(store: Storage, agent_id: str, take: bool = False, limit:
     while not messages and _wait_for_message(store, agent_id, until):
         messages = get()
     if is_cut and not messages:
-        store.tell_done(f"waited {CODEX_SECONDS} s and not {wait:g}: Codex leaves a longer call behind, with what it "
+        store.tell_done(f"waited {CODEX_SECONDS:g} s and not {wait:g}: Codex leaves a longer call behind, with what it "
                         "takes; call again")
     return messages
 

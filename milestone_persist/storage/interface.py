@@ -31,6 +31,7 @@ POLL_SECONDS = 0.04  # between two looks whether a store has changed
 BRIEF_SECONDS = 0.25  # how long a caller waits that can do without
 LOOK_AGAIN_SECONDS = 1.0  # after which the calls of a process look again who is silent
 LOOK_SECONDS = 10.0  # how long a caller waits that only looks, where even that must wait
+CODEX, CODEX_SECONDS = "CODEX_CI", 8.0  # its shell leaves calls of 10 s behind: nobody reads what they do then
 
 
 class Move:

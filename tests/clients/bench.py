@@ -46,7 +46,7 @@ class Played:
         lines = [f"status {self.status}"]
         for each in self.exchanges:
             lines += [f"--- {each.script}:{each.turn}", *(f"   => {result[:1500]}" for result in each.results),
-                      f"   >> {each.call}"]
+                      *(f"   >> {call}" for call in each.calls or ["text"])]
         return "\n".join([*lines, f"out: {self.out[-2000:]}", f"err: {self.err[-2000:]}"])
 
 

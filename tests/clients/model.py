@@ -24,11 +24,12 @@ class Step:
 
     mcp: an operation of our MCP server, by its own name
     before: called when the step is played, before the answer: what happens elsewhere meanwhile
+    beside: more steps, whose calls are made in the same turn
     """
 
-    def __init__(self, text="", sh="", tool="", mcp="", given=None, before=None):
+    def __init__(self, text="", sh="", tool="", mcp="", given=None, before=None, beside=()):
         self.text, self.sh, self.tool, self.mcp = text, sh, tool, mcp
-        self.given, self.before = given or {}, before
+        self.given, self.before, self.beside = given or {}, before, beside
 
     def as_call(self, tools):
         """The tool and its input for a client that offers these tools; None if the step is text, or it has no such."""
@@ -64,8 +65,8 @@ class Step:
 class Exchange:
     """One request with tools: the script and step played, the results of the calls before, and what was answered."""
 
-    def __init__(self, script, turn, results, call, body):
-        self.script, self.turn, self.results, self.call, self.body = script, turn, results, call, body
+    def __init__(self, script, turn, results, calls, body):
+        self.script, self.turn, self.results, self.calls, self.body = script, turn, results, calls, body
 
 
 class Model(Serving):
@@ -92,12 +93,11 @@ class Model(Serving):
         step = steps[said.turns] if said.turns < len(steps) else Step(text=f"the script {script} is over")
         if step.before:
             step.before()
-        call = step.as_call(said.tools)
+        calls = [call for each in (step, *step.beside) if (call := each.as_call(said.tools))]
         with self._lock:
-            self.exchanges.append(Exchange(script, said.turns, said.results, call, body))
-        if call is None:
-            return number, [step.text or f"(no tool for this step among {said.tools})"], []
-        return number, [step.text] if step.text else [], [call]
+            self.exchanges.append(Exchange(script, said.turns, said.results, calls, body))
+        text = step.text if step.text or calls else f"(no tool for this step among {said.tools})"
+        return number, [text] if text else [], calls
 
 
 class _Handler(BaseHTTPRequestHandler):

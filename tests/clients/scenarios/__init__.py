@@ -1,5 +1,5 @@
 """The scenarios: each plays some clients on projects of its own, and reports what was seen."""
-from . import hooks, mcp, plugins, removal, sandboxes, shell, together, vendored
+from . import hooks, mcp, parallel, plugins, removal, sandboxes, shell, together, vendored
 
 SCENARIOS = {
     "blocks": shell.blocks,
@@ -13,6 +13,7 @@ SCENARIOS = {
     "briefing": hooks.briefing,
     "unread": hooks.unread,
     "ends": hooks.ends,
+    "parallel": parallel.sub_agents,
     "sandboxes": sandboxes.work,
     "uninstall": removal.uninstall,
     "vendored": vendored.all_ways,

@@ -72,7 +72,7 @@ def ends(bench, report, clients):
                    DONE, options=TRUST.get(client.name, ()))
         status = bench.program(project, home, "update-agent-status", AGENT).strip()
         report.check(WAY, "SessionEnd: the agent of a client that ends, ends", client, status != "active", status)
-    for client in clients:
+    for client in with_hooks(clients):
         if client.name in STARTING:
             _see_sub_agent(bench, report, clients, client)
 
@@ -80,6 +80,7 @@ def ends(bench, report, clients):
 # The tool with which a client's model starts a sub-agent, and its input.
 STARTING = {"claude": ("Agent", {"description": "a task", "prompt": "[[SCRIPT:sub]] go",
                                  "subagent_type": "general-purpose"}),
+            "opencode": ("task", {"description": "a task", "prompt": "[[SCRIPT:sub]] go", "subagent_type": "general"}),
             "codex": ("collaboration.spawn_agent", {"task_name": "sub", "message": "[[SCRIPT:sub]] go"})}
 
 
