@@ -83,6 +83,8 @@ def _read_responses(body):
         elif kind == "agent_message" or kind == "message" and role == "user":
             user.append(text_of(item.get("content")))
             results.append("TEXT " + user[-1])
+            if "[[SCRIPT:" in user[-1]:  # a sub-agent of Codex: before that stands a copy of its parent's conversation
+                turns, was_model = 0, False
     more = [tool for item in items if item.get("type") == "additional_tools" for tool in item.get("tools", [])]
     tools = []
     for tool in [*body.get("tools", []), *more]:

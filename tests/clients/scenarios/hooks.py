@@ -88,8 +88,6 @@ def _see_sub_agent(bench, report, clients, client):
     home, project = _prepare(bench, clients)
     tool, given = STARTING[client.name]
     sub = [_call(client, f"register_agent sub-ms-6-1 milestone-executor ms-6 {SESSION}"), Step(text="sub done")]
-    if client.name == "codex":  # its sub-agent is given the conversation so far, with the turn that started it
-        sub.insert(0, DONE)
     look = _call(client, "update_agent_status sub-ms-6-1")
     look.before = lambda: time.sleep(8)  # sub-agents run beside the one that starts them
     results = bench.play(client, project, home, Step(tool=tool, given=given), look, DONE,

@@ -29,13 +29,15 @@ def sub_agents(bench, report, clients):
         pause = _call(client, f"get_session_status {SESSION}")
         if client.name != "opencode":  # whose turn goes on when they have ended; elsewhere they run beside it
             pause.before = lambda: time.sleep(25)
-        played = bench.play(client, project, home, first, pause, DONE, options=TRUST.get(client.name, ()),
+        more = ["-c", "agents.max_threads=8"] if client.name == "codex" else []  # else three at once
+        played = bench.play(client, project, home, first, pause, DONE, options=[*TRUST.get(client.name, ()), *more],
                             scripts={name: _script(client, name) for name in names}.items())
         results = "\n".join(result for name in names for result in played.results(name))
         taken = [results.count(f"task-{n:02}-end") for n in range(NUMBER * EACH)]
         sent = json.loads(bench.program(project, home, "get-agent-messages", "boss-ms-6-1"))
         report.check("sub-agents", f"{NUMBER} at once: each message of one inbox is read once, each result arrives",
-                     client, taken == [1] * len(taken) and sorted(each["from_agent"] for each in sent) == [f"{name}-ms-6" for name in names])
+                     client, taken == [1] * len(taken)
+                     and sorted(each["from_agent"] for each in sent) == [f"{name}-ms-6" for name in names])
 
 
 def _renamed(given, name):
@@ -45,8 +47,7 @@ def _renamed(given, name):
 
 def _script(client, name):
     agent = f"{name}-ms-6"
-    steps = [_call(client, f"register_agent {agent} milestone-executor ms-6 {SESSION}"),
-             *(_call(client, f"get_agent_messages {POOL} true 1 --lease 300") for _ in range(EACH)),
-             _call(client, f"send_agent_message {agent} boss-ms-6-1 completion_notification '{{\"by\": \"{name}\"}}'"),
-             Step(text=f"{name} done")]
-    return [DONE, *steps] if client.name == "codex" else steps  # its conversation begins with that of its parent
+    return [_call(client, f"register_agent {agent} milestone-executor ms-6 {SESSION}"),
+            *(_call(client, f"get_agent_messages {POOL} true 1 --lease 300") for _ in range(EACH)),
+            _call(client, f"send_agent_message {agent} boss-ms-6-1 completion_notification '{{\"by\": \"{name}\"}}'"),
+            Step(text=f"{name} done")]
