@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 
@@ -18,7 +19,9 @@ PROGRAM = "psql"
 ANSWER_SECONDS = 90.0  # longer than the server's own limits: only a psql or a network that hangs comes to it
 QUIT_TIMEOUT = 2.0
 SHOWS_ALL = 150_000  # since this version
-_WRITE, _READ = 1 << 16, 1 << 20
+_BLOCK = 1 << 16  # what a pipe holds
+_LAST_LINE = 40  # how long it is: the delimiter and a SQLSTATE
+_ROW = re.compile(rb"^\d*\{.*", re.MULTILINE)  # a JSON object, perhaps with digits before it
 
 
 class Failed(Exception):
@@ -50,6 +53,8 @@ class Psql:
         command = [program, "-XqAtw", "-v", "VERBOSITY=terse", "-d", url]
         (its_input, self.input), (self.output, its_output) = _pipe(), _pipe()
         os.set_blocking(self.input, False)
+        self._poll = select.poll()
+        self._poll.register(self.output, select.POLLIN)
         try:
             self.pid = os.posix_spawn(program, command, dict(variables), setpgroup=0, file_actions=[
                 (os.POSIX_SPAWN_DUP2, its_input, 0), (os.POSIX_SPAWN_DUP2, its_output, 1),
@@ -66,36 +71,33 @@ class Psql:
 
         Whatever else interrupts it (Ctrl-C) ends the child, and with it what the server was doing.
         """
-        lines = self._converse(statements)
-        state = lines.pop().split()[-1].decode()
-        if state != "00000":
-            if len(state) != 5:
-                self.stop()
-                raise StorageError("this psql is too old: install postgresql-client 11 or newer")
-            text = b" ".join(self._converse("\\echo :LAST_ERROR_MESSAGE")[:-1])
-            raise Failed(state, " ".join(text.decode(errors="replace").split()))
-        return _rows(lines)
+        answer = self._converse(statements)
+        state = answer.rsplit(None, 1)[-1].decode()
+        if state == "00000":
+            return _ROW.findall(answer)
+        if len(state) != 5:
+            self.stop()
+            raise StorageError("this psql is too old: install postgresql-client 11 or newer")
+        text = self._converse("\\echo :LAST_ERROR_MESSAGE").rpartition(self.delimiter)[0]
+        raise Failed(state, " ".join(text.decode(errors="replace").split()))
 
     def ask_all(self, before: Sequence[str | Filled], asked: Sequence[Filled],
                 after: Sequence[str] = ()) -> list[list[bytes]]:
         """Run statements in one round trip; the rows of each that is asked. After one that fails none is run."""
         if self._prepared.begins_anew() and self.pid:
             self.write(memoryview(b"DEALLOCATE ALL;\n"))
-        first = list(map(self._write, before))
+        first = [each if isinstance(each, str) else self._prepared.write(each) for each in before]
         rows = self._prepared.write_all(asked)
         found: list[list[bytes]] = [[] for _ in asked]
         try:
             for line in (self.ask("\\; ".join([*first, *rows, *after]) + ";") if self.version >= SHOWS_ALL
                          else self._ask_each(first, rows, after)):
-                tag, brace, rest = line.partition(b"{")
-                found[int(tag)].append(brace + rest)
+                tag = line.index(b"{")
+                found[int(line[:tag])].append(line[tag:])
         except Failed:
             self._prepared.forget()
             raise
         return found
-
-    def _write(self, statement: str | Filled) -> str:
-        return statement if isinstance(statement, str) else self._prepared.write(statement)
 
     def _ask_each(self, before: Sequence[str], rows: Sequence[str], after: Sequence[str]) -> Iterator[bytes]:
         if before:
@@ -109,8 +111,8 @@ class Psql:
         """Send a statement whose answer nobody needs; it is done before what is asked next."""
         self.write(memoryview(statement.encode() + b";\n"))
 
-    def _converse(self, text: str) -> list[bytes]:
-        """Send text; the lines of the answer, the last of which is the delimiter with the SQLSTATE."""
+    def _converse(self, text: str) -> bytes:
+        """Send text; the answer, the last line of which is the delimiter with the SQLSTATE."""
         self.busy = True
         try:
             answer = self.exchange(b"%s\n\\echo %s :SQLSTATE\n" % (text.encode(), self.delimiter))
@@ -118,39 +120,35 @@ class Psql:
         finally:
             if self.busy:
                 self.stop()
-        return answer.rstrip(b"\n").split(b"\n")
+        return answer
 
     def exchange(self, request: bytes) -> bytes:
         """Send a request and wait for what psql prints, up to the delimiter: one round trip."""
         if not self.pid:
             raise Lost("the connection was closed")
-        poll, rest, answer = select.poll(), self.write(memoryview(request)), bytearray()
-        poll.register(self.output, select.POLLIN)
+        rest, answer = self.write(memoryview(request)), bytearray()
         if rest:
-            poll.register(self.input, select.POLLOUT)
-        while True:
-            ready = dict(poll.poll(ANSWER_SECONDS * 1000))
+            self._poll.register(self.input, select.POLLOUT)
+        while not (answer.endswith(b"\n") and self.delimiter in answer[-_LAST_LINE:]):
+            ready = self._poll.poll(ANSWER_SECONDS * 1000)
             if not ready:
                 raise Lost(f"no answer for {ANSWER_SECONDS:.0f} s")
-            if self.input in ready:
-                rest = self.write(rest)
-                if not rest:
-                    poll.unregister(self.input)
-            if self.output in ready:
-                block = os.read(self.output, _READ)
-                seen = max(0, len(answer) - 100)
-                answer += block
-                if not block:
-                    lines = bytes(answer).split(b"\n")
-                    said = [line.decode(errors="replace") for line in lines if not _is_row(line)]
-                    raise Lost("\n".join(said).strip() or "psql ended")
-                if answer.endswith(b"\n") and answer.find(self.delimiter, seen) >= 0:
-                    return bytes(answer)
+            for descriptor, _ in ready:
+                if descriptor == self.output:
+                    block = os.read(self.output, _BLOCK)
+                    answer += block
+                    if not block:
+                        raise Lost(_ROW.sub(b"", answer).decode(errors="replace").strip() or "psql ended")
+                else:
+                    rest = self.write(rest)
+                    if not rest:
+                        self._poll.unregister(self.input)
+        return bytes(answer)
 
     def write(self, rest: memoryview) -> memoryview:
         """Write some; what is left. Where psql has gone there is nothing left: reading will tell why."""
         try:
-            return rest[os.write(self.input, rest[:_WRITE]):]
+            return rest[os.write(self.input, rest[:_BLOCK]):]
         except BlockingIOError:
             return rest
         except BrokenPipeError:
@@ -181,7 +179,7 @@ class Psql:
         poll = select.poll()
         poll.register(self.output, select.POLLIN)
         while poll.poll(QUIT_TIMEOUT * 1000):
-            if not os.read(self.output, _READ):
+            if not os.read(self.output, _BLOCK):
                 return True
         return False
 
@@ -211,15 +209,6 @@ def find_psql(variables: Mapping[str, str]) -> str:
         versions = sorted(glob.glob("/usr/lib/postgresql/*/bin/psql"), key=lambda name: float(name.split("/")[4]))
         return (versions or [path])[-1]
     raise StorageError("psql is missing, and PostgreSQL is reached through it: install postgresql-client")
-
-
-def _rows(lines: list[bytes]) -> list[bytes]:
-    """The lines that are rows: JSON objects, perhaps with digits before them."""
-    return [line for line in lines if _is_row(line)]
-
-
-def _is_row(line: bytes) -> bool:
-    return line.lstrip(b"0123456789").startswith(b"{")
 
 
 def _send(pid: int, number: int) -> None:

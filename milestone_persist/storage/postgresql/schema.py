@@ -24,7 +24,6 @@ _VERSION = ("SELECT row_to_json(q) FROM (SELECT max(version) AS version, current
             ":VERSION_NUM AS psql, "
             "(SELECT set_config('synchronous_commit', 'off', false) FROM agent_coordination_config "
             "WHERE key = 'synchronous' AND value = 'normal') AS commit FROM schema_version) AS q;")
-_TAG = "1"  # before the rows of FACTS
 _FOUND = ("SELECT row_to_json(q) FROM (SELECT to_regclass('schema_version') IS NOT NULL AS made, "
           "EXISTS (SELECT FROM pg_namespace WHERE nspname = {0} AND NOT has_schema_privilege(oid, 'USAGE')) AS closed) "
           "AS q;")
@@ -72,7 +71,7 @@ class Schema:
 
     def _enter(self, psql: Psql, settings: str, name: str) -> Row | None:
         """Set what the connection needs, and read in the same trip what it finds there."""
-        before = f"{settings}\\; SET search_path = {name}, pg_temp;\n{Filled(FACTS).write_rows(_TAG)};\n"
+        before = f"{settings}\\; SET search_path = {name}, pg_temp;\n{Filled(FACTS).write_rows()};\n"
         return _read_version(psql, name, before, self.facts)
 
 
@@ -81,7 +80,7 @@ def _read_version(psql: Psql, name: str, before: str = "", facts: list[bytes] | 
     try:
         *lines, last = psql.ask(before + _VERSION)
         if facts is not None:
-            facts += [line[len(_TAG):] for line in lines]
+            facts += lines
         found = read_row(last)
     except Failed as error:
         if error.state in _OTHERWISE:

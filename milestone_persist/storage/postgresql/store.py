@@ -9,7 +9,7 @@ from ..interface import READ_TOMBSTONE, Posted, Snapshot, Storage, Transaction
 from .answers import LaterAnswer, explain, lost
 from .psql import Failed, Lost, Psql
 from .schema import Schema
-from .text import READS, Filled, read_row
+from .text import READS, Filled, name_parameters, read_row
 from .url import DatabaseUrl
 
 TYPE_CHECKING = False
@@ -35,8 +35,8 @@ LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\;
           "SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'")
 # Asked with what a transaction begins with, or a read outside of one: another machine may have moved the rows. The
 # number of the transaction tells what became of it, should the connection be lost in its commit.
-_TOMBSTONE = f"SELECT (SELECT value FROM ({READ_TOMBSTONE}) AS tombstone) AS value"
-_FIRST = _TOMBSTONE + ", txid_current() AS number"
+_READ_TOMBSTONE = f"SELECT (SELECT value FROM ({READ_TOMBSTONE}) AS tombstone) AS value"
+_TOMBSTONE, _FIRST = Filled(_READ_TOMBSTONE), Filled(_READ_TOMBSTONE + ", txid_current() AS number")
 # Taken in this order, until the end of the transaction; no row is given, so that psql prints none.
 _LOCK = "SELECT WHERE pg_advisory_xact_lock(hashtextextended(:key, 0)) IS NULL"
 _LOCK_NARROW = ("SELECT WHERE pg_advisory_xact_lock_shared(hashtextextended(:all, 0)) IS NULL "
@@ -63,7 +63,7 @@ class PostgresqlStorage(Storage):
         self._begun = False
         self._broken = ""  # why the transaction cannot be committed
         self._number: int | None = None  # that of the transaction; None: it only reads
-        self._foreseen: dict[tuple[str, ...], list[bytes]] = {}  # statements whose rows came with its beginning
+        self._foreseen: dict[tuple[object, ...], list[bytes]] = {}  # statements whose rows came with its beginning
         self._posted: list[tuple[Filled, LaterAnswer]] = []
         if create:
             create_directory(directory)
@@ -105,13 +105,12 @@ class PostgresqlStorage(Storage):
             return Filled(_LOCK_NARROW, {"all": whole, "key": whole + key})
         return Filled(_LOCK, {"key": whole + (key if key == MEMBERSHIP else "")})
 
-    def _begin(self, before: list[str | Filled], first: str, foreseen: Sequence[Statement]) -> list[Row]:
-        asked = [Filled(sql, params) for sql, params in foreseen]
-        [line], *lines = self._ask([_SAVE] if self._schema.ephemeral else before, [Filled(first), *asked],
-                                   is_repeatable=True)
+    def _begin(self, before: list[str | Filled], first: Filled, foreseen: Sequence[Statement]) -> list[Row]:
+        asked = [Filled(*each) for each in foreseen]
+        [line], *lines = self._ask([_SAVE] if self._schema.ephemeral else before, [first, *asked], is_repeatable=True)
         self._begun, row = True, read_row(line)
         self._number = row.get("number")
-        self._foreseen = dict(zip(map(_key, asked), lines))
+        self._foreseen = {_key(*each): rows for each, rows in zip(foreseen, lines)}
         return [row] if row["value"] is not None else []
 
     def lock_membership(self) -> None:
@@ -121,15 +120,14 @@ class PostgresqlStorage(Storage):
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
         self.refuse_stopped()
+        lines = self._foreseen.pop(_key(sql, params), None) if self._foreseen else None
+        if lines is not None:
+            return [read_row(line) for line in lines]
         asked = Filled(sql, params)
         if not self._begun:
             return self._execute_apart(asked)
         if asked.kind != READS:
             self._foreseen.clear()
-        elif self._foreseen:
-            lines = self._foreseen.pop(_key(asked), None)
-            if lines is not None:
-                return [read_row(line) for line in lines]
         return [read_row(line) for line in self._ask_after_posted([asked])]
 
     def _execute_apart(self, asked: Filled) -> list[Any]:
@@ -140,7 +138,7 @@ class PostgresqlStorage(Storage):
             return [read_row(line) for line in lines]
         if not is_repeatable or self.note_stamp is None:
             return [read_row(line) for line in self._ask([], [asked], is_repeatable=is_repeatable)[0]]
-        [line], lines = self._ask([], [Filled(_TOMBSTONE), asked], is_repeatable=True)
+        [line], lines = self._ask([], [_TOMBSTONE, asked], is_repeatable=True)
         tombstone = read_row(line)
         self.refuse_moved([tombstone] if tombstone["value"] else [])
         return [read_row(line) for line in lines]
@@ -315,6 +313,6 @@ class PostgresqlStorage(Storage):
         return explain(self.target, error, self._wait_seconds)
 
 
-def _key(asked: Filled) -> tuple[str, ...]:
+def _key(sql: str, params: Params) -> tuple[object, ...]:
     """By what a statement is known that was foreseen: the present moment goes on meanwhile."""
-    return asked.sql, *(value for name, value in asked.values.items() if name != "now")
+    return sql, *[params[name] for name in name_parameters(sql) if name != "now"]

@@ -9,7 +9,7 @@ from ...base.json_text import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
     from typing import Any
 
     from ..interface import Params, Row
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Strings, names, comments and casts are left as they are; what is left of colons are parameters.
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*|::\w+|:([A-Za-z_]\w*)""")
 _REALS = ("cpu_usage", "memory_usage", "response_time")  # JSON tells 97 from 97.0, but not as which it is stored
+_OTHER_TYPES = re.compile(f':(true|false)|"({"|".join(_REALS)})":'.encode()).search  # no row without has such values
 # psql leaves out U+1FFFE, U+1FFFF, U+2FFFE … U+10FFFF where it prints a text: a row that has one comes as base64.
 _LEFT_OUT = "".join(f"\\U{plane:04X}FFFE\\U{plane:04X}FFFF" for plane in range(1, 17))
 # OFFSET 0 has the JSON of a row made once, and not for each place where it is named.
@@ -38,40 +39,55 @@ class Filled:
     """A statement with its values, as they are written in SQL.
 
     kind: what it does to rows
-    kinds: that of each value, a letter each
+    form: the statement, and the kind of each value, a letter each
+    texts: the values that are not NULL
     """
 
-    __slots__ = ("sql", "values", "kind", "kinds")
+    __slots__ = ("kind", "form", "texts")
 
     def __init__(self, sql: str, params: Params = {}) -> None:
         """UsageError or TypeError for what is no value."""
-        self.kind, _, names = _parse(sql)
-        self.sql, self.values, self.kinds = sql, {}, ""
+        self.kind, _, names = _PARSED.get(sql) or _parse(sql)
+        kinds, texts = "", []
         for name in names:
-            kind, self.values[name] = write_value(params[name])
-            self.kinds += kind
+            value = params[name]
+            if isinstance(value, str):
+                kinds += TEXT
+                texts.append(f"'{value}'" if _HARMLESS(value) else _write_base64(value))
+            elif value is None:
+                kinds += NOTHING
+            else:
+                kind, text = _write_number(value)
+                kinds += kind
+                texts.append(text)
+        self.form, self.texts = (sql, kinds), texts
 
     def write(self) -> str:
         """The statement as one would write it."""
-        return fill(self.sql, self.values)
+        return self.fill(iter(map(_with_type, self.texts)))
+
+    def fill(self, texts: Iterator[str]) -> str:
+        """The statement with these texts in the places of its values; what is NULL takes none of them."""
+        sql, kinds = self.form
+        _, parts, names = _parse(sql)
+        values = {name: "NULL" if kind == NOTHING else next(texts) for name, kind in zip(names, kinds)}
+        return "".join([values[part] if place % 2 else part for place, part in enumerate(parts)])
 
     def write_rows(self, tag: str = "") -> str:
         """The same, giving each row as a JSON object behind `tag`; cut off anywhere, it is no statement at all."""
-        return give_rows(self.sql, self.write(), tag)
+        return self.give_rows(self.write(), tag)
+
+    def give_rows(self, text: str, tag: str = "") -> str:
+        """The same for a text of it."""
+        before = f"'{tag}' || " if tag else ""
+        if self.kind == READS:
+            return f"SELECT {before}{_AS_LINE}({text}\n) AS q OFFSET 0) AS r"
+        return f"WITH q AS ({text}\n) SELECT" + (f" {before}{_AS_LINE}q OFFSET 0) AS r" if self.kind == RETURNS else "")
 
 
-def fill(sql: str, values: Mapping[str, str]) -> str:
-    """A statement with what stands for its parameters in their places."""
-    parts = _parse(sql)[1]
-    return "".join([values[part] if place % 2 else part for place, part in enumerate(parts)])
-
-
-def give_rows(sql: str, text: str, tag: str = "") -> str:
-    """A filled statement that gives each row as a JSON object behind `tag`."""
-    kind, before = _parse(sql)[0], f"'{tag}' || " if tag else ""
-    if kind == READS:
-        return f"SELECT {before}{_AS_LINE}({text}\n) AS q OFFSET 0) AS r"
-    return f"WITH q AS ({text}\n) SELECT" + (f" {before}{_AS_LINE}q OFFSET 0) AS r" if kind == RETURNS else "")
+def name_parameters(sql: str) -> list[str]:
+    """The names of the parameters of a statement, each once."""
+    return _parse(sql)[2]
 
 
 def _parse(sql: str) -> tuple[str, list[str], list[str]]:
@@ -93,12 +109,8 @@ def _parse(sql: str) -> tuple[str, list[str], list[str]]:
     return found
 
 
-def write_value(value: Any) -> tuple[str, str]:
-    """Of which kind a value is, and what it is as SQL; TypeError if it is of no kind a column can hold."""
-    if isinstance(value, str):
-        return TEXT, write_text(value)
-    if value is None:
-        return NOTHING, "NULL"
+def _write_number(value: Any) -> tuple[str, str]:
+    """Of which kind a number is, and what it is as SQL; TypeError if no column can hold it."""
     if isinstance(value, int):
         return INTEGER if -_MOST <= value <= _MOST else OTHER, f"({int(value)})"
     if not isinstance(value, float):
@@ -110,8 +122,15 @@ def write_value(value: Any) -> tuple[str, str]:
 
 def write_text(value: str) -> str:
     """Text as SQL: as it is where nothing in it can mean anything between quotes, else in base64."""
-    if _HARMLESS(value):
-        return f"'{value}'::text"
+    return _with_type(f"'{value}'") if _HARMLESS(value) else _write_base64(value)
+
+
+def _with_type(value: str) -> str:
+    """A value as SQL where nothing else tells its type: a quoted one alone could be anything."""
+    return value + "::text" if value[0] == "'" else value
+
+
+def _write_base64(value: str) -> str:
     return f"convert_from(decode('{binascii.b2a_base64(value.encode(), newline=False).decode()}','base64'),'UTF8')"
 
 
@@ -125,7 +144,7 @@ def read_row(line: bytes) -> Row:
     if line.startswith(BASE64):
         line = binascii.a2b_base64(line[len(BASE64):])
     row: Row = loads(line.decode())
-    for name, value in row.items():
+    for name, value in row.items() if _OTHER_TYPES(line) else ():
         if isinstance(value, bool):
             row[name] = int(value)
         elif name in _REALS and value is not None:
