@@ -555,6 +555,25 @@ def test_a_connection_severed_in_a_transaction_changes_nothing(storage, store, p
     assert store.load_agent_state("a", "k") == "w"
 
 
+def test_a_standby_server_is_said_to_be_read_only(store, cli, postgresql):
+    store.save_agent_state("a", "k", "v")
+    signal_file = os.path.join(postgresql.data, "standby.signal")
+    postgresql.stop("fast")
+    open(signal_file, "x").close()
+    try:
+        postgresql.start()
+        assert cli("load-agent-state", "a", "k").text == "v"
+        for words in (["save-agent-state", "a", "k", "w"], ["agent-heartbeat", "a"], ["get-agent-messages", "a", "true"]):
+            result = cli(*words)
+            assert (result.status, result.out) == (3, b"")
+            assert re.search(r" is read-only \(.*\): name the primary server in MILESTONE_DATABASE_URL$", result.err)
+    finally:
+        postgresql.stop("fast")
+        os.unlink(signal_file)
+        postgresql.start()
+    assert store.load_agent_state("a", "k") == "v"
+
+
 @pytest.fixture
 def lose_commit(monkeypatch):
     """Has the connection end around the next commit: "done" after it, "undone" before it."""

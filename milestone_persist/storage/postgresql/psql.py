@@ -49,6 +49,7 @@ class Psql:
         self.version = 0  # of this psql; one before SHOWS_ALL gives the rows of the last of several statements only
         self._prepared = Prepared()
         self.delimiter = os.urandom(12).hex().encode()
+        self._end = f"\n\\echo {self.delimiter.decode()} :SQLSTATE\n"
         program = find_psql(variables)
         command = [program, "-XqAtw", "-v", "VERBOSITY=terse", "-d", url]
         (its_input, self.input), (self.output, its_output) = _pipe(), _pipe()
@@ -115,7 +116,7 @@ class Psql:
         """Send text; the answer, the last line of which is the delimiter with the SQLSTATE."""
         self.busy = True
         try:
-            answer = self.exchange(b"%s\n\\echo %s :SQLSTATE\n" % (text.encode(), self.delimiter))
+            answer = self.exchange((text + self._end).encode())
             self.busy = False
         finally:
             if self.busy:

@@ -130,7 +130,7 @@ def _require_suitable(psql: Psql) -> None:
 
 def _bring_up_to_date(psql: Psql, name: str, guard: str) -> None:
     """Make the schema or bring it up to date, whole or not at all; of several processes one does it."""
-    psql.ask(f"BEGIN READ WRITE\\; {guard};")
+    psql.ask(f"BEGIN\\; {guard};")
     try:
         # Looking at a catalog, the server hears what others have committed; else it may remember that there is none.
         psql.ask(f"SELECT FROM pg_namespace LIMIT 0\\; CREATE SCHEMA IF NOT EXISTS {name};")
@@ -153,7 +153,7 @@ def _bring_up_to_date(psql: Psql, name: str, guard: str) -> None:
 
 def _enter_empty(psql: Psql) -> None:
     name = f'"milestone_persist_empty_{os.urandom(6).hex()}"'
-    psql.ask(f"BEGIN READ WRITE\\; CREATE SCHEMA {name}\\; SET LOCAL search_path = {name}, pg_temp;")
+    psql.ask(f"BEGIN\\; CREATE SCHEMA {name}\\; SET LOCAL search_path = {name}, pg_temp;")
     _make_schema(psql)
 
 

@@ -30,6 +30,7 @@ _NARROW = ("agent:", "inbox:", "milestone:", "events")
 MEMBERSHIP = "membership"  # taken within such a transaction
 
 LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\; SET client_min_messages = error\\; "
+          "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE\\; "
           f"SET lock_timeout = '{BUSY_SECONDS}s'\\; SET statement_timeout = '{2 * BUSY_SECONDS}s'\\; "
           f"SET idle_in_transaction_session_timeout = '{10 * BUSY_SECONDS}s'\\; "
           "SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'")
@@ -95,8 +96,7 @@ class PostgresqlStorage(Storage):
 
     def _begin_write(self, lock: str, foreseen: Sequence[Statement]) -> list[Row]:
         wait = [] if self.lock_timeout is None else [f"SET LOCAL lock_timeout = '{1000 * self.lock_timeout:.0f}ms'"]
-        return self._begin(["BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE", *wait, self._lock(lock)], _FIRST,
-                           foreseen)
+        return self._begin(["BEGIN", *wait, self._lock(lock)], _FIRST, foreseen)
 
     def _lock(self, key: str) -> Filled:
         """What takes a lock until the end of the transaction; an agent's inbox and the agent are one key."""
