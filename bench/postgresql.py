@@ -135,7 +135,7 @@ def _measure(cluster, folder, seconds, rounds):
         action(store)
 
     def write_for_now(trips, recorded):
-        """The statements of trips for so late a time as no call has had yet; the later, the greater their `:later` is."""
+        """The statements of trips, later than any call yet; the later, the greater their `:later` is."""
         clock.now += 2
         second = store.storage().now().partition(".")[0]
         return [[each.replace(recorded, f"{second}.:later") for each in trip] for trip in trips]
@@ -158,13 +158,21 @@ def _measure(cluster, folder, seconds, rounds):
                 file.write("\\set later :later + 1\n")
                 file.writelines(each + ";\n" for trip in write_for_now(trips, recorded) for each in trip)
             times["pgbench"].append(_run_pgbench(cluster, script, first + 10**8, seconds))
-        for place, unit in enumerate(("ms", "cpu_ms") if rounds else ()):
-            for who in ("ours", "bare", "pgbench"):
-                found[name][f"{who}_{unit}"] = statistics.median(pair[place] for pair in times[who])
-            for who, key in (("ours", "ratio_"), ("bare", "bare_ratio_")):
-                found[name][key + unit] = statistics.median(mine[place] / max(theirs[place], 0.001) for mine, theirs
-                                                            in zip(times[who], times["pgbench"]))
+        if rounds:
+            found[name].update(_summarize(times))
     store.close()
+    return found
+
+
+def _summarize(times):
+    """Medians of the rounds: milliseconds of each, and ratios to pgbench in the same round."""
+    found = {}
+    for place, unit in enumerate(("ms", "cpu_ms")):
+        for who, key in (("ours", "ratio_"), ("bare", "bare_ratio_"), ("pgbench", "")):
+            found[f"{who}_{unit}"] = statistics.median(pair[place] for pair in times[who])
+            if key:
+                found[key + unit] = statistics.median(mine[place] / max(theirs[place], 0.001) for mine, theirs
+                                                      in zip(times[who], times["pgbench"]))
     return found
 
 

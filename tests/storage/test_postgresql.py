@@ -563,8 +563,8 @@ def test_a_standby_server_is_said_to_be_read_only(store, cli, postgresql):
     try:
         postgresql.start()
         assert cli("load-agent-state", "a", "k").text == "v"
-        for words in (["save-agent-state", "a", "k", "w"], ["agent-heartbeat", "a"], ["get-agent-messages", "a", "true"]):
-            result = cli(*words)
+        for words in ("save-agent-state a k w", "agent-heartbeat a", "get-agent-messages a true"):
+            result = cli(*words.split())
             assert (result.status, result.out) == (3, b"")
             assert re.search(r" is read-only \(.*\): name the primary server in MILESTONE_DATABASE_URL$", result.err)
     finally:
