@@ -56,6 +56,7 @@ def _adapter(root: str) -> Iterator[str]:
 def _claude_code(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:
     own = _read_json(os.path.join(environ.get("CLAUDE_CONFIG_DIR") or home, ".claude.json"))
     projects, top = _section(own, "projects"), os.path.realpath(root)
+    top = main_worktree(top) or top  # whose trust is that of its linked worktrees, which have none of their own
     if not is_home(root) and not _section(projects, top).get("hasTrustDialogAccepted"):  # that of a parent is none
         yield (f"Claude Code does not trust {top}, so claude -p ignores its permissions and hooks: run claude there "
                f"once and accept, or {way_called()} install ~ for all projects")

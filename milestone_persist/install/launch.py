@@ -37,11 +37,12 @@ class Launch:
 
     def hook_command(self, client: str, event: str) -> str:
         """The command for sh that handles an event: whatever goes wrong, it ends with 0, and only the first event says
-        so, where the model reads it, instead of an answer. A file that cannot be sourced would end the shell, so it is
-        looked for first."""
+        so, where the model reads it, instead of an answer. A file that is not there or damaged ends the shell that
+        sources it, with a status by which clients send a model back again and again: that is a shell of its own."""
         find = f'f="$HOME/{ADAPTER}"' if self.is_home else _FIND[client]
         call = f"milestone_persist hook {event} -"
         if event != "SessionStart":
-            return f'{find}; [ -r "$f" ] && . "$f" && {call} || :'
-        return (f'{find}; if [ -r "$f" ]; then . "$f"; {{ e=$({call} 2>&1 1>&3) || printf "%s\\n" "$e"; }} 3>&1; '
-                'else echo "milestone_persist: there is no $f: ask the user to run milestone_persist install here"; fi')
+            return f'{find}; ([ -r "$f" ] && . "$f" && {call}) || :'
+        said = '$f: ask the user to run milestone_persist install here"'
+        return (f'{find}; if [ -r "$f" ]; then (. "$f" && {{ e=$({call} 2>&1 1>&3) || printf "%s\\n" "$e"; }} 3>&1) || '
+                f'echo "milestone_persist: cannot run {said}; else echo "milestone_persist: there is no {said}; fi')

@@ -275,6 +275,20 @@ def test_a_path_that_leads_nowhere_is_told(check, project, what):
     assert done.returncode == 1 and len(told) == (5 if what == "the program" else 4), done.stdout
 
 
+def test_claude_code_trusts_a_linked_worktree_as_the_main_one(check, milestone, project, tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", project], check=True)
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a", "--allow-empty"],
+                   cwd=project, check=True)
+    tree = tmp_path / "tree"
+    subprocess.run(["git", "worktree", "add", "-q", tree], cwd=project, check=True)
+    monkeypatch.chdir(tree)
+    milestone("install")
+    assert "Claude Code does not trust" not in check().stdout
+    path = tmp_path / "home" / ".claude.json"
+    path.write_text(path.read_text().replace(str(project), str(tree)))
+    assert f"Claude Code does not trust {project}, so claude -p" in check().stdout
+
+
 def test_a_server_that_was_refused_is_told(check, project, tmp_path):
     path = tmp_path / "home" / ".claude.json"
     data = json.loads(path.read_text())
@@ -301,9 +315,10 @@ def test_a_hook_fails_open(milestone, project, client, event):
     hooks = json.loads((project / file[client]).read_text())["hooks"]
     command = hooks[event][0]["hooks"][0]["command"]
     adapter = project / ".claude" / "shared" / "milestone" / "storage-adapter.sh"
-    for change in (lambda: adapter.write_text(adapter.read_text().replace("milestone_persist/__main__", "gone")),
-                   adapter.unlink):
-        change()
+    text = adapter.read_text()
+    for found in (text.replace("milestone_persist/__main__", "gone"), text[:len(text) // 2],
+                  f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n", ""):
+        adapter.write_text(found) if found else adapter.unlink()
         environ = {name: str(project) for name in ("CLAUDE_PROJECT_DIR", "GEMINI_PROJECT_DIR")}
         environ["PATH"] = os.environ["PATH"]
         done = subprocess.run(["sh", "-c", command], cwd=project, env=environ, input="{}", capture_output=True,
