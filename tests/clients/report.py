@@ -12,7 +12,7 @@ class Report:
     """Cells, by way, what was tried and client. A cell says yes or no, and perhaps more."""
 
     def __init__(self):
-        self._cells = {}
+        self.cells = {}
         self.failed = 0
 
     def check(self, way, what, client, is_so, more="", expected=True):
@@ -21,20 +21,26 @@ class Report:
         expected: whether it should be so; a cell that is not as expected fails the run
         """
         word = ("yes" if is_so else "no") + (f": {more}" if more else "")
-        self._cells.setdefault((way, what), {})[client.name] = word
+        self.cells.setdefault((way, what), {})[client.name] = word
         wrong = bool(is_so) != expected
         self.failed += wrong
         print(f"{'NOT EXPECTED' if wrong else 'as expected '} {client.name:8} {way:12} {what}: {word}", flush=True)
 
+    def add(self, other):
+        """Add what another has noted."""
+        self.failed += other.failed
+        for row, cells in other.cells.items():
+            self.cells.setdefault(row, {}).update(cells)
+
     @property
     def count(self):
         """How many cells there are."""
-        return sum(map(len, self._cells.values()))
+        return sum(map(len, self.cells.values()))
 
     def table(self, clients):
         """The table in Markdown."""
         heads = [f"{client.title} {client.version}" for client in clients]
-        rows = sorted(self._cells.items(), key=lambda item: WAYS.index(item[0][0]))
+        rows = sorted(self.cells.items(), key=lambda item: WAYS.index(item[0][0]))
         lines = [["way", "what", *heads], ["---"] * (2 + len(heads)),
                  *([way, what, *(cells.get(client.name, "–") for client in clients)] for (way, what), cells in rows)]
         return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)

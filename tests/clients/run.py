@@ -16,13 +16,16 @@ import sys
 import tempfile
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from clients import BASE, CLIENTS
 from report import Report, put_in
-from scenarios import SCENARIOS
+from scenarios import OF_SEVERAL, SCENARIOS
 
 from bench import ROOT, Bench
+
+AT_ONCE = 2  # clients, where a scenario is of one alone
 
 
 def main():
@@ -51,11 +54,10 @@ def play(clients, asked):
     try:
         for name in asked.scenario or SCENARIOS:
             begun = time.monotonic()
-            try:
-                SCENARIOS[name](bench, report, clients)
-            except Exception:
-                report.failed += 1
-                print(f"NOT EXPECTED scenario {name}:\n{traceback.format_exc()}")
+            parts = [clients] if name in OF_SEVERAL else [[client] for client in clients]
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                for seen in pool.map(lambda part, name=name: play_scenario(bench, name, part), parts):
+                    report.add(seen)
             print(f"        {name}: {time.monotonic() - begun:.0f} s", flush=True)
     finally:
         print(f"kept: {folder}") if asked.keep else shutil.rmtree(folder, ignore_errors=True)
@@ -65,6 +67,17 @@ def play(clients, asked):
         put_in(ROOT / "docs" / "agents.md", table)
     print(f"{report.count} cells, {report.failed} not as expected")
     return report.failed > 0
+
+
+def play_scenario(bench, name, clients):
+    """What a scenario has seen of some clients."""
+    report = Report()
+    try:
+        SCENARIOS[name](bench, report, clients)
+    except Exception:
+        report.failed += 1
+        print(f"NOT EXPECTED scenario {name}:\n{traceback.format_exc()}", flush=True)
+    return report
 
 
 def leave_network():

@@ -1,6 +1,7 @@
 """The scenarios: each plays some clients on projects of its own, and reports what was seen."""
 from . import hooks, mcp, parallel, plugins, removal, sandboxes, shell, together, vendored
 
+OF_SEVERAL = ("together", "mcp-together")  # the rest see each client for itself
 SCENARIOS = {
     "blocks": shell.blocks,
     "functions": shell.functions,

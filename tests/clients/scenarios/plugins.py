@@ -28,15 +28,15 @@ def used(bench, report, clients):
     """Install each from a git address, validate it, and use what it brings in a project that has nothing of ours."""
     from milestone_persist import __version__
 
-    clone = bench.folder / "clone"
-    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True, capture_output=True)
     for client in clients:
         if client.name not in INSTALLING:
             continue
         home = bench.home(*clients)
         project = bench.project()
+        clone = bench.folder / f"clone-{client.name}"
+        subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True, capture_output=True)
 
-        def run(commands, url="", client=client, home=home, project=project):
+        def run(commands, url="", client=client, home=home, project=project, clone=clone):
             given = {"url": url, "clone": clone, "home": home, "version": __version__}
             return [bench.run_client(client, project, home, *[word.format(**given) for word in words])[0]
                     for words in commands[client.name]]
