@@ -14,6 +14,7 @@ import json
 import os
 import random
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -37,6 +38,8 @@ from milestone_persist.view.reading import read_session  # noqa: E402
 LEFT_OUT = {"install", "uninstall", "vendor", "generate", "start_session_monitor", "stop_session_monitor", "init",
             "mcp", "watch", "dashboard"}
 ENDLESS = ("follow", "wait")  # options with which a call goes on
+SHELLS = (["bash", "--norc"], ["zsh", "-f"], ["dash"])
+SCRIPT = 200  # calls in one script: the next one is for the next shell
 IDS = ["a", "b", "s", "m", "planning-m-1", "validation-m-1", "all", "*", "-", "--", "-x", "--agent", "", " ", ".", "..",
        "../x", "a/b", "/", "~", "$(touch ran)", "`touch ran`", "; touch ran", "'", '"', "a'b", "\\", "%s", "{}", "null",
        "CON", "é", "日本", "👩‍💻", "\u202e", "\x1b[2J", "\x9b", "\n", "a\nb", "\r", "\t", "\x00", "\udcff", "x" * 300,
@@ -196,9 +199,16 @@ class Fuzz:
             return line
 
     def try_shell(self, count):
-        """The functions in a shell: no value is run, expanded or taken for an option of the shell's."""
-        script = [". \"$ADAPTER\""]
+        """The functions in each shell: no value is run, expanded or taken for an option of the shell's."""
         self.operations = [op for op in self.operations if op.shell]
+        shells = [shell for shell in SHELLS if shutil.which(shell[0])]
+        most = min(SCRIPT, -(-count // len(shells)))
+        for number, done in enumerate(range(0, count, most)):
+            self.try_script(shells[number % len(shells)], min(most, count - done))
+
+    def try_script(self, shell, count):
+        """A script of calls in one shell."""
+        script = [". \"$ADAPTER\""]
         calls = [self.make_words() for _ in range(count)]
         for number, words in enumerate(calls):
             words = [word for word in words if "\0" not in word and "\udcff" not in word]
@@ -206,9 +216,9 @@ class Fuzz:
             line = " ".join([name, *map(shlex.quote, words[1:])])
             script.append(f"{line} >out.{number} 2>err.{number} </dev/null; echo $? >status.{number}")
         self.tried += count
-        with self.telling("\n".join(script[1:])[:3000]):
+        with self.telling(f"{shell[0]}: " + "\n".join(script[1:])[:3000]):
             (self.folder / "script.sh").write_text("\n".join(script))
-            done = subprocess.run(["bash", "--norc", "script.sh"], cwd=self.folder, capture_output=True,
+            done = subprocess.run([*shell, "script.sh"], cwd=self.folder, capture_output=True,
                                   check=False, timeout=60 + 5 * count,
                                   env={**self.environ, "ADAPTER": str(ROOT / "shell" / "storage-adapter.sh"),
                                        "MILESTONE_PYTHON": sys.executable})
@@ -216,7 +226,7 @@ class Fuzz:
                 raise Failed(f"the shell said: {done.stdout + done.stderr!r}")
         for number, words in enumerate(calls):
             status = self.folder / f"status.{number}"
-            with self.telling(repr(words)):
+            with self.telling(f"{shell[0]}: {words!r}"):
                 self.judge(int(status.read_text()), (self.folder / f"err.{number}").read_text())
         if (self.folder / "ran").exists():
             raise Failed("a value was run by the shell")

@@ -16,7 +16,8 @@ COUNTS = {"cli": size(150, 1500), "import": size(25, 150), "shell": size(5, 25),
 
 @pytest.mark.parametrize("surface", fuzz.SURFACES)
 def test_whatever_comes_in_ends_as_it_must(need, surface):
-    need("bash")
+    for shell in fuzz.SHELLS if surface == "shell" else ():
+        need(shell[0])
     assert fuzz.fuzz(sys.version_info[1], surface, COUNTS[surface]) >= COUNTS[surface]
 
 
