@@ -75,7 +75,7 @@ def requeue_taken(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[in
                          "AND retry_count >= :limit RETURNING id, session_id", given)
     back = store.execute(f"UPDATE agent_messages SET {BACK}, retry_count = retry_count + 1 {taken}"
                          "RETURNING id, session_id", given)
-    for row in dead:
+    for row in sorted(dead, key=_number):
         record_event(store, "message_dead_lettered", row["session_id"], agent_id, detail=str(row["id"]))
     if back:
         _record_requeue(store, agent_id, back)
@@ -176,8 +176,15 @@ def ring_again(store: Storage, agent_id: str) -> None:
 
 def _record_requeue(store: Storage, agent_id: str, back: list[Row]) -> None:
     ring_again(store, agent_id)
-    record_event(store, "messages_returned", back[0]["session_id"], agent_id,
-                 detail=" ".join(str(number) for number in sorted(row["id"] for row in back)))
+    numbers: dict[str, list[str]] = {}
+    for row in sorted(back, key=_number):
+        numbers.setdefault(row["session_id"], []).append(str(row["id"]))
+    for session_id, found in numbers.items():
+        record_event(store, "messages_returned", session_id, agent_id, detail=" ".join(found))
+
+
+def _number(message: Row) -> int:
+    return int(message["id"])
 
 
 def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:

@@ -41,7 +41,7 @@ def _suggest_session(store: Storage, word: str) -> str:
     if meant:
         return f"in {store.directory}: that is an agent of {meant[0]['session_id']}"
     meant = store.execute("SELECT session_id FROM coordination_sessions WHERE milestone_id = :word "
-                          "ORDER BY last_activity DESC LIMIT 1", {"word": word})
+                          "ORDER BY last_activity DESC, session_id LIMIT 1", {"word": word})
     if meant:
         return f"in {store.directory}: that is a milestone, whose latest session is {meant[0]['session_id']}"
     known = store.execute("SELECT session_id FROM coordination_sessions ORDER BY last_activity DESC LIMIT 1000")

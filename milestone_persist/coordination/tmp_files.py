@@ -112,7 +112,8 @@ def _agent_for(store: Storage, session_id: str, key: str, agent_type: str) -> st
         "SELECT a.agent_id FROM agent_registry a LEFT JOIN agent_state s ON s.agent_id = a.agent_id "
         "AND s.state_key = :key WHERE a.session_id = :session "
         "AND (s.state_key = :key OR a.agent_type = :type AND a.agent_type <> :planner) "
-        "ORDER BY CASE WHEN s.state_key IS NULL THEN 1 ELSE 0 END, s.updated_at DESC, a.last_heartbeat DESC LIMIT 1",
+        "ORDER BY CASE WHEN s.state_key IS NULL THEN 1 ELSE 0 END, s.updated_at DESC, a.last_heartbeat DESC, "
+        "a.agent_id LIMIT 1",
         {"key": key, "session": session_id, "type": agent_type, "planner": ANY_PLANNER})
     if rows:
         return str(rows[0]["agent_id"])

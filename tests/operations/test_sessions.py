@@ -221,3 +221,23 @@ def test_agents_end_and_sessions_are_told_of_in_the_order_of_their_ids(store, co
     store.complete_coordination_session("execution-t")
     ended = [row["agent_id"] for row in store.list_coordination_events(event="agent_completed")]
     assert ended == ["a-execution-t", "b-execution-t", "c-execution-t"]
+
+
+def test_of_sessions_of_the_same_instant_the_first_id_is_the_latest_everywhere(store):
+    for name in ("planning-ms-3-2", "planning-ms-3-1"):
+        store.register_agent(f"of-{name}", "validation", "ms-3", name)
+    with pytest.raises(Refused, match="whose latest session is planning-ms-3-1$"):
+        store.get_session_status("ms-3")
+
+
+def test_what_goes_back_is_told_of_in_the_session_of_each_message(store):
+    for name in ("planning-2", "planning-1"):
+        store.register_agent(f"of-{name}", "validation", "ms-3", name)
+    store.register_agent("w", "validation", "ms-3", "planning-1")
+    for sender in ("of-planning-2", "of-planning-1", "of-planning-2"):
+        store.send_agent_message(sender, "w", "x-t", {})
+    taken = [row["session_id"] for row in store.get_agent_messages("w", True)]
+    store.update_agent_status("w", "failed")
+    told = {name: [row["detail"] for row in store.list_coordination_events(session=name, event="messages_returned")]
+            for name in ("planning-1", "planning-2")}
+    assert taken == ["planning-2", "planning-1", "planning-2"] and told == {"planning-1": ["2"], "planning-2": ["1 3"]}
