@@ -9,8 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from alike import Alike, Broken, make_sides
+from alike import Alike, Broken
 from conftest import ROOT, size
+from side import make_sides
 
 
 @pytest.fixture
@@ -28,8 +29,9 @@ def test_files_and_sqlite_answer_alike_and_so_does_a_store_that_moves(alike):
 
 @pytest.mark.parametrize("alike", [1], indirect=True)
 def test_a_row_that_differs_is_found(alike):
-    with alike.sides[1].stores[0].storage().transaction():
-        alike.sides[1].stores[0].storage().execute("DELETE FROM agent_coordination_config WHERE key = 'session_timeout'")
+    storage = alike.sides[1].stores[0].storage()
+    with storage.transaction():
+        storage.execute("DELETE FROM agent_coordination_config WHERE key = 'session_timeout'")
     with pytest.raises(Broken, match="the rows of hybrid differ from those of file"):
         alike.compare_rows()
 
