@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..base.answers import SavedState
-    from ..storage.interface import Posted, Row, Statement, Storage
+    from ..storage.interface import Row, Statement, Storage
 
 LATER = "9"  # than any time
 LONGEST_TTL = 3_000_000_000  # seconds: times stay within four digits of a year
 _WRITE = (
     "INSERT INTO agent_state (agent_id, saved_in, state_key, state_value, state_type, created_at, updated_at, "
     "expires_at, is_json, version) VALUES (:agent, :session, :key, :value, :type, :now, :now, :expires, :json, "
-    "1 + coalesce((SELECT removed_version FROM agent_registry WHERE agent_id = :agent), 0)) "
-    "ON CONFLICT (agent_id, state_key) DO UPDATE SET saved_in = excluded.saved_in, "
+    ":version) ON CONFLICT (agent_id, state_key) DO UPDATE SET saved_in = excluded.saved_in, "
     "state_value = excluded.state_value, state_type = excluded.state_type, updated_at = excluded.updated_at, "
-    "expires_at = excluded.expires_at, is_json = excluded.is_json, version = agent_state.version + 1")
-_OVER_OWN = (" WHERE agent_state.saved_in = excluded.saved_in "
-             "AND (agent_state.expires_at IS NULL OR agent_state.expires_at > excluded.updated_at)")
+    "expires_at = excluded.expires_at, is_json = excluded.is_json, version = excluded.version")
+_BEFORE = ("SELECT s.state_key, s.saved_in, s.expires_at, s.version, a.removed_version FROM agent_registry a "
+           "LEFT JOIN agent_state s ON s.agent_id = :agent{} WHERE a.agent_id = :agent")
+_KEY_BEFORE, _KEYS_BEFORE = _BEFORE.format(" AND s.state_key = :key"), _BEFORE.format("")
 _VALUE = "s.state_value AS value"
 _REGISTERED_FOR = ("SELECT k.milestone_id FROM agent_registry a JOIN coordination_sessions k "
                    "ON k.session_id = a.session_id WHERE a.agent_id = :agent")
@@ -137,64 +137,56 @@ def read_there(row: Row) -> str:
     return command(["load_agent_state", row["agent_id"], row["state_key"], "--session", row["session_id"]])
 
 
+def ask_before(given: Row) -> Statement:
+    """What `write_state` will ask: what is there under the key that is to be written."""
+    return _KEY_BEFORE, given
+
+
 def write_state(store: Storage, given: Row) -> SavedState:
     """Write a value of a registered agent, within the caller's transaction; what another milestone has there is kept.
 
     given: agent, session (whose result it is), key, value, type, json, expires, now
     """
-    rows = store.execute(f"{_WRITE}{_OVER_OWN} RETURNING version", given)
-    if not rows:  # what is there has expired, or was saved in another session
-        _make_room(store, given)
-        rows = store.execute(f"{_WRITE} RETURNING version", given)
-    return saved_as(given, rows)
+    [before] = store.execute(*ask_before(given))
+    if (before["expires_at"] or LATER) <= given["now"]:
+        _delete_expired(store, given)
+        [before] = store.execute(*ask_before(given))
+    version = _make_room(store, given, before)
+    store.post(_WRITE, {**given, "version": version})
+    return {"agent_id": given["agent"], "state_key": given["key"], "state_type": given["type"], "version": version,
+            "expires_at": given["expires"]}
 
 
-def post_state(store: Storage, given: Row) -> Posted:
-    """The same for `saved_as`: what is there is asked for first, which can be foreseen, and nothing is waited for."""
-    before = store.execute(*ask_before(given))
-    if before and (before[0]["saved_in"] != given["session"] or (before[0]["expires_at"] or LATER) <= given["now"]):
-        _make_room(store, given)
-    return store.post(f"{_WRITE} RETURNING version", given)
-
-
-def ask_before(given: Row) -> Statement:
-    """The question for what is there under a key that is to be written."""
-    return "SELECT saved_in, expires_at FROM agent_state WHERE agent_id = :agent AND state_key = :key", given
-
-
-def saved_as(given: Row, rows: list[Row]) -> SavedState:
-    """What was written, from the rows that give its version."""
-    return {"agent_id": given["agent"], "state_key": given["key"], "state_type": given["type"],
-            "version": rows[0]["version"], "expires_at": given["expires"]}
-
-
-def _make_room(store: Storage, given: Row) -> None:
-    """Before a key is written: keep what is another milestone's, delete what has expired."""
-    keep_others(store, given)
-    store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key AND expires_at <= :now", given)
-
-
-def write_states(store: Storage, rows: list[Row]) -> dict[str, int]:
+def write_states(store: Storage, given: list[Row]) -> dict[str, int]:
     """Write several keys of one agent, each as write_state does; the version of each.
 
-    rows: as write_state's given, alike in agent, session and now
+    given: as that of write_state, alike in agent, session and now
     """
-    if not rows:
+    if not given:
         return {}
-    agent = {"agent": rows[0]["agent"]}
-    before = {row["state_key"]: row for row in store.execute(
-        "SELECT state_key, saved_in, expires_at FROM agent_state WHERE agent_id = :agent", agent)}
-    for row in rows:
-        old = before.get(row["key"])
-        if old and (old["expires_at"] or LATER) <= row["now"]:
-            store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND state_key = :key", row)
-        elif old and old["saved_in"] != row["session"]:
-            keep_others(store, row)
-    store.execute_each(_WRITE, rows)
-    written = {row["key"] for row in rows}
-    return {row["state_key"]: row["version"] for row in store.execute(
-        "SELECT state_key, version FROM agent_state WHERE agent_id = :agent ORDER BY state_key", agent)
-        if row["state_key"] in written}
+    _delete_expired(store, given[0])
+    found = store.execute(_KEYS_BEFORE, {"agent": given[0]["agent"]})
+    before, nothing = {row["state_key"]: row for row in found}, {**found[0], "version": None}
+    versions = {row["key"]: _make_room(store, row, before.get(row["key"], nothing)) for row in given}
+    store.execute_each(_WRITE, [{**row, "version": versions[row["key"]]} for row in given])
+    return dict(sorted(versions.items()))
+
+
+def _delete_expired(store: Storage, given: Row) -> None:
+    """Delete the keys of an agent that have expired; what is saved there goes on from their versions."""
+    store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND expires_at <= :now", given)
+
+
+def _make_room(store: Storage, given: Row, before: Row) -> int:
+    """Keep what another milestone has under a key that is to be written; the version that is to be written.
+
+    before: what is there; its version is None for nothing
+    """
+    if before["version"] is None:
+        return int(before["removed_version"]) + 1
+    if before["saved_in"] != given["session"]:
+        keep_others(store, given)
+    return int(before["version"]) + 1
 
 
 def keep_others(store: Storage, given: Row) -> None:

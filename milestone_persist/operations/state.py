@@ -26,9 +26,7 @@ from ..coordination.state import (
     foresee_key,
     list_keys,
     milestone_read,
-    post_state,
     read_there,
-    saved_as,
     tell_whose,
     write_state,
     write_states,
@@ -71,10 +69,7 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
         session_id = given["session"] = acting_session(store, admit_agent(store, agent_id))
         if if_version is not None:
             _require_version(store, agent_id, state_key, session_id, if_version)
-        if not store.is_far:
-            return write_state(store, given)
-        posted = post_state(store, given)
-    return saved_as(given, posted.rows())
+        return write_state(store, given)
 
 
 def _require_version(store: Storage, agent_id: str, state_key: str, session_id: str, wanted: int) -> None:

@@ -129,8 +129,8 @@ MUTATIONS = [
     break_("a key hides other content", "coordination/idempotency.py",
            'if found[0]["content_digest"] != given["digest"]:', "if False:", *MESSAGES),
     # state and checkpoints
-    break_("a version is not raised", "coordination/state.py", "version = agent_state.version + 1",
-           "version = agent_state.version", "operations/test_state.py"),
+    break_("a version is not raised", "coordination/state.py", 'int(before["version"]) + 1',
+           'int(before["version"])', "operations/test_state.py"),
     break_("--if-version is not looked at", "operations/state.py", "if found != wanted:", "if False:",
            "operations/test_state.py"),
     break_("an expired key is read", "base/tables.py", 'LIVE = "(expires_at IS NULL OR expires_at > :now)"',
