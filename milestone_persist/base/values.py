@@ -119,9 +119,14 @@ def parse_json(text: str, deepest: int = DEEPEST_JSON, **options: Any) -> Any:
         value = _loads(text, **options)
     except RecursionError:
         raise TooDeep from None
-    if text.count("{") + text.count("[") > deepest and _depth(value) > deepest:
+    if _may_be_deeper(text, deepest) and _depth(value) > deepest:
         raise TooDeep
     return value
+
+
+def _may_be_deeper(text: str, deepest: int) -> bool:
+    """Whether there are brackets enough in a text for more than so many levels; each level takes two characters."""
+    return len(text) > 2 * deepest and text.count("{") + text.count("[") > deepest
 
 
 def read_stored(text: str, what: str) -> Any:
@@ -189,8 +194,8 @@ def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str
     try:
         given = value if isinstance(value, str) else _dump(value)
         text = whole_escapes(given) if isinstance(value, str) else whole_characters(given)
-        is_flat = text.count("{") + text.count("[") <= DEEPEST_JSON
-        parsed = value if is_flat and type(value) is kind else parse_json(text)  # what was dumped is JSON
+        is_dumped = type(value) is kind and not _may_be_deeper(text, DEEPEST_JSON)
+        parsed = value if is_dumped else parse_json(text)
     except (TooDeep, RecursionError):
         raise UsageError(f"{what} is nested too deeply: make it at most {DEEPEST_JSON} levels deep") from None
     except (TypeError, ValueError) as error:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..base.answers import ActingAgent, AgentOf, Broadcast, Sent, SentMessages
     from ..storage.interface import Posted, Row, Storage
 
+    Head = tuple[str, str, int]
+
 GROUP = "Messages"
 EVERYBODY = ("", "all", "everyone", "everybody", "broadcast", "any", "team")  # whom some take for all, asterisks apart
 NEEDED = frozenset(("to_agent", "message_type", "payload"))  # of one of many messages
@@ -87,14 +89,22 @@ def _word(payload: str | Mapping[str, Any]) -> str:
 
 
 def _check_message(store: Storage, message_type: str, payload: str | Mapping[str, Any], priority: int) -> Row:
+    _check_head(message_type, priority)
+    return {"type": message_type, "payload": _check_payload(store, payload), "priority": priority}
+
+
+def _check_head(message_type: str, priority: int) -> None:
     check_word(message_type, MESSAGE_TYPES, "message type", extensible=True)
     check_range(priority, 1, 10, "PRIORITY")
+
+
+def _check_payload(store: Storage, payload: str | Mapping[str, Any]) -> str:
     text = json_object(payload, "PAYLOAD", store.warn)
     size = len(text) if text.isascii() else len(text.encode())
     if size > LONG_PAYLOAD:
         store.warn(f"the payload has {size // 1024} KB, more than many readers are shown: better save it as state "
                    "(save_agent_state AGENT KEY -) and send the key")
-    return {"type": message_type, "payload": text, "priority": priority}
+    return text
 
 
 def _milestone_of(store: Storage, to_agent: str, from_agent: str) -> str | None:
@@ -148,30 +158,38 @@ def send_many(store: Storage, from_agent: str, messages: str | Sequence[Any]) ->
     Example: send_many coord-ms-123 '[{"to_agent": "exec-ms-123", "message_type": "x-note", "payload": {"n": 1}}]'
     """
     given = json_value(messages, "MESSAGES", list, "an array of objects")
-    checked = [_check_one(store, number, message) for number, message in enumerate(given, 1)]
+    heads: dict[Head, None] = {}
+    checked = [_check_one(store, number, message, heads) for number, message in enumerate(given, 1)]
     with store.transaction("broadcast"):
         sender = admit_agent(store, _sender(from_agent))
-        session_id, now = acting_session(store, sender), store.now()
+        session_id = acting_session(store, sender)
         own = _milestone_of_sender(store, sender, session_id)
-        meant = {to: _milestone_of(store, to, from_agent) or own for to in dict.fromkeys(to for to, _ in checked)}
+        meant = {to: _milestone_of(store, to, from_agent) or own for to in dict.fromkeys(to for to, _, _ in heads)}
+        common = {"session": session_id, "sender": from_agent, "now": store.now(), "is_broadcast": 0}
         return {"ids": store.insert_each(INSERT, [
-            {"session": session_id, "sender": from_agent, "to_agent": to, "now": now, "sent_for": meant[to],
-             "is_broadcast": 0, **message} for to, message in checked])}
+            {**common, **message, "sent_for": meant[message["to_agent"]]} for message in checked])}
 
 
-def _check_one(store: Storage, number: int, given: Any) -> tuple[str, Row]:
-    """The recipient of one of many messages, and the message; UsageError says which it is that cannot be sent."""
+def _check_one(store: Storage, number: int, given: Any, heads: dict[Head, None]) -> Row:
+    """One of many messages as it is written; UsageError says which it is that cannot be sent.
+
+    heads: recipient, type and priority of those before, which are checked
+    """
     try:
         if not isinstance(given, dict) or not NEEDED <= given.keys() <= PARTS:
             raise UsageError("it must be an object with to_agent, message_type, payload and perhaps priority")
-        priority = given.get("priority", 5)
+        to_agent, message_type, priority = head = (given["to_agent"], given["message_type"], given.get("priority", 5))
         if type(priority) is not int:
             raise UsageError("priority must be a whole number")
         for name in ("to_agent", "message_type"):
             if not isinstance(given[name], str):
                 raise UsageError(f"{name} must be text")
-        return (check_id(given["to_agent"], "to_agent"),
-                _check_message(store, given["message_type"], given["payload"], priority))
+        if head not in heads:
+            check_id(to_agent, "to_agent")
+            _check_head(message_type, priority)
+            heads[head] = None
+        return {"to_agent": to_agent, "type": message_type, "priority": priority,
+                "payload": _check_payload(store, given["payload"])}
     except UsageError as error:
         raise UsageError(f"message {number}: {error}; none was sent") from None
 
