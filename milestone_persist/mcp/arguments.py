@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..base.errors import UsageError
 from ..base.values import dump_json
-from .tools import LONGEST_WAIT, parameters_of
+from .tools import parameters_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def bind_arguments(op: Operation, given: Mapping[str, Any],
     return _in_order(op, values), options
 
 
-def bound_wait(op: Operation, options: dict[str, Any]) -> str:
+def bound_wait(op: Operation, options: dict[str, Any], longest: float) -> str:
     """Let a call wait no longer than clients do; what to say of that, "" if it asked for no more."""
     asked = waits(op, options)
-    if asked <= LONGEST_WAIT:
+    if asked <= longest:
         return ""
-    options["wait"] = LONGEST_WAIT
-    return f"a call waits {LONGEST_WAIT} seconds at most here, not {asked:g}: call it again to wait on"
+    options["wait"] = longest
+    return f"a call waits {longest:g} seconds at most here, not {asked:g}: call it again to wait on"
 
 
 def waits(op: Operation, options: Mapping[str, Any]) -> float:

@@ -16,6 +16,7 @@ from ..registry import all_operations
 from ..running import follow_moves, run_operation
 from ..storage.call import Clock
 from .arguments import bind_arguments, bound_wait
+from .tools import CODEX_WAIT, LONGEST_WAIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,17 +62,21 @@ class Surroundings:
 
     directory: the data directory; "" finds it for each call, as the shell functions do
     structured: whether every result has the data as structuredContent, for clients that are programs
+    longest_wait: for how many seconds a call may wait for something
     """
 
-    def __init__(self, directory: str, environ: Mapping[str, str], clock: Clock, structured: bool = False) -> None:
+    def __init__(self, directory: str, environ: Mapping[str, str], clock: Clock, structured: bool = False,
+                 longest_wait: float = LONGEST_WAIT) -> None:
         self.directory, self.environ, self.clock, self.structured = directory, environ, clock, structured
+        self.longest_wait = longest_wait
 
     def in_thread(self, meta: Any) -> Surroundings:
         """The same for a call in a conversation that the client names in the `_meta` of a request, as Codex does."""
         thread = meta.get("threadId") if isinstance(meta, dict) else None
         if not isinstance(thread, str) or not thread or not thread.isprintable():
             return self
-        return Surroundings(self.directory, {**self.environ, CLIENT_SESSION: thread}, self.clock, self.structured)
+        return Surroundings(self.directory, {**self.environ, CLIENT_SESSION: thread}, self.clock, self.structured,
+                            CODEX_WAIT)
 
 
 class ToolCall:
@@ -96,7 +101,7 @@ class ToolCall:
         try:
             self.args, self.options = bind_arguments(self.op, arguments, self.surroundings.environ)
             self.op.check(self.args, self.options)
-            limited = bound_wait(self.op, self.options)
+            limited = bound_wait(self.op, self.options, self.surroundings.longest_wait)
             self.data = self._run()
             self.is_done = True
             if limited and not self.data:

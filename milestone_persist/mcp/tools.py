@@ -41,6 +41,7 @@ IDEMPOTENT = (
     "generate_milestone_report", "start_session_monitor", "update_milestone_record", "delete_milestone_record",
 )
 LONGEST_WAIT = 50  # seconds: clients give a call up after 60
+CODEX_WAIT = 25  # and after 30 Codex goes on without what a program has called: nobody reads what that takes then
 OPEN = ("agent_type", "message_type", "list_milestones status")  # beside their vocabulary, words of one's own
 _TYPES = {"int": "integer", "float": "number", "bool": "boolean"}
 _READS_STDIN = ("; - reads standard input", "; - reads stdin")

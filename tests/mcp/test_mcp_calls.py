@@ -12,7 +12,7 @@ from mcp_wire import META, said
 from milestone_persist import open_store
 from milestone_persist.mcp.calling import LONGEST_RESULT
 from milestone_persist.mcp.instructions import INSTRUCTIONS
-from milestone_persist.mcp.tools import CORE, DESTRUCTIVE, IDEMPOTENT, LONGEST_WAIT, choose_tools
+from milestone_persist.mcp.tools import CODEX_WAIT, CORE, DESTRUCTIVE, IDEMPOTENT, LONGEST_WAIT, choose_tools
 from milestone_persist.registry import all_operations, find_operation
 
 one_backend = pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
@@ -293,6 +293,10 @@ def test_a_longer_wait_is_cut_short_and_says_so(wire, clock):
     assert clock.seconds - began < LONGEST_WAIT + 1 and result["structuredContent"]["result"] == []
     assert said(result)[1] == f"a call waits {LONGEST_WAIT} seconds at most here, not 3600: call it again to wait on"
     assert said(wire.call("get_agent_messages", agent_id="a", take=True, wait=LONGEST_WAIT)) == ["[]\n"]
+    began = clock.seconds
+    waiting = {"name": "get_agent_messages", "arguments": {"agent_id": "a", "take": True, "wait": LONGEST_WAIT}}
+    result = wire.ask("tools/call", {**waiting, "_meta": {**META, "threadId": "thread-7"}})  # as Codex
+    assert clock.seconds - began < CODEX_WAIT + 1 and said(result)[1].startswith(f"a call waits {CODEX_WAIT} seconds")
 
 
 @one_backend
