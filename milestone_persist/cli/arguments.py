@@ -72,7 +72,8 @@ def scan_words(op: Operation, words: Sequence[str], from_shell: bool, environ: M
     """Sort the words behind an operation's name; nothing is refused here.
 
     from_shell: the shell functions hand over values that may look like options: there, required arguments but for
-        paths and chosen words are taken as they come, and free text that may be left out unless it is a known option
+        paths and chosen words are taken as they come, and free text that may be left out unless it is a known option;
+        but no name is that of a parameter, as in --agent=a or --key k
     environ: where an id may be that then need not be among the arguments: an option in its place is one
     """
     found = Sorted()
@@ -98,9 +99,10 @@ def _reads_as_option(op: Operation, word: str, count: int, from_shell: bool, env
         return False
     known, parameter = _is_known(op, word), parameter_at(op, count)
     if from_shell and count < op.required and parameter and parameter.name not in (*PATHS, *CHOSEN):
-        return known and bool(environ.get(parameter.variable))
+        return (known and bool(environ.get(parameter.variable)) or
+                parameter.name != op.stdin and bool(_named_place(op, word)))
     if from_shell and parameter and parameter.name in FREE:
-        return known or word == "--"
+        return known or word == "--" or "=" in word and bool(_named_place(op, word))
     return known or word in ("--", *HELP) or not _is_number(word)
 
 
@@ -112,6 +114,12 @@ def find_option(op: Operation, word: str) -> Parameter | None:
     """The operation's option that a word names, perhaps with `=` and a value."""
     flag = word.partition("=")[0]
     return next((p for p in op.options if p.flag == flag), None)
+
+
+def _named_place(op: Operation, word: str) -> str:
+    """The parameter that is given by its place, but that an option names, perhaps in part; "" if none is."""
+    name = word.partition("=")[0][2:].replace("-", "_")
+    return next((p.name.upper() for p in op.positionals if name and name in (p.name, *p.name.split("_"))), "")
 
 
 def parameter_at(op: Operation, count: int) -> Parameter | None:
@@ -237,8 +245,7 @@ def _no_option(op: Operation, flag: str) -> UsageError:
     """The error for an option that there is not: what is given by its place is not suggested as another option."""
     from ..base.suggestions import suggest_typed
 
-    word = flag[2:].replace("-", "_")
-    placed = next((p.name.upper() for p in op.positionals if word and word in (p.name, *p.name.split("_"))), "")
+    placed = _named_place(op, flag)
     if placed:
         return UsageError(f"unknown option {flag}: {placed} is given without a name, in its place: {form_of(op)}")
     meant = suggest_typed(flag[2:], tuple(p.flag[2:] for p in op.options))
