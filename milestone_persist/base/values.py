@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+NO_NAMES = ("null", "None", "undefined")  # what stands in the place of an id that a script had not got
 HOLDS_NUL = "holds a NUL byte: encode it first, e.g. with base64"
 DEEPEST_JSON = 200  # of what comes in: jq stops at 256 levels, and what is handed out is wrapped in some more
 _loads: Any = None  # of json_text, from when they are first needed: many calls need no JSON
@@ -57,13 +58,16 @@ def check_id(value: str, what: str) -> str:
     is_plain = value.isascii() and value.isprintable()
     if not is_plain and has_controls(check_text(value, what)):
         raise UsageError(f"{what} holds a control character ({value!r}): give a name without")
-    if what in value.upper().replace("-", "_"):
+    if value in NO_NAMES or what in value.upper().replace("-", "_"):
         _refuse_form(value, what)
     return value
 
 
 def _refuse_form(value: str, what: str) -> None:
-    """UsageError for a name that is no more than its own place in a form: AGENT_ID, <your-agent-id>, agent_id=x."""
+    """UsageError for a name that is no more than its own place in a form: AGENT_ID, <your-agent-id>, agent_id=x, null.
+    """
+    if value in NO_NAMES:
+        raise UsageError(f"{what} is {value!r}, which is what programs print for none: give the name itself")
     plain = value.upper().replace("-", "_").strip("<>${}[]_")
     if plain == what or value[:1] + value[-1:] == "<>":
         raise UsageError(f"{what} is {value!r}, which only stands for it: put the name itself there")

@@ -173,9 +173,14 @@ def admit_agent(store: Storage, agent_id: str, columns: str = ACTING) -> ActingA
 
 
 def _refuse_if_strict(store: Storage, agent_id: str) -> None:
-    """Refused for an agent that is not registered, if none is taken in; else a warning where another may be meant."""
+    """Refused for an agent that is not registered, if none is taken in; else a warning where another may be meant.
+
+    One that only has the name of a session is not taken in either.
+    """
     from .settings import is_strict
 
+    if store.execute("SELECT 1 AS there FROM coordination_sessions WHERE session_id = :id", {"id": agent_id}):
+        raise Refused(f"no agent {agent_id!r} in {store.directory}: that is a session; name an agent")
     if is_strict(store):
         from ..storage.suggestions import suggest
 

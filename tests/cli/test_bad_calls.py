@@ -266,6 +266,39 @@ def test_what_is_named_or_only_stands_for_a_value_is_refused(scene, cli, refuse,
     refuse.ends(1)
 
 
+@pytest.mark.parametrize("name, words", [
+    ("null", "register-agent null validation ms-1 s-1"), ("None", "register-agent b validation None s-1"),
+    ("undefined", "register-agent b validation ms-1 undefined"), ("null", "send-agent-message null a error_report {}"),
+    ("null", "send-agent-message a null error_report {}"), ("None", "get-agent-messages None true"),
+    ("undefined", "save-agent-state undefined k v"), ("null", "save-agent-state a null v"),
+    ("null", "get-session-status null")])
+def test_what_programs_print_for_none_names_nothing(scene, cli, refuse, name, words):
+    """`send_agent_message "$(jq -r .from)" …` where there is no `from`: a message to nobody is not sent."""
+    done = cli("--from-shell", *words.split())
+    refuse(done, find_operation(words.split()[0].replace("-", "_")))
+    assert f" is {name!r}, which is what programs print for none: give the name itself" in done.err
+
+
+def test_a_key_that_is_json_is_swapped_with_its_value(scene, cli, refuse):
+    done = cli("--from-shell", "save-agent-state", "a", '{"x": 1}', "notes")
+    refuse(done, find_operation("save_agent_state"))
+    assert "STATE_KEY and VALUE are swapped: save_agent_state a notes '{\"x\": 1}'" in done.err
+    assert cli("save-agent-state", "a", "[x]", "notes").status == 0
+    assert cli("save-agent-state", "a", "[1]", "2").status == 0
+
+
+def test_a_value_with_its_own_name_is_kept_and_told_of(scene, cli):
+    """A value is kept byte for byte, whatever it looks like."""
+    done = cli("--from-shell", "save-agent-state", "a", "k", "--value=x")
+    assert (done.status, done.err) == (0, "milestone_persist: warning: VALUE begins with '--value=', which is saved "
+                                          "with it: give the value alone, in its place\n")
+    assert cli("load-agent-state", "a", "k").text == "--value=x"
+
+
 def test_a_value_that_holds_the_name_of_its_place_is_one(scene, cli):
     assert cli("save-agent-state", "my-agent_id", "state_key-2", "value=1").status == 0
     assert cli("load-agent-state", "my-agent_id", "state_key-2").text == "value=1"
+
+
+def test_help_on_help_is_help(cli):
+    assert cli("help", "help").text == cli("--help").text

@@ -106,6 +106,31 @@ def test_sending_to_nobody_is_warned_of(team, cli, nobody):
     assert cli("send-agent-message", "c", nobody, "task_assignment", "{}").err == ""
 
 
+@pytest.mark.parametrize("nobody, said", [
+    ("execution-1", "that is a session, whose agents list_session_agents execution-1 shows"),
+    ("milestone-executor", "that is the type of w1 and w2"),
+    ("w1,w2", "one message goes to one agent: send_many sends several"),
+    ('["w1", "w2"]', "one message goes to one agent: send_many sends several")])
+def test_a_recipient_that_is_no_agent_is_named_for_what_it_is(team, cli, nobody, said):
+    for agent in ("w2", "w1"):
+        team.register_agent(agent, "milestone-executor", "ms", "execution-1")
+        team.agent_heartbeat(agent)
+    told = cli("send-agent-message", "c", nobody, "task_assignment", "{}")
+    assert (told.status, told.err) == (0, f"milestone_persist: warning: no agent {nobody!r} is registered; the message "
+                                          f"is kept for it; {said}\n")
+
+
+def test_a_session_is_not_taken_in_as_an_agent(team, cli):
+    calls = ["broadcast-agent-message execution-1 error_report {}", "save-agent-state execution-1 k v",
+             "send-agent-message execution-1 c error_report {}", "agent-heartbeat execution-1",
+             "get-agent-messages execution-1 true"]
+    line = f"milestone_persist: no agent 'execution-1' in {team.directory}: that is a session; name an agent\n"
+    for told in [cli(*call.split()) for call in calls]:
+        assert (told.status, told.text, told.err) == (1, "", line)
+    team.register_agent("execution-1", "milestone-executor", "ms", "execution-1")
+    assert [cli(*call.split()).status for call in calls] == [0] * len(calls)
+
+
 def test_a_broadcast_leaves_out_who_has_ended(team, cli):
     for agent in ("done", "gone", "dead", "resting"):
         team.register_agent(agent, "task-phase", "ms", "execution-1")
