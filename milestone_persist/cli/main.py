@@ -190,11 +190,14 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
         try:
             _print(console, text)
         except OSError as error:
+            told = f"the answer could not be printed ({error.strerror or error})"
             if not op.changes(args, options) or op.stdout and data["file"] == "-":  # it only looked
-                raise
+                if isinstance(error, BrokenPipeError):
+                    raise
+                raise StorageError(told) from None
             became = _tell_undelivered(op, data, args, opened) or (
                 f"{op.name} is done, do not repeat it: " + text.strip().partition("\n")[0])
-            raise StorageError(f"the answer could not be printed ({error.strerror or error}); {became}") from None
+            raise StorageError(f"{told}; {became}") from None
     finally:
         opened.release()
     if failure:
@@ -272,6 +275,8 @@ def _print_help(call: CommandLine, console: Console) -> int:
         return _print(console, manual.overview().replace(DOCUMENTED, way_called()))
     found = find_operation(name)
     text = manual.page(found) if found else manual.topic(name)
+    if not text and name == "help":
+        return _print_help(CommandLine(), console)
     if not text:
         raise _unknown(name)
     return _print(console, text.replace(DOCUMENTED, way_called()))
