@@ -40,7 +40,7 @@ milestone_persist() (
     exit 3
   fi
 #: check nuls
-  if printf -v milestone_nul "\0" >/dev/null 2>&1; then
+  if builtin printf -v milestone_nul "\0" >/dev/null 2>&1; then
     for milestone_word in "$@"; do
       case $milestone_word in
         *"$milestone_nul"*)
@@ -80,7 +80,10 @@ milestone_persist() (
 milestone_make_helper() { # print its definition, and what makes room for those of the others
   if milestone_is_zsh; then emulate -R sh; fi
   milestone_find_shell
-  if [ -n "$milestone_shell" ]; then trap - ERR DEBUG; fi
+  if [ -n "$milestone_shell" ]; then
+    trap - ERR DEBUG
+    unset -f command printf 2>/dev/null || : # which a user may have made
+  fi
   set +aefuxC
   milestone_program=@PROGRAM@
   milestone_python=@PYTHON@
@@ -123,7 +126,7 @@ milestone_find_shell() { # set milestone_shell if it is bash or zsh, and milesto
     milestone_shell=zsh
   elif [ -n "${BASH_SUBSHELL-}" ] && [ "$BASH_SUBSHELL" != "$(printf %s "$BASH_SUBSHELL")" ]; then
     milestone_shell=bash
-  elif [ "$(command -v print)" = print ] && [ "$(command -v printf)" != printf ]; then
+  elif [ "$(\command -v print)" = print ] && [ "$(\command -v printf)" != printf ]; then
     milestone_printer=print
   fi
 }
@@ -175,7 +178,7 @@ milestone_find_program() { # each kind of shell has its own name for the file be
 milestone_look_beside() { # the file $1, which may be a link; set milestone_program if it is there
   case $1 in
     /*) ;;
-    *) set -- "$PWD/$1" ;;
+    *) set -- "${PWD:-$(pwd)}/$1" ;;
   esac
   while [ -L "$1" ]; do
     milestone_read_link "$1"
@@ -191,7 +194,7 @@ milestone_look_beside() { # the file $1, which may be a link; set milestone_prog
 }
 
 milestone_read_link() { # set milestone_link to where $1 leads
-  milestone_link=$(command readlink "$1" 2>/dev/null) || milestone_link=$(command -p readlink "$1" 2>/dev/null)
+  milestone_link=$(\command readlink "$1" 2>/dev/null) || milestone_link=$(\command -p readlink "$1" 2>/dev/null)
 }
 
 milestone_search_open_files() { # of this shell and those above it: one of them is the file being sourced
@@ -234,7 +237,7 @@ milestone_ask_shim() { # once, where it leads, and remember that
     2>/dev/null)
   if [ -z "$milestone_python" ]; then
     milestone_python=$milestone_shim
-  elif { command mkdir -p "${milestone_memory%/*}" || command -p mkdir -p "${milestone_memory%/*}"; } 2>/dev/null; then
+  elif { \command mkdir -p "${milestone_memory%/*}" || \command -p mkdir -p "${milestone_memory%/*}"; } 2>/dev/null; then
     milestone_print "$milestone_python" 2>/dev/null >"$milestone_memory"
   fi
 }

@@ -139,6 +139,17 @@ def test_an_interactive_zsh_with_the_habits_of_its_user(need, run_shell, tmp_pat
     assert (done.returncode, done.stdout, MADE.sub("", done.stderr)) == (0, "v", "")
 
 
+@pytest.mark.parametrize("sh, habit", [
+    ("bash", "command() { echo mine; }; printf() { echo mine; }"), ("zsh", "command() { echo mine; }"),
+    ("zsh", "printf() { echo mine; }"), ("dash", "alias command='echo mine'"), ("bash", "alias command='echo mine'"),
+    ("bash", "unset PWD"), ("zsh", "unset PWD")], indirect=["sh"])
+def test_what_a_user_has_made_of_commands_does_not_matter(sh, habit):
+    expand = "shopt -s expand_aliases; " if sh.name == "bash" else ""
+    done = sh(f'{expand}cd "${{ADAPTER%/*}}"\n{habit}\n. ./storage-adapter.sh\nMILESTONE_DIR=$HOME/m' + WORKS,
+              source=False)
+    assert (done.status, done.text, done.err) == (0, "v", "")
+
+
 def test_modules_in_the_current_directory_are_not_imported(sh, tmp_path):
     for name in ("json", "types", "sqlite3", "milestone_persist", "os", "datetime", "sitecustomize"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
