@@ -25,7 +25,7 @@ else:
     Operations = object
 
 
-def open_store(directory: str | os.PathLike[str] | None = None, *, clock: Clock | None = None,
+def open_store(directory: str | bytes | os.PathLike[str] | None = None, *, clock: Clock | None = None,
                environ: Mapping[str, str] | None = None) -> Store:
     """Open the coordination store; use it as a context manager, or close() it. One that is not there is empty, until
     the first call that writes makes it.
@@ -35,7 +35,7 @@ def open_store(directory: str | os.PathLike[str] | None = None, *, clock: Clock 
     environ: variables that give defaults (SESSION_ID, AGENT_ID, MILESTONE_ID, MILESTONE_*); None: os.environ
     Raises StorageError if it cannot be used.
     """
-    return Store("" if directory is None else os.fspath(directory), clock, environ)
+    return Store("" if directory is None else os.fsdecode(directory), clock, environ)
 
 
 class Store(Operations):

@@ -43,8 +43,10 @@ def _search_upward(cwd: str, environ: Mapping[str, str]) -> tuple[str, str]:
         here = parent
 
 
-def refuse_tilde(path: str, what: str) -> None:
-    """UsageError for a path whose ~ no shell has expanded: it would make a folder of that name."""
+def check_path(path: str, what: str) -> None:
+    """UsageError for a path that none can have, or whose ~ no shell has expanded: a folder would get that name."""
+    if "\0" in path:
+        raise UsageError(f"{what} holds a NUL byte: name another")
     if path == "~" or path.startswith("~/"):
         raise UsageError(f"{what} begins with a ~ that the shell did not expand: write $HOME{path[1:]} "
                          f"(a folder of that name is ./{path})")

@@ -20,8 +20,9 @@ def read_packaged(folder: str, name: str) -> str:
         try:
             data: bytes = __loader__.get_data(os.path.join(home, folder, name))
             return data.decode()
-        except OSError:
-            continue
+        except OSError as error:
+            if error.errno not in (0, 2, 20):  # 0: a zip has no such name; ENOENT, ENOTDIR
+                raise
     raise FileNotFoundError(f"{folder}/{name} is missing beside the package {PACKAGE}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import StorageError
-from ..base.location import GONE, find_data_directory, refuse_tilde
+from ..base.location import GONE, find_data_directory, check_path
 from ..base.times import parse_time
 from ..base.values import check_id
 from ..storage.call import Call, Clock
@@ -40,7 +40,7 @@ def begin_call(directory: str, environ: Mapping[str, str], clock: Clock | None =
 
 def _find_directory(directory: str, environ: Mapping[str, str]) -> str:
     named = directory or environ.get("MILESTONE_DIR", "")
-    refuse_tilde(named, "the data directory")
+    check_path(named, "the data directory")
     if os.path.isabs(named):
         return os.path.normpath(named)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import MilestoneError, Refused, StorageError
-from ..base.location import refuse_tilde
+from ..base.location import check_path
 from ..coordination.settings import COMMANDS, drop_corrupt_settings, read_setting, store_setting
 from ..moving.backup_files import note_row_counts, require_whole
 from ..moving.export_file import export_lines, new_file, read_export, require_file, write_export
@@ -41,7 +41,7 @@ def backup_coordination(store: Storage, file: str | None = None) -> Backup:
     """
     if not store.describe()["exists"] and not os.path.isdir(store.directory):
         raise Refused(f"no store at {store.directory}: nothing was written")
-    refuse_tilde(file or "", "FILE")
+    check_path(file or "", "FILE")
     path = os.path.abspath(file) if file else _default_path(store, ".db")
     with new_file(store, path) as new:
         rows = _fill_backup(store, new.part)
@@ -157,7 +157,7 @@ def export_coordination(store: Storage, file: str | None = None) -> Export:
 
     Example: export_coordination
     """
-    refuse_tilde(file or "", "FILE")
+    check_path(file or "", "FILE")
     with store.transaction():
         prepare_source(store)
         if file == "-":

@@ -53,6 +53,15 @@ def test_a_store_that_cannot_be_opened_is_a_storage_error(tmp_path, environ):
         open_store(tmp_path / "file", environ=environ)
 
 
+def test_the_directory_may_be_bytes_and_is_a_path(directory, environ):
+    with open_store(os.fsencode(directory), environ=environ) as store:
+        assert store.directory == str(directory)
+    with pytest.raises(UsageError, match="the data directory holds a NUL byte: name another"):
+        open_store("a\0b", environ=environ)
+    with pytest.raises(UsageError, match="the data directory holds a NUL byte: name another"):
+        open_store(environ={**environ, "MILESTONE_DIR": "a\0b"})
+
+
 def test_a_store_that_cannot_be_opened_leaves_no_connection(directory, environ, monkeypatch):
     made = []
     connect = sqlite3.connect

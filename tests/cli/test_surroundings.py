@@ -82,6 +82,17 @@ def test_commands_work_with_a_home_that_is_not_there(use, project):
     use(project, HOME="/nowhere")
 
 
+def test_a_part_of_the_program_that_cannot_be_read_is_not_called_missing(tmp_path, vendored):
+    """As where a process may open no more files: installing once more would not help."""
+    copy = shutil.copytree(vendored, tmp_path / "tools")
+    schema = copy / "sql" / "milestone-coordination.sql"
+    schema.unlink()
+    schema.mkdir()
+    done = subprocess.run([sys.executable, copy / "milestone_persist", "save-agent-state", "a", "k", "v"], cwd=tmp_path,
+                          env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, f"milestone_persist: Is a directory: {schema}\n")
+
+
 def test_with_a_home_that_cannot_be_written(use, tmp_path, need):
     home, project = tmp_path / "home", tmp_path / "home" / "project"
     project.mkdir(parents=True)
