@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import StorageError
-from ..base.location import GONE, find_data_directory, check_path
+from ..base.location import GONE, check_path, find_data_directory
 from ..base.times import parse_time
 from ..base.values import check_id
 from ..storage.call import Call, Clock
