@@ -26,6 +26,12 @@ def read_packaged(folder: str, name: str) -> str:
     raise FileNotFoundError(f"{folder}/{name} is missing beside the package {PACKAGE}")
 
 
+def require_docstrings(what: str) -> None:
+    """UsageError where Python has left out the texts from which something is made."""
+    if __doc__ is None:
+        raise UsageError(f"{what} made from docstrings: run Python without -OO and PYTHONOPTIMIZE")
+
+
 def find_program() -> str:
     """The absolute path that Python runs this program by: __main__.py of the package, or a zipapp."""
     path, archive = os.path.join(PACKAGE, "__main__.py"), os.path.dirname(PACKAGE)

@@ -266,6 +266,7 @@ def _print(console: Console, text: str) -> int:
 
 def _print_help(call: CommandLine, console: Console) -> int:
     from ..base.invocation import DOCUMENTED, way_called
+    from ..base.packaged import require_docstrings
     from . import help as manual
 
     if call.name == "help":
@@ -273,6 +274,7 @@ def _print_help(call: CommandLine, console: Console) -> int:
     name = call.words[0] if call.name == "help" and call.words else "" if call.name == "help" else call.name
     if not name:
         return _print(console, manual.overview().replace(DOCUMENTED, way_called()))
+    require_docstrings("this help is")
     found = find_operation(name)
     text = manual.page(found) if found else manual.topic(name)
     if not text and name == "help":

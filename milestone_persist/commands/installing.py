@@ -44,7 +44,7 @@ def install(call: Call, directory: str | None = None, *, claude_code: bool = Fal
     Running it again changes only what is missing or stale. Files of other origin are kept as NAME.orig.
     Example: install . --claude-code --dry-run
     """
-    from ..base.packaged import find_program
+    from ..base.packaged import find_program, require_docstrings
     from ..install.checkup import find_problems
     from ..install.next_steps import list_next_steps
     from ..install.project_files import beside
@@ -53,7 +53,7 @@ def install(call: Call, directory: str | None = None, *, claude_code: bool = Fal
     asked = [name for name, given in named.items() if given]
     if functions_only and (asked or prompts):
         raise UsageError("--functions-only is for no client: leave it out, or the clients")
-    _refuse_without_docstrings()
+    require_docstrings("the files are")
     data: Installed = {"changes": [], "program": find_program(), "relative": True, "dry_run": dry_run or check,
                        "notes": [], "problems": []}
     for folder, is_bin in _folders(directory, bin, prompts or bool(asked) or functions_only):
@@ -220,11 +220,6 @@ def _check_path(path: str, what: str) -> str:
         raise UsageError(f"{what} must name a directory, without a newline in its name")
     check_path(path, what)
     return os.path.abspath(path)
-
-
-def _refuse_without_docstrings() -> None:
-    if __doc__ is None:
-        raise UsageError("the files are made from docstrings: run Python without -OO")
 
 
 def _installation(folder: str, is_bin: bool, dry_run: bool) -> Installation:

@@ -20,12 +20,14 @@ def mcp(call: Call, *, tools: str = "core", structured: bool = False) -> None:
     The client starts it; docs/mcp.md says how it is told to. Revisions 2024-11-05 to 2026-07-28 are spoken.
     Example: mcp --tools core,broadcast_agent_message
     """
+    from ..base.packaged import require_docstrings
     from ..mcp.calling import Surroundings
     from ..mcp.server import Server
     from ..mcp.streams import on_signals, own_streams
     from ..mcp.tools import choose_tools
     from ..opening.place import begin_call
 
+    require_docstrings("the descriptions of the tools are")
     chosen = choose_tools(tools)
     is_found = begin_call("", call.environ, call.clock).directory == call.directory
     surroundings = Surroundings("" if is_found else call.directory, call.environ, call.clock, structured)

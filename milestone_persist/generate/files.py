@@ -5,7 +5,7 @@ import os
 
 from ..base.errors import UsageError
 from ..base.found import read_found
-from ..base.packaged import PACKAGE
+from ..base.packaged import PACKAGE, require_docstrings
 from ..vendor.replace import replace_file
 from .adapter import make_adapter
 from .documents import make_reference
@@ -47,8 +47,7 @@ def write_generated(names: Sequence[str], files: Mapping[str, Callable[[], str]]
     unknown = [name for name in names if name not in files]
     if unknown:
         raise UsageError(f"{unknown[0]} is not a generated file; these are: {', '.join(files)}")
-    if __doc__ is None:
-        raise UsageError("the files are made from docstrings: run Python without -OO")
+    require_docstrings("the files are")
     root = os.path.dirname(PACKAGE)
     if not os.path.exists(os.path.join(root, "pyproject.toml")):
         raise UsageError("generated files are made in a checkout of the project only")

@@ -204,11 +204,12 @@ def test_sdist_holds_every_file_of_the_project(sdist, need):
     assert not any(name.startswith("plugins") for name in packed), "the program would be there twice"
 
 
-def test_generating_without_docstrings_is_refused(project):
-    command = [sys.executable, "-OO", ROOT / "milestone_persist" / "__main__.py", "generate"]
+@pytest.mark.parametrize("words", ["generate", "mcp", "help send_agent_message", "help messages", "status --help"])
+def test_what_is_made_of_docstrings_is_refused_without_them(project, words):
+    command = [sys.executable, "-OO", ROOT / "milestone_persist" / "__main__.py", *words.split()]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "without -OO" in done.stderr
+    assert "made from docstrings: run Python without -OO and PYTHONOPTIMIZE" in done.stderr
 
 
 FILES = {**generated.FILES, **plugins.FILES}
