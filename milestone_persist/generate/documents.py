@@ -44,8 +44,9 @@ def _name(op: Operation) -> str:
 def make_reference() -> str:
     """docs/functions.md: every operation with its parameters, the words values are checked against, the settings."""
     lines = [f"# Functions\n\n{_BEGIN}",
-             "Each is a shell function, a subcommand of `python3 -m milestone_persist` (with `-` for `_`) and a method",
-             "of the Python `Store`. The subcommands also take `--json`, which prints the data instead of the text.",
+             "Each is a subcommand of `python3 -m milestone_persist` (with `-` for `_`), a method of the Python",
+             "`Store`, and, if it is listed without that program, a shell function. The subcommands also take",
+             "`--json`, which prints the data instead of the text.",
              STATUSES + "\n", _table(("function", "what it does"), _summaries())]
     group = ""
     for op in all_operations():

@@ -26,8 +26,9 @@ def make_manual() -> str:
              ".B milestone\\-persist", "[\\fB\\-\\-dir\\fR \\fIDIR\\fR] [\\fB\\-\\-json\\fR] "
              "\\fIOPERATION\\fR [\\fIARGUMENT\\fR...]", ".SH DESCRIPTION",
              _roff("Agents register, send each other messages, save state and make checkpoints; what they write are "
-                   "rows of one database in .milestones/. Each operation below is also a shell function (with _ for -) "
-                   "once shell/storage-adapter.sh is sourced, and a method of the Python store.")]
+                   "rows of one database in .milestones/. Each operation below is also a method of the Python store "
+                   f"and, but for {_commands_only()}, a shell function (with _ for -) once "
+                   "shell/storage-adapter.sh is sourced.")]
     group = ""
     for op in all_operations():
         if op.group != group:
@@ -39,6 +40,12 @@ def make_manual() -> str:
               ".TP", ".B AGENT_ID, SESSION_ID, MILESTONE_ID", "who calls, in which session, for which milestone",
               ".TP", ".B NO_COLOR", "no colours on a terminal"]
     return "\n".join(lines) + "\n"
+
+
+def _commands_only() -> str:
+    """The operations that are no shell functions."""
+    *names, last = [op.command for op in all_operations() if not op.shell]
+    return f"{', '.join(names)} and {last}"
 
 
 def _entry(op: Operation) -> Iterator[str]:
@@ -64,7 +71,7 @@ def make_llms() -> str:
              "", f"Made by `{GENERATE}`: do not edit.", "", "## Documents", ""]
     lines += [f"- [{title}]({name}.md): {sentence}" for name, title, sentence in _documents()]
     lines += ["", "## Functions", "", "Call as shell functions after `. shell/storage-adapter.sh`, or as `python3 -m "
-              f"milestone_persist NAME`. {STATUSES}", ""]
+              f"milestone_persist NAME`; only in that way {_commands_only()}. {STATUSES}", ""]
     lines += [f"- `{f'{op.name} {op.usage}'.rstrip()}`: {op.summary}" for op in all_operations()]
     return "\n".join(lines) + "\n"
 

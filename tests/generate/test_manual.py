@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 import subprocess
 
+import pytest
 from conftest import ROOT
 
 from milestone_persist.generate.manual import make_llms, make_manual
@@ -25,6 +26,13 @@ def test_groff_has_nothing_to_say_of_the_manual_page(need):
     assert done.stderr == ""
     for op in all_operations():
         assert op.command in re.sub(r"-\n *", "-", done.stdout)
+
+
+@pytest.mark.parametrize("make, told", [(make_manual, "but for (.*?), a shell function"),
+                                        (make_llms, r"only in that way (.*?)\. ")])
+def test_it_is_told_which_operations_are_no_shell_functions(make, told):
+    names = re.search(told, make()).group(1).replace("\\", "")
+    assert re.split(", | and ", names) == [op.command for op in all_operations() if not op.shell]
 
 
 def test_llms_txt_names_every_function_and_leads_to_every_document():
