@@ -271,14 +271,12 @@ def _print_help(call: CommandLine, console: Console) -> int:
 
     if call.name == "help":
         _refuse_more(call.words[1:], "help [OPERATION or TOPIC]")
-    name = call.words[0] if call.name == "help" and call.words else "" if call.name == "help" else call.name
-    if not name:
+    name = call.words[0] if call.name == "help" and call.words else call.name
+    if name in ("", "help"):
         return _print(console, manual.overview().replace(DOCUMENTED, way_called()))
     require_docstrings("this help is")
     found = find_operation(name)
     text = manual.page(found) if found else manual.topic(name)
-    if not text and name == "help":
-        return _print_help(CommandLine(), console)
     if not text:
         raise _unknown(name)
     return _print(console, text.replace(DOCUMENTED, way_called()))
