@@ -233,12 +233,13 @@ class Installation:
         real, kept = os.path.realpath(self._full(path)), self._full(old.kept[path]) if path in old.kept else ""
         left = _format(path).take_out(text, old.shared[path], self._full(path))
         self._texts[real] = left
+        stays = ""
         if kept and os.path.isfile(kept) and left is not None:
             original = _read_text(kept)
             if json_entries.parse(original, kept) == json_entries.parse(left, path):
                 left = original
             else:
-                kept = ""
+                kept, stays = "", old.kept[path]
         else:
             kept = ""
         if left is None:
@@ -248,7 +249,7 @@ class Installation:
         if kept:
             changes.remove(kept)
         if left != text:
-            self._tell(path, "restored" if left is not None else "removed")
+            self._tell(path, "restored" if left is not None else "removed", stays)
 
 
 def _shared_files(manifest: Manifest) -> set[str]:

@@ -84,7 +84,9 @@ def test_what_was_added_meanwhile_stays(milestone, settings):
     before = settings.read_text()
     assert milestone("install", "--claude-code")[1].startswith("nothing is missing")
     assert settings.read_text() == before
-    milestone("uninstall")
+    told = milestone("uninstall")[1]
+    assert ("kept: .claude/settings.json.orig, as .claude/settings.json was before install: that was changed since; "
+            "remove the copy when nothing of it is missed\n") in told and settings.with_suffix(".json.orig").exists()
     assert json.loads(settings.read_text()) == {
         "permissions": {"allow": ["Bash(make:*)", "Bash(ls:*)"]}, "env": {"a": 1000.0},
         "hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": "mine"}]}]}}

@@ -20,13 +20,21 @@ def functions(data: str) -> str:
 def installed(data: Row) -> str:
     lines = [f"{plain(what)}: {', '.join(names[:_MOST])}" + (f" and {len(names) - _MOST} more" * (len(names) > _MOST))
              for what, names in _grouped(data).items()]
-    lines += [f"kept: {plain(row['file'])} is now {plain(row['kept'])}" for row in data["changes"] if "kept" in row]
+    lines += [_kept(row) for row in data["changes"] if "kept" in row]
     lines += [f"problem: {plain(problem)}" for problem in data["problems"]]
     if not data["changes"]:
         lines.append("nothing is missing or stale" if "program" in data else "nothing was installed")
     if "program" in data:
         lines.append(_program(data))
     return "\n".join(lines + [plain(note) for note in data["notes"]]) + "\n"
+
+
+def _kept(row: Row) -> str:
+    file, kept = plain(row["file"]), plain(row["kept"])
+    if row["change"] != "restored":
+        return f"kept: {file} is now {kept}"
+    return (f"kept: {kept}, as {file} was before install: that was changed since; remove the copy when nothing of it "
+            "is missed")
 
 
 def _grouped(data: Row) -> dict[str, list[str]]:
