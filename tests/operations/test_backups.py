@@ -1,6 +1,7 @@
 """Backup, restore, export and import, on and between backends."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -544,3 +545,17 @@ def test_a_time_that_is_none_is_not_imported(filled, tmp_path, dump, time):
     with pytest.raises(UsageError, match="line .*not a time"):
         filled.import_coordination(str(path), replace=True)
     assert dump() == before
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)  # a file with such a number is refused, doctor says
+@pytest.mark.parametrize("change", ["UPDATE events SET id = 4611686018427387904 WHERE id = 1",
+                                    "UPDATE sqlite_sequence SET seq = 4611686018427387904 WHERE name = 'events'"])
+def test_a_number_that_no_import_takes_is_not_exported(store, cli, directory, tmp_path, change):
+    store.register_agent("a", "validation", "m", "s")
+    with contextlib.closing(sqlite3.connect(directory / "coordination.db", isolation_level=None)) as connection:
+        connection.execute(change)
+    for file in (tmp_path / "export.jsonl", "-"):
+        refused = cli("export-coordination", file)
+        assert refused.status == 3 and refused.text == "" and refused.err.count("\n") == 1
+        assert "events: 4611686018427387904 is no number that a call has given out" in refused.err
+    assert not (tmp_path / "export.jsonl").exists()
