@@ -1,8 +1,8 @@
-"""Deliveries: what becomes of the messages an agent has taken, or has still to read."""
+"""An inbox: what becomes of the messages an agent has taken, or has still to read."""
 from __future__ import annotations
 
 from ..base.quoting import command_on
-from ..base.values import read_stored
+from ..base.values import dump_json, read_stored
 from ..storage.events import record_event
 from . import bounded
 from .bounded import Counts, count_some
@@ -20,11 +20,14 @@ from .settings import read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
-    from ..base.answers import DeadLetter, MailForOthers, Notice, Unread
+    from ..base.answers import DeadLetter, InboxMessage, ListedMessage, MailForOthers, Notice, Unread
     from ..storage.interface import Row, Statement, Storage
 
+COLUMNS = ("id, session_id, from_agent, to_agent, message_type, payload, priority, created_at, delivered_at, "
+           "retry_count")
 THIS_LIFE = ("(taken_in_life IS NULL OR taken_in_life = "
              "(SELECT life FROM agent_registry WHERE agent_registry.agent_id = to_agent))")
 _DONE = "CASE WHEN delivered_at IS NULL THEN NULL ELSE :now END"
@@ -193,6 +196,23 @@ def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:
         "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
         f"FROM agent_messages WHERE session_id = :id AND {DEAD} ORDER BY dead_lettered_at "
         f"LIMIT {bounded.MOST_COUNTED}", {"id": session_id})
+    # ORDER BY id would have SQLite go through all messages.
+    return sorted(read_payloads(rows), key=lambda row: int(row["id"]))
+
+
+def read_payloads(rows: list[Any]) -> list[Any]:
+    """Messages with the values of their payloads in place of their texts."""
     for row in rows:
         row["payload"] = read_stored(row["payload"], f"the payload of message {row['id']}")
-    return sorted(rows, key=lambda row: int(row["id"]))  # ORDER BY id would have SQLite go through all messages
+    return rows
+
+
+def count_fitting(rows: Sequence[InboxMessage | ListedMessage], most: int) -> int:
+    """How many messages, as they are printed, have so many bytes at most; one at least."""
+    count, size = 0, 0
+    for row in rows:
+        size += len(dump_json(row).encode()) + 1
+        if size > most and count:
+            break
+        count += 1
+    return count

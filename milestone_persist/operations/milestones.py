@@ -1,14 +1,13 @@
-"""Milestones: their records, what is known of them, and leases on them."""
+"""Milestones: their records, and what is known of them."""
 from __future__ import annotations
 
 from ..base.errors import Refused, StorageError, UsageError
 from ..base.quoting import command
-from ..base.values import check_range, check_version, check_word
+from ..base.values import check_version, check_word
 from ..base.vocabulary import MILESTONE_STATUSES
 from ..coordination.idempotency import do_once
-from ..coordination.leases import give_back, make_token, name_holder, name_owner, refuse_locked, take_lease
+from ..coordination.leases import name_owner, refuse_locked
 from ..coordination.sessions import ensure_milestone
-from ..coordination.waiting import Changes
 from ..records.index import (
     archive_record,
     find_record,
@@ -27,15 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from ..base.answers import (
-        Analytics,
-        FoundMilestone,
-        Lease,
-        ListedMilestone,
-        ReadRecord,
-        ReleasedLease,
-        WrittenRecord,
-    )
+    from ..base.answers import Analytics, FoundMilestone, ListedMilestone, ReadRecord, WrittenRecord
     from ..storage.interface import Storage
 
 GROUP = "Milestones"
@@ -241,43 +232,3 @@ def _count_words(words: Iterable[str]) -> dict[str, int]:
 def _count(store: Storage, table: str, column: str) -> dict[str, int]:
     rows = store.execute(f"SELECT {column} AS word, count(*) AS n FROM {table} GROUP BY {column} ORDER BY {column}")
     return {"total": sum(row["n"] for row in rows), **{row["word"]: row["n"] for row in rows}}
-
-
-@operation(text="lock")
-def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "", ttl: int = 300,
-                           wait: float = 30) -> Lease:
-    """Take or renew the lease on a milestone; status 1 if another owner keeps it.
-
-    milestone_id: the milestone
-    owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
-    ttl: seconds after which the lease expires
-    wait: seconds to wait for another owner
-
-    Example: acquire_milestone_lock ms-123 --owner exec-ms-123
-    """
-    check_range(ttl, 1, 86400, "--ttl")
-    check_range(wait, 0, 86400, "--wait")
-    name = name_owner(store, owner)
-    until, changes = store.clock.monotonic() + wait, Changes(store)
-    while True:
-        lease = take_lease(store, milestone_id, name or make_token(), ttl)
-        if lease["taken"]:
-            return {**lease, "token": not name}
-        if store.clock.monotonic() >= until:
-            raise Refused(f"milestone {milestone_id!r} is locked by {name_holder(lease)} until {lease['expires_at']}: "
-                          "try again later")
-        changes.wait(until)
-
-
-@operation(text="nothing", existing=True)
-def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "") -> ReleasedLease:
-    """Release the lease on a milestone; status 1 if it is not the owner's.
-
-    milestone_id: the milestone
-    owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
-
-    Example: release_milestone_lock ms-123 --owner exec-ms-123
-    """
-    name = name_owner(store, owner)
-    give_back(store, milestone_id, name)
-    return {"milestone_id": milestone_id, "owner": name}

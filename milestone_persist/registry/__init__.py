@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 # The modules that declare operations, in the order help and documents show them.
-MODULES = ("operations.setup", "operations.agents", "operations.state", "operations.sending", "operations.messages",
-           "operations.checkpoints", "operations.sessions", "operations.planning", "operations.recovery",
-           "commands.recovery_help", "operations.resuming", "operations.completing", "operations.reports",
-           "operations.cleanup", "commands.monitoring", "operations.milestones", "operations.backups",
-           "operations.tmpfiles", "operations.log", "operations.batch",
+MODULES = ("operations.setup", "operations.agents", "operations.state", "operations.sending", "operations.taking",
+           "operations.messages", "operations.checkpoints", "operations.sessions", "operations.planning",
+           "operations.recovery", "commands.recovery_help", "operations.resuming", "operations.completing",
+           "operations.reports", "operations.cleanup", "commands.monitoring", "operations.milestones",
+           "operations.leases", "operations.backups", "operations.tmpfiles", "operations.log", "operations.batch",
            "commands.installing", "commands.serving", "commands.vendoring",
            "operations.briefing", "commands.hooking",
            "operations.overview", "operations.inspection", "operations.doctoring", "commands.dashboard",

@@ -19,7 +19,7 @@ delete_agent_state operations.state
 send_agent_message operations.sending
 send_many operations.sending
 broadcast_agent_message operations.sending
-get_agent_messages operations.messages
+get_agent_messages operations.taking
 acknowledge_agent_message operations.messages
 requeue_agent_message operations.messages
 list_agent_messages operations.messages
@@ -65,8 +65,8 @@ delete_milestone_record operations.milestones
 list_milestones operations.milestones
 search_milestones operations.milestones
 get_milestone_analytics operations.milestones
-acquire_milestone_lock operations.milestones
-release_milestone_lock operations.milestones
+acquire_milestone_lock operations.leases
+release_milestone_lock operations.leases
 backup_coordination operations.backups
 restore_coordination operations.backups
 export_coordination operations.backups
