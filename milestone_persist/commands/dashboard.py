@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..storage.call import Call
     from ..storage.interface import Row, Storage
-    from ..view.server import Server, Source
+    from ..view.server import Server
+    from ..view.source import Source
 
 GROUP = "Looking"
 REOPEN_SECONDS = 2.0  # after which the store is opened again: another may be in its place
@@ -38,7 +39,8 @@ def dashboard(call: Call, *, port: int = 0, open: bool = False) -> Row:
     Only who has the address, which holds a secret, can see it; nothing can be changed there.
     Example: dashboard --port 8142
     """
-    from ..view.server import Server, Source
+    from ..view.server import Server
+    from ..view.source import Source
 
     check_range(port, 0, 65535, "--port")
     require_usable(call.directory, call.environ)
@@ -62,7 +64,7 @@ def _open_browser(url: str) -> str:
     import tempfile
     import webbrowser
 
-    from ..view.server import make_link
+    from ..view.plain import make_link
 
     descriptor, path = tempfile.mkstemp(prefix="milestone-", suffix=".html")
     os.write(descriptor, make_link(url).encode())

@@ -119,7 +119,7 @@ def free_milestone_id(store: Storage, milestone_id: str, session_id: str) -> str
 
 def has_other_record(store: Storage, milestone_id: str, session_id: str) -> bool:
     """Whether a milestone has a record other than one that a run for this session, killed half-way, has left."""
-    from ..records.index import find_record
+    from ..records.record import find_record
 
     text = find_record(store, milestone_id)
     return text is not None and "\n" + dump_yaml({"planning_session": session_id}) not in text

@@ -8,7 +8,7 @@ from ..base.values import check_word
 from ..base.vocabulary import BACKENDS
 from ..opening.switching import finish_switch, read_tombstone, remove_tombstone, write_copy_tombstone, write_tombstone
 from ..records.files import FOLDERS, find_record_files, list_stamps
-from ..records.index import write_record_file
+from ..records.record import write_record_file
 from ..records.undo import stamp
 from ..storage.directory import move_files
 from ..storage.events import Log

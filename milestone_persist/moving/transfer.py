@@ -4,7 +4,8 @@ from __future__ import annotations
 from ..base.errors import UsageError
 from ..base.tables import TABLES
 from ..base.values import dump_json
-from ..records.index import index_records, read_record, write_record_files
+from ..records.index import index_records
+from ..records.record import read_record, write_record_files
 from ..records.swap import swap_out
 from ..storage.interface import ROW_COUNTS
 

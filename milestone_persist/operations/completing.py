@@ -14,7 +14,8 @@ from ..coordination.session_view import milestone_id_for, survey_session
 from ..coordination.sessions import ensure_milestone, find_session
 from ..coordination.snapshots import store_checkpoint
 from ..coordination.state import write_state
-from ..records.index import archive_record, find_record, index_records
+from ..records.index import index_records
+from ..records.record import archive_record, find_record
 from ..registry import operation
 from ..storage.events import record_event
 from .planning import create_milestone_from_planning

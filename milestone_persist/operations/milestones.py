@@ -8,15 +8,8 @@ from ..base.vocabulary import MILESTONE_STATUSES
 from ..coordination.idempotency import do_once
 from ..coordination.leases import name_owner, refuse_locked
 from ..coordination.sessions import ensure_milestone
-from ..records.index import (
-    archive_record,
-    find_record,
-    index_records,
-    list_records,
-    read_record,
-    require_record,
-    write_record,
-)
+from ..records.index import index_records, list_records, require_record
+from ..records.record import archive_record, find_record, read_record, write_record
 from ..registry import operation
 from ..storage.events import record_event
 from ..storage.surroundings import tell_earlier

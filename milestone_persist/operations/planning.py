@@ -21,7 +21,8 @@ from ..coordination.liveness import mark_dead_agents
 from ..coordination.lives import complete_session
 from ..coordination.sessions import ensure_milestone, ensure_session, find_session, reopen_session, warn_of_session_slip
 from ..coordination.snapshots import store_checkpoint
-from ..records.index import index_records, write_record
+from ..records.index import index_records
+from ..records.record import write_record
 from ..registry import operation
 from ..storage.events import record_event
 

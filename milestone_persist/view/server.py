@@ -12,22 +12,19 @@ from urllib.parse import parse_qs, urlsplit
 
 from ..base.errors import MilestoneError, Refused
 from ..base.values import dump_json
-from .markup import Markup, element, empty
-from .page import make_page, make_tables, policy, style_of_page
-from .parts import make_parts
+from .page import policy
+from .plain import tell_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
-    from ..storage.interface import Row
+    from .source import Source
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")  # by which a browser of this machine may call it
 READ_SECONDS = 15  # for a request to come in
 PING_SECONDS = 10.0  # after which a stream says that it is still there, and finds out whether its reader is
-KEPT_SECONDS = 5  # how long an update is good for other readers, though nothing has changed: it tells how long ago
 LEAST_SECONDS, COST = 0.25, 4  # between two updates: at least so long, and so many times what the last one took
 MOST_STREAMS = 32
 MOST_CONNECTIONS = 96  # at once, those of streams included
@@ -35,52 +32,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
     "X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin", "Permissions-Policy": "camera=(), geolocation=(), microphone=()"}
-
-
-class Source:
-    """What the pages show: `read` gives a session and those that there are, `version` grows with each change.
-
-    read: gives the data of a session, of the latest one for "", and all sessions; None where there is none
-    """
-
-    def __init__(self, read: Callable[[str], tuple[Row | None, list[Row]]]) -> None:
-        self._read, self._lock = read, threading.Lock()
-        self._changed = threading.Condition()
-        self._kept: tuple[str, int, float, bytes] = ("", -1, 0.0, b"")  # the last update, for its other readers
-        self.version, self.cost, self.is_over = 0, 0.0, False
-
-    def note_change(self) -> None:
-        """Wake those who wait: the store is another."""
-        with self._changed:
-            self.version += 1
-            self._changed.notify_all()
-
-    def end(self) -> None:
-        """Let all streams end."""
-        with self._changed:
-            self.is_over = True
-            self._changed.notify_all()
-
-    def wait(self, version: int, seconds: float) -> int:
-        """The version once it is another than this, or after so many seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.is_over or self.version != version, seconds)
-            return self.version
-
-    def page(self, session_id: str) -> str:
-        data, sessions = self._read(session_id)
-        return make_page(data, sessions) if data else _nothing_yet()
-
-    def update(self, session_id: str) -> bytes:
-        """What a page that is open needs to be as it would be if it were opened now, as JSON."""
-        with self._lock:
-            (kept, known, made, body), version, begin = self._kept, self.version, time.monotonic()
-            if (kept, known) != (session_id, version) or begin > made + KEPT_SECONDS:
-                data, _ = self._read(session_id)
-                fresh = {"parts": make_parts(data), "tables": make_tables(data)} if data else {"error": "no session"}
-                body = dump_json(fresh).encode()
-                self._kept, self.cost = (session_id, version, begin, body), time.monotonic() - begin
-            return body
 
 
 class Server(ThreadingHTTPServer):
@@ -198,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
             text, status = self.server.source.page(session_id), HTTPStatus.OK
         except MilestoneError as error:
             missing = isinstance(error, Refused)
-            text, status = _error(str(error)), HTTPStatus.NOT_FOUND if missing else HTTPStatus.SERVICE_UNAVAILABLE
+            text, status = tell_error(str(error)), HTTPStatus.NOT_FOUND if missing else HTTPStatus.SERVICE_UNAVAILABLE
         self._answer(text.encode(), "text/html; charset=utf-8", status)
 
     def _answer_data(self, session_id: str) -> None:
@@ -236,25 +187,3 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """The token is in every line that there would be."""
-
-
-def make_link(url: str) -> str:
-    """A page that leads to an address at once."""
-    return _plain("Live page", "It opens at once.", refresh=f"0; url={url}")
-
-
-def _nothing_yet() -> str:
-    return _plain("No sessions yet", "The first agent that registers makes one.", refresh=2)
-
-
-def _error(text: str) -> str:
-    return _plain("This cannot be shown", text, refresh=5)
-
-
-def _plain(title: str, text: str, refresh: int | str) -> str:
-    """A page with a sentence, which is asked for again after some seconds, or leads elsewhere."""
-    head = element("head", empty("meta", charset="utf-8"), empty("meta", http_equiv="refresh", content=refresh),
-                   empty("meta", name="viewport", content="width=device-width, initial-scale=1"),
-                   element("title", title), element("style", Markup(style_of_page())))
-    body = element("body", element("main", element("header", element("h1", title), element("p", text))))
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"

@@ -17,6 +17,7 @@ import pytest
 from conftest import ROOT
 
 from milestone_persist.view import server
+from milestone_persist.view.source import Source
 
 pytestmark = pytest.mark.filterwarnings("ignore::milestone_persist.MilestoneWarning")
 SESSION = "validation-ms-1-1"
@@ -325,7 +326,7 @@ def serving(monkeypatch):
     """A server in this process, which has few seconds and few connections."""
     monkeypatch.setattr(server, "READ_SECONDS", 0.2)
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
-    serving = server.Server(server.Source(lambda session: (None, [])))
+    serving = server.Server(Source(lambda session: (None, [])))
     thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
     thread.start()
     yield serving
