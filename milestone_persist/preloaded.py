@@ -20,6 +20,7 @@ PRELOADED = (
     "storage/backends",
     "storage/call",
     "base/tables",
+    "storage/files",
     "storage/directory",
     "storage/selection",
     "storage/interface",

@@ -71,6 +71,11 @@ def is_shared(path: str, environ: Mapping[str, str]) -> bool:
     return any(names) and os.path.realpath(path) in (os.path.realpath(name) for name in names if name)
 
 
+def can_write(folder: str) -> bool:
+    """Whether files can be made and removed in a folder."""
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def is_top(folder: str) -> bool:
     """Whether a folder is the top of a git repository or worktree: sandboxes put an empty .git into any other.
 

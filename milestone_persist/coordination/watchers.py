@@ -7,7 +7,7 @@ from ..base.errors import StorageError
 from ..base.filenames import file_name_of
 from ..base.quoting import command_on
 from ..base.vocabulary import GOING_ON, any_of
-from ..storage.directory import make_folder
+from ..storage.files import make_folder
 from ..storage.findings import NOTE, SOUND, finding
 from ..storage.held_file import read_held, remove_held, say_in, try_holding
 

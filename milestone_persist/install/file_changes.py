@@ -9,7 +9,7 @@ import errno
 import os
 
 from ..base.errors import StorageError
-from ..storage.directory import sync_directory
+from ..storage.files import sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

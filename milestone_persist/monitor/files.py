@@ -9,7 +9,7 @@ import os
 
 from ..base.errors import StorageError
 from ..base.found import open_found
-from ..storage.directory import append_line, hand_over, open_private
+from ..storage.files import append_line, hand_over, open_private
 from ..storage.held_file import read_held
 
 TYPE_CHECKING = False

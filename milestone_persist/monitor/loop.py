@@ -9,7 +9,7 @@ from ..base.found import read_found
 from ..base.signals import note_signals
 from ..base.times import format_time
 from ..cli.text.forms import plain
-from ..storage.directory import write_whole
+from ..storage.files import write_whole
 from ..storage.held_file import say_in, try_holding
 from ..storage.locks import close_locked, is_same_file
 from .files import LOCK, PID, STOP, append_log

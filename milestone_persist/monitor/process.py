@@ -11,7 +11,7 @@ from ..base.packaged import PACKAGE
 from ..base.signals import restore_signals
 from ..base.values import dump_json, parse_json
 from ..cli.text.forms import plain
-from ..storage.directory import cannot_write, write_whole
+from ..storage.files import cannot_write, write_whole
 from .files import LOCK, LOG, STOP, find_monitor
 from .loop import Monitor
 

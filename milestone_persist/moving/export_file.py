@@ -10,7 +10,8 @@ from ..base.found import open_found
 from ..base.tables import LARGEST_NUMBER, NUMBERED, SCHEMA_VERSION, TABLES, TIMES, describe_columns
 from ..base.times import parse_time
 from ..base.values import check_text, dump_json, parse_json
-from ..storage.directory import cannot_write, create_directory, is_inside, is_one_of, is_ours
+from ..storage.directory import create_directory, is_inside, is_one_of, is_ours
+from ..storage.files import cannot_write
 from ..storage.interface import ROW_COUNTS
 from ..storage.parts import NewFile
 from .transfer import read_rows

@@ -5,8 +5,9 @@ import os
 
 from ..opening.engines import files_of, open_backend
 from ..records.undo import stamp
-from ..storage.backends import DATABASE, FILE, JSONFILES
-from ..storage.directory import IN_USE, cannot_write, make_folder, move_files
+from ..storage.backends import DATABASE, FILE, IN_USE, JSONFILES
+from ..storage.directory import move_files
+from ..storage.files import cannot_write, make_folder
 from ..storage.interface import ROW_COUNTS, Damaged
 from ..storage.locks import FolderLock
 from ..storage.parts import NewFile

@@ -9,9 +9,10 @@ import os
 
 from ..base.errors import StorageError
 from ..base.location import NAME
-from ..storage.backends import JSONFILES, POSTGRES, SQLITE
+from ..storage.backends import IN_USE, JSONFILES, POSTGRES, SQLITE
 from ..storage.call import Call
-from ..storage.directory import IN_USE, create_directory, move_files, require_usable, write_whole
+from ..storage.directory import create_directory, move_files, require_usable
+from ..storage.files import write_whole
 from ..storage.interface import Damaged, StorageMoved
 from ..storage.selection import (
     backend_in_use,

@@ -8,8 +8,7 @@ of the same name.
 from __future__ import annotations
 
 from ..base.errors import StorageError
-from ..storage.backends import NAMED
-from ..storage.directory import IN_USE
+from ..storage.backends import IN_USE, NAMED
 from ..storage.interface import COPY, READ_TOMBSTONE, Move, StorageMoved
 from ..storage.selection import (
     FIXED,

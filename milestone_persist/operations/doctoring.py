@@ -5,16 +5,16 @@ import os
 
 from ..base.errors import Busy, Refused, StorageError, Unsound
 from ..base.invocation import way_called
+from ..base.location import can_write
 from ..coordination.diagnosis import inspect_rows
 from ..coordination.watchers import inspect_watchers, remove_dead
 from ..records.files import remove_parts
 from ..records.index import inspect_records
 from ..records.undo import stamp
 from ..registry import operation
-from ..storage.directory import can_write, how_to_write
 from ..storage.filesystem import filesystem_of, is_network
 from ..storage.findings import NOTE, SOUND, UNWRITABLE, finding, is_unsound, line_of
-from ..storage.remedies import advise_restoring
+from ..storage.remedies import advise_restoring, how_to_write
 from ..storage.surroundings import find_earlier, fix_rights, fix_surroundings, inspect_surroundings
 
 TYPE_CHECKING = False

@@ -12,7 +12,7 @@ from ..coordination.counting import count_mail
 from ..coordination.future import look_from_now
 from ..coordination.session_view import survey_session
 from ..registry import operation
-from ..storage.directory import write_whole
+from ..storage.files import write_whole
 from ..view.page import make_page
 from ..view.reading import read_session
 

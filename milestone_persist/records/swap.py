@@ -4,8 +4,8 @@ from __future__ import annotations
 import os
 
 from ..base.found import read_found
-from ..storage.directory import cannot_write, move_whole
 from ..storage.events import record_event
+from ..storage.files import cannot_write, move_whole
 from .files import FOLDERS
 from .undo import move_file, stamp, write_new
 

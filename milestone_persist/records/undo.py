@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.found import KEPT, read_found
-from ..storage.directory import cannot_write, move_whole, write_whole
+from ..storage.files import cannot_write, move_whole, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 # What engines are called here; each is a folder of this room.
 JSONFILES, SQLITE, POSTGRES = "jsonfiles", "sqlite", "postgresql"
+IN_USE = "config/backend-in-use.txt"  # in a data directory: where its rows are, and by which move they came there
 
 
 class Backend:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.values import dump_json
-from .directory import append_line, cannot_write, make_folder, open_private
+from .files import append_line, cannot_write, make_folder, open_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import os
 from ..base.errors import StorageError
 from ..base.found import cannot_read, open_found
 from ..base.values import dump_json, parse_json
-from .directory import open_private
+from .files import open_private
 from .locks import close_locked, is_same_file, lock, unlock
 
 TYPE_CHECKING = False

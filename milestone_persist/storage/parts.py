@@ -8,7 +8,7 @@ import os
 import stat
 
 from ..base.errors import UsageError
-from .directory import cannot_write, give_name, hand_over, make_folder, remove_if_can
+from .files import cannot_write, give_name, hand_over, make_folder, remove_if_can
 from .locks import close_locked, lock
 
 ENDING = ".new.part"

@@ -1,9 +1,11 @@
-"""What to do about a damaged store: which backup there is, and the command that restores it."""
+"""What to do where the system refuses to write, or where a store is damaged."""
 from __future__ import annotations
 
 import os
 
+from ..base.location import can_write
 from ..base.quoting import command
+from .backends import IN_USE
 
 
 def advise_restoring(directory: str) -> str:
@@ -30,3 +32,45 @@ def _is_backup(name: str) -> bool:
     """Whether a name is made of date, time and a random end: copies of another kind are named otherwise."""
     words = name[:-len(".db")].split("-")
     return name.endswith(".db") and [len(word) for word in words] == [8, 6, 8] and (words[0] + words[1]).isdigit()
+
+
+def make_room(path: str) -> str:
+    """What to do where a file cannot be made or grow: which limit that is can be asked."""
+    import resource
+
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    try:
+        room = os.statvfs(os.path.dirname(path) or os.curdir)
+    except OSError:
+        return "free some space"
+    if room.f_files and not room.f_favail:
+        return "remove some files, for no inode is left on its file system"
+    if largest != resource.RLIM_INFINITY and room.f_bavail:
+        return f"let files be larger than {largest} bytes (ulimit -f)"
+    return "free some space"
+
+
+def how_to_make(path: str) -> str:
+    """What to do where SQLite cannot make the file that it needs beside one: it does not say why."""
+    try:
+        room = os.statvfs(os.path.dirname(path) or os.curdir)
+    except OSError:
+        return how_to_write(path)
+    is_full = room.f_files and not room.f_favail and can_write(os.path.dirname(path) or os.curdir)
+    return f"{make_room(path)}, then try again" if is_full else how_to_write(path)
+
+
+def how_to_write(path: str, first: str = "make it writable") -> str:
+    """What to do where the system refuses: never to name another directory, which would make a second store."""
+    return (f"{first}; in a sandbox, allow {_find_root(path)} (Codex: "
+            "sandbox_workspace_write.writable_roots, Claude Code: sandbox.filesystem.allowWrite)")
+
+
+def _find_root(path: str) -> str:
+    """The data directory in which a path lies; the path itself where it is in none."""
+    here = os.path.realpath(path)
+    while not os.path.exists(os.path.join(here, IN_USE)):
+        here, below = os.path.dirname(here), here
+        if here == below:
+            return os.path.realpath(path)
+    return here

@@ -5,8 +5,8 @@ import os
 
 from ..base.errors import StorageError, UsageError
 from ..base.found import read_found
-from .backends import DATABASE, DEFAULT, FILE, HYBRID, NAMED, POSTGRESQL
-from .directory import IN_USE, cannot_write, write_whole
+from .backends import DATABASE, DEFAULT, FILE, HYBRID, IN_USE, NAMED, POSTGRESQL
+from .files import cannot_write, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import stat
 from ..base.errors import StorageError
 from ..base.found import KEPT, open_found
 from ..base.location import is_own, is_shared
-from .directory import cannot_write, is_ours, make_folder, move_whole, write_whole
+from .directory import is_ours
+from .files import cannot_write, make_folder, move_whole, write_whole
 from .findings import FIXED, NOTE, finding, line_of
 from .parts import ENDING, remove_if_left_over
 

@@ -15,7 +15,7 @@ import os
 import time
 
 from ..base.found import require_own
-from .directory import make_file
+from .files import make_file
 from .locks import close_locked, is_same_file, lock, unlock
 
 TYPE_CHECKING = False

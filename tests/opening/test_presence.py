@@ -10,8 +10,8 @@ from milestone_persist import StorageError, open_store
 from milestone_persist.opening import engines
 from milestone_persist.opening import engines as storage
 from milestone_persist.opening.place import open_for
+from milestone_persist.storage.backends import IN_USE
 from milestone_persist.storage.call import Clock
-from milestone_persist.storage.directory import IN_USE
 from milestone_persist.storage.selection import write_word
 
 LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)

@@ -54,7 +54,7 @@ def test_there_is_one_mechanism_for_each_thing():
     """A file is written whole in the ways that docs/architecture.md lists; what else renames has another reason."""
     moves = {"records.undo", "monitor.files"}  # takes back what was written, puts a full log aside
     assert users_of(r"\bos\.(replace|rename|link)\b") == moves | {
-        "storage.directory", "storage.jsonfiles.journal", "vendor.replace", "install.file_changes"}
+        "storage.files", "storage.jsonfiles.journal", "vendor.replace", "install.file_changes"}
     assert users_of(r"open\(.*\"[wax]b?\"") == {
         "vendor.replace", "install.file_changes", "moving.export_file"}  # the last into a NewFile
     assert users_of(r"\b(flock|lockf)\(") == {"storage.locks"}

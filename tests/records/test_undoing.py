@@ -12,7 +12,7 @@ from milestone_persist import StorageError
 from milestone_persist.opening.place import open_for
 from milestone_persist.records import undo as undoing
 from milestone_persist.records.undo import move_file, set_aside, write_file, write_new
-from milestone_persist.storage.directory import write_whole
+from milestone_persist.storage.files import write_whole
 
 FILES = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
 LOCAL = pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)

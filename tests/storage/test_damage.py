@@ -384,7 +384,7 @@ def test_too_little_memory_is_one_line(program, limited):
 
 @LOCAL
 def test_no_inode_is_no_lack_of_space(store, monkeypatch):
-    from milestone_persist.storage.directory import cannot_write
+    from milestone_persist.storage.files import cannot_write
 
     values = [4096, 4096, 100, 50, 50, 100, 0, 0, 0, 255]
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(values))

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from milestone_persist.storage.directory import write_whole
+from milestone_persist.storage.files import write_whole
 from milestone_persist.storage.sqlite.safe_copy import back_up
 
 

@@ -7,7 +7,7 @@ from codecs import BOM_UTF8
 
 from ...base.errors import Busy, StorageError
 from ...base.tables import NUMBERED
-from ..directory import cannot_write, move_whole, write_whole
+from ..files import cannot_write, move_whole, write_whole
 from ..findings import FIXED, finding
 from ..orphans import GONE, make_parents
 from ..remedies import advise_restoring

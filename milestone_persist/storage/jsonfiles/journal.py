@@ -15,8 +15,9 @@ from ...base.found import cannot_read, open_found
 from ...base.tables import TABLES
 from ...base.values import has_controls, whole_characters
 from ..backends import FILE
-from ..directory import INNER, cannot_write, damaged, fill_file, make_folder, open_private, sync_directory
-from .layout import ONE_FILE, folder_of
+from ..directory import INNER
+from ..files import cannot_write, fill_file, make_folder, open_private, sync_directory
+from .layout import ONE_FILE, damaged, folder_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 
+from ...base.errors import StorageError
 from ...base.filenames import file_name_of
-from ..directory import damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -197,3 +197,17 @@ def read_layout(connection: sqlite3.Connection) -> list[Table]:
 def folder_of(table: str) -> str:
     """Where the rows of a table lie: its folder, or its one file."""
     return ONE_FILE.get(table, table.replace("_", "-"))
+
+
+def damaged(directory: str, path: str, why: str, aside: str = "") -> StorageError:
+    """The error for a file of the store that does not hold what belongs there.
+
+    aside: what of it the store is sound without, and doctor --fix sets aside
+    """
+    from ...base.invocation import way_called
+    from ..remedies import advise_restoring
+
+    why = " ".join(why.split())  # a CHECK is told as it is written
+    aside = f"let {way_called()} doctor --fix set {aside} aside, " if aside else ""
+    return StorageError(f"{path}: {why}; everything was left as it is: fix the file, {aside}or "
+                        f"{advise_restoring(directory)}")

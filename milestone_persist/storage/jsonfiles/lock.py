@@ -9,7 +9,7 @@ import os
 import time
 
 from ...base.errors import Busy, StorageError
-from ..directory import cannot_write, open_private
+from ..files import cannot_write, open_private
 from ..holders import find_holders
 from ..sqlite import embedded
 from ..write_queue import Line

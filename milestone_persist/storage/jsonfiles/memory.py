@@ -4,10 +4,9 @@ from __future__ import annotations
 import sqlite3
 
 from ...base.errors import StorageError
-from ..directory import damaged
 from ..sqlite.embedded import FOREIGN_KEY
 from .changes import Changes
-from .layout import Table, read_layout
+from .layout import Table, damaged, read_layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from ...base.errors import StorageError, newer
 from ...base.found import read_found
 from ...base.tables import SCHEMA_VERSION, TABLES
 from ..backends import FILE
-from ..directory import create_directory, damaged
+from ..directory import create_directory
 from ..interface import BRIEF_SECONDS, Move, Snapshot, StorageMoved, Transaction
 from ..selection import backend_in_use, store_in_use
 from ..sqlite.embedded import EmbeddedStorage
 from .head import Head, first_head, version_in
 from .journal import JOURNAL, StoreFiles, is_pending, replace_files
-from .layout import ONE_FILE, folder_of
+from .layout import ONE_FILE, damaged, folder_of
 from .lock import FileLock
 from .memory import Memory
 from .needs import list_left_out, load_needed

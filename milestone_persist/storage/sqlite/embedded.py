@@ -7,7 +7,6 @@ from ...base.driver import sqlite3
 from ...base.errors import Busy, StorageError, UsageError, closed
 from ...base.found import forget_database, note_database
 from ...base.tables import APPLICATION_ID, LARGEST_NUMBER, NUMBERED, SCHEMA_VERSION, TABLES
-from ..directory import how_to_make, make_room
 from ..interface import Damaged, Storage
 
 TYPE_CHECKING = False
@@ -245,6 +244,8 @@ class EmbeddedStorage(Storage):
         if "closed" in text:  # by another thread
             return closed()
         if "unable to open" in text or "readonly" in text:
+            from ..remedies import how_to_make
+
             return StorageError(f"cannot write {path} ({text}): {how_to_make(path)}")
         if "not a database" in text or "malformed" in text or "encrypted" in text:
             wrong = f"{path} is not a readable database ({text})"
@@ -260,6 +261,8 @@ class EmbeddedStorage(Storage):
 
     def _explain_full(self, text: str) -> StorageError:
         """The error where there is no room: on the disk, or among the numbers of rows."""
+        from ..remedies import make_room
+
         spent = self._find_spent() if "full" in text else ""
         return StorageError(f"{self.path}: {spent}; nothing was done" if spent else
                             f"cannot write {self.path} ({text}): {make_room(self.path)}, then try again")

@@ -6,9 +6,11 @@ import time
 
 from ...base.driver import sqlite3
 from ...base.errors import StorageError
+from ...base.location import can_write
 from ...base.tables import APPLICATION_ID, SCHEMA_VERSION
 from ..backends import HYBRID
-from ..directory import can_write, cannot_write, create_directory, make_file, sync_directory, write_whole
+from ..directory import create_directory
+from ..files import cannot_write, make_file, sync_directory, write_whole
 from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Snapshot, Transaction
 from ..selection import read_note_stamp
 from ..write_queue import WriteQueue
