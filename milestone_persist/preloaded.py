@@ -7,6 +7,7 @@ PRELOADED = (
     "base/location",
     "base/values",
     "registry/__init__",
+    "cli/words",
     "cli/arguments",
     "cli/main",
     "cli/process",

@@ -1,157 +1,16 @@
-"""The grammar of a command line: which operation its words call, and with which arguments and options.
-
-Scanning sorts the words and refuses none, for a line that is still being typed; binding checks them and gives values.
-"""
+"""The arguments and options of a call, each of its type; what is wrong with them is told with the right form."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
+from .words import PATHS, is_known, is_number, named_place, parameter_at, scan_call, scan_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any, BinaryIO
 
     from ..registry import Operation, Parameter
-
-
-STANDARD = ("--json", "--help", "--version", "--from-shell", "--echo-safe")  # before the operation, without a value
-HELP = ("--help", "-h")
-PATHS = ("file", "files", "directory", "dir")
-# What else never begins with a dash, and what may hold any text though it may be left out: where values come as they
-# are, from the shell functions.
-CHOSEN = ("backend", "agent_type", "message_type")
-FREE = ("default", "detail")
-
-
-class CommandLine:
-    """What the words of a command line ask for."""
-
-    def __init__(self) -> None:
-        self.name = ""
-        self.words: list[str] = []  # behind the operation's name
-        self.directory = ""
-        self.json = self.help = self.version = False
-        self.from_shell = self.echo_safe = False
-        self.unknown = ""  # the first option that there is not
-        self.awaits_directory = False  # --dir is the last word
-
-
-class Sorted:
-    """The words behind an operation's name: its arguments, and its options with their values."""
-
-    def __init__(self) -> None:
-        self.args: list[str] = []
-        self.options: list[tuple[Parameter, str]] = []
-        self.json = self.help = False
-        self.literal = False  # behind --
-        self.awaited: Parameter | None = None  # the option whose value comes next
-        self.unknown = ""  # the first option that there is not
-
-
-def scan_call(words: Sequence[str]) -> CommandLine:
-    """What stands before the operation, its name, and the words behind it; nothing is refused here."""
-    call, rest = CommandLine(), list(words)
-    while rest and rest[0].startswith("-"):
-        word = rest.pop(0)
-        flag, equals, value = word.partition("=")
-        if flag == "--dir":
-            call.awaits_directory = not equals and not rest
-            call.directory = value if equals else rest.pop(0) if rest and not rest[0].startswith("-") else ""
-            call.unknown = call.unknown or ("" if call.directory else flag)
-        elif word in STANDARD:
-            setattr(call, word[2:].replace("-", "_"), True)
-        elif word in HELP:
-            call.help = True
-        else:
-            call.unknown = call.unknown or word
-    call.name, call.words = (rest[0] if rest else ""), rest[1:]
-    return call
-
-
-def scan_words(op: Operation, words: Sequence[str], from_shell: bool, environ: Mapping[str, str] = {}) -> Sorted:
-    """Sort the words behind an operation's name; nothing is refused here.
-
-    from_shell: the shell functions hand over values that may look like options: there, required arguments but for
-        paths and chosen words are taken as they come, and free text that may be left out unless it is a known option;
-        but no name is that of a parameter, as in --agent=a or --key k
-    environ: where an id may be that then need not be among the arguments: an option in its place is one
-    """
-    found = Sorted()
-    if from_shell and len(words) == 1 and words[0] in HELP:
-        found.help = True
-        return found
-    for word in words:
-        if found.awaited:
-            found.options.append((found.awaited, word))
-            found.awaited = None
-        elif found.literal or not _reads_as_option(op, word, len(found.args), from_shell, environ):
-            found.args.append(word)
-        elif word == "--":
-            found.literal = True
-        else:
-            _take_option(found, op, word)
-    return found
-
-
-def _reads_as_option(op: Operation, word: str, count: int, from_shell: bool, environ: Mapping[str, str]) -> bool:
-    """Whether a word that comes after `count` arguments is an option, or `--`; else it is an argument."""
-    if not word.startswith("-") or word == "-":
-        return False
-    known, parameter = _is_known(op, word), parameter_at(op, count)
-    if from_shell and count < op.required and parameter and parameter.name not in (*PATHS, *CHOSEN):
-        return (known and bool(environ.get(parameter.variable)) or
-                parameter.name != op.stdin and bool(_named_place(op, word)))
-    if from_shell and parameter and parameter.name in FREE:
-        return known or word == "--" or "=" in word and bool(_named_place(op, word))
-    return known or word in ("--", *HELP) or not _is_number(word)
-
-
-def _is_known(op: Operation, word: str) -> bool:
-    return word == "--json" or find_option(op, word) is not None
-
-
-def find_option(op: Operation, word: str) -> Parameter | None:
-    """The operation's option that a word names, perhaps with `=` and a value."""
-    flag = word.partition("=")[0]
-    return next((p for p in op.options if p.flag == flag), None)
-
-
-def _named_place(op: Operation, word: str) -> str:
-    """The parameter that is given by its place, but that an option names, perhaps in part; "" if none is."""
-    name = word.partition("=")[0][2:].replace("-", "_")
-    return next((p.name.upper() for p in op.positionals if name and name in (p.name, *p.name.split("_"))), "")
-
-
-def parameter_at(op: Operation, count: int) -> Parameter | None:
-    """The parameter that takes the argument after `count` others; a repeated one takes the rest."""
-    names = op.positionals
-    if names and names[-1].repeated:
-        count = min(count, len(names) - 1)
-    return names[count] if count < len(names) else None
-
-
-def _take_option(found: Sorted, op: Operation, word: str) -> None:
-    parameter, (flag, equals, value) = find_option(op, word), word.partition("=")
-    if word == "--json":
-        found.json = True
-    elif word in HELP:
-        found.help = True
-    elif parameter is None:
-        found.unknown = found.unknown or flag
-    elif equals:
-        found.options.append((parameter, value))
-    elif parameter.type == "bool":
-        found.options.append((parameter, "true"))
-    else:
-        found.awaited = parameter
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    from .words import CommandLine, Sorted
 
 
 def read_call(argv: list[str], stdin: BinaryIO) -> CommandLine:
@@ -245,7 +104,7 @@ def _no_option(op: Operation, flag: str) -> UsageError:
     """The error for an option that there is not: what is given by its place is not suggested as another option."""
     from ..base.suggestions import suggest_typed
 
-    placed = _named_place(op, flag)
+    placed = named_place(op, flag)
     if placed:
         return UsageError(f"unknown option {flag}: {placed} is given without a name, in its place: {form_of(op)}")
     meant = suggest_typed(flag[2:], tuple(p.flag[2:] for p in op.options))
@@ -266,7 +125,7 @@ def _check_who_is_meant(op: Operation, args: list[str]) -> None:
 
     following = op.positionals[1].name if len(op.positionals) > 1 else ""
     belongs = [word in words_for(op.name, following) for word in args[:2]]
-    if (belongs[0] or _is_known(op, args[0])) and not any(belongs[1:]):
+    if (belongs[0] or is_known(op, args[0])) and not any(belongs[1:]):
         from ..base.quoting import command
 
         name = op.positionals[0].name.upper()
@@ -285,7 +144,7 @@ def _swapped(op: Operation, args: list[str]) -> UsageError:
 def _check_number(op: Operation, args: list[str]) -> None:
     """UsageError if a number stands before the id behind which it belongs, and the id in its place."""
     if len(args) > 1 and op.required > 1 and op.positionals[1].type in ("int", "float") and (
-            _is_number(args[0]) and not _is_number(args[1])):
+            is_number(args[0]) and not is_number(args[1])):
         raise _swapped(op, args)
 
 
@@ -309,7 +168,7 @@ def _check_too_many(op: Operation, args: list[str]) -> None:
     names = op.positionals
     if len(args) > len(names) and not (names and names[-1].repeated):
         flag = next((word for word in args if word[:2] == "--" and word[2:].replace("-", "").isalpha()), "")
-        if flag and not _is_known(op, flag):  # the functions took it for a value
+        if flag and not is_known(op, flag):  # the functions took it for a value
             raise _no_option(op, flag)
         raise UsageError(f"too many arguments, from {args[len(names)]!r} on{_tell_split(args)}: {form_of(op)}")
 

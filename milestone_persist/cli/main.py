@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..registry import Operation
     from ..storage.call import Call, Clock
     from ..storage.interface import Storage
-    from .arguments import CommandLine
+    from .words import CommandLine
 
 PROGRAM = "milestone_persist"
 ROOM = 20_000  # bytes of messages that an agent is shown: many tools cut what is longer than 30,000 characters

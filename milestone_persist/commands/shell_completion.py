@@ -10,7 +10,7 @@ from ..base.errors import UsageError
 from ..base.quoting import unquote
 from ..base.tables import LIVE
 from ..base.vocabulary import words_for
-from ..cli.arguments import parameter_at, scan_call, scan_words
+from ..cli.words import parameter_at, scan_call, scan_words
 from ..registry import all_operations, find_operation, operation
 from ..storage.call import Call
 

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from milestone_persist.base.vocabulary import words_for
-from milestone_persist.cli.arguments import FREE, PATHS
+from milestone_persist.cli.words import FREE, PATHS
 from milestone_persist.registry import all_operations, find_operation
 
 SURFACES = {"command": [], "shell": ["--from-shell"]}

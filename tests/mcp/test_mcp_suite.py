@@ -13,7 +13,8 @@ from conftest import share
 from example_scene import AFTER_A_SILENCE, BEFORE
 from mcp_wire import said
 
-from milestone_persist.cli.arguments import CommandLine, bind
+from milestone_persist.cli.arguments import bind
+from milestone_persist.cli.words import CommandLine
 from milestone_persist.mcp.tools import COMMANDS, choose_tools, parameters_of
 from milestone_persist.registry import all_operations, example_of
 
