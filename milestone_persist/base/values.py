@@ -241,10 +241,19 @@ def json_strings(value: Any, what: str, warn: Callable[[str], None]) -> str:
 
 
 def nearest(word: str, known: list[str], count: int = 1) -> list[str]:
-    """The known ids most like `word`, best first; empty when none is near."""
+    """The known ids most like `word`, best first; empty when none is near. They begin alike: many share their ends."""
     import difflib
 
-    return difflib.get_close_matches(word, known, count, 0.65)
+    near = difflib.get_close_matches(word, known, 20, 0.65)
+    return [name for name in near if _begin_alike(word.partition("-")[0], name.partition("-")[0])][:count]
+
+
+def _begin_alike(first: str, other: str) -> bool:
+    """Whether the first part of an id, which names a role, is short for another one or written nearly so."""
+    import difflib
+
+    return (first.startswith(other) or other.startswith(first) or
+            difflib.SequenceMatcher(None, first, other).ratio() >= 0.6)
 
 
 def is_own(word: str) -> bool:

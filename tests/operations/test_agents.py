@@ -275,6 +275,17 @@ def test_bad_status_changes_nothing(store, dump, arguments, options, match):
     assert dump() == before
 
 
+@pytest.mark.parametrize("given, meant", [
+    ("nobody-ms-9", ""), ("writer-ms-1", ""), ("exe-ms-2", "exec-ms-1"), ("executor-ms-1", "exec-ms-1"),
+    ("cord-ms-1", "coord-ms-1")])
+def test_ids_that_share_only_their_milestone_are_not_alike(store, given, meant):
+    """Who follows the line would end another agent."""
+    for agent in ("coord-ms-1", "exec-ms-1"):
+        store.register_agent(agent, "milestone-executor", "ms-1", "execution-ms-1")
+    with pytest.raises(Refused, match=f"did you mean {meant}" if meant else "no id is like it"):
+        store.update_agent_status(given, "failed")
+
+
 def test_status_of_an_unknown_agent_is_refused_with_the_nearest(store):
     register(store)
     for arguments in (["exec-2"], ["exec-2", "failed"]):
