@@ -83,10 +83,3 @@ def require_message_in_order(operation: str, words: Mapping[str, str]) -> None:
     if "TO_AGENT" in words and kind in MESSAGE_TYPES:
         raise UsageError(f"{kind!r} is a MESSAGE_TYPE, but stands where FROM_AGENT belongs: "
                          f"{operation} FROM_AGENT TO_AGENT {command([kind, words['PAYLOAD']])}")
-
-
-def require_state_in_order(agent_id: str, state_key: str, value: str) -> None:
-    """UsageError where the key of a state is swapped with its value: it is JSON, and the value is not."""
-    if is_json(state_key) and not is_json(value):
-        _refuse("save_agent_state", {"AGENT_ID": agent_id, "STATE_KEY": state_key, "VALUE": value},
-                "STATE_KEY", "VALUE")

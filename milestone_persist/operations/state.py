@@ -58,10 +58,6 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
 
     Example: save_agent_state scope-ms-123 planning-scope '{"files": 12}'
     """
-    if state_key.startswith(("{", "[")):
-        from ..coordination.argument_order import require_state_in_order
-
-        require_state_in_order(agent_id, state_key, value)
     if value.startswith("--value="):
         store.warn("VALUE begins with '--value=', which is saved with it: give the value alone, in its place")
     check_word(state_type, STATE_TYPES, "state type")

@@ -279,14 +279,6 @@ def test_what_programs_print_for_none_names_nothing(scene, cli, refuse, name, wo
     assert f" is {name!r}, which is what programs print for none: give the name itself" in done.err
 
 
-def test_a_key_that_is_json_is_swapped_with_its_value(scene, cli, refuse):
-    done = cli("--from-shell", "save-agent-state", "a", '{"x": 1}', "notes")
-    refuse(done, find_operation("save_agent_state"))
-    assert "STATE_KEY and VALUE are swapped: save_agent_state a notes '{\"x\": 1}'" in done.err
-    assert cli("save-agent-state", "a", "[x]", "notes").status == 0
-    assert cli("save-agent-state", "a", "[1]", "2").status == 0
-
-
 def test_a_value_with_its_own_name_is_kept_and_told_of(scene, cli):
     """A value is kept byte for byte, whatever it looks like."""
     done = cli("--from-shell", "save-agent-state", "a", "k", "--value=x")
