@@ -23,7 +23,6 @@ VERSION, CAPABILITIES = PREFIX + "protocolVersion", PREFIX + "clientCapabilities
 SERVER_INFO, SUBSCRIPTION = PREFIX + "serverInfo", PREFIX + "subscriptionId"
 
 LONGEST_LINE = 64 * 1024 * 1024  # bytes of one message
-DEEPEST_LINE = 400  # a payload may be 200 levels deep, and stands in a request
 
 
 class ProtocolError(Exception):
