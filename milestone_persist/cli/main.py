@@ -190,14 +190,11 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
         try:
             _print(console, text)
         except OSError as error:
-            told = f"the answer could not be printed ({error.strerror or error})"
-            if not op.changes(args, options) or op.stdout and data["file"] == "-":  # it only looked
-                if isinstance(error, BrokenPipeError):
-                    raise
-                raise StorageError(told) from None
-            became = _tell_undelivered(op, data, args, opened) or (
-                f"{op.name} is done, do not repeat it: " + text.strip().partition("\n")[0])
-            raise StorageError(f"{told}; {became}") from None
+            only_looked = not op.changes(args, options) or op.stdout and data["file"] == "-"
+            if only_looked and isinstance(error, BrokenPipeError):
+                raise
+            became = "" if only_looked else "; " + _tell_undelivered(op, data, args, text, opened)
+            raise StorageError(f"the answer could not be printed ({error.strerror or error}){became}") from None
     finally:
         opened.release()
     if failure:
@@ -205,13 +202,13 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
     return 0
 
 
-def _tell_undelivered(op: Operation, data: Any, args: list[Any], opened: _Opened) -> str:
-    """What has become of what was done, where the answer could not be printed; "" where the operation says nothing."""
+def _tell_undelivered(op: Operation, data: Any, args: list[Any], text: str, opened: _Opened) -> str:
+    """What has become of what was done, where the answer could not be printed."""
     from ..running import follow_moves
 
     on_undelivered = op.on_undelivered
     if on_undelivered is None:
-        return ""
+        return f"{op.name} is done, do not repeat it: " + text.strip().partition("\n")[0]
     told: str = follow_moves(lambda store: on_undelivered(store, data, *args), opened.get, opened.release)
     return told
 
