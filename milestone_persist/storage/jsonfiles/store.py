@@ -49,7 +49,6 @@ class FileStorage(EmbeddedStorage):
                  other: bool = False) -> None:
         """Open it; StorageMoved where it would have to be made, but the rows are elsewhere, unless it is an `other`."""
         super().__init__(directory, os.path.join(directory, HEAD), clock, environ)
-        self._other = other
         self.lock = FileLock(os.path.join(directory, LOCK))
         self._is_current = False  # whether these need not be read again whatever the head is
         self._inside = False
@@ -66,16 +65,16 @@ class FileStorage(EmbeddedStorage):
         elif not exists:
             create_directory(directory)
             try:
-                self._create()
+                self._create(other)
             except BaseException:
                 self.close()
                 raise
 
-    def _create(self) -> None:
+    def _create(self, other: bool) -> None:
         """Write the first head, and the settings as the schema has them."""
         self.acquire(exclusive=True)
         try:
-            if not self._other and backend_in_use(self.directory) not in (None, self.backend):
+            if not other and backend_in_use(self.directory) not in (None, self.backend):
                 raise StorageMoved(Move(store_in_use(self.directory)))
             if not os.path.exists(self.path):
                 settings = [(table, table.key_of(row)) for table in self.memory.tables if table.name in ONE_FILE
@@ -152,13 +151,13 @@ class FileStorage(EmbeddedStorage):
             before = self.glance()
             wrong: Faults = []
             self.files.look_for_journal()
-            self._is_current = False
+            self.forget()
             self._refresh()
             self.run("PRAGMA foreign_keys = OFF")
             self.memory.load_all(wrong)
             if not wrong and self.glance() == before:
                 return True
-        self._is_current = False
+        self.forget()
         return False
 
     def glance(self) -> list[bytes]:
@@ -192,7 +191,7 @@ class FileStorage(EmbeddedStorage):
             self.memory.drop_unread()
             self.connection.execute("ROLLBACK" if self.memory.corrupt else "COMMIT")  # then all is read again
         except sqlite3.Error:  # closed meanwhile by another thread; what counts is in the files
-            self._is_current = False
+            self.forget()
         finally:
             self._leave()
 
@@ -200,7 +199,7 @@ class FileStorage(EmbeddedStorage):
         try:
             super().rollback()
         finally:
-            self._is_current = False  # what was loaded meanwhile is undone too
+            self.forget()  # what was loaded meanwhile is undone too
             self._leave()
 
     def _give_up(self, error: BaseException) -> BaseException:
@@ -211,7 +210,7 @@ class FileStorage(EmbeddedStorage):
     def _leave(self) -> None:
         self._inside = False
         if self.memory.corrupt:  # it may be fixed
-            self._is_current = False
+            self.forget()
         self.lock.release()
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
