@@ -428,8 +428,8 @@ def test_what_a_trigger_looks_for_is_found_by_an_index_though_it_was_planned_for
     with storage.transaction():
         store.save_agent_state("a", "k", "v", ttl_seconds=1000)
         store.create_agent_checkpoint("a")
-        read = storage.execute("SELECT relname, seq_tup_read AS n FROM pg_stat_xact_user_tables "
-                               "WHERE relname IN ('agent_state', 'agent_checkpoints')")
+        read = storage.execute("SELECT relname, seq_tup_read AS n FROM pg_stat_xact_user_tables WHERE schemaname = "
+                               "current_schema() AND relname IN ('agent_state', 'agent_checkpoints')")
     assert len(read) == 2 and all(row["n"] < 5 for row in read), read
 
 
