@@ -190,7 +190,7 @@ def _check_one(store: Storage, number: int, given: Any, heads: dict[Head, None])
     heads: recipient, type and priority of those before, which are checked
     """
     try:
-        if not isinstance(given, dict) or not NEEDED <= given.keys() <= PARTS:
+        if not isinstance(given, dict) or not NEEDED <= {*given} <= PARTS:
             raise UsageError("it must be an object with to_agent, message_type, payload and perhaps priority")
         to_agent, message_type, priority = head = (given["to_agent"], given["message_type"], given.get("priority", 5))
         if type(priority) is not int:

@@ -154,10 +154,11 @@ def test_of_many_messages_all_are_sent_or_none(team, dump):
     before = dump()
     for wrong, what in ((note("b", 1, priority=11), "message 2: PRIORITY must be"), (note("", 1), "to_agent is empty"),
                         (note("b", 1, key="x"), "message 2: it must be an object"), ({}, "it must be an object"),
-                        (note(5, 1), "to_agent must be text"), (note("b", 1, priority=True), "whole number"),
+                        (note(5, 1), "to_agent must be text"), (note([], 1), "to_agent must be text"),
+                        (note("b", 1, priority=True), "whole number"),
                         ({**note("b", 1), "message_type": "nonsense"}, "message 2: "), (7, "it must be an object")):
         with pytest.raises(UsageError, match=what):
-            team.send_many("a", [note("b", 0), wrong])
+            team.send_many("a", [note("b", 0, priority=1), wrong])
     for wrong in ("{}", "[", 5):
         with pytest.raises(UsageError, match="MESSAGES"):
             team.send_many("a", wrong)
