@@ -11,7 +11,7 @@ from ..base.errors import StorageError
 from ..base.found import cannot_read, open_found
 from ..base.values import dump_json, parse_json
 from .files import open_private
-from .locks import close_locked, is_same_file, lock, unlock
+from .locks import AT_ONCE, close_locked, is_same_file, lock, unlock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def try_holding(path: str) -> int | None:
     while True:
         descriptor, ours = open_private(path, os.O_RDWR), False
         try:
-            is_free = lock(descriptor, alone=True, seconds=0)
+            is_free = lock(descriptor, True, AT_ONCE)
             ours = is_free and is_same_file(descriptor, path)
         finally:
             if not ours:
@@ -45,7 +45,7 @@ def read_held(path: str) -> tuple[bool, Row] | None:
     """
     try:
         with open_found(path) as file:
-            is_held = not lock(file.fileno(), alone=False, seconds=0)
+            is_held = not lock(file.fileno(), False, AT_ONCE)
             if not is_held:
                 unlock(file.fileno())
             return is_held, _read_about(file.read(10_000))

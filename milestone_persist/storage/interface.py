@@ -114,7 +114,8 @@ class Transaction:
         if storage.depth:
             storage.depth += 1
             return
-        storage.refuse_stopped()
+        if storage.stopped:
+            raise closed()
         found = self.begin()
         storage.depth = 1
         try:
@@ -127,23 +128,25 @@ class Transaction:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         storage = self.storage
         storage.depth -= 1
-        if storage.depth == 0:
-            said, storage.said = storage.said, []
-            is_begun = True
+        if storage.depth:
+            return
+        said, storage.said = storage.said, []
+        if kind is not None or storage.is_unmade and self.writes and storage.makes:
             try:
-                if kind is None:
-                    if storage.is_unmade and self.writes:
-                        storage.require_made()
-                    is_begun = False  # a commit that fails undoes it
-                    storage.commit()
-                    storage.undo.clear()
-                    storage.make_durable()
-            finally:
                 storage.put_back()
-                if is_begun:
-                    storage.rollback()
-            for text in said if kind is None else ():
-                storage.tell(text)
+            finally:
+                storage.rollback()
+            if kind is None:
+                storage.require_made()
+            return
+        try:
+            storage.commit()  # one that fails undoes it
+            storage.undo.clear()
+            storage.make_durable()
+        finally:
+            storage.put_back()
+        for text in said:
+            storage.tell(text)
 
 
 class Brief:

@@ -1,38 +1,35 @@
 """Locks on open files and folders, between processes and threads; the system ends them with the process."""
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 
+AT_ONCE = 0.0  # a time that is over
 
-def lock(descriptor: int, alone: bool, seconds: float | None = None) -> bool:
-    """Wait for a lock, exclusive or shared, so many seconds or as long as it takes; False when others keep it longer.
 
+def lock(descriptor: int, alone: bool, until: float | None = None) -> bool:
+    """Wait for a lock, exclusive or shared, until then or as long as it takes; False when others keep it longer.
+
+    until: by the clock of time.monotonic, tried once at least
     OSError where the file system has no locks.
     """
-    import fcntl
-
     kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-    if seconds is None:
+    if until is None:
         fcntl.flock(descriptor, kind)
         return True
-    until = None
     while True:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            now = time.monotonic()
-            until = now + seconds if until is None else until
-            if now >= until:
+            if time.monotonic() >= until:
                 return False
         time.sleep(0.001 + time.monotonic_ns() % 1009 / 250_000)  # 1 to 5 ms, each time another
 
 
 def unlock(descriptor: int) -> None:
     """Give a lock back."""
-    import fcntl
-
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
@@ -66,7 +63,7 @@ class FolderLock:
     def __enter__(self) -> bool:
         self._descriptor = os.open(self.folder, os.O_RDONLY)
         try:
-            return lock(self._descriptor, alone=True, seconds=self.seconds)
+            return lock(self._descriptor, True, None if self.seconds is None else time.monotonic() + self.seconds)
         except OSError:  # a file system without locks
             return True
         except BaseException:

@@ -9,7 +9,7 @@ import stat
 
 from ..base.errors import UsageError
 from .files import cannot_write, give_name, hand_over, make_folder, remove_if_can
-from .locks import close_locked, lock
+from .locks import AT_ONCE, close_locked, lock
 
 ENDING = ".new.part"
 RESTS = ("-journal", "-wal", "-shm")  # what SQLite has beside a file
@@ -94,7 +94,7 @@ def remove_if_left_over(part: str) -> None:
     if stat.S_ISREG(status.st_mode):
         descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            if lock(descriptor, alone=True, seconds=0):
+            if lock(descriptor, True, AT_ONCE):
                 _remove(part)
         finally:
             close_locked(descriptor)

@@ -16,7 +16,7 @@ import time
 
 from ..base.found import require_own
 from .files import make_file
-from .locks import close_locked, is_same_file, lock, unlock
+from .locks import AT_ONCE, close_locked, is_same_file, lock, unlock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Line:
         """
         has_come = False
         try:
-            has_come = self.lock(alone, 0) or seconds > 0 and self._wait(alone, seconds)
+            has_come = self.lock(alone, AT_ONCE) or seconds > 0 and self._wait(alone, seconds)
         finally:
             if not has_come:
                 self.close()
@@ -62,7 +62,7 @@ class Line:
         try:
             waiter = _Waiter(self, alone)
         except RuntimeError:  # no thread can be started: too many processes, or the interpreter ends
-            return self.lock(alone, seconds)
+            return self.lock(alone, time.monotonic() + seconds)
         has_come = False
         try:
             has_come = waiter.wait(seconds)
@@ -72,13 +72,12 @@ class Line:
                 waiter.give_up()
         return has_come
 
-    def lock(self, alone: bool, seconds: float | None = None) -> bool:
-        """Be the first in line, and then in front, both within that time."""
-        until = None if seconds is None else time.monotonic() + seconds
-        if not lock(self._line, True, seconds):
+    def lock(self, alone: bool, until: float | None = None) -> bool:
+        """Be the first in line, and then in front, both until then."""
+        if not lock(self._line, True, until):
             return False
         try:
-            return lock(self._front, alone, None if until is None else until - time.monotonic())
+            return lock(self._front, alone, until)
         finally:
             unlock(self._line)
 
@@ -114,18 +113,18 @@ class WriteQueue:
         """
         self._is_in = True
         try:
-            line = self._line
-            if not line or line not in _OPEN:  # it was closed, or is a parent process's
-                line = self._line = Line(self.path + "-queue", self.path + "-line", _open)
-            return line.enter(True, seconds)
+            if self._line not in _OPEN:  # there is none yet, it was closed, or is a parent process's
+                self._line = Line(self.path + "-queue", self.path + "-line", _open)
+            return self._line.enter(True, seconds)
         except OSError:
             return True
 
     def leave(self) -> None:
         """Let the next one write; doing so again does nothing."""
-        was_in, self._is_in = self._is_in, False
-        if was_in and self._line:
-            self._line.leave()
+        if self._is_in:
+            self._is_in = False
+            if self._line:
+                self._line.leave()
 
     def close(self) -> None:
         """Leave, and close the files; doing so again does nothing."""

@@ -170,10 +170,10 @@ def test_a_child_forked_in_the_queue_for_a_lock_does_not_keep_its_place(tmp_path
     mine, other = FileLock(str(tmp_path / "lock")), FileLock(str(tmp_path / "lock"))
     children, lock = [], write_queue.lock
 
-    def fork_at_the_head_of_the_queue(descriptor, alone, seconds):
+    def fork_at_the_head_of_the_queue(descriptor, alone, until):
         if children:
-            return lock(descriptor, alone, seconds)
-        is_first = lock(descriptor, alone, seconds)
+            return lock(descriptor, alone, until)
+        is_first = lock(descriptor, alone, until)
         children.append(_fork())
         return is_first
 

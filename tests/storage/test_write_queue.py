@@ -73,26 +73,19 @@ def test_what_a_commit_copies_out_of_the_log_is_copied_in_front_of_the_queue(sto
     def written():
         return os.stat(storage.path).st_mtime_ns
 
-    class Watched:
-        """The connection, which tells what a COMMIT has written to the database, and whether others could write."""
+    fetch = storage.fetch
 
-        def __init__(self, connection):
-            self.connection = connection
+    def watch(sql, *given):
+        """Run a statement; of a COMMIT note whether it has written to the database, and whether others could write."""
+        before = written()
+        done = fetch(sql, *given)
+        if sql == "COMMIT":
+            seen.append((written() > before, is_free(path)))
+        return done
 
-        def __getattr__(self, name):
-            return getattr(self.connection, name)
-
-        def execute(self, sql, *given):
-            before = written()
-            done = self.connection.execute(sql, *given)
-            if sql == "COMMIT":
-                seen.append((written() > before, is_free(path)))
-            return done
-
-    connection = storage.connection
     with storage.transaction():
         storage.execute("UPDATE agent_coordination_config SET value = '31' WHERE key = 'heartbeat_interval'")
-        monkeypatch.setattr(storage, "connection", Watched(connection))
+        monkeypatch.setattr(storage, "fetch", watch)
     monkeypatch.undo()
     assert seen == [(True, False)]
 
@@ -273,8 +266,8 @@ def test_a_program_that_does_not_know_the_queue_is_waited_for(store):
 
     def save():
         storage = store.storage()
-        begin = storage.execute_patiently
-        storage.execute_patiently = lambda sql, until=None: started.set() or begin(sql, until)
+        fetch = storage.fetch
+        storage.fetch = lambda sql, params={}, until=None: started.set() or fetch(sql, params, until)
         done.append(store.save_agent_state("a", "k", "w")["version"])
 
     thread = threading.Thread(target=save)

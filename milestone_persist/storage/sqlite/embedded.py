@@ -8,6 +8,7 @@ from ...base.errors import Busy, StorageError, UsageError, closed
 from ...base.found import forget_database, note_database
 from ...base.tables import APPLICATION_ID, LARGEST_NUMBER, NUMBERED, SCHEMA_VERSION, TABLES
 from ..interface import Damaged, Storage
+from ..locks import AT_ONCE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class EmbeddedStorage(Storage):
     """Base of the storages on SQLite; `path` is what errors name, `is_own` whether it is that of the directory."""
 
     connection: sqlite3.Connection
-    _cursor: sqlite3.Cursor  # of `run`, whose rows are tuples
+    _cursor: sqlite3.Cursor  # of `fetch`
     _noted = ""
     _rounds = 0  # how often the present statement went on for STEPS
     is_own = False
@@ -80,16 +81,6 @@ class EmbeddedStorage(Storage):
         bring_up_to_date(self.connection, database, SCHEMA_VERSION)
         self.connection.execute(f"PRAGMA busy_timeout = {1000 * min(STEP_SECONDS, self.wait_seconds):.0f}")
 
-    def execute_patiently(self, sql: str, until: float | None = None) -> None:
-        """Begin or commit, as `patiently` says."""
-        try:
-            self.connection.execute(sql)
-            return
-        except sqlite3.OperationalError as error:
-            if str(error) != LOCKED:
-                raise
-        self.patiently(lambda: self.connection.execute(sql), until)
-
     def patiently(self, action: Callable[[], Any], until: float | None = None) -> Any:
         """What an action gives that changes nothing where another process has the lock; tried until then.
 
@@ -123,10 +114,12 @@ class EmbeddedStorage(Storage):
 
     def commit(self) -> None:
         try:
-            self.execute_patiently("COMMIT")
+            self.fetch("COMMIT")
         except sqlite3.Error as error:
             self.rollback()
             raise self.explain(error, "reading") from None
+        finally:
+            self.end_turn()
 
     @property
     def wait_seconds(self) -> float:
@@ -139,6 +132,11 @@ class EmbeddedStorage(Storage):
                 self.connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             raise self.explain(error) from None
+        finally:
+            self.end_turn()
+
+    def end_turn(self) -> None:
+        """Let the next one begin, where those who write stand in line."""
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
         self.refuse_stopped()
@@ -147,32 +145,30 @@ class EmbeddedStorage(Storage):
     def run(self, sql: str, params: Params = {}) -> list[Any]:
         """Run one statement on the connection as it is."""
         try:
-            try:
-                rows = self.fetch(sql, params)
-            except sqlite3.OperationalError as error:
-                if str(error) != LOCKED or not self.wait_seconds:
-                    raise
-                rows = self.patiently(lambda: self.fetch(sql, params))
+            rows = self.fetch(sql, params)
             if not rows:
                 return rows
-            names = next(zip(*self._cursor.description))
+            names = rows[0].keys()
             return [dict(zip(names, row if bytes not in map(type, row) else map(_decode, row))) for row in rows]
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
-    def fetch(self, sql: str, params: Params = {}) -> list[Any]:
-        """The rows of one statement as they are, tuples; raises the driver's errors."""
+    def fetch(self, sql: str, params: Params = {}, until: float | None = None) -> list[sqlite3.Row]:
+        """The rows of one statement as they are; raises the driver's errors. It is tried until then, as `patiently`."""
         self._rounds = 0
         try:
             return self._cursor.execute(sql, params).fetchall()
-        except BaseException:
+        except BaseException as error:
             self._cursor.close()  # else it would keep its lock
             self._renew_cursor()
-            raise
+            if until == AT_ONCE or not isinstance(error, sqlite3.OperationalError) or str(error) != LOCKED:
+                raise
+        rows: list[sqlite3.Row] = self.patiently(lambda: self.fetch(sql, params, AT_ONCE), until)
+        return rows
 
     def _renew_cursor(self) -> None:
         self._cursor = self.connection.cursor()
-        self._cursor.row_factory = None
+        self._cursor.row_factory = sqlite3.Row
 
     def sequence_values(self) -> dict[str, int]:
         given_out = {row["name"]: row["seq"] for row in self.execute("SELECT name, seq FROM sqlite_sequence")}

@@ -11,7 +11,7 @@ from ...base.tables import APPLICATION_ID, SCHEMA_VERSION
 from ..backends import HYBRID
 from ..directory import create_directory
 from ..files import cannot_write, make_file, sync_directory, write_whole
-from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Snapshot, Transaction
+from ..interface import LOOK_SECONDS, READ_TOMBSTONE, Posted, Snapshot, Transaction
 from ..selection import read_note_stamp
 from ..write_queue import WriteQueue
 from .embedded import EmbeddedStorage, busy
@@ -74,7 +74,7 @@ class SqliteStorage(EmbeddedStorage):
                 self._wait_for_turn(self.wait_seconds)
             super().bring_up_to_date(database)
         finally:
-            self._end_turn()
+            self.end_turn()
 
     def try_writing(self) -> None:
         super().try_writing()
@@ -128,7 +128,7 @@ class SqliteStorage(EmbeddedStorage):
             self._wait_for_turn(seconds)
             flushed, tombstone = self._begin(sql, doing, until)
             if flushed != self._synchronous:  # another process may have changed it
-                super().rollback()  # SQLite takes it between transactions only
+                self.run("ROLLBACK")  # SQLite takes it between transactions only
                 self.run(f"PRAGMA synchronous = {flushed}")
                 self._synchronous = flushed
                 _, tombstone = self._begin(sql, doing, until)
@@ -141,7 +141,7 @@ class SqliteStorage(EmbeddedStorage):
     def _begin(self, sql: str, doing: str, until: float) -> tuple[str, list[Row]]:
         """Begin, and read what a transaction begins with: how it is to be flushed, and the tombstone."""
         try:
-            self.execute_patiently(sql, until)
+            self.fetch(sql, until=until)
             [(setting, moved_to)] = self.fetch(READ_FIRST)
         except sqlite3.Error as error:
             raise self.explain(error, doing) from None
@@ -152,15 +152,9 @@ class SqliteStorage(EmbeddedStorage):
         if self._queue and not self._queue.enter(seconds):
             raise busy(self.path, seconds, "writing")
 
-    def _end_turn(self) -> None:
-        if self._queue:
+    def end_turn(self) -> None:
+        if self._queue:  # with a write-ahead log, what is copied from it into the database at a commit belongs to it
             self._queue.leave()
-
-    def commit(self) -> None:
-        try:
-            super().commit()
-        finally:  # with a write-ahead log, what is copied from it into the database at a commit belongs to it
-            self._end_turn()
 
     def make_durable(self) -> None:
         """Sync the folder, from which a commit removes its journal: if that came back, it would undo the commit.
@@ -175,12 +169,6 @@ class SqliteStorage(EmbeddedStorage):
         except OSError as error:
             raise StorageError(f"this was done, but {self.path} could not be synced ({error.strerror}), and a power "
                                "cut may undo it: do not do it again") from None
-
-    def rollback(self) -> None:
-        try:
-            super().rollback()
-        finally:
-            self._end_turn()
 
     def close(self) -> None:
         super().close()
@@ -204,15 +192,15 @@ class SqliteStorage(EmbeddedStorage):
         except sqlite3.Error as error:
             raise self.explain(error) from None
 
+    def post_insert(self, sql: str, row: Params) -> Posted:
+        self.run(sql, row)
+        return Posted([{"id": self._cursor.lastrowid}])
+
     def insert_each(self, sql: str, rows: Sequence[Params]) -> list[int]:
-        if len(rows) > 1:
-            self.execute_each(sql, rows[:-1])
-        elif not rows:
-            return []
-        try:
-            last = self.connection.execute(sql, rows[-1]).lastrowid or 0
-        except sqlite3.Error as error:
-            raise self.explain(error) from None
+        self.execute_each(sql, rows[:-1])
+        for row in rows[-1:]:
+            self.run(sql, row)
+        last = self._cursor.lastrowid or 0
         return [*range(last - len(rows) + 1, last + 1)]  # nobody else inserts meanwhile
 
     def check(self) -> list[str]:
