@@ -50,7 +50,7 @@ class Store(Operations):
     def __init__(self, directory: str, clock: Clock | None, environ: Mapping[str, str] | None) -> None:
         self.clock, self.environ = clock, os.environ if environ is None else environ
         self.connections: dict[tuple[int, int], Storage] = {}  # one connection for each process and thread
-        self._calls: dict[tuple[int, int], int] = {}  # how many calls it is in; only its thread changes that
+        self._calls: set[tuple[int, int]] = set()  # of those that are in a call; only its thread changes that
         self._closed = self._follows = False  # whether it follows rows that were moved, whatever is set
         self.directory = directory
         self.directory = self.storage().directory
@@ -77,13 +77,13 @@ class Store(Operations):
     def _call(self, op: Operation, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Run an operation; the store may be closed meanwhile, by another thread."""
         key = os.getpid(), threading.get_ident()
-        self._calls[key] = self._calls.get(key, 0) + 1
+        is_within = key in self._calls  # another call, whose warning somebody answers with this one
+        self._calls.add(key)
         try:
             return run_operation(op, args, options, self.storage, self._release)
         finally:
-            self._calls[key] -= 1
-            if not self._calls[key]:
-                del self._calls[key]
+            if not is_within:
+                self._calls.remove(key)
             if self._closed:  # looked at after this, as `close` looks at this after that: one of them sees the other
                 self._release()
 

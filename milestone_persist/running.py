@@ -59,23 +59,30 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
 
 
 def _run(op: Operation, store: Storage, args: Sequence[Any], options: dict[str, Any], is_repeated: bool) -> Any:
-    """What an operation gives on a store; where that is to be made first, it warns when it is done again."""
+    """What an operation gives on a store."""
     if op.name not in INSPECT and op.repair is None:
         store.refuse_altered()
     if not is_repeated and not store.is_unmade and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS \
             and store.environ.get("AGENT_ID"):
         _note_caller(store)
+    try:
+        if store.is_unmade and store.makes:
+            return _run_unmade(op, store, args, options)
+        return op.run(store, args, options)
+    except Exception as error:
+        raise blame(store, error) from None
+
+
+def _run_unmade(op: Operation, store: Storage, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """The same where the store is to be made first: it warns when it is done again there."""
     warn = store.warn
     held: list[str] = []
-    if store.is_unmade and store.makes:
-        store.warn = held.append
+    store.warn = held.append
     try:
         return op.run(store, args, options)
     except StorageMoved:
         held.clear()
         raise
-    except Exception as error:
-        raise blame(store, error) from None
     finally:
         store.warn = warn
         for text in held:

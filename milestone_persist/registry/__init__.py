@@ -41,7 +41,7 @@ class Parameter:
     """One parameter of an operation, as its function declares it."""
 
     __slots__ = ("name", "annotation", "default", "required", "option", "repeated", "variable", "types", "spelling",
-                 "is_text", "is_id", "may_be_empty", "fitting")
+                 "is_text", "is_id", "check_text", "may_be_empty", "fitting")
 
     def __init__(self, name: str, annotation: str, default: Any, required: bool, option: bool, repeated: bool) -> None:
         self.name, self.annotation, self.default = name, annotation, default
@@ -51,6 +51,7 @@ class Parameter:
         self.spelling = self.flag if option else name.upper()
         self.is_text = "str" in self.types
         self.is_id = name in _NAMES or name.endswith(("_id", "_key"))
+        self.check_text = check_id if self.is_id else check_text
         self.may_be_empty = name in _NAMES or not required
         plain = [_PLAIN.get(name, ()) for name in self.types]  # what else a type may be is for the operation to check
         self.fitting = tuple(kind for kinds in plain for kind in kinds) if all(plain) else ()
@@ -98,10 +99,8 @@ class Parameter:
     def check(self, value: Any) -> None:
         """UsageError unless a value has this parameter's type and a database can hold it."""
         if self.is_text and isinstance(value, str):
-            if self.is_id and (value or not self.may_be_empty):
-                check_id(value, self.spelling)
-            else:
-                check_text(value, self.spelling)
+            if value or not self.may_be_empty:
+                self.check_text(value, self.spelling)
         elif self.fitting:
             if not isinstance(value, self.fitting) or isinstance(value, bool) and bool not in self.fitting:
                 is_number = isinstance(value, (int, float)) and self.type in ("int", "float")
@@ -177,7 +176,8 @@ class Operation:
 
     def makes_store(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
         """Whether a call with these arguments makes the data directory if it is not there."""
-        return not options.get("dry_run") and self._is_so(self.creates, args, options)
+        creates = self.creates
+        return (creates if creates is True else self._is_so(creates, args, options)) and not options.get("dry_run")
 
     def writes(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
         """Whether a call with these arguments is there to change something."""
