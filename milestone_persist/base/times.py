@@ -7,21 +7,29 @@ from .errors import StorageError, UsageError
 
 _FIRST_DAY = 719163  # 1970-01-01, counted from the first of January of the year 1
 EARLIEST, LATEST = -30610224000.0, 253402300799.999  # years of four digits, 1000 to 9999
-_written: dict[int, str] = {}  # seconds that were written last, and as what
+_seconds: dict[int, str] = {}  # seconds that were written last, and as what
+_written: dict[int, str] = {}  # milliseconds in them
 
 
 def format_time(seconds: float) -> str:
     """Epoch seconds as UTC text with milliseconds; beyond what that can hold, the nearest that it can."""
     if not EARLIEST <= seconds <= LATEST:
         seconds = min(max(seconds, EARLIEST), LATEST)
-    whole, milliseconds = divmod(int(seconds * 1000 + 0.5), 1000)
-    text = _written.get(whole)
-    if text is None:
-        text = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(whole))
-        if len(_written) > 7:
+    milliseconds = int(seconds * 1000 + 0.5)
+    return _written.get(milliseconds) or _write(milliseconds)
+
+
+def _write(milliseconds: int) -> str:
+    whole, rest = divmod(milliseconds, 1000)
+    second = _seconds.get(whole)
+    if second is None:
+        second = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(whole))
+        if len(_seconds) > 7:
+            _seconds.clear()
             _written.clear()
-        _written[whole] = text
-    return "%s.%03d" % (text, milliseconds)
+        _seconds[whole] = second
+    text = _written[milliseconds] = f"{second}.{rest:03}"
+    return text
 
 
 def parse_time(text: str) -> float:

@@ -55,8 +55,7 @@ def check_id(value: str, what: str) -> str:
     """Return `value` if it can name something: any text but the empty one, or one with control characters."""
     if not value:
         raise UsageError(f"{what} is empty: give it a name")
-    is_plain = value.isascii() and value.isprintable()
-    if not is_plain and has_controls(check_text(value, what)):
+    if not (value.isascii() and value.isprintable()) and has_controls(check_text(value, what)):
         raise UsageError(f"{what} holds a control character ({value!r}): give a name without")
     if value in NO_NAMES or what in value.upper().replace("-", "_"):
         _refuse_form(value, what)
@@ -196,8 +195,11 @@ def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str
     value: JSON text or a Python value, of `kind`, which errors call `shape`
     """
     try:
-        given = value if isinstance(value, str) else _dump(value)
-        text = whole_escapes(given) if isinstance(value, str) else whole_characters(given)
+        if isinstance(value, str):
+            given, text = value, whole_escapes(value)
+        else:
+            given = _dump(value)
+            text = whole_characters(given)
         is_dumped = type(value) is kind and not _may_be_deeper(text, DEEPEST_JSON)
         parsed = value if is_dumped else parse_json(text)
     except (TooDeep, RecursionError):
@@ -206,7 +208,8 @@ def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str
         raise UsageError(f"{what} is not JSON ({error}): give {shape}") from None
     if not isinstance(parsed, kind):
         raise UsageError(f"{what} must be {shape}")
-    check_text(text, what)
+    if parsed is not value:
+        check_text(text, what)
     if text != given:
         warn(f"{what} names half a character (a surrogate without the other), which many readers of JSON refuse: it is "
              "U+FFFD now")

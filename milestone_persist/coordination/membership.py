@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 CLIENT_ENDED = "its client ended"  # how that of one begins whose client ended before it said that it was done
 SECOND = len("2026-01-31 09:30:00")  # of a time: what an agent does writes a heartbeat once in it
-ACTING = "agent_type, milestone_id, session_id, status, last_heartbeat, life"  # of who acts, beside the id
+_ASK = "SELECT {} FROM agent_registry WHERE agent_id = :id"
+ACTING = _ASK.format("agent_type, milestone_id, session_id, status, last_heartbeat, life")  # of who acts
+WHOLE = _ASK.format("*")
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 
@@ -81,17 +83,17 @@ def may_be_heard_again(agent: Agent) -> bool:
     return agent["status"] in DIED and (agent["error_info"] or "").startswith((SILENT, CLIENT_ENDED))
 
 
-def ask_acting(agent_id: str, columns: str = ACTING) -> Statement:
-    """The question for the row of an agent that acts."""
-    return f"SELECT {columns} FROM agent_registry WHERE agent_id = :id", {"id": agent_id}
+def ask_acting(agent_id: str, sql: str = ACTING) -> Statement:
+    """The question for the row of an agent that acts: what is needed of it, or WHOLE."""
+    return sql, {"id": agent_id}
 
 
-def note_heartbeat(store: Storage, agent_id: str, columns: str = ACTING) -> ActingAgent | None:
+def note_heartbeat(store: Storage, agent_id: str, sql: str = ACTING) -> ActingAgent | None:
     """As renew_heartbeat, for what an agent does: where it was heard from in this second nothing is written.
 
-    columns: what is wanted of its row, those of ACTING at least
+    sql: what is asked of its row, as `ask_acting` does
     """
-    rows: list[ActingAgent] = store.execute(*ask_acting(agent_id, columns))
+    rows: list[ActingAgent] = store.execute(sql, {"id": agent_id})
     for row in rows:
         if row["status"] in DIED:
             return renew_heartbeat(store, agent_id)
@@ -151,9 +153,9 @@ def note_caller(store: Storage) -> None:
             note_alive(store, given["id"])
 
 
-def admit_agent(store: Storage, agent_id: str, columns: str = ACTING) -> ActingAgent:
+def admit_agent(store: Storage, agent_id: str, sql: str = ACTING) -> ActingAgent:
     """The row of the agent that acts, its heartbeat renewed; an unregistered one is taken in, or refused if strict."""
-    row = note_heartbeat(store, agent_id, columns)
+    row = note_heartbeat(store, agent_id, sql)
     if row and row["agent_type"] != "unregistered":
         return row
     left = _session_left(store, row) if row else ""
@@ -195,10 +197,10 @@ def acting_session(store: Storage, agent: ActingAgent) -> str:
     That other one wins where the agent was registered in it too and it goes on: another agent has since registered
     under the same id elsewhere. One that has ended is only left over: nothing counts for it.
     """
-    counts, agent_id = contradicting_session(store, agent), agent["agent_id"]
+    counts = contradicting_session(store, agent)
     if not counts:
-        return str(agent["session_id"])
-    store.warn(f"agent {agent_id!r} is registered in session {agent['session_id']!r}, but SESSION_ID is "
+        return agent["session_id"]
+    store.warn(f"agent {agent['agent_id']!r} is registered in session {agent['session_id']!r}, but SESSION_ID is "
                f"{store.environ['SESSION_ID']!r}: this counts for {counts!r}; each agent needs an id of its own, and "
                "SESSION_ID names its session")
     return counts
@@ -206,15 +208,15 @@ def acting_session(store: Storage, agent: ActingAgent) -> str:
 
 def contradicting_session(store: Storage, agent: ActingAgent) -> str:
     """The session that counts where $SESSION_ID contradicts an agent's registration; "" where it does not."""
-    wanted, agent_id = store.environ.get("SESSION_ID", ""), agent["agent_id"]
-    if not wanted or wanted == agent["session_id"] or not is_own(store, agent_id):
+    wanted = store.environ.get("SESSION_ID", "")
+    if not wanted or wanted == agent["session_id"] or not is_own(store, agent["agent_id"]):
         return ""
     if store.execute("SELECT 1 AS over FROM coordination_sessions WHERE session_id = :session "
                      f"AND status NOT IN {any_of(OPEN_SESSION)}", {"session": wanted}):
         return ""
     been = store.execute(
         "SELECT 1 AS been FROM events WHERE session_id = :session AND agent_id = :agent "
-        "AND event IN ('agent_registered', 'agent_revived') LIMIT 1", {"session": wanted, "agent": agent_id})
+        "AND event IN ('agent_registered', 'agent_revived') LIMIT 1", {"session": wanted, "agent": agent["agent_id"]})
     return wanted if been else str(agent["session_id"])
 
 

@@ -7,6 +7,7 @@ from ..base.times import minutes_between, shift_time, since
 from ..base.values import check_word, is_own, json_strings
 from ..base.vocabulary import AGENT_STATUSES, AGENT_TYPES, DIED, ENDED, GOING_ON, HEALTH_STATUSES, PHASES
 from ..coordination.membership import (
+    WHOLE,
     acting_session,
     admit_agent,
     ask_acting,
@@ -199,17 +200,18 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
     """
     if health is not None:
         check_word(health, HEALTH_STATUSES, "health status")
-    measured = {"cpu": cpu, "memory": memory, "response_ms": response_ms, "errors": errors, "warnings": warnings}
+    given = {"cpu": cpu, "memory": memory, "response_ms": response_ms, "errors": errors, "warnings": warnings}
+    measured = {name: number for name, number in given.items() if number is not None}
     for name, number in measured.items():
-        if number is not None and number < 0:
+        if number < 0:
             raise UsageError(f"--{name.replace('_', '-')} cannot be below 0")
-    with store.transaction("agent:" + agent_id, [ask_acting(agent_id, "*")]):
-        row: Any = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id, "*")
+    with store.transaction("agent:" + agent_id, [ask_acting(agent_id, WHOLE)]):
+        row: Any = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id, WHOLE)
         acting_session(store, row)
-        if health is not None or any(number is not None for number in measured.values()):
+        if health is not None or measured:
             from ..coordination.liveness import log_health
 
-            log_health(store, agent_id, health or "healthy", **measured)
+            log_health(store, agent_id, health or "healthy", **given)
         return row  # type: ignore[no-any-return]
 
 

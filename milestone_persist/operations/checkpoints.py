@@ -8,7 +8,7 @@ from ..base.found import open_found
 from ..base.values import check_word, nearest, read_stored
 from ..base.vocabulary import CHECKPOINT_TYPES
 from ..coordination.idempotency import do_once, lock_of
-from ..coordination.membership import acting_session, admit_agent, ask_acting, warn_of_slip
+from ..coordination.membership import WHOLE, acting_session, admit_agent, ask_acting, warn_of_slip
 from ..coordination.snapshots import foresee_checkpoint, keep_until, read_snapshot, store_checkpoint
 from ..coordination.state import keep_others
 from ..registry import operation
@@ -41,8 +41,8 @@ def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str 
     check_word(checkpoint_type, CHECKPOINT_TYPES, "checkpoint type")
     references = [_describe_file(store, path) for path in files]
     with store.transaction(lock_of("agent:" + agent_id, key),
-                           [ask_acting(agent_id, "*"), *foresee_checkpoint(store, agent_id)]):
-        agent: Any = admit_agent(store, agent_id, "*")
+                           [ask_acting(agent_id, WHOLE), *foresee_checkpoint(store, agent_id)]):
+        agent: Any = admit_agent(store, agent_id, WHOLE)
         acting_session(store, agent)
         return do_once(store, key, agent_id, "create_agent_checkpoint", lambda: [checkpoint_type, *files],
                        lambda: store_checkpoint(store, agent_id, checkpoint_type, references, agent=agent))
