@@ -74,19 +74,6 @@ class Store(Operations):
                 self._refuse_closed()
         return found
 
-    def _call(self, op: Operation, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Run an operation; the store may be closed meanwhile, by another thread."""
-        key = os.getpid(), threading.get_ident()
-        is_within = key in self._calls  # another call, whose warning somebody answers with this one
-        self._calls.add(key)
-        try:
-            return run_operation(op, args, options, self.storage, self._release)
-        finally:
-            if not is_within:
-                self._calls.remove(key)
-            if self._closed:  # looked at after this, as `close` looks at this after that: one of them sees the other
-                self._release()
-
     def _is_moved(self) -> bool:
         """Whether the rows are to be followed to where they were moved, whatever is set."""
         return self._follows and bool(backend_in_use(self.directory))
@@ -151,8 +138,18 @@ class Store(Operations):
 
 
 def _method(op: Operation) -> Callable[..., Any]:
+    """The method that runs an operation."""
     def call(self: Store, *args: Any, **options: Any) -> Any:
-        return self._call(op, args, options)
+        key = os.getpid(), threading.get_ident()
+        is_within = key in self._calls  # another call, whose warning somebody answers with this one
+        self._calls.add(key)
+        try:
+            return run_operation(op, args, options, self.storage, self._release)
+        finally:
+            if not is_within:
+                self._calls.remove(key)
+            if self._closed:  # by another thread; looked at after this, as `close` looks at this after that:
+                self._release()  # one of them sees the other
 
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = op.function.__doc__

@@ -30,10 +30,13 @@ COLUMNS = ("id, session_id, from_agent, to_agent, message_type, payload, priorit
            "retry_count")
 THIS_LIFE = ("(taken_in_life IS NULL OR taken_in_life = "
              "(SELECT life FROM agent_registry WHERE agent_registry.agent_id = to_agent))")
+_ASK_HELD = ("SELECT id, message_type, delivered_at, lease_until FROM agent_messages WHERE to_agent = :id "
+             f"AND {TAKEN} AND (lease_until <= :now OR lease_until IS NULL AND {THIS_LIFE}) ORDER BY id")
 _DONE = "CASE WHEN delivered_at IS NULL THEN NULL ELSE :now END"
 _MOVE_ON = ("UPDATE agent_messages SET delivered_at = coalesce(delivered_at, :now), "
             f"taken_in_life = coalesce(taken_in_life, :life), lease_until = :until, acknowledged_at = {_DONE}, "
             f"processed_at = {_DONE}")
+_MOVE_ONE_ON = f"{_MOVE_ON} WHERE id = :id"
 
 
 def acknowledge_taken(store: Storage, agent_id: str) -> None:
@@ -44,9 +47,7 @@ def acknowledge_taken(store: Storage, agent_id: str) -> None:
 
 def ask_held(store: Storage, agent_id: str) -> Statement:
     """The question for what `settle_held` is about."""
-    return ("SELECT id, message_type, delivered_at, lease_until FROM agent_messages WHERE to_agent = :id "
-            f"AND {TAKEN} AND (lease_until <= :now OR lease_until IS NULL AND {THIS_LIFE}) ORDER BY id",
-            {"id": agent_id, "now": store.now()})
+    return _ASK_HELD, {"id": agent_id, "now": store.now()}
 
 
 def settle_held(store: Storage, agent_id: str) -> list[Row]:
@@ -65,7 +66,7 @@ def move_on(store: Storage, rows: list[Any], given: Row) -> None:
     given: now, and for those that were pending: life, until
     """
     if not store.is_far:
-        store.execute_each(f"{_MOVE_ON} WHERE id = :id", [{**given, "id": row["id"]} for row in rows])
+        store.execute_each(_MOVE_ONE_ON, [{**given, "id": row["id"]} for row in rows])
     elif rows:
         store.post(f"{_MOVE_ON} WHERE id IN ({', '.join(str(int(row['id'])) for row in rows)})", given)
 

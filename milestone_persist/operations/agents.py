@@ -19,7 +19,7 @@ from ..registry import operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ..base.answers import AgentStatus, KeyCounts, MailForOthers, Registration, SessionAgent
@@ -200,19 +200,24 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
     """
     if health is not None:
         check_word(health, HEALTH_STATUSES, "health status")
-    given = {"cpu": cpu, "memory": memory, "response_ms": response_ms, "errors": errors, "warnings": warnings}
-    measured = {name: number for name, number in given.items() if number is not None}
-    for name, number in measured.items():
-        if number < 0:
-            raise UsageError(f"--{name.replace('_', '-')} cannot be below 0")
+    measured = {"cpu": cpu, "memory": memory, "response_ms": response_ms, "errors": errors, "warnings": warnings}
+    is_measured = {*measured.values()} != {None}
+    if is_measured:
+        _require_measures(measured)
     with store.transaction("agent:" + agent_id, [ask_acting(agent_id, WHOLE)]):
         row: Any = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id, WHOLE)
         acting_session(store, row)
-        if health is not None or measured:
+        if health is not None or is_measured:
             from ..coordination.liveness import log_health
 
-            log_health(store, agent_id, health or "healthy", **given)
+            log_health(store, agent_id, health or "healthy", **measured)
         return row  # type: ignore[no-any-return]
+
+
+def _require_measures(measured: Mapping[str, float | None]) -> None:
+    for name, number in measured.items():
+        if number is not None and number < 0:
+            raise UsageError(f"--{name.replace('_', '-')} cannot be below 0")
 
 
 @operation(text="agents", creates=False)

@@ -52,6 +52,7 @@ class SqliteStorage(EmbeddedStorage):
         if not exists and create:
             create_directory(directory)
             _create_file(self.path)
+        self._setting: str | None = "full"  # the last that was obeyed
         self._synchronous, self._changes = FLUSHED["full"], 0
         self._queue = WriteQueue(os.path.join(directory, FILE)) if self.is_own and not self.in_memory else None
         self.lock_timeout = None if create else LOOK_SECONDS
@@ -126,27 +127,29 @@ class SqliteStorage(EmbeddedStorage):
         until = time.monotonic() + seconds
         try:
             self._wait_for_turn(seconds)
-            flushed, tombstone = self._begin(sql, doing, until)
-            if flushed != self._synchronous:  # another process may have changed it
+            setting, moved_to = self._begin(sql, doing, until)
+            if setting != self._setting:  # another process may have changed it
                 self.run("ROLLBACK")  # SQLite takes it between transactions only
-                self.run(f"PRAGMA synchronous = {flushed}")
-                self._synchronous = flushed
-                _, tombstone = self._begin(sql, doing, until)
+                self._flush_as(setting)
+                _, moved_to = self._begin(sql, doing, until)
             self._changes = self.connection.total_changes
-            return tombstone
+            return [] if moved_to is None else [{"value": moved_to}]
         except BaseException:
             self.rollback()
             raise
 
-    def _begin(self, sql: str, doing: str, until: float) -> tuple[str, list[Row]]:
+    def _begin(self, sql: str, doing: str, until: float) -> sqlite3.Row:
         """Begin, and read what a transaction begins with: how it is to be flushed, and the tombstone."""
         try:
             self.fetch(sql, until=until)
-            [(setting, moved_to)] = self.fetch(READ_FIRST)
+            return self.fetch(READ_FIRST)[0]
         except sqlite3.Error as error:
             raise self.explain(error, doing) from None
-        return (FLUSHED.get(setting) or FLUSHED.get((setting or "").strip().lower(), FLUSHED["full"]),
-                [] if moved_to is None else [{"value": moved_to}])
+
+    def _flush_as(self, setting: str | None) -> None:
+        self._synchronous = FLUSHED.get((setting or "").strip().lower(), FLUSHED["full"])
+        self.run(f"PRAGMA synchronous = {self._synchronous}")
+        self._setting = setting
 
     def _wait_for_turn(self, seconds: float) -> None:
         if self._queue and not self._queue.enter(seconds):
@@ -161,8 +164,8 @@ class SqliteStorage(EmbeddedStorage):
 
         SQLite would do it before it says whether it has committed (synchronous = EXTRA), and then call that a failure.
         """
-        is_wanted = self.is_own and not self.in_memory and self._synchronous == FLUSHED["full"]
-        if not is_wanted or self._changes == self.connection.total_changes or os.path.exists(self.path + "-wal"):
+        if self._synchronous != FLUSHED["full"] or not self.is_own or self.in_memory \
+                or self._changes == self.connection.total_changes or os.path.exists(self.path + "-wal"):
             return
         try:
             sync_directory(os.path.dirname(self.path))
