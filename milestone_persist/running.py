@@ -65,12 +65,15 @@ def _run(op: Operation, store: Storage, args: Sequence[Any], options: dict[str, 
     if not is_repeated and not store.is_unmade and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS \
             and store.environ.get("AGENT_ID"):
         _note_caller(store)
+    warn = store.warn
     try:
         if store.is_unmade and store.makes:
             return _run_unmade(op, store, args, options)
         return op.run(store, args, options)
     except Exception as error:
         raise blame(store, error) from None
+    finally:
+        store.warn = warn
 
 
 def _run_unmade(op: Operation, store: Storage, args: Sequence[Any], options: dict[str, Any]) -> Any:
@@ -84,7 +87,6 @@ def _run_unmade(op: Operation, store: Storage, args: Sequence[Any], options: dic
         held.clear()
         raise
     finally:
-        store.warn = warn
         for text in held:
             warn(text)
 
