@@ -243,11 +243,11 @@ def json_strings(value: Any, what: str, warn: Callable[[str], None]) -> str:
     return text
 
 
-def nearest(word: str, known: list[str], count: int = 1) -> list[str]:
+def nearest(word: str, known: list[str], count: int = 1, least: float = 0.65) -> list[str]:
     """The known ids most like `word`, best first; empty when none is near. They begin alike: many share their ends."""
     import difflib
 
-    near = difflib.get_close_matches(word, known, 20, 0.65)
+    near = difflib.get_close_matches(word, known, 20, least)
     return [name for name in near if _begin_alike(word.partition("-")[0], name.partition("-")[0])][:count]
 
 

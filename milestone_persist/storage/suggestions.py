@@ -20,11 +20,7 @@ def suggest(store: Storage, word: str, known: list[str], listing: str = "") -> s
 def find_slip(given: str, rows: list[Row]) -> str:
     """The id of a row that differs in a slip of the fingers from a given one; "" if none does."""
     others = [row["id"] for row in rows if _digits(row["id"]) == _digits(given)]
-    if not others:
-        return ""
-    import difflib
-
-    return next(iter(difflib.get_close_matches(given, others, 1, 0.75)), "")
+    return next(iter(nearest(given, others, 1, 0.75) if others else []), "")
 
 
 def _digits(given: str) -> str:

@@ -286,6 +286,11 @@ def test_ids_that_share_only_their_milestone_are_not_alike(store, given, meant):
         store.update_agent_status(given, "failed")
 
 
+def test_one_that_shares_only_its_milestone_with_another_is_no_slip(store):
+    store.register_agent("coord-ms-1", "milestone-executor", "ms-1", "execution-ms-1")
+    assert store.agent_heartbeat("nobody-ms-1")["session_id"] == "execution-ms-1"  # no warning
+
+
 def test_status_of_an_unknown_agent_is_refused_with_the_nearest(store):
     register(store)
     for arguments in (["exec-2"], ["exec-2", "failed"]):
