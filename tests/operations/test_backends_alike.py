@@ -23,8 +23,8 @@ def alike(memory, clock, request):
 
 @pytest.mark.parametrize("alike", range(size(2, 8)), indirect=True)
 def test_files_and_sqlite_answer_alike_and_so_does_a_store_that_moves(alike):
-    alike.run(size(60, 150))
-    assert alike.tried > size(50, 130)
+    alike.run(size(50, 110))
+    assert alike.tried > size(40, 90)
 
 
 @pytest.mark.parametrize("alike", [1], indirect=True)
