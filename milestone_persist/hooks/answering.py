@@ -86,9 +86,12 @@ def _leave(store: Storage, occasion: Occasion) -> HookAnswer:
 
 
 def _end(store: Storage, occasion: Occasion) -> HookAnswer:
-    """End the agents that are still at work: what they have taken is requeued. Who said what it is stays that."""
+    """End the agents that are still at work: what they have taken is requeued. Who said what it is stays that.
+
+    With a sub-agent only those that registered end: from any other inbox those beside it may take, too.
+    """
     for agent in find_own_agents(store, occasion):
-        if agent["status"] in AT_WORK:
+        if agent["status"] in AT_WORK and not (occasion.kind == LEAVE and agent["agent_type"] == "unregistered"):
             with store.transaction("agent:" + agent["agent_id"]):
                 why = f"{CLIENT_ENDED}: {occasion.event}" + (f" ({occasion.reason})" if occasion.reason else "")
                 set_agent_status(store, agent["agent_id"], "terminated", why)

@@ -275,6 +275,15 @@ def test_a_sub_agent_with_a_thread_of_its_own(team, join, hook):
     assert (status(team, "sub"), status(team)) == ("terminated", "active")
 
 
+def test_an_inbox_that_several_take_from_does_not_end_with_one_of_them(team, join, hook, cli):
+    """As that of a sub-agent of Codex, whose thread it was first asked for in."""
+    join("sub", "thread-2")
+    cli("send-agent-message", "boss", "pool", "task_assignment", "{}")
+    assert "boss" in cli("get-agent-messages", "pool", "true", "--lease", "300", CODEX_THREAD_ID="thread-2").text
+    assert hook("SubagentStop", agent_id="thread-2") is None
+    assert (status(team, "sub"), len(team.get_agent_messages("pool", taken=True))) == ("terminated", 1)
+
+
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 @pytest.mark.parametrize("thread", [SESSION, ""])
 def test_a_sub_agent_that_was_given_the_conversation_so_far_is_not_its_parent(team, join, hook, tmp_path, thread):
