@@ -310,13 +310,12 @@ CREATE CONSTRAINT TRIGGER update_session_activity AFTER UPDATE OF last_heartbeat
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.last_heartbeat > OLD.last_heartbeat)
 EXECUTE FUNCTION update_session_activity();
 
--- BETWEEN here and below: of one bound the planner expects a third of all rows, and keeps a plan that reads them all.
 CREATE FUNCTION cleanup_expired_state() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   -- The agent's row too, because keep_removed_version writes it, and nobody shall wait for another here.
   DELETE FROM agent_state WHERE (agent_id, state_key) IN (
     SELECT s.agent_id, s.state_key FROM agent_state s JOIN agent_registry a ON a.agent_id = s.agent_id
-    WHERE s.expires_at BETWEEN '' AND NEW.updated_at FOR UPDATE SKIP LOCKED);
+    WHERE s.expires_at <= NEW.updated_at FOR UPDATE SKIP LOCKED);
   RETURN NULL;
 END $$;
 CREATE TRIGGER cleanup_expired_state AFTER INSERT ON agent_state
@@ -343,7 +342,7 @@ FOR EACH ROW EXECUTE FUNCTION keep_removed_version();
 CREATE FUNCTION cleanup_old_checkpoints() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   DELETE FROM agent_checkpoints WHERE checkpoint_id IN (
-    SELECT checkpoint_id FROM agent_checkpoints outdated WHERE retention_until BETWEEN '' AND NEW.created_at
+    SELECT checkpoint_id FROM agent_checkpoints outdated WHERE retention_until <= NEW.created_at
       AND EXISTS (SELECT 1 FROM agent_checkpoints newer
                   WHERE newer.agent_id = outdated.agent_id AND newer.created_at > outdated.created_at)
     FOR UPDATE SKIP LOCKED);

@@ -416,23 +416,6 @@ def test_what_is_kept_parsed_follows_a_table_that_gets_a_column(store, storage, 
     assert read() - before == {"more"}
 
 
-def test_what_a_trigger_looks_for_is_found_by_an_index_though_it_was_planned_for_an_empty_table(
-        store, postgresql, schema):
-    store.register_agent("a", "validation", "m", "s")
-    storage = store.storage()
-    for table in ("agent_state", "agent_checkpoints"):
-        postgresql.query(f"ALTER TABLE {schema}.{table} SET (autovacuum_enabled = false)")  # it would plan anew
-    for number in range(40):
-        store.save_agent_state("a", f"k{number}", "v", ttl_seconds=1000)
-        store.create_agent_checkpoint("a")
-    with storage.transaction():
-        store.save_agent_state("a", "k", "v", ttl_seconds=1000)
-        store.create_agent_checkpoint("a")
-        read = storage.execute("SELECT relname, seq_tup_read AS n FROM pg_stat_xact_user_tables WHERE schemaname = "
-                               "current_schema() AND relname IN ('agent_state', 'agent_checkpoints')")
-    assert len(read) == 2 and all(row["n"] < 5 for row in read), read
-
-
 def test_what_is_kept_parsed_and_was_cut_off_does_nothing(store, storage, postgresql, schema):
     store.save_agent_state("a", "k", "v")
     prepared, change = Prepared(), Filled("UPDATE agent_state SET version = 7 WHERE agent_id = :a", {"a": "a"})
