@@ -18,8 +18,9 @@ from calls import count_instructions
 from floors import Floor, FloorAgain, SameRows
 from ours import Ours
 from peers import PEERS
+from replay import SameStatements
 
-CONTENDERS = (Floor, FloorAgain, SameRows, Ours, *PEERS)
+CONTENDERS = (Floor, FloorAgain, SameRows, SameStatements, Ours, *PEERS)
 OPERATIONS = {"send": 200, "take": 200, "save": 200, "load": 200, "heartbeat": 200, "checkpoint": 50, "send_1000": 1,
               "save_1000": 1}  # how many calls a round
 MODES = {"WAL, synchronous normal": ("WAL", "NORMAL"), "rollback journal, synchronous full": ("DELETE", "EXTRA")}
@@ -73,13 +74,15 @@ def _measure(contenders, name, rounds, calls):
         for one in (*able[n % len(able):], *able[:n % len(able)]):
             times[one.name].append(measure_one(getattr(one, name), calls, n * calls))
     gc.enable()
-    floor, hand = times[able[0].name], times[SameRows.name]
-    return {who: {"cpu": statistics.median(cpu for cpu, _ in spent),
-                  "wall": statistics.median(wall for _, wall in spent),
-                  "cpu_ratio": statistics.median(cpu / base for (cpu, _), (base, _) in zip(spent, floor)),
-                  "wall_ratio": statistics.median(wall / base for (_, wall), (_, base) in zip(spent, floor)),
-                  "cpu_to_hand": statistics.median(cpu / base for (cpu, _), (base, _) in zip(spent, hand))}
-            for who, spent in times.items()}
+    found = {}
+    for who, spent in times.items():
+        found[who] = {"cpu": statistics.median(cpu for cpu, _ in spent),
+                      "wall": statistics.median(wall for _, wall in spent)}
+        for word, base in (("ratio", Floor), ("to_rows", SameRows), ("to_statements", SameStatements)):
+            for place, measure in enumerate(("cpu", "wall")):
+                found[who][f"{measure}_{word}"] = statistics.median(
+                    one[place] / other[place] for one, other in zip(spent, times[base.name]))
+    return found
 
 
 def show(found):
@@ -88,7 +91,10 @@ def show(found):
         yield f"{mode}: CPU and wall time as ratios to raw SQLite"
         for name, told in operations.items():
             ratios = "  ".join(f"{who} {each['cpu_ratio']:.2f}/{each['wall_ratio']:.2f}" for who, each in told.items())
-            yield f"  {name:12}{ratios}  (ours to {SameRows.name}: {told[Ours.name]['cpu_to_hand']:.2f})"
+            ours = told[Ours.name]
+            beside = ", ".join(f"{kind.name} {ours[f'cpu_{word}']:.2f}/{ours[f'wall_{word}']:.2f}"
+                               for kind, word in ((SameRows, "to_rows"), (SameStatements, "to_statements")))
+            yield f"  {name:12}{ratios}  (ours to {beside})"
 
 
 def run_calls(kind, name, calls):
@@ -113,9 +119,10 @@ def count_calls(kind, name, calls=50):
 def show_instructions():
     """The lines of a table: of raw SQLite in thousands, of the others as ratios to that."""
     for name in (name for name, calls in OPERATIONS.items() if calls > 1):
-        floor, hand, ours = (count_calls(kind, name) for kind in (Floor, SameRows, Ours))
-        yield (f"  {name:12}{Floor.name} {floor / 1000:.0f} k  {SameRows.name} {hand / floor:.2f}  {Ours.name} "
-               f"{ours / floor:.2f}, to the same rows {ours / hand:.2f}")
+        floor, rows, asked, ours = (count_calls(kind, name) for kind in (Floor, SameRows, SameStatements, Ours))
+        yield (f"  {name:12}{Floor.name} {floor / 1000:.0f} k  {SameRows.name} {rows / floor:.2f}  "
+               f"{SameStatements.name} {asked / floor:.2f}  {Ours.name} {ours / floor:.2f}, to the same rows "
+               f"{ours / rows:.2f}, to the same statements {ours / asked:.2f}")
 
 
 if __name__ == "__main__":
