@@ -76,20 +76,18 @@ def export_lines(store: Storage) -> Iterator[str]:
     for table in TABLES:
         for row in read_rows(store, table):
             counts[table] += 1
-            if table in NUMBERED:
-                _require_number(table, row["id"], least=1)
             yield dump_json({"table": table, "row": row}, sort_keys=True)
-    numbers = store.sequence_values()
-    for table, number in numbers.items():
-        _require_number(table, number)
-    yield dump_json({"last_numbers": numbers, "rows": counts})
+    yield dump_json({"last_numbers": store.sequence_values(), "rows": counts})
 
 
-def _require_number(table: str, number: Any, least: int = 0) -> None:
-    """StorageError for a number that no import takes: who writes into the database by hand may have left it."""
-    if not _is_number(number) or number < least:
-        raise StorageError(f"{table}: {number!r:.50} is no number that a call has given out, and no import takes it: "
-                           "nothing was written; doctor tells what to do")
+def require_numbers(store: Storage) -> None:
+    """StorageError where there is a number that no import takes: who writes into the database by hand may leave it."""
+    for table, last in store.sequence_values().items():
+        [ids] = store.execute(f"SELECT coalesce(min(id), 1) AS least, coalesce(max(id), 1) AS most FROM {table}")
+        for number, least in ((last, 0), (ids["least"], 1), (ids["most"], 1)):
+            if not _is_number(number) or number < least:
+                raise StorageError(f"{table}: {number!r:.50} is no number that a call has given out, and no import "
+                                   "takes it: nothing was written; doctor tells what to do")
 
 
 def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[str, int]]:

@@ -7,7 +7,14 @@ from ..base.errors import MilestoneError, Refused, StorageError
 from ..base.location import check_path
 from ..coordination.settings import COMMANDS, drop_corrupt_settings, read_setting, store_setting
 from ..moving.backup_files import note_row_counts, require_whole
-from ..moving.export_file import export_lines, new_file, read_export, require_file, write_export
+from ..moving.export_file import (
+    export_lines,
+    new_file,
+    read_export,
+    require_file,
+    require_numbers,
+    write_export,
+)
 from ..moving.transfer import copy_rows, count_rows, fill_store, prepare_source
 from ..records.files import remove_parts
 from ..records.index import index_records
@@ -160,6 +167,7 @@ def export_coordination(store: Storage, file: str | None = None) -> Export:
     check_path(file or "", "FILE")
     with store.transaction():
         prepare_source(store)
+        require_numbers(store)
         if file == "-":
             text = "".join(line + "\n" for line in export_lines(store))
             return {"file": file, "rows": count_rows(store), "text": text}

@@ -33,16 +33,16 @@ class Head:
         self.text = text
         self._facts: Row = json.loads(text)
         self.version: int = self._facts["schema_version"]
-        sequences, counts = self._facts["sequences"], self._facts.get("files")
-        counted = () if counts is None else map(abs, counts.values())
-        for number in (self.version, self._facts["generation"], *sequences.values(), *counted):
+        sequences, counts = self._facts["sequences"], self._facts.get("files", {})
+        for number in (self.version, self._facts["generation"], *sequences.values(), *map(abs, counts.values())):
             if type(number) is not int or not 0 <= number < LARGEST_NUMBER:
                 raise ValueError(number)
         if not self.version:
             raise ValueError("version 0")
         self.sequences: dict[str, int] = {name: sequences[name] for name in sequences if name in NUMBERED}
-        self.counts: dict[str, int] | None = None if counts is None else {
-            folder: counts[folder] for folder in counts if folder in FOLDERS or folder in INNER}
+        self.counts: dict[str, int] | None = {
+            folder: counts[folder] for folder in counts if folder in FOLDERS or folder in INNER
+        } if "files" in self._facts else None
         self.expiring = _read_expiring(self._facts.get("expiring"))
 
     def next(self, files: StoreFiles, changed: Contents, sequences: dict[str, int]) -> Head:
