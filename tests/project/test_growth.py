@@ -22,6 +22,7 @@ from milestone_persist.operations import (
     sending,
     sessions,
     state,
+    taking,
 )
 from milestone_persist.records import files
 from milestone_persist.records.files import stamp_of
@@ -55,8 +56,8 @@ WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)
 INSERT INTO events (event, session_id, agent_id) SELECT 'x', 's', 'a' FROM n"""
 
 CALLS = {
-    "take": lambda s: messages.get_agent_messages(s, "b", True, 2),
-    "look": lambda s: messages.get_agent_messages(s, "b"),
+    "take": lambda s: taking.get_agent_messages(s, "b", True, 2),
+    "look": lambda s: taking.get_agent_messages(s, "b"),
     "send": lambda s: sending.send_agent_message(s, "a", "b", "error_report", "{}"),
     "acknowledge": lambda s: messages.acknowledge_agent_message(s, "b", 1),
     "register": lambda s: agents.register_agent(s, "c", "validation", "m", "s"),
@@ -82,7 +83,7 @@ CALLS = {
 }
 FULL = {
     "register": lambda s: agents.register_agent(s, "full", "validation", "m", "busy"),
-    "take": lambda s: messages.get_agent_messages(s, "full", True, 2, max_bytes=300),
+    "take": lambda s: taking.get_agent_messages(s, "full", True, 2, max_bytes=300),
     "send": lambda s: sending.send_agent_message(s, "a", "full", "error_report", "{}"),
     "heartbeat": lambda s: agents.agent_heartbeat(s, "full", "healthy"),
     "complete": lambda s: agents.update_agent_status(s, "full", "completed"),
@@ -199,7 +200,7 @@ OWN = {
     "delete": lambda s: state.delete_agent_state(s, "a", "k"),
     "set status": lambda s: agents.update_agent_status(s, "a", "active", task="t"),
     "load nothing": lambda s: state.load_agent_state(s, "a", "none", ""),
-    "look where nothing is": lambda s: messages.get_agent_messages(s, "a"),
+    "look where nothing is": lambda s: taking.get_agent_messages(s, "a"),
 }
 
 
