@@ -80,7 +80,8 @@ class Watch:
             return
         words = [op.name, *map(say, args)]
         for name, value in options.items():
-            words += [] if value is False else ["--" + name.replace("_", "-"), *[say(value)] * (value is not True)]
+            flag = "--" + name.replace("_", "-")
+            words += [] if value is False else [flag if value is True else f"{flag}={say(value)}"]
         try:
             data, failed = getattr(self.store, op.name)(*args, **options), False
         except MilestoneError as error:

@@ -222,7 +222,7 @@ MUTATIONS = [
     break_("any site may ask", "view/server.py", "origin is None or origin in", "True or origin in", PAGE),
     break_("no token is wanted", "view/server.py", "or not hmac.compare_digest(", "or () and (", PAGE),
     break_("an end by the client overwrites what the agent said", "hooks/answering.py",
-           'if agent["status"] in AT_WORK:\n            with', "if True:\n            with", "hooks/test_hook.py"),
+           'if agent["status"] in AT_WORK and not (', "if not (", "hooks/test_hook.py"),
     break_("any revision of MCP", "mcp/protocol.py", "if version not in MODERN:", "if False:",
            "mcp/test_mcp_protocol.py"),
     break_("NaN on the wire", "mcp/protocol.py", ', parse_constant=_refuse_constant)', ")", "mcp/test_mcp_protocol.py"),
