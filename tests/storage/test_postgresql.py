@@ -795,12 +795,14 @@ def test_without_psql_an_error_tells_what_to_install(cli, tmp_path, content):
     assert result.status == 3 and "install postgresql-client" in result.err
 
 
-@pytest.mark.parametrize("script", ["exit 0", "echo 'psql: error: out of order' >&2; exit 1", "cat >&2"])
-def test_a_psql_that_does_not_work_is_told(cli, tmp_path, script):
+@pytest.mark.parametrize("script, told", [
+    ("exit 0", ""), ("echo 'psql: error: out of order' >&2; exit 1", "out of order"),
+    ("cat >&2", "this psql is too old: install postgresql-client 11")])  # such a one leaves :SQLSTATE as it is
+def test_a_psql_that_does_not_work_is_told(cli, tmp_path, script, told):
     (tmp_path / "psql").write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
     (tmp_path / "psql").chmod(0o755)
     result = cli("register-agent", "a", "validation", "m", "s", PATH=str(tmp_path))
-    assert (result.status, result.err.count("\n")) == (3, 1)
+    assert (result.status, result.err.count("\n")) == (3, 1) and told in result.err
 
 
 # The child
