@@ -50,15 +50,18 @@ class DatabaseUrl:
 
     def explain(self, said: str) -> StorageError:
         """The error for a connection that could not be made, from what psql said of it."""
+        import re
+
         reason = (said.splitlines() or ["psql ended"])[0].replace("psql: error: ", "").strip()
+        fault = re.sub('"[^"]*"', "", reason)  # a name says nothing of what is wrong: a folder may be called "role"
         advice = "is the server running, and does MILESTONE_DATABASE_URL name it?"
-        if "password" in reason or "authentication" in reason or "role" in reason or "pg_hba" in reason:
+        if any(word in fault for word in ("password", "authentication", "role", "pg_hba", "permission denied for")):
             advice = "correct USER and PASSWORD in MILESTONE_DATABASE_URL, or set PGPASSWORD"
-        elif "database" in reason and "does not exist" in reason:
+        elif "database" in fault and "does not exist" in fault:
             advice = "make it with createdb, or name another in MILESTONE_DATABASE_URL"
-        elif "too many" in reason or "remaining connection slots" in reason:
+        elif "too many" in fault or "remaining connection slots" in fault:
             advice = "raise the server's max_connections, or try again"
-        elif "URI" in reason:
+        elif "URI" in fault:
             advice = "correct MILESTONE_DATABASE_URL"
         return StorageError(f"cannot reach PostgreSQL at {self.shown}: {reason[:300]}; {advice}")
 
