@@ -209,7 +209,8 @@ def _run_pgbench(cluster, script, first, seconds):
         postmaster = int(file.readline())
     used = _used_by_ended(postmaster)
     done = subprocess.run([find_program("pgbench"), *words], check=True, capture_output=True, text=True,
-                          env={**os.environ, "PGOPTIONS": "-c search_path=milestone_persist"})
+                          env={**os.environ, "PGOPTIONS": "-c search_path=milestone_persist "
+                                                          "-c enable_seqscan=off -c jit=off"})
     while cluster.query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'") != "0":
         time.sleep(0.1)
     time.sleep(0.1)  # until the server knows that this process has ended

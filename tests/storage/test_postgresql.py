@@ -383,6 +383,19 @@ def test_what_is_kept_parsed_is_planned_anew_now_and_then(store, storage, monkey
     assert not [one for one in names for other in names if one != other and other.startswith(one)]  # if it is cut off
 
 
+def test_a_trigger_planned_for_an_empty_table_reads_no_whole_table_when_that_has_grown(store, postgresql, schema):
+    store.register_agent("a", "scope-analyzer", "m", "s")
+    for _ in range(10):  # so often that the server keeps a plan, made for a few rows
+        store.create_agent_checkpoint("a")
+    postgresql.query(f"SET session_replication_role = replica; INSERT INTO {schema}.agent_checkpoints "
+                     "(checkpoint_id, agent_id, session_id, state_snapshot, retention_until) "
+                     "SELECT 'cp-' || number, 'a', 's', '{}', '2099' FROM generate_series(1, 5000) AS number")
+    for _ in range(3):
+        store.create_agent_checkpoint("a")
+    assert store.storage().execute("SELECT seq_tup_read AS rows FROM pg_stat_xact_user_tables "
+                                   "WHERE relid = 'agent_checkpoints'::regclass") == [{"rows": 0}]
+
+
 @pytest.mark.parametrize("fails_at", range(4))
 def test_a_statement_that_is_refused_is_asked_again_as_any_other(store, storage, fails_at):
     """Refused before it is prepared, with its preparation or after it, alone or behind others."""

@@ -30,6 +30,7 @@ _NARROW = ("agent:", "inbox:", "milestone:", "events")
 MEMBERSHIP = "membership"  # taken within such a transaction
 
 LIMITS = ("SET standard_conforming_strings = on\\; SET extra_float_digits = 3\\; SET client_min_messages = error\\; "
+          "SET enable_seqscan = off\\; SET jit = off\\; "  # a plan made while a table was small is kept as it grows
           "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE\\; "
           f"SET lock_timeout = '{BUSY_SECONDS}s'\\; SET statement_timeout = '{2 * BUSY_SECONDS}s'\\; "
           f"SET idle_in_transaction_session_timeout = '{10 * BUSY_SECONDS}s'\\; "

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from ...base.errors import StorageError
 
@@ -50,8 +51,6 @@ class DatabaseUrl:
 
     def explain(self, said: str) -> StorageError:
         """The error for a connection that could not be made, from what psql said of it."""
-        import re
-
         reason = (said.splitlines() or ["psql ended"])[0].replace("psql: error: ", "").strip()
         fault = re.sub('"[^"]*"', "", reason)  # a name says nothing of what is wrong: a folder may be called "role"
         advice = "is the server running, and does MILESTONE_DATABASE_URL name it?"
