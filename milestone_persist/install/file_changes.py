@@ -9,7 +9,7 @@ import errno
 import os
 
 from ..base.errors import StorageError
-from ..storage.files import sync_directory
+from ..storage.files import flush, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _make_temporary(path: str, data: bytes, mode: int, keeps_mode: bool) -> None
                 os.fchmod(descriptor, os.stat(path).st_mode & 0o7777)
             file.write(data)
             file.flush()
-            os.fsync(descriptor)
+            flush(descriptor)
     except OSError:
         _remove_if_there(path + NEW)
         raise

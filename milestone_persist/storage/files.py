@@ -1,8 +1,10 @@
 """Files and folders made, written and moved: private to the owner, whole, and durable."""
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import sys
 
 from ..base.errors import StorageError
 from ..base.found import require_own
@@ -97,9 +99,20 @@ def fill_file(descriptor: int, data: bytes) -> None:
         left = memoryview(data)
         while left:
             left = left[os.write(descriptor, left):]
-        os.fsync(descriptor)
+        flush(descriptor)
     finally:
         os.close(descriptor)
+
+
+def flush(descriptor: int) -> None:
+    """Make what was written to a file or a folder durable. OSError if that fails."""
+    if sys.platform == "darwin":  # fsync leaves it in the cache of the drive, which a power cut empties
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+        except OSError:  # not every file system has it
+            pass
+    os.fsync(descriptor)
 
 
 def give_name(part: str, path: str, replace: bool) -> None:
@@ -147,7 +160,7 @@ def sync_directory(path: str) -> None:
     """Make what was created, renamed or removed in a folder durable, if its file system can be asked to."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        flush(descriptor)
     except OSError as error:
         import errno
 

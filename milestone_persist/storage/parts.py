@@ -8,7 +8,7 @@ import os
 import stat
 
 from ..base.errors import UsageError
-from .files import cannot_write, give_name, hand_over, make_folder, remove_if_can
+from .files import cannot_write, flush, give_name, hand_over, make_folder, remove_if_can
 from .locks import AT_ONCE, close_locked, lock
 
 ENDING = ".new.part"
@@ -41,7 +41,7 @@ class NewFile:
     def finish(self) -> None:
         """Give the file its name, durably; it is closed for writing."""
         try:
-            os.fsync(self._lock)
+            flush(self._lock)
             give_name(self.part, self.path, self.replace)
         except OSError as error:
             raise self._explain(error) from None

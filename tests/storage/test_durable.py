@@ -1,6 +1,8 @@
 """What a power cut may take: a new name is synced with its folder, and that of a new folder with the one above."""
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import sqlite3
 import stat
@@ -63,3 +65,28 @@ def test_a_data_directory_that_is_made_and_written_to_is_on_the_disk(tmp_path, d
     store.acknowledge_agent_message("a", 1)
     store.close()
     assert [*unsynced()] == []
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("knows_the_call", [True, False])
+def test_on_macos_the_cache_of_the_drive_is_flushed_too(tmp_path, monkeypatch, connect, knows_the_call):
+    """What is asked of the system there, for our own files and by SQLite; elsewhere fsync does it."""
+    asked = []
+
+    def control(descriptor, command, *args, real=fcntl.fcntl):
+        if command != "full":
+            return real(descriptor, command, *args)
+        asked.append(descriptor)
+        if not knows_the_call:
+            raise OSError(errno.ENOTSUP, "not supported")
+        return 0
+
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", "full", raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", control)
+    monkeypatch.setattr(os, "fsync", lambda descriptor, real=os.fsync: asked.append("fsync") or real(descriptor))
+    write_whole(str(tmp_path / "file"), b"x", False)
+    assert len(asked) == (2 if knows_the_call else 4) and ("fsync" in asked) is not knows_the_call
+    store = connect()
+    store.save_agent_state("a", "k", "v")
+    assert store.storage().execute("PRAGMA fullfsync") == [{"fullfsync": 1}]

@@ -1,6 +1,7 @@
 """What every storage that runs SQLite in this process shares: the connection, the statements, the errors."""
 from __future__ import annotations
 
+import sys
 import time
 
 from ...base.driver import sqlite3
@@ -68,7 +69,8 @@ class EmbeddedStorage(Storage):
         self._renew_cursor()
         # Not trusted_schema = OFF: with it some versions of SQLite refuse json_valid() in a CHECK.
         for pragma in ("foreign_keys = ON", "synchronous = FULL", "temp_store = MEMORY",
-                       "journal_size_limit = 4194304"):
+                       "journal_size_limit = 4194304",
+                       *(["fullfsync = ON"] if sys.platform == "darwin" else [])):  # see files.flush
             self.connection.execute("PRAGMA " + pragma)
         if (self._pragma("user_version"), self._pragma("application_id")) != (SCHEMA_VERSION, APPLICATION_ID):
             self.bring_up_to_date(database)
