@@ -56,14 +56,21 @@ def check_id(value: str, what: str) -> str:
     if not value:
         raise UsageError(f"{what} is empty: give it a name")
     if not (value.isascii() and value.isprintable()) and has_controls(check_text(value, what)):
-        raise UsageError(f"{what} holds a control character ({value!r}): give a name without")
-    if value in NO_NAMES or what in value.upper().replace("-", "_"):
+        _refuse_controls(value, what)
+    if value in NO_NAMES or " " in value or value[:2] == '{"' or what in value.upper().replace("-", "_"):
         _refuse_form(value, what)
     return value
 
 
+def _refuse_controls(value: str, what: str) -> None:
+    lines = value.splitlines()
+    shown = f"{len(lines)} lines, from {lines[0]!r:.60} on" if lines[1:] else repr(value)
+    raise UsageError(f"{what} holds a control character ({shown}): give a name without")
+
+
 def _refuse_form(value: str, what: str) -> None:
-    """UsageError for a name that is no more than its own place in a form: AGENT_ID, <your-agent-id>, agent_id=x, null.
+    """UsageError for a name that is no more than its own place in a form: AGENT_ID, <your-agent-id>, agent_id=x, null;
+    or that is a line which an operation has printed.
     """
     if value in NO_NAMES:
         raise UsageError(f"{what} is {value!r}, which is what programs print for none: give the name itself")
@@ -72,6 +79,12 @@ def _refuse_form(value: str, what: str) -> None:
         raise UsageError(f"{what} is {value!r}, which only stands for it: put the name itself there")
     if plain.startswith(what + "="):
         raise UsageError(f"{what} is {value!r}: give the value alone, in its place")
+    if "KEY" not in what.upper() and what != "--owner":  # a key may be any text; a lock's line stands for its token
+        from .printed import tell_printed
+
+        wrong = tell_printed(value, what)
+        if wrong:
+            raise UsageError(f"{what} {wrong}")
 
 
 def check_range(value: float, least: float, most: float, what: str) -> None:

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from ..base.rows import MilestoneLock
     from ..storage.interface import Storage
 
+OPTION = "--owner"
 TOKEN = "lock-"  # so begins the owner of who gave none; no other caller is told
 
 
 def name_owner(store: Storage, owner: str) -> str:
-    """Who asks: the owner given, else the agent of the environment; "" if it is not known."""
-    return owner or store.environ.get("AGENT_ID") or ""
+    """Who asks: the owner given, else the agent of the environment; "" if it is not known.
+
+    The line that acquire_milestone_lock has printed stands for the token that ends it.
+    """
+    return owner.rpartition(f" {OPTION} ")[2] or store.environ.get("AGENT_ID") or ""
 
 
 def make_token() -> str:

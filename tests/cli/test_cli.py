@@ -69,7 +69,7 @@ BAD = [  # status, what the line says, the words
     (2, "migrate_storage_backend file", ["set-storage-config", "storage_backend", "file"]),
     (2, "EVENT is empty", ["log-milestone-event", ""]),
     (1, "did you mean known?", ["update-agent-status", "knwon", "failed"]),
-    (1, "did you mean s-1?", ["get-session-status", "s-2"]),
+    (1, "there is s-1", ["get-session-status", "s-2"]),
     (1, "; it has: none", ["load-agent-state", "known", "k"]),
     (1, "nothing was deleted", ["delete-agent-state", "known", "k"]),
     (1, "nothing was acknowledged", ["acknowledge-agent-message", "known", "1"]),
