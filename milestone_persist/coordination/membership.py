@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from ..base.errors import MilestoneError, Refused
+from ..base.quoting import command
 from ..base.times import format_time
-from ..base.values import nearest
 from ..base.vocabulary import AT_WORK, DIED, ENDED, OPEN_SESSION, any_of
 
 TYPE_CHECKING = False
@@ -25,10 +25,29 @@ def find_agent(store: Storage, agent_id: str) -> Agent:
     """The registry row of an agent; Refused names the nearest known ids."""
     rows: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     if not rows:
-        from ..storage.suggestions import suggest
-
-        raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}")
+        raise Refused(f"no agent {agent_id!r} {_suggest(store, agent_id)}")
     return rows[0]
+
+
+def _suggest(store: Storage, agent_id: str) -> str:
+    """The end of a "no agent …" line: what that id is, or the nearest ids of agents."""
+    from ..storage.suggestions import suggest
+
+    other = tell_other_kind(store, agent_id)
+    return f"in {store.directory}: {other}" if other else suggest(store, agent_id, known_agents(store))
+
+
+def tell_other_kind(store: Storage, agent_id: str) -> str:
+    """What an id is that no agent has, where that is known: a session or a milestone, and what names agents."""
+    given = {"id": agent_id}
+    if store.execute("SELECT 1 AS there FROM coordination_sessions WHERE session_id = :id", given):
+        return f"that is a session, whose agents {command(['list_session_agents', agent_id])} shows"
+    if not store.execute("SELECT 1 AS there FROM milestones WHERE id = :id", given):
+        return ""
+    for row in store.execute("SELECT session_id FROM coordination_sessions WHERE milestone_id = :id "
+                             "ORDER BY last_activity DESC, session_id LIMIT 1", given):
+        return f"that is a milestone, and {command(['list_session_agents', row['session_id']])} shows agents of it"
+    return ""
 
 
 def known_agents(store: Storage) -> list[str]:
@@ -45,8 +64,10 @@ def suggest_agent(store: Storage, agent_id: str) -> str:
     """The end of a line about what an agent does not have: who else may be meant, where no agent has that id."""
     if store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
         return ""
-    near = nearest(agent_id, known_agents(store), 3)
-    return f"; no agent {agent_id!r} is registered: did you mean {' or '.join(near)}?" if near else ""
+    from ..storage.suggestions import offer_near
+
+    other = tell_other_kind(store, agent_id) or offer_near(agent_id, known_agents(store))
+    return f"; no agent {agent_id!r} is registered" + (f": {other}" if other else "")
 
 
 def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
@@ -182,12 +203,10 @@ def _refuse_if_strict(store: Storage, agent_id: str) -> None:
     from .settings import is_strict
 
     if store.execute("SELECT 1 AS there FROM coordination_sessions WHERE session_id = :id", {"id": agent_id}):
-        raise Refused(f"no agent {agent_id!r} in {store.directory}: that is a session; name an agent")
+        raise Refused(f"no agent {agent_id!r} {_suggest(store, agent_id)}")
     if is_strict(store):
-        from ..storage.suggestions import suggest
-
-        raise Refused(f"no agent {agent_id!r} {suggest(store, agent_id, known_agents(store))}; strict_agents is on: "
-                      "register_agent it first")
+        raise Refused(f"no agent {agent_id!r} {_suggest(store, agent_id)}; strict_agents is on: register_agent it "
+                      "first")
     warn_of_slip(store, agent_id, "it is taken in as a new one")
 
 

@@ -3,11 +3,18 @@ from __future__ import annotations
 
 from ..base.errors import Refused, UsageError
 from ..base.quoting import command
-from ..base.values import check_id, check_range, check_word, is_own, json_object, json_value, nearest, parse_json
+from ..base.values import check_id, check_range, check_word, is_own, json_object, json_value, parse_json
 from ..base.vocabulary import AGENT_TYPES, AT_WORK, ENDED_AGENT, MESSAGE_TYPES, MOST_NAMED, any_of
 from ..coordination.argument_order import require_message_in_order
 from ..coordination.idempotency import do_once, lock_of
-from ..coordination.membership import acting_session, admit_agent, ask_acting, find_agent, known_agents
+from ..coordination.membership import (
+    acting_session,
+    admit_agent,
+    ask_acting,
+    find_agent,
+    known_agents,
+    tell_other_kind,
+)
 from ..coordination.settings import is_strict
 from ..registry import operation
 
@@ -129,8 +136,9 @@ def _milestone_of(store: Storage, to_agent: str, from_agent: str) -> str | None:
 
 def _whom_else(store: Storage, to_agent: str, from_agent: str) -> str:
     """The end of a line about a recipient that is no agent: what it is instead, or which agent may be meant."""
-    if store.execute("SELECT 1 AS there FROM coordination_sessions WHERE session_id = :id", {"id": to_agent}):
-        return f"; that is a session, whose agents {command(['list_session_agents', to_agent])} shows"
+    other = tell_other_kind(store, to_agent)
+    if other:
+        return f"; {other}"
     named = store.execute(
         f"SELECT agent_id AS id FROM agent_registry WHERE agent_type = :type AND status IN {any_of(AT_WORK)} "
         "ORDER BY last_heartbeat DESC, agent_id LIMIT 3", {"type": to_agent}
@@ -139,8 +147,10 @@ def _whom_else(store: Storage, to_agent: str, from_agent: str) -> str:
         return f"; that is the type of {' and '.join(row['id'] for row in named)}"
     if "," in to_agent:
         return "; one message goes to one agent: send_many sends several"
-    near = nearest(to_agent, [known for known in known_agents(store) if known != from_agent])
-    return f"; did you mean {near[0]}?" if near else ""
+    from ..storage.suggestions import offer_near
+
+    near = offer_near(to_agent, [known for known in known_agents(store) if known != from_agent])
+    return f"; {near}" if near else ""
 
 
 def _registered_for(agent: AgentOf) -> str | None:

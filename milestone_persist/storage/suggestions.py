@@ -10,18 +10,28 @@ if TYPE_CHECKING:
 
 def suggest(store: Storage, word: str, known: list[str], listing: str = "") -> str:
     """The end of a "no such …" line: where it was looked for, and the nearest ids known there, or what lists them."""
-    near = nearest(word, known, 3)
+    near = offer_near(word, known)
     if near:
-        return f"in {store.directory}: did you mean {' or '.join(near)}?"
+        return f"in {store.directory}: {near}"
     more = f"; {listing} shows those there are" if known and listing else ""
     return f"in {store.directory}: no id is like it{more}"
 
 
+def offer_near(word: str, known: list[str]) -> str:
+    """The nearest known ids, as what may be meant; those with other numbers, which are others', only as being there."""
+    near = nearest(word, known, 3)
+    meant = [name for name in near if name.startswith(word) or _numbers(word) in ([], _numbers(name))]
+    if meant:
+        return f"did you mean {' or '.join(meant)}?"
+    return f"there {'are' if near[1:] else 'is'} {', '.join(near)}" if near else ""
+
+
 def find_slip(given: str, rows: list[Row]) -> str:
     """The id of a row that differs in a slip of the fingers from a given one; "" if none does."""
-    others = [row["id"] for row in rows if _digits(row["id"]) == _digits(given)]
+    others = [row["id"] for row in rows if _numbers(row["id"]) == _numbers(given)]
     return next(iter(nearest(given, others, 1, 0.75) if others else []), "")
 
 
-def _digits(given: str) -> str:
-    return "".join(character for character in given if character.isdigit())
+def _numbers(given: str) -> list[int]:
+    """The numbers in an id."""
+    return [int(part) for part in "".join(c if c in "0123456789" else " " for c in given[:1000]).split()]

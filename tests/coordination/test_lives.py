@@ -124,7 +124,8 @@ def test_a_session_is_not_taken_in_as_an_agent(team, cli):
     calls = ["broadcast-agent-message execution-1 error_report {}", "save-agent-state execution-1 k v",
              "send-agent-message execution-1 c error_report {}", "agent-heartbeat execution-1",
              "get-agent-messages execution-1 true"]
-    line = f"milestone_persist: no agent 'execution-1' in {team.directory}: that is a session; name an agent\n"
+    line = (f"milestone_persist: no agent 'execution-1' in {team.directory}: that is a session, whose agents "
+            "list_session_agents execution-1 shows\n")
     for told in [cli(*call.split()) for call in calls]:
         assert (told.status, told.text, told.err) == (1, "", line)
     team.register_agent("execution-1", "milestone-executor", "ms", "execution-1")

@@ -94,9 +94,9 @@ def test_strict_agents_refuses_unknown_types_and_unregistered_agents(store, dump
     before = dump()
     with pytest.raises(UsageError, match="did you mean scope-analyzer"):
         register(store, "new", "scope-analyser")
-    with pytest.raises(Refused, match="did you mean exec-1.*register_agent it first"):
+    with pytest.raises(Refused, match="there is exec-1.*register_agent it first"):
         store.save_agent_state("exec-2", "k", "v")
-    with pytest.raises(Refused, match="did you mean exec-1"):
+    with pytest.raises(Refused, match="there is exec-1"):
         store.send_agent_message("exec-1", "exec-2", "error_report", {})
     assert dump() == before
     assert register(store, "own", "x-mine")["agent_type"] == "x-mine"
@@ -282,7 +282,7 @@ def test_ids_that_share_only_their_milestone_are_not_alike(store, given, meant):
     """Who follows the line would end another agent."""
     for agent in ("coord-ms-1", "exec-ms-1"):
         store.register_agent(agent, "milestone-executor", "ms-1", "execution-ms-1")
-    with pytest.raises(Refused, match=f"did you mean {meant}" if meant else "no id is like it"):
+    with pytest.raises(Refused, match=f"(did you mean|there is) {meant}" if meant else "no id is like it"):
         store.update_agent_status(given, "failed")
 
 
@@ -294,7 +294,7 @@ def test_one_that_shares_only_its_milestone_with_another_is_no_slip(store):
 def test_status_of_an_unknown_agent_is_refused_with_the_nearest(store):
     register(store)
     for arguments in (["exec-2"], ["exec-2", "failed"]):
-        with pytest.raises(Refused, match="no agent 'exec-2' in .*: did you mean exec-1"):
+        with pytest.raises(Refused, match="no agent 'exec-2' in .*: there is exec-1"):
             store.update_agent_status(*arguments)
 
 
@@ -324,7 +324,7 @@ def test_agents_of_a_session_are_listed_with_the_age_of_their_heartbeat(store, c
     store.agent_heartbeat("a")
     rows = store.list_session_agents("execution-ms-1-1")
     assert [(row["agent_id"], row["minutes_since_heartbeat"]) for row in rows] == [("a", 0.0), ("b", 1.5)]
-    with pytest.raises(Refused, match="no session 'execution-ms-1-2' in .*: did you mean execution-ms-1-1"):
+    with pytest.raises(Refused, match="no session 'execution-ms-1-2' in .*: there is execution-ms-1-1"):
         store.list_session_agents("execution-ms-1-2")
 
 
@@ -446,3 +446,27 @@ def test_a_milestone_known_by_the_name_of_a_session_is_taken(store):
     store.create_milestone_record("planning-ms-1", "title: Planning of ms-1")
     assert store.register_agent("a", "validation", "planning-ms-1", "ms-1")["session_id"] == "ms-1"
     store.send_agent_message("error_report", "a", "x-t", {})
+
+
+@pytest.mark.parametrize("wrong, says", [
+    ("s-1", "that is a session, whose agents list_session_agents s-1 shows"),
+    ("ms-1", "that is a milestone, and list_session_agents s-1 shows agents of it"),
+    ("exec-s-2", "there is exec-s-1"), ("exec-s", "did you mean exec-s-1?"), ("exce-s-1", "did you mean exec-s-1?"),
+    ("exec-s-01", "did you mean exec-s-1?")])
+def test_who_is_no_agent_is_told_what_that_id_is_and_no_other_is_meant_by_it(store, dump, wrong, says):
+    """Who does what the line says must not complete another's agent."""
+    store.register_agent("exec-s-1", "milestone-executor", "ms-1", "s-1")
+    before = dump()
+    for call in (lambda: store.update_agent_status(wrong, "completed"),
+                 lambda: store.load_agent_state(wrong, "k"), lambda: store.delete_agent_state(wrong, "k")):
+        with pytest.raises(Refused) as refused:
+            call()
+        assert says in str(refused.value)
+    assert dump() == before
+
+
+def test_a_message_to_what_is_no_agent_says_what_that_is(store):
+    store.register_agent("exec-s-1", "milestone-executor", "ms-1", "s-1")
+    for wrong, says in (("s-1", "that is a session, whose"), ("ms-1", "that is a milestone, and")):
+        with pytest.warns(MilestoneWarning, match=f"the message is kept for it; {says}"):
+            store.send_agent_message("exec-s-1", wrong, "x-t", {})

@@ -47,7 +47,7 @@ def test_a_record_can_be_made_only_once_and_changed_only_where_it_is(store):
     store.create_milestone_record("ms-1", "one")
     with pytest.raises(Refused, match="has a record already: update_milestone_record"):
         store.create_milestone_record("ms-1", "two")
-    with pytest.raises(Refused, match="no record of milestone 'ms-2' in .*: did you mean ms-1"):
+    with pytest.raises(Refused, match="no record of milestone 'ms-2' in .*: there is ms-1"):
         store.update_milestone_record("ms-2", "two")
     with pytest.raises(Refused, match="no record of milestone 'ms-2'"):
         store.read_milestone_record("ms-2")

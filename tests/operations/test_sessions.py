@@ -206,7 +206,7 @@ def test_sessions_are_listed_by_latest_activity(team, clock):
 
 def test_unknown_sessions_are_refused_with_the_nearest(team):
     for call in (team.get_session_status, team.list_session_agents, lambda name: team.update_session_progress(name, 1)):
-        with pytest.raises(Refused, match="no session 'execution-2' in .*: did you mean execution-1"):
+        with pytest.raises(Refused, match="no session 'execution-2' in .*: there is execution-1"):
             call("execution-2")
 
 
