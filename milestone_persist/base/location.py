@@ -50,6 +50,8 @@ def check_path(path: str, what: str) -> None:
     if path == "~" or path.startswith("~/"):
         raise UsageError(f"{what} begins with a ~ that the shell did not expand: write $HOME{path[1:]} "
                          f"(a folder of that name is ./{path})")
+    if what == "FILE" and path.endswith("/"):
+        raise UsageError(f"{what} ends with a slash, as folders do: name a file, such as {path}NAME")
 
 
 def is_own(path: str) -> bool:

@@ -7,6 +7,7 @@ import stat
 
 from ..base.errors import Refused, StorageError, UsageError
 from ..base.found import open_found
+from ..base.quoting import command, quote
 from ..base.tables import LARGEST_NUMBER, NUMBERED, SCHEMA_VERSION, TABLES, TIMES, describe_columns
 from ..base.times import parse_time
 from ..base.values import check_text, dump_json, parse_json
@@ -48,12 +49,36 @@ def require_file(call: Call, files: tuple[str, ...], file: str, what: str) -> st
         if not os.access(path, os.R_OK):
             raise PermissionError(13, "Permission denied")
     except OSError as error:
-        raise Refused(f"cannot read the {what} {file!r} ({error.strerror})") from None
+        raise Refused(f"cannot read the {what} {file!r} ({error.strerror}){_tell_file(call, file, what)}") from None
     if not stat.S_ISREG(status.st_mode):
         raise Refused(f"cannot read the {what} {file!r}: it is not a regular file")
     if is_one_of(path, call.directory, files):
         raise UsageError(f"{file!r} is a file of the store itself, no {what}")
     return path
+
+
+def _tell_file(call: Call, file: str, what: str) -> str:
+    """What to give in the place of a file that is not there."""
+    from ..base.printed import file_printed
+    from ..storage.remedies import find_newest_backup
+
+    meant = file_printed(file)
+    if meant:
+        return f"; that line names {quote(meant)}: give it alone"
+    newest = find_newest_backup(call.directory) if what == "backup" else ""
+    return f"; the newest backup is {quote(newest)}" if newest else ": name another"
+
+
+def _tell_kind(path: str, file: str) -> str:
+    """What a file is that is no export, and what to do with it; "" if that is not known."""
+    from ..base.printed import file_printed
+
+    with open_found(path) as given:
+        start = given.read(2000)
+    if start.startswith(b"SQLite format 3\0"):
+        return f"is a backup, no export: {command(['restore_coordination', file])} replaces everything by it"
+    meant = file_printed(start.decode("utf-8", "replace"))
+    return f"holds only what export_coordination printed: the export is {quote(meant)}" if meant else ""
 
 
 def write_export(store: Storage, path: str) -> str:
@@ -113,7 +138,8 @@ def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[s
     except OSError as error:
         raise Refused(f"cannot read {file!r} ({error.strerror})") from None
     except (ValueError, TypeError, UsageError) as error:
-        raise UsageError(f"{file!r} is not an export of export_coordination: line {number}: {error}") from None
+        kind = _tell_kind(path, file) or f"is not an export of export_coordination: line {number}: {error}"
+        raise UsageError(f"{file!r} {kind}") from None
     if end is None:
         raise UsageError(f"{file!r} is not a complete export of export_coordination: it ends after line {number}, "
                          "without the line that counts the rows")

@@ -559,3 +559,27 @@ def test_a_number_that_no_import_takes_is_not_exported(store, cli, directory, tm
         assert refused.status == 3 and refused.text == "" and refused.err.count("\n") == 1
         assert "events: 4611686018427387904 is no number that a call has given out" in refused.err
     assert not (tmp_path / "export.jsonl").exists()
+
+
+def test_a_wrong_file_is_answered_with_the_right_one_or_the_right_call(filled, cli, tmp_path, dump):
+    backup, export = cli("backup-coordination", str(tmp_path / "a b.db")), cli("export-coordination")
+    (tmp_path / "caught").write_text(export.text)
+    path = export.text.partition(" rows in ")[2].strip()
+    newest = cli("backup-coordination").text.partition(": restore_coordination ")[2].strip()
+    before = dump()
+    for words, says in (
+            (["restore-coordination", backup.text.strip()], f"; that line names '{tmp_path / 'a b.db'}': give it"),
+            (["import-coordination", export.text.strip()], f"; that line names {path}: give it alone"),
+            (["import-coordination", str(tmp_path / "caught")], f"the export is {path}"),
+            (["restore-coordination", "latest"], f"; the newest backup is {newest}"),
+            (["import-coordination", "nope"], "(No such file or directory): name another"),
+            (["restore-coordination", path], f" is an export, no backup: import_coordination {path} --replace"),
+            (["import-coordination", str(tmp_path / "a b.db"), "--replace"],
+             f" is a backup, no export: restore_coordination '{tmp_path / 'a b.db'}' replaces"),
+            (["backup-coordination", f"{tmp_path}/new/"], "FILE ends with a slash"),
+            (["export-coordination", f"{tmp_path}/new/"], "FILE ends with a slash")):
+        done = cli(*words)
+        assert done.status in (1, 2) and done.out == b"" and done.err.count("\n") == 1 and says in done.err, done
+    assert dump() == before and not (tmp_path / "new").exists()
+    assert cli("restore-coordination", newest).status == 0
+    assert cli("import-coordination", path, "--replace").status == 0

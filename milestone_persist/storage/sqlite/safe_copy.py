@@ -6,6 +6,8 @@ import sqlite3
 import time
 
 from ...base.errors import StorageError, UsageError
+from ...base.found import open_found
+from ...base.quoting import command
 from ...base.tables import APPLICATION_ID, SCHEMA_VERSION
 from ..parts import RESTS, NewFile
 
@@ -85,8 +87,19 @@ def _open_backup(path: str) -> sqlite3.Connection:
     return source
 
 
+def _is_export(path: str) -> bool:
+    try:
+        with open_found(path) as file:
+            return file.read(10).startswith(b'{"format"')
+    except (OSError, StorageError):
+        return False
+
+
 def _explain(path: str, error: sqlite3.Error) -> Exception:
     text = str(error)
+    if _is_export(path):
+        return UsageError(f"{path!r} is an export, no backup: {command(['import_coordination', path, '--replace'])} "
+                          "replaces everything by it")
     if "not " in text:
         return UsageError(f"{path!r} is not a backup ({text}): give a file that backup_coordination wrote")
     if "full" in text:
