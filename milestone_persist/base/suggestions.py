@@ -61,6 +61,18 @@ SYNONYMS: dict[tuple[str, ...], dict[str, str]] = {
                   "feature-implementation": "implementation implementer feature feature-implementer"},
 }
 
+# Names that programs elsewhere have for what an operation does, where no other operation may be meant.
+OTHER_NAMES = {
+    "save_agent_state": "set_agent_state put_agent_state store_agent_state write_agent_state set_state put_state",
+    "load_agent_state": "get_agent_state read_agent_state fetch_agent_state get_state read_state",
+    "get_agent_messages": "receive_agent_messages receive_messages receive_message read_agent_messages read_messages "
+                          "fetch_messages check_messages poll_messages wait_for_message wait_for_messages inbox",
+    "update_agent_status": "set_agent_status get_agent_status", "create_agent_checkpoint": "save_agent_checkpoint "
+                           "save_checkpoint make_checkpoint", "read_milestone_record": "get_milestone_record "
+                           "show_milestone load_milestone_record",
+    "list_session_agents": "get_session_agents get_agents", "list_coordination_sessions": "get_sessions",
+}
+
 
 def suggest_word(word: str, known: tuple[str, ...]) -> str:
     """The word of a vocabulary that is meant: another spelling, a synonym, or a slip of the fingers; "" if none is."""
@@ -82,13 +94,17 @@ def suggest_typed(word: str, known: tuple[str, ...]) -> str:
 
 
 def suggest_names(word: str, names: tuple[str, ...]) -> list[str]:
-    """The names whose words begin with those of `word`, or the one that differs by a slip; [] if there are too many."""
+    """The names whose words begin with those of `word`, or the one that differs by a slip; [] if there are too many.
+
+    Where there is none, the one that has it as another name.
+    """
     parts = [part for part in word.lower().replace("-", "_").split("_") if part]
     found = [name for name in names if _has_words(name, parts)] if len("".join(parts)) > 2 else []
     leading = [name for name in found if name.startswith(parts[0])]
     found = leading or found
     typed = suggest_typed("_".join(parts), names)
-    return found if 0 < len(found) <= MOST_NAMES else [typed] if typed and not found else []
+    other = [name for name in names if "_".join(parts) in OTHER_NAMES.get(name, "").split()]
+    return found if 0 < len(found) <= MOST_NAMES else [typed] if typed and not found else other
 
 
 def _has_words(name: str, parts: list[str]) -> bool:

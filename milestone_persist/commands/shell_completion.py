@@ -103,7 +103,8 @@ def complete(call: Call, *words: str, quoted: bool = False) -> list[str]:
     Example: complete get_session_status planning-
     """
     if len(words) < 2:
-        return []
+        raise UsageError("complete is what a shell calls at TAB, and ends nothing: recover_milestone_session "
+                         "SESSION_ID shows what completes a session, update_agent_status AGENT_ID completed an agent")
     *before, word = map(unquote, words) if quoted else words
     found = _find_candidates(call, os.path.basename(before[0]), before[1:], word)
     return sorted({name for name in found if name.startswith(word) and name.isprintable()})

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..base.errors import MilestoneError, UsageError
 from ..base.values import dump_json, parse_json
-from ..registry import find_operation
+from ..registry import all_operations, find_operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _read_call(number: int, call: Any) -> Line:
         raise UsageError(f"it is no call: give {SHAPE}")
     op = find_operation(name) if isinstance(name, str) else None
     if op is None:
-        raise UsageError(f"unknown operation {name!r}: see --help")
+        raise UsageError(f"unknown operation {name!r}: {_what_instead(name)}")
     if not op.opens or op.group not in GROUPS:
         raise UsageError(f"{op.name} is not for batches: call it by itself")
     args, options = _read_arguments(op, given)
@@ -96,6 +96,13 @@ def _read_call(number: int, call: Any) -> Line:
     if any(options.get(name) for name in ENDLESS):
         raise UsageError(f"{op.name} cannot wait in a batch: call it by itself")
     return Line(number, op, args, options)
+
+
+def _what_instead(name: Any) -> str:
+    from ..base.suggestions import offer, suggest_names
+
+    ours = tuple(op.name for op in all_operations() if op.group in GROUPS)
+    return offer(suggest_names(name, ours) if isinstance(name, str) else [], "see --help")
 
 
 def _read_arguments(op: Operation, given: Any) -> tuple[list[Any], dict[str, Any]]:

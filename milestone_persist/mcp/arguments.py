@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ..base.errors import UsageError
 from ..base.values import dump_json
+from ..cli.words import PATHS
 from .tools import parameters_of
 
 TYPE_CHECKING = False
@@ -78,7 +79,7 @@ def _fit(op: Operation, parameter: Parameter, value: Any) -> Any:
     if parameter.repeated:
         return _fit_list(parameter, value)
     if isinstance(value, str):
-        if parameter.name == op.stdout and value == "-":
+        if parameter.name in PATHS and value == "-":
             raise UsageError(f"{parameter.name} cannot be - here: give the path of a file")
         return parameter.convert(value) if parameter.type != "str" else value
     if parameter.type == "int" and isinstance(value, float) and value.is_integer():

@@ -137,7 +137,7 @@ def _how_to_have(name: Any, offered: Mapping[str, Operation]) -> str:
     """For a tool that the client was not offered: which is meant, or how it is to be had."""
     from re import sub
 
-    name = sub("(?<=[a-z])(?=[A-Z])", "_", name).lower() if isinstance(name, str) else ""
+    name = sub("(?<=[a-z])(?=[A-Z])", "_", name.rpartition("__")[2]).lower() if isinstance(name, str) else ""
     found = find_operation(name)
     near = [found.name] if found and found.name in offered else [] if found else suggest_names(name, tuple(offered))
     if near or not found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from milestone_persist.base import vocabulary
-from milestone_persist.base.suggestions import SYNONYMS, count_slips, suggest_names, suggest_word
+from milestone_persist.base.suggestions import OTHER_NAMES, SYNONYMS, count_slips, suggest_names, suggest_word
 from milestone_persist.base.vocabulary import (
     AGENT_STATUSES,
     AGENT_TYPES,
@@ -99,6 +99,14 @@ def test_synonyms_are_of_vocabularies_and_of_one_word_each():
 ])
 def test_operations_are_found_by_the_words_of_their_names(name, offered):
     assert [found for found in suggest_names(name, NAMES) if found != "list_milestone_locks"] == offered
+
+
+def test_other_names_are_of_one_operation_each_and_no_operation_s():
+    words = [word for text in OTHER_NAMES.values() for word in text.split()]
+    assert set(OTHER_NAMES) <= set(NAMES) and len(words) == len(set(words)) and not {*words} & {*NAMES}
+    for name, text in OTHER_NAMES.items():
+        assert all(suggest_names(word, NAMES) == [name] == suggest_names(word.replace("_", "-"), NAMES)
+                   for word in text.split())
 
 
 def test_no_operation_is_offered_that_does_something_else(cli):

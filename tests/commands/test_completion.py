@@ -59,7 +59,6 @@ def scene(store):
     ("milestone_persist help mess", ["messages"]),
     ("milestone_persist no-such-operation ''", []),
     ("get_session_status a b c ''", []),
-    ("''", []),
 ])
 def test_completion_offers_what_may_follow(scene, cli, line, offered):
     done = cli("--json", "complete", "--", *shlex.split(line))
@@ -205,3 +204,9 @@ def test_zsh_completes_the_command_line(scene, run_shell, tmp_path):
     lines = ["get_session_status plan", "list_agent_state r", "list_agent_state sc", "get_session_status x"]
     done = run_shell("zsh", ZSH, *lines, SHELL_NAME="zsh", MILESTONE_DIR=scene.directory)
     assert done.text.splitlines() == ["planning-ms-1-1", "risk 1", "scope-1", "x"]
+
+
+def test_by_hand_it_says_that_it_ends_nothing(cli, backend):
+    for words in (["complete"], ["complete", "planning-ms-1-1"]):
+        done = cli(*words)
+        assert (done.status, done.out) == (2, b"") and "recover_milestone_session SESSION_ID" in done.err

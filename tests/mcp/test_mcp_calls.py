@@ -108,6 +108,7 @@ def test_what_a_model_gives_for_a_type_is_taken_if_it_can_only_mean_that(wire):
      "did you mean task_assignment?"),
     ("create_agent_checkpoint", {"agent_id": "a", "files": [1]}, "files must be an array of strings"),
     ("export_coordination", {"file": "-"}, "file cannot be - here"),
+    ("backup_coordination", {"file": "-"}, "file cannot be - here"),
     ("start_session_monitor", {"foreground": True}, "has no argument 'foreground'"),
 ])
 def test_a_bad_argument_is_told_to_the_model_and_changes_nothing(wire, store, dump, name, arguments, words):

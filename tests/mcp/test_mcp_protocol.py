@@ -230,7 +230,8 @@ def test_a_tool_that_is_not_offered_says_how_it_would_be(serve):
 
 @pytest.mark.parametrize("name, end", [
     ("registerAgent", "did you mean register_agent?"), ("register-agent", "did you mean register_agent?"),
-    ("send_message", "did you mean send_agent_message?"), ("zzz", "tools/list names those there are"),
+    ("send_message", "did you mean send_agent_message?"), ("inbox", "did you mean get_agent_messages?"),
+    ("mcp__milestone__register_agent", "did you mean register_agent?"), ("zzz", "tools/list names those there are"),
     ("AbandonSession", "mcp --tools core,abandon_session)"), ("watch", " watch"), ("install", " install")])
 def test_a_tool_that_is_not_offered_is_told_by_what_can_be_done(serve, name, end):
     """What is no tool is not said to be one, for a server that was started so would refuse."""

@@ -91,7 +91,9 @@ def test_with_atomic_it_is_one_transaction(team):
 
 @pytest.mark.parametrize("call, what", [
     ("{", "line 2 is not JSON"), ('"x"', "line 2: it is no call"), ("[]", "line 2: it is no call"),
-    ('["no_such"]', "line 2: unknown operation 'no_such'"), ('{"arguments": {}}', "line 2: unknown operation None"),
+    ('["no_such"]', "line 2: unknown operation 'no_such': see --help"),
+    ('["get_agent_state", "a", "k"]', "'get_agent_state': did you mean load_agent_state?"),
+    ('{"arguments": {}}', "line 2: unknown operation None"),
     ('{"name": "load_agent_state", "args": []}', "'args' is neither name nor arguments"),
     ('{"name": "load_agent_state", "arguments": 1}', "must be an object or an array"),
     ('{"name": "load_agent_state", "arguments": {"agent_id": "a"}}', "load_agent_state needs state_key"),
