@@ -67,8 +67,13 @@ def shift_time(text: str, seconds: float) -> str:
 
 
 def since(earlier: str, later: str) -> str:
-    """How long it is from one stored time to another, as people say it: `40 s`, `12 min`, `3 h`, `2 d`."""
-    seconds = int(minutes_between(earlier, later) * 60 + 0.5)
+    """How long it is from one stored time to another, as people say it."""
+    return tell_age(minutes_between(earlier, later))
+
+
+def tell_age(minutes: float) -> str:
+    """How long that is, as people say it and a table has room for it: `40 s`, `12 min`, `3 h`, `2 d`."""
+    seconds = int(minutes * 60 + 0.5)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"

@@ -19,7 +19,7 @@ def overview() -> str:
              f"       {PROGRAM} help OPERATION   all about one",
              f"       {PROGRAM} help TOPIC       what those under a heading below do, e.g. help messages", "",
              "Names with _ are also shell functions."]
-    for group, operations in _groups().items():
+    for group, operations in operations_by_group().items():
         lines += ["", group, *(f"  {_called(op)} {' '.join(p.label for p in op.positionals)}".rstrip()
                                for op in operations)]
     lines += ["", "--dir DIR   the data directory; else MILESTONE_DIR, else the nearest .milestones/ upward",
@@ -29,20 +29,20 @@ def overview() -> str:
 
 def topics() -> list[str]:
     """The words that `help` takes beside the names of operations: the groups."""
-    return [group.lower() for group in _groups()]
+    return [group.lower() for group in operations_by_group()]
 
 
 def topic(word: str) -> str:
     """What `help TOPIC` prints: the operations of a group and what they do; "" if there is no such group."""
-    found = [(group, operations) for group, operations in _groups().items() if group.lower() == word.lower()]
-    if not found:
-        return ""
-    group, operations = found[0]
-    lines = [group, *(f"  {_called(op)} {op.usage}".rstrip() + f"\n      {op.summary}" for op in operations)]
-    return "\n".join([*lines, "", STATUSES]) + "\n"
+    for group, operations in operations_by_group().items():
+        if group.lower() == word.lower():
+            lines = [group, *(f"  {_called(op)} {op.usage}".rstrip() + f"\n      {op.summary}" for op in operations)]
+            return "\n".join([*lines, "", STATUSES]) + "\n"
+    return ""
 
 
-def _groups() -> dict[str, list[Operation]]:
+def operations_by_group() -> dict[str, list[Operation]]:
+    """Every operation, in the order of the documents, under its group."""
     found: dict[str, list[Operation]] = {}
     for op in all_operations():
         found.setdefault(op.group, []).append(op)

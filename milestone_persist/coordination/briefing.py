@@ -4,18 +4,18 @@ from __future__ import annotations
 from ..base.errors import MilestoneError
 from ..base.quoting import command_on
 from ..base.tables import LIVE
-from ..base.times import minutes_between
 from ..base.vocabulary import DIED, ENDED_AGENT, OPEN_SESSION
 from .inbox import list_unread, sum_unread
 from .liveness import find_interrupted_sessions
 from .membership import may_be_heard_again
 from .message_states import TAKEN
+from .snapshots import find_last_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..base.answers import Briefing, Heading, LastCheckpoint, Notice, OpenSession, StateHead
+    from ..base.answers import Briefing, Heading, Notice, OpenSession, StateHead
     from ..base.rows import Agent
     from ..storage.interface import Storage
 
@@ -72,12 +72,7 @@ def _tell_agent(store: Storage, briefing: Briefing, agent: Agent) -> None:
     briefing["own_keys"] = store.execute(
         f"SELECT count(*) AS n FROM agent_state WHERE agent_id = :id AND {LIVE}",
         {"id": agent_id, "now": store.now()})[0]["n"]
-    points: list[LastCheckpoint] = store.execute(
-        "SELECT checkpoint_id, agent_id, checkpoint_type, created_at FROM agent_checkpoints WHERE agent_id = :id "
-        "ORDER BY created_at DESC, checkpoint_id DESC LIMIT 1", {"id": agent_id})
-    for point in points:
-        point["minutes_ago"] = round(minutes_between(point["created_at"], store.now()), 1)
-        briefing["last_checkpoint"] = point
+    briefing["last_checkpoint"] = find_last_checkpoint(store, "agent_id", agent_id)
 
 
 def _head(store: Storage, agent: Agent) -> Heading:

@@ -53,7 +53,7 @@ def give_back(store: Storage, milestone_id: str, owner: str) -> None:
             raise Refused(f"milestone {milestone_id!r} is not locked: nothing was released")
         if rows[0]["owner"] != owner:
             whose = "you gave no --owner" if not owner else f"you are {owner!r}"
-            raise Refused(f"the lock on milestone {milestone_id!r} is held by {name_holder(rows[0])}, and {whose}: "
+            raise Refused(f"the lock on milestone {milestone_id!r} is held by {_name_holder(rows[0])}, and {whose}: "
                           "nothing was released; it needs the --owner with which it was taken")
         store.execute("DELETE FROM milestone_locks WHERE milestone_id = :id", {"id": milestone_id})
 
@@ -62,11 +62,16 @@ def refuse_locked(store: Storage, milestone_id: str, owner: str) -> None:
     """Refused while another than `owner` holds the lease on a milestone."""
     for lease in _read_lease(store, milestone_id):
         if lease["expires_at"] > store.now() and lease["owner"] != owner:
-            raise Refused(f"milestone {milestone_id!r} is locked by {name_holder(lease)} until {lease['expires_at']}: "
-                          "nothing was changed; wait, or give the --owner with which it was taken")
+            raise Refused(f"{describe_lease(lease)}: nothing was changed; wait, or give the --owner with which it was "
+                          "taken")
 
 
-def name_holder(lease: MilestoneLock | TakenLease) -> str:
+def describe_lease(lease: MilestoneLock | TakenLease) -> str:
+    """What a lease keeps others from, as an error begins."""
+    return f"milestone {lease['milestone_id']!r} is locked by {_name_holder(lease)} until {lease['expires_at']}"
+
+
+def _name_holder(lease: MilestoneLock | TakenLease) -> str:
     """Who holds a lease, for others: a token is its holder's secret."""
     return "an unnamed caller" if lease["owner"].startswith(TOKEN) else repr(lease["owner"])
 

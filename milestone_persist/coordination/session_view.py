@@ -16,11 +16,11 @@ from .message_states import FOR_READER, PENDING, TAKEN
 from .open_mail import group_open
 from .sessions import find_session
 from .settings import read_count
+from .snapshots import find_last_checkpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..base.answers import (
-        LastCheckpoint,
         PlanSurvey,
         QuietAgents,
         Result,
@@ -64,7 +64,8 @@ def survey_session(store: Storage, session_id: str) -> Survey:
         "missing": missing_names(deliverables), "next": next_names(deliverables),
         "estimated_progress": estimate_progress(deliverables) if deliverables else session["progress"],
         **count_messages(store, session_id), "taken": _list_taken(store, session_id),
-        "dead_letters": list_dead_letters(store, session_id), "last_checkpoint": _last_checkpoint(store, session_id),
+        "dead_letters": list_dead_letters(store, session_id),
+        "last_checkpoint": find_last_checkpoint(store, "session_id", session_id),
         **_survey_plan(store, session),
     }
 
@@ -153,12 +154,3 @@ def _list_taken(store: Storage, session_id: str) -> list[TakenMessage]:
     taken: list[TakenMessage] = [{name: row[name] for name in TAKEN_COLUMNS}  # type: ignore[misc]
                                  for row in sorted(rows, key=lambda row: int(row["id"])) if row["mine"]]
     return taken[:bounded.MOST_COUNTED]
-
-
-def _last_checkpoint(store: Storage, session_id: str) -> LastCheckpoint | None:
-    rows: list[LastCheckpoint] = store.execute(
-        "SELECT checkpoint_id, agent_id, checkpoint_type, created_at FROM agent_checkpoints WHERE session_id = :id "
-        "ORDER BY created_at DESC, checkpoint_id DESC LIMIT 1", {"id": session_id})
-    for row in rows:
-        row["minutes_ago"] = round(minutes_between(row["created_at"], store.now()), 1)
-    return rows[0] if rows else None

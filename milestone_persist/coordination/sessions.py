@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..base.errors import Refused
+from ..base.quoting import command_on
 from ..base.vocabulary import ENDED, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
 
@@ -31,6 +32,15 @@ def find_session(store: Storage, session_id: str) -> Session:
     if not rows:
         raise Refused(f"no session {session_id!r} {_suggest_session(store, session_id)}")
     return rows[0]
+
+
+def require_session_type(store: Storage, session_id: str, kind: str) -> Session:
+    """The row of a session of that operation type; Refused if it is of another, or not known."""
+    session = find_session(store, session_id)
+    if session["operation_type"] != kind:
+        raise Refused(f"session {session_id!r} is of type {session['operation_type']}, not {kind}: "
+                      f"{command_on('recover_milestone_session', [session_id])} shows what can be done")
+    return session
 
 
 def _suggest_session(store: Storage, word: str) -> str:

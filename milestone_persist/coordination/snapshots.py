@@ -5,7 +5,7 @@ import os
 
 from ..base.errors import StorageError
 from ..base.tables import LIVE
-from ..base.times import format_time
+from ..base.times import format_time, minutes_between
 from ..base.values import dump_json, read_stored
 from ..storage.events import ADD_EVENT, describe_event
 from .message_states import PENDING, TAKEN
@@ -13,7 +13,7 @@ from .settings import ask_setting, read_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..base.answers import FileReference, MadeCheckpoint, Snapshot
+    from ..base.answers import FileReference, LastCheckpoint, MadeCheckpoint, Snapshot
     from ..storage.interface import Row, Statement, Storage
 
 _SIGNS = {ord(sign): None for sign in "-: ."}  # of a time, which an id has not
@@ -22,6 +22,9 @@ _INBOX = ("SELECT id, from_agent, message_type, payload, priority, created_at, d
 _STATE = ("SELECT state_key, state_value, state_type, version, is_json, saved_in, created_at, updated_at, expires_at "
           f"FROM agent_state WHERE agent_id = :agent AND {LIVE} AND (:saved_in IS NULL OR saved_in = :saved_in) "
           "ORDER BY state_key")
+# Of a checkpoint: its agent has a later one.
+HAS_LATER = ("EXISTS (SELECT 1 FROM agent_checkpoints later WHERE later.agent_id = agent_checkpoints.agent_id "
+             "AND later.created_at > agent_checkpoints.created_at)")
 # Two halves, because each has an index that leaves the acknowledged ones aside.
 UNACKNOWLEDGED = f"{_INBOX} {PENDING} UNION ALL {_INBOX} {TAKEN} ORDER BY id"
 
@@ -68,6 +71,16 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
                                          checkpoint_id))
     return {"checkpoint_id": checkpoint_id, "agent_id": agent_id, "checkpoint_type": checkpoint_type,
             "keys": len(snapshot["state"]), "messages": len(snapshot["messages"]), "files": len(references)}
+
+
+def find_last_checkpoint(store: Storage, column: str, value: str) -> LastCheckpoint | None:
+    """The latest checkpoint of what a column (agent_id, session_id) names, and how long ago it was made."""
+    rows: list[LastCheckpoint] = store.execute(
+        f"SELECT checkpoint_id, agent_id, checkpoint_type, created_at FROM agent_checkpoints WHERE {column} = :value "
+        "ORDER BY created_at DESC, checkpoint_id DESC LIMIT 1", {"value": value})
+    for row in rows:
+        row["minutes_ago"] = round(minutes_between(row["created_at"], store.now()), 1)
+    return rows[0] if rows else None
 
 
 def read_snapshot(row: Snapshot) -> Row:

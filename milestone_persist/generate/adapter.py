@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..base.packaged import read_packaged
 from ..base.values import HOLDS_NUL
+from ..cli.help import operations_by_group
 from ..registry import GENERATE, all_operations
 
 TYPE_CHECKING = False
@@ -81,12 +82,11 @@ def _quote(text: str) -> str:
 
 
 def _functions() -> Iterator[str]:
-    group = ""
-    for op in all_operations():
-        if op.shell and op.group != group:
-            group = op.group
+    for group, operations in operations_by_group().items():
+        functions = [op for op in operations if op.shell]
+        if functions:
             yield f"\n# {group}\n"
-        if op.shell:
+        for op in functions:
             yield f"\n# Usage: {op.name} {op.usage}".rstrip() + f"\n{_function(op.name)}"
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from ..base import vocabulary
 from ..base.packaged import read_packaged
-from ..cli.help import STATUSES, default_of, remarks_of
-from ..registry import GENERATE, all_operations, example_of, parameter_help
+from ..cli.help import STATUSES, default_of, operations_by_group, remarks_of
+from ..registry import GENERATE, example_of, parameter_help
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,12 +29,10 @@ _VOCABULARIES = {
 
 
 def _summaries() -> Iterator[Sequence[str]]:
-    group = ""
-    for op in all_operations():
-        if op.group != group:
-            group = op.group
-            yield f"**{group}**", ""
-        yield f"`{' '.join([_name(op), *(p.label for p in op.positionals)])}`", op.summary
+    for group, operations in operations_by_group().items():
+        yield f"**{group}**", ""
+        for op in operations:
+            yield f"`{' '.join([_name(op), *(p.label for p in op.positionals)])}`", op.summary
 
 
 def _name(op: Operation) -> str:
@@ -48,12 +46,8 @@ def make_reference() -> str:
              "`Store`, and, if it is listed without that program, a shell function. The subcommands also take",
              "`--json`, which prints the data instead of the text.",
              STATUSES + "\n", _table(("function", "what it does"), _summaries())]
-    group = ""
-    for op in all_operations():
-        if op.group != group:
-            group = op.group
-            lines.append(f"## {group}\n")
-        lines.append(_entry(op))
+    for group, operations in operations_by_group().items():
+        lines += [f"## {group}\n", *map(_entry, operations)]
     return "\n".join(lines) + "\n" + _words() + "\n" + _settings()
 
 

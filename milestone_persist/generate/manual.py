@@ -6,7 +6,7 @@ import re
 
 from ..base import __version__
 from ..base.packaged import PACKAGE
-from ..cli.help import STATUSES, default_of, remarks_of
+from ..cli.help import STATUSES, default_of, operations_by_group, remarks_of
 from ..registry import GENERATE, all_operations, example_of, parameter_help
 
 TYPE_CHECKING = False
@@ -29,12 +29,10 @@ def make_manual() -> str:
                    "rows of one database in .milestones/. Each operation below is also a method of the Python store "
                    f"and, but for {_commands_only()}, a shell function (with _ for -) once "
                    "shell/storage-adapter.sh is sourced.")]
-    group = ""
-    for op in all_operations():
-        if op.group != group:
-            group = op.group
-            lines.append(f".SH {group.upper()}")
-        lines += _entry(op)
+    for group, operations in operations_by_group().items():
+        lines.append(f".SH {group.upper()}")
+        for op in operations:
+            lines += _entry(op)
     lines += [".SH EXIT STATUS", _roff(STATUSES.partition(": ")[2]), ".SH ENVIRONMENT", ".TP", ".B MILESTONE_DIR",
               "the data directory; else the nearest .milestones/ upward",
               ".TP", ".B AGENT_ID, SESSION_ID, MILESTONE_ID", "who calls, in which session, for which milestone",

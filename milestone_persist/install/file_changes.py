@@ -9,7 +9,7 @@ import errno
 import os
 
 from ..base.errors import StorageError
-from ..storage.files import flush, sync_directory
+from ..storage.files import flush, remove_if_there, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class FileChanges:
         """Put a symbolic link in its place."""
         if self.dry_run:
             return
-        _remove_if_there(path + NEW)
+        remove_if_there(path + NEW)
         os.symlink(target, path + NEW)
         self._put(path, is_kept)
 
@@ -80,7 +80,7 @@ class FileChanges:
         """Give a file that is about to be replaced a second name; there only if a killed call has given it that."""
         if self.dry_run:
             return
-        _remove_if_there(name)
+        remove_if_there(name)
         try:
             os.link(path, name, follow_symlinks=False)
         except (OSError, NotImplementedError):  # a file system without hard links, or of this kind
@@ -107,7 +107,7 @@ class FileChanges:
     def remove_left(self, path: str) -> None:
         """Remove what a killed process was about to put in the place of a file."""
         if not self.dry_run:
-            _remove_if_there(path + NEW)
+            remove_if_there(path + NEW)
 
     def remove_directory(self, path: str) -> None:
         """Remove a folder if it is empty."""
@@ -127,7 +127,7 @@ class FileChanges:
             restore = None if is_kept else _restorer(path)
             os.replace(path + NEW, path)
         except OSError:
-            _remove_if_there(path + NEW)
+            remove_if_there(path + NEW)
             raise
         if restore:
             self._undo.append(restore)
@@ -136,7 +136,7 @@ class FileChanges:
 
 def _make_temporary(path: str, data: bytes, mode: int, keeps_mode: bool) -> None:
     """Write what is to become the file `path`, beside it, durably; perhaps with the mode of the file that is there."""
-    _remove_if_there(path + NEW)
+    remove_if_there(path + NEW)
     descriptor = os.open(path + NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -146,7 +146,7 @@ def _make_temporary(path: str, data: bytes, mode: int, keeps_mode: bool) -> None
             file.flush()
             flush(descriptor)
     except OSError:
-        _remove_if_there(path + NEW)
+        remove_if_there(path + NEW)
         raise
 
 
@@ -164,7 +164,7 @@ def _restorer(path: str) -> Callable[[], None]:
         target = os.readlink(path)
 
         def restore() -> None:
-            _remove_if_there(path)
+            remove_if_there(path)
             os.symlink(target, path)
     elif os.path.exists(path):
         with open(path, "rb") as file:
@@ -176,12 +176,5 @@ def _restorer(path: str) -> Callable[[], None]:
             os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     else:
         def restore() -> None:
-            _remove_if_there(path)
+            remove_if_there(path)
     return restore
-
-
-def _remove_if_there(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 from ..base.errors import UsageError
 from ..base.tables import TABLES
 from ..base.values import dump_json
+from ..coordination.snapshots import HAS_LATER
 from ..records.index import index_records
 from ..records.record import read_record, write_record_files
 from ..records.swap import swap_out
@@ -57,8 +58,7 @@ def prepare_source(store: Storage) -> None:
                   "(SELECT max(updated_at) FROM agent_state)", {"now": store.now()})
     # What the triggers of the other store would remove; where clocks differ, it may be there.
     store.execute("DELETE FROM agent_checkpoints WHERE retention_until <= (SELECT max(created_at) FROM "
-                  "agent_checkpoints) AND EXISTS (SELECT 1 FROM agent_checkpoints newer WHERE "
-                  "newer.agent_id = agent_checkpoints.agent_id AND newer.created_at > agent_checkpoints.created_at)")
+                  f"agent_checkpoints) AND {HAS_LATER}")
 
 
 def count_rows(store: Storage) -> dict[str, int]:

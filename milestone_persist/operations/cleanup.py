@@ -14,7 +14,7 @@ from ..coordination.membership import SILENT
 from ..coordination.message_states import COUNTS_IN, PENDING, TAKEN
 from ..coordination.sessions import count_agents
 from ..coordination.settings import read_count
-from ..coordination.snapshots import keep_until
+from ..coordination.snapshots import HAS_LATER, keep_until
 from ..records.index import index_records
 from ..records.swap import is_swapped_out
 from ..registry import operation
@@ -62,16 +62,12 @@ def apply_retention(store: Storage) -> dict[str, int]:
     if is_swapped_out(store):  # by an event it is known whether that was finished
         index_records(store)
     given = {"now": store.now(), "old": shift_time(store.now(), -86400 * read_count(store, "cleanup_retention_days"))}
-    ended = store.execute(f"SELECT * FROM coordination_sessions WHERE status IN {any_of(ENDED)} "
-                          "AND coalesce(completed_at, last_activity) <= :old AND last_activity <= :old "
-                          "ORDER BY session_id", given)
-    sessions = [row for row in ended if not _holds_unmade_plan(store, row)]
+    sessions = [row for row in _list_ended(store, ENDED, given["old"]) if not _holds_unmade_plan(store, row)]
     removed = {"sessions": len(sessions), "messages_lost": sum(_remove_session(store, row) for row in sessions)}
     for name, sql in (
         ("expired_state", "DELETE FROM agent_state WHERE expires_at <= :now RETURNING agent_id"),
-        ("checkpoints", "DELETE FROM agent_checkpoints WHERE retention_until <= :now AND EXISTS (SELECT 1 FROM "
-         "agent_checkpoints newer WHERE newer.agent_id = agent_checkpoints.agent_id "
-         "AND newer.created_at > agent_checkpoints.created_at) RETURNING checkpoint_id"),
+        ("checkpoints", f"DELETE FROM agent_checkpoints WHERE retention_until <= :now AND {HAS_LATER} "
+         "RETURNING checkpoint_id"),
         ("acknowledged_messages", f"DELETE FROM agent_messages WHERE acknowledged_at <= :old AND id < {FIRST_LATER} "
          "RETURNING id"),
         ("health_log", "DELETE FROM agent_health_log WHERE timestamp <= :old RETURNING id"),
@@ -81,6 +77,13 @@ def apply_retention(store: Storage) -> dict[str, int]:
     ):
         removed[name] = len(store.execute(sql, given))
     return removed
+
+
+def _list_ended(store: Storage, statuses: tuple[str, ...], old: str) -> list[Session]:
+    """The sessions that have ended in one of these ways, at that time or before."""
+    return store.execute(f"SELECT * FROM coordination_sessions WHERE status IN {any_of(statuses)} AND coalesce("
+                         "completed_at, last_activity) <= :old AND last_activity <= :old ORDER BY session_id",
+                         {"old": old})
 
 
 def _holds_unmade_plan(store: Storage, session: Session) -> bool:
@@ -104,10 +107,7 @@ def cleanup_failed_sessions(store: Storage, hours: float = 24) -> SessionCleanup
     with store.transaction("cleanup"):
         count_from_now(store)
         died = _fail_dead_sessions(store, hours)
-        ended = store.execute(
-            f"SELECT * FROM coordination_sessions WHERE status IN {any_of(GIVEN_UP)} "
-            "AND coalesce(completed_at, last_activity) <= :old AND last_activity <= :old ORDER BY session_id",
-            {"old": shift_time(store.now(), -3600 * hours)})
+        ended = _list_ended(store, GIVEN_UP, shift_time(store.now(), -3600 * hours))
         ended = sorted({row["session_id"]: row for row in [*ended, *died]}.values(), key=lambda row: row["session_id"])
         kept = [row["session_id"] for row in ended if _holds_work(store, row)]
         gone = [row for row in ended if row["session_id"] not in kept]

@@ -11,7 +11,7 @@ from ..coordination.inbox import warn_of_unread
 from ..coordination.liveness import mark_dead_agents
 from ..coordination.lives import complete_session, set_agent_status
 from ..coordination.session_view import milestone_id_for, survey_session
-from ..coordination.sessions import ensure_milestone, find_session
+from ..coordination.sessions import ensure_milestone, find_session, require_session_type
 from ..coordination.snapshots import store_checkpoint
 from ..coordination.state import write_state
 from ..records.index import index_records
@@ -38,7 +38,7 @@ def validate_planning_artifacts(store: Storage, session_id: str) -> Validation:
     Example: validate_planning_artifacts planning-ms-123-1
     """
     with store.snapshot():
-        _require_type(store, session_id, "planning")
+        require_session_type(store, session_id, "planning")
         view = survey_session(store, session_id)
     items = [item for item in view["deliverables"] if not item["saved"]]
     found: Validation = {"session_id": session_id, "present": view["artifacts"],
@@ -80,7 +80,7 @@ def complete_planning_session(store: Storage, session_id: str) -> FinishedPlanni
     Status 1 if there is no artifact at all. Example: complete_planning_session planning-ms-123-1
     """
     with store.transaction("session:" + session_id):
-        session = _require_type(store, session_id, "planning")
+        session = require_session_type(store, session_id, "planning")
         if session["status"] == "completed":
             return {**_tell(session, False), "assembled_from": []}
         assembled = _assemble_plan(store, session)
@@ -98,7 +98,7 @@ def create_milestone_from_recovered_planning(store: Storage, session_id: str,
     A missing milestone-plan is assembled first. Example: create_milestone_from_recovered_planning planning-ms-123-1
     """
     with store.transaction("session:" + session_id):
-        session = _require_type(store, session_id, "planning")
+        session = require_session_type(store, session_id, "planning")
         assembled = _assemble_plan(store, session)
         made = create_milestone_from_planning(store, session_id, milestone_id or milestone_id_for(session))
         return {**made, "assembled_from": assembled}
@@ -154,7 +154,7 @@ def finalize_milestone_execution(store: Storage, session_id: str) -> FinishedSes
     The record of the milestone moves to completed/. Example: finalize_milestone_execution execution-ms-123-1
     """
     with store.transaction("session:" + session_id):
-        session = _require_type(store, session_id, "execution")
+        session = require_session_type(store, session_id, "execution")
         missing = [item for item in list_deliverables(store, session) if not item["saved"]]
         if session["status"] == "completed":
             return _tell(session, False)
@@ -225,14 +225,6 @@ def abandon_session(store: Storage, session_id: str) -> FinishedSession:
         ended = store.execute("UPDATE coordination_sessions SET status = 'abandoned', completed_at = :now "
                               "WHERE session_id = :id RETURNING *", {"id": session_id, "now": store.now()})[0]
         return _tell(ended, True)
-
-
-def _require_type(store: Storage, session_id: str, wanted: str) -> Session:
-    session = find_session(store, session_id)
-    if session["operation_type"] != wanted:
-        raise Refused(f"session {session_id!r} is of type {session['operation_type']}, not {wanted}: "
-                      f"recover_milestone_session {quote(session_id)} shows what can be done")
-    return session
 
 
 def _complete(store: Storage, session: Session) -> FinishedSession:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..base.errors import Refused
 from ..base.values import check_range
-from ..coordination.leases import give_back, make_token, name_holder, name_owner, take_lease
+from ..coordination.leases import describe_lease, give_back, make_token, name_owner, take_lease
 from ..coordination.waiting import Changes
 from ..registry import operation
 
@@ -36,8 +36,7 @@ def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
         if lease["taken"]:
             return {**lease, "token": not name}
         if store.clock.monotonic() >= until:
-            raise Refused(f"milestone {milestone_id!r} is locked by {name_holder(lease)} until {lease['expires_at']}: "
-                          "try again later")
+            raise Refused(f"{describe_lease(lease)}: try again later")
         changes.wait(until)
 
 

@@ -19,7 +19,14 @@ from ..coordination.artifacts import (
 from ..coordination.deliverables import list_deliverables, tell_flaw
 from ..coordination.liveness import mark_dead_agents
 from ..coordination.lives import complete_session
-from ..coordination.sessions import ensure_milestone, ensure_session, find_session, reopen_session, warn_of_session_slip
+from ..coordination.sessions import (
+    ensure_milestone,
+    ensure_session,
+    find_session,
+    reopen_session,
+    require_session_type,
+    warn_of_session_slip,
+)
 from ..coordination.snapshots import store_checkpoint
 from ..records.index import index_records
 from ..records.record import write_record
@@ -117,10 +124,7 @@ def resume_planning_session(store: Storage, session_id: str) -> Artifacts:
     Example: resume_planning_session planning-ms-123-1
     """
     with store.transaction("session:" + session_id):
-        session = find_session(store, session_id)
-        if session["operation_type"] != "planning":
-            raise Refused(f"session {session_id!r} is of type {session['operation_type']}, not planning: "
-                          f"recover_milestone_session {quote(session_id)} shows what can be done")
+        session = require_session_type(store, session_id, "planning")
         if session["status"] == "completed":
             raise Refused(f"session {session_id!r} is completed: create_milestone_from_planning {quote(session_id)} "
                           "MILESTONE")

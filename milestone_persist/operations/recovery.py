@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 from ..base.errors import Refused
-from ..base.quoting import command_on
 from ..coordination.advice import list_options, verdict
 from ..coordination.counting import count_everything
 from ..coordination.future import look_from_now
 from ..coordination.liveness import find_interrupted_sessions, interrupted_sessions
 from ..coordination.session_view import survey_session
-from ..coordination.sessions import find_session
+from ..coordination.sessions import require_session_type
 from ..registry import operation
 
 TYPE_CHECKING = False
@@ -72,10 +71,7 @@ def _recover_type(store: Storage, session_id: str | None, kind: str) -> TypedRec
     with store.snapshot():
         if session_id:
             others = []
-            found = find_session(store, session_id)["operation_type"]
-            if found != kind:
-                raise Refused(f"session {session_id!r} is of type {found}: "
-                              f"{command_on('recover_milestone_session', [session_id])} shows it")
+            require_session_type(store, session_id, kind)
         else:
             ids = [row["session_id"] for row in find_interrupted_sessions(store) if row["operation_type"] == kind]
             if not ids:

@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 from ..base.errors import Incomplete, Refused
-from ..base.quoting import command_on
 from ..base.values import check_word
 from ..base.vocabulary import GOING_ON, PHASES, any_of
 from ..coordination.deliverables import estimate_progress, list_deliverables, made_by, missing_names
 from ..coordination.liveness import mark_dead_agents, sum_up
 from ..coordination.lives import set_agent_status
 from ..coordination.membership import CLIENT_ENDED, SILENT
-from ..coordination.sessions import find_session, reopen_session
+from ..coordination.sessions import find_session, reopen_session, require_session_type
 from ..coordination.work_orders import make_orders, run_orders, spawn_command
 from ..registry import operation
 from ..storage.events import record_event
@@ -34,8 +33,7 @@ def resume_planning_agents(store: Storage, session_id: str) -> Resumption:
     status 1 if one fails.
     Example: resume_planning_agents planning-ms-123-1
     """
-    _require_type(store, session_id, "planning")
-    return _resume(store, session_id)
+    return _resume(store, session_id, "planning")
 
 
 @operation(text="work_orders", existing=True)
@@ -50,8 +48,7 @@ def resume_execution_from_phase(store: Storage, session_id: str, phase: str | No
     """
     if phase is not None:
         check_word(phase, PHASES, "phase")
-    _require_type(store, session_id, "execution")
-    return _resume(store, session_id, phase=phase)
+    return _resume(store, session_id, "execution", phase)
 
 
 @operation(text="work_orders", existing=True)
@@ -74,8 +71,7 @@ def restart_planning_with_artifacts(store: Storage, session_id: str) -> Resumpti
 
     Living agents are ended too. Example: restart_planning_with_artifacts planning-ms-123-1
     """
-    _require_type(store, session_id, "planning")
-    return _resume(store, session_id, ends="all")
+    return _resume(store, session_id, "planning", ends="all")
 
 
 @operation(text="work_orders", existing=True)
@@ -86,8 +82,7 @@ def restart_incomplete_phases(store: Storage, session_id: str) -> Resumption:
 
     Status 1 if every phase has results. Example: restart_incomplete_phases execution-ms-123-1
     """
-    _require_type(store, session_id, "execution")
-    return _resume(store, session_id, ends="incomplete")
+    return _resume(store, session_id, "execution", ends="incomplete")
 
 
 @operation(text="work_orders", existing=True)
@@ -98,24 +93,17 @@ def restart_milestone_execution(store: Storage, session_id: str) -> Resumption:
 
     Status 1 if every phase has results. Example: restart_milestone_execution execution-ms-123-1
     """
-    _require_type(store, session_id, "execution")
-    return _resume(store, session_id, ends="all")
+    return _resume(store, session_id, "execution", ends="all")
 
 
-def _require_type(store: Storage, session_id: str, wanted: str) -> None:
-    kind = find_session(store, session_id)["operation_type"]
-    if kind != wanted:
-        raise Refused(f"session {session_id!r} is of type {kind}, not {wanted}: "
-                      f"{command_on('recover_milestone_session', [session_id])} shows what can be done")
-
-
-def _resume(store: Storage, session_id: str, phase: str | None = None, ends: str = "") -> Resumption:
+def _resume(store: Storage, session_id: str, kind: str = "", phase: str | None = None, ends: str = "") -> Resumption:
     """Reopen a session and order what is to be done next.
 
+    kind: the operation type it must have
     ends: which agents are ended first: "all", those of "incomplete" deliverables, or (as "") only the dead
     """
     with store.transaction("session:" + session_id):
-        session = find_session(store, session_id)
+        session = require_session_type(store, session_id, kind) if kind else find_session(store, session_id)
         if session["status"] == "completed":
             raise Refused(f"session {session_id!r} is completed: there is nothing to resume")
         deliverables = list_deliverables(store, session)

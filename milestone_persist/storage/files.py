@@ -182,6 +182,14 @@ def move_whole(old: str, new: str) -> None:
         raise
 
 
+def remove_if_there(path: str) -> None:
+    """Remove a file if it is there; OSError where the system refuses."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
 def remove_if_can(path: str) -> None:
     """Remove a file that does no harm where it stays, if it is there and the system lets it be removed."""
     try:

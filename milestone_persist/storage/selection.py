@@ -6,7 +6,7 @@ import os
 from ..base.errors import StorageError, UsageError
 from ..base.found import read_found
 from .backends import DATABASE, DEFAULT, FILE, HYBRID, IN_USE, NAMED, POSTGRESQL
-from .files import cannot_write, write_whole
+from .files import cannot_write, remove_if_there, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,9 +120,7 @@ def fix_backend(directory: str, word: str) -> None:
         return
     path = os.path.join(directory, FIXED)
     try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
+        remove_if_there(path)
     except OSError as error:
         raise cannot_write(path, error) from None
 

@@ -82,7 +82,7 @@ MUTATIONS = [
     break_("the journal is removed before it is carried out", "storage/jsonfiles/journal.py",
            "def _carry_out(directory: str, contents: Contents, tag: str) -> None:\n",
            "def _carry_out(directory: str, contents: Contents, tag: str) -> None:\n"
-           "    _remove(os.path.join(directory, JOURNAL))\n",
+           "    remove_if_there(os.path.join(directory, JOURNAL))\n",
            "storage/test_crash.py", "storage/test_file_backend.py"),
     break_("a journal may name any file", "storage/jsonfiles/journal.py",
            "not all(_is_ours(directory, *item) for item in contents.items())", "False",
@@ -210,7 +210,7 @@ MUTATIONS = [
            "self._undo.append(restore)\n        sync_directory(os.path.dirname(path))", "self._undo.append(restore)",
            "project/test_proof.py"),
     break_("what a killed installation left stays", "install/file_changes.py",
-           "if not self.dry_run:\n            _remove_if_there(path + NEW)", "pass", "install/test_install.py"),
+           "if not self.dry_run:\n            remove_if_there(path + NEW)", "pass", "install/test_install.py"),
     break_("a stranger's file is away before ours is there", "install/file_changes.py",
            "os.link(path, name, follow_symlinks=False)", "os.rename(path, name)", "install/test_install.py"),
     break_("an end forgets what it did first", "install/installation.py",

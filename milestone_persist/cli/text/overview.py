@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ...base.invocation import call_of
 from ...base.quoting import command
+from ...base.times import tell_age
 from ...base.values import tell_count
 from .forms import event_line, plain
 
@@ -85,12 +86,3 @@ def _others(agents: Iterable[Row]) -> str:
 
 def tell_mail(inbox: Row) -> str:
     return ", ".join(f"{tell_count(inbox, word)} {word}" for word in ("waiting", "taken", "dead") if inbox[word])
-
-
-def tell_age(minutes: float) -> str:
-    """How long ago, as a table has room for it."""
-    seconds = int(minutes * 60 + 0.5)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"

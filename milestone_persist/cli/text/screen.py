@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from ...base.invocation import call_of
+from ...base.times import tell_age
 from ...base.values import tell_count
 from .cells import cut, fill, width_of
 from .forms import plain
-from .overview import tell_age, tell_mail
+from .overview import tell_mail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def overview_screen(data: Row, width: int, height: int | None = None) -> list[Li
     if height is not None:
         room = height - len(top) - len(inboxes)
         events = events[:1] + events[1:][-max(2, room - len(agents) - 2):] if events else events
-        agents = _shorten(agents, data, width, room - len(events) - 1)
+        agents = _shorten(agents, data, room - len(events) - 1)
     lines = [*top, *agents, *inboxes, *([BLANK, *events] if events else [])]
     return lines if height is None else lines[:height]
 
@@ -103,7 +104,7 @@ def _mail(inbox: Row | None) -> Line:
     return [(style if number else "dim", fill(number or "·", width, True)) for style, width, number in numbers]
 
 
-def _shorten(agents: list[Line], data: Row, width: int, room: int) -> list[Line]:
+def _shorten(agents: list[Line], data: Row, room: int) -> list[Line]:
     """The agents in so many lines: those that have ended are counted, then those at the end are."""
     if len(agents) <= room or not agents:
         return agents

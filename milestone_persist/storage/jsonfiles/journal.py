@@ -16,7 +16,7 @@ from ...base.tables import TABLES
 from ...base.values import has_controls, whole_characters
 from ..backends import FILE
 from ..directory import INNER
-from ..files import cannot_write, fill_file, make_folder, open_private, sync_directory
+from ..files import cannot_write, fill_file, make_folder, open_private, remove_if_there, sync_directory
 from .layout import ONE_FILE, damaged, folder_of
 
 TYPE_CHECKING = False
@@ -161,10 +161,10 @@ def _carry_out(directory: str, contents: Contents, tag: str) -> None:
         os.replace(_part(directory, number, tag), os.path.join(directory, name))
     for name, text in contents.items():
         if text is None:
-            _remove(os.path.join(directory, name))
+            remove_if_there(os.path.join(directory, name))
     for folder in _folders(contents):
         sync_directory(os.path.join(directory, folder))
-    _remove(os.path.join(directory, JOURNAL))
+    remove_if_there(os.path.join(directory, JOURNAL))
 
 
 def _folders(contents: Contents) -> list[str]:
@@ -186,7 +186,7 @@ def _take_back(directory: str, error: OSError, tag: str) -> StorageError:
     """Remove what was written of a change that has not begun; the error that tells what has become of it."""
     path = os.path.join(directory, JOURNAL)
     try:
-        _remove(path)
+        remove_if_there(path)
         _remove_parts(directory)
         sync_directory(directory)
     except OSError:
@@ -199,16 +199,8 @@ def _take_back(directory: str, error: OSError, tag: str) -> StorageError:
 def _remove_parts(directory: str) -> None:
     for name in os.listdir(directory):
         if name.startswith("file-store.") and name.endswith(".part"):
-            _remove(os.path.join(directory, name))
+            remove_if_there(os.path.join(directory, name))
 
 
 def _write_part(path: str, text: str) -> None:
     fill_file(open_private(path, os.O_WRONLY | os.O_TRUNC), text.encode())
-
-
-def _remove(path: str) -> None:
-    """Remove a file if it is there."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from ...base.errors import StorageError
+from ...base.errors import StorageError, newer
 from ...base.packaged import read_packaged
 from ...base.tables import SCHEMA_VERSION
 from .comparison import FACTS
@@ -66,8 +66,7 @@ class Schema:
             found["version"], self.facts = SCHEMA_VERSION, []
         self.version, self.server, psql.version = found["version"], found["server"], found["psql"]
         if self.version > SCHEMA_VERSION:
-            raise StorageError(f"the schema {name} has schema version {self.version}, newer than this program's "
-                               f"{SCHEMA_VERSION}: use a newer milestone_persist")
+            raise newer(f"the schema {name}", self.version, SCHEMA_VERSION)
 
     def _enter(self, psql: Psql, settings: str, name: str) -> Row | None:
         """Set what the connection needs, and read in the same trip what it finds there."""

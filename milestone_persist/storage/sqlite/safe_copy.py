@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 
-from ...base.errors import StorageError, UsageError
+from ...base.errors import StorageError, UsageError, newer
 from ...base.found import open_found
 from ...base.quoting import command
 from ...base.tables import APPLICATION_ID, SCHEMA_VERSION
@@ -79,8 +79,7 @@ def _open_backup(path: str) -> sqlite3.Connection:
         if name != APPLICATION_ID:
             raise sqlite3.DatabaseError("not of this program")
         if version > SCHEMA_VERSION:
-            raise StorageError(f"{path} has schema version {version}, newer than this program's {SCHEMA_VERSION}: "
-                               "use a newer milestone_persist")
+            raise newer(path, version, SCHEMA_VERSION)
     except BaseException:
         source.close()
         raise
