@@ -3,14 +3,11 @@ from __future__ import annotations
 
 from ..base import __version__
 from ..base.invocation import DOCUMENTED as PROGRAM
-from ..registry import all_operations, example_of, parameter_help
+from ..registry.manual import STATUSES, default_of, example_of, operations_by_group, parameter_help, remarks_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..registry import Operation, Parameter
-
-STATUSES = "Exit status: 0 done; 1 no (not found, nothing to do); 2 bad usage or value; 3 the storage cannot be used."
-
+    from ..registry import Operation
 
 def overview() -> str:
     """What `--help` prints: how every operation is called, under its group; what it does is a topic's to say."""
@@ -41,14 +38,6 @@ def topic(word: str) -> str:
     return ""
 
 
-def operations_by_group() -> dict[str, list[Operation]]:
-    """Every operation, in the order of the documents, under its group."""
-    found: dict[str, list[Operation]] = {}
-    for op in all_operations():
-        found.setdefault(op.group, []).append(op)
-    return found
-
-
 def _called(op: Operation) -> str:
     """An operation's name: that of the shell function if there is one."""
     return op.name if op.shell else op.command
@@ -61,26 +50,11 @@ def page(op: Operation) -> str:
     helps = parameter_help(op)
     if op.parameters:
         lines.append("")
-        width = max(len(p.flag if p.option else p.name.upper()) for p in op.parameters)
+        width = max(len(p.spelling) for p in op.parameters)
         for p in op.parameters:
-            name = p.flag if p.option else p.name.upper()
+            name = p.spelling
             lines.append(f"  {name.ljust(width)}  {helps.get(p.name, '')}{default_of(p)}")
     lines += ["", f"Example: {example_of(op).replace(op.name, call, 1)}", STATUSES]
     lines.append(f"As a command: {PROGRAM} {op.command} …; --json prints its data" if op.shell
                  else "--json prints its data")
     return "\n".join([*lines, f"See also: {PROGRAM} help {op.group.lower()}"]) + "\n"
-
-
-def default_of(parameter: Parameter) -> str:
-    """A parameter's default, as it stands behind its help; "" if it says nothing."""
-    if parameter.variable:
-        return f" (if it is left out: ${parameter.variable})"
-    default = parameter.default
-    return "" if default in (None, False, "", 0) else f" (default {default})"
-
-
-def remarks_of(op: Operation) -> list[str]:
-    """The sentences of the documentation that are neither summary, parameters nor example."""
-    helps = parameter_help(op)
-    lines = [line.strip().partition("Example: ")[0].strip() for line in (op.function.__doc__ or "").splitlines()[1:]]
-    return [line for line in lines if line and line.partition(": ")[0] not in helps]

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from ..base.packaged import read_packaged
 from ..base.values import HOLDS_NUL
-from ..cli.help import operations_by_group
 from ..registry import GENERATE, all_operations
+from ..registry.manual import operations_by_group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from ..base import vocabulary
 from ..base.packaged import read_packaged
-from ..cli.help import STATUSES, default_of, operations_by_group, remarks_of
-from ..registry import GENERATE, example_of, parameter_help
+from ..registry import GENERATE
+from ..registry.manual import STATUSES, default_of, example_of, operations_by_group, parameter_help, remarks_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _entry(op: Operation) -> str:
     parts = [f"### {op.name}\n", f"`{_name(op)} {op.usage}".rstrip() + "`\n", "\n".join([op.summary, *remarks_of(op)])]
     if op.parameters:
         parts.append("")
-    parts += [f"- `{p.flag if p.option else p.name.upper()}`: {helps[p.name]}{default_of(p)}" for p in op.parameters]
+    parts += [f"- `{p.spelling}`: {helps[p.name]}{default_of(p)}" for p in op.parameters]
     return "\n".join(parts) + f"\n\nExample: `{example_of(op).replace(op.name, _name(op), 1)}`\n"
 
 

@@ -6,8 +6,8 @@ import re
 
 from ..base import __version__
 from ..base.packaged import PACKAGE
-from ..cli.help import STATUSES, default_of, operations_by_group, remarks_of
-from ..registry import GENERATE, all_operations, example_of, parameter_help
+from ..registry import GENERATE, all_operations
+from ..registry.manual import STATUSES, default_of, example_of, operations_by_group, parameter_help, remarks_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _entry(op: Operation) -> Iterator[str]:
     yield _roff(" ".join([op.summary, *remarks_of(op)]))
     helps = parameter_help(op)
     for p in op.parameters:
-        yield f".br\n\\fI{_roff(p.flag if p.option else p.name.upper())}\\fR: {_roff(helps[p.name] + default_of(p))}"
+        yield f".br\n\\fI{_roff(p.spelling)}\\fR: {_roff(helps[p.name] + default_of(p))}"
     yield f".br\nExample: {_roff(example_of(op).replace(op.name, op.command, 1))}"
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from ..base.errors import UsageError
 from ..base.vocabulary import words_for
-from ..registry import all_operations, find_operation, parameter_help
+from ..registry import all_operations, find_operation
+from ..registry.manual import parameter_help, remarks_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,8 +78,6 @@ def describe_tool(op: Operation, environ: Any) -> dict[str, Any]:
 
 def describe(op: Operation) -> str:
     """What an operation does: the sentences of its documentation."""
-    from ..cli.help import remarks_of
-
     return " ".join([op.summary, *remarks_of(op)])
 
 

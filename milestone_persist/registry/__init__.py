@@ -326,18 +326,3 @@ def find_operation(name: str) -> Operation | None:
 def all_operations() -> list[Operation]:
     """Every operation, in the order of the documents."""
     return [op for module in MODULES for op in operations_of(module).values()]
-
-
-def parameter_help(op: Operation) -> dict[str, str]:
-    """The help line of each parameter, read from the lines `name: text` of the function's documentation."""
-    found = {}
-    for line in (op.function.__doc__ or "").splitlines()[1:]:
-        name, colon, text = line.strip().partition(": ")
-        if colon and name.isidentifier() and name.islower():
-            found[name] = text
-    return found
-
-
-def example_of(op: Operation) -> str:
-    """The example call in the function's documentation."""
-    return (op.function.__doc__ or "").partition("Example: ")[2].partition("\n")[0].strip()

@@ -10,7 +10,8 @@ from rooms import PACKAGE, module_name
 
 from milestone_persist.cli.help import overview, page, topic, topics
 from milestone_persist.cli.text import find_renderer
-from milestone_persist.registry import MODULES, all_operations, example_of, operations_of, parameter_help
+from milestone_persist.registry import MODULES, all_operations, operations_of
+from milestone_persist.registry.manual import example_of, parameter_help
 
 OPERATIONS = {op.name: op for op in all_operations()}
 FIXED = """

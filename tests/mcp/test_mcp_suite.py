@@ -16,7 +16,8 @@ from mcp_wire import said
 from milestone_persist.cli.arguments import bind
 from milestone_persist.cli.words import CommandLine
 from milestone_persist.mcp.tools import COMMANDS, choose_tools, parameters_of
-from milestone_persist.registry import all_operations, example_of
+from milestone_persist.registry import all_operations
+from milestone_persist.registry.manual import example_of
 
 TOOLS = {op.name: op for op in choose_tools("all")}
 PROCESSES = ("start_session_monitor", "stop_session_monitor")  # of which no two are the same

@@ -13,7 +13,8 @@ from building import copy_tree
 from conftest import ROOT, share
 
 from milestone_persist.generate import files as generated
-from milestone_persist.registry import all_operations, example_of
+from milestone_persist.registry import all_operations
+from milestone_persist.registry.manual import example_of
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOR_DEVELOPERS = [ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md"]
