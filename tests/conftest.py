@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, find_program
+from made_stores import MadeStores
 from memory import find_memory
 from shared_schema import SharedSchema
 
 from milestone_persist import open_store
 from milestone_persist.cli.main import Console, main
-from milestone_persist.opening.place import begin_call, make_store, open_for
+from milestone_persist.opening.place import open_for
 from milestone_persist.storage.call import Clock
 
 pytest_plugins = ["building", "example_scene", "mcp_wire"]
@@ -194,14 +195,19 @@ def clock():
     return FakeClock()
 
 
+@pytest.fixture(scope="session")
+def made_stores(tmp_path_factory):
+    return MadeStores(tmp_path_factory.mktemp("made"))
+
+
 @pytest.fixture
-def connect(directory, clock, environ):
+def connect(directory, clock, environ, made_stores):
     """Opens the test's store once more, as another process would, made before; all are closed at the end."""
     opened = []
 
     def connect():
         if not directory.exists():
-            make_store(begin_call(str(directory), environ, clock))
+            made_stores.put(directory, environ, clock)
         opened.append(open_store(directory, clock=clock, environ=environ))
         return opened[-1]
 
