@@ -36,11 +36,16 @@ FULL_SIZE = os.environ.get("FULL_SIZE") == "1"
 
 # With ONE_OF_EACH=1 a test of several backends runs on one, and a test of several shells in one; .ci/run does that on
 # all Pythons but one. What is the same on every Python is left out there: what breaks processes and disks, what asks a
-# browser, shellcheck or a measuring program, and ways into a project that end in what other tests run.
+# browser, shellcheck, a checker of types or a measuring program, what only reads sources, how SQLite goes about a
+# statement, all combinations of states of recovery, and ways into a project that end in what other tests run.
 ONE_OF_EACH = os.environ.get("ONE_OF_EACH") == "1"
 ONCE = ("test_browser.py", "test_pictures.py", "test_crash_example.py", "test_proof.py", "test_migration_kills.py",
         "test_backup_kills.py", "test_rebuilding.py", "test_power_cut.py", "test_calls.py", "test_shell_concurrency.py",
         "test_matrix.py", "test_ways_in.py", "test_crash.py", "test_bench.py::test_the_programs_run",
+        "test_surfaces.py", "test_growth.py", "test_recovery_states.py", "test_other_kinds.py",
+        "test_layers.py::test_an_import_turned_round_is_found",
+        "test_types.py::test_a_misspelt_column_is_an_error_of_types",
+        "test_packaging.py::test_types_of_an_installed_package",
         "test_backups.py::test_a_restore_or_import_killed_at_any_moment_is_done_whole_or_not_at_all",
         "test_vendor.py::test_a_kill_at_any_moment_leaves_the_old_or_the_new",
         "test_schema_versions.py::test_a_step_of_the_schema_killed_anywhere_is_done_or_not_begun",

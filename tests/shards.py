@@ -39,13 +39,20 @@ def find_kind(item):
     return 0 if "postgresql" in names or "postgresql" in item.nodeid else 1
 
 
+def find_fellows(item, number):
+    """Which tests go to one process: those that need the project, and those of a file that share a fixture of it."""
+    if find_kind(item) == 2:
+        return "project"
+    definitions = (found[-1] for found in item._fixtureinfo.name2fixturedefs.values())
+    return item.path if any(each.scope == "module" for each in definitions) else number
+
+
 def cut_into_units(items):
-    """The numbers of the tests that are handed out at once, by kind: each alone, those that need the project all."""
-    kinds = [find_kind(item) for item in items]
-    units = deque([number] for number in sorted(range(len(items)), key=kinds.__getitem__) if kinds[number] < 2)
-    if 2 in kinds:
-        units.append([number for number, kind in enumerate(kinds) if kind == 2])
-    return units
+    """The numbers of the tests that are handed out at once, by kind: most of them alone."""
+    units = {}
+    for number, item in enumerate(items):
+        units.setdefault((find_kind(item), find_fellows(item, number)), []).append(number)
+    return deque(units[key] for key in sorted(units, key=lambda key: key[0]))
 
 
 class Muted:

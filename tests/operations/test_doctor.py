@@ -115,7 +115,7 @@ CHANGES["CREATE INDEX u ON agent_messages (abs(-9223372036854775806 - id))"] = (
     "index u on agent_messages is not of this program")
 
 
-@SQLITE
+@HYBRID
 @pytest.mark.parametrize("sql", CHANGES)
 def test_what_is_other_in_the_schema_is_named_and_repaired(edit, find, cli, connect, directory, sql):
     edit(sql)

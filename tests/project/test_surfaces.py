@@ -9,7 +9,7 @@ from rooms import PACKAGE, module_name, read_rooms, room_of
 
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 PATCHES = ("setattr", "delattr", "getattr")
-OTHERS = ("_exit", "_tmp_path_factory")  # of Python, and of pytest
+OTHERS = ("_exit", "_tmp_path_factory", "_fixtureinfo")  # of Python, and of pytest
 
 
 def is_private(name):
