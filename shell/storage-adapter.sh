@@ -15,12 +15,13 @@
 # They run in $( ), so that no variable, option, trap or directory of the caller is touched.
 
 milestone_make_helper() { # print its definition, and what makes room for those of the others
+  case ${KSH_VERSION-} in
+    Version*) ;;
+    *) unset -f \[ : alias builtin command emulate exec exit export print printf read set shift trap 2>/dev/null || : ;;
+  esac
   if milestone_is_zsh; then emulate -R sh; fi
   milestone_find_shell
-  if [ -n "$milestone_shell" ]; then
-    trap - ERR DEBUG
-    unset -f command printf 2>/dev/null || : # which a user may have made
-  fi
+  if [ -n "$milestone_shell" ]; then trap - ERR DEBUG; fi
   set +aefuxC
   milestone_program=
   milestone_python=
@@ -33,8 +34,13 @@ milestone_make_helper() { # print its definition, and what makes room for those 
     *) milestone_echo= ;;
   esac
   milestone_quote "$milestone_program"
-  milestone_text="milestone_persist() (
-  set +a
+  milestone_text='milestone_persist() (
+  case ${KSH_VERSION-} in
+    Version*) ;;
+    *) unset -f \[ : alias builtin command emulate exec exit export print printf read set shift trap 2>/dev/null || : ;;
+  esac
+  set +a'
+  milestone_text="$milestone_text
   milestone_program=\${MILESTONE_PROGRAM:-$milestone_quoted}"
   milestone_quote "$milestone_python"
   milestone_text="$milestone_text

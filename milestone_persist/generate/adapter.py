@@ -60,7 +60,8 @@ def _fill(text: str, program: str, python: str, beside: str, command: str, sourc
 
     parts = {name: part.rstrip("\n") for name, part in read_parts().items()}
     paths = [_quote(beside)] if beside else ["../milestone_persist/__main__.py", "../__main__.py"]
-    found = {"@PROGRAM@": _quote(program) if program else "", "@PYTHON@": _quote(python) if python else "",
+    found = {"@BUILTINS@": parts["builtins"], "@PROGRAM@": _quote(program) if program else "",
+             "@PYTHON@": _quote(python) if python else "",
              "@BESIDE@": " ".join(f'"${{1%/*}}"/{path}' for path in paths), "@NAMES@": _names(),
              "@CHECK@": f"{parts['export']}\n{parts['check']}",
              "@CHECK_NULS@": parts["check nuls"].replace("@NUL@", HOLDS_NUL),

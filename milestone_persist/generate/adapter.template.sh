@@ -2,19 +2,25 @@
 # Not to be sourced: of this adapter.py makes shell/storage-adapter.sh, and the executables that can be installed.
 # A line `#: name` begins a part, which is taken as it stands; what is between two @ is filled in.
 #
-# The first four parts are the body of the helper that all functions call, behind the paths that are written into it.
+# The first five parts are the body of the helper that all functions call, behind the paths that are written into it.
 # It is a subshell, so that its variables are its own. Their names are none of a caller's, whose attributes they would
 # have, and they are not exported: together with a long value they would be too much for a program. It holds no
 # apostrophe, being inside them in the file (but where @WRITE@ leaves them for what the shell at hand prints with), and
 # no comment, which an interactive zsh does not know in eval. Standard input is left to the caller, but for the word `-`.
 # An argument of a program is limited to 128 KB: long words go in on standard input, each ended by a NUL; in mksh printf
 # is a program, too. In zsh a word may hold a NUL, which would cut it short.
-# What a caller may have set without exporting it, the helper exports.
+# What a caller may have set without exporting it, the helper exports. Functions of the caller's with the names of builtins
+# are removed, in its subshell and in the one that makes it; not in ksh93, where that removes the builtins.
 # shellcheck disable=SC2016,SC2034,SC2043,SC3028,SC3045,SC3047 # text to be made; what is filled in; names of one shell
 
 milestone_persist() (
   milestone_program=
   milestone_python=
+#: builtins
+  case ${KSH_VERSION-} in
+    Version*) ;;
+    *) unset -f \[ : alias builtin command emulate exec exit export print printf read set shift trap 2>/dev/null || : ;;
+  esac
 #: export
   export AGENT_ID SESSION_ID MILESTONE_ID MILESTONE_DIR MILESTONE_BACKEND MILESTONE_NOW MILESTONE_DEBUG \
     MILESTONE_SPAWN_DIRS MILESTONE_SHARED_DIRS MILESTONE_DATABASE_URL MILESTONE_DATABASE_SCHEMA \
@@ -78,12 +84,10 @@ milestone_persist() (
 # They run in $( ), so that no variable, option, trap or directory of the caller is touched.
 
 milestone_make_helper() { # print its definition, and what makes room for those of the others
+@BUILTINS@
   if milestone_is_zsh; then emulate -R sh; fi
   milestone_find_shell
-  if [ -n "$milestone_shell" ]; then
-    trap - ERR DEBUG
-    unset -f command printf 2>/dev/null || : # which a user may have made
-  fi
+  if [ -n "$milestone_shell" ]; then trap - ERR DEBUG; fi
   set +aefuxC
   milestone_program=@PROGRAM@
   milestone_python=@PYTHON@
@@ -96,8 +100,10 @@ milestone_make_helper() { # print its definition, and what makes room for those 
     *) milestone_echo= ;;
   esac
   milestone_quote "$milestone_program"
-  milestone_text="milestone_persist() (
-  set +a
+  milestone_text='milestone_persist() (
+@BUILTINS@
+  set +a'
+  milestone_text="$milestone_text
   milestone_program=\${MILESTONE_PROGRAM:-$milestone_quoted}"
   milestone_quote "$milestone_python"
   milestone_text="$milestone_text

@@ -150,6 +150,19 @@ def test_what_a_user_has_made_of_commands_does_not_matter(sh, habit):
     assert (done.status, done.text, done.err) == (0, "v", "")
 
 
+@pytest.mark.parametrize("body", ["echo mine", "return 1", ":", 'command NAME "$@"'])
+def test_functions_with_the_names_of_builtins_do_not_matter(sh, body):
+    """Of a user's own, whatever they do: sourcing them did not end, or found neither program nor Python."""
+    names = "alias cd print python3 read readlink test true false mkdir"
+    if "NAME" not in body and sh.name != "ksh":  # where a builtin cannot be had back
+        names += " command printf"
+    if sh.name in ("bash", "zsh"):  # the others refuse these
+        names += " local" if "NAME" in body else " local [ set exec export trap builtin emulate"
+    made = "".join(f"{name}() {{ {body.replace('NAME', name)}; }}\n" for name in names.split())
+    done = sh(made + '. "$ADAPTER"' + WORKS, source=False)
+    assert (done.status, done.text, done.err) == (0, "v", "")
+
+
 def test_modules_in_the_current_directory_are_not_imported(sh, tmp_path):
     for name in ("json", "types", "sqlite3", "milestone_persist", "os", "datetime", "sitecustomize"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
