@@ -8,7 +8,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-place=${1:-$(mktemp -d "${TMPDIR:-/tmp}/crash.XXXXXX")}
+place=${1:-$(mktemp -d "${TMPDIR:-/tmp}/crash.XXXXXX" 2>/dev/null || mktemp -d "$PWD/crash.XXXXXX")}
 unset MILESTONE_DATABASE_URL DATABASE_URL DATABASE_TYPE AGENT_ID SESSION_ID MILESTONE_ID
 MILESTONE_DIR=$place/.milestones
 MILESTONE_BACKEND=hybrid

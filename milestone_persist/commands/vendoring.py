@@ -45,6 +45,6 @@ def vendor(call: Call, directory: str = "", *, check: bool = False, zipapp: str 
 def _describe(found: Copy) -> str:
     path, version = found["path"], found["version"]
     if found["drift"]:
-        return f"{len(found['drift'])} files of {path} are not as they were copied: remove it, then vendor it again"
+        return f"{path} is not as it was copied: remove it, then vendor it again"
     other = "of another build" if version == __version__ else f"version {version}, this is {__version__}"
     return f"{path} is {other}: vendor it again to replace it"

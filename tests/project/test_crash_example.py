@@ -10,14 +10,15 @@ import pytest
 from conftest import ROOT
 
 
-@pytest.mark.parametrize("shell", ["sh", "bash"])
-def test_another_agent_finishes_what_the_killed_one_had_taken(shell, tmp_path, request):
+@pytest.mark.parametrize("shell, place", [("sh", ["a place"]), ("bash", [])])
+def test_another_agent_finishes_what_the_killed_one_had_taken(shell, place, tmp_path, request):
     path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
-    done = subprocess.run([shell, ROOT / "examples" / "crash.sh", tmp_path / "a place"], stdin=subprocess.DEVNULL,
-                          env={"PATH": path, "MILESTONE_DATABASE_URL": "postgresql://nowhere"}, cwd=tmp_path,
+    done = subprocess.run([shell, ROOT / "examples" / "crash.sh", *place], stdin=subprocess.DEVNULL, cwd=tmp_path,
+                          env={"PATH": path, "MILESTONE_DATABASE_URL": "postgresql://nowhere", "TMPDIR": "/nowhere"},
                           capture_output=True, encoding="utf-8", timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done
-    connection = sqlite3.connect(tmp_path / "a place" / ".milestones" / "coordination.db")
+    [database] = tmp_path.glob("*/.milestones/coordination.db")  # in the current directory where TMPDIR is of no use
+    connection = sqlite3.connect(database)
     request.addfinalizer(connection.close)
     rows = connection.execute
     assert rows("SELECT agent_id, status FROM agent_registry ORDER BY agent_id").fetchall() == [

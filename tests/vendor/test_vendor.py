@@ -431,7 +431,7 @@ def test_checking_a_copy_names_what_has_drifted(copy):
     assert done.status == 1
     assert done.text == ("extra: linked\nchanged: milestone_persist/cli/main.py\nextra: shell/extra.sh\n"
                          "missing: sql/milestone-coordination.sql\n")
-    assert done.err.startswith("milestone_persist: 4 files of ") and done.err.count("\n") == 1
+    assert done.err == f"milestone_persist: {copy} is not as it was copied: remove it, then vendor it again\n"
     data = json.loads(vendor("--check", copy, "--json").text)
     assert data["drift"][1] == {"file": "milestone_persist/cli/main.py", "drift": "changed"}
 
