@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from building import need_plugins
 from conftest import ROOT
 
 from milestone_persist import __version__
@@ -20,6 +21,7 @@ def read(name):
 @pytest.fixture
 def claude_plugin(tmp_path):
     """The plugin as Claude Code installs it: a copy without the repository, links followed."""
+    need_plugins()
     shutil.copytree(ROOT / plugins.CLAUDE, tmp_path / "cache", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "cache"
 
@@ -30,6 +32,7 @@ def backend():
 
 
 def test_what_the_catalogs_name_is_there():
+    need_plugins()
     [entry] = read(".claude-plugin/marketplace.json")["plugins"]
     manifest = json.loads((ROOT / entry["source"] / ".claude-plugin" / "plugin.json").read_text())
     [codex] = read(".agents/plugins/marketplace.json")["plugins"]
@@ -56,6 +59,8 @@ def hooks_of(name):
 @pytest.mark.parametrize("name, variable", [(CLAUDE, "CLAUDE_PLUGIN_ROOT"), (CODEX, "PLUGIN_ROOT"),
                                             (GEMINI, "extensionPath")])
 def test_hooks_run_the_program_of_the_plugin_and_end_with_0_whatever_is_missing(name, variable, run, program, tmp_path):
+    if name == CLAUDE:
+        need_plugins()
     program("register-agent", "exec-1", "milestone-executor", "ms-1", "execution-ms-1")
     root = ROOT / plugins.CLAUDE if name == CLAUDE else ROOT
     commands = hooks_of(name)
@@ -78,6 +83,7 @@ def test_codex_finds_the_server_where_it_puts_the_plugin(run, tmp_path):
 
 
 def test_the_server_of_the_others_is_named_by_their_variable():
+    need_plugins()
     assert read(CLAUDE)["mcpServers"]["milestone"]["args"][2:] == [
         "${CLAUDE_PLUGIN_ROOT}/program/milestone_persist/__main__.py", "mcp"]
     assert read("gemini-extension.json")["mcpServers"]["milestone"]["args"][2:] == [
