@@ -1,3 +1,3 @@
-"""Words, values, times and names that every room uses; nothing here knows of a store."""
+"""Vocabularies, values, times and names that every room uses; nothing here knows about stores."""
 __version__ = "0.1.0"
-is_program = False  # whether this process is our program, and none that imports the package
+is_program = False  # whether this process runs our program, rather than importing the package

@@ -26,7 +26,7 @@ def _import_driver() -> Any:
 
 
 def _import_alone() -> Any:
-    """The driver without `functools`, of which it wants a cache for statements: the one in C behind it does.
+    """The driver without `functools`, from which it needs a statement cache: the C cache behind it is enough.
 
     Only where no other thread could meet what stands in its place meanwhile.
     """

@@ -1,4 +1,4 @@
-"""What can go wrong, each with the exit status a shell sees. The text of an error is one line that says what to do."""
+"""The errors, each with its exit status. The text of an error is one line that says what to do."""
 from __future__ import annotations
 
 TYPE_CHECKING = False
@@ -14,13 +14,13 @@ class MilestoneError(Exception):
 
 
 class Refused(MilestoneError):
-    """The answer is no: not found, or nothing to do that was asked for by name."""
+    """The answer is no: not found, or nothing to do for what was named."""
 
     status = 1
 
 
 class Incomplete(Refused):
-    """The answer is no, or not all of what was asked for could be done; `data` is what an operation has to tell."""
+    """The answer is no, or only a part of the request could be done; `data` is the operation's result."""
 
     def __init__(self, text: str, data: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
         super().__init__(text)
@@ -48,11 +48,11 @@ class Unsound(StorageError):
 
 
 class Busy(StorageError):
-    """Another process holds the storage; it was waited for in vain."""
+    """Another process holds the storage, and waiting for it timed out."""
 
 
 def closed() -> StorageError:
-    """The error of a store that is used after it was closed."""
+    """A store was used after it was closed."""
     return StorageError("the store is closed: open it again with open_store()")
 
 

@@ -1,15 +1,15 @@
-"""File names for ids: whatever an id holds, its name stays inside the directory, is short enough, and is its own."""
+"""File names for ids: whatever an id contains, its file name stays in the directory, is short enough, and is unique."""
 from __future__ import annotations
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _CAPITALS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _LONGEST = 200  # of the 255 bytes a file name may have
-_DELIMITER = "~"  # ends the part of the id that a cut name keeps
+_DELIMITER = "~"  # ends the part of the id that a truncated name keeps
 
 
 def file_name_of(name: str, keep_case: bool = False, longest: int = _LONGEST, spelled: bool = False) -> str:
-    """The file name of an id: itself where that is safe, else with %xx for each byte that is not.
+    """The file name of an id: the id itself if it is safe, else with %xx for each unsafe byte.
 
     keep_case: leave capitals as they are, for names that people write; else no two ids share a name even where
     the file system does not tell `A` from `a`
@@ -28,7 +28,7 @@ def file_name_of(name: str, keep_case: bool = False, longest: int = _LONGEST, sp
 
 
 def name_of_file(file_name: str) -> str | None:
-    """The id a file name stands for; None where the name was cut, or is no such name."""
+    """The id of a file name; None if the name was truncated, or is not such a name."""
     if _DELIMITER in file_name:
         return None
     try:

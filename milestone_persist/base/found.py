@@ -1,4 +1,4 @@
-"""Files that others may have put there: no link is followed, no pipe waited for, no open database closed."""
+"""Reads files that others may have put there: follows no link, waits for no pipe, closes no open database."""
 from __future__ import annotations
 
 import os
@@ -10,12 +10,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-KEPT = ".kept-"  # so begins, at the top of the data directory, the second name of a record that is being replaced
-_DATABASES: list[str] = []  # open in this process, each as often as it is
+KEPT = ".kept-"  # prefix, at the top of the data directory, of the second name of a record that is being replaced
+_DATABASES: list[str] = []  # those open in this process, once for each connection
 
 
 def read_found(path: str, limit: int = -1, alone: bool = False) -> bytes | None:
-    """What a file holds, or its first `limit` bytes; None where there is no file.
+    """The bytes of a file, or its first `limit` bytes; None if there is no file.
 
     StorageError for what must not be opened, as open_found says, and for what cannot be read.
     """
@@ -29,7 +29,7 @@ def read_found(path: str, limit: int = -1, alone: bool = False) -> bytes | None:
 
 
 def cannot_read(path: str, error: OSError) -> StorageError:
-    """The error to raise where the system refuses to let a file be read."""
+    """The error to raise if the system does not let a file be read."""
     return StorageError(f"cannot read {path} ({error.strerror}): make it readable")
 
 
@@ -46,12 +46,12 @@ def open_found(path: str, alone: bool = False) -> BinaryIO:
         opened = os.fstat(descriptor)
         if os.path.samestat(status, opened):
             return os.fdopen(descriptor, "rb")
-        if not is_database(opened):  # else it stays open: closing it is what does the harm
+        if not is_database(opened):  # otherwise leave it open: closing it would drop SQLite's locks
             os.close(descriptor)
 
 
 def require_own(path: str, status: os.stat_result, alone: bool) -> None:
-    """StorageError unless it is a regular file, and no file of a database; IsADirectoryError for a folder."""
+    """StorageError unless it is a regular file that is not part of a database; IsADirectoryError for a folder."""
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(21, os.strerror(21), path)
     if stat.S_ISLNK(status.st_mode):
@@ -67,7 +67,7 @@ def require_own(path: str, status: os.stat_result, alone: bool) -> None:
 
 
 def _has_other_name(path: str, status: os.stat_result) -> bool:
-    """Whether a file has names beside its own, the one under which it was written, and the one that is put back."""
+    """Whether a file has names besides its own, the one under which it was written, and the one to restore."""
     own, (folder, name) = 1, os.path.split(path)
     for place in (folder, os.path.dirname(folder)):
         with os.scandir(place) as entries:
@@ -79,18 +79,18 @@ def _has_other_name(path: str, status: os.stat_result) -> bool:
 
 
 def note_database(path: str) -> str:
-    """Remember a database that is opened: opening and closing its files again in this process drops its locks."""
+    """Register an open database: opening and closing its files again in this process would drop its locks."""
     _DATABASES.append(path)
     return _DATABASES[-1]
 
 
 def forget_database(path: str) -> None:
-    """It was closed; `path` is what note_database gave."""
+    """Unregister a closed database; `path` is what note_database returned."""
     _DATABASES.remove(path)
 
 
 def is_database(status: os.stat_result) -> bool:
-    """Whether a file is one of a database that this process has open."""
+    """Whether a file belongs to a database that this process has open."""
     for path in [*_DATABASES]:
         for ending in ("", "-wal", "-shm", "-journal"):
             try:

@@ -1,4 +1,4 @@
-"""How this program was called, so that the commands it advises can be run as they are printed."""
+"""How this program was started, so that the commands that it prints can be run as they are."""
 from __future__ import annotations
 
 import os
@@ -11,12 +11,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FUNCTIONS = "milestone_persist"  # the helper of the shell functions, which are there where it is
+FUNCTIONS = "milestone_persist"  # the helper of the shell functions; where it exists, they exist
 DOCUMENTED = "python3 -m milestone_persist"
 
 
 def way_called() -> str:
-    """The words that run this program again, as it was run now; those of the documents where it was imported."""
+    """The command that runs this program again in the same way; the documented one if the package was imported."""
     if not base.is_program:
         return DOCUMENTED
     if sys.argv[1:2] in (["--from-shell"], ["--words-on-stdin"]):
@@ -30,13 +30,13 @@ def way_called() -> str:
 
 
 def call_of(words: Sequence[str]) -> str:
-    """An operation and its arguments as they can be run where this was run: as a shell function, or by the program."""
+    """An operation with its arguments as a command for the caller: a shell function, or a call of the program."""
     way = way_called()
     return command(words) if way == FUNCTIONS else f"{way} {command(words)}"
 
 
 def _name_on_path(program: str) -> str:
-    """What a shell calls this program by: its name if that is what it finds first, else its path."""
+    """How a shell finds this program: by its name if that comes first on PATH, else by its path."""
     import shutil
 
     name = os.path.basename(program)

@@ -1,4 +1,4 @@
-"""JSON by the part of the standard module that is written in C: all of it would be a quarter of a call.
+"""JSON by the C part of the standard module: importing all of it would cost a quarter of a call.
 
 That part is private to CPython, so it only says yes: what it does not take goes to the module, which says why not. So
 does everything on a Python without that part.
@@ -29,7 +29,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _whole(text: str) -> int:
     try:
         return int(text)
-    except ValueError:  # Python takes no more digits at once
+    except ValueError:  # more digits than Python converts at once
         raise ValueError(f"a number of {len(text)} digits is out of range") from None
 
 
@@ -41,7 +41,7 @@ def _finite(text: str) -> float:
 
 
 class _Decoder:
-    """What the scanner asks of a decoder; with `int` itself no number costs a call: the module says what is wrong."""
+    """What the scanner needs from a decoder; plain `int` saves a call for each number: the module reports errors."""
 
     strict, object_hook, object_pairs_hook = True, None, None
     parse_float, parse_int, parse_constant = _finite, int, _refuse_constant
@@ -52,12 +52,12 @@ def _refuse(value: object) -> NoReturn:
 
 
 def _make_encode(separators: tuple[str, str] = COMPACT, sort_keys: bool = False) -> Any:
-    """Without markers: what holds itself is too deep, and the module says why."""
+    """Encoder without markers: a value that contains itself is too deep, and the module says why."""
     between, behind_key = separators
     return make_encoder(None, _refuse, _quote, None, behind_key, between, sort_keys, False, False)
 
 
-if make_scanner:  # made once, as the module does with its own
+if make_scanner:  # created once, as the module does with its own
     _scan, _encode = make_scanner(_Decoder), _make_encode()
 
 
@@ -72,7 +72,7 @@ def loads(text: str, why: bool = True, **options: Any) -> Any:
             if end == len(text) or not text[end:].strip(BLANKS):
                 return value
         except (StopIteration, ValueError, TypeError, RecursionError, SystemError):
-            pass  # SystemError: the part cannot name its error, for its class is in the module, which is not loaded
+            pass  # SystemError: the C part's error class is in the module, which is not loaded
         if not why:
             raise ValueError("no JSON")
     import json
@@ -81,7 +81,7 @@ def loads(text: str, why: bool = True, **options: Any) -> Any:
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """json.dumps of a value, with what it takes: compact, as text that is not ASCII alone, without NaN."""
+    """json.dumps of a value: compact, not restricted to ASCII, without NaN."""
     if make_encoder and options.keys() <= _FORMS:
         try:
             return "".join((_make_encode(**options) if options else _encode)(value, 0))

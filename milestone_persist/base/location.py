@@ -1,4 +1,4 @@
-"""Which data directory a call uses, and why."""
+"""Finds the data directory of a call, and why it is that one."""
 from __future__ import annotations
 
 import os
@@ -44,7 +44,7 @@ def _search_upward(cwd: str, environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def check_path(path: str, what: str) -> None:
-    """UsageError for a path that none can have, or whose ~ no shell has expanded: a folder would get that name."""
+    """UsageError for an impossible path, or one whose ~ no shell has expanded: a folder would get that name."""
     if "\0" in path:
         raise UsageError(f"{what} holds a NUL byte: name another")
     if path == "~" or path.startswith("~/"):
@@ -68,13 +68,13 @@ def is_own(path: str) -> bool:
 
 
 def is_shared(path: str, environ: Mapping[str, str]) -> bool:
-    """Whether $MILESTONE_SHARED_DIRS names a directory, which then may be of another user and open to a group."""
+    """Whether $MILESTONE_SHARED_DIRS names a directory, which may belong to another user and be open to a group."""
     names = environ.get("MILESTONE_SHARED_DIRS", "").split(os.pathsep)
     return any(names) and os.path.realpath(path) in (os.path.realpath(name) for name in names if name)
 
 
 def can_write(folder: str) -> bool:
-    """Whether files can be made and removed in a folder."""
+    """Whether files can be created and removed in a folder."""
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
@@ -94,7 +94,7 @@ def is_top(folder: str) -> bool:
 
 
 def main_worktree(top: str) -> str:
-    """The main worktree of the repository whose linked worktree begins at `top`; "" if it is not a linked one."""
+    """The main worktree of the repository whose linked worktree is at `top`; "" if that is not a linked worktree."""
     link = _read_link(os.path.join(top, ".git"))
     gitdir = os.path.join(top, link)
     common = _read_line(os.path.join(gitdir, "commondir")) if link else ""
@@ -102,18 +102,18 @@ def main_worktree(top: str) -> str:
         return ""
     common = os.path.realpath(os.path.join(gitdir, common))
     main = os.path.dirname(common)
-    theirs = os.path.join(main, ".git")  # of a bare repository it may be a file that names it
+    theirs = os.path.join(main, ".git")  # with a bare repository it may be a file that names it
     return main if common == os.path.realpath(os.path.join(main, _read_link(theirs) or theirs)) else ""
 
 
 def _read_link(path: str) -> str:
-    """Where a .git that is a file says that the repository is; "" if it is none."""
+    """The repository that a .git file names; "" if .git is not such a file."""
     word, _, path_named = _read_line(path).partition(": ")
     return path_named.strip() if word == "gitdir" else ""
 
 
 def _read_line(path: str) -> str:
-    """The text of a small file without what surrounds it; "" where none can be read."""
+    """The text of a small file, stripped; "" if it cannot be read."""
     try:
         text = (read_found(os.path.realpath(path), 10_000) or b"").decode().strip()
         return "" if "\0" in text else text

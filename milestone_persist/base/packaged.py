@@ -15,7 +15,7 @@ _HERE = os.path.dirname(os.path.dirname(__file__)) if hasattr(__loader__, "archi
 
 
 def read_packaged(folder: str, name: str) -> str:
-    """The text of a file in the package's `sql`, `agents` or a room; FileNotFoundError when it is in neither place."""
+    """The text of a file in the package's `sql`, `agents` or a room; FileNotFoundError if there is none."""
     for home in (_HERE, os.path.dirname(_HERE)):  # installed or zipped; then a checkout
         try:
             data: bytes = __loader__.get_data(os.path.join(home, folder, name))
@@ -27,13 +27,13 @@ def read_packaged(folder: str, name: str) -> str:
 
 
 def require_docstrings(what: str) -> None:
-    """UsageError where Python has left out the texts from which something is made."""
+    """UsageError if Python (-OO) has dropped the docstrings from which something is made."""
     if __doc__ is None:
         raise UsageError(f"{what} made from docstrings: run Python without -OO and PYTHONOPTIMIZE")
 
 
 def find_program() -> str:
-    """The absolute path that Python runs this program by: __main__.py of the package, or a zipapp."""
+    """The absolute path by which Python runs this program: the package's __main__.py, or a zipapp."""
     path, archive = os.path.join(PACKAGE, "__main__.py"), os.path.dirname(PACKAGE)
     if os.path.isfile(path):
         return path

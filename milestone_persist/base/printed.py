@@ -1,4 +1,4 @@
-"""Lines that operations print, given where the name in them was wanted: id=$(register_agent …) holds a whole line."""
+"""Detects printed lines given as a value instead of the name in them: id=$(register_agent …) holds a whole line."""
 from __future__ import annotations
 
 import re
@@ -17,7 +17,7 @@ _FILES = r"\d+ rows(?:; restore with: restore_coordination| in) (.+)"
 
 
 def tell_printed(value: str, what: str) -> str:
-    """What is wrong with a value for `what` (AGENT_ID, --session …) that is a line of an answer; "" if it is none."""
+    """What is wrong with a value for `what` (AGENT_ID, --session …) that is a printed line; "" if it is not one."""
     for origin, form in _LINES:
         found = len(value) < _LONGEST and re.fullmatch(form, value)
         if found:
@@ -28,7 +28,7 @@ def tell_printed(value: str, what: str) -> str:
 
 
 def file_printed(value: str) -> str:
-    """The file that a line of backup_coordination or export_coordination names; "" if it is no such line."""
+    """The file named in a line printed by backup_coordination or export_coordination; "" if it is not such a line."""
     found = re.fullmatch(_FILES, value.strip()) if len(value) < 2 * _LONGEST else None
     try:
         return (shlex.split(found[1]) if "restore with" in value else [found[1]])[0] if found else ""

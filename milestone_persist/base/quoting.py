@@ -9,12 +9,12 @@ _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 
 def quote(word: str) -> str:
-    """A word as every shell reads it back, in quotes where it needs them; what a terminal would act upon by number."""
+    """A word quoted, where necessary, so that every shell reads it back; control characters as numeric escapes."""
     if word and set(word) <= _SAFE:
         return word
     if word.isprintable():
         return "'" + word.replace("'", "'\\''") + "'"
-    begin = word.rstrip("\n")  # newlines at the end as they are: $( ) takes them away
+    begin = word.rstrip("\n")  # newlines at the end as they are: $( ) would strip them
     shown = "".join(c if c.isprintable() and c not in "'%\\!" else _by_number(c) for c in begin)
     return f"\"$(printf '{shown}')\"" + (f"'{word[len(begin):]}'" if word != begin else "")
 
@@ -29,13 +29,13 @@ def command(words: Sequence[str]) -> str:
 
 
 def command_on(name: str, values: Sequence[str], options: Sequence[str] = ()) -> str:
-    """The same of values that somebody else has chosen: behind -- where one begins with a dash."""
+    """The same for values chosen by others: after -- if one begins with a dash."""
     has_dash = any(value.startswith("-") for value in values)
     return command([name, *options, "--", *values] if has_dash else [name, *values, *options])
 
 
 def unquote(word: str) -> str:
-    """A word as a shell reads it when typed, perhaps not to its end; nothing in it is run."""
+    """A typed word, perhaps incomplete, as a shell would read it; nothing in it is run."""
     import shlex
 
     for end in ("", '"', "'"):

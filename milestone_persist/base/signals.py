@@ -1,4 +1,4 @@
-"""Signals that ask a process to end: noted, so that it can do so in good order."""
+"""Signals that ask a process to end: recorded, so that it can shut down cleanly."""
 from __future__ import annotations
 
 TYPE_CHECKING = False
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def note_signals(note: Callable[[str], None]) -> list[tuple[int, Any]]:
-    """Have SIGTERM, SIGINT and SIGHUP noted by their names; what was done on them before, for restore_signals.
+    """Record SIGTERM, SIGINT and SIGHUP by name; returns the previous handlers, for restore_signals.
 
     Only the main thread of a process can do that: in another nothing is changed.
     """
@@ -25,7 +25,7 @@ def note_signals(note: Callable[[str], None]) -> list[tuple[int, Any]]:
 
 
 def restore_signals(before: list[tuple[int, Any]]) -> None:
-    """Do on signals what was done on them before."""
+    """Restore the previous signal handlers."""
     import signal
 
     for number, handler in before:

@@ -1,4 +1,4 @@
-"""What was meant by an unknown word: said only where following it does what was meant."""
+"""Suggestions for unknown words, made only where following them is safe."""
 from __future__ import annotations
 
 from .vocabulary import (
@@ -14,14 +14,14 @@ from .vocabulary import (
     STATE_TYPES,
 )
 
-MOST_NAMES = 8  # that are named where a word is part of several
+MOST_NAMES = 8  # named if a word is part of several
 
 _DONE = "complete completing completion done finish finished finishing succeed succeeded success successful passed"
 _STOPPED = "aborted canceled cancelled killed quit stopped terminate"
 _RUNNING = "started starting running working busy in_progress inprogress ongoing resumed alive online"
 _WAITING = "pause waiting wait suspended blocked on_hold hold held idle sleeping"
 _BROKEN = "fail failure failing error errored crashed broken crash timeout timed_out"
-# What people say for each word of a vocabulary. A word that may mean the opposite, or two of them, is not here.
+# Synonyms of each word of a vocabulary. A word that may mean the opposite, or two of them, is not here.
 SYNONYMS: dict[tuple[str, ...], dict[str, str]] = {
     AGENT_STATUSES: {"completed": _DONE, "terminated": _STOPPED + " abandoned abort cancel kill stop",
                      "active": _RUNNING, "paused": _WAITING, "failed": _BROKEN,
@@ -61,7 +61,7 @@ SYNONYMS: dict[tuple[str, ...], dict[str, str]] = {
                   "feature-implementation": "implementation implementer feature feature-implementer"},
 }
 
-# Names that programs elsewhere have for what an operation does, where no other operation may be meant.
+# Names that other programs use for an operation, where no other operation may be meant.
 OTHER_NAMES = {
     "save_agent_state": "set_agent_state put_agent_state store_agent_state write_agent_state set_state put_state",
     "load_agent_state": "get_agent_state read_agent_state fetch_agent_state get_state read_state",
@@ -75,7 +75,7 @@ OTHER_NAMES = {
 
 
 def suggest_word(word: str, known: tuple[str, ...]) -> str:
-    """The word of a vocabulary that is meant: another spelling, a synonym, or a slip of the fingers; "" if none is."""
+    """The word of a vocabulary that is meant: another spelling, a synonym, or a typing error; "" if there is none."""
     plain = _plain(word)
     for name in known:
         if plain == _plain(name) or plain in map(_plain, SYNONYMS.get(known, {}).get(name, "").split()):
@@ -84,7 +84,7 @@ def suggest_word(word: str, known: tuple[str, ...]) -> str:
 
 
 def suggest_typed(word: str, known: tuple[str, ...]) -> str:
-    """The only one of the known words that is a slip or two away; "" if there is none, or more than one.
+    """The only known word that is one or two typing errors away; "" if there is none, or more than one.
 
     The first letter is seldom mistyped, and what stands before a word may turn it into its opposite: inactive.
     """
@@ -94,7 +94,7 @@ def suggest_typed(word: str, known: tuple[str, ...]) -> str:
 
 
 def suggest_names(word: str, names: tuple[str, ...]) -> list[str]:
-    """The names whose words begin with those of `word`, or the one that differs by a slip; [] if there are too many.
+    """The names whose words begin with those of `word`, or the one a typing error away; [] if there are too many.
 
     Where there is none, the one that has it as another name.
     """
@@ -113,14 +113,14 @@ def _has_words(name: str, parts: list[str]) -> bool:
 
 
 def offer(names: list[str], otherwise: str) -> str:
-    """The end of a line that refuses a name: what it may be instead."""
+    """The end of a line that refuses a name: the names to use instead."""
     if not names:
         return otherwise
     return f"did you mean {names[0]}?" if len(names) == 1 else f"one of {', '.join(names[:-1])} or {names[-1]}?"
 
 
 def count_slips(word: str, other: str) -> int:
-    """How many letters were left out, added, mistaken or exchanged with the next (up to what length differs)."""
+    """How many letters were omitted, added, mistaken or swapped with the next (up to the difference in length)."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(word, 1):

@@ -1,7 +1,7 @@
 """The tables, each with its primary key, in an order in which rows can be inserted."""
 from __future__ import annotations
 
-APPLICATION_ID = 1297305677  # by which a SQLite file is known as a store of this program
+APPLICATION_ID = 1297305677  # identifies a SQLite file as a store of this program
 SCHEMA_VERSION = 3
 
 TABLES = {
@@ -19,12 +19,12 @@ TABLES = {
 }
 SCHEMA_FILE = "milestone-coordination.sql"
 POSTGRESQL_FILE = "milestone-coordination.postgresql.sql"
-TO_COME = frozenset(("expires_at", "lease_until", "retention_until"))  # columns of times that may lie in the future
+TO_COME = frozenset(("expires_at", "lease_until", "retention_until"))  # columns whose times may be in the future
 TIMES = TO_COME | frozenset(("created_at", "updated_at", "archived_at", "acquired_at", "last_activity", "completed_at",
                              "spawn_time", "last_heartbeat", "completion_time", "delivered_at", "processed_at",
                              "acknowledged_at", "dead_lettered_at", "timestamp"))
 NUMBERED = ("agent_messages", "agent_health_log", "events")  # whose rows the database numbers
-LARGEST_NUMBER = 2 ** 62  # that such a row may have: there must be room for those to come
+LARGEST_NUMBER = 2 ** 62  # that such a row may have: later rows need numbers too
 
 
 def read_columns() -> dict[str, set[str]]:

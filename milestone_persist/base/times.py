@@ -1,4 +1,4 @@
-"""Times as the database holds them: UTC text `YYYY-MM-DD HH:MM:SS.SSS`, which sorts as it stands."""
+"""Times as the database stores them: UTC text `YYYY-MM-DD HH:MM:SS.SSS`, which sorts as text."""
 from __future__ import annotations
 
 import time
@@ -7,12 +7,12 @@ from .errors import StorageError, UsageError
 
 _FIRST_DAY = 719163  # 1970-01-01, counted from the first of January of the year 1
 EARLIEST, LATEST = -30610224000.0, 253402300799.999  # years of four digits, 1000 to 9999
-_seconds: dict[int, str] = {}  # seconds that were written last, and as what
-_written: dict[int, str] = {}  # milliseconds in them
+_seconds: dict[int, str] = {}  # the seconds formatted last, and their text
+_written: dict[int, str] = {}  # the same for milliseconds
 
 
 def format_time(seconds: float) -> str:
-    """Epoch seconds as UTC text with milliseconds; beyond what that can hold, the nearest that it can."""
+    """Epoch seconds as UTC text with milliseconds; out of range, the nearest possible time."""
     if not EARLIEST <= seconds <= LATEST:
         seconds = min(max(seconds, EARLIEST), LATEST)
     milliseconds = int(seconds * 1000 + 0.5)
@@ -33,7 +33,7 @@ def _write(milliseconds: int) -> str:
 
 
 def parse_time(text: str) -> float:
-    """UTC text (`YYYY-MM-DD HH:MM:SS[.SSS]`, `T` and `Z` allowed) as epoch seconds; UsageError if it is not that."""
+    """UTC text (`YYYY-MM-DD HH:MM:SS[.SSS]`, `T` and `Z` allowed) as epoch seconds; UsageError for any other text."""
     seconds = _read_stored(text)
     if seconds is not None:
         return seconds
@@ -47,7 +47,7 @@ def parse_time(text: str) -> float:
 
 
 def _read_stored(text: str) -> float | None:
-    """A time in the form in which all are stored; None for any other text: `datetime` would be a tenth of a call."""
+    """A time in the stored form; None for any other text. (Importing `datetime` would cost a tenth of a call.)"""
     parts = text[:4], text[5:7], text[8:10], text[11:13], text[14:16], text[17:19], text[20:]
     if len(text) != 23 or text[4:20:3] != "-- ::." or not all(part.isascii() and part.isdigit() for part in parts):
         return None
@@ -67,12 +67,12 @@ def shift_time(text: str, seconds: float) -> str:
 
 
 def since(earlier: str, later: str) -> str:
-    """How long it is from one stored time to another, as people say it."""
+    """The duration from one stored time to another, for people."""
     return tell_age(minutes_between(earlier, later))
 
 
 def tell_age(minutes: float) -> str:
-    """How long that is, as people say it and a table has room for it: `40 s`, `12 min`, `3 h`, `2 d`."""
+    """A duration for people, short enough for a table: `40 s`, `12 min`, `3 h`, `2 d`."""
     seconds = int(minutes * 60 + 0.5)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:

@@ -1,4 +1,4 @@
-"""Checks of the values that come from outside: text, ids, numbers and JSON."""
+"""Checks of values from outside: text, ids, numbers and JSON."""
 from __future__ import annotations
 
 from .errors import StorageError, UsageError
@@ -8,38 +8,38 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-NO_NAMES = ("null", "None", "undefined")  # what stands in the place of an id that a script had not got
+NO_NAMES = ("null", "None", "undefined")  # printed by scripts that have no id
 HOLDS_NUL = "holds a NUL byte: encode it first, e.g. with base64"
-DEEPEST_JSON = 200  # of what comes in: jq stops at 256 levels, and what is handed out is wrapped in some more
-_loads: Any = None  # of json_text, from when they are first needed: many calls need no JSON
+DEEPEST_JSON = 200  # of input: jq stops at 256 levels, and output adds a few
+_loads: Any = None  # of json_text, loaded when first needed: many calls need no JSON
 _dumps: Any = None
-DEEPEST_STORED = 500  # of what an earlier version let in: SQLite's own parser stops at 1000
+DEEPEST_STORED = 500  # of values accepted by an earlier version: SQLite's own parser stops at 1000
 
 
-# What makes a terminal or a reader see something else than there is: controls, line separators, marks of direction.
+# Characters that make a terminal or a reader see something else: controls, line separators, direction marks.
 CONTROLS = (*range(32), *range(0x7f, 0xa0), 0x061c, 0x200e, 0x200f, *range(0x2028, 0x202f), *range(0x2066, 0x206a))
 _AS_JSON = {code: f"\\u{code:04x}" for code in CONTROLS if code >= 0x7f}
 
 
 def show(text: str) -> str:
-    """A text from outside as one line to be printed: what a terminal would act upon, or not show, is an escape."""
+    """A text from outside as one printable line: characters that a terminal interprets or hides are escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def tell_count(row: Mapping[str, Any], name: str) -> str:
-    """A number of an answer as it is said: `7`, or `1000+` where the answer's at_least names it."""
+    """A number of an answer as it is printed: `7`, or `1000+` if the answer's at_least names it."""
     return f"{row[name]}{'+' * (name in row['at_least'])}"
 
 
 def has_controls(text: str) -> bool:
-    """Whether a text holds one of CONTROLS."""
+    """Whether a text contains one of CONTROLS."""
     return not text.isprintable() and not {*map(ord, text)}.isdisjoint(CONTROLS)
 
 
 def check_text(value: str, what: str) -> str:
-    """Return `value` if a database can hold it as text: no NUL, no lone surrogates."""
+    """Return `value` if a database can store it as text: no NUL, no lone surrogates."""
     if "\0" in value:
         raise UsageError(f"{what} {HOLDS_NUL}")
     if value.isascii():
@@ -69,7 +69,7 @@ def _refuse_controls(value: str, what: str) -> None:
 
 
 def _refuse_form(value: str, what: str) -> None:
-    """UsageError for a name that is no more than its own place in a form: AGENT_ID, <your-agent-id>, agent_id=x, null;
+    """UsageError for a name that is only a placeholder of a form: AGENT_ID, <your-agent-id>, agent_id=x, null;
     or that is a line which an operation has printed.
     """
     if value in NO_NAMES:
@@ -94,25 +94,25 @@ def check_range(value: float, least: float, most: float, what: str) -> None:
 
 
 def check_version(version: int | None) -> None:
-    """UsageError for a version that nothing has, which would look as if another writer had been first."""
+    """UsageError for an impossible version, which would look as if another writer had been first."""
     if version is not None and version < 0:
         raise UsageError(f"--if-version must be 0 or more, not {version}")
 
 
 def _plain(number: float) -> str:
-    """A number as people write it: a whole one without a point or an exponent."""
+    """A number for people: whole numbers without a decimal point or exponent."""
     return str(int(number)) if number % 1 == 0 else f"{number:g}"
 
 
 class TooDeep(ValueError):
-    """JSON in which more objects and arrays stand one in another than every reader takes."""
+    """JSON nested more deeply than every reader accepts."""
 
     def __str__(self) -> str:
         return f"nested too deeply, more than {DEEPEST_JSON} levels"
 
 
 def _depth(value: Any) -> int:
-    """How many objects and arrays stand one in another."""
+    """The nesting depth of objects and arrays."""
     depth, level = 0, [value]
     while True:
         level = [outer for outer in level if isinstance(outer, (dict, list))]
@@ -141,7 +141,7 @@ def parse_json(text: str, deepest: int = DEEPEST_JSON, **options: Any) -> Any:
 
 
 def _may_be_deeper(text: str, deepest: int) -> bool:
-    """Whether there are brackets enough in a text for more than so many levels; each level takes two characters."""
+    """Whether a text has enough brackets for more than so many levels; each level takes two characters."""
     return len(text) > 2 * deepest and text.count("{") + text.count("[") > deepest
 
 
@@ -154,8 +154,8 @@ def read_stored(text: str, what: str) -> Any:
 
 
 def dump_json(value: Any, **options: Any) -> str:
-    """A value as compact JSON text that every reader can parse and print: half characters are U+FFFD, and those that a
-    terminal would act upon \\uXXXX."""
+    """A value as compact JSON text that every reader can parse and print: half characters become U+FFFD, and
+    characters that a terminal interprets become \\uXXXX."""
     text = _dump(value, **options)
     if text.isascii() and "\x7f" not in text or text.isprintable():  # JSON has escapes for the other ASCII controls
         return text
@@ -171,7 +171,7 @@ def _dump(value: Any, **options: Any) -> str:
 
 
 def whole_characters(text: str) -> str:
-    """A text that UTF-8 can hold: half characters (lone surrogates), which JSON may name, as U+FFFD."""
+    """A text that UTF-8 can encode: half characters (lone surrogates), which JSON may contain, become U+FFFD."""
     if text.isascii():
         return text
     try:
@@ -182,7 +182,7 @@ def whole_characters(text: str) -> str:
 
 
 def whole_escapes(text: str) -> str:
-    """A JSON text whose escapes name no half character: U+FFFD is named instead. Nothing else is changed."""
+    """A JSON text in which escapes of half characters are replaced by U+FFFD. Nothing else is changed."""
     if "\\ud" not in text and "\\uD" not in text:
         return text
     import re
@@ -203,7 +203,7 @@ def is_json(text: str) -> bool:
 
 
 def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str], None]) -> str:
-    """A JSON argument as text that every reader can parse; half characters in it are warned of.
+    """A JSON argument as text that every reader can parse; warns of half characters in it.
 
     value: JSON text or a Python value, of `kind`, which errors call `shape`
     """
@@ -230,7 +230,7 @@ def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str
 
 
 def json_value(value: Any, what: str, kind: type, shape: str) -> Any:
-    """A JSON argument of many parts: what the text holds, or the Python value, of `kind`, which errors call `shape`."""
+    """A structured JSON argument, from text or a Python value, of type `kind`, which errors call `shape`."""
     if isinstance(value, str):
         try:
             value = parse_json(value)
@@ -257,7 +257,7 @@ def json_strings(value: Any, what: str, warn: Callable[[str], None]) -> str:
 
 
 def nearest(word: str, known: list[str], count: int = 1, least: float = 0.65) -> list[str]:
-    """The known ids most like `word`, best first; empty when none is near. They begin alike: many share their ends."""
+    """The known ids most similar to `word`, best first. They have to begin alike, because many share their ends."""
     import difflib
 
     near = difflib.get_close_matches(word, known, 20, least)
@@ -265,7 +265,7 @@ def nearest(word: str, known: list[str], count: int = 1, least: float = 0.65) ->
 
 
 def _begin_alike(first: str, other: str) -> bool:
-    """Whether the first part of an id, which names a role, is short for another one or written nearly so."""
+    """Whether the first part of an id, which names a role, abbreviates another one or is spelled almost like it."""
     import difflib
 
     return (first.startswith(other) or other.startswith(first) or
@@ -273,12 +273,12 @@ def _begin_alike(first: str, other: str) -> bool:
 
 
 def is_own(word: str) -> bool:
-    """Whether a word is one of the caller's own making (`x-…`)."""
+    """Whether a word is a custom one (`x-…`)."""
     return word.startswith("x-") and len(word) > 2
 
 
 def check_word(word: str, known: tuple[str, ...], what: str, extensible: bool = False) -> str:
-    """Return `word` if it is one of `known` (or `x-…` where `extensible`); UsageError names what is meant."""
+    """Return `word` if it is one of `known` (or `x-…` if `extensible`); UsageError names the word that is meant."""
     if word in known or (extensible and is_own(word)):
         return word
     from .suggestions import suggest_word

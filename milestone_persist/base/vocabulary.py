@@ -1,4 +1,4 @@
-"""The words the system knows, and how a word from outside is checked against them."""
+"""The vocabularies, and how a word from outside is checked against them."""
 from __future__ import annotations
 
 AGENT_TYPES = (
@@ -12,9 +12,9 @@ MESSAGE_TYPES = (
     "completion_notification", "resource_request", "phase_transition", "checkpoint_created",
 )
 MESSAGE_STATES = ("pending", "taken", "acknowledged", "dead")
-AT_WORK = ("spawning", "active")  # agents of which a heartbeat is expected
+AT_WORK = ("spawning", "active")  # agents that are expected to send heartbeats
 GOING_ON = (*AT_WORK, "paused")
-DIED = ("failed", "terminated")  # said about an agent, not by it
+DIED = ("failed", "terminated")  # set for an agent by others
 ENDED_AGENT = ("completed", *DIED)
 AGENT_STATUSES = (*GOING_ON, *ENDED_AGENT)
 STATE_TYPES = ("checkpoint", "progress", "user_data", "system_data", "temp_data")
@@ -23,15 +23,15 @@ OPEN_SESSION = ("active", "paused")
 GIVEN_UP = ("failed", "abandoned")
 ENDED = ("completed", *GIVEN_UP)  # sessions
 SESSION_STATUSES = (*OPEN_SESSION, *ENDED)
-# What records usually say; a record may say any other.
+# The usual values in records; a record may have any other.
 MILESTONE_STATUSES = ("planned", "pending", "active", "in_progress", "paused", "blocked", "completed", "failed",
                       "abandoned", "cancelled")
 PHASES = ("design", "spec", "task", "execute")
 CHECKPOINT_TYPES = ("automatic", "manual", "phase_completion", "error_recovery")
 HEALTH_STATUSES = ("healthy", "degraded", "failing", "unresponsive")
-MOST_NAMED = 12  # ids that one line names
+MOST_NAMED = 12  # ids named in one line
 BACKENDS = ("file", "hybrid", "database")
-# The words a parameter takes, by its name, or by the operation's and its name where that means different things.
+# The words that a parameter accepts, by its name, or by operation and name where the name is ambiguous.
 WORDS = {
     "agent_type": AGENT_TYPES, "message_type": MESSAGE_TYPES, "phase": PHASES, "state_type": STATE_TYPES,
     "checkpoint_type": CHECKPOINT_TYPES, "health": HEALTH_STATUSES, "backend": BACKENDS, "take": ("true", "false"),
@@ -46,5 +46,5 @@ def any_of(words: tuple[str, ...]) -> str:
 
 
 def words_for(operation: str, parameter: str) -> tuple[str, ...]:
-    """The words that a parameter of an operation takes; none if it takes others."""
+    """The words that a parameter of an operation accepts; empty if it is not limited to a vocabulary."""
     return WORDS.get(f"{operation} {parameter}") or WORDS.get(parameter) or ()

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-LONGEST_KEY = 500  # readers stop looking for the colon after 1024 characters
+LONGEST_KEY = 500  # parsers stop looking for the colon after 1024 characters
 
 
 def dump_yaml(value: Any) -> str:
@@ -17,7 +17,7 @@ def dump_yaml(value: Any) -> str:
 
 
 def _lines(value: Any, indent: int) -> Iterator[str]:
-    """The lines of a value that stands on lines of its own."""
+    """The lines of a value in block style."""
     pad = "  " * indent
     if isinstance(value, dict) and value:
         for key, inner in value.items():
@@ -47,7 +47,7 @@ def _entry(head: str, value: Any, indent: int) -> Iterator[str]:
 
 
 def _is_block(text: str) -> bool:
-    """Whether a text reads best as a literal block, and comes back from one exactly."""
+    """Whether a text is best written as a literal block, and can be read back exactly."""
     body = text.removesuffix("\n")
     return "\n" in body and bool(body.strip()) and not body.endswith("\n") and all(
         c == "\n" or c == "\t" or (c.isprintable() and c not in "\x85\u2028\u2029\ufeff") for c in text)
@@ -61,7 +61,7 @@ def _key(key: str) -> str:
 
 
 def _scalar(value: Any) -> str:
-    """A value on one line. JSON is YAML, but for characters that YAML wants escaped."""
+    """A value on one line. JSON is YAML, except for characters that YAML needs escaped."""
     if isinstance(value, float) and "e" in repr(value) and "." not in repr(value):
         return repr(value).replace("e", ".0e")  # 1e+20 is text to a YAML 1.1 reader
     text = dump_json(value)

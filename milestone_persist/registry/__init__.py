@@ -1,4 +1,4 @@
-"""The table of operations: what a declared function says about itself, for every surface (CLI, shell, API, docs)."""
+"""The table of operations: what each function declares, for every surface (CLI, shell, API, docs)."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -26,12 +26,12 @@ MODULES = ("operations.setup", "operations.agents", "operations.state", "operati
            "operations.overview", "operations.inspection", "operations.doctoring", "commands.dashboard",
            "commands.generating", "commands.shell_completion")
 
-GENERATE = "python3 -m milestone_persist generate"  # makes the files that are made from the table
+GENERATE = "python3 -m milestone_persist generate"  # writes the files generated from the table
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
-# Where an id comes from when it is the only required argument that is not given.
+# Where an id comes from if it is the only missing required argument.
 _VARIABLES = {"agent_id": "AGENT_ID", "session_id": "SESSION_ID", "milestone_id": "MILESTONE_ID"}
-_NAMES = ("from_agent", "to_agent", "milestone", "session", "owner")  # ids too, but they may be empty
+_NAMES = ("from_agent", "to_agent", "milestone", "session", "owner")  # also ids, but they may be empty
 _PLAIN = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "None": (type(None),)}
 _CALLED = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
 _LARGEST = 2 ** 63  # what the databases' integers hold
@@ -46,19 +46,19 @@ class Parameter:
     def __init__(self, name: str, annotation: str, default: Any, required: bool, option: bool, repeated: bool) -> None:
         self.name, self.annotation, self.default = name, annotation, default
         self.required, self.option, self.repeated = required, option, repeated
-        self.variable = ""  # of the environment, in which its value may be
-        self.types = annotation.split(" | ")  # those it may have, that of a command-line word first
+        self.variable = ""  # environment variable that may hold its value
+        self.types = annotation.split(" | ")  # the possible types, that of a command-line word first
         self.spelling = self.flag if option else name.upper()
         self.is_text = "str" in self.types
         self.is_id = name in _NAMES or name.endswith(("_id", "_key"))
         self.check_text = check_id if self.is_id else check_text
         self.may_be_empty = name in _NAMES or not required
-        plain = [_PLAIN.get(name, ()) for name in self.types]  # what else a type may be is for the operation to check
+        plain = [_PLAIN.get(name, ()) for name in self.types]  # the operation checks anything else
         self.fitting = tuple(kind for kinds in plain for kind in kinds) if all(plain) else ()
 
     @property
     def type(self) -> str:
-        """The type a command-line word is turned into."""
+        """The type to which a command-line word is converted."""
         return self.types[0]
 
     @property
@@ -90,14 +90,14 @@ class Parameter:
         if self.type not in ("int", "float"):
             return word
         try:
-            if not word.isascii() or "_" in word or word != word.strip():  # as Python alone takes numbers
+            if not word.isascii() or "_" in word or word != word.strip():  # only Python accepts such numbers
                 raise ValueError
             return int(word) if self.type == "int" else float(word)
         except ValueError:
             raise self._expected(repr(word)) from None
 
     def check(self, value: Any) -> None:
-        """UsageError unless a value has this parameter's type and a database can hold it."""
+        """UsageError unless a value has this parameter's type and a database can store it."""
         if self.is_text and isinstance(value, str):
             if value or not self.may_be_empty:
                 self.check_text(value, self.spelling)
@@ -141,7 +141,7 @@ class Operation:
         self._let_environment_name()
 
     def _let_environment_name(self) -> None:
-        """Agent and session may come from the environment; whatever else a call changes must be named."""
+        """Agent and session may come from the environment; anything else that a call changes has to be named."""
         if self.required == 1:
             first = self.parameters[0]
             if first.name == "agent_id" or not self.creates and not self.existing:
@@ -161,7 +161,7 @@ class Operation:
 
     @property
     def required(self) -> int:
-        """How many positional arguments must be there."""
+        """How many positional arguments are required."""
         return sum(p.required for p in self.parameters)
 
     @property
@@ -175,16 +175,16 @@ class Operation:
         return (self.function.__doc__ or "").strip().partition("\n")[0]
 
     def makes_store(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
-        """Whether a call with these arguments makes the data directory if it is not there."""
+        """Whether a call with these arguments creates a missing data directory."""
         creates = self.creates
         return (creates if creates is True else self._is_so(creates, args, options)) and not options.get("dry_run")
 
     def writes(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
-        """Whether a call with these arguments is there to change something."""
+        """Whether a call with these arguments is meant to change something."""
         return self.makes_store(args, options) or self._is_so(self.existing, args, options)
 
     def changes(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
-        """Whether it may have changed something: nothing does that only checks, or tells what it would do."""
+        """Whether it may have changed something; a call that only checks, or a dry run, has not."""
         return not (options.get("check") or options.get("dry_run")) and self.writes(args, options)
 
     def _is_so(self, when: bool | str, args: Sequence[Any], options: dict[str, Any]) -> bool:
@@ -194,7 +194,7 @@ class Operation:
         return bool({**given, **options}.get(when))
 
     def run(self, call: Call, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """Call the function after checking every value it is given; raises what the operation raises.
+        """Call the function after checking every argument; raises what the operation raises.
 
         options: by name; may name positional parameters too, a repeated one with a list
         TypeError if arguments and parameters do not fit together.
@@ -203,7 +203,7 @@ class Operation:
         return self.function(call, *args, **options)
 
     def check(self, args: Sequence[Any], options: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
-        """What the function is to be called with; UsageError for a value that has not its parameter's type."""
+        """The arguments for the function; UsageError for a value that does not have its parameter's type."""
         names = self.positionals
         if names and names[-1].repeated:
             args, options = self._spread(args, options)
@@ -217,7 +217,7 @@ class Operation:
         return args, options
 
     def _spread(self, args: Sequence[Any], options: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Arguments in which the list given by name for the repeated parameter stands in its place."""
+        """The arguments, with the list given by name for the repeated parameter in its position."""
         *names, last = self.positionals
         if last.name not in options:
             return args, options
@@ -256,7 +256,7 @@ def operation(text: str = "nothing", stdin: str = "", stdout: str = "", shell: b
               repair: Callable[..., Row] | None = None, long: str = "",
               fails_open: bool = False, follow: Callable[..., dict[str, Any]] | None = None,
               screen: str = "") -> Callable[[Function], Function]:
-    """Declare a function as an operation, of an open `store: Storage` or of a `call: Call`; it is left as it is.
+    """Declare a function on an open `store: Storage` or on a `call: Call` as an operation; returns it unchanged.
 
     text: name of the renderer (in render.py) that makes what is printed
     stdin: name of the parameter that may be `-` and is then read from standard input; by default, if `-` is that
@@ -305,7 +305,7 @@ def _declared_in(module: str) -> dict[str, Any]:
 
 
 def _read(declared: dict[str, Any], name: str) -> Operation:
-    """One operation of a module; its declaration is read once."""
+    """One operation of a module; its declaration is parsed once."""
     if isinstance(declared[name], tuple):
         declared[name] = Operation(*declared[name])
     found: Operation = declared[name]
@@ -316,7 +316,7 @@ def find_operation(name: str) -> Operation | None:
     """The operation of that name (`-` or `_` between the words), loading only the module that declares it."""
     name = name.replace("-", "_")
     module_of = getattr(table, "TABLE", "").partition(f"\n{name} ")[2].partition("\n")[0]
-    for module in (module_of,) if module_of else MODULES:  # one that was just written is not in the table
+    for module in (module_of,) if module_of else MODULES:  # a new operation is not in the table yet
         declared = _declared_in(module)
         if name in declared:
             return _read(declared, name)

@@ -1,4 +1,4 @@
-"""What people and models are told of an operation, read from its documentation: the same in every help and document."""
+"""What people and models are told about an operation, from its docstring: the same in every help and document."""
 from __future__ import annotations
 
 from . import all_operations
@@ -19,7 +19,7 @@ def operations_by_group() -> dict[str, list[Operation]]:
 
 
 def parameter_help(op: Operation) -> dict[str, str]:
-    """The help line of each parameter, read from the lines `name: text` of the function's documentation."""
+    """The help line of each parameter, from the lines `name: text` of the function's docstring."""
     found = {}
     for line in (op.function.__doc__ or "").splitlines()[1:]:
         name, colon, text = line.strip().partition(": ")
@@ -29,12 +29,12 @@ def parameter_help(op: Operation) -> dict[str, str]:
 
 
 def example_of(op: Operation) -> str:
-    """The example call in the function's documentation."""
+    """The example call in the function's docstring."""
     return (op.function.__doc__ or "").partition("Example: ")[2].partition("\n")[0].strip()
 
 
 def default_of(parameter: Parameter) -> str:
-    """A parameter's default, as it stands behind its help; "" if it says nothing."""
+    """A parameter's default as shown after its help; "" if it is not worth showing."""
     if parameter.variable:
         return f" (if it is left out: ${parameter.variable})"
     default = parameter.default
@@ -42,7 +42,7 @@ def default_of(parameter: Parameter) -> str:
 
 
 def remarks_of(op: Operation) -> list[str]:
-    """The sentences of the documentation that are neither summary, parameters nor example."""
+    """The sentences of the docstring that are neither summary, parameters nor example."""
     helps = parameter_help(op)
     lines = [line.strip().partition("Example: ")[0].strip() for line in (op.function.__doc__ or "").splitlines()[1:]]
     return [line for line in lines if line and line.partition(": ")[0] not in helps]
