@@ -1,1 +1,1 @@
-"""From a directory and an environment to an open storage, wherever its rows are by now."""
+"""Turns a directory and an environment into an open storage, wherever its rows are now."""

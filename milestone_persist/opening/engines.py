@@ -40,7 +40,7 @@ ANYBODYS = 0o1002  # the mode of a folder in which everybody may write, and nobo
 
 def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
                  in_use: bool = False, make: bool = False) -> Storage:
-    """The storage of `directory`; where there is none, an empty one that leaves no trace.
+    """The storage of `directory`; if there is none, an empty one that leaves no trace.
 
     create: whether it is opened to write
     in_use: whether what is there is opened, whatever the settings say
@@ -77,7 +77,7 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
 
 
 def _refuse_shared_folder(directory: str, environ: Mapping[str, str]) -> None:
-    """StorageError where a store would be made in /tmp or its kin only because an agent has gone there."""
+    """StorageError if a store would be created in /tmp or the like only because an agent has changed directory."""
     folder, name = os.path.split(directory)
     try:
         is_anybodys = os.stat(folder).st_mode & ANYBODYS == ANYBODYS
@@ -90,7 +90,7 @@ def _refuse_shared_folder(directory: str, environ: Mapping[str, str]) -> None:
 
 def open_backend(backend: Backend, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
                  file: str = "", aside: str = "", other: bool = False) -> Storage:
-    """The storage of that kind, whatever is in use.
+    """A storage of that kind, whatever is in use.
 
     file: another SQLite file than the one of the data directory
     aside: folder to which files of that kind that are there already are moved first
@@ -108,13 +108,13 @@ def open_backend(backend: Backend, directory: str, clock: Clock, environ: Mappin
 
 
 def files_of(backend: Backend) -> tuple[str, ...]:
-    """The names below a data directory that hold the rows of that kind of storage, the one it is known by first."""
+    """The names below a data directory that hold the rows of that kind of storage, its head file first."""
     files: tuple[str, ...] = _find_kind(backend).FILES
     return files
 
 
 def _find_kind(backend: Backend) -> Any:
-    """The class of a kind of storage, loaded only when it is wanted."""
+    """The class of a kind of storage, loaded when it is needed."""
     if backend.engine == JSONFILES:
         from ..storage.jsonfiles.store import FileStorage
 
@@ -129,12 +129,12 @@ def _find_kind(backend: Backend) -> Any:
 
 
 def note_making(directory: str) -> None:
-    """Before a store is noted: it will not be there for a moment."""
+    """Before a store is noted: it will be missing for a moment."""
     write_whole(os.path.join(directory, BEING_MADE), b"")
 
 
 def note_made(directory: str) -> None:
-    """The store is there: from now on it may not be missing."""
+    """The store exists: from now on it must not be missing."""
     try:
         os.unlink(os.path.join(directory, BEING_MADE))
     except OSError:  # there is no such note, or this call only reads
@@ -142,12 +142,12 @@ def note_made(directory: str) -> None:
 
 
 def is_being_made(directory: str) -> bool:
-    """Whether a store is noted that a process is making, or was when it was killed."""
+    """Whether a store is noted that a process is creating, or was creating when it was killed."""
     return os.path.exists(os.path.join(directory, BEING_MADE)) and os.path.exists(os.path.join(directory, IN_USE))
 
 
 def find_lost(directory: str, backend: Backend) -> str:
-    """What to say if the store that holds the rows of a directory was removed; "" if all is well."""
+    """The error text if the store that holds the rows of a directory was removed; "" if all is well."""
     head = os.path.join(directory, backend.head)
     if not backend.head:
         return ""
@@ -175,7 +175,7 @@ def _is_there(head: str) -> bool:
 
 
 def _has_rows(directory: str) -> bool:
-    """Whether there are files of the file backend, by those of its places in which no earlier tool kept anything."""
+    """Whether there are files of the file backend, looking only at those that no earlier tool used."""
     if os.path.exists(os.path.join(directory, SETTINGS)):
         return True
     folders = [os.path.join(directory, name) for name in ("coordination-sessions", "milestones")]

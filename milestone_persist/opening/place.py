@@ -1,4 +1,4 @@
-"""From a directory (named or found) and an environment to a call, and to an open storage."""
+"""Turns a directory (named or found) and an environment into a call, and into an open storage."""
 from __future__ import annotations
 
 import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FixedClock(Clock):
-    """A clock that stands still at $MILESTONE_NOW, for tests of one's own agents."""
+    """A clock that stands still at $MILESTONE_NOW, for users' tests of their agents."""
 
     def __init__(self, text: str) -> None:
         self.seconds = parse_time(text)
@@ -29,7 +29,7 @@ class FixedClock(Clock):
 
 
 def begin_call(directory: str, environ: Mapping[str, str], clock: Clock | None = None) -> Call:
-    """What surrounds a call on a directory, named or found from here; UsageError for an environment that cannot be."""
+    """The call on a directory, named or found from here; UsageError for an invalid environment."""
     if clock is None:
         clock = FixedClock(environ["MILESTONE_NOW"]) if environ.get("MILESTONE_NOW") else Clock()
     for name in ("AGENT_ID", "SESSION_ID", "MILESTONE_ID"):
@@ -60,7 +60,7 @@ def _find_directory(directory: str, environ: Mapping[str, str]) -> str:
 
 def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = None, create: bool = True,
              in_use: bool = False, make: bool = False) -> Storage:
-    """Open the storage of `directory`, or of the directory that is found from here.
+    """Open the storage of `directory`, or of the directory found from here.
 
     create: whether it is opened to write
     in_use: whether what is there is opened, whatever is set
@@ -71,12 +71,12 @@ def open_for(directory: str, environ: Mapping[str, str], clock: Clock | None = N
 
 
 def make_store(call: Call) -> Storage:
-    """The store of a call's directory, made if it is not there, and closed."""
+    """The store of a call's directory, created if necessary, and closed at the end."""
     made = open_for(call.directory, call.environ, call.clock, make=True)
     made.close()
     return made
 
 
 def describe_new(store: Storage) -> str:
-    """The line that tells of a data directory that was made just now."""
+    """The line that reports a data directory that was just created."""
     return f"made the data directory {store.directory} (backend {store.backend.word})"

@@ -1,4 +1,4 @@
-"""Looking at a store that is not opened, because that would bring it up to date."""
+"""Inspects a store without opening it, because opening would upgrade it."""
 from __future__ import annotations
 
 import os
@@ -17,7 +17,7 @@ READ_SECONDS = 1.0
 
 
 def require_present_version(directory: str, backend: Backend) -> None:
-    """StorageError for a store of another version than this program's; one on a server is not asked."""
+    """StorageError for a store of a version other than this program's; a store on a server is not checked."""
     path = os.path.join(directory, backend.head)
     readers = {SQLITE: _read_sqlite, JSONFILES: _read_files}
     version = readers[backend.engine](path) if backend.engine in readers else SCHEMA_VERSION

@@ -1,4 +1,4 @@
-"""The switch from one store of a directory to another: which of them counts, and what is left to do after a kill.
+"""The switch from one store of a directory to another: which of them is valid, and what remains to do after a kill.
 
 A store that is not in use has a tombstone: `BACKEND DIRECTORY` where the rows are, or that after `from `, where it is
 a copy which is not in use yet. The note of what is in use is written between the two: after the old store got its
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 def read_tombstone(store: Storage) -> Move | None:
-    """What the tombstone of a store tells, within the caller's transaction; None if it has none."""
+    """The tombstone of a store, read within the caller's transaction; None if it has none."""
     rows = store.execute(READ_TOMBSTONE)
     return Move(rows[0]["value"], rows[0]["move"]) if rows else None
 
 
 def write_tombstone(store: Storage, backend: Backend, move: str) -> None:
-    """Leave the tombstone that makes late writers follow, within the caller's transaction."""
+    """Write the tombstone that makes late writers follow, within the caller's transaction."""
     _write_tombstone(store, name_store(backend.name, store.directory), move)
 
 
@@ -50,12 +50,12 @@ def _write_tombstone(store: Storage, target: str, move: str) -> None:
 
 
 def remove_tombstone(store: Storage) -> None:
-    """Let a store count (again), within the caller's transaction."""
+    """Make a store valid (again), within the caller's transaction."""
     store.execute("DELETE FROM store_moves")
 
 
 def finish_switch(store: Storage) -> None:
-    """Do the next step of a switch that a tombstone tells of, if it is still to be done; then open the store again.
+    """Do the next step of a switch recorded in a tombstone, if it is still necessary; then open the store again.
 
     Raises StorageMoved where the rows are elsewhere than in this directory.
     """
@@ -92,7 +92,7 @@ def _take_step(store: Storage) -> None:
 
 
 def _require_copy(store: Storage, move: Move) -> None:
-    """StorageMoved if what the rows were moved to is not there."""
+    """StorageMoved if the store to which the rows were moved is missing."""
     backend = NAMED.get(move.backend)
     if backend is None:
         raise StorageMoved(move)

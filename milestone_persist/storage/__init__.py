@@ -1,1 +1,1 @@
-"""What a storage is: the interface, the directory it lies in, and what every engine shares."""
+"""What a storage is: the interface, its directory, and what every engine shares."""

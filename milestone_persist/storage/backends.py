@@ -1,7 +1,7 @@
 """The backends, on two axes: which engine holds the rows, and whether milestone records are files or rows too."""
 from __future__ import annotations
 
-# What engines are called here; each is a folder of this room.
+# The names of the engines; each is a folder of this room.
 JSONFILES, SQLITE, POSTGRES = "jsonfiles", "sqlite", "postgresql"
 IN_USE = "config/backend-in-use.txt"  # in a data directory: where its rows are, and by which move they came there
 

@@ -1,4 +1,4 @@
-"""What surrounds one call: the place of the data, the environment, the time, and who is told what."""
+"""The context of one call: the data directory, the environment, the clock, and where warnings and reports go."""
 from __future__ import annotations
 
 import time
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """The time and the passing of it; tests put their own in its place."""
+    """The time, and sleeping; tests replace it."""
 
     def time(self) -> float:
         """Epoch seconds."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that only grow."""
+        """Seconds that never decrease."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Let that many seconds pass."""
+        """Sleep for that many seconds."""
         time.sleep(seconds)
 
 
@@ -31,7 +31,7 @@ def tell_nobody(text: str) -> None:
 
 
 class Call:
-    """What an operation may use that needs no open store.
+    """What an operation that needs no open store may use.
 
     directory: the data directory, absolute; it need not be there
     environ: the environment variables that give defaults (SESSION_ID, AGENT_ID, MILESTONE_ID)
@@ -50,5 +50,5 @@ class Call:
         self.report: Callable[[str, int, int], None] = lambda what, done, total: None
 
     def now(self) -> str:
-        """The present, as stored times are written."""
+        """The current time in the stored form."""
         return format_time(self.clock.time())

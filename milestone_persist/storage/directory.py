@@ -1,4 +1,4 @@
-"""The data directory: made private to its owner and ignored by git, and what of it is the program's."""
+"""The data directory: created private to its owner and ignored by git; which files in it are the program's."""
 from __future__ import annotations
 
 import os
@@ -20,7 +20,7 @@ INNER = (os.path.join("agent-messages", "acknowledged"),)
 
 
 def create_directory(directory: str) -> None:
-    """Make the data directory, private to its owner and ignored by git, if it is not there."""
+    """Create the data directory, private to its owner and ignored by git, if it does not exist."""
     try:
         if not os.path.isdir(directory):
             os.makedirs(os.path.dirname(directory), exist_ok=True)
@@ -41,7 +41,7 @@ def create_directory(directory: str) -> None:
 
 
 def require_usable(directory: str, environ: Mapping[str, str]) -> None:
-    """StorageError where a data directory is that cannot be read, is another's or leads elsewhere.
+    """StorageError if a data directory cannot be read, belongs to another user, or leads elsewhere.
 
     One that is not there is empty. One's own that others may write is made private, unless it is meant to be shared.
     """
@@ -71,7 +71,7 @@ def require_usable(directory: str, environ: Mapping[str, str]) -> None:
 
 
 def _is_of_another_kind(path: str) -> bool:
-    """Whether it is there and no regular file; a journal may go, and come, at any moment."""
+    """Whether it exists and is not a regular file; a journal may appear and disappear at any moment."""
     try:
         return not stat.S_ISREG(os.stat(path).st_mode)
     except FileNotFoundError:
@@ -89,7 +89,7 @@ def _make_private(directory: str, status: os.stat_result) -> None:
 
 
 def is_ours(name: str) -> bool:
-    """Whether the program itself opens what has that name at the top of the data directory."""
+    """Whether the program itself opens files of that name at the top of the data directory."""
     return name in OURS or name.startswith(("coordination.db", "file-store.", "session-monitor."))
 
 
@@ -102,12 +102,12 @@ def refuse_link_out(path: str, directory: str) -> None:
 
 
 def is_inside(path: str, directory: str) -> bool:
-    """Whether a path, with every link followed, lies in a directory."""
+    """Whether a path, with every link followed, is inside a directory."""
     return os.path.realpath(path).startswith(os.path.join(os.path.realpath(directory), ""))
 
 
 def move_files(directory: str, names: tuple[str, ...], folder: str) -> None:
-    """Move some files and folders of the data directory to another folder of it; those not there are passed over."""
+    """Move files and folders of the data directory to another folder in it; missing ones are skipped."""
     for name in names:
         old = os.path.join(directory, name)
         if os.path.lexists(old):
@@ -115,7 +115,7 @@ def move_files(directory: str, names: tuple[str, ...], folder: str) -> None:
 
 
 def is_one_of(path: str, directory: str, names: tuple[str, ...]) -> bool:
-    """Whether a path leads to one of some files of the data directory, or to one in a folder among them."""
+    """Whether a path leads to one of these files of the data directory, or into one of these folders."""
     try:
         status = os.stat(path)
     except OSError:

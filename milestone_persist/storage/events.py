@@ -1,4 +1,4 @@
-"""The record of what happened: rows of the events table, and JSON lines under logs/."""
+"""The event log: rows of the events table, and JSON lines under logs/."""
 from __future__ import annotations
 
 import os
@@ -31,7 +31,7 @@ def describe_event(store: Storage, event: str, session_id: str | None = None, ag
 
 
 class Log:
-    """Within its block a file under logs/ is open, to which `append` adds what has been committed.
+    """Opens a file under logs/ for a block; `append` adds committed events to it.
 
     StorageError on entering where it cannot be written: before anything is done.
     """
@@ -49,7 +49,7 @@ class Log:
         return self
 
     def append(self, entry: Mapping[str, object]) -> None:
-        """Append one JSON line; a warning tells where it could not be written, for what it tells of is done."""
+        """Append one JSON line; only a warning if that fails, because the event itself is stored."""
         try:
             append_line(self._descriptor, (dump_json(entry) + "\n").encode())
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Files and folders made, written and moved: private to the owner, whole, and durable."""
+"""Creates, writes and moves files and folders: private to the owner, atomically, and durably."""
 from __future__ import annotations
 
 import fcntl
@@ -11,7 +11,7 @@ from ..base.found import require_own
 
 
 def hand_over(made: int | str, folder: str, with_group: bool = True) -> None:
-    """What was just made belongs, where root made it, to the owner of its folder, who would be locked out.
+    """Give a file that root has just created to the owner of its folder, who would otherwise be locked out.
 
     with_group: in a folder that a group may write, which is a shared one, the group may too
     """
@@ -29,7 +29,7 @@ def hand_over(made: int | str, folder: str, with_group: bool = True) -> None:
 
 
 def open_private(path: str, flags: int) -> int:
-    """A descriptor of a file that only its owner can read, made if it is not there.
+    """A descriptor of a file that only its owner can read, created if it does not exist.
 
     Never through a symbolic link: one that came with a cloned repository may lead anywhere. Nor what is no file, or is
     one of a database, or has another name elsewhere and would be written: StorageError.
@@ -55,7 +55,7 @@ def make_file(path: str, flags: int = os.O_WRONLY) -> int:
 
 
 def append_line(descriptor: int, data: bytes) -> None:
-    """Append a line to a file, whole or, on a full disk, not at all, on a line of its own even where the last is torn.
+    """Append a whole line to a file or, on a full disk, nothing; starts a new line if the last one is incomplete.
 
     descriptor: opened to read and to append
     """
@@ -71,7 +71,7 @@ def append_line(descriptor: int, data: bytes) -> None:
 
 
 def write_whole(path: str, data: bytes, replace: bool = True, makes_folder: bool = True) -> None:
-    """Write one private file: whole and durable when this returns, or after any failure or kill as it was before.
+    """Write one private file: complete and durable on return, unchanged after any failure or kill.
 
     What is not at hand as bytes is written by way of NewFile, which promises the same.
     replace: whether it may take the place of one that is there; else FileExistsError
@@ -94,7 +94,7 @@ def write_whole(path: str, data: bytes, replace: bool = True, makes_folder: bool
 
 
 def fill_file(descriptor: int, data: bytes) -> None:
-    """Write all that an empty file is to hold, durably, and close it."""
+    """Write the contents of an empty file, durably, and close it."""
     try:
         left = memoryview(data)
         while left:
@@ -105,7 +105,7 @@ def fill_file(descriptor: int, data: bytes) -> None:
 
 
 def flush(descriptor: int) -> None:
-    """Make what was written to a file or a folder durable. OSError if that fails."""
+    """Make the writes to a file or a folder durable. OSError if that fails."""
     if sys.platform == "darwin":  # fsync leaves it in the cache of the drive, which a power cut empties
         try:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
@@ -116,7 +116,7 @@ def flush(descriptor: int) -> None:
 
 
 def give_name(part: str, path: str, replace: bool) -> None:
-    """Give a durable file its name, durably; FileExistsError, to all but one of several, where it must be new."""
+    """Rename a durable file, durably; if the name must be new, FileExistsError for all but one of several."""
     is_linked = not replace and _link_new(part, path)
     if not is_linked:
         os.replace(part, path)
@@ -131,7 +131,7 @@ def give_name(part: str, path: str, replace: bool) -> None:
 
 
 def _link_new(part: str, path: str) -> bool:
-    """Give a file a second name that must be new; False where the file system has no hard links."""
+    """Give a file a second name that must be new; False if the file system has no hard links."""
     try:
         os.link(part, path)
     except FileExistsError:
@@ -144,7 +144,7 @@ def _link_new(part: str, path: str) -> bool:
 
 
 def make_folder(path: str) -> None:
-    """Make a private folder and those above it, durably, where they are not there."""
+    """Create a private folder and missing parents, durably."""
     path = os.path.abspath(path)
     if not os.path.isdir(path):
         make_folder(os.path.dirname(path))
@@ -157,7 +157,7 @@ def make_folder(path: str) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Make what was created, renamed or removed in a folder durable, if its file system can be asked to."""
+    """Make creations, renames and removals in a folder durable, if its file system can."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         flush(descriptor)
@@ -171,7 +171,7 @@ def sync_directory(path: str) -> None:
 
 
 def move_whole(old: str, new: str) -> None:
-    """Move a file or folder to a place in a folder that is made if need be, durably; OSError if that fails."""
+    """Move a file or folder into a folder, which is created if necessary, durably; OSError if that fails."""
     make_folder(os.path.dirname(new))
     os.replace(old, new)
     try:
@@ -183,7 +183,7 @@ def move_whole(old: str, new: str) -> None:
 
 
 def remove_if_there(path: str) -> None:
-    """Remove a file if it is there; OSError where the system refuses."""
+    """Remove a file if it exists; OSError if the system refuses."""
     try:
         os.unlink(path)
     except FileNotFoundError:
@@ -191,7 +191,7 @@ def remove_if_there(path: str) -> None:
 
 
 def remove_if_can(path: str) -> None:
-    """Remove a file that does no harm where it stays, if it is there and the system lets it be removed."""
+    """Remove a harmless file, if it exists and the system allows it."""
     try:
         os.unlink(path)
     except OSError:
@@ -199,7 +199,7 @@ def remove_if_can(path: str) -> None:
 
 
 def cannot_write(path: str, error: OSError, advice: str = "") -> StorageError:
-    """The error to raise where the system refuses to write `path`.
+    """The error to raise if the system refuses to write `path`.
 
     advice: what to do, where that is neither to free space nor to make the data directory writable
     """

@@ -1,4 +1,4 @@
-"""Which file system a path lies on: some cannot carry SQLite's shared memory or its locks."""
+"""The file system of a path: some do not support SQLite's shared memory or its locks."""
 from __future__ import annotations
 
 import os
@@ -7,7 +7,7 @@ NETWORK = ("nfs", "smb", "cifs", "9p", "virtiofs", "drvfs", "fuse.sshfs", "afpfs
 
 
 def filesystem_of(path: str) -> str:
-    """The type of the file system that holds `path`; "" where the system does not tell."""
+    """The type of the file system that holds `path`; "" if the system does not say."""
     here, best, kind = os.path.realpath(path), "", ""
     for point, name in _mounts():
         inside = here == point or here.startswith(point.rstrip("/") + "/")
@@ -17,12 +17,12 @@ def filesystem_of(path: str) -> str:
 
 
 def is_network(path: str) -> bool:
-    """Whether `path` lies on a file system shared with other machines (NFS, SMB, 9p, virtiofs, drvfs …)."""
+    """Whether `path` is on a file system shared with other machines (NFS, SMB, 9p, virtiofs, drvfs …)."""
     return filesystem_of(path).startswith(NETWORK)
 
 
 def _mounts() -> list[tuple[str, str]]:
-    """Mount points and their types, from /proc or, where there is none, from mount(8)."""
+    """Mount points and their types, from /proc or, if there is none, from mount(8)."""
     try:
         with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
             rows = [line.split() for line in file]

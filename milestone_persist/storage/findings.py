@@ -1,4 +1,4 @@
-"""What doctor finds: what is wrong, where, how bad it is, and what to do."""
+"""doctor's findings: what is wrong, where, how bad it is, and what to do."""
 from __future__ import annotations
 
 TYPE_CHECKING = False
@@ -14,7 +14,7 @@ def finding(where: str, what: str, do: str = "", severity: str = UNSOUND, fixabl
 
 
 def line_of(found: Finding) -> str:
-    """A finding in words, without its place."""
+    """A finding in words, without its location."""
     return str(found["what"]) + (f": {found['do']}" if found["do"] else "")
 
 

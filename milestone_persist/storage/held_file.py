@@ -1,4 +1,4 @@
-"""Files that one process holds as long as it lives, and in which it says what it is.
+"""Files that one process holds locked as long as it lives, with a description of itself.
 
 The holder has a lock on the file, which the system ends with the process, across containers as well; a process id in
 the file is for people to read.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def try_holding(path: str) -> int | None:
-    """A descriptor that holds the lock of a file, made if it is not there; None while another process holds it."""
+    """A descriptor that holds the lock of a file, created if necessary; None while another process holds it."""
     while True:
         descriptor, ours = open_private(path, os.O_RDWR), False
         try:
@@ -33,13 +33,13 @@ def try_holding(path: str) -> int | None:
 
 
 def say_in(descriptor: int, about: Row) -> None:
-    """Write what the holder says of itself."""
+    """Write the holder's description of itself."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, dump_json(about).encode(), 0)
 
 
 def read_held(path: str) -> tuple[bool, Row] | None:
-    """Whether a process holds a file, and what its holder said of itself; None where there is no such file.
+    """Whether a process holds a file, and the holder's description of itself; None if there is no such file.
 
     Nothing is known of a holder that is writing that, or whose file is corrupt.
     """
@@ -69,7 +69,7 @@ def _is_plain(value: object) -> bool:
 
 
 def remove_held(descriptor: int, path: str) -> None:
-    """Remove the file that one holds, and give it back."""
+    """Remove the held file, and release its lock."""
     try:
         if is_same_file(descriptor, path):
             os.unlink(path)

@@ -1,16 +1,16 @@
-"""Which process holds a lock on a file, where the system tells: on Linux, in /proc/locks."""
+"""Finds which process holds a lock on a file, where the system says so: on Linux, in /proc/locks."""
 from __future__ import annotations
 
 import os
 
-# What counts of SQLite's bytes: a writer holds one of these, a reader of a database without WAL the ones after them.
+# SQLite's lock bytes: a writer holds one of these, a reader of a database without WAL the ones after them.
 # The queue of writers is locked as a whole; the first in line keeps others waiting where nobody else does.
 _WRITERS = {"": range(1073741824, 1073741826), "-shm": range(120, 121), "-queue": range(0), "-line": range(0)}
 _READERS = range(1073741826, 1073742336)
 
 
 def find_holders(path: str, doing: str) -> str:
-    """The processes that are `writing` or `reading` a database or lock file, but this one, as an error names them."""
+    """The other processes that are `writing` or `reading` a database or lock file, as an error names them."""
     found: list[str] = []
     for ending, bytes_written in _WRITERS.items():
         if found and ending == "-line":

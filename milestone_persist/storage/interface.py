@@ -1,4 +1,4 @@
-"""What an operation may ask of a storage: a call that has a place where portable SQL runs."""
+"""The interface of a storage: a call that can also run portable SQL."""
 from __future__ import annotations
 
 import os
@@ -35,7 +35,7 @@ CODEX, CODEX_SECONDS = "CODEX_CI", 8.0  # its shell leaves calls of 10 s behind:
 
 
 class Move:
-    """The note of a move, as the tombstone of a store tells it.
+    """The note of a move, as stored in a tombstone.
 
     store: backend and data directory of the store that counts, as the tombstone names them
     name: which move it was, as the tombstones of both stores name it
@@ -58,7 +58,7 @@ class Move:
 
 
 class StorageMoved(Exception):
-    """The rows are in another store: open the storage again. No error, until that cannot be done; nothing was done."""
+    """The rows are in another store: open the storage again. Not an error unless that fails; nothing was changed."""
 
     def __init__(self, move: Move) -> None:
         self.move = move
@@ -66,11 +66,11 @@ class StorageMoved(Exception):
 
 
 class TakenBack(Exception):
-    """Ends a transaction that was only tried."""
+    """Ends a trial transaction."""
 
 
 class Damaged(StorageError):
-    """The files of the store in use do not hold what belongs there, or are gone: a backup may take their place.
+    """The files of the store in use are damaged or missing: a backup may replace them.
 
     call: by which it was found; it need not be an open store
     backend: which that store is
@@ -93,12 +93,12 @@ class Posted:
         self._rows = rows
 
     def rows(self) -> list[Any]:
-        """The rows that it gave; best asked for after the transaction."""
+        """The rows that it returned; best read after the transaction."""
         return self._rows
 
 
 class Transaction:
-    """Scope of one transaction; nested scopes join the outermost, an exception undoes it whole.
+    """Scope of one transaction; nested scopes join the outermost one, and an exception rolls all of it back.
 
     begin: begins it; gives what READ_TOMBSTONE gives, if that was read with the beginning
     """
@@ -174,7 +174,7 @@ class Snapshot(Transaction):
 
 
 class Storage(Call):
-    """Base of the backends. An operation uses `transaction`, `snapshot`, `execute`, and what a call has.
+    """Base of the backends. An operation uses `transaction`, `snapshot`, `execute`, and the members of a call.
 
     backend: which it is: what holds the rows, and whether milestone records are files
     milestones_added: whether this call made a milestone, so that another backend may suit better now
@@ -213,26 +213,26 @@ class Storage(Call):
         self.open_other: Callable[..., Storage]
 
     def tell_done(self, text: str) -> None:
-        """Tell what was done, in a transaction at its end: of what was undone nothing is told."""
+        """Report what was done, within a transaction at its end: nothing is reported that was rolled back."""
         if self.depth:
             self.said.append(text)
         else:
             self.tell(text)
 
     def hurry(self, seconds: float | None = BRIEF_SECONDS) -> Brief:
-        """Within it, what another process keeps from being done fails so soon; None: when it usually does."""
+        """Scope in which waiting for another process times out after so many seconds; None: the default."""
         return Brief(self, seconds)
 
     def set_lock_timeout(self, seconds: float | None) -> None:
-        """How long to wait for another process from now on; None: as long as is usual."""
+        """How long to wait for another process from now on; None: the default."""
         self.lock_timeout = seconds
 
     def is_at_hand(self, table: str) -> bool:
-        """Whether rows of a table can be counted without reading all of it from files."""
+        """Whether rows of a table can be counted without reading the whole table from files."""
         return True
 
     def has_looked(self) -> bool:
-        """Whether somebody has just looked for agents that are silent; notes that the caller does so now."""
+        """Whether another call has just looked for silent agents; records that the caller does so now."""
         last, now = self.looked_for_silent, self.clock.monotonic()
         if last is not None and 0 <= now - last < LOOK_AGAIN_SECONDS:
             return True
@@ -240,7 +240,7 @@ class Storage(Call):
         return False
 
     def try_writing(self) -> None:
-        """StorageError where nothing can be written, and why; leaves no trace."""
+        """StorageError, with the reason, if nothing can be written; leaves no trace."""
         try:
             with self.transaction("config"):
                 self.execute("INSERT INTO agent_coordination_config (key, value, updated_at) "
@@ -250,7 +250,7 @@ class Storage(Call):
             pass
 
     def transaction(self, lock: str = "", foreseen: Sequence[Statement] = ()) -> Transaction:
-        """A write transaction under the narrowest lock the backend has for the key `lock`.
+        """A write transaction under the backend's narrowest lock for the key `lock`.
 
         foreseen: reads that it will ask for, the same but for :now; a backend far away brings their rows along
         The keys `agent:ID` and `inbox:ID` (one and the same), `milestone:ID` and `events` are for what changes only
@@ -259,45 +259,45 @@ class Storage(Call):
         raise NotImplementedError
 
     def lock_membership(self) -> None:
-        """Within a transaction on a narrow key: lock out every other that does so, before it adds an agent or session.
+        """Within a transaction on a narrow key: exclude all others that do this, before adding an agent or session.
 
         Ask again afterwards what was asked before. A backend where one writes at a time has nothing to do.
         """
 
     def snapshot(self, foreseen: Sequence[Statement] = ()) -> Snapshot:
-        """A read transaction: all its queries see one instant."""
+        """A read transaction: all its queries see the same state."""
         raise NotImplementedError
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
-        """Run one portable statement with named parameters; the rows it gives, as dicts."""
+        """Run one portable statement with named parameters; returns its rows, as dicts."""
         raise NotImplementedError
 
     def post(self, sql: str, params: Params = {}) -> Posted:
-        """Within a transaction: run a statement, at its commit at the latest, that changes nothing which is foreseen.
+        """Within a transaction: run a statement, at the commit at the latest, that changes no foreseen row.
 
         Its error may come as late as that. Rows that are asked for earlier are waited for.
         """
         return Posted(self.execute(sql, params))
 
     def post_insert(self, sql: str, row: Params) -> Posted:
-        """The same for the INSERT of a row that the database numbers; the answer has its id."""
+        """The same for the INSERT of a row that the database numbers; the result has its id."""
         return Posted([{"id": self.insert_each(sql, [row])[0]}])
 
     def change_stamp(self) -> object:
-        """What is another after each commit of another process, read without its rows; None where nothing tells."""
+        """A value that changes with each commit of another process, read without rows; None if there is none."""
         return None
 
     def execute_each(self, sql: str, rows: Sequence[Params]) -> None:
-        """Within a transaction: run one statement that gives no rows with each of these parameters."""
+        """Within a transaction: run one statement that returns no rows, once for each of these parameters."""
         for row in rows:
             self.execute(sql, row)
 
     def insert_each(self, sql: str, rows: Sequence[Params]) -> list[int]:
-        """Within a transaction: run the INSERT of a row that the database numbers, with each of these; their ids."""
+        """Within a transaction: insert these rows, which the database numbers; returns their ids."""
         return [self.execute(f"{sql} RETURNING id", row)[0]["id"] for row in rows]
 
     def refuse_moved(self, found: list[Row] | None = None) -> None:
-        """StorageMoved where the rows are elsewhere by now. `found`: what READ_TOMBSTONE gives, if known."""
+        """StorageMoved if the rows have moved elsewhere. `found`: the result of READ_TOMBSTONE, if known."""
         if self.note_stamp is None:
             return
         rows = self.execute(READ_TOMBSTONE) if found is None else found
@@ -309,15 +309,15 @@ class Storage(Call):
                 raise StorageMoved(move)
 
     def require_made(self) -> None:
-        """Before something is to last: StorageMoved where it must be done again, on a store that is to be made now."""
+        """Before the first lasting change: StorageMoved if the call has to run again on a store that is now created."""
         if self.is_unmade and self.makes:
             raise StorageMoved(Move(""))
 
     def refuse_altered(self) -> None:
-        """StorageError where others have changed the schema: it may undo, refuse or hold up what a call does."""
+        """StorageError if others have changed the schema, which may undo, refuse or block what a call does."""
 
     def put_back(self) -> None:
-        """Put back the files that a failed transaction has changed, and forget those kept for that."""
+        """Restore the files that a failed transaction has changed, and forget the copies kept for that."""
         while self.undo:
             try:
                 self.undo.pop()()
@@ -333,45 +333,45 @@ class Storage(Call):
         raise NotImplementedError
 
     def make_durable(self) -> None:
-        """What is left to do after a commit for it to survive a power cut; StorageError, though it is done, if not."""
+        """The last step for a commit to survive a power cut; StorageError if it fails, although the commit is done."""
 
     def rollback(self) -> None:
         raise NotImplementedError
 
     def set_aside(self, folder: str) -> None:
-        """Close it for good and move its files to `folder`. OSError where the system refuses."""
+        """Close it for good and move its files to `folder`. OSError if the system refuses."""
         self.close()
         move_files(self.directory, self.FILES, folder)
 
     def refuse_stopped(self) -> None:
-        """StorageError if nothing may begin here any more; what has begun may end."""
+        """StorageError if no new call may start here; running ones may finish."""
         if self.stopped and self.depth == 0:
             raise closed()
 
     def require_whole(self) -> None:
-        """Within a transaction: StorageError where a row there is cannot be read, and would be left out."""
+        """Within a transaction: StorageError if a row cannot be read, and would be left out."""
 
     def sequence_values(self) -> dict[str, int]:
-        """The last id given out in each table whose rows the database numbers, though that row be gone; 0: none yet."""
+        """The last id assigned in each table whose rows the database numbers, even if that row is gone; 0: none yet."""
         raise NotImplementedError
 
     def forked_in_transaction(self) -> bool:
-        """In a child process: whether this was forked off in the middle of a transaction, and the store with it."""
+        """In a child process: whether it was forked, with the store, in the middle of a transaction."""
         return False
 
     def advance_sequences(self, numbers: Mapping[str, int] = {}) -> None:
-        """After rows were inserted with ids of their own: let the ids of new rows come after them, and after `numbers`.
+        """After inserting rows with explicit ids: let the ids of new rows come after these, and after `numbers`.
 
         They never go down: no id is given out twice.
         """
         raise NotImplementedError
 
     def describe(self) -> Description:
-        """Where the rows live and how, for `where` and `doctor`."""
+        """Where and how the rows are stored, for `where` and `doctor`."""
         raise NotImplementedError
 
     def check(self) -> list[str]:
-        """Everything that is wrong with the stored rows, a line each; empty when all is well."""
+        """Everything that is wrong with the stored rows, one line each; empty if all is well."""
         raise NotImplementedError
 
     def inspect(self) -> list[Finding]:
@@ -381,9 +381,9 @@ class Storage(Call):
         return [finding(self.describe()["database"], line) for line in self.check()]
 
     def fix(self, folder: str) -> list[Finding]:
-        """Repair what can be repaired without loss; what was done. What is taken out is kept in `folder`."""
+        """Repair what can be repaired without loss; returns what was done. Whatever is removed is kept in `folder`."""
         return []
 
     def close(self) -> None:
-        """Release everything; closing again does nothing."""
+        """Release everything; closing it again does nothing."""
         raise NotImplementedError

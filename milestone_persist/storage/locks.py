@@ -1,4 +1,4 @@
-"""Locks on open files and folders, between processes and threads; the system ends them with the process."""
+"""Locks on open files and folders, between processes and threads; the system releases them with the process."""
 from __future__ import annotations
 
 import fcntl
@@ -9,7 +9,7 @@ AT_ONCE = 0.0  # a time that is over
 
 
 def lock(descriptor: int, alone: bool, until: float | None = None) -> bool:
-    """Wait for a lock, exclusive or shared, until then or as long as it takes; False when others keep it longer.
+    """Wait for a lock, exclusive or shared, until then or without limit; False if others hold it longer.
 
     until: by the clock of time.monotonic, tried once at least
     OSError where the file system has no locks.
@@ -29,12 +29,12 @@ def lock(descriptor: int, alone: bool, until: float | None = None) -> bool:
 
 
 def unlock(descriptor: int) -> None:
-    """Give a lock back."""
+    """Release a lock."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def close_locked(descriptor: int) -> None:
-    """Unlock, and only then close: a child forked meanwhile has the same lock open, and would keep it."""
+    """Unlock before closing: a child forked meanwhile has the same lock open, and would keep it."""
     try:
         unlock(descriptor)
     except OSError:  # a file system without locks
@@ -52,7 +52,7 @@ def is_same_file(descriptor: int, path: str) -> bool:
 
 
 class FolderLock:
-    """A context that no two processes are in for the same folder, where its file system has locks.
+    """A context that only one process at a time is in for the same folder, if its file system has locks.
 
     seconds: how long to wait; it is entered with False if another process has the lock even then
     """

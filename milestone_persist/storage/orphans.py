@@ -1,4 +1,4 @@
-"""Rows that refer to one that is gone: it is made again with its defaults, so that they keep their meaning."""
+"""Rows that refer to a missing one: it is recreated with its defaults, so that they keep their meaning."""
 from __future__ import annotations
 
 from .findings import FIXED, finding
@@ -21,7 +21,7 @@ REFERRED = {
 
 
 def make_parents(store: Storage) -> list[Finding]:
-    """Make the rows that others refer to in vain, within the caller's transaction; what was done."""
+    """Create the missing rows that others refer to, within the caller's transaction; returns what was done."""
     done = []
     for table, (key, columns) in REFERRED.items():
         named = " UNION ".join(f"SELECT {column} AS name FROM {other} WHERE {column} IS NOT NULL"
@@ -49,7 +49,7 @@ def _make(store: Storage, table: str, name: str) -> None:
 
 
 def _session_of(store: Storage, agent_id: str) -> str:
-    """The session in which an agent last left something."""
+    """The session in which an agent last wrote something."""
     rows = store.execute(
         "SELECT session_id FROM (SELECT saved_in AS session_id, updated_at AS at FROM agent_state WHERE "
         "agent_id = :id UNION ALL SELECT session_id, created_at FROM agent_checkpoints WHERE agent_id = :id) q "

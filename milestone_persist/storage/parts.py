@@ -1,4 +1,4 @@
-"""New files that have a name of their own until they are whole: one whose writer was killed is never taken for whole.
+"""New files that have a temporary name until they are complete: a killed writer's file is never taken for complete.
 
 A writer keeps a lock on its part, which ends with it: a part without one is left over, and the next writer removes it.
 """
@@ -16,7 +16,7 @@ RESTS = ("-journal", "-wal", "-shm")  # what SQLite has beside a file
 
 
 class NewFile:
-    """Within its block there is a private file `part` beside `path`, to which `finish` gives that name, durably.
+    """Context with a private file `part` next to `path`; `finish` renames it to `path`, durably.
 
     inside: whether it lies in the data directory, and belongs to whom that belongs
     Raises UsageError where something has that name, unless it may be replaced, and StorageError where it cannot be
@@ -39,7 +39,7 @@ class NewFile:
         return self
 
     def finish(self) -> None:
-        """Give the file its name, durably; it is closed for writing."""
+        """Rename the file to its final name, durably; it is closed for writing."""
         try:
             flush(self._lock)
             give_name(self.part, self.path, self.replace)
@@ -85,7 +85,7 @@ def _remove_left_over(folder: str) -> None:
 
 
 def remove_if_left_over(part: str) -> None:
-    """Remove a part whose writer was killed; that of one who is at work stays."""
+    """Remove a part whose writer was killed; that of a running writer is kept."""
     status, whole = os.lstat(part), part[:-len(ENDING) - 13]
     if status.st_nlink > 1:  # killed when it had its name already; any other may be a file of the store: let it be
         if os.path.lexists(whole) and os.path.samestat(status, os.lstat(whole)):
@@ -101,6 +101,6 @@ def remove_if_left_over(part: str) -> None:
 
 
 def _remove(part: str) -> None:
-    """Remove a part, and before it what SQLite has left beside it."""
+    """Remove a part, after the files that SQLite has left next to it."""
     for path in (*(part + rest for rest in RESTS), part):
         remove_if_can(path)

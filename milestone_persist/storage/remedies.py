@@ -1,4 +1,4 @@
-"""What to do where the system refuses to write, or where a store is damaged."""
+"""What to do if the system refuses to write, or if a store is damaged."""
 from __future__ import annotations
 
 import os
@@ -9,7 +9,7 @@ from .backends import IN_USE
 
 
 def advise_restoring(directory: str) -> str:
-    """What brings back a store that cannot be read: the command with the newest backup, where there is one."""
+    """How to restore a store that cannot be read: the command with the newest backup, if there is one."""
     newest = find_newest_backup(directory)
     words = command(["restore_coordination", newest]) if newest else "restore_coordination FILE"
     return (f"{words} brings back the newest backup, and keeps these files" if newest else
@@ -17,7 +17,7 @@ def advise_restoring(directory: str) -> str:
 
 
 def find_newest_backup(directory: str) -> str:
-    """The path of the newest file below backups/ that backup_coordination has named; "" if there is none."""
+    """The path of the newest file below backups/ named by backup_coordination; "" if there is none."""
     folder = os.path.join(directory, "backups")
     try:
         with os.scandir(folder) as entries:
@@ -29,13 +29,13 @@ def find_newest_backup(directory: str) -> str:
 
 
 def _is_backup(name: str) -> bool:
-    """Whether a name is made of date, time and a random end: copies of another kind are named otherwise."""
+    """Whether a name consists of date, time and a random end: other kinds of copies have other names."""
     words = name[:-len(".db")].split("-")
     return name.endswith(".db") and [len(word) for word in words] == [8, 6, 8] and (words[0] + words[1]).isdigit()
 
 
 def make_room(path: str) -> str:
-    """What to do where a file cannot be made or grow: which limit that is can be asked."""
+    """What to do if a file cannot be created or grow: the limit that was reached can be determined."""
     import resource
 
     largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
@@ -51,7 +51,7 @@ def make_room(path: str) -> str:
 
 
 def how_to_make(path: str) -> str:
-    """What to do where SQLite cannot make the file that it needs beside one: it does not say why."""
+    """What to do if SQLite cannot create the file that it needs next to one: it does not say why."""
     try:
         room = os.statvfs(os.path.dirname(path) or os.curdir)
     except OSError:
@@ -61,13 +61,13 @@ def how_to_make(path: str) -> str:
 
 
 def how_to_write(path: str, first: str = "make it writable") -> str:
-    """What to do where the system refuses: never to name another directory, which would make a second store."""
+    """What to do if the system refuses: never suggests another directory, which would create a second store."""
     return (f"{first}; in a sandbox, allow {_find_root(path)} (Codex: "
             "sandbox_workspace_write.writable_roots, Claude Code: sandbox.filesystem.allowWrite)")
 
 
 def _find_root(path: str) -> str:
-    """The data directory in which a path lies; the path itself where it is in none."""
+    """The data directory that contains a path; the path itself if there is none."""
     here = os.path.realpath(path)
     while not os.path.exists(os.path.join(here, IN_USE)):
         here, below = os.path.dirname(here), here

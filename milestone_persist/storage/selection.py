@@ -1,4 +1,4 @@
-"""Which backend keeps the rows of a data directory: what was fixed by hand, else what is in use, else the default."""
+"""Selects the backend of a data directory: the one fixed by hand, else the one in use, else the default."""
 from __future__ import annotations
 
 import os
@@ -38,7 +38,7 @@ def fixed_backend(directory: str, environ: Mapping[str, str]) -> str:
 
 
 def backend_in_use(directory: str) -> Backend | None:
-    """What keeps the rows that are there; None for a directory that holds none yet."""
+    """The backend in use; None for a directory that has no rows yet."""
     noted = NAMED.get(read_word(directory, IN_USE))
     if noted:
         return noted
@@ -48,18 +48,18 @@ def backend_in_use(directory: str) -> Backend | None:
 
 
 def store_in_use(directory: str) -> str:
-    """The backend in use and the directory, as a store that does not count names them."""
+    """The backend in use and the directory, as named by a retired store."""
     used = backend_in_use(directory)
     return name_store(used.name if used else "", directory)
 
 
 def name_store(backend: str, directory: str) -> str:
-    """A store, as others are told of it: the name of its backend, and its data directory."""
+    """A store as it is named elsewhere: the name of its backend, and its data directory."""
     return f"{backend} {os.path.realpath(directory)}"
 
 
 def read_note_stamp(directory: str) -> tuple[int, int]:
-    """What changes when the rows of a directory are moved to another backend."""
+    """A value that changes when the rows of a directory are moved to another backend."""
     try:
         status = os.stat(f"{directory}/{IN_USE}")
     except OSError:
@@ -68,12 +68,12 @@ def read_note_stamp(directory: str) -> tuple[int, int]:
 
 
 def backend_meant(word: str, environ: Mapping[str, str]) -> Backend:
-    """What a word of people means: `database` is PostgreSQL where a URL is set."""
+    """The backend that a user's word means: `database` is PostgreSQL if a URL is set."""
     return POSTGRESQL if word == POSTGRESQL.word and database_url(environ) else NAMED[word]
 
 
 def wanted_backend(directory: str, environ: Mapping[str, str]) -> Backend | None:
-    """What the settings ask for; None if they leave it open."""
+    """The backend that the settings ask for; None if they leave it open."""
     fixed = fixed_backend(directory, environ)
     if fixed == MOVING:
         return None
@@ -83,7 +83,7 @@ def wanted_backend(directory: str, environ: Mapping[str, str]) -> Backend | None
 
 
 def select_backend(directory: str, environ: Mapping[str, str], used: Backend | None) -> Backend:
-    """What is to be opened, where that is in use; StorageError if the rows are elsewhere than the settings say."""
+    """The backend to open, given the one in use; StorageError if the rows are not where the settings say."""
     wanted = wanted_backend(directory, environ)
     if used and wanted and wanted is not used:
         if (wanted, used) != (wanted_backend(directory, environ), backend_in_use(directory)):  # it is just being moved
@@ -97,7 +97,7 @@ def select_backend(directory: str, environ: Mapping[str, str], used: Backend | N
 
 
 def require_url(directory: str, backend: Backend, environ: Mapping[str, str]) -> None:
-    """StorageError where the rows are in PostgreSQL and nothing tells where that is."""
+    """StorageError if the rows are in PostgreSQL and no URL says where that is."""
     if backend is POSTGRESQL and not database_url(environ):
         raise StorageError(f"the data of {directory} is in PostgreSQL: set MILESTONE_DATABASE_URL. To move it to "
                            "SQLite, with that set: migrate_storage_backend hybrid; then unset it: "
@@ -105,7 +105,7 @@ def require_url(directory: str, backend: Backend, environ: Mapping[str, str]) ->
 
 
 def claim_backend(directory: str, backend: Backend) -> tuple[Backend, bool]:
-    """Note what keeps the rows of a new directory: that, and whether this process was the first, whose word counts."""
+    """Note the backend of a new directory; returns the noted one, and whether this process noted it first."""
     try:
         write_word(directory, IN_USE, backend.name, replace=False)
     except FileExistsError:
@@ -114,7 +114,7 @@ def claim_backend(directory: str, backend: Backend) -> tuple[Backend, bool]:
 
 
 def fix_backend(directory: str, word: str) -> None:
-    """Fix the backend by hand's file; "" lets the number of milestones decide again."""
+    """Fix the backend in the settings file; "" lets the number of milestones decide again."""
     if word:
         write_word(directory, FIXED, word)
         return

@@ -1,4 +1,4 @@
-"""Lines of processes and threads that want to use a store: two locks, each given in order of arrival.
+"""Queues of processes and threads that want to use a store: two locks, each granted in order of arrival.
 
 SQLite's own lock is asked for again and again, by whoever wakes first; with many writers one can wait for ever. Here
 the system wakes the next. The lock on one file is that of who is let in; the lock on the other that of the first who
@@ -27,7 +27,7 @@ _OPEN: set[Line] = set()  # those that are open, which a forked child has to clo
 
 
 class Line:
-    """Two files that are open: who is let in has the lock on `front`, the first of those who wait that on `line`."""
+    """Two open files: the one whose turn it is holds the lock on `front`, the first waiter that on `line`."""
 
     def __init__(self, front: str, line: str, open_file: Callable[[str], int]) -> None:
         """Open both; open_file: gives the descriptor of a path."""
@@ -40,11 +40,11 @@ class Line:
         _OPEN.add(self)
 
     def has_front(self, path: str) -> bool:
-        """Whether a path still leads to the file whose lock is that of who is let in."""
+        """Whether a path still leads to the file whose lock gives the turn."""
         return is_same_file(self._front, path)
 
     def enter(self, alone: bool, seconds: float) -> bool:
-        """Wait for one's turn at most so long; if it has not come, or on any error, it is closed.
+        """Wait for the turn at most so long; if it has not come, or on any error, the queue is closed.
 
         alone: or with others who are not alone
         OSError where the file system has no locks.
@@ -58,7 +58,7 @@ class Line:
         return has_come
 
     def _wait(self, alone: bool, seconds: float) -> bool:
-        """Let a thread wait, which can be left behind: no lock has a time limit, and polling has no order."""
+        """Wait in a thread that can be abandoned: a lock has no time limit, and polling has no order."""
         try:
             waiter = _Waiter(self, alone)
         except RuntimeError:  # no thread can be started: too many processes, or the interpreter ends
@@ -73,7 +73,7 @@ class Line:
         return has_come
 
     def lock(self, alone: bool, until: float | None = None) -> bool:
-        """Be the first in line, and then in front, both until then."""
+        """Become the first waiter, and then get the turn, both until then."""
         if not lock(self._line, True, until):
             return False
         try:
@@ -82,12 +82,12 @@ class Line:
             unlock(self._line)
 
     def leave(self) -> None:
-        """Let the next one in; a closed one is not entered."""
+        """Give the turn to the next one; does nothing if closed."""
         if self in _OPEN:
             unlock(self._front)
 
     def close(self) -> None:
-        """Leave, and close the files; doing so again does nothing."""
+        """Leave the queue, and close the files; doing so again does nothing."""
         if self in _OPEN:
             _OPEN.discard(self)
             self.close_files(close_locked)
@@ -99,7 +99,7 @@ class Line:
 
 
 class WriteQueue:
-    """The place of one connection in the line of those who write to the database at `path`; not reentrant."""
+    """One connection's place in the queue of writers of the database at `path`; not reentrant."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -107,7 +107,7 @@ class WriteQueue:
         self._is_in = False
 
     def enter(self, seconds: float) -> bool:
-        """Wait for one's turn at most so long; False if it has not come. True also where there is no queue.
+        """Wait for the turn at most so long; False if it has not come. True also if there is no queue.
 
         Whatever else it ends with, `leave` is to be called.
         """
@@ -127,14 +127,14 @@ class WriteQueue:
                 self._line.leave()
 
     def close(self) -> None:
-        """Leave, and close the files; doing so again does nothing."""
+        """Leave the queue, and close the files; doing so again does nothing."""
         line, self._line = self._line, None
         if line:
             line.close()
 
 
 class _Waiter:
-    """A thread that waits for its turn; if it comes too late, the line is closed then."""
+    """A thread that waits for the turn; if it comes too late, the queue is closed then."""
 
     def __init__(self, line: Line, alone: bool) -> None:
         self.line, self.alone = line, alone
@@ -156,14 +156,14 @@ class _Waiter:
                 self.line.close_files(close_locked)
 
     def wait(self, seconds: float) -> bool:
-        """Whether the turn has come in that time. OSError where the file system has no locks."""
+        """Whether the turn has come in that time. OSError if the file system has no locks."""
         self.done.acquire(timeout=min(seconds, _thread.TIMEOUT_MAX))
         if self.error:
             raise self.error
         return self.has_come
 
     def give_up(self) -> None:
-        """Leave the line to the thread, which closes it when the turn comes; if it has come just now, close it."""
+        """Leave the queue to the thread, which closes it when the turn comes; if it has just come, close it."""
         with self.state:
             self.is_given_up = True
             if self.has_come:
@@ -171,7 +171,7 @@ class _Waiter:
 
 
 def _open(path: str) -> int:
-    """A file of the queue, made if it is not there. Who may only read it may still lock it."""
+    """A file of the queue, created if necessary. A user who may only read it may still lock it."""
     while True:
         try:
             require_own(path, os.lstat(path), alone=False)

@@ -1,4 +1,4 @@
-"""Rows that break a CHECK, of which SQLite itself names no more than the table."""
+"""Rows that violate a CHECK; SQLite itself names only the table."""
 from __future__ import annotations
 
 import re
@@ -19,7 +19,7 @@ _TOKEN = re.compile(r"'(?:[^']|'')*'|--[^\n]*|[()]|\bCHECK\b", re.IGNORECASE)
 
 
 def name_rows(wrong: list[str], run: Callable[[str], list[Row]]) -> list[str]:
-    """What integrity_check says, in which the lines on tables are lines on their rows: which, what it has, which rule.
+    """integrity_check's output, with each line about a table replaced by lines about its rows: key, values, rule.
 
     run: runs a query
     """
@@ -45,7 +45,7 @@ def _find_rows(table: str, run: Callable[[str], list[Row]]) -> Iterator[str]:
 
 
 def read_rules(created: str) -> list[str]:
-    """The rules of the CHECKs in the SQL of a table, each as one line."""
+    """The conditions of the CHECKs in the SQL of a table, one line each."""
     rules: list[str] = []
     depth, begun = 0, -1
     awaited = False

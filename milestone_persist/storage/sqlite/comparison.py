@@ -1,4 +1,4 @@
-"""The schema in a SQLite file beside the canonical one: what is missing, what is other, what was put in by others."""
+"""Compares the schema in a SQLite file with the canonical one: what is missing, different, or foreign."""
 from __future__ import annotations
 
 import os
@@ -28,7 +28,7 @@ ALL = ("SELECT name, type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NUL
 
 
 def compare_schema(connection: sqlite3.Connection, path: str, lost: str = "") -> list[Finding]:
-    """A finding for each object of the schema that is not as it must be. Others' tables, views and indexes may be.
+    """A finding for each object that differs from the schema. Foreign tables, views and indexes are allowed.
 
     lost: what to do where one of the tables is not there
     """
@@ -49,7 +49,7 @@ def compare_schema(connection: sqlite3.Connection, path: str, lost: str = "") ->
 
 
 def fix_schema(connection: sqlite3.Connection) -> str:
-    """Give the schema its canonical form, within the caller's transaction, rows kept; the SQL of what was dropped."""
+    """Restore the canonical schema and keep all rows, within the caller's transaction; the SQL of what was dropped."""
     ours, there = _read_model(), _read_objects(connection)
     misplaced = [name for name, (kind, table, _) in there.items()
                  if kind != "table" and name in ours and ours[name][:2] != (kind, table.lower())]
@@ -61,7 +61,7 @@ def fix_schema(connection: sqlite3.Connection) -> str:
 
 
 def refuse_altered(store: SqliteStorage) -> None:
-    """StorageError unless what is there does no more and no less than the schema; indexes and views may be missing."""
+    """StorageError unless the file's schema has the canonical effect; indexes and views may be missing."""
     altered = [fault for fault in store.patiently(lambda: compare_schema(store.connection, store.path))
                if not re.match(r"(index|view) \S+ is missing$", fault["what"])]
     if not altered:
@@ -73,7 +73,7 @@ def refuse_altered(store: SqliteStorage) -> None:
 
 
 def is_lacking(connection: sqlite3.Connection) -> bool:
-    """Whether one of the tables is not there: what was done then could hide the rows it had."""
+    """Whether one of the tables is missing: working without it could hide the rows it had."""
     return bool(_list_gone(_read_model(), _read_objects(connection)))
 
 
@@ -82,7 +82,7 @@ def _list_gone(ours: Objects, there: Objects) -> list[str]:
 
 
 def _list_harmful(connection: sqlite3.Connection, ours: Objects, there: Objects) -> list[str]:
-    """Others' triggers and indexes that may undo, refuse or hold up a write to a table of ours.
+    """Foreign triggers and indexes that may undo, refuse or block a write to one of our tables.
 
     A trigger counts where a table of ours, or one that a harmless trigger writes to, sets it off.
     """
@@ -119,7 +119,7 @@ def _find_fault(kind: str, sql: str, there: tuple[str, str, str] | None) -> str:
 
 
 def _has_only_more_columns(theirs: str, mine: str) -> bool:
-    """Whether ALTER TABLE has put columns into a table's SQL, and nothing that restricts or changes anything."""
+    """Whether ALTER TABLE has only added columns to a table's SQL, without restricting or changing anything."""
     start = len(os.path.commonprefix([theirs, mine]))
     more = theirs[start:start + len(theirs) - len(mine)].strip()
     return (theirs[:start] + theirs[start + len(theirs) - len(mine):] == mine and "," in (more[:1], more[-1:])

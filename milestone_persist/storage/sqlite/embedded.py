@@ -1,4 +1,4 @@
-"""What every storage that runs SQLite in this process shares: the connection, the statements, the errors."""
+"""The common base of storages that run SQLite in this process: the connection, the statements, the errors."""
 from __future__ import annotations
 
 import sys
@@ -30,7 +30,7 @@ UNDECODABLE = "Could not decode"  # so begins what the driver says of text that 
 
 
 class EmbeddedStorage(Storage):
-    """Base of the storages on SQLite; `path` is what errors name, `is_own` whether it is that of the directory."""
+    """Base of the storages on SQLite; errors name `path`; `is_own`: whether it is the directory's own database."""
 
     connection: sqlite3.Connection
     _cursor: sqlite3.Cursor  # of `fetch`
@@ -76,7 +76,7 @@ class EmbeddedStorage(Storage):
             self.bring_up_to_date(database)
 
     def bring_up_to_date(self, database: str) -> None:
-        """Make the schema, or give it its present form."""
+        """Create the schema, or upgrade it."""
         from .migrations import bring_up_to_date
 
         self.connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")  # who is first may need long
@@ -84,7 +84,7 @@ class EmbeddedStorage(Storage):
         self.connection.execute(f"PRAGMA busy_timeout = {1000 * min(STEP_SECONDS, self.wait_seconds):.0f}")
 
     def patiently(self, action: Callable[[], Any], until: float | None = None) -> Any:
-        """What an action gives that changes nothing where another process has the lock; tried until then.
+        """The result of an action that changes nothing if another process has the lock; retried until then.
 
         until: by the clock of time.monotonic; None: as long as it waits for others
         """
@@ -101,7 +101,7 @@ class EmbeddedStorage(Storage):
         return int(self.column("PRAGMA " + name)[0])
 
     def column(self, sql: str) -> list[Any]:
-        """The first value of each row that a query without parameters gives; raises the driver's errors."""
+        """The first value of each row of a query without parameters; raises the driver's errors."""
         def read() -> list[Any]:
             cursor = self.connection.cursor()
             cursor.row_factory = None
@@ -138,14 +138,14 @@ class EmbeddedStorage(Storage):
             self.end_turn()
 
     def end_turn(self) -> None:
-        """Let the next one begin, where those who write stand in line."""
+        """Give the turn to the next writer, if there is a queue."""
 
     def execute(self, sql: str, params: Params = {}) -> list[Any]:
         self.refuse_stopped()
         return self.run(sql, params)
 
     def run(self, sql: str, params: Params = {}) -> list[Any]:
-        """Run one statement on the connection as it is."""
+        """Run one statement directly on the connection."""
         try:
             rows = self.fetch(sql, params)
             if not rows:
@@ -156,7 +156,7 @@ class EmbeddedStorage(Storage):
             raise self.explain(error) from None
 
     def fetch(self, sql: str, params: Params = {}, until: float | None = None) -> list[sqlite3.Row]:
-        """The rows of one statement as they are; raises the driver's errors. It is tried until then, as `patiently`."""
+        """The raw rows of one statement; raises the driver's errors. Retried until then, like `patiently`."""
         self._rounds = 0
         try:
             return self._cursor.execute(sql, params).fetchall()
@@ -192,7 +192,7 @@ class EmbeddedStorage(Storage):
         return wrong + [spent] * bool(spent) + self._find_corrupt()
 
     def _find_spent(self) -> str:
-        """What `tell_spent` says of the rows there are, and of the last numbers."""
+        """`tell_spent` for the existing rows, and for the last numbers."""
         try:
             last = {f"the id of a row of {table}": self.column(f"SELECT coalesce(max(id), 0) FROM {table}")[0]
                     for table in NUMBERED}
@@ -226,7 +226,7 @@ class EmbeddedStorage(Storage):
             forget_database(noted)
 
     def explain(self, error: sqlite3.Error, doing: str = "writing") -> Exception:
-        """The driver's error as one of ours, with the path and what to do; `doing`: what another may be at."""
+        """The driver's error as one of ours, with the path and what to do; `doing`: what another may be doing."""
         text, path = " ".join(str(error).split()), self.path  # a CHECK is told as it is written
         if text.startswith(UNDECODABLE):
             return StorageError(f"{path}: {self._name_undecodable() or text}")
@@ -258,7 +258,7 @@ class EmbeddedStorage(Storage):
         return StorageError(f"{path}: {text}")
 
     def _explain_full(self, text: str) -> StorageError:
-        """The error where there is no room: on the disk, or among the numbers of rows."""
+        """The error if there is no space: on the disk, or among the numbers of rows."""
         from ..remedies import make_room
 
         spent = self._find_spent() if "full" in text else ""
@@ -266,7 +266,7 @@ class EmbeddedStorage(Storage):
                             f"cannot write {self.path} ({text}): {make_room(self.path)}, then try again")
 
     def _name_undecodable(self) -> str:
-        """Which row holds what cannot be read; "" where that cannot be told."""
+        """The row with an unreadable value; "" if it cannot be determined."""
         from .undecodable import NOT_UTF8
 
         try:
@@ -305,7 +305,7 @@ def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
 
 
 def _decode(value: Any) -> Any:
-    """The text of a BLOB: no column is one, but sqlite3's readfile() makes them."""
+    """The text of a BLOB: no column is one, but sqlite3's readfile() creates them."""
     if type(value) is not bytes:
         return value
     try:

@@ -1,4 +1,4 @@
-"""Which triggers and indexes of others cannot undo, refuse or hold up a call: what is not plainly so counts as not."""
+"""Which foreign triggers and indexes cannot undo, refuse or block a call; in doubt, one counts as harmful."""
 from __future__ import annotations
 
 import re
@@ -32,7 +32,7 @@ _RESTRICTED = re.compile(r"\b(?:check|unique|references|generated|as|without|vir
 
 
 def plain(sql: str) -> str:
-    """SQL in one form: its words in lower case, a space between any two, no comments, no quotes around names."""
+    """SQL normalized: lower case, single spaces between words, no comments, no quotes around names."""
     found = []
     for token in _TOKEN.finditer(sql):
         name = next((token[group] for group in ("name", "tick", "bracket") if token[group] is not None), None)
@@ -44,12 +44,12 @@ def plain(sql: str) -> str:
 
 
 def is_harmless_index(sql: str) -> bool:
-    """Whether an index is one of plain columns, which refuses no row."""
+    """Whether an index has only plain columns, and so refuses no row."""
     return bool(_INDEX.fullmatch(plain(sql)))
 
 
 def list_targets(sql: str, tables: Mapping[str, str], columns: Columns) -> list[str] | None:
-    """The tables into which a trigger writes rows that they cannot refuse; None for one that does or may do more.
+    """The tables into which a trigger inserts rows that they cannot refuse; None if it does or may do more.
 
     tables: the SQL of those it may write to, by their names in lower case
     """
@@ -67,7 +67,7 @@ def list_targets(sql: str, tables: Mapping[str, str], columns: Columns) -> list[
 
 
 def _are_there(trigger: re.Match[str], columns: list[tuple[int, str, str, int, str | None, int]]) -> bool:
-    """Whether what a trigger reads of the row that sets it off is there; else no such row could be written."""
+    """Whether the columns that a trigger reads of its row exist; otherwise no such row could be written."""
     known = {column[1].lower() for column in columns}
     rows = {"insert": ("new",), "delete": ("old",)}.get(trigger["event"], ("new", "old"))
     return all(row in rows and name.strip("'").lower() in known
@@ -76,7 +76,7 @@ def _are_there(trigger: re.Match[str], columns: list[tuple[int, str, str, int, s
 
 def _fits(names: str | None, values: str, columns: list[tuple[int, str, str, int, str | None, int]],
           nullable: set[str]) -> bool:
-    """Whether a row can always be added: no key is given, and what must not be missing is.
+    """Whether a row can always be added: it sets no key, and sets every required column.
 
     nullable: the columns of the row that sets the trigger off which may hold nothing
     """

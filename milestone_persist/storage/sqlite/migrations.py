@@ -1,4 +1,4 @@
-"""Bringing a SQLite database to the present schema, in one transaction after a backup."""
+"""Upgrades a SQLite database to the present schema, in one transaction after a backup."""
 from __future__ import annotations
 
 import os
@@ -18,7 +18,7 @@ EARLIER = ("agent_registry", "agent_messages", "agent_state", "coordination_sess
 
 
 def bring_up_to_date(connection: sqlite3.Connection, path: str, newest: int) -> None:
-    """Make the schema or bring it to the present version; StorageError, and nothing changed, if it is newer."""
+    """Create the schema or upgrade it to the present version; StorageError, and nothing changed, if it is newer."""
     if _pragma(connection, "user_version") == _pragma(connection, "application_id") == 0 and not _tables(connection):
         _prefer_wal(connection, path)
     connection.execute("PRAGMA synchronous = EXTRA")
@@ -74,7 +74,7 @@ def _prefer_wal(connection: sqlite3.Connection, path: str) -> None:
 
 
 def has_safe_wal(version: tuple[int, ...]) -> bool:
-    """Whether this SQLite has the fix of the WAL-reset bug (3.51.3, and 3.50.7 and 3.44.6 of the older lines)."""
+    """Whether this SQLite has the fix for the WAL-reset bug (3.51.3; in older release lines 3.50.7 and 3.44.6)."""
     return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
 
 
@@ -94,7 +94,7 @@ def read_script() -> list[str]:
 
 
 def _make_schema(connection: sqlite3.Connection) -> None:
-    """The canonical schema; what an earlier tool has made is taken over."""
+    """Create the canonical schema; convert a database of an earlier tool."""
     if _tables(connection):
         from ..takeover.adoption import adopt
 

@@ -1,4 +1,4 @@
-"""A SQLite database of an earlier version in the form of the present schema, with every row."""
+"""Converts a SQLite database of an earlier version to the present schema, with every row."""
 from __future__ import annotations
 
 import sqlite3
@@ -12,7 +12,7 @@ THEIRS = "_not_ours"  # the end of the name of a foreign table that stood where 
 
 
 def reshape(connection: sqlite3.Connection, script: list[str]) -> None:
-    """Give every table the form that `script` has, within the caller's transaction; foreign keys must be off.
+    """Give every table the form defined in `script`, within the caller's transaction; foreign keys must be off.
 
     New columns get their defaults. What others have added stays: tables, views, columns, indexes, triggers.
     """
@@ -63,14 +63,14 @@ class _Reshaping:
         return {row[1]: row[2] for row in self._ask(f"PRAGMA table_info({quote(table)})")}
 
     def _move_away_theirs(self, table: str) -> None:
-        """Rename a table that has our name and not what ours must have."""
+        """Rename a foreign table that has the name of one of ours."""
         needed = {row[1] for row in _ask(self.model, f"PRAGMA table_info({table})") if row[3] and row[4] is None}
         there = self._columns(table)
         if there and not needed <= set(there):
             self.connection.execute(f"ALTER TABLE {quote(table)} RENAME TO {quote(table + THEIRS)}")
 
     def _drop_what_hangs_on(self, wanted: dict[str, tuple[str, str]]) -> list[str]:
-        """Drop views of ours, and all indexes and triggers of our tables; the SQL of those that are not ours."""
+        """Drop our views, and all indexes and triggers of our tables; returns the SQL of foreign ones."""
         theirs = []
         for kind, name, owner, sql in self._ask("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE "
                                                 "sql IS NOT NULL AND type <> 'table' ORDER BY type = 'view'"):
@@ -81,7 +81,7 @@ class _Reshaping:
         return theirs
 
     def _remake(self, table: str, sql: str) -> None:
-        """Make a table again in its present form, with the rows it has."""
+        """Recreate a table in its present form, with its rows."""
         before = self._ask(f"SELECT sql FROM sqlite_master WHERE name = '{table}'")
         if before == [(sql,)]:
             return
@@ -98,12 +98,12 @@ class _Reshaping:
 
 
 def _ask(connection: sqlite3.Connection, sql: str) -> list[tuple[Any, ...]]:
-    """All rows, whatever form the connection gives them."""
+    """All rows, whatever row factory the connection has."""
     cursor = connection.cursor()
     cursor.row_factory = None
     return cursor.execute(sql).fetchall()
 
 
 def quote(name: str) -> str:
-    """A name as SQL writes it."""
+    """A name quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""Copies of database files: one kept before its schema is changed, one of a backup that is to be restored."""
+"""Copies of database files: one kept before a schema change, one of a backup to be restored."""
 from __future__ import annotations
 
 import os
@@ -13,7 +13,7 @@ from ..parts import RESTS, NewFile
 
 
 def back_up(path: str, label: str) -> str:
-    """Copy the database to backups/LABEL-TIME.db, whole or not at all, while the caller keeps every writer out."""
+    """Copy the database to backups/LABEL-TIME.db, completely or not at all, while the caller excludes all writers."""
     folder = os.path.join(os.path.dirname(path), "backups")
     # The file's own time: a run that was killed and its successor make the same copy.
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(os.stat(path).st_mtime))
@@ -37,7 +37,7 @@ def _copy(path: str, target: str) -> None:
 
 
 def copy_backup(path: str, target: str) -> None:
-    """Copy a backup, which is only read, to a private file that is there; UsageError if it is none."""
+    """Copy a backup, which is only read, to an existing private file; UsageError if it is not a backup."""
     try:
         source, copy = _open_backup(path), sqlite3.connect(target)
         try:
@@ -51,7 +51,7 @@ def copy_backup(path: str, target: str) -> None:
 
 
 def require_backup(path: str) -> None:
-    """UsageError for a file that is no backup, or a damaged one, before anything is made for it."""
+    """UsageError for a file that is not a backup, or is damaged, before anything is created for it."""
     try:
         source = _open_backup(path)
         try:
@@ -65,7 +65,7 @@ def require_backup(path: str) -> None:
 
 
 def _open_backup(path: str) -> sqlite3.Connection:
-    """A connection that only reads a backup; sqlite3.Error if it is none of this program."""
+    """A read-only connection to a backup; sqlite3.Error if the backup is not this program's."""
     address = "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=ro"
     beside = [path + rest for rest in RESTS if os.path.lexists(path + rest)]
     for rest in beside:

@@ -34,7 +34,7 @@ READ_SCHEMA = f"SELECT group_concat(sql, '{BETWEEN}') FROM sqlite_master"
 
 
 class SqliteStorage(EmbeddedStorage):
-    """A store in `DIRECTORY/coordination.db` (or another `file`), or in memory where nothing is to be made.
+    """A store in `DIRECTORY/coordination.db` (or another `file`), or in memory if nothing is to be created.
 
     Another file that is not to be made is only read: it stays as it is.
     """
@@ -60,7 +60,7 @@ class SqliteStorage(EmbeddedStorage):
         self.lock_timeout = None
 
     def connect(self, database: str, apart: bool = False) -> None:
-        """Open the database; where WAL needs files beside it that cannot be made, as it is: it has no writer then."""
+        """Open the database; if WAL files cannot be created next to it, as immutable: then it has no writer."""
         try:
             super().connect(database, apart)
         except StorageError:
@@ -139,7 +139,7 @@ class SqliteStorage(EmbeddedStorage):
             raise
 
     def _begin(self, sql: str, doing: str, until: float) -> sqlite3.Row:
-        """Begin, and read what a transaction begins with: how it is to be flushed, and the tombstone."""
+        """Begin, and read what every transaction reads first: the `synchronous` setting and the tombstone."""
         try:
             self.fetch(sql, until=until)
             return self.fetch(READ_FIRST)[0]
@@ -160,7 +160,7 @@ class SqliteStorage(EmbeddedStorage):
             self._queue.leave()
 
     def make_durable(self) -> None:
-        """Sync the folder, from which a commit removes its journal: if that came back, it would undo the commit.
+        """Sync the folder, from which a commit removes its journal: if it reappeared, it would undo the commit.
 
         SQLite would do it before it says whether it has committed (synchronous = EXTRA), and then call that a failure.
         """
@@ -279,7 +279,7 @@ def _is_beside_others(store: SqliteStorage, ours: list[str]) -> bool:
 
 
 def _create_file(path: str) -> None:
-    """Make the empty database file with its rights, before any connection: SQLite's own files take them over."""
+    """Create the empty database file with its permissions, before any connection: SQLite's own files inherit them."""
     try:
         os.close(make_file(path))
     except FileExistsError:

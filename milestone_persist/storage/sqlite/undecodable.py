@@ -16,7 +16,7 @@ NOT_UTF8 = "not UTF-8: write it again as text that is, or remove the row"
 
 
 def find_corrupt(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Every value that is not text, or is one where a number belongs: where it is, what is wrong and what to do."""
+    """Every value that is not text, or is text in place of a number: where it is, what is wrong and what to do."""
     factory, connection.text_factory = connection.text_factory, _decode
     try:
         for table, key in TABLES.items():
@@ -58,6 +58,6 @@ def _find_fault(value: Any) -> str:
 
 
 def _show(part: Any) -> str:
-    """A part of a key as a line of text can hold it."""
+    """A part of a key as printable text."""
     data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogateescape")
     return data.decode("utf-8", "backslashreplace")
