@@ -108,6 +108,13 @@ def test_a_low_screen_keeps_what_needs_attention_and_the_silent(team):
     assert re.search("◐ dead", text)
 
 
+@pytest.mark.parametrize("width", [36, 60, 72, 100, 200])
+def test_the_command_for_what_needs_attention_is_whole(team, width):
+    lines = [compose(line, width, False) for line in overview_screen(team.status(), width)]
+    text = "\n".join(lines).replace("\\\n", "")
+    assert "python3 -m milestone_persist recover_milestone_session execution-ms-1-1" in re.sub(" +", " ", text)
+
+
 def test_a_store_that_is_not_there_is_said_to_be_so(draw, directory):
     assert draw("status", NO_COLOR="1", COLUMNS="300") == f"{directory}  not made yet\n"
 

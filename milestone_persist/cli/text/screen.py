@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ...base.invocation import call_of
+from ...base.quoting import command, quote
 from ...base.times import tell_age
 from ...base.values import tell_count
 from .cells import cut, fill, width_of
@@ -51,8 +52,20 @@ def _attention(data: Row, width: int) -> list[Line]:
         if width_of(what) + width_of(run) + 4 <= width:
             lines.append([("alarm", "! "), ("", what + "  "), ("cyan", run)])
         else:
-            lines += [[("alarm", "! "), ("", what)], [("", "  "), ("cyan", run)]]
+            lines += [[("alarm", "! "), ("", what)], *_command(row["command"], width)]
     return lines or [[("green", "✓ "), ("", "nothing needs attention" if data["sessions"] else "no sessions yet")]]
+
+
+def _command(words: Sequence[str], width: int) -> list[Line]:
+    """A command in the lines that it needs, each but the last with a backslash at its end, as a shell takes them."""
+    way = call_of(words)[:-len(command(words))].rstrip()
+    lines = [way] if way else []
+    for word in map(quote, words):
+        if lines and width_of(f"  {lines[-1]} {word} \\") <= width:
+            lines[-1] += " " + word
+        else:
+            lines.append("  " * bool(lines) + word)
+    return [[("", "  "), ("cyan", plain(line) + " \\" * (place < len(lines) - 1))] for place, line in enumerate(lines)]
 
 
 def _sessions(data: Row, width: int) -> list[Line]:
