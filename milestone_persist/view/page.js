@@ -43,7 +43,8 @@ class Table {
     this.order = { place: null, down: false };
     this.current = -1;
     this.heads = columns.map(([title, place, width, form]) => {
-      const head = make("th", { scope: "col", className: form }, make("button", { type: "button", onclick: () => this.sortBy(place) }, title));
+      const head = make("th", { scope: "col", className: form === "pill" ? "" : form },
+        make("button", { type: "button", onclick: () => this.sortBy(place) }, title));
       head.style.width = width;
       return head;
     });

@@ -117,6 +117,8 @@ def test_the_page_shows_what_the_database_has(page, afternoon):
     for kind in ("span", "message", "mark", "phase"):  # and each is seen: it has a place and a size
         assert page.run("return [...document.querySelectorAll('.drawing .' + arguments[0])].map((node) => node."
                         "getBoundingClientRect()).every((box) => box.width + box.height > 0 && box.left >= 0)", kind)
+    assert page.value("[...new Set([...document.querySelectorAll('thead th')].map((head) => getComputedStyle(head)."
+                      "display))].join()") == "table-cell"  # none is drawn as one of its cells
 
 
 def test_every_table_can_be_searched(page, afternoon):
