@@ -1,4 +1,4 @@
-"""Files of milestone records: which there are, whose they are by their names, and what they hold."""
+"""Files of milestone records: which exist, to which milestone they belong by name, and their contents."""
 from __future__ import annotations
 
 import os
@@ -23,12 +23,12 @@ KNOWN = "SELECT id, file_path, file_stamp FROM milestones WHERE file_path IS NOT
 
 
 def record_folder(archived: bool) -> str:
-    """The folder that the record of a milestone belongs in."""
+    """The folder for the record of a milestone."""
     return FOLDERS[0] if archived else FOLDERS[1]
 
 
 def path_counting(files: RecordFiles) -> tuple[str, str]:
-    """Of the files that a milestone has, the path and stamp of the one that counts."""
+    """The path and stamp of the valid one among a milestone's files."""
     return files[max(files, key=FOLDERS.index)]
 
 
@@ -47,7 +47,7 @@ class Changes:
 
 
 def find_changes(store: Storage, milestone_id: str | None = None) -> Changes:
-    """Compare the record files with the milestones table, reading only those whose time or size is another.
+    """Compare the record files with the milestones table, reading only those whose time or size has changed.
 
     milestone_id: look only at the files of that milestone, and at those that have nearly its name
     """
@@ -80,7 +80,7 @@ def find_files_of(store: Storage, milestone_id: str) -> RecordFiles:
 
 def _match_files(store: Storage, wrong: dict[str, str],
                  milestone_id: str | None = None) -> tuple[list[Row], dict[str, RecordFiles]]:
-    """What is known of record files, and those there are, by milestone; `wrong` gets what is none, with the reason."""
+    """Known and existing record files, by milestone; invalid ones are added to `wrong`, with the reason."""
     folders = {folder: os.path.join(store.directory, folder) for folder in FOLDERS}
     if milestone_id is None:
         known = store.execute(KNOWN)
@@ -143,7 +143,7 @@ def _find_owners(store: Storage, known: list[Row], listed: dict[str, list[tuple[
 
 
 def list_stamps(store: Storage) -> dict[str, str]:
-    """Every record file there is, and what tells whether it was edited."""
+    """Every existing record file, and its stamp."""
     return {os.path.join(folder, name): stamp for folder in FOLDERS
             for name, stamp in _list_files(os.path.join(store.directory, folder))}
 
@@ -165,7 +165,7 @@ def _list_files(folder: str) -> Iterator[tuple[str, str]]:
 
 
 def stamp_of(full: str) -> str:
-    """What tells whether a file was edited: its time of change and its size; "" if it is not there."""
+    """The stamp that shows whether a file was edited: modification time and size; "" if it does not exist."""
     try:
         status = os.lstat(full)
     except FileNotFoundError:
@@ -174,7 +174,7 @@ def stamp_of(full: str) -> str:
 
 
 def _id_of(store: Storage, path: str) -> str | None:
-    """The milestone that a new file belongs to: whose file name it has, else the one named as it is.
+    """The milestone of a new file: the one with that file name, else the one with the file's name as its id.
 
     Where a name was too long to be kept whole, the record's own heading `id` tells. None for a name that is not text.
     """
@@ -195,7 +195,7 @@ def _id_of(store: Storage, path: str) -> str | None:
 
 
 def read_text(store: Storage, path: str) -> str | None:
-    """The text of a record file; None if it is not there, StorageError if it holds none."""
+    """The text of a record file; None if it does not exist, StorageError if it is not a text."""
     full = os.path.join(store.directory, path)
     data = read_found(full, alone=True)
     try:
@@ -207,7 +207,7 @@ def read_text(store: Storage, path: str) -> str | None:
 
 
 def remove_parts(store: Storage) -> None:
-    """Remove what killed writers have left beside records, within the caller's transaction: there are no writers."""
+    """Remove what killed writers left next to records, within the caller's transaction: there are no writers now."""
     for folder in FOLDERS:
         home = os.path.join(store.directory, folder)
         for name in os.listdir(home) if os.path.isdir(home) else ():

@@ -1,4 +1,4 @@
-"""Headings of a milestone record: what stands at the top level of its text, YAML or not."""
+"""Headings of a milestone record: the keys at the top level of its text, YAML or not."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -8,7 +8,7 @@ HEADINGS = ("id", "title", "status", "priority")
 
 
 def read_headings(text: str) -> dict[str, str]:
-    """The id, title, status and priority that stand at the top level of a record, without their quotes."""
+    """The id, title, status and priority at the top level of a record, unquoted."""
     found: dict[str, str] = {}
     for line in text.removeprefix("\ufeff").splitlines():
         key, colon, value = line.partition(":")

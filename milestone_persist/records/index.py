@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def index_records(store: Storage, strict: bool = False, milestone_id: str | None = None) -> None:
-    """Bring the milestones table in line with the record files: those edited, added, moved or removed by hand.
+    """Update the milestones table from record files that were edited, added, moved or removed by hand.
 
     strict: a file that cannot be a record is an error, not only a warning
     milestone_id: do it for one milestone, and look at no file of others
@@ -46,7 +46,7 @@ def _index_file(store: Storage, milestone_id: str, path: str, stamp: str, text: 
 
 
 def _forget_file(store: Storage, milestone_id: str) -> None:
-    """A record was removed by hand: the milestone goes too, unless a session or an agent still refers to it."""
+    """A record was removed by hand: remove the milestone too, unless a session or an agent still refers to it."""
     given = {"id": milestone_id}
     store.execute("UPDATE milestones SET version = version + 1, file_path = NULL, file_stamp = NULL WHERE id = :id",
                   given)
@@ -86,7 +86,7 @@ def _find_under_lock(store: Storage, milestone_id: str) -> str | None:
 
 
 def list_records(store: Storage) -> list[ListedMilestone]:
-    """The milestones with what their records' headings say, in the order of their ids.
+    """The milestones with their records' headings, ordered by id.
 
     Record files are indexed first; where the store cannot be written, those not indexed yet are looked at.
     """
@@ -106,7 +106,7 @@ def list_records(store: Storage) -> list[ListedMilestone]:
 
 
 def inspect_records(store: Storage) -> list[Finding]:
-    """Findings on record files: those that are gone, and those that can be none."""
+    """Findings on record files: missing and invalid ones."""
     if not store.backend.records_are_files:
         return []
     changes = find_changes(store)
@@ -116,7 +116,7 @@ def inspect_records(store: Storage) -> list[Finding]:
 
 
 def count_milestones(store: Storage) -> int:
-    """How many milestones there are, those included whose record was written by hand."""
+    """The number of milestones, including those whose record was written by hand."""
     if store.backend.records_are_files:
         return len(list_records(store))
     return int(store.execute("SELECT count(*) AS milestones FROM milestones")[0]["milestones"])

@@ -45,7 +45,7 @@ def find_record(store: Storage, milestone_id: str) -> str | None:
 
 
 def read_record(store: Storage, row: Mapping[str, Any]) -> str:
-    """The record of a milestone whose row was just indexed; "" where it has none, StorageError where it is missing."""
+    """The record of a milestone whose row was just indexed; "" if it has none, StorageError if it is missing."""
     if store.backend.records_are_files and not row["file_path"]:
         return row.get("data") or ""  # a foreign program may have put it there
     text = find_record(store, row["id"])
@@ -56,7 +56,7 @@ def read_record(store: Storage, row: Mapping[str, Any]) -> str:
 
 
 def write_record(store: Storage, milestone_id: str, text: str) -> None:
-    """Write the record whole or not at all and note its headings, within the caller's transaction; the row is there."""
+    """Write the record atomically and store its headings, within the caller's transaction; its row exists."""
     path = stamp = None
     if store.backend.records_are_files:
         row = store.execute("SELECT file_path FROM milestones WHERE id = :id", {"id": milestone_id})[0]
@@ -91,7 +91,7 @@ def _is_archived(path: str | None) -> bool:
 
 
 def note_record(store: Storage, milestone_id: str, text: str, path: str | None, stamp: str | None) -> None:
-    """Note a record in the row of its milestone: what its headings say, and its text or where its file is."""
+    """Store a record in the row of its milestone: its headings, and its text or the path of its file."""
     store.execute(
         "UPDATE milestones SET version = CASE WHEN file_path IS NULL AND data = '' THEN version ELSE version + 1 END, "
         "title = :title, status = :status, priority = :priority, data = :data, file_path = :path, "
@@ -101,7 +101,7 @@ def note_record(store: Storage, milestone_id: str, text: str, path: str | None, 
 
 
 def write_record_files(store: Storage) -> None:
-    """Give every milestones row that brings its record's text (`data`) the file of it, where records are files."""
+    """Write the file of every milestones row that contains its record's text (`data`), if records are files."""
     if store.backend.records_are_files:
         files = find_record_files(store)
         for row in store.execute("SELECT id FROM milestones WHERE data <> '' ORDER BY id"):
@@ -110,7 +110,7 @@ def write_record_files(store: Storage) -> None:
 
 
 def write_record_file(store: Storage, row: Row, files: RecordFiles = {}) -> None:
-    """Give a milestones row that brings its record's text (`data`) the file of it; its other columns stay.
+    """Write the file of a milestones row that contains its record's text (`data`); its other columns are kept.
 
     files: the files there are of this milestone: one that holds the text already is it
     """
@@ -126,12 +126,12 @@ def write_record_file(store: Storage, row: Row, files: RecordFiles = {}) -> None
 
 
 def _keep_other(store: Storage, path: str) -> None:
-    """Move another record file out of the way, and tell."""
+    """Move another record file out of the way, and report it."""
     store.warn(f"there was another record in {path}: it is kept in {set_aside(store, path)}")
 
 
 def archive_record(store: Storage, milestone_id: str) -> None:
-    """Move a record to completed/ and mark its milestone completed; one that is there already is kept elsewhere."""
+    """Move a record to completed/ and mark its milestone completed; an existing one there is kept elsewhere."""
     given = {"id": milestone_id, "now": store.now(), "path": None, "stamp": None}
     if store.backend.records_are_files:
         files = find_files_of(store, milestone_id)

@@ -1,4 +1,4 @@
-"""All record files replaced as one: where the process is killed on the way, the next call puts the old ones back."""
+"""Replaces all record files atomically: if the process is killed, the next call restores the old ones."""
 from __future__ import annotations
 
 import os
@@ -33,7 +33,7 @@ def is_swapped_out(store: Storage) -> bool:
 
 
 def finish_swap(store: Storage) -> None:
-    """After a swap whose transaction was committed, forget it; else undo it. The transaction may fail."""
+    """Forget a swap whose transaction was committed; else undo it. The transaction may fail."""
     path = os.path.join(store.directory, SWAP_NOTE)
     data = read_found(path, alone=True)
     if data is None:
@@ -61,7 +61,7 @@ def _is_done(store: Storage, backup: str) -> bool:
 
 
 def _put_back(directory: str, backup: str, name: str, was_there: bool) -> None:
-    """Give a folder its old files; those written meanwhile are kept beside where these were."""
+    """Restore the old files of a folder; those written meanwhile are kept next to the old files' location."""
     folder, old = os.path.join(directory, name), os.path.join(directory, backup, name)
     is_moved = os.path.lexists(old)
     if (is_moved or not was_there) and os.path.lexists(folder):

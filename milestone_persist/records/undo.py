@@ -1,4 +1,4 @@
-"""Files written and moved within a transaction: if it fails, they are as they were."""
+"""Writes and moves files within a transaction: if it fails, these changes are undone."""
 from __future__ import annotations
 
 import os
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def stamp(call: Call) -> str:
-    """The present as part of a file name, made its own by a random end."""
+    """The current time as part of a file name, made unique by a random end."""
     return f"{call.now()[:19].replace('-', '').replace(':', '').replace(' ', '-')}-{os.urandom(4).hex()}"
 
 
 def write_file(store: Storage, path: str, data: bytes) -> None:
-    """Write a file, given by its path in the data directory, in the place of the one that is there."""
+    """Replace a file, given by its path in the data directory."""
     store.require_made()
     full = os.path.join(store.directory, path)
     before = read_found(full, alone=True)
@@ -32,7 +32,7 @@ def write_file(store: Storage, path: str, data: bytes) -> None:
 
 
 def _keep(store: Storage, full: str, before: bytes) -> Callable[[], None]:
-    """Give a file that is about to be replaced a second name: what takes it back then needs no room on the disk."""
+    """Give a file that will be replaced a second name: undoing then needs no disk space."""
     kept = os.path.join(store.directory, f"{KEPT}{len(store.kept)}")
     try:
         if os.path.lexists(kept):  # of one who was killed
@@ -53,7 +53,7 @@ def write_new(store: Storage, path: str, data: bytes) -> None:
 
 
 def move_file(store: Storage, old: str, new: str) -> None:
-    """Move a file or folder; both places are paths in the data directory."""
+    """Move a file or folder; both are paths in the data directory."""
     store.require_made()
     before, after = os.path.join(store.directory, old), os.path.join(store.directory, new)
     try:
@@ -64,7 +64,7 @@ def move_file(store: Storage, old: str, new: str) -> None:
 
 
 def set_aside(store: Storage, path: str) -> str:
-    """Move a file or folder of the data directory to a new folder below backups/: which."""
+    """Move a file or folder of the data directory to a new folder below backups/; returns that folder."""
     backup = os.path.join("backups", stamp(store))
     move_file(store, path, os.path.join(backup, path))
     return os.path.join(store.directory, backup)

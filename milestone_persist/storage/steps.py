@@ -1,4 +1,4 @@
-"""What a version of the schema does with the rows of the one before it; the tables themselves have its form already.
+"""Upgrade steps: what each schema version does with the rows of the one before; the tables are converted already.
 
 Every storage brings its tables into the form of the canonical schema by itself: a new column has its default, a new
 table is empty. A step does the rest, in portable SQL.
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def take_steps(version: int, run: Run) -> None:
-    """Bring the rows of a store of that version to the present one, within the caller's transaction."""
+    """Upgrade the rows of a store of that version to the present one, within the caller's transaction."""
     for step in STEPS[version - 1:]:
         step(run)
 

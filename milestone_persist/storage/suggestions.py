@@ -1,4 +1,4 @@
-"""What a refusal says of ids that are like the one that was not found."""
+"""Suggestions in refusals: ids similar to the one that was not found."""
 from __future__ import annotations
 
 from ..base.values import nearest
@@ -18,7 +18,7 @@ def suggest(store: Storage, word: str, known: list[str], listing: str = "") -> s
 
 
 def offer_near(word: str, known: list[str]) -> str:
-    """The nearest known ids, as what may be meant; those with other numbers, which are others', only as being there."""
+    """The nearest known ids as suggestions; those with other numbers belong to others and are only listed."""
     near = nearest(word, known, 3)
     meant = [name for name in near if name.startswith(word) or _numbers(word) in ([], _numbers(name))]
     if meant:
@@ -27,7 +27,7 @@ def offer_near(word: str, known: list[str]) -> str:
 
 
 def find_slip(given: str, rows: list[Row]) -> str:
-    """The id of a row that differs in a slip of the fingers from a given one; "" if none does."""
+    """The id of a row that differs from a given one by a typing error; "" if there is none."""
     others = [row["id"] for row in rows if _numbers(row["id"]) == _numbers(given)]
     return next(iter(nearest(given, others, 1, 0.75) if others else []), "")
 

@@ -1,4 +1,4 @@
-"""What lies in the data directory beside the rows: folders, rights, links, what killed writers left, logs, room."""
+"""The data directory apart from the rows: folders, permissions, links, leftovers of killed writers, logs, space."""
 from __future__ import annotations
 
 import json
@@ -28,7 +28,7 @@ EARLIER = "enterprise.db"  # of an earlier milestone tool, which kept its record
 
 
 def make_folders(directory: str) -> list[str]:
-    """Make the folders that are missing: which."""
+    """Create the missing folders; returns which."""
     missing = [os.path.join(directory, name) for name in FOLDERS if not os.path.isdir(os.path.join(directory, name))]
     for path in missing:
         make_folder(path)
@@ -36,7 +36,7 @@ def make_folders(directory: str) -> list[str]:
 
 
 def inspect_surroundings(store: Storage) -> list[Finding]:
-    """Findings on everything in the data directory but the rows; none where there is no directory."""
+    """Findings on everything in the data directory except the rows; none if there is no directory."""
     if not os.path.isdir(store.directory):
         return []
     return [*_find_full(store.directory), *_find_closed(store), *_find_links(store.directory),
@@ -57,7 +57,7 @@ def _find_full(directory: str) -> Iterator[Finding]:
 
 
 def _find_closed(store: Storage) -> Iterator[Finding]:
-    """Own files that their owner may not read and write; a directory that is open to others and not meant to be."""
+    """Our files that their owner may not read and write; a directory that is open to others without permission."""
     directory = store.directory
     if not is_shared(directory, store.environ) and stat.S_IMODE(os.stat(directory).st_mode) & 0o077:
         yield finding(directory, "other users may look into it", severity=NOTE, fixable=True)
@@ -85,7 +85,7 @@ def _find_links(directory: str) -> Iterator[Finding]:
 
 
 def _find_other_kinds(directory: str) -> Iterator[Finding]:
-    """Folders where files belong, files where folders belong, and what is neither, which nobody waits for."""
+    """Folders in place of files, files in place of folders, and anything else, without blocking on it."""
     for path in _walk(directory):
         kind, (first, _, rest) = os.lstat(path).st_mode, os.path.relpath(path, directory).partition(os.sep)
         is_folder = is_ours(first) and first not in FILES and "." not in first if not rest else not (
@@ -109,7 +109,7 @@ def _find_other_names(directory: str) -> Iterator[Finding]:
 
 
 def _find_others(store: Storage) -> Iterator[Finding]:
-    """What belongs to another user than the directory, who could change it or take away the right to."""
+    """Files owned by a user other than the directory's, who could change them or their permissions."""
     owner = os.stat(store.directory).st_uid
     for path in [] if is_shared(store.directory, store.environ) else _walk(store.directory):
         if os.lstat(path).st_uid != owner:
@@ -136,7 +136,7 @@ def _find_torn_lines(directory: str) -> Iterator[Finding]:
 
 
 def find_earlier(directory: str) -> list[Finding]:
-    """A note of a database of an earlier tool, whose records nothing here reads."""
+    """A note about a database of an earlier tool, whose records this program does not read."""
     path = os.path.join(directory, EARLIER)
     if not os.path.isfile(path) or os.path.islink(path) or not os.path.getsize(path):
         return []
@@ -151,7 +151,7 @@ def tell_earlier(store: Storage) -> None:
 
 
 def _walk(directory: str) -> list[str]:
-    """Everything in the data directory but what is kept in backups/: of that only what no backup is."""
+    """Everything in the data directory; in backups/ only files that are not backups."""
     found = []
     for folder, folders, names in os.walk(directory):
         if folder == directory:
@@ -198,7 +198,7 @@ def _is_whole(line: bytes) -> bool:
 
 
 def fix_rights(store: Storage) -> list[Finding]:
-    """Give what is one's own the rights it needs, and take others' from the directory."""
+    """Restore the owner's permissions on our files, and remove those of others on the directory."""
     done: list[Finding] = [{**found, "severity": FIXED} for found in _find_closed(store) if found["fixable"]]
     if done:
         for path in _list_closed(store.directory):
@@ -209,7 +209,7 @@ def fix_rights(store: Storage) -> list[Finding]:
 
 
 def fix_surroundings(store: Storage, folder: str) -> list[Finding]:
-    """Repair what is beside the rows, within the caller's transaction: no other writes. `folder` gets the records."""
+    """Repair everything except the rows, within the caller's transaction: no other writes. Records go to `folder`."""
     done = []
     try:
         for found in _find_left_over(store.directory):
@@ -228,7 +228,7 @@ def fix_surroundings(store: Storage, folder: str) -> list[Finding]:
 
 
 def _blank_torn(path: str, folder: str) -> Finding:
-    """Put spaces where half a line is, so that a process that appends meanwhile loses nothing; the halves are kept."""
+    """Overwrite incomplete lines with spaces, so that a concurrent append loses nothing; their text is kept."""
     torn = _read_torn(path)
     kept = os.path.join(folder, os.path.basename(path) + ".torn")
     write_whole(kept, b"".join(line + b"\n" for _, line in torn))

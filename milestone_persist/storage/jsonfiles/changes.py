@@ -1,4 +1,4 @@
-"""Which rows in memory were changed: triggers note their keys, those of rows that the schema's triggers change too."""
+"""Which rows in memory were changed: triggers record their keys, including rows changed by the schema's triggers."""
 from __future__ import annotations
 
 import json
@@ -21,7 +21,7 @@ class Changes:
         connection.execute("CREATE TEMP TABLE changed (name, key)")
 
     def track(self, table: Table) -> None:
-        """From here on note the keys of the rows that change."""
+        """From here on record the keys of the rows that change."""
         if table in self.tracked:
             return
         self.tracked.add(table)

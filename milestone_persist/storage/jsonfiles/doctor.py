@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def inspect(store: FileStorage) -> list[Finding]:
-    """What is wrong with the files and with the rows in them, each with what to do."""
+    """What is wrong with the files and their rows, each with what to do."""
     wrong: list[str] = []
     corrupt: list[Finding] = []
     if store.in_memory:
@@ -48,7 +48,7 @@ def inspect(store: FileStorage) -> list[Finding]:
 
 
 def fix(store: FileStorage, folder: str) -> list[Finding]:
-    """Move what cannot be read to `folder`; the store is lenient."""
+    """Move unreadable files to `folder`; the store is lenient."""
     try:
         with store.transaction():
             done = _drop_unreadable_lines(store, folder)
@@ -85,7 +85,7 @@ def _list_files_of_many(store: FileStorage) -> list[tuple[Table, str]]:
 
 
 def _list_readable(memory: Memory, table: Table, file: str, data: bytes) -> list[Row] | None:
-    """The rows of a file of many that fit, the first of each key; None where all do. None of them is loaded yet."""
+    """The valid rows of a file of many, the first of each key; None if all are valid. None of them is loaded yet."""
     fitting, lines = [], [line for line in data.removeprefix(BOM_UTF8).split(b"\n") if line.strip()]
     memory.connection.execute("SAVEPOINT trying")
     for line in lines:

@@ -1,4 +1,4 @@
-"""The head of a file store: how often it was written, and what it tells of the rows so that not all need be read.
+"""The head of a file store: how often it was written, and facts about the rows so that not all have to be read.
 
 It may have come with a cloned repository: what names no table, folder or file as we do is passed over.
 """
@@ -21,7 +21,7 @@ STATE = folder_of("agent_state") + "/"
 
 
 class Head:
-    """What the text of a head tells; an error of some kind where it is none.
+    """Parse the text of a head; some kind of error if it is not one.
 
     version: of the schema
     sequences: the last number given out in each numbered table
@@ -46,7 +46,7 @@ class Head:
         self.expiring = _read_expiring(self._facts.get("expiring"))
 
     def next(self, files: StoreFiles, changed: Contents, sequences: dict[str, int]) -> Head:
-        """The head that is written with these files, which are not yet in their places."""
+        """The head to write with these files, which are not in place yet."""
         return _write_head({
             **self._facts, "schema_version": SCHEMA_VERSION, "generation": self._facts["generation"] + 1,
             "expiring": _tell_expiring(self.expiring, changed),
@@ -62,7 +62,7 @@ def first_head() -> Head:
 
 
 def version_in(data: bytes) -> int:
-    """The version of the schema that a head tells, whatever else is in it; 0 where it tells none."""
+    """The schema version in a head, whatever else is in it; 0 if there is none."""
     try:
         return int(json.loads(data)["schema_version"])
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):

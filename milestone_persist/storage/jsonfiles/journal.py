@@ -1,4 +1,4 @@
-"""Several files replaced as one: written beside their places first, then told in a journal, then renamed.
+"""Replaces several files atomically: first written next to their targets, then listed in a journal, then renamed.
 
 What takes room comes before anything is decided, and a change is taken back until its first file is in place. From
 then on the journal counts, which holds all that was to be written: readers look through it, the holder of the
@@ -32,18 +32,18 @@ FOLDERS = frozenset(folder_of(table) for table in TABLES if table not in ONE_FIL
 
 
 class StoreFiles:
-    """The files of a store as they are, or will be once the journal that a crash left is carried out."""
+    """The files of a store as they are, or as they will be after replaying the journal that a crash left."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self.pending: Contents = {}
 
     def look_for_journal(self) -> None:
-        """See whether a journal waits; the caller holds the lock. StorageError for one that cannot be read."""
+        """Look for a pending journal; the caller holds the lock. StorageError if it is unreadable."""
         self.pending = _read_journal(self.directory) if is_pending(self.directory) else {}
 
     def carry_out_journal(self) -> None:
-        """Carry out the journal that waits, if there is one; the caller holds the exclusive lock."""
+        """Replay the pending journal, if there is one; the caller holds the exclusive lock."""
         self.look_for_journal()
         if self.pending:
             try:
@@ -58,7 +58,7 @@ class StoreFiles:
         return os.path.join(self.directory, name)
 
     def list(self, folder: str) -> set[str]:
-        """The names in a folder; none where there is no folder."""
+        """The names in a folder; none if there is no folder."""
         try:
             names = set(os.listdir(self.path(folder)))
         except FileNotFoundError:
@@ -81,7 +81,7 @@ class StoreFiles:
         return os.path.lexists(self.path(name))
 
     def read(self, name: str) -> bytes:
-        """What a file holds; OSError if it cannot be read."""
+        """The contents of a file; OSError if it cannot be read."""
         text = self.pending.get(name)
         if text is not None:
             return text.encode()
@@ -90,7 +90,7 @@ class StoreFiles:
 
 
 def is_pending(directory: str) -> bool:
-    """Whether a journal waits to be carried out."""
+    """Whether a journal is pending."""
     return os.path.exists(os.path.join(directory, JOURNAL))
 
 
@@ -127,7 +127,7 @@ def _read_journal(directory: str) -> Contents:
 
 
 def _is_ours(directory: str, name: str, text: object) -> bool:
-    """Whether a journal, which may have come with a cloned repository, names a file of rows, or the head, as we do."""
+    """Whether a journal, which may have come with a cloned repository, names a row file or the head, as ours do."""
     folder, _, base = name.rpartition("/")
     home = os.path.realpath(directory)
     if name not in NAMES and (folder not in FOLDERS and folder not in INNER or not base.endswith((".json", ".jsonl"))):
@@ -140,12 +140,12 @@ def _is_ours(directory: str, name: str, text: object) -> bool:
 
 
 def _part(directory: str, number: int, tag: str) -> str:
-    """Where the n-th file that is to be written lies before it has its place."""
+    """The temporary path of the n-th file to be written."""
     return os.path.join(directory, f"file-store.{number}.{tag}.part")
 
 
 def _write_parts(directory: str, contents: Contents, tag: str) -> None:
-    """Write every new text, and make the folders they go to."""
+    """Write every new text, and create the folders for them."""
     _remove_parts(directory)  # of one who was killed
     for number, (name, text) in enumerate(_written(contents)):
         make_folder(os.path.dirname(os.path.join(directory, name)))
@@ -168,7 +168,7 @@ def _carry_out(directory: str, contents: Contents, tag: str) -> None:
 
 
 def _folders(contents: Contents) -> list[str]:
-    """The folders of the files and those above them: each may be new, and then its name is in the one above."""
+    """The folders of the files and their parents: if one is new, its name is in its parent."""
     found = {""}
     for name in contents:
         while name:
@@ -183,7 +183,7 @@ def _has_begun(directory: str, tag: str) -> bool:
 
 
 def _take_back(directory: str, error: OSError, tag: str) -> StorageError:
-    """Remove what was written of a change that has not begun; the error that tells what has become of it."""
+    """Remove the files of a change that has not begun; returns the error that says what happened to it."""
     path = os.path.join(directory, JOURNAL)
     try:
         remove_if_there(path)

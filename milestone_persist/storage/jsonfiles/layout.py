@@ -1,4 +1,4 @@
-"""Which file a row lies in, and how it reads there; taken from the schema, so that a new table needs nothing here.
+"""Which file a row is in, and its form there; derived from the schema, so that a new table needs no change here.
 
 A row is one JSON object whose keys are the columns; texts are kept as the texts they are, JSON columns too. A table
 has the folder of its name, `agent_registry` the folder `agent-registry`, with a `.json` file for each row, named
@@ -39,7 +39,7 @@ LONGEST = 230  # bytes of a file name, without its ending
 
 
 class Table:
-    """One table: its columns, its key, the tables it refers to and the words by which a statement may touch it."""
+    """One table: its columns, its key, the tables it refers to, and the names by which a statement may touch it."""
 
     def __init__(self, connection: sqlite3.Connection, name: str, sql: str) -> None:
         info = connection.execute(f"PRAGMA table_info({name})").fetchall()
@@ -60,7 +60,7 @@ class Table:
         self.aside = "it" if self.holds_one_row else "the lines that are not rows"  # what doctor --fix sets aside
 
     def is_append(self, sql: str) -> bool:
-        """Whether a statement only adds a row that the database numbers: it needs no row there is."""
+        """Whether a statement only adds a row that the database numbers: it needs no existing row."""
         start = f"INSERT INTO {self.name} ("
         return (self.numbered and sql.startswith(start) and sql.count(self.name) == 1
                 and "id" not in sql[len(start):sql.index(")")].split(", "))
@@ -78,7 +78,7 @@ class Table:
         return file_name_of(part, longest=LONGEST // len(self.key))
 
     def names_beginning(self, files: StoreFiles, first: str) -> list[str]:
-        """The files there are of the rows whose key begins with that value."""
+        """The existing files of rows whose key begins with that value."""
         start = self._name_part(first) + "="
         return sorted(f"{self.folder}/{name}" for name in files.list(self.folder)
                       if name.startswith(start) and name.endswith(".json"))
@@ -90,7 +90,7 @@ class Table:
             base[:-len(".json")].partition("=")[0] == self._name_part(name))
 
     def files_of(self, key: Key, row: Row | None, was_archived: bool) -> dict[str, Row | None]:
-        """What each file must hold of this key, the row or nothing; `was_archived`: whether it may have been before."""
+        """What each file must hold for this key, the row or nothing; `was_archived`: whether it was, perhaps."""
         archived = bool(self.archived_by) and row is not None and row[self.archived_by] is not None
         files: dict[str, Row | None] = {self.file_of(key, archived): row}
         if self.archived_by and (archived or was_archived):
@@ -98,7 +98,7 @@ class Table:
         return files
 
     def names(self, files: StoreFiles, archived: bool = False) -> list[str]:
-        """The files there are, relative to the data directory, of the rows that are archived or of the others."""
+        """The existing files, relative to the data directory, of the archived rows or of the others."""
         if self.name in ONE_FILE:
             return [self.folder] if files.exists(self.folder) else []
         ending = ".jsonl" if self.numbered else ".json"
@@ -106,7 +106,7 @@ class Table:
         return [f"{folder}/{name}" for name in sorted(files.list(folder)) if name.endswith(ending) and name[0] != "."]
 
     def read_file(self, files: StoreFiles, file: str) -> list[Row]:
-        """The rows of a file; StorageError names it where it does not hold what belongs there."""
+        """The rows of a file; StorageError names the file if its contents are invalid."""
         path = files.path(file)
         try:
             text = files.read(file).decode()
@@ -128,7 +128,7 @@ class Table:
         return rows
 
     def read_line(self, line: bytes, file: str) -> Row:
-        """The row of one line of a file; ValueError if it is not one that belongs there."""
+        """The row in one line of a file; ValueError if it does not belong there."""
         row: Row = json.loads(line.decode())
         if self._find_fault(row, file):
             raise ValueError
@@ -195,12 +195,12 @@ def read_layout(connection: sqlite3.Connection) -> list[Table]:
 
 
 def folder_of(table: str) -> str:
-    """Where the rows of a table lie: its folder, or its one file."""
+    """Where the rows of a table are: its folder, or its only file."""
     return ONE_FILE.get(table, table.replace("_", "-"))
 
 
 def damaged(directory: str, path: str, why: str, aside: str = "") -> StorageError:
-    """The error for a file of the store that does not hold what belongs there.
+    """The error for a file of the store with invalid contents.
 
     aside: what of it the store is sound without, and doctor --fix sets aside
     """

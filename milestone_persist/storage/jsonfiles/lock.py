@@ -1,4 +1,4 @@
-"""A lock between processes and threads, on files of its own: shared for readers, exclusive for a writer.
+"""A lock between processes and threads, on separate files: shared for readers, exclusive for a writer.
 
 It is given in order of arrival: who has just released it cannot take it again before the one that waits, and readers
 that come and go cannot keep a writer out.
@@ -16,7 +16,7 @@ from ..write_queue import Line
 
 
 class FileLock:
-    """Not reentrant; each holder has one of its own. `path`.lock and `path`.queue are never removed, but by others."""
+    """Not reentrant; each holder has its own. Only others ever remove `path`.lock and `path`.queue."""
 
     def __init__(self, path: str) -> None:
         self.front, self.line = path + ".lock", path + ".queue"
@@ -24,11 +24,11 @@ class FileLock:
 
     @property
     def is_held(self) -> bool:
-        """Whether this one has it."""
+        """Whether this object holds the lock."""
         return self._held is not None
 
     def acquire(self, exclusive: bool, seconds: float | None = None) -> None:
-        """Wait for the lock, so many seconds or as long as is usual; Busy when others keep it longer."""
+        """Wait for the lock, so many seconds or the default time; Busy if others hold it longer."""
         seconds = embedded.BUSY_SECONDS if seconds is None else seconds
         until = time.monotonic() + seconds
         held = self._enter(exclusive, seconds, seconds)
@@ -49,13 +49,13 @@ class FileLock:
         return held
 
     def require_held(self) -> None:
-        """StorageError where somebody has removed the file meanwhile: others may have a lock on a new one."""
+        """StorageError if the file was removed meanwhile: others may hold a lock on a new one."""
         if self._held and not self._held.has_front(self.front):
             raise StorageError(f"{self.front} was removed or replaced while this call had its lock: nothing was done; "
                                "leave that file there, and try again")
 
     def _busy(self, seconds: float) -> Busy:
-        """The error that tells what others do; the first in line may wait for one that does not know the line."""
+        """The error that says what others do; the first in the queue may wait for a process outside of it."""
         for doing in ("writing", "reading"):
             if find_holders(self.front, doing):
                 return embedded.busy(self.front, seconds, doing)

@@ -1,4 +1,4 @@
-"""The rows of the file backend in memory: which are loaded, and what becomes of them in the files."""
+"""The rows of the file backend in memory: which are loaded, and how changes are written to the files."""
 from __future__ import annotations
 
 import sqlite3
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Memory:
-    """A fresh SQLite database in memory, and which files it holds already.
+    """A fresh in-memory SQLite database, and which files are loaded into it.
 
     A row is loaded with those it refers to. `writing`: whether changes are noted.
     `corrupt`: why a file is not what belongs there, for each that holds one row: only who needs that row is refused.
@@ -42,7 +42,7 @@ class Memory:
         self.corrupt: dict[str, StorageError] = {}
 
     def clear(self, head: Head) -> None:
-        """Forget every row, and go on from what a head tells."""
+        """Forget every row, and continue from a head."""
         self.changes.clear()
         self.connection.execute("PRAGMA foreign_keys = OFF")
         for name in ("sqlite_sequence", *(table.name for table in self.tables)):
@@ -54,7 +54,7 @@ class Memory:
         self.known, self.known_archives, self.expiring, self.corrupt = {}, {}, head.expiring, {}
 
     def start(self, writing: bool) -> None:
-        """Make ready for a transaction that has begun."""
+        """Prepare for a transaction that has begun."""
         self.writing = writing
         if writing:
             for table in {*self.tables}.difference(self.unloaded).union(self.known):
@@ -77,20 +77,20 @@ class Memory:
         self._load_files(table, files)
 
     def _unknown(self, table: Table, names: list[str]) -> list[str]:
-        """Those of these files that are there and were not looked for yet; from now on they were."""
+        """Those of these files that exist and have not been looked for yet; marks them as looked for."""
         known = self.known.setdefault(table, set())
         fresh = [name for name in dict.fromkeys(names) if name not in known]
         known.update(fresh)
         return [name for name in fresh if self.files.exists(name)]
 
     def load_all(self, wrong: Faults | None = None) -> None:
-        """Load every file; the first that does not fit raises StorageError or, with `wrong`, each is told there."""
+        """Load every file; the first invalid one raises StorageError or, with `wrong`, each is added there."""
         self.load_tables(self.tables, wrong)
         for table in list(self.without_archive):
             self.load_archived(table, wrong)
 
     def load_nothing(self) -> None:
-        """Take every table for loaded: there are no files."""
+        """Mark every table as loaded: there are no files."""
         self.unloaded, self.without_archive = set(), set()
 
     def load_tables(self, tables: Iterable[Table], wrong: Faults | None = None) -> None:
@@ -151,7 +151,7 @@ class Memory:
         self.changes.forget_after(last)
 
     def _insert_each(self, table: Table, files: list[tuple[str, list[Row]]], wrong: Faults | None) -> None:
-        """Insert the rows of one file after the other, to tell which does not fit."""
+        """Insert the rows file by file, to find the invalid one."""
         for file, rows in files:
             try:
                 self.insert(table, rows)
@@ -161,7 +161,7 @@ class Memory:
                 self._note_fault(table, file, fault, wrong)
 
     def _note_fault(self, table: Table, file: str, fault: StorageError, wrong: Faults | None) -> None:
-        """A file that holds one row is left out; another, with the rows of many, is an error or told in `wrong`."""
+        """A file with one row is left out; a file with many rows is an error, or added to `wrong`."""
         if table.holds_one_row:
             self.corrupt.setdefault(file, fault)
             self.connection.execute("PRAGMA defer_foreign_keys = ON")  # what refers to its row is loaded all the same
@@ -171,7 +171,7 @@ class Memory:
             wrong.append((file, fault))
 
     def insert(self, table: Table, rows: list[Row]) -> None:
-        """Add rows to a table; sqlite3.Error, ValueError or OverflowError where one does not fit."""
+        """Add rows to a table; sqlite3.Error, ValueError or OverflowError if one is invalid."""
         alike: dict[tuple[str, ...], list[Row]] = {}
         for row in rows:
             alike.setdefault(tuple(row), []).append(row)
@@ -181,7 +181,7 @@ class Memory:
                 [tuple(row.values()) for row in group])
 
     def changed_files(self) -> dict[str, str | None]:
-        """The new text of each file that a changed row lies in or has left; None where no row is left."""
+        """The new text of each file that contains or contained a changed row; None if no row is left."""
         return self.files_of((self.named[name], key) for name, key in self.changes.list_keys())
 
     def files_of(self, keys: Iterable[tuple[Table, Key]]) -> dict[str, str | None]:
@@ -207,7 +207,7 @@ class Memory:
         return row
 
     def drop_unread(self) -> None:
-        """Once changes are in the files: keep no row of what is not loaded, so that it can be loaded later."""
+        """After changes are written: drop rows of files that are not loaded, so that these can be loaded later."""
         for table in self.changes.tracked.intersection(self.unloaded).difference(self.known):
             self.connection.execute(f"DELETE FROM {table.name}")
         for table in self.changes.tracked.intersection(self.without_archive):
@@ -216,6 +216,6 @@ class Memory:
         self.changes.forget_after(0)
 
     def sequence_values(self) -> dict[str, int]:
-        """The last number given out in each table whose rows the database numbers."""
+        """The last number assigned in each table whose rows the database numbers."""
         rows = self.connection.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name")
         return {row["name"]: row["seq"] for row in rows}

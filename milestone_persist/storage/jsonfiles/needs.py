@@ -19,7 +19,7 @@ LONGEST_ID = 4096  # in characters, of what a statement may name
 
 
 def load_needed(memory: Memory, sql: str, params: Params) -> None:
-    """Load what a statement needs and is not there yet; StorageError where the file of such a row is corrupt."""
+    """Load what a statement needs and is not loaded yet; StorageError if the file of such a row is corrupt."""
     statement = read_statement(sql)
     removes_parents = "DELETE FROM" in sql and any("DELETE FROM " + name in sql for name in memory.parents)
     if removes_parents:
@@ -48,7 +48,7 @@ def _list_touched(memory: Memory, sql: str) -> list[Table]:
 
 
 def _load_touched(memory: Memory, table: Table, statement: Statement, params: Params) -> None:
-    """Load the rows of a table that a statement may touch: those it names, if nothing makes it touch more."""
+    """Load the rows of a table that a statement may touch: only those it names, if it can touch no others."""
     reactions = _find_reactions(table, statement)
     if (table in memory.unloaded and table.holds_one_row and OF_ONE_ROW.issuperset({*reactions} - {SWEEP})
             and not statement.changes(table.key)):
@@ -68,7 +68,7 @@ def _find_reactions(table: Table, statement: Statement) -> list[str]:
 
 
 def _load_referred(memory: Memory, statement: Statement, params: Params) -> None:
-    """Load the rows to which those will refer that a statement inserts or changes."""
+    """Load the rows to which the inserted or changed rows of a statement will refer."""
     for table in memory.tables:
         if not table.refers or not any(name == table.name for _, name, _, _ in statement.sources):
             continue
@@ -103,7 +103,7 @@ def _load_archived(memory: Memory, table: Table, statement: Statement, params: P
 
 
 def _refuse_corrupt(memory: Memory, params: Params, all_count: bool) -> None:
-    """StorageError where a statement may need the row of a corrupt file: it names its key."""
+    """StorageError if a statement may need the row of a corrupt file: it names that row's key."""
     names = [value for value in params.values() if isinstance(value, str) and len(value) < LONGEST_ID]
     for file, fault in memory.corrupt.items():
         if all_count or any(table.may_hold(file, name) for table in memory.tables for name in names):

@@ -1,4 +1,4 @@
-"""Which rows a statement touches, where its text proves it: those with keys that it names, and no others.
+"""Which rows a statement touches, if its text proves that it touches only rows whose keys it names.
 
 The statements are ours, written in one way: words of SQL in capitals, one space between words, the key of a table
 compared with a parameter by `=` in the outermost AND of a WHERE. What is written otherwise proves nothing, and then
@@ -31,7 +31,7 @@ _read: dict[str, Statement] = {}
 
 
 def read_statement(sql: str) -> Statement:
-    """What is known of a statement; what was read of one text stays."""
+    """The analysis of a statement, cached by its text."""
     found = _read.get(sql)
     if not found:
         if len(_read) > MOST_KEPT:
@@ -41,7 +41,7 @@ def read_statement(sql: str) -> Statement:
 
 
 class Statement:
-    """One statement: its verb, the tables that stand in it, and what of each it touches."""
+    """One statement: its verb, the tables in it, and what it touches of each."""
 
     def __init__(self, sql: str) -> None:
         self.sql = sql
@@ -53,7 +53,7 @@ class Statement:
         self._proofs: dict[str, list[Names] | None] = {}
 
     def prove(self, table: Table) -> list[Names] | None:
-        """The keys by which it touches a table; None where all of its rows may be touched.
+        """The keys by which it touches a table; None if it may touch all rows.
 
         A row that is joined by a reference in another row of ours needs no key: it is there with that one.
         """
@@ -77,7 +77,7 @@ class Statement:
         return proved
 
     def inserted(self) -> dict[str, str] | None:
-        """What an INSERT gives each column, as its text stands; None where its rows come from elsewhere."""
+        """The value text of each column in an INSERT; None if its rows come from elsewhere."""
         head, found, rest = self.sql.partition(" (")[2].partition(VALUES)
         columns, values = head.split(", "), _level(rest).split(", ")
         if not found or self.verb != "INSERT" or "(" in head or "), (" in rest or len(columns) != len(values):
@@ -90,7 +90,7 @@ class Statement:
         return self.verb == "UPDATE" and any(f" {column} = " in head for column in columns)
 
     def assigned(self, column: str) -> str:
-        """The parameter, as `:name`, that an UPDATE gives a column, if only where it holds nothing; "" for others."""
+        """The parameter, as `:name`, that an UPDATE sets a column to, if only where it is NULL; "" for others."""
         found = re.finditer(ASSIGNMENT, self.sql) if self.verb == "UPDATE" else ()
         return next((match[3] for match in found if match[1] == column and match[2] in (None, column)), "")
 
@@ -101,7 +101,7 @@ class Statement:
         return [tuple(value[1:] for value in values)] if is_proof else None
 
     def _conditions(self, word: str, end: int) -> list[str]:
-        """What must hold of the rows of a source, all of it: the conditions of its WHERE, and of its own JOIN."""
+        """All conditions on the rows of a source: those of its WHERE, and of its own JOIN."""
         scope = END.split(_level(self.sql[end:]), 1)[0]
         before, _, where = scope.partition(" WHERE ")
         own = JOIN.split(before)[0].partition(" ON ")[2] if word == "JOIN" else ""
@@ -109,7 +109,7 @@ class Statement:
         return [] if " OR " in both or "CASE " in both else both.split(" AND ")
 
     def _compared(self, table: Table, alias: str, conditions: list[str]) -> list[Names]:
-        """The parameters that are compared with the key, or with the first columns of it."""
+        """The parameters compared with the key, or with its first columns."""
         given = {column: parameter for owner, column, parameter, _, _ in _read_equal(conditions)
                  if parameter and owner in ("", alias)}
         names: list[str] = []
@@ -120,13 +120,13 @@ class Statement:
         return [tuple(names)] if names else []
 
     def _referred(self, table: Table, alias: str, conditions: list[str]) -> list[Names] | None:
-        """No key is needed where a row that is there refers to it: it was read with that one."""
+        """No key is needed if an existing row refers to it: it was loaded with that one."""
         is_referred = any((owner, column) == (alias, table.key[0]) and (self.aliases.get(other), theirs) in
                           table.referred_by for owner, column, _, other, theirs in _read_equal(conditions))
         return [] if is_referred else None
 
     def _read_by_owner(self, end: int) -> list[Names] | None:
-        """The agent to whom all the messages are sent that a statement touches."""
+        """The recipient of all messages that a statement touches."""
         if not self.sql.startswith(READER, end) or not self._conditions("", end):
             return None
         inboxes: list[Names] = []
@@ -146,7 +146,7 @@ def _read_equal(conditions: list[str]) -> list[tuple[str, ...]]:
 
 
 def _level(sql: str) -> str:
-    """The beginning of a text as far as its level of parentheses goes; what is deeper is left out."""
+    """The beginning of a text up to the end of its level of parentheses, without deeper levels."""
     found, depth = [], 0
     for piece in PARENTHESIS.split(sql):
         depth += (piece == "(") - (piece == ")")

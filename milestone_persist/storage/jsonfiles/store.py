@@ -1,4 +1,4 @@
-"""The portable SQL on JSON files: loaded into SQLite in memory under a lock, changed rows written back as a whole."""
+"""The portable SQL on JSON files: loaded into in-memory SQLite under a lock, changed rows written back atomically."""
 from __future__ import annotations
 
 import os
@@ -35,7 +35,7 @@ ONE_LOOKS_SECONDS = 15.0  # in which one of all processes looks for silent agent
 
 
 class FileStorage(EmbeddedStorage):
-    """A store of JSON files below `directory`, or one in memory where nothing is to be made.
+    """A store of JSON files below `directory`, or one in memory if nothing is to be created.
 
     What is in memory stays there until the file of `head` tells that another process has written. A file edited by
     hand is read by the next process that opens the store.
@@ -47,7 +47,7 @@ class FileStorage(EmbeddedStorage):
 
     def __init__(self, directory: str, clock: Clock, environ: Mapping[str, str], create: bool = True,
                  other: bool = False) -> None:
-        """Open it; StorageMoved where it would have to be made, but the rows are elsewhere, unless it is an `other`."""
+        """Open it; StorageMoved if it would have to be created but the rows are elsewhere, unless it is an `other`."""
         super().__init__(directory, os.path.join(directory, HEAD), clock, environ)
         self.lock = FileLock(os.path.join(directory, LOCK))
         self._is_current = False  # whether these need not be read again whatever the head is
@@ -106,7 +106,7 @@ class FileStorage(EmbeddedStorage):
         return super().has_looked() or not self.in_memory and self._others_have_looked()
 
     def _others_have_looked(self) -> bool:
-        """The time of the last look is that of the file of the queue."""
+        """The time of the last check is the modification time of the queue file."""
         path, now = os.path.join(self.directory, LOCK + ".queue"), self.clock.time()
         try:
             if 0 <= now - os.stat(path).st_mtime < ONE_LOOKS_SECONDS:
@@ -128,7 +128,7 @@ class FileStorage(EmbeddedStorage):
             raise self._give_up(error) from None
 
     def _reach(self, exclusive: bool) -> None:
-        """Take the lock and see what is new; who only reads does without the lock where it is not to be had."""
+        """Take the lock and see what is new; a reader continues without the lock if it is not available."""
         try:
             self.acquire(exclusive, self.wait_seconds if exclusive else min(BRIEF_SECONDS, self.wait_seconds))
         except StorageError:
@@ -142,7 +142,7 @@ class FileStorage(EmbeddedStorage):
             self._bring_up_to_date(exclusive)
 
     def _load_unlocked(self) -> bool:
-        """Load every row without the lock; False where others were writing meanwhile.
+        """Load every row without the lock; False if others were writing meanwhile.
 
         What is read is whole if head and journal are the same afterwards: a change has a journal before its first file
         is in place, and another head after that.
@@ -165,7 +165,7 @@ class FileStorage(EmbeddedStorage):
         return [read_found(os.path.join(self.directory, name)) or b"" for name in (HEAD, JOURNAL)]
 
     def acquire(self, exclusive: bool, seconds: float | None = None) -> None:
-        """Take the lock; what a crash left half done is finished by a writer, and looked through by a reader."""
+        """Take the lock; a writer completes what a crash left unfinished, a reader reads through it."""
         try:
             self.lock.acquire(exclusive, seconds)
         except StorageError:
@@ -258,7 +258,7 @@ class FileStorage(EmbeddedStorage):
         self._is_current = False
 
     def _refuse_newer(self) -> None:
-        """StorageError for a store that a newer program has written, before anything else is said of it."""
+        """StorageError for a store written by a newer program, before any other check."""
         try:
             version = version_in(self.files.read(HEAD))
         except OSError:  # its user is told
@@ -276,7 +276,7 @@ class FileStorage(EmbeddedStorage):
             raise damaged(self.directory, self.path, f"it cannot be read: {error}") from None
 
     def _bring_up_to_date(self, exclusive: bool) -> None:
-        """Take the steps from the version in the files, and write the head that tells the present one."""
+        """Run the upgrade steps from the version in the files, and write the head with the present one."""
         from ..steps import take_steps
 
         if not exclusive:
@@ -301,7 +301,7 @@ class FileStorage(EmbeddedStorage):
             self.save(files)
 
     def save(self, files: dict[str, str | None]) -> None:
-        """Write the changed files, and with them the head that tells of it."""
+        """Write the changed files together with the new head."""
         head = self.head.next(self.files, files, self.memory.sequence_values())
         replace_files(self.directory, {**files, HEAD: head.text}, self.lock.require_held)
         self.head, self.memory.expiring = head, head.expiring
@@ -331,7 +331,7 @@ class FileStorage(EmbeddedStorage):
         return inspect(self)
 
     def fix(self, folder: str) -> list[Finding]:
-        """Move every file that cannot be read to `folder`; what refers to its row is kept, and so its key.
+        """Move every unreadable file to `folder`; rows that refer to its row are kept, and so is its key.
 
         Of a file of many rows a copy goes there, and those that can be read stay.
         """

@@ -1,4 +1,4 @@
-"""What comes back: answers that are read later, and what was refused or lost, as one of our errors."""
+"""Results from the server: answers that are read later, and refusals or lost connections as our errors."""
 from __future__ import annotations
 
 from ...base.errors import Busy, MilestoneError, StorageError, UsageError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LaterAnswer(Posted):
-    """The answer to a statement that goes to the server with a later one.
+    """The answer to a statement that is sent to the server together with a later one.
 
     lines: its rows, once they are here
     refusal: why they will never be
@@ -36,7 +36,7 @@ class LaterAnswer(Posted):
 
 
 def lost(target: DatabaseUrl, loss: Lost) -> StorageError:
-    """The error for a connection that is gone, with all that its transaction has done."""
+    """The error for a lost connection, with everything that its transaction has done."""
     reason = loss.text.partition("\n")[0].strip()
     return StorageError(f"the connection to {target.shown} was lost ({reason}); nothing was changed: try again")
 

@@ -1,4 +1,4 @@
-"""The schema on the server beside the canonical one: what is missing or other, and what others let happen to rows."""
+"""Compares the server's schema with the canonical one: what is missing or different, and foreign effects on rows."""
 from __future__ import annotations
 
 import re
@@ -58,7 +58,7 @@ _HARMLESS = re.compile(
 
 
 def find_alterations(facts: Iterable[Row], is_strict: bool = False) -> list[str]:
-    """A line for each thing that is not as the schema has it and may undo, refuse or hide what a call does.
+    """A line for each difference from the schema that may undo, refuse or hide what a call does.
 
     facts: the rows of FACTS
     is_strict: also what only makes calls slower, or misses where people look: indexes, views
@@ -92,12 +92,12 @@ def _is_same(kind: str, found: str, wanted: str) -> bool:
 
 
 def _plain(sql: str) -> str:
-    """SQL without what servers set otherwise: space, case and brackets."""
+    """SQL without what servers format differently: spaces, case and brackets."""
     return re.sub(r"[\s();]", "", sql).lower()
 
 
 def _is_harmful(row: Row, there: dict[tuple[str, str, str], Row]) -> bool:
-    """Whether something of others on a table of ours may undo, refuse or hide what a call does."""
+    """Whether a foreign object on one of our tables may undo, refuse or hide what a call does."""
     if row["kind"] == "column":  # one that is filled by itself, with what cannot fail
         text: str = row["text"]
         return "(" in text.partition("= ")[2] or "required" in text and "= " not in text
@@ -110,7 +110,7 @@ def _is_harmful(row: Row, there: dict[tuple[str, str, str], Row]) -> bool:
 
 
 def _only_keeps(table: str, there: dict[tuple[str, str, str], Row]) -> bool:
-    """Whether a table of others in this schema has nothing that runs, or refuses a row, when one is added."""
+    """Whether a foreign table in this schema has nothing that runs, or refuses a row, when one is inserted."""
     return ("table", "", table) in there and table not in TABLES and all(
         kind == "column" and "required" not in row["text"] and "(" not in row["text"]
         for (kind, owner, _), row in there.items() if owner == table)
@@ -120,7 +120,7 @@ _MODEL: Forms = {("setting", "", "session_replication_role"): "origin"}  # with 
 
 
 def _read_model() -> Forms:
-    """What the canonical schema has, in the words of FACTS; read once."""
+    """The canonical schema, in the form of FACTS; read once."""
     for statement in () if len(_MODEL) > 1 else split_script(read_packaged("sql", POSTGRESQL_FILE)):
         table = _TABLE.match(statement)
         if table:
@@ -158,7 +158,7 @@ def _read_items(table: str, body: str) -> None:
 
 
 def _split_items(body: str) -> list[str]:
-    """What stands between the commas that are in no brackets."""
+    """The parts between commas outside of brackets."""
     items, depth, start = [], 0, 0
     for place, character in enumerate(body):
         depth += (character == "(") - (character == ")")

@@ -1,4 +1,4 @@
-"""What the server keeps parsed for a connection: statements that it was asked before need nothing but their values."""
+"""Prepared statements of a connection: a statement that was sent before needs only its values."""
 from __future__ import annotations
 
 from .text import INTEGER, LONGEST_PARSED, NOTHING, OTHER, READS, TEXT, WRITES
@@ -14,18 +14,18 @@ _TYPES = {TEXT: "text", INTEGER: "integer"}
 
 
 class Prepared:
-    """The statements of one connection. The first time one is sent as it is: most connections ask it once."""
+    """The statements of one connection. A statement is prepared the second time: most connections send it once."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[object, ...], str] = {}  # "" for what was asked once
         self._count, self._until = 0, AGAIN
 
     def forget(self) -> None:
-        """Prepare all anew: of statements that failed nobody knows which were prepared."""
+        """Prepare all again: after a failure it is unknown which were prepared."""
         self._until = self._count
 
     def begins_anew(self) -> bool:
-        """Whether the server is to forget what was prepared, before anything else is sent."""
+        """Whether the server has to deallocate the prepared statements before anything else is sent."""
         if self._count < self._until:
             return False
         self._names.clear()
@@ -42,7 +42,7 @@ class Prepared:
         return [self._write([each], place, asked) for place, each in enumerate(asked)]
 
     def write(self, asked: Filled) -> str:
-        """A statement of whose rows nobody wants to know."""
+        """A statement whose rows are not needed."""
         return self._write([asked], None, [asked])
 
     def _write(self, group: Sequence[Filled], place: int | None, along: Sequence[Filled]) -> str:

@@ -1,4 +1,4 @@
-"""One `psql` child process, and the protocol spoken with it: statements in, one JSON object a row out."""
+"""One `psql` child process, and its protocol: statements in, one JSON object for each row out."""
 from __future__ import annotations
 
 import os
@@ -33,7 +33,7 @@ class Failed(Exception):
 
 
 class Lost(Exception):
-    """The connection is gone: what psql said of it."""
+    """The connection is lost: psql's message."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -41,10 +41,10 @@ class Lost(Exception):
 
 
 class Psql:
-    """A connection. The child leads a process group of its own, so that Ctrl-C in a terminal reaches only us."""
+    """A connection. The child leads its own process group, so that Ctrl-C in a terminal reaches only us."""
 
     def __init__(self, url: str, variables: Mapping[str, str]) -> None:
-        """Start psql on `url`, which holds no password, with the environment `variables`; nothing is asked yet."""
+        """Start psql on `url`, which contains no password, with the environment `variables`; sends nothing yet."""
         self.pid, self.owner, self.busy = 0, os.getpid(), False
         self.version = 0  # of this psql; one before SHOWS_ALL gives the rows of the last of several statements only
         self._prepared = Prepared()
@@ -84,7 +84,7 @@ class Psql:
 
     def ask_all(self, before: Sequence[str | Filled], asked: Sequence[Filled],
                 after: Sequence[str] = ()) -> list[list[bytes]]:
-        """Run statements in one round trip; the rows of each that is asked. After one that fails none is run."""
+        """Run statements in one round trip; the rows of each query. No statement runs after one that fails."""
         if self._prepared.begins_anew() and self.pid:
             self.write(memoryview(b"DEALLOCATE ALL;\n"))
         first = [each if isinstance(each, str) else self._prepared.write(each) for each in before]
@@ -109,7 +109,7 @@ class Psql:
             self.ask("\\; ".join(after) + ";")
 
     def tell(self, statement: str) -> None:
-        """Send a statement whose answer nobody needs; it is done before what is asked next."""
+        """Send a statement whose answer is not needed; it runs before the next one."""
         self.write(memoryview(statement.encode() + b";\n"))
 
     def _converse(self, text: str) -> bytes:
@@ -147,7 +147,7 @@ class Psql:
         return bytes(answer)
 
     def write(self, rest: memoryview) -> memoryview:
-        """Write some; what is left. Where psql has gone there is nothing left: reading will tell why."""
+        """Write a part; returns the rest. If psql has exited, nothing is left: reading will show why."""
         try:
             return rest[os.write(self.input, rest[:_BLOCK]):]
         except BlockingIOError:
@@ -195,7 +195,7 @@ class Psql:
 
 
 def find_psql(variables: Mapping[str, str]) -> str:
-    """The psql that these variables mean; StorageError if there is none.
+    """The psql selected by these variables; StorageError if there is none.
 
     What Debian puts into the PATH is a Perl script that costs four times what the psql does which it calls.
     """

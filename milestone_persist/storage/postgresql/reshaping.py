@@ -1,4 +1,4 @@
-"""A PostgreSQL schema of an earlier version in the form of the present one: what is missing is added in its place."""
+"""Upgrades a PostgreSQL schema of an earlier version to the present one, in place."""
 from __future__ import annotations
 
 import os
@@ -64,7 +64,7 @@ def reshape(psql: Psql, schema: str) -> None:
 
 
 def _read_wanted(psql: Psql) -> Form:
-    """The form of the present schema, made for a moment in a schema of its own."""
+    """The definition of the present schema, created temporarily in a separate schema."""
     name = f'"milestone_persist_form_{os.urandom(6).hex()}"'
     psql.ask(f"CREATE SCHEMA {name}\\; SET LOCAL search_path = {name}, pg_temp;")
     psql.ask(write_script(read_packaged("sql", POSTGRESQL_FILE)))
@@ -79,13 +79,13 @@ def _read_form(psql: Psql, schema: str) -> Form:
 
 
 def _differing(kind: str, wanted: Form, there: Form) -> list[tuple[tuple[str, str, str], str]]:
-    """What is to be made: columns that are missing, constraints and indexes that are missing or other ones."""
+    """What to create: missing columns, and missing or different constraints and indexes."""
     return [(key, text) for key, text in wanted.items() if key[0] == kind
             and there.get(key) != text and not (kind == "column" and key in there)]
 
 
 def _replace(psql: Psql, statement: str) -> None:
-    """Run a statement of the schema's file in a schema that may have what it makes."""
+    """Run a statement of the schema's file in a schema that may already have the object."""
     trigger = re.match(r"CREATE (?:CONSTRAINT )?TRIGGER (\w+).*? ON (\w+)", statement, re.S)
     if trigger:
         psql.ask(f"DROP TRIGGER IF EXISTS {trigger[1]} ON {trigger[2]};")
@@ -93,7 +93,7 @@ def _replace(psql: Psql, statement: str) -> None:
 
 
 def _name(statement: str, kinds: str) -> str:
-    """The name of what a statement makes, if it is of these kinds; else ""."""
+    """The name of the object that a statement creates, if it is of these kinds; else ""."""
     found = re.match(rf"CREATE (?:{kinds}) (\w+)", statement)
     return found[1] if found else ""
 

@@ -1,4 +1,4 @@
-"""The schema in a PostgreSQL database: made on first use, brought up to date step by step, refused if it is newer."""
+"""The schema in a PostgreSQL database: created on first use, upgraded step by step, refused if it is newer."""
 from __future__ import annotations
 
 import os
@@ -39,7 +39,7 @@ class Schema:
     """
 
     def __init__(self, psql: Psql, settings: str, name: str, guard: str, create: bool) -> None:
-        """Enter the schema `name`; `guard` is the statement that keeps out everybody else while it is made or changed.
+        """Enter the schema `name`; `guard` is the statement that excludes everyone else while it is created or changed.
 
         settings: statements for the connection, run before anything else
         create: whether it is made if it is not there; otherwise an empty one that leaves no trace is entered.
@@ -69,7 +69,7 @@ class Schema:
             raise newer(f"the schema {name}", self.version, SCHEMA_VERSION)
 
     def _enter(self, psql: Psql, settings: str, name: str) -> Row | None:
-        """Set what the connection needs, and read in the same trip what it finds there."""
+        """Set up the connection, and read the state of the schema in the same round trip."""
         before = f"{settings}\\; SET search_path = {name}, pg_temp;\n{Filled(FACTS).write_rows()};\n"
         return _read_version(psql, name, before, self.facts)
 
@@ -93,7 +93,7 @@ def _read_version(psql: Psql, name: str, before: str = "", facts: list[bytes] | 
 
 
 def _look_closer(psql: Psql, name: str) -> Row | None:
-    """Why no version could be read: None if there is none; it may have been made this moment."""
+    """Why no version could be read; None if there is none, or it may have just been created."""
     state = read_row(psql.ask(_FOUND.format(write_text(name.strip('"'))))[0])
     if state["closed"]:
         raise StorageError(f"this user may not use the schema {name}: GRANT USAGE ON SCHEMA and rights on its tables, "
@@ -128,7 +128,7 @@ def _require_suitable(psql: Psql) -> None:
 
 
 def _bring_up_to_date(psql: Psql, name: str, guard: str) -> None:
-    """Make the schema or bring it up to date, whole or not at all; of several processes one does it."""
+    """Create or upgrade the schema, completely or not at all; one of several processes does it."""
     psql.ask(f"BEGIN\\; {guard};")
     try:
         # Looking at a catalog, the server hears what others have committed; else it may remember that there is none.

@@ -48,7 +48,7 @@ _SAVE, _RELEASE, _RETURN = (verb + "SAVEPOINT ours" for verb in ("", "RELEASE ",
 
 
 class PostgresqlStorage(Storage):
-    """A store in a schema of a PostgreSQL database, made when it is first used; `directory` has its logs and settings.
+    """A store in a schema of a PostgreSQL database, created on first use; `directory` has its logs and settings.
 
     Where nothing is to be made and there is none, an empty one that is never committed.
     """
@@ -100,7 +100,7 @@ class PostgresqlStorage(Storage):
         return self._begin(["BEGIN", *wait, self._lock(lock)], _FIRST, foreseen)
 
     def _lock(self, key: str) -> Filled:
-        """What takes a lock until the end of the transaction; an agent's inbox and the agent are one key."""
+        """The SQL that takes a lock until the end of the transaction; an agent and its inbox are one key."""
         key, whole = "agent:" + key[6:] if key.startswith("inbox:") else key, self.target.schema + ":"
         if key.startswith(_NARROW):
             return Filled(_LOCK_NARROW, {"all": whole, "key": whole + key})
@@ -163,7 +163,7 @@ class PostgresqlStorage(Storage):
         return ids
 
     def _ask_after_posted(self, asked: Sequence[Filled] = (), after: Sequence[str] = ()) -> list[bytes]:
-        """Send what was posted, and what is asked behind it; the rows of the last that is asked."""
+        """Send the posted statements and the queries after them; the rows of the last query."""
         posted, self._posted = self._posted, []
         found = self._ask([], [*(each for each, _ in posted), *asked], after)
         for (_, answer), lines in zip(posted, found):
@@ -172,7 +172,7 @@ class PostgresqlStorage(Storage):
 
     def _ask(self, before: Sequence[str | Filled], asked: Sequence[Filled], after: Sequence[str] = (),
              is_repeatable: bool = False) -> list[list[bytes]]:
-        """The rows of each answer. A lost connection is made again: then what is repeatable is asked once more.
+        """The rows of each answer. After a lost connection it reconnects and repeats what is repeatable.
 
         What fails outside of a transaction leaves none behind, though it was to begin one.
         """
@@ -228,7 +228,7 @@ class PostgresqlStorage(Storage):
             answer.lines = lines
 
     def _resolve_commit(self, loss: Lost, number: int, posted: list[LaterAnswer]) -> None:
-        """The connection was lost in a commit: return if it was done all the same, else raise."""
+        """The connection was lost during a commit: return if the commit succeeded, else raise."""
         outcome = self._find_outcome(number)
         if outcome == "aborted":
             raise lost(self.target, loss)
@@ -240,7 +240,7 @@ class PostgresqlStorage(Storage):
                               "came: do not do it again")
 
     def _find_outcome(self, number: int) -> str:
-        """What became of a transaction, as the server tells over a new connection: committed, aborted or unknown."""
+        """The outcome of a transaction, asked over a new connection: committed, aborted or unknown."""
         question = Filled(f"SELECT txid_status({number}) AS status")
         for _ in range(OUTCOME_TRIES):
             try:
@@ -254,7 +254,7 @@ class PostgresqlStorage(Storage):
         return "unknown"
 
     def rollback(self) -> None:
-        """Undo the transaction. Where the connection is gone, the server has done that or will."""
+        """Roll back the transaction. If the connection is lost, the server has done that or will do it."""
         begun = self._begun
         self._end()
         if begun:
@@ -315,5 +315,5 @@ class PostgresqlStorage(Storage):
 
 
 def _key(sql: str, params: Params) -> tuple[object, ...]:
-    """By what a statement is known that was foreseen: the present moment goes on meanwhile."""
+    """The identity of a foreseen statement, without the current time, which advances meanwhile."""
     return sql, *[params[name] for name in name_parameters(sql) if name != "now"]

@@ -1,4 +1,4 @@
-"""Portable SQL as text for psql. Values become digits, letters or base64: none can be read as SQL or as a command."""
+"""Portable SQL as text for psql. Values become digits, letters or base64: none can be read as SQL or a command."""
 from __future__ import annotations
 
 import binascii
@@ -67,14 +67,14 @@ class Filled:
         return self.fill(iter(map(_with_type, self.texts)))
 
     def fill(self, texts: Iterator[str]) -> str:
-        """The statement with these texts in the places of its values; what is NULL takes none of them."""
+        """The statement with these texts in place of its values; NULLs use none of them."""
         sql, kinds = self.form
         _, parts, names = _parse(sql)
         values = {name: "NULL" if kind == NOTHING else next(texts) for name, kind in zip(names, kinds)}
         return "".join([values[part] if place % 2 else part for place, part in enumerate(parts)])
 
     def write_rows(self, tag: str = "") -> str:
-        """The same, giving each row as a JSON object behind `tag`; cut off anywhere, it is no statement at all."""
+        """The same, returning each row as a JSON object after `tag`; truncated anywhere, it is not a statement."""
         return self.give_rows(self.write(), tag)
 
     def give_rows(self, text: str, tag: str = "") -> str:
@@ -110,7 +110,7 @@ def _parse(sql: str) -> tuple[str, list[str], list[str]]:
 
 
 def _write_number(value: Any) -> tuple[str, str]:
-    """Of which kind a number is, and what it is as SQL; TypeError if no column can hold it."""
+    """The kind of a number, and its SQL; TypeError if no column can store it."""
     if isinstance(value, int):
         return INTEGER if -_MOST <= value <= _MOST else OTHER, f"({int(value)})"
     if not isinstance(value, float):
@@ -121,12 +121,12 @@ def _write_number(value: Any) -> tuple[str, str]:
 
 
 def write_text(value: str) -> str:
-    """Text as SQL: as it is where nothing in it can mean anything between quotes, else in base64."""
+    """Text as SQL: unchanged if nothing in it is special between quotes, else in base64."""
     return _with_type(f"'{value}'") if _HARMLESS(value) else _write_base64(value)
 
 
 def _with_type(value: str) -> str:
-    """A value as SQL where nothing else tells its type: a quoted one alone could be anything."""
+    """A value as SQL where its type is not clear from the context: a quoted one alone could be anything."""
     return value + "::text" if value[0] == "'" else value
 
 
@@ -135,7 +135,7 @@ def _write_base64(value: str) -> str:
 
 
 def write_script(script: str) -> str:
-    """Any SQL, of one statement or several, as one that gives no rows; psql does not look into it."""
+    """Any SQL, of one or several statements, as one that returns no rows; psql does not parse it."""
     return f"DO $do$ BEGIN EXECUTE {write_text(script)}; END $do$;"
 
 

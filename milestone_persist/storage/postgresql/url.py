@@ -74,6 +74,6 @@ def _decode(text: str) -> str:
 
 
 def _has_plain_port(host: str) -> bool:
-    """Whether what follows a host is a port; else it may be a password, which must not be shown."""
+    """Whether the text after a host is a port; otherwise it may be a password, which must not be shown."""
     port = host.rpartition("]")[2].partition(":")[2]
     return not port or (port.isascii() and port.isdigit() and len(port) < 6)

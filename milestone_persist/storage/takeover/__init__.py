@@ -1,1 +1,1 @@
-"""Databases of the earlier shell tool, brought into the present form."""
+"""Converts databases of the earlier shell tool to the present schema."""

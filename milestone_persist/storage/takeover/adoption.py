@@ -1,4 +1,4 @@
-"""Taking over a database that an earlier shell tool made: its tables in our form, everything else as it was."""
+"""Takes over a database made by an earlier shell tool: its tables in our form, everything else unchanged."""
 from __future__ import annotations
 
 import json
@@ -36,7 +36,7 @@ def adopt(connection: sqlite3.Connection, script: list[str]) -> None:
 
 
 class Takeover:
-    """One taking over: the old tables are renamed, the new ones made and filled, the old ones dropped."""
+    """One takeover: rename the old tables, create and fill the new ones, drop the old ones."""
 
     def __init__(self, connection: sqlite3.Connection, script: list[str]) -> None:
         self.connection, self.script = connection, script
@@ -73,14 +73,14 @@ class Takeover:
         return bool([*self._rows("SELECT 1 FROM sqlite_master WHERE name = ? AND type = ?", (name, kind))])
 
     def _sequence_values(self) -> dict[str, int]:
-        """The last number given out in each table, so that none is given out again."""
+        """The last number assigned in each table, so that none is reused."""
         if not self._has("sqlite_sequence", "table"):
             return {}
         return {str(name): int(number) for name, number in self._rows("SELECT name, seq FROM sqlite_sequence")
                 if name in TABLES}
 
     def _make_room(self) -> list[tuple[str, str, str]]:
-        """Rename what stands where our tables must be and drop its indexes, triggers and views; triggers not ours."""
+        """Rename tables with our names and drop their indexes, triggers and views; returns foreign triggers."""
         ours = _names_of(self.script)
         triggers = []
         for name, kind, table, sql in [*self._rows("SELECT name, type, tbl_name, sql FROM sqlite_master WHERE "
@@ -106,7 +106,7 @@ class Takeover:
         return {row[1]: bool(row[3]) for row in self._rows(f"PRAGMA table_info({quote(table)})")}
 
     def _refill(self, table: str) -> None:
-        """Bring every row of the old table into the new one, the latest first, and drop the old one."""
+        """Copy every row of the old table into the new one, the latest first, and drop the old one."""
         columns = self._columns(table)
         for row in self._old_rows(table + BEFORE):
             self._insert_adopted(table, row, columns)
@@ -160,7 +160,7 @@ class Takeover:
                 for number, name in enumerate(others)]
 
     def _make_parents(self, parent: str) -> None:
-        """Make the rows that others, unknown tables too, refer to and that are not there."""
+        """Create the missing rows that others, including unknown tables, refer to."""
         key = TABLES[parent][0]
         for child, column in [*self._references(parent)]:
             value = quote(column)
@@ -212,7 +212,7 @@ class Takeover:
         self.connection.execute("INSERT INTO milestones (id, title) VALUES (:id, :id)", {"id": milestone_id})
 
     def _restore_trigger(self, name: str, table: str, sql: str) -> None:
-        """Make a foreign trigger on one of our tables again, unless it cannot work there any more."""
+        """Recreate a foreign trigger on one of our tables, unless it cannot work there any more."""
         same = ", ".join(f"{column} = {column}" for column in self._columns(table))
         try:
             self.connection.execute(sql)

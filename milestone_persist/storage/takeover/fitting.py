@@ -1,4 +1,4 @@
-"""What the values of an earlier tool's database become: the nearest that the schema allows, with a note of the rest."""
+"""Converts values of an earlier tool's database to the nearest that the schema allows, with a note of the rest."""
 from __future__ import annotations
 
 from functools import lru_cache
@@ -61,7 +61,7 @@ EMPTY = {"milestone_id": None, "coordinator_id": None, "current_task": None, "er
 
 
 def fit_row(table: str, row: Row, columns: dict[str, bool]) -> tuple[Row, Row]:
-    """A row as the table takes it, and what of it that does not tell; `columns`: which there are, and must be set."""
+    """A row that fits the table, and the values that it lost; `columns`: which exist, and must be set."""
     fitted, lost = {}, {name: value for name, value in row.items() if name not in columns and value is not None}
     for name in columns:
         value = _kind(table, name)(row.get(name))
@@ -93,7 +93,7 @@ def _kind(table: str, name: str) -> Callable[[Any], Any]:
 
 
 def _tells(name: str, old: Any, new: Any) -> bool:
-    """Whether the new value says all that the old one did."""
+    """Whether the new value preserves the old one."""
     if old is None or old == "" or old == new or str(old) == new:
         return True
     if name in TIMES or name.endswith("_at"):
@@ -111,7 +111,7 @@ def _own_word(word: str) -> str:
 
 @lru_cache(1000)
 def fit_word(text: str, known: tuple[str, ...], default: str | None) -> str | None:
-    """The word of a vocabulary that a word of another tool means; the default if it means none."""
+    """The word of a vocabulary for a word of another tool; the default if there is none."""
     plain = _plain_word(text)
     for word in known if plain else ():
         if plain == _plain_word(word) or plain in SYNONYMS.get(word, "").split():
@@ -163,7 +163,7 @@ def fit_time(value: Any) -> str | None:
 
 
 def _complete(table: str, row: Row, fitted: Row, columns: dict[str, bool]) -> None:
-    """What depends on more than one column; a column that must be set and is not is left to its default."""
+    """Fixes that depend on more than one column; a required column that is not set gets its default."""
     known = sorted(value for name, value in fitted.items() if value and (name in TIMES or name.endswith("_at"))
                    and name not in ("expires_at", "retention_until"))
     for name, needed in columns.items():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def as_text(value: Any) -> str:
-    """Any value as text that every backend can hold."""
+    """Any value as text that every backend can store."""
     if isinstance(value, str) and value.isascii() and "\0" not in value:
         return value
     if isinstance(value, bytes):
@@ -24,7 +24,7 @@ def as_text(value: Any) -> str:
 
 
 def is_clean(value: Any) -> bool:
-    """Whether text holds nothing but characters: no NUL, and no bytes that are not UTF-8."""
+    """Whether text contains only valid characters: no NUL, and no bytes that are not UTF-8."""
     try:
         return isinstance(value, str) and "\0" not in value and bool(value.encode() or True)
     except UnicodeEncodeError:
@@ -64,7 +64,7 @@ def fit_capabilities(value: Any) -> str:
 
 
 def _file_reference(item: Any) -> Row:
-    """A file as a checkpoint names it; without a digest nothing is known of what has become of it since."""
+    """A file as a checkpoint names it; without a digest later changes cannot be detected."""
     if isinstance(item, dict) and isinstance(item.get("path"), str):
         return {"size": None, "sha256": None, **item, "path": as_text(item["path"])}
     return {"path": as_text(item) if isinstance(item, str) else as_json(item), "size": None, "sha256": None}
