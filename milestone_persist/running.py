@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 GROUP_WITHOUT_HEARTBEAT = "Recovery"  # here the caller's own heartbeat must not hide its session's silence
 BEGINS = "register_agent"  # which asks when that id was heard from before
+AGENTS_WORK = ("Agents", "State", "Messages", "Checkpoints", "Sessions")  # what a registered agent does
 INSPECT = ("doctor", "where")  # which tell what is there, whatever it is
 MAX_REDIRECTS = 5  # how many times one call opens the store again because its rows were moved
 
@@ -185,10 +186,13 @@ def _make(store: Storage) -> bool:
 
 
 def _tell_new(store: Storage, op: Operation) -> None:
-    from .opening.place import describe_new
+    """Say which store was made, unless the answer does; to who may have been registered in another, that it is empty.
+    """
+    from .opening.place import describe_new, is_in_home
 
-    if op.text != "ready":  # which names it
-        store.tell(describe_new(store))
+    if op.text != "ready" or is_in_home(store):
+        empty = "; it is empty: what was registered and saved before is not in it" * (op.group in AGENTS_WORK)
+        store.tell(describe_new(store) + empty * (op.name != BEGINS))
 
 
 def _finish_switch(store: Storage) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import StorageError
-from ..base.location import GONE, check_path, find_data_directory
+from ..base.location import GONE, NAME, check_path, find_data_directory, is_top
 from ..base.times import parse_time
 from ..base.values import check_id
 from ..storage.call import Call, Clock
@@ -79,4 +79,13 @@ def make_store(call: Call) -> Storage:
 
 def describe_new(store: Storage) -> str:
     """The line that reports a data directory that was just created."""
-    return f"made the data directory {store.directory} (backend {store.backend.word})"
+    line = f"made the data directory {store.directory} (backend {store.backend.word})"
+    return line + (" in your home directory, for all folders below it that have none of their own: if you meant a "
+                   "project, cd to it and call again" if is_in_home(store) else "")
+
+
+def is_in_home(store: Storage) -> bool:
+    """Whether a data directory was found to be in $HOME, where agents land whose project is elsewhere."""
+    home, (folder, name) = store.environ.get("HOME", ""), os.path.split(store.directory)
+    return (name == NAME and bool(home) and not store.environ.get("MILESTONE_DIR")
+            and os.path.realpath(folder) == os.path.realpath(home) and not is_top(folder))

@@ -139,6 +139,8 @@ def _look(store: Storage, agent_id: str, limit: int | None, most: int | None, br
         rows = _find_ready(store, agent_id, limit or ALL)
         if not rows:
             warn_of_slip(store, agent_id, "it has no message")
+    if store.is_unmade:
+        store.warn(f"there is no store at {store.directory}: no message can come; if there was one, it was removed")
     rows = _shorten(rows, brief)
     fitting = len(rows) if most is None else count_fitting(rows, most)
     if fitting < len(rows):

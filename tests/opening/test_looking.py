@@ -12,6 +12,7 @@ from milestone_persist.registry import all_operations
 SAMPLES = {"status": "all", "message_id": "1", "percent": "5", "file": "x.db", "text": "title: x", "payload": "{}",
            "message_type": "error_report", "agent_type": "validation", "backend": "file", "key": "hybrid_from",
            "value": "20", "operations": '["save_agent_state", "x", "k", "v"]', "messages": "[]", "values": "{}"}
+EMPTY = "; it is empty: what was registered and saved before is not in it"
 OPERATIONS = {op.name: op for op in all_operations()}
 NOT_HERE = ("generate", "vendor", "install", "uninstall", "start_session_monitor", "dashboard", "restore_coordination",
             "import_coordination", "export_coordination")
@@ -78,7 +79,8 @@ def test_what_is_refused_makes_no_store(words, unmade, cli, directory):
 def test_whoever_makes_a_store_says_so_once(unmade, cli, directory, backend):
     kind = "database" if backend == "postgresql" else backend
     done = cli("save-agent-state", "a", "k", "v")
-    assert (done.text, done.made) == ("", f"milestone_persist: made the data directory {directory} (backend {kind})\n")
+    made = f"milestone_persist: made the data directory {directory} (backend {kind}){EMPTY}\n"
+    assert (done.text, done.made) == ("", made)
     assert cli("save-agent-state", "a", "k", "v").made == ""
 
 
@@ -91,9 +93,10 @@ def test_the_answer_ready_names_the_new_store_already(name, unmade, cli, directo
 
 @pytest.mark.parametrize("sh", ["bash", "dash"], indirect=True)
 def test_a_shell_function_says_so_on_standard_error(sh, tmp_path):
-    done = sh('save_agent_state a k v; load_agent_state a k; load_agent_state a k', MILESTONE_BACKEND=None)
+    done = sh('save_agent_state a k v; load_agent_state a k; load_agent_state a k', MILESTONE_BACKEND=None,
+              HOME="/nowhere")
     assert done.text == "vv"
-    assert done.made == f"milestone_persist: made the data directory {tmp_path}/.milestones (backend hybrid)\n"
+    assert done.made == f"milestone_persist: made the data directory {tmp_path}/.milestones (backend hybrid){EMPTY}\n"
 
 
 @pytest.mark.parametrize("name", sorted(name for name in OPERATIONS if not looks(name)))
@@ -182,3 +185,52 @@ def test_where_everybody_writes_no_store_is_made_by_the_way(tmp_path, cli, monke
     assert not os.listdir(tmp_path)
     assert cli("save-agent-state", "a", "k", "v", MILESTONE_DIR=str(tmp_path / ".milestones")).status == 0
     assert cli("load-agent-state", "a", "k", MILESTONE_DIR="").text == "v"
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_an_agent_whose_store_was_removed_is_told_that_it_is_in_no_store(cli, directory, clock):
+    cli("register-agent", "a", "validation", "ms-1", "s-1")
+    shutil.rmtree(directory)
+    looked = cli("get-agent-messages", "a", AGENT_ID="a", SESSION_ID="s-1")
+    assert (looked.status, looked.text) == (0, "[]\n") and f"there is no store at {directory}: " in looked.err
+    for words in (["save-agent-state", "a", "k", "v"], ["agent-heartbeat", "a"], ["create-agent-checkpoint", "a"],
+                  ["send-agent-message", "a", "b", "x-t", "{}"]):
+        assert EMPTY in cli(*words).made
+        shutil.rmtree(directory)
+    made = cli("register-agent", "a", "validation", "ms-1", "s-1").made
+    assert made and EMPTY not in made
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("words", [["initialize-agent-coordination"], ["register-agent", "a", "validation", "m", "s"],
+                                   ["create-milestone-record", "m", "title: x"]])
+def test_a_store_in_the_home_directory_is_told_of(cli, tmp_path, directory, monkeypatch, words):
+    """An agent whose cd failed lands there; who names the directory means it, as does whose home is a repository."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".git").mkdir()
+
+    def tells(**variables):
+        made = cli(*words, **{"MILESTONE_DIR": "", **variables}).made
+        shutil.rmtree(directory)
+        return " in your home directory, for all folders below it that have none of their own: if you" in made
+
+    assert tells() and not tells(MILESTONE_DIR=str(directory)) and not tells(HOME=str(tmp_path / "else"))
+    (tmp_path / ".git" / "HEAD").touch()
+    assert not tells()
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("mark", [".git/HEAD", ".milestones/config/backend-in-use.txt"])
+def test_a_project_is_no_data_directory(program, tmp_path, mark):
+    """Its .gitignore would hide all of it from git, and its rights be taken from others."""
+    project = tmp_path / "project"
+    (project / mark).parent.mkdir(parents=True)
+    (project / mark).write_text("hybrid")
+    project.chmod(0o777)
+    before = sorted(project.rglob("*"))
+    for words in (["save-agent-state", "a", "k", "v"], ["get-session-status", "s"], ["initialize-agent-coordination"]):
+        done = program(*words, MILESTONE_DIR=str(project))
+        assert (done.status, done.out) == (3, b"")
+        assert done.err == (f"milestone_persist: {project} is a project, not its data directory: name "
+                            f"{project / '.milestones'}, or unset MILESTONE_DIR\n")
+    assert sorted(project.rglob("*")) == before and project.stat().st_mode & 0o777 == 0o777
