@@ -8,6 +8,7 @@ from ..base.vocabulary import MILESTONE_STATUSES
 from ..coordination.idempotency import do_once
 from ..coordination.leases import name_owner, refuse_locked
 from ..coordination.sessions import ensure_milestone
+from ..records.headings import read_headings
 from ..records.index import index_records, list_records, require_record
 from ..records.record import archive_record, find_record, read_record, write_record
 from ..registry import operation
@@ -84,17 +85,29 @@ def update_milestone_record(store: Storage, milestone_id: str, text: str, *, if_
     _require_text(text)
     check_version(if_version)
     with store.transaction("milestones"):
-        _require_changeable(store, milestone_id, owner)
+        before = _require_changeable(store, milestone_id, owner)
         if if_version is not None:
             _require_version(store, milestone_id, if_version)
+        _tell_what_is_lost(store, milestone_id, before, text)
         return _store_record(store, milestone_id, text, "milestone_updated")
 
 
-def _require_changeable(store: Storage, milestone_id: str, owner: str) -> None:
+def _require_changeable(store: Storage, milestone_id: str, owner: str) -> str:
+    """The text of a record, which the caller may change."""
     index_records(store, milestone_id=milestone_id)
-    require_record(store, milestone_id)
+    text = require_record(store, milestone_id)
     _refuse_archived(store, milestone_id)
     refuse_locked(store, milestone_id, name_owner(store, owner))
+    return text
+
+
+def _tell_what_is_lost(store: Storage, milestone_id: str, before: str, text: str) -> None:
+    """Say which headings of a record are not in the one that replaces it: who gives a part meant to change that."""
+    after = read_headings(text)
+    lost = [f"{name}: {value}" for name, value in read_headings(before).items() if name not in after and name != "id"]
+    if lost:
+        store.tell_done(f"this is the whole record of {milestone_id} now, without its former {', '.join(lost)}; "
+                        f"to keep that, give all of it: {command(['update_milestone_record', milestone_id])} TEXT")
 
 
 def _require_version(store: Storage, milestone_id: str, wanted: int) -> None:

@@ -287,3 +287,20 @@ def test_lists_and_searches_print_one_id_a_line_and_nothing_else(store, cli):
     assert [(row["id"], row["priority"]) for row in rows] == [
         (row["id"], row["priority"]) for row in store.list_milestones(long=True)]
     assert store.search_milestones("ms-2")[0]["lines"] == ["title: Login ms-2"]
+
+
+def test_who_gives_a_part_of_a_record_is_told_what_the_whole_has_lost(cli, store):
+    store.create_milestone_record("ms-1", "id: ms-1\ntitle: \"Login\"\nstatus: active\npriority: high\nplan: x\n")
+    done = cli("update-milestone-record", "ms-1", "status: paused")
+    assert done.status == 0 and done.err == (
+        "milestone_persist: this is the whole record of ms-1 now, without its former title: Login, priority: high; to "
+        "keep that, give all of it: update_milestone_record ms-1 TEXT\n")
+    for whole in ("status: paused\ntitle: Login", "status: active", "title: New"):
+        assert ("whole record" in cli("update-milestone-record", "ms-1", whole).err) is (whole != "status: paused\n"
+                                                                                         "title: Login")
+
+
+def test_a_refused_record_loses_nothing(cli, store):
+    store.create_milestone_record("ms-1", "title: Login")
+    done = cli("update-milestone-record", "ms-1", "status: paused", "--if-version", "7")
+    assert done.status == 1 and "whole record" not in done.err
