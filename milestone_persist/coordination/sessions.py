@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..base.errors import Refused
-from ..base.quoting import command_on
+from ..base.quoting import command, command_on
 from ..base.vocabulary import ENDED, OPEN_SESSION, OPERATION_TYPES, any_of
 from ..storage.events import record_event
 
@@ -25,12 +25,23 @@ def warn_of_session_slip(store: Storage, session_id: str) -> None:
         store.warn(f"no session {session_id!r} is known: it is taken in as a new one; did you mean {near}?")
 
 
+def warn_of_namesake(store: Storage, agent_id: str, agent_type: str, milestone_id: str) -> None:
+    """Warn of a new session that is named like its milestone, where that has a session which goes on."""
+    rows = store.execute("SELECT session_id, status FROM coordination_sessions WHERE session_id = :id OR milestone_id "
+                         "= :id ORDER BY last_activity DESC, session_id", {"id": milestone_id})
+    others = [row["session_id"] for row in rows if row["status"] in OPEN_SESSION]
+    if others and milestone_id not in [row["session_id"] for row in rows]:
+        join = command(["register_agent", agent_id, agent_type, milestone_id, others[0]])
+        store.warn(f"{milestone_id!r} is a milestone, and taken for the name of a new session beside {others[0]!r}, "
+                   f"which goes on: {join} joins that")
+
+
 def find_session(store: Storage, session_id: str) -> Session:
     """The row of a session; Refused names the nearest known ids."""
     rows: list[Session] = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id",
                                         {"id": session_id})
     if not rows:
-        raise Refused(f"no session {session_id!r} {_suggest_session(store, session_id)}")
+        raise Refused(tell_no_session(store, session_id))
     return rows[0]
 
 
@@ -41,6 +52,11 @@ def require_session_type(store: Storage, session_id: str, kind: str) -> Session:
         raise Refused(f"session {session_id!r} is of type {session['operation_type']}, not {kind}: "
                       f"{command_on('recover_milestone_session', [session_id])} shows what can be done")
     return session
+
+
+def tell_no_session(store: Storage, session_id: str) -> str:
+    """What is said of a session that is not there."""
+    return f"no session {session_id!r} {_suggest_session(store, session_id)}"
 
 
 def _suggest_session(store: Storage, word: str) -> str:

@@ -47,7 +47,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     from ..coordination.argument_order import require_registration_in_order
     from ..coordination.inbox import count_unread
     from ..coordination.lives import enter_agent
-    from ..coordination.sessions import ensure_session
+    from ..coordination.sessions import ensure_session, warn_of_namesake
     from ..coordination.silence import end_silent_agents
 
     given = None if capabilities is None else json_strings(capabilities, "CAPABILITIES", store.warn)
@@ -57,6 +57,8 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
         kind = _admissible_type(store, agent_type)
         before = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
         _tell_if_in_use(store, before, new)
+        if session_id == milestone_id:
+            warn_of_namesake(store, agent_id, agent_type, session_id)
         session = ensure_session(store, session_id, milestone_id)
         requeued = enter_agent(store, agent_id, kind, session, given, milestone_id)
         if kind.endswith("coordinator"):

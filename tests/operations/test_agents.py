@@ -470,3 +470,19 @@ def test_a_message_to_what_is_no_agent_says_what_that_is(store):
     for wrong, says in (("s-1", "that is a session, whose"), ("ms-1", "that is a milestone, and")):
         with pytest.warns(MilestoneWarning, match=f"the message is kept for it; {says}"):
             store.send_agent_message("exec-s-1", wrong, "x-t", {})
+
+
+def test_a_milestone_given_as_the_session_is_told_of_where_that_has_one(store, cli):
+    store.register_agent("coord-1", "milestone-coordinator", "ms-1", "execution-ms-1-1")
+    done = cli("register-agent", "exec-1", "milestone-executor", "ms-1", "ms-1")
+    join = "register_agent exec-1 milestone-executor ms-1 execution-ms-1-1"
+    assert done.status == 0 and f"beside 'execution-ms-1-1', which goes on: {join} joins that\n" in done.err
+    assert cli("register-agent", "exec-2", "milestone-executor", "ms-1", "ms-1").err == ""  # who repeats it means it
+    assert cli(*join.split()).text.startswith("registered exec-1 (milestone-executor) in session execution-ms-1-1")
+
+
+def test_a_session_may_have_the_name_of_its_milestone(store, cli):
+    assert cli("register-agent", "exec-1", "milestone-executor", "ms-1", "ms-1").err == ""
+    store.register_agent("x", "validation", "ms-2", "execution-ms-2")
+    store.abandon_session("execution-ms-2")
+    assert cli("register-agent", "exec-2", "milestone-executor", "ms-2", "ms-2").err == ""
