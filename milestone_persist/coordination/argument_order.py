@@ -83,3 +83,14 @@ def require_message_in_order(operation: str, words: Mapping[str, str]) -> None:
     if "TO_AGENT" in words and kind in MESSAGE_TYPES:
         raise UsageError(f"{kind!r} is a MESSAGE_TYPE, but stands where FROM_AGENT belongs: "
                          f"{operation} FROM_AGENT TO_AGENT {command([kind, words['PAYLOAD']])}")
+
+
+def require_event_in_order(store: Storage, event: str, milestone_id: str, detail: str) -> None:
+    """UsageError where EVENT is a milestone that is known, and MILESTONE_ID none."""
+    if not milestone_id:
+        return
+    known = store.execute("SELECT id FROM milestones WHERE id IN (:event, :milestone)",
+                          {"event": event, "milestone": milestone_id})
+    if [row["id"] for row in known] == [event] != [milestone_id]:
+        _refuse("log_milestone_event", {"EVENT": event, "MILESTONE_ID": milestone_id, "DETAIL": detail},
+                "EVENT", "MILESTONE_ID")

@@ -25,16 +25,17 @@ def find_agent(store: Storage, agent_id: str) -> Agent:
     """The registry row of an agent; Refused names the nearest known ids."""
     rows: list[Agent] = store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})
     if not rows:
-        raise Refused(f"no agent {agent_id!r} {_suggest(store, agent_id)}")
+        raise Refused(tell_no_agent(store, agent_id))
     return rows[0]
 
 
-def _suggest(store: Storage, agent_id: str) -> str:
-    """The end of a "no agent …" line: what that id is, or the nearest ids of agents."""
+def tell_no_agent(store: Storage, agent_id: str) -> str:
+    """What is said of an agent that is not there: what that id is, or the nearest ids of agents."""
     from ..storage.suggestions import suggest
 
     other = tell_other_kind(store, agent_id)
-    return f"in {store.directory}: {other}" if other else suggest(store, agent_id, known_agents(store))
+    return f"no agent {agent_id!r} " + (f"in {store.directory}: {other}" if other else
+                                        suggest(store, agent_id, known_agents(store)))
 
 
 def tell_other_kind(store: Storage, agent_id: str) -> str:
@@ -203,10 +204,9 @@ def _refuse_if_strict(store: Storage, agent_id: str) -> None:
     from .settings import is_strict
 
     if store.execute("SELECT 1 AS there FROM coordination_sessions WHERE session_id = :id", {"id": agent_id}):
-        raise Refused(f"no agent {agent_id!r} {_suggest(store, agent_id)}")
+        raise Refused(tell_no_agent(store, agent_id))
     if is_strict(store):
-        raise Refused(f"no agent {agent_id!r} {_suggest(store, agent_id)}; strict_agents is on: register_agent it "
-                      "first")
+        raise Refused(f"{tell_no_agent(store, agent_id)}; strict_agents is on: register_agent it first")
     warn_of_slip(store, agent_id, "it is taken in as a new one")
 
 

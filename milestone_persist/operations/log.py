@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 from ..base.errors import UsageError
+from ..base.quoting import command
 from ..base.values import check_range, check_word, json_object, parse_json
 from ..base.vocabulary import BACKENDS
+from ..coordination.argument_order import require_event_in_order
 from ..coordination.waiting import Changes
 from ..registry import operation
 from ..storage.events import Log, record_event
@@ -32,6 +34,7 @@ def log_milestone_event(store: Storage, event: str, milestone_id: str = "", deta
     Example: log_milestone_event phase_completed ms-123 'design: 3 documents'
     """
     _require_name(event)
+    require_event_in_order(store, event, milestone_id, detail)
     milestone = milestone_id or store.environ.get("MILESTONE_ID", "")
     entry: MilestoneEvent = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "detail": detail}
     with Log(store, "milestone-events.jsonl") as log:
@@ -54,6 +57,8 @@ def log_storage_event(store: Storage, event: str, milestone: str, backend: str,
     Example: log_storage_event record_created ms-123 hybrid '{"bytes": 512}'
     """
     _require_name(event)
+    if backend not in BACKENDS and milestone in BACKENDS:
+        raise UsageError(f"MILESTONE and BACKEND are swapped: log_storage_event {command([event, backend, milestone])}")
     check_word(backend, BACKENDS, "backend")
     text = json_object(details, "DETAILS", store.warn)
     entry: StorageEvent = {"timestamp": store.now(), "event": event, "milestone_id": milestone, "backend": backend,
@@ -95,10 +100,31 @@ def list_coordination_events(store: Storage, *, session: str = "", agent: str = 
     given = {"session_id": session, "agent_id": agent, "milestone_id": milestone, "event": event}
     until, changes = store.clock.monotonic() + wait, Changes(store)
     rows = _find_events(store, given, after, limit)
+    if not rows and not after:
+        _tell_who_is_unknown(store, session, agent, milestone)
     while not rows and store.clock.monotonic() < until:
         changes.wait(until)
         rows = _find_events(store, given, after, limit)
     return rows
+
+
+def _tell_who_is_unknown(store: Storage, session: str, agent: str, milestone: str) -> None:
+    """Warn of who is asked for and not there: of them there may never be an event."""
+    from ..coordination.membership import tell_no_agent
+    from ..coordination.sessions import tell_no_session
+
+    for name, column, table, tell in ((session, "session_id", "coordination_sessions", tell_no_session),
+                                      (agent, "agent_id", "agent_registry", tell_no_agent),
+                                      (milestone, "id", "milestones", _tell_no_milestone)):
+        if name and not store.execute(f"SELECT 1 AS there FROM {table} WHERE {column} = :id", {"id": name}):
+            store.warn(tell(store, name))
+
+
+def _tell_no_milestone(store: Storage, milestone_id: str) -> str:
+    from ..storage.suggestions import suggest
+
+    known = [row["id"] for row in store.execute("SELECT id FROM milestones ORDER BY updated_at DESC LIMIT 1000")]
+    return f"no milestone {milestone_id!r} {suggest(store, milestone_id, known, 'list_milestones')}"
 
 
 def _find_events(store: Storage, given: Mapping[str, str], after: int, limit: int) -> list[Event]:

@@ -168,7 +168,8 @@ def test_events_are_chosen_by_session_agent_milestone_name_and_id(told):
     assert names(told.list_coordination_events(agent="b")) == ["step_1", "step_3"]
     assert names(told.list_coordination_events(agent="b", session="t")) == ["step_3"]
     assert names(told.list_coordination_events(event="step_2")) == ["step_2"]
-    assert told.list_coordination_events(milestone="ms-2") == []
+    with pytest.warns(MilestoneWarning, match="no milestone 'ms-2'"):
+        assert told.list_coordination_events(milestone="ms-2") == []
     assert told.list_coordination_events(after=every[1]["id"], limit=2) == every[2:4]
 
 
@@ -241,3 +242,37 @@ def test_who_follows_does_not_look_alive_for_it(store, cli, clock):
     with pytest.raises(Until):
         cli("list-coordination-events", "--follow", AGENT_ID="a")
     assert store.list_session_agents("s")[0]["last_heartbeat"] == begin
+
+
+@pytest.mark.parametrize("option, says", [
+    ("session", "no session 'nope' in {}: no id is like it; list_coordination_sessions shows those there are"),
+    ("agent", "no agent 'nope' in {}: no id is like it"),
+    ("milestone", "no milestone 'nope' in {}: no id is like it; list_milestones shows those there are")])
+def test_events_of_who_is_not_there_are_none_and_that_is_said(cli, store, option, says):
+    store.register_agent("a-1", "validation", "ms-1", "s-1")
+    done = cli("list-coordination-events", f"--{option}", "nope")
+    assert (done.status, done.text) == (0, "no events\n")
+    assert done.err == f"milestone_persist: warning: {says.format(store.directory)}\n"
+    assert cli("list-coordination-events", f"--{option}", "nope", "--after", "1").err == ""
+    for known in (["--session", "s-1"], ["--agent", "a-1"], ["--milestone", "ms-1"]):
+        assert cli("list-coordination-events", *known, "--event", "nope").err == ""
+
+
+def test_events_of_an_agent_under_session_say_whose_that_is(cli, store):
+    store.register_agent("a-1", "validation", "ms-1", "s-1")
+    assert "that is an agent of s-1" in cli("list-coordination-events", "--session", "a-1").err
+    assert "that is a session, whose agents" in cli("list-coordination-events", "--agent", "s-1").err
+
+
+def test_a_milestone_in_the_place_of_the_event_is_refused(cli, store, dump):
+    store.create_milestone_record("ms-1", "title: one")
+    before = dump()
+    done = cli("log-milestone-event", "ms-1", "started", "by hand")
+    assert (done.status, done.err) == (2, "milestone_persist: EVENT and MILESTONE_ID are swapped: "
+                                          "log_milestone_event started ms-1 'by hand'\n")
+    done = cli("log-storage-event", "created", "hybrid", "ms-1", "{}")
+    assert (done.status, done.err) == (2, "milestone_persist: MILESTONE and BACKEND are swapped: "
+                                          "log_storage_event created ms-1 hybrid\n")
+    assert dump() == before
+    for words in (["ms-1"], ["ms-1", "ms-1"], ["started", "ms-2"], ["ms-2", "started"]):  # none says which is which
+        assert cli("log-milestone-event", *words).status == 0
