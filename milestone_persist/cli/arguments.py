@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..base.errors import UsageError
-from .words import PATHS, is_known, is_number, named_place, parameter_at, scan_call, scan_words
+from .words import ANY_TEXT, PATHS, is_known, is_number, named_place, parameter_at, scan_call, scan_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def _no_option(op: Operation, flag: str) -> UsageError:
     meant = suggest_typed(flag[2:], tuple(p.flag[2:] for p in op.options))
     if meant:
         return UsageError(f"unknown option {flag}: did you mean --{meant}? {form_of(op)}")
-    dashes = "; put -- before a value that begins with a dash" if op.positionals else ""
+    is_text = any(p.name in ANY_TEXT for p in op.positionals)
+    dashes = "; put -- before a value that begins with a dash" if is_text else ""
     return UsageError(f"unknown option {flag}: {form_of(op)}{dashes}")
 
 

@@ -17,6 +17,7 @@ PATHS = ("file", "files", "directory", "dir")
 # are, from the shell functions.
 CHOSEN = ("backend", "agent_type", "message_type")
 FREE = ("default", "detail")
+ANY_TEXT = (*FREE, "value", "text", "term", "event")  # what may well begin with a dash
 
 
 class CommandLine:

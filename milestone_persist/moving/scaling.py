@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from ..base.answers import Migration
     from ..storage.interface import Storage
 
+_ON_A_SERVER = "with MILESTONE_DATABASE_URL set, database is PostgreSQL"
+OTHER_WORDS = {"postgresql": _ON_A_SERVER, "postgres": _ON_A_SERVER, "pg": _ON_A_SERVER,
+               "sqlite": "hybrid is SQLite with milestone records as files, database SQLite with all as rows"}
+
 
 def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Migration:
     """Migrate on request: the backend is fixed from then on; `auto` lets it follow the milestones."""
     automatic = backend == "auto"
+    if backend.lower() in OTHER_WORDS:
+        raise UsageError(f"unknown backend {backend!r}: {OTHER_WORDS[backend.lower()]}")
     backend = check_word(_suiting_backend(store) if automatic else backend, BACKENDS, "backend")
     fixed = "" if automatic else backend
     _refuse_contradiction(store, backend)

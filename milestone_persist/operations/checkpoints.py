@@ -5,7 +5,8 @@ import os
 
 from ..base.errors import Refused, StorageError, UsageError
 from ..base.found import open_found
-from ..base.values import check_word, nearest, read_stored
+from ..base.quoting import command
+from ..base.values import check_word, read_stored
 from ..base.vocabulary import CHECKPOINT_TYPES
 from ..coordination.idempotency import do_once, lock_of
 from ..coordination.membership import WHOLE, acting_session, admit_agent, ask_acting, warn_of_slip
@@ -122,10 +123,19 @@ def _find_checkpoint(store: Storage, checkpoint_id: str) -> Checkpoint:
                                            {"id": checkpoint_id})
     if rows:
         return rows[0]
-    known = store.execute("SELECT checkpoint_id FROM agent_checkpoints ORDER BY created_at DESC LIMIT 1000")
-    near = nearest(checkpoint_id, [row["checkpoint_id"] for row in known])
-    raise Refused(f"no checkpoint {checkpoint_id!r} in {store.directory}: " +
-                  (f"did you mean {near[0]}?" if near else "list_agent_checkpoints AGENT names them"))
+    raise Refused(f"no checkpoint {checkpoint_id!r} in {store.directory}: {_name_others(store, checkpoint_id)}")
+
+
+def _name_others(store: Storage, checkpoint_id: str) -> str:
+    """Which checkpoint may be meant: one that begins so or is a slip away; another's would undo what that one did."""
+    from ..storage.suggestions import find_slip
+
+    if store.execute("SELECT 1 AS there FROM agent_registry WHERE agent_id = :id", {"id": checkpoint_id}):
+        return f"that is an agent; {command(['list_agent_checkpoints', checkpoint_id])} names its checkpoints"
+    known = store.execute("SELECT checkpoint_id AS id FROM agent_checkpoints ORDER BY created_at DESC LIMIT 1000")
+    begun = [row["id"] for row in known if row["id"].startswith(checkpoint_id) and len(checkpoint_id) > len("cp-")]
+    meant = begun[0] if len(begun) == 1 else "" if begun else find_slip(checkpoint_id, known)
+    return f"did you mean {meant}?" if meant else "list_agent_checkpoints AGENT names them"
 
 
 def _replace_state(store: Storage, agent_id: str, session_id: str, state: list[Row]) -> list[str]:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..base.errors import Refused, UsageError
-from ..base.quoting import quote
+from ..base.quoting import command, quote
 from ..base.times import shift_time
 from ..base.values import (
     check_id,
@@ -174,10 +174,18 @@ def _tell_all(row: Row) -> LoadedState:
 def _tell_missing(store: Storage, agent_id: str, state_key: str, session: str | None) -> str:
     there = f" saved in session {session!r}" if session else ""
     line = f"no state {state_key!r} of agent {agent_id!r}{there} in {store.directory}"
-    slip = suggest_agent(store, agent_id)
+    slip = _tell_swapped(store, agent_id, state_key) or suggest_agent(store, agent_id)
     rows = [] if slip else list_keys(store, agent_id, None if session else milestone_read(store, agent_id))
     keys = [row["state_key"] for row in rows if row["own"] and session in (None, "", row["session_id"])]
     return line + (slip or "; it has: " + (", ".join(keys[:20]) or "none"))
+
+
+def _tell_swapped(store: Storage, agent_id: str, state_key: str) -> str:
+    """The end of a line on a key that is not there, where the key is an agent that has one named as the agent is."""
+    if not store.execute("SELECT 1 AS there FROM agent_state WHERE agent_id = :agent AND state_key = :key",
+                         {"agent": state_key, "key": agent_id}):
+        return ""
+    return f"; AGENT_ID and STATE_KEY are swapped: {command(['load_agent_state', state_key, agent_id])}"
 
 
 @operation(text="state_keys", creates=False)

@@ -71,9 +71,16 @@ def require_record(store: Storage, milestone_id: str) -> str:
         if milestone_id in known:
             raise Refused(f"milestone {milestone_id!r} has no record yet: "
                           f"create_milestone_record {quote(milestone_id)} TEXT")
-        where = suggest(store, milestone_id, known, "list_milestones")
+        where = _tell_session(store, milestone_id) or suggest(store, milestone_id, known, "list_milestones")
         raise Refused(f"no record of milestone {milestone_id!r} {where}")
     return text
+
+
+def _tell_session(store: Storage, word: str) -> str:
+    """What is said of a session in the place of a milestone; "" if it is none."""
+    rows = store.execute("SELECT milestone_id FROM coordination_sessions WHERE session_id = :id "
+                         "AND milestone_id IS NOT NULL", {"id": word})
+    return f"in {store.directory}: that is a session of milestone {rows[0]['milestone_id']}" if rows else ""
 
 
 def _find_under_lock(store: Storage, milestone_id: str) -> str | None:

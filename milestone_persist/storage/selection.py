@@ -89,8 +89,9 @@ def select_backend(directory: str, environ: Mapping[str, str], used: Backend | N
         if (wanted, used) != (wanted_backend(directory, environ), backend_in_use(directory)):  # it is just being moved
             return select_backend(directory, environ, backend_in_use(directory))
         require_url(directory, used, environ)
+        stay = "; unset MILESTONE_BACKEND goes on with it as it is" if environ.get("MILESTONE_BACKEND") else ""
         raise StorageError(f"the data of {directory} is in the {used.name} backend, but {wanted.name} is set: "
-                           f"migrate_storage_backend {wanted.word} moves it")
+                           f"migrate_storage_backend {wanted.word} moves it{stay}")
     if used:
         require_url(directory, used, environ)
     return used or wanted or DEFAULT

@@ -25,6 +25,7 @@ BAD = [  # status, what the line says, the words
     (2, "too many arguments", ["list-agent-state", "a", "b"]),
     (2, "did you mean --if-version? save_agent_state ", ["save-agent-state", "a", "k", "v", "--iff-version", "1"]),
     (2, "put -- before a value", ["save-agent-state", "a", "k", "-v"]),
+    (2, "--all: cleanup_failed_sessions [HOURS]\n", ["cleanup-failed-sessions", "--all"]),
     (2, "--if-version needs a value", ["save-agent-state", "a", "k", "v", "--if-version"]),
     (2, "--if-version must be a whole number", ["save-agent-state", "a", "k", "v", "--if-version", "one"]),
     (2, "TTL_SECONDS must be a whole number", ["save-agent-state", "a", "k", "v", "progress", "soon"]),

@@ -206,7 +206,7 @@ def test_a_fixed_backend_stays(open_on):
 
 def test_data_elsewhere_than_the_settings_say_is_refused(open_on):
     open_on().save_agent_state("a", "k", "v")
-    with pytest.raises(StorageError, match="is in the hybrid backend, but file is set: migrate_storage_backend file"):
+    with pytest.raises(StorageError, match="is in the hybrid backend, but file is set: migrate_storage_backend file moves it; unset"):
         open_on(MILESTONE_BACKEND="file")
     with pytest.raises(UsageError, match="MILESTONE_BACKEND names no backend"):
         open_on(MILESTONE_BACKEND="sqlite")
@@ -243,3 +243,11 @@ def test_a_record_that_vanishes_while_it_is_exported_is_told(open_on, monkeypatc
     with pytest.raises(StorageError, match="the record of milestone 'first' is missing, it was active/first.yaml"):
         store.export_coordination(str(tmp_path / "e.jsonl"))
     assert not (tmp_path / "e.jsonl").exists()
+
+
+@pytest.mark.parametrize("word, says", [("PostgreSQL", "with MILESTONE_DATABASE_URL set, database is PostgreSQL"),
+                                        ("sqlite", "hybrid is SQLite with milestone records as files")])
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_the_name_of_an_engine_is_told_the_word_for_it(store, word, says):
+    with pytest.raises(UsageError, match=f"unknown backend '{word}': {says}"):
+        store.migrate_storage_backend(word)

@@ -174,3 +174,15 @@ def test_a_checkpoint_somebody_wrote_that_holds_no_state_is_refused(store, dump,
     with pytest.raises(StorageError, match="checkpoint h cannot be restored"):
         store.restore_agent_checkpoint("h")
     assert dump() == before
+
+
+def test_no_other_agent_s_checkpoint_is_suggested(store, cli):
+    """Restoring it would undo what that one has done since."""
+    store.save_agent_state("a-1", "k", "v")
+    point = store.create_agent_checkpoint("a-1")["checkpoint_id"]
+    other = point[:-4] + "".join("0" if letter != "0" else "1" for letter in point[-4:])
+    for given, says in (("a-1", "that is an agent; list_agent_checkpoints a-1 names its checkpoints"),
+                        (other, "list_agent_checkpoints AGENT names them"),
+                        ("cp-", "list_agent_checkpoints AGENT names them"), (point[:-3], f"did you mean {point}?")):
+        done = cli("restore-agent-checkpoint", given)
+        assert done.status == 1 and done.err.endswith(f": {says}\n"), done

@@ -189,3 +189,11 @@ def test_a_version_that_nothing_has_is_no_lost_race(store, cli, dump, words):
     done = cli(*words, "--if-version", "-1")
     assert (done.status, done.err) == (2, "milestone_persist: --if-version must be 0 or more, not -1\n")
     assert dump() == before
+
+
+def test_agent_and_key_that_are_swapped_are_put_right_where_that_finds_it(store, cli):
+    store.save_agent_state("exec-1", "notes", "v")
+    done = cli("load-agent-state", "notes", "exec-1")
+    assert (done.status, done.text) == (1, "") and done.err.endswith(
+        "; AGENT_ID and STATE_KEY are swapped: load_agent_state exec-1 notes\n")
+    assert "swapped" not in cli("load-agent-state", "other", "exec-1").err

@@ -370,3 +370,8 @@ def test_a_path_that_somebody_put_into_the_index_leads_nowhere(store, active, tm
     with pytest.raises(Refused):
         store.read_milestone_record("first")
     assert store.search_milestones("secret") == []
+
+
+def test_a_session_in_the_place_of_a_milestone_is_called_that(store, cli):
+    store.register_agent("a-1", "validation", "ms-1", "execution-ms-1")
+    assert cli("read-milestone-record", "execution-ms-1").err.endswith(": that is a session of milestone ms-1\n")
