@@ -44,7 +44,7 @@ def bind(op: Operation, call: CommandLine, environ: Mapping[str, str]) -> tuple[
     _check_options(op, found)
     _check_too_many(op, found.args)
     if not found.literal:
-        _check_who_is_meant(op, found.args)
+        _check_who_is_meant(op, found.args, environ)
     args = found.args + _missing_id(op, len(found.args), environ)
     _check_too_few(op, args)
     _check_number(op, args)
@@ -115,7 +115,7 @@ def _no_option(op: Operation, flag: str) -> UsageError:
     return UsageError(f"unknown option {flag}: {form_of(op)}{dashes}")
 
 
-def _check_who_is_meant(op: Operation, args: list[str]) -> None:
+def _check_who_is_meant(op: Operation, args: list[str], environ: Mapping[str, str]) -> None:
     """UsageError if the id that the environment may have was left out, and what belongs behind it stands in its place.
 
     An agent may have the name of an option or of a status: then what belongs behind it is there, too.
@@ -127,12 +127,13 @@ def _check_who_is_meant(op: Operation, args: list[str]) -> None:
     following = op.positionals[1].name if len(op.positionals) > 1 else ""
     belongs = [word in words_for(op.name, following) for word in args[:2]]
     if (belongs[0] or is_known(op, args[0])) and not any(belongs[1:]):
-        from ..base.quoting import command
+        from ..base.quoting import command, quote
 
         name = op.positionals[0].name.upper()
         if belongs[0] and len(args) == len(op.positionals) == 2:
             raise _swapped(op, args)
-        raise UsageError(f"{name} is missing: {op.name} {name} {command(args)}")
+        meant = environ.get(op.positionals[0].variable, "")
+        raise UsageError(f"{name} is missing: {op.name} {quote(meant) if meant else name} {command(args)}")
 
 
 def _swapped(op: Operation, args: list[str]) -> UsageError:

@@ -65,8 +65,10 @@ def suggest_agent(store: Storage, agent_id: str) -> str:
     """The end of a line about what an agent does not have: who else may be meant, where no agent has that id."""
     if store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
         return ""
-    from ..storage.suggestions import offer_near
+    from ..storage.suggestions import NO_STORE, offer_near
 
+    if store.is_unmade:
+        return f": {NO_STORE}"
     other = tell_other_kind(store, agent_id) or offer_near(agent_id, known_agents(store))
     return f"; no agent {agent_id!r} is registered" + (f": {other}" if other else "")
 

@@ -7,9 +7,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .interface import Row, Storage
 
+NO_STORE = "there is no store there; if your project is elsewhere, cd to it"
+
 
 def suggest(store: Storage, word: str, known: list[str], listing: str = "") -> str:
     """The end of a "no such …" line: where it was looked for, and the nearest ids known there, or what lists them."""
+    if store.is_unmade:
+        return f"in {store.directory}: {NO_STORE}"
     near = offer_near(word, known)
     if near:
         return f"in {store.directory}: {near}"

@@ -294,3 +294,10 @@ def test_a_value_that_holds_the_name_of_its_place_is_one(scene, cli):
 
 def test_help_on_help_is_help(cli):
     assert cli("help", "help").text == cli("--help").text
+
+
+@pytest.mark.parametrize("words", [["update_agent_status", "completed"], ["agent_heartbeat", "healthy"]])
+def test_an_id_that_was_left_out_is_in_the_right_form_where_it_is_known(cli, scene, words):
+    done = cli("--from-shell", *words, AGENT_ID="a")
+    assert done.status == 2 and done.err.endswith(f"AGENT_ID is missing: {words[0]} a {words[1]}\n")
+    assert cli("--from-shell", *done.err.split(": ")[-1].split()).status == 0

@@ -206,7 +206,7 @@ def test_a_fixed_backend_stays(open_on):
 
 def test_data_elsewhere_than_the_settings_say_is_refused(open_on):
     open_on().save_agent_state("a", "k", "v")
-    with pytest.raises(StorageError, match="is in the hybrid backend, but file is set: migrate_storage_backend file moves it; unset"):
+    with pytest.raises(StorageError, match="backend, but file is set: migrate_storage_backend file moves it; unset"):
         open_on(MILESTONE_BACKEND="file")
     with pytest.raises(UsageError, match="MILESTONE_BACKEND names no backend"):
         open_on(MILESTONE_BACKEND="sqlite")

@@ -234,3 +234,13 @@ def test_a_project_is_no_data_directory(program, tmp_path, mark):
         assert done.err == (f"milestone_persist: {project} is a project, not its data directory: name "
                             f"{project / '.milestones'}, or unset MILESTONE_DIR\n")
     assert sorted(project.rglob("*")) == before and project.stat().st_mode & 0o777 == 0o777
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("words", [["get-session-status", "s-1"], ["update-agent-status", "a", "completed"],
+                                   ["load-agent-state", "a", "k"], ["delete-agent-state", "a", "k"],
+                                   ["acknowledge-agent-message", "a", "1"], ["read-milestone-record", "ms-1"]])
+def test_who_looks_in_another_directory_is_told_that_no_store_is_there(cli, directory, words):
+    done = cli(*words)
+    assert done.status == 1 and done.err.endswith(": there is no store there; if your project is elsewhere, cd to it\n")
+    assert str(directory) in done.err
