@@ -29,7 +29,7 @@ from ..coordination.sessions import (
 )
 from ..coordination.snapshots import store_checkpoint
 from ..records.index import index_records
-from ..records.record import write_record
+from ..records.record import find_record, write_record
 from ..registry import operation
 from ..storage.events import record_event
 
@@ -146,7 +146,7 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
         configuration = read_stored(session["configuration"], "the configuration")
         made = milestones_of(session)
         mark_dead_agents(store, session)
-        if milestone_id in made:
+        if milestone_id in made and _has_record(store, milestone_id):
             complete_session(store, session_id)
             return {"milestone_id": milestone_id, "session_id": session_id, "created": False}
         rows = find_artifacts(store, session_id)
@@ -164,13 +164,19 @@ def create_milestone_from_planning(store: Storage, session_id: str, milestone_id
         plan = artifact_value(plans[-1])
         title = _title_of(plan) or milestone_id
         write_record(store, milestone_id, dump_yaml(_record(store, milestone_id, title, session, plan, rows)))
+        told = {**configuration, "milestones": list(dict.fromkeys([*made, milestone_id]))}
         store.execute("UPDATE coordination_sessions SET milestone_id = :milestone, configuration = :configuration "
                       "WHERE session_id = :id", {"milestone": milestone_id, "id": session_id,
-                                                 "configuration": dump_json({**configuration,
-                                                                             "milestones": [*made, milestone_id]})})
+                                                 "configuration": dump_json(told)})
         complete_session(store, session_id)
         record_event(store, "milestone_created", session_id, milestone_id=milestone_id, detail=title)
     return {"milestone_id": milestone_id, "session_id": session_id, "created": True}
+
+
+def _has_record(store: Storage, milestone_id: str) -> bool:
+    """Whether the record of a milestone is there, and not removed by hand."""
+    index_records(store, milestone_id=milestone_id)
+    return find_record(store, milestone_id) is not None
 
 
 def _title_of(plan: Any) -> str:

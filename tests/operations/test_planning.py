@@ -228,3 +228,18 @@ def test_a_record_stays_in_its_directory_whatever_the_id(team, tmp_path, milesto
 ])
 def test_yaml_is_what_any_reader_reads_back(value, text):
     assert dump_yaml({"k": value}) == text + "\n"
+
+
+@pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)  # where records are files
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_milestone_whose_record_was_removed_by_hand_is_made_again(store, cli, directory, is_known):
+    store.register_agent("planner", "milestone-planner", "ms-1", "planning-1")
+    store.save_agent_state("planner", "milestone-plan", '{"title": "Login"}')
+    assert store.create_milestone_from_planning("planning-1", "ms-1")["created"]
+    before = store.read_milestone_record("ms-1")
+    (directory / "active" / "ms-1.yaml").unlink()
+    if is_known:
+        store.list_milestones()
+    assert cli("create-milestone-from-planning", "planning-1", "ms-1").text.startswith("milestone ms-1 created")
+    assert store.read_milestone_record("ms-1").splitlines()[:2] == before.splitlines()[:2]
+    assert " is there already: " in cli("create-milestone-from-planning", "planning-1", "ms-1").text
