@@ -80,7 +80,7 @@ def update_milestone_record(store: Storage, milestone_id: str, text: str, *, if_
     if_version: replace it only if it still has this version, as read_milestone_record --full tells; else status 1
     owner: who holds its lock, if it is locked; without it $AGENT_ID
 
-    Example: update_milestone_record ms-123 'status: paused'
+    Example: update_milestone_record ms-123 'title: Login for all'
     """
     _require_text(text)
     check_version(if_version)
