@@ -56,6 +56,9 @@ class Installation:
             refuse_links_out(self.root, [*old.files, *renewed], [*_shared_files(old)])
             wanted = {**wanted, **{path: item for path, item in renewed.items()
                                    if digest_of(self._full(path)) in old.files.get(path, [])}}
+            places = {self._real_place(path): path for path in sorted(wanted, key=lambda path: path in old.files)}
+            names = {*places.values()}  # of two names of one file the last, or the known
+            wanted = {path: item for path, item in wanted.items() if path in names}
             new = Manifest()
             new.choice = choice
             new.directories = sorted(self._needed_directories([*wanted, *entries, self._place], old))
@@ -70,7 +73,7 @@ class Installation:
             for path in sorted(_shared_files(old) - {*entries}):
                 self._take_out(changes, path, old)
             for path in old.files:
-                if path not in wanted:
+                if self._real_place(path) not in places:
                     self._remove(changes, path, old)
             self._remove_directories(changes, [path for path in old.directories if path not in new.directories])
         return self._rows
@@ -86,7 +89,7 @@ class Installation:
             self._remove_left(changes, old or Manifest(), [])
             if old is None:
                 raise Refused(f"nothing was installed in {self.root}: there is no {self._manifest_path}")
-            for path in sorted(_shared_files(old)):
+            for path in sorted(_shared_files(old), key=lambda path: (path in old.kept, path)):
                 self._take_out(changes, path, old)
             for path in old.files:
                 self._remove(changes, path, old)
@@ -109,6 +112,11 @@ class Installation:
 
     def _full(self, path: str) -> str:
         return os.path.normpath(os.path.join(self.root, path))
+
+    def _real_place(self, path: str) -> str:
+        """Where a path is, the links on its way followed: the same for two names of one file."""
+        folder, name = os.path.split(self._full(path))
+        return os.path.join(os.path.realpath(folder), name)
 
     def _tell(self, path: str, change: str, kept: str = "") -> None:
         row: InstalledFile = {"file": path, "change": change}
@@ -141,7 +149,7 @@ class Installation:
             for folder in [".", *("/".join(parts[:end]) for end in range(1, len(parts) + 1))]:
                 if folder not in seen and (folder in old.directories or not os.path.isdir(self._full(folder))):
                     seen.add(folder)
-                    yield folder
+                    yield _require_no_file(self._full(folder), folder)
 
     def _name_to_keep(self, path: str, old: Manifest) -> str:
         """Under which name to keep what is there; the one under which a killed call has kept it, if one has."""
@@ -205,7 +213,18 @@ class Installation:
                 edits.append((path, edited))
             if added:
                 new.shared[path] = added
+        self._share_what_was_made(new)
         return edits
+
+    def _share_what_was_made(self, manifest: Manifest) -> None:
+        """Where a file of others has two names, what was made in it goes with the last of them."""
+        made: dict[str, dict[str, None]] = {}
+        records = [(os.path.realpath(self._full(path)), added) for path, added in manifest.shared.items()
+                   if isinstance(added.get("made"), list)]
+        for real, added in records:
+            made.setdefault(real, {}).update(dict.fromkeys(added["made"]))
+        for real, added in records:
+            added["made"] = [*made[real]]
 
     def _read(self, path: str) -> str | None:
         real = os.path.realpath(self._full(path))
@@ -250,6 +269,13 @@ class Installation:
             changes.remove(kept)
         if left != text:
             self._tell(path, "restored" if left is not None else "removed", stays)
+
+
+def _require_no_file(path: str, folder: str) -> str:
+    """The folder, which lies at a path or can be made there; UsageError if something else is there."""
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise UsageError(f"{path} is in the way and no folder: move it away first; nothing was changed")
+    return folder
 
 
 def _shared_files(manifest: Manifest) -> set[str]:

@@ -24,15 +24,19 @@ def put_in(text: str | None, recorded: Row, file: str, wanted: Entries) -> tuple
     made, lists, values = list(ours["made"]), {}, {}
     if text is None and "file" not in made:
         made.append("file")
+    elif text is not None and take_out(text, recorded, file) == text:  # somebody has put another in its place
+        made = []
+    places = {}
     for keys, items in _lists_of(ours):
-        _drop(_look(data, keys), [item for item in items if item not in wanted.get(keys, ())])
+        stale = [item for item in items if item not in wanted.get(keys, ())]
+        places[keys] = _drop(_look(data, keys), stale)
     for keys, value in _values_of(ours):
         if keys not in wanted and _look(data, keys) == value:
             del _look(data, keys[:-1])[keys[-1]]
     for keys, value in wanted.items():
         parent, name = _find_parent(data, keys, made, file), ".".join(keys)
         if isinstance(value, list):
-            lists[name] = _extend(parent, keys, value, ours["lists"].get(name, []), made, file)
+            lists[name] = _extend(parent, keys, value, ours["lists"].get(name, []), places.get(keys), made, file)
         elif _set(parent, keys, value, ours["values"].get(name), file):
             values[name] = value
     _drop_empty(data, [name for name in made if tuple(name.split(".")) not in wanted])
@@ -48,10 +52,12 @@ def take_out(text: str, recorded: Row, file: str) -> str | None:
     for keys, value in _values_of(ours):
         if _look(data, keys) == value:
             del _look(data, keys[:-1])[keys[-1]]
+    if data == parse(text, file):
+        return text
     _drop_empty(data, ours["made"])
     if {*data} <= {"$schema"} and "file" in ours["made"]:  # which OpenCode adds to each of its files
         return None
-    return text if data == parse(text, file) else _dump(data, text)
+    return _dump(data, text)
 
 
 def parse(text: str, file: str) -> Json:
@@ -122,9 +128,9 @@ def _note(made: list[str], keys: tuple[str, ...]) -> None:
         made.append(".".join(keys))
 
 
-def _extend(parent: Json, keys: tuple[str, ...], items: list[Any], ours: list[Any], made: list[str],
+def _extend(parent: Json, keys: tuple[str, ...], items: list[Any], ours: list[Any], place: int | None, made: list[str],
             file: str) -> list[Any]:
-    """Add to a list what it lacks of the items; those that are ours."""
+    """Add to a list, at a place or its end, what it lacks of the items; those that are ours."""
     if keys[-1] not in parent:
         parent[keys[-1]] = []
         _note(made, keys)
@@ -132,7 +138,8 @@ def _extend(parent: Json, keys: tuple[str, ...], items: list[Any], ours: list[An
     if not isinstance(there, list):
         raise UsageError(f"{file}: {'.'.join(keys)} is not a list: fix it first; nothing was changed")
     added = [item for item in items if not _holds(there, item)]
-    there += added
+    place = len(there) if place is None else place
+    there[place:place] = added
     return [item for item in items if item in added or item in ours]
 
 
@@ -160,19 +167,22 @@ def _hooks(group: Any) -> list[Any]:
     return hooks if isinstance(hooks, list) else []
 
 
-def _drop(there: Any, items: list[Any]) -> None:
-    """Remove items from a list; of a group of hooks to which others have added theirs, only our hooks."""
+def _drop(there: Any, items: list[Any]) -> int | None:
+    """Remove items from a list; of a group of hooks to which others have added theirs, only our hooks. Where the first
+    one was, for what comes in its place: Codex trusts the hooks behind it by their number."""
     if not isinstance(there, list):
-        return
-    gone, left = {dump_json(item, sort_keys=True): item for item in items}, []
-    for each in there:
+        return None
+    gone, left, first = {dump_json(item, sort_keys=True): item for item in items}, [], None
+    for place, each in enumerate(there):
         key = dump_json(each, sort_keys=True)
         if key in gone:
             del gone[key]
+            first = place if first is None else first
         else:
             left.append(each)
     hooks = {dump_json(hook, sort_keys=True) for item in gone.values() for hook in _hooks(item)}
     there[:] = [group for group in left if not _take_hooks(group, hooks)]
+    return first
 
 
 def _take_hooks(group: Any, hooks: set[str]) -> bool:
@@ -191,14 +201,15 @@ def _drop_empty(data: Json, made: list[str]) -> None:
 
 
 def _dump(data: Json, like: str | None) -> str:
-    """Data as text, in the form in which `like` was written if it is one of the usual ones."""
+    """Data as text, in the form in which `like` was written if it is one of the usual ones, and with its line ends."""
     import itertools
     import json
 
+    newline = "\r\n" if like and "\r\n" in like else "\n"
     if like and like.strip():
         old, end = json.loads(like), like[len(like.rstrip()):]
         for indent, ascii, separators in itertools.product((2, 4, "\t", None, 3, 8), (False, True), (None, (",", ":"))):
             style: Json = {"indent": indent, "ensure_ascii": ascii, "separators": separators}
-            if json.dumps(old, **style) + end == like:
-                return json.dumps(data, **style) + end
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+            if json.dumps(old, **style).replace("\n", newline) + end == like:
+                return json.dumps(data, **style).replace("\n", newline) + end
+    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").replace("\n", newline)

@@ -15,8 +15,8 @@ def put_in(text: str | None, recorded: Row, file: str, wanted: str) -> tuple[str
     """The text (None: there is no file) with the section, and how it was added; UsageError if half of it is there."""
     if text is None:
         return _section(wanted, "\n") + "\n", {"made": True}
-    newline = "\r\n" if "\r\n" in text else "\n"
     span = _find(text, file)
+    newline = "\r\n" if "\r\n" in (text[span[0]:span[1]] if span else text) else "\n"
     if span:
         return text[:span[0]] + _section(wanted, newline) + text[span[1]:], recorded or {"before": ""}
     before = newline if not text or text.endswith("\n") else newline * 2

