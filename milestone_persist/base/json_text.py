@@ -62,7 +62,7 @@ if make_scanner:  # created once, as the module does with its own
 
 
 def loads(text: str, why: bool = True, **options: Any) -> Any:
-    """json.loads of a text, strictly: no NaN, no number out of range.
+    """json.loads of a text, strictly: no NaN, no number out of range; ValueError where it is none.
 
     why: whether an error is to say what is wrong: that is the module's
     """

@@ -33,7 +33,7 @@ def require_docstrings(what: str) -> None:
 
 
 def find_program() -> str:
-    """The absolute path by which Python runs this program: the package's __main__.py, or a zipapp."""
+    """The absolute path by which Python runs this program: its __main__.py, or a zipapp; UsageError if neither."""
     path, archive = os.path.join(PACKAGE, "__main__.py"), os.path.dirname(PACKAGE)
     if os.path.isfile(path):
         return path

@@ -39,7 +39,7 @@ def has_controls(text: str) -> bool:
 
 
 def check_text(value: str, what: str) -> str:
-    """Return `value` if a database can store it as text: no NUL, no lone surrogates."""
+    """Return `value` if a database can store it as text: no NUL, no lone surrogates; else UsageError on `what`."""
     if "\0" in value:
         raise UsageError(f"{what} {HOLDS_NUL}")
     if value.isascii():
@@ -52,7 +52,10 @@ def check_text(value: str, what: str) -> str:
 
 
 def check_id(value: str, what: str) -> str:
-    """Return `value` if it can name something: any text but the empty one, or one with control characters."""
+    """Return `value` if it can name something: any text but the empty one, or one with control characters.
+
+    UsageError on `what` for these, and for what stands for a name or has the form of something else.
+    """
     if not value:
         raise UsageError(f"{what} is empty: give it a name")
     if not (value.isascii() and value.isprintable()) and has_controls(check_text(value, what)):
@@ -205,7 +208,7 @@ def is_json(text: str) -> bool:
 def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str], None]) -> str:
     """A JSON argument as text that every reader can parse; warns of half characters in it.
 
-    value: JSON text or a Python value, of `kind`, which errors call `shape`
+    value: JSON text or a Python value, of `kind`, which errors call `shape`; UsageError if it is not
     """
     try:
         if isinstance(value, str):
@@ -230,7 +233,7 @@ def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str
 
 
 def json_value(value: Any, what: str, kind: type, shape: str) -> Any:
-    """A structured JSON argument, from text or a Python value, of type `kind`, which errors call `shape`."""
+    """A structured JSON argument from text or a Python value; UsageError unless of `kind`, which errors call `shape`."""
     if isinstance(value, str):
         try:
             value = parse_json(value)
@@ -249,7 +252,7 @@ def json_object(value: Any, what: str, warn: Callable[[str], None]) -> str:
 
 
 def json_strings(value: Any, what: str, warn: Callable[[str], None]) -> str:
-    """A JSON array of strings as text, from text or a list."""
+    """A JSON array of strings as text, from text or a list; UsageError if it is none."""
     text = json_text(value, what, list, """an array of strings such as '["planning"]'""", warn)
     if not all(isinstance(item, str) for item in parse_json(text)):
         raise UsageError(f"""{what} must be an array of strings such as '["planning"]'""")

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def read_call(argv: list[str], stdin: BinaryIO) -> CommandLine:
-    """The words of a command line, of which the shell functions hand over long ones on standard input."""
+    """The words of a command line, of which the shell functions hand over long ones on standard input.
+
+    UsageError for those that belong to no form of one.
+    """
     words = argv
     if argv[:1] == ["--words-on-stdin"]:
         words = [_decode(word) for word in stdin.read().split(b"\0")[:-1]]

@@ -137,6 +137,7 @@ class Watched:
                 self.note(store.execute(FINGERPRINT))
 
     def note(self, fingerprint: object) -> None:
+        """Take note of a fingerprint, and tell the source where it is another than before."""
         before, self.seen = self.seen, fingerprint
         if before not in (None, fingerprint):
             self.source.note_change()

@@ -24,7 +24,7 @@ def do_once(store: Storage, key: str | None, caller: str, operation: str, conten
     """What the action gives, or gave when the caller used this key first; within a transaction under `lock_of`.
 
     content: what makes a call the same as another
-    Refused if the content was another then. None is no key: the action is done.
+    Refused if the content was another then, UsageError for an empty key. None is no key: the action is done.
     """
     if key is None:
         return action()

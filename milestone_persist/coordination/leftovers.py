@@ -19,7 +19,10 @@ TIME = r"[-_.](?:\d{6,}|\d{4}-\d\d-\d\d)(?:[-_T]\d\d[-:.]?\d\d[-:.]?\d\dZ?)?"
 
 
 def find_files(directory: str) -> tuple[list[Row], list[SkippedFile]]:
-    """The files of a directory that agents may have left, oldest first, and those that are left alone, with why."""
+    """The files of a directory that agents may have left, oldest first, and those that are left alone, with why.
+
+    Refused where the directory cannot be read.
+    """
     found: list[Row] = []
     skipped: list[SkippedFile] = []
     try:

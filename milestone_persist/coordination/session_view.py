@@ -46,6 +46,7 @@ def put_off(error: str | None) -> str:
 
 
 def is_put_off(error: str | None) -> bool:
+    """Whether the error of an agent says that its turn comes later."""
     return (error or "").endswith(WAITS)
 
 

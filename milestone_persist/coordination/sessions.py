@@ -137,6 +137,7 @@ def session_for_newcomers(store: Storage) -> str:
 
 
 def latest_session(store: Storage) -> str:
+    """The active session with the latest activity; "" if none is active."""
     rows = store.execute("SELECT session_id FROM coordination_sessions WHERE status = 'active' "
                          "ORDER BY last_activity DESC, session_id LIMIT 1")
     return str(rows[0]["session_id"]) if rows else ""

@@ -126,6 +126,7 @@ def _name_of(key: str) -> str:
 
 
 def find_stored(store: Storage, agent_id: str, key: str) -> Row | None:
+    """The value, type and time of a key of an agent, whatever milestone it is for; None if there is none."""
     rows = store.execute("SELECT state_value, state_type, is_json, updated_at FROM agent_state "
                          "WHERE agent_id = :agent AND state_key = :key AND " + LIVE,
                          {"agent": agent_id, "key": key, "now": store.now()})

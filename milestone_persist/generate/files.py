@@ -43,6 +43,7 @@ def write_generated(names: Sequence[str], files: Mapping[str, Callable[[], str]]
     files: what makes the text of each
     executables: those of them that are programs
     links: symbolic links, by their paths, and where they lead; a row for those that were stale
+    UsageError for a name that is none of them, and outside of a checkout.
     """
     unknown = [name for name in names if name not in files]
     if unknown:

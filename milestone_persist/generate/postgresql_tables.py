@@ -28,7 +28,10 @@ _TRANSLATIONS = (
 
 
 def make_postgresql_schema() -> str:
-    """The PostgreSQL schema with its made part as the canonical schema is now; the rest is written by hand."""
+    """The PostgreSQL schema with its made part as the canonical schema is now; the rest is written by hand.
+
+    ValueError where the lines around that part are not there.
+    """
     before, begin, rest = read_packaged("sql", POSTGRESQL_FILE).partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:

@@ -47,6 +47,7 @@ class Item:
 
     @property
     def digest(self) -> str:
+        """What tells it from any other: where it leads, or the SHA-256 of its bytes."""
         return f"link to {self.target}" if self.target else _digest(self.data)
 
 
@@ -68,6 +69,7 @@ class Manifest:
         self.choice: Choice = {}
 
     def dump(self) -> bytes:
+        """The manifest as a file holds it."""
         import json
 
         data = {"made by": "milestone_persist install; uninstall needs it", **vars(self)}

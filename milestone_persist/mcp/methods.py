@@ -39,7 +39,10 @@ HOUR, FRESH = {"ttlMs": 3_600_000, "cacheScope": "public"}, {"ttlMs": 0, "cacheS
 
 
 def initialize(server: Server, request: Request) -> dict[str, Any]:
-    """Choose the revision: what the client asks for if it is known, else the newest that has this method."""
+    """Choose the revision: what the client asks for if it is known, else the newest that has this method.
+
+    ProtocolError where it names none, and in a batch.
+    """
     asked = request.params.get("protocolVersion")
     if not isinstance(asked, str):
         raise ProtocolError(INVALID_PARAMS, "protocolVersion is a text such as " + LEGACY[-1])
@@ -74,7 +77,10 @@ def list_templates(server: Server, request: Request) -> dict[str, Any]:
 
 
 def listen(server: Server, request: Request) -> None:
-    """Open a stream of notifications. There are none to be had here, which the acknowledgement says."""
+    """Open a stream of notifications. There are none to be had here, which the acknowledgement says.
+
+    ProtocolError where none are named.
+    """
     if not isinstance(request.params.get("notifications"), dict):
         raise ProtocolError(INVALID_PARAMS, "notifications is an object")
     server.output.send({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
@@ -87,7 +93,10 @@ def end_subscription(request: Request) -> dict[str, Any]:
 
 
 def call_tool(server: Server, request: Request) -> None:
-    """Run an operation and answer. If the answer does not go out, what it handed out is taken back."""
+    """Run an operation and answer. If the answer does not go out, what it handed out is taken back.
+
+    ProtocolError for a tool that is not served.
+    """
     name, arguments = request.params.get("name"), request.params.get("arguments")
     op = server.tools.get(name) if isinstance(name, str) else None
     if op is None:
@@ -107,7 +116,7 @@ def list_all_resources(server: Server, request: Request) -> dict[str, Any]:
 
 
 def read(server: Server, request: Request) -> dict[str, Any]:
-    """What a resource holds."""
+    """What a resource holds; ProtocolError if there is none with that URI."""
     uri = request.params.get("uri")
     if not isinstance(uri, str):
         raise ProtocolError(INVALID_PARAMS, "uri is a text")

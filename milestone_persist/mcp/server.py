@@ -203,4 +203,5 @@ class Server:
             self.requests.answer(request, ProtocolError(INTERNAL_ERROR, explain_failure(failure)))
 
     def clock_of(self, request: Request) -> RequestClock:
+        """The clock of a request, whose waiting ends when it is cancelled or the server closes."""
         return RequestClock(self.surroundings.clock, lambda: request.is_cancelled or self._is_closing)

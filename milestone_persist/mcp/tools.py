@@ -54,7 +54,10 @@ def is_tool(op: Operation) -> bool:
 
 
 def choose_tools(words: str) -> list[Operation]:
-    """The operations that `core`, `all`, or names with commas between them stand for, in the order of the documents."""
+    """The operations that `core`, `all`, or names with commas between them stand for, in the order of the documents.
+
+    UsageError for a name that is no tool.
+    """
     names: set[str] = set()
     for word in filter(None, words.replace(" ", "").split(",")):
         if word in ("core", "all"):

@@ -51,7 +51,7 @@ def background_command(module: str, directory: str, seconds: int) -> list[str]:
 
 def start_in_background(module: str, directory: str, seconds: int, environ: Mapping[str, str]) -> Row:
     """Start a monitor that outlives the caller; its answer, once it holds the lock: what it says of itself, and
-    whether it was `started` or had been running."""
+    whether it was `started` or had been running. StorageError, with why, if it does not come to that."""
     import subprocess
 
     if not sys.executable:

@@ -42,7 +42,7 @@ def new_file(store: Storage, path: str) -> NewFile:
 
 
 def require_file(call: Call, files: tuple[str, ...], file: str, what: str) -> str:
-    """The absolute path of a given file; Refused unless it is one that can be read, and none of the store's `files`."""
+    """The absolute path of a given file; Refused unless it can be read, UsageError if it is none, or of the store's."""
     path = os.path.realpath(file)
     try:
         status = os.stat(path)

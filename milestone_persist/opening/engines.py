@@ -45,6 +45,7 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     create: whether it is opened to write
     in_use: whether what is there is opened, whatever the settings say
     make: whether it is made if it is not there
+    Damaged where the rows in use are gone or unreadable, StorageError where it cannot be used.
     """
     _refuse_project(directory)
     require_usable(directory, environ)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def index_records(store: Storage, strict: bool = False, milestone_id: str | None = None) -> None:
     """Update the milestones table from record files that were edited, added, moved or removed by hand.
 
-    strict: a file that cannot be a record is an error, not only a warning
+    strict: a file that cannot be a record is a StorageError, not only a warning
     milestone_id: do it for one milestone, and look at no file of others
     """
     if not store.backend.records_are_files:

@@ -20,7 +20,7 @@ INNER = (os.path.join("agent-messages", "acknowledged"),)
 
 
 def create_directory(directory: str) -> None:
-    """Create the data directory, private to its owner and ignored by git, if it does not exist."""
+    """Create the data directory, private to its owner and ignored by git, if it does not exist; or StorageError."""
     try:
         if not os.path.isdir(directory):
             os.makedirs(os.path.dirname(directory), exist_ok=True)

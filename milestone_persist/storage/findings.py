@@ -19,4 +19,5 @@ def line_of(found: Finding) -> str:
 
 
 def is_unsound(found: Finding) -> bool:
+    """Whether a finding tells of damage, not only of something to know."""
     return bool(found["severity"] == UNSOUND)

@@ -330,12 +330,14 @@ class Storage(Call):
                 continue
 
     def commit(self) -> None:
+        """Make what the transaction has done count, all of it; one that fails has undone it."""
         raise NotImplementedError
 
     def make_durable(self) -> None:
         """The last step for a commit to survive a power cut; StorageError if it fails, although the commit is done."""
 
     def rollback(self) -> None:
+        """Undo what the transaction has done; where none has begun, nothing."""
         raise NotImplementedError
 
     def set_aside(self, folder: str) -> None:

@@ -26,7 +26,10 @@ def database_url(environ: Mapping[str, str]) -> str:
 
 
 def fixed_backend(directory: str, environ: Mapping[str, str]) -> str:
-    """The backend that MILESTONE_BACKEND or config/storage-backend.txt names; "" if neither does. It may be MOVING."""
+    """The backend that MILESTONE_BACKEND or config/storage-backend.txt names; "" if neither does. It may be MOVING.
+
+    UsageError for a word that names none.
+    """
     words = [backend.word for backend in NAMED.values()]
     for source, word, known in (("MILESTONE_BACKEND", environ.get("MILESTONE_BACKEND", ""), words),
                                 (FIXED, read_word(directory, FIXED), [*words, MOVING])):

@@ -24,7 +24,10 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
 
 
 def write_folder(path: str) -> Copy:
-    """Copy the program into a folder that is new, empty or an earlier copy; tells whether it was written."""
+    """Copy the program into a folder that is new, empty or an earlier copy; tells whether it was written.
+
+    UsageError for any other place.
+    """
     if (os.getcwd() + "/").startswith(path + "/"):
         raise UsageError(f"{path} is or holds the current directory: cd out of it first")
     if os.path.lexists(path) and not os.path.isdir(path):
@@ -40,7 +43,10 @@ def write_folder(path: str) -> Copy:
 
 
 def write_zipapp(path: str) -> Copy:
-    """Write the program as one executable file that is new or an earlier one; tells whether it was written."""
+    """Write the program as one executable file that is new or an earlier one; tells whether it was written.
+
+    UsageError for any other place.
+    """
     if os.path.isdir(path):
         raise UsageError(f"{path} is a folder: name a file for --zipapp")
     files = _zip_files()

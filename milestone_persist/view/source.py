@@ -49,6 +49,7 @@ class Source:
             return self.version
 
     def page(self, session_id: str) -> str:
+        """The page of a session; one that says so where there is none yet."""
         data, sessions = self._read(session_id)
         return make_page(data, sessions) if data else nothing_yet()
 

@@ -61,4 +61,5 @@ def compose(line: Line, width: int, is_coloured: bool) -> str:
 
 
 def compose_all(lines: Iterable[Line], width: int, is_coloured: bool) -> str:
+    """Lines as a terminal of that many columns shows them, each with its end."""
     return "".join(compose(line, width, is_coloured) + "\n" for line in lines)

@@ -55,6 +55,7 @@ class StoreFiles:
             self.pending = {}
 
     def path(self, name: str) -> str:
+        """Where a file of the store is."""
         return os.path.join(self.directory, name)
 
     def list(self, folder: str) -> set[str]:
@@ -76,6 +77,7 @@ class StoreFiles:
         return sum(name.endswith((".json", ".jsonl")) for name in self.list(folder))
 
     def exists(self, name: str) -> bool:
+        """Whether a file is there, or will be once the journal is carried out."""
         if name in self.pending:
             return self.pending[name] is not None
         return os.path.lexists(self.path(name))

@@ -150,6 +150,7 @@ class Table:
         return f"{key[0]!r} belongs in {home}"
 
     def key_of(self, row: Row) -> Key:
+        """The values of a row's key, in the order of its columns."""
         return tuple(row[name] for name in self.key)
 
     def change_file(self, files: StoreFiles, file: str, changes: dict[Key, Row | None],

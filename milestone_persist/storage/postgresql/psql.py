@@ -124,7 +124,7 @@ class Psql:
         return answer
 
     def exchange(self, request: bytes) -> bytes:
-        """Send a request and wait for what psql prints, up to the delimiter: one round trip."""
+        """Send a request and wait for what psql prints, up to the delimiter: one round trip. Lost if psql has ended."""
         if not self.pid:
             raise Lost("the connection was closed")
         rest, answer = self.write(memoryview(request)), bytearray()

@@ -61,7 +61,10 @@ def fix_schema(connection: sqlite3.Connection) -> str:
 
 
 def refuse_altered(store: SqliteStorage) -> None:
-    """StorageError unless the file's schema has the canonical effect; indexes and views may be missing."""
+    """StorageError unless the file's schema has the canonical effect; indexes and views may be missing.
+
+    Damaged where that cannot be repaired.
+    """
     altered = [fault for fault in store.patiently(lambda: compare_schema(store.connection, store.path))
                if not re.match(r"(index|view) \S+ is missing$", fault["what"])]
     if not altered:

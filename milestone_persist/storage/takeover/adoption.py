@@ -44,6 +44,7 @@ class Takeover:
         self.counts: dict[str, int] = {}
 
     def run(self) -> None:
+        """Give the tables the present form, with their rows."""
         numbers = self._sequence_values()
         triggers = self._make_room()
         for statement in self.script:

@@ -59,7 +59,7 @@ def _items(value: Any) -> list[Any]:
     return parsed if isinstance(parsed, list) else [] if parsed in ("", None) else [parsed]
 
 
-def fit_capabilities(value: Any) -> str:
+def _fit_capabilities(value: Any) -> str:
     return as_json([item if isinstance(item, str) else as_json(item) for item in _items(value)])
 
 
@@ -70,13 +70,13 @@ def _file_reference(item: Any) -> Row:
     return {"path": as_text(item) if isinstance(item, str) else as_json(item), "size": None, "sha256": None}
 
 
-def fit_references(value: Any) -> str:
+def _fit_references(value: Any) -> str:
     return as_json([_file_reference(item) for item in _items(value)])
 
 
 JSON_COLUMNS: dict[str, Callable[[Any], Any]] = {
     "configuration": as_object, "resource_usage": as_object, "payload": as_object,
-    "capabilities": fit_capabilities, "file_references": fit_references}
+    "capabilities": _fit_capabilities, "file_references": _fit_references}
 
 
 def fit_snapshot(value: Any, made: str | None) -> str:
