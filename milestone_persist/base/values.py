@@ -233,7 +233,7 @@ def json_text(value: Any, what: str, kind: type, shape: str, warn: Callable[[str
 
 
 def json_value(value: Any, what: str, kind: type, shape: str) -> Any:
-    """A structured JSON argument from text or a Python value; UsageError unless of `kind`, which errors call `shape`."""
+    """A structured JSON argument from text or a Python value; UsageError unless of `kind`, in errors called `shape`."""
     if isinstance(value, str):
         try:
             value = parse_json(value)
