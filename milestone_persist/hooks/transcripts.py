@@ -23,18 +23,18 @@ GIVEN = ("input", "args", "arguments")  # what a call gives to its tool
 ANSWERS = ("result", "output", "response", "functionResponse", "toolUseResult", "structuredContent", "mcpMeta")
 LONGEST_LINE = 64 * 1024 * 1024  # bytes; what is longer is left out
 # In the text of a shell, or of a program that calls the tool.
-_IN_SHELL = re.compile(NAME + r"""\s+(?:--new\s+)?(?:--\s+)?\\?["']?([^\s"'\\;&|<>]+)""")
-_IN_CODE = re.compile(NAME + r"""\(\s*\{[^}]{0,500}?agent_id\\?["']?\s*:\s*\\?["']([^"'\\]+)""")
+_QUOTED = r"""\\?"([^"\\]+)\\?"|\\?'([^'\\]+)\\?'"""
+_IN_SHELL = re.compile(NAME + rf"""\s+(?:--new\s+)?(?:--\s+)?(?:{_QUOTED}|([^\s"'\\;&|<>]+))(?=\s)""")
+_IN_CODE = re.compile(NAME + rf"""\(\s*\{{[^}}]{{0,500}}?agent_id\\?["']?\s*:\s*(?:{_QUOTED})""")
 
 
 def find_registered(path: str, agent_ids: Collection[str]) -> set[str] | None:
     """Which of the agents a conversation has registered; None where its file cannot be read."""
-    words = [json.dumps(agent_id)[1:-1].encode() for agent_id in agent_ids]
     found: set[str] = set()
     try:
         with open_found(path) as file:
             for line in _lines(file):
-                if NAME.encode() in line and any(word in line for word in words):
+                if NAME.encode() in line:
                     found.update(_ids_in(line))
     except (OSError, ValueError, StorageError):  # or no path at all
         return None
@@ -78,8 +78,8 @@ def _ids_of_call(tool: str, given: Any) -> Iterator[str]:
         try:
             given = json.loads(given)  # Codex keeps arguments as text
         except ValueError:  # it is a program that calls tools
-            yield from _IN_SHELL.findall(given)
-            yield from _IN_CODE.findall(given)
+            yield from _words(_IN_SHELL, given)
+            yield from _words(_IN_CODE, given)
             return
     if not isinstance(given, dict):
         return
@@ -87,4 +87,9 @@ def _ids_of_call(tool: str, given: Any) -> Iterator[str]:
         yield given["agent_id"]
     for key in COMMANDS:
         text = given.get(key)
-        yield from _IN_SHELL.findall(" ".join(map(str, text)) if isinstance(text, list) else str(text or ""))
+        yield from _words(_IN_SHELL, " ".join(map(str, text)) if isinstance(text, list) else str(text or ""))
+
+
+def _words(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+    """Each word that a pattern finds, in quotes or without."""
+    return (found[found.lastindex or 0] for found in pattern.finditer(text))

@@ -338,6 +338,26 @@ def test_where_a_client_tells_no_session_its_transcript_does(store, join, hook, 
     assert status(store, "c") == ("terminated" if ends else "active")
 
 
+# An id, as a shell's command has it, and another agent's, as which it begins.
+NAMES = [("agent-ü", "agent-ü", ""), ("c😀", "'c😀'", ""), ("c d", "'c d'", "c"), ("c d", '"c d"', "c"),
+         ("it's", '"it\'s"', "it"), ("c&d", "'c&d'", "c")]
+
+
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+@pytest.mark.parametrize("is_tool", [False, True])
+@pytest.mark.parametrize("agent_id, word, other", NAMES)
+def test_an_id_in_a_transcript_is_whole(store, join, hook, tmp_path, agent_id, word, other, is_tool):
+    agents = [name for name in (agent_id, other) if name]
+    for name in agents:
+        join(name, "")
+    given = {"agent_id": agent_id} if is_tool else {"command": f"register_agent {word} validation ms-1 x"}
+    call = {"name": "mcp__milestone__register_agent" if is_tool else "Bash", "input": given}
+    file = tmp_path / "chat.jsonl"
+    file.write_text(json.dumps(call, ensure_ascii=False) + "\n", "utf-8")  # as clients write it
+    hook("SessionEnd", transcript_path=str(file))
+    assert [name for name in agents if status(store, name) != "active"] == [agent_id]
+
+
 @pytest.mark.parametrize("source, briefed", [("resume", True), ("startup", False)])
 def test_there_too_who_comes_back_is_told_to_continue(team, join, hook, tmp_path, source, briefed):
     join("c", "")
