@@ -1,6 +1,7 @@
 """What others have put into the database decides nothing: a call refuses it before it asks; no query is endless."""
 from __future__ import annotations
 
+import shlex
 import sqlite3
 
 import pytest
@@ -61,8 +62,8 @@ def filled(store):
 
 @pytest.fixture
 def edit(filled, directory):
-    def edit(sql):
-        with sqlite3.connect(directory / "coordination.db") as connection:
+    def edit(sql, path=directory / "coordination.db"):
+        with sqlite3.connect(path) as connection:
             connection.executescript(sql)
         connection.close()
 
@@ -112,7 +113,7 @@ def test_it_is_taken_out_and_calls_go_on(edit, cli, name):
 
 @EACH
 def test_a_backup_takes_the_place_of_what_was_altered(edit, cli, name):
-    backup = cli("backup-coordination").text.split()[-1]
+    backup = shlex.split(cli("backup-coordination").text)[-1]
     edit(ALTERED[name][0])
     done = cli("restore-coordination", backup)
     assert done.status == 0, done
@@ -127,6 +128,21 @@ def test_a_backup_takes_the_place_of_what_was_altered(edit, cli, name):
 def test_what_does_no_harm_stops_no_call(edit, cli, sql):
     edit(sql)
     assert cli(*CALLS[0]).text == "2\n" and cli("load-agent-state", "a", "k").text == "v"
+
+
+@pytest.mark.parametrize("name", ["v", "busy", "locked", "closed", "full", "readonly", "unable to open", "not I/O"])
+def test_the_name_of_a_broken_view_says_nothing_of_what_is_wrong(edit, cli, directory, monkeypatch, name):
+    monkeypatch.setattr(embedded, "BUSY_SECONDS", 0.0)
+    backup = directory.parent / "backup.db"
+    assert cli("backup-coordination", backup).status == 0
+    sql = (f'CREATE VIEW "{name}" AS SELECT 1 AS x; PRAGMA writable_schema = ON; '
+           f"UPDATE sqlite_master SET sql = 'CREATE VIEW x AS SELEKT' WHERE name = '{name}'")
+    edit(sql)
+    done = cli("save-agent-state", "a", "k", "v")
+    assert done.status == 3 and "is not a readable database (malformed" in done.err, done
+    edit(sql, backup)
+    done = cli("restore-coordination", backup)
+    assert done.status == 2 and "it is damaged or not whole; name another one" in done.err, done
 
 
 def test_an_open_store_says_so_by_its_error(edit, filled, connect):

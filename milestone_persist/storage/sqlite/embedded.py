@@ -26,6 +26,11 @@ STEPS = 10_000_000  # of SQLite's virtual machine, a part of a second
 MOST_STEPS = 500  # times so many, and a query is stopped: longer than any of a store that people can work with
 LOCKED = "database is locked"  # what the driver says of another's lock; of one's own it says something else
 FOREIGN_KEY = "FOREIGN KEY constraint failed"
+# How messages of SQLite begin; behind that may be the name of anything, which says nothing: a view may be called `busy`.
+_LOCKED = (LOCKED, "database table is locked", "database schema is locked")
+NO_DATABASE = ("file is not a database", "file is encrypted")
+_UNREADABLE = (*NO_DATABASE, "database disk image is malformed", "malformed database schema", "malformed: ")
+FULL = "database or disk is full"
 UNDECODABLE = "Could not decode"  # so begins what the driver says of text that is not UTF-8
 
 
@@ -237,18 +242,18 @@ class EmbeddedStorage(Storage):
                                 "tells which, doctor --fix makes it again")
         if isinstance(error, sqlite3.IntegrityError):
             return UsageError(f"refused by the database: {text}")
-        if "locked" in text or "busy" in text:
+        if text.startswith(_LOCKED):
             return busy(path, self.wait_seconds, doing)
-        if "closed" in text:  # by another thread
+        if text.startswith("Cannot operate on a closed"):  # by another thread
             return closed()
-        if "unable to open" in text or "readonly" in text:
+        if text.startswith(("unable to open database", "attempt to write a readonly")):
             from ..remedies import how_to_make
 
             return StorageError(f"cannot write {path} ({text}): {how_to_make(path)}")
-        if "not a database" in text or "malformed" in text or "encrypted" in text:
+        if text.startswith(_UNREADABLE):
             wrong = f"{path} is not a readable database ({text})"
             return Damaged(wrong, self, self.backend) if self.is_own else StorageError(wrong + ": name another file")
-        if "full" in text or "I/O" in text:
+        if text.startswith((FULL, "disk I/O error")):
             return self._explain_full(text)
         if text == "interrupted":
             from ...base.invocation import way_called
@@ -261,7 +266,7 @@ class EmbeddedStorage(Storage):
         """The error if there is no space: on the disk, or among the numbers of rows."""
         from ..remedies import make_room
 
-        spent = self._find_spent() if "full" in text else ""
+        spent = self._find_spent() if text.startswith(FULL) else ""
         return StorageError(f"{self.path}: {spent}; nothing was done" if spent else
                             f"cannot write {self.path} ({text}): {make_room(self.path)}, then try again")
 

@@ -10,6 +10,9 @@ from ...base.found import open_found
 from ...base.quoting import command
 from ...base.tables import APPLICATION_ID, SCHEMA_VERSION
 from ..parts import RESTS, NewFile
+from .embedded import FULL, NO_DATABASE
+
+OF_OTHERS = "not of this program"
 
 
 def back_up(path: str, label: str) -> str:
@@ -77,7 +80,7 @@ def _open_backup(path: str) -> sqlite3.Connection:
     try:
         [(name,)], [(version,)] = (source.execute("PRAGMA " + pragma) for pragma in ("application_id", "user_version"))
         if name != APPLICATION_ID:
-            raise sqlite3.DatabaseError("not of this program")
+            raise sqlite3.DatabaseError(OF_OTHERS)
         if version > SCHEMA_VERSION:
             raise newer(path, version, SCHEMA_VERSION)
     except BaseException:
@@ -99,8 +102,8 @@ def _explain(path: str, error: sqlite3.Error) -> Exception:
     if _is_export(path):
         return UsageError(f"{path!r} is an export, no backup: {command(['import_coordination', path, '--replace'])} "
                           "replaces everything by it")
-    if "not " in text:
+    if text.startswith((OF_OTHERS, *NO_DATABASE)):
         return UsageError(f"{path!r} is not a backup ({text}): give a file that backup_coordination wrote")
-    if "full" in text:
+    if text.startswith(FULL):
         return StorageError(f"cannot copy the backup {path!r} ({text}): free some space, then try again")
     return UsageError(f"cannot read the backup {path!r} ({text}): it is damaged or not whole; name another one")
