@@ -1,4 +1,4 @@
-"""SQLite's driver: the part of the standard module that a call needs, which costs a fifth of a call less.
+"""SQLite's driver: the part of the standard module that a call needs, which costs a fifth of a call less; its messages.
 
 That part is private to CPython: a process that has the module already, and a Python without that part, get the module.
 """
@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["sqlite3"]
+
+# How messages begin. Behind that may stand the name of anything: a view may be called `busy`.
+LOCKED = "database is locked"  # by others; of one's own locks it says something else
+LOCKED_ANYHOW = (LOCKED, "database table is locked", "database schema is locked")
+CLOSED = "Cannot operate on a closed"
+NOT_WRITABLE = ("unable to open database", "attempt to write a readonly")
+NO_DATABASE = ("file is not a database", "file is encrypted")
+UNREADABLE = (*NO_DATABASE, "database disk image is malformed", "malformed database schema", "malformed: ")
+FULL = "database or disk is full"
+NO_ROOM = (FULL, "disk I/O error")
+FOREIGN_KEY = "FOREIGN KEY constraint failed"
+UNDECODABLE = "Could not decode"  # text that is not UTF-8
 
 
 def _import_driver() -> Any:

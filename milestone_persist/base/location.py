@@ -109,13 +109,13 @@ def main_worktree(top: str) -> str:
 def _read_link(path: str) -> str:
     """The repository that a .git file names; "" if .git is not such a file."""
     word, _, path_named = _read_line(path).partition(": ")
-    return path_named.strip() if word == "gitdir" else ""
+    return path_named if word == "gitdir" else ""
 
 
 def _read_line(path: str) -> str:
-    """The text of a small file, stripped; "" if it cannot be read."""
+    """The path, or other text, in a small file of git's; "" if it cannot be read."""
     try:
-        text = (read_found(os.path.realpath(path), 10_000) or b"").decode().strip()
+        text = os.fsdecode(read_found(os.path.realpath(path), 10_000) or b"").rstrip("\r\n")
         return "" if "\0" in text else text
-    except (StorageError, UnicodeDecodeError):  # a sandbox may put a device there, others a pipe
+    except StorageError:  # a sandbox may put a device there, others a pipe
         return ""

@@ -51,6 +51,11 @@ def check_text(value: str, what: str) -> str:
     return value
 
 
+def text_of_path(path: str) -> str:
+    """A path as text that a row can hold: what in it is not UTF-8 as escapes."""
+    return path.encode(errors="backslashreplace").decode()
+
+
 def check_id(value: str, what: str) -> str:
     """Return `value` if it can name something: any text but the empty one, or one with control characters.
 

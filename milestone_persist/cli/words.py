@@ -4,6 +4,8 @@ None is refused here: the line may still be being typed.
 """
 from __future__ import annotations
 
+from ..registry import PATHS as WRITTEN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
 STANDARD = ("--json", "--help", "--version", "--from-shell", "--echo-safe")  # before the operation, without a value
 HELP = ("--help", "-h")
-PATHS = ("file", "files", "directory", "dir")
+PATHS = (*WRITTEN, "files")
 # What else never begins with a dash, and what may hold any text though it may be left out: where values come as they
 # are, from the shell functions.
 CHOSEN = ("backend", "agent_type", "message_type")

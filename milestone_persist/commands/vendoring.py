@@ -5,7 +5,6 @@ import os
 
 from ..base import __version__
 from ..base.errors import Incomplete, UsageError
-from ..base.location import check_path
 from ..registry import operation
 
 TYPE_CHECKING = False
@@ -32,7 +31,6 @@ def vendor(call: Call, directory: str = "", *, check: bool = False, zipapp: str 
 
     if bool(directory) == bool(zipapp):
         raise UsageError("name one: DIRECTORY for a folder, or --zipapp FILE for one file")
-    check_path(directory or zipapp, "DIRECTORY" if directory else "--zipapp")
     path = os.path.realpath(directory or zipapp)
     if not check:
         return write_folder(path) if directory else write_zipapp(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import MilestoneError, Refused, StorageError
-from ..base.location import check_path
+from ..base.values import text_of_path
 from ..coordination.settings import COMMANDS, drop_corrupt_settings, read_setting, store_setting
 from ..moving.backup_files import note_row_counts, require_whole
 from ..moving.export_file import (
@@ -48,7 +48,6 @@ def backup_coordination(store: Storage, file: str | None = None) -> Backup:
     """
     if not store.describe()["exists"] and not os.path.isdir(store.directory):
         raise Refused(f"no store at {store.directory}: nothing was written")
-    check_path(file or "", "FILE")
     path = os.path.abspath(file) if file else _default_path(store, ".db")
     with new_file(store, path) as new:
         rows = _fill_backup(store, new.part)
@@ -125,7 +124,7 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
             _keep_own_commands(store, own)
             for line in drop_corrupt_settings(store):
                 store.warn(f"left out: {line}")
-            record_event(store, event, detail=os.path.abspath(file))
+            record_event(store, event, detail=text_of_path(os.path.abspath(file)))
     except MilestoneError as error:
         if kept is None:
             raise
@@ -164,7 +163,6 @@ def export_coordination(store: Storage, file: str | None = None) -> Export:
 
     Example: export_coordination
     """
-    check_path(file or "", "FILE")
     with store.transaction():
         prepare_source(store)
         require_numbers(store)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..base.errors import UsageError
+from ..base.location import check_path
 from ..base.values import check_id, check_text
 from . import table
 
@@ -31,6 +32,7 @@ GENERATE = "python3 -m milestone_persist generate"  # writes the files generated
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
 # Where an id comes from if it is the only missing required argument.
 _VARIABLES = {"agent_id": "AGENT_ID", "session_id": "SESSION_ID", "milestone_id": "MILESTONE_ID"}
+PATHS = ("file", "directory", "dir", "html", "zipapp", "bin", "env_file")  # need not be UTF-8
 _NAMES = ("from_agent", "to_agent", "milestone", "session", "owner")  # also ids, but they may be empty
 _PLAIN = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "None": (type(None),)}
 _CALLED = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
@@ -51,7 +53,7 @@ class Parameter:
         self.spelling = self.flag if option else name.upper()
         self.is_text = "str" in self.types
         self.is_id = name in _NAMES or name.endswith(("_id", "_key"))
-        self.check_text = check_id if self.is_id else check_text
+        self.check_text = check_id if self.is_id else check_path if name in PATHS else check_text
         self.may_be_empty = name in _NAMES or not required
         plain = [_PLAIN.get(name, ()) for name in self.types]  # the operation checks anything else
         self.fitting = tuple(kind for kinds in plain for kind in kinds) if all(plain) else ()

@@ -5,6 +5,7 @@ import os
 
 from ..base.errors import StorageError, UsageError
 from ..base.found import read_found
+from ..base.values import text_of_path
 from .backends import DATABASE, DEFAULT, FILE, HYBRID, IN_USE, NAMED, POSTGRESQL
 from .files import cannot_write, remove_if_there, write_whole
 
@@ -58,7 +59,7 @@ def store_in_use(directory: str) -> str:
 
 def name_store(backend: str, directory: str) -> str:
     """A store as it is named elsewhere: the name of its backend, and its data directory."""
-    return f"{backend} {os.path.realpath(directory)}"
+    return f"{backend} {text_of_path(os.path.realpath(directory))}"
 
 
 def read_note_stamp(directory: str) -> tuple[int, int]:

@@ -161,6 +161,18 @@ def test_a_linked_worktree_uses_that_of_the_main_one(project):
     assert find(beside / "src")[0] == own
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9", "ü".encode(), b" a b ", b"it's", b'"', b"$x", b"a\nb", b"a\\b",
+                                  b"gitdir: a"])
+def test_a_linked_worktree_is_one_whatever_the_folder_is_called(project, name):
+    try:
+        main = project.rename(project.parent / os.fsdecode(name))
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    beside = project.parent / os.fsdecode(name + b"2")
+    git(main, "worktree", "add", "-q", "--detach", beside)
+    assert find(beside) == (main / ".milestones", f"main worktree of the linked git worktree {beside}")
+
+
 def test_a_submodule_is_a_repository_of_its_own(project, tmp_path):
     make(project)
     other = tmp_path / "other"

@@ -4,6 +4,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,27 @@ def fill(store, clock):
 
 def export(store, tmp_path, name):
     return (tmp_path / store.export_coordination(str(tmp_path / name))["file"]).read_text()
+
+
+@pytest.mark.parametrize("start, end", [("file", "database"), ("hybrid", "file")])
+def test_a_folder_may_have_a_name_that_is_not_utf_8(tmp_path, clock, start, end):
+    directory = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9/.milestones")
+    try:
+        os.makedirs(directory)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with open_store(directory, clock=clock, environ={"MILESTONE_BACKEND": start}) as store:
+        fill(store, clock)
+    with open_store(directory, clock=clock, environ={}) as store:
+        backup = store.backup_coordination()["file"]
+        store.delete_agent_state("scope/1", "planning-scope")
+        store.restore_coordination(backup)
+        told = store.list_coordination_events()[-1]["detail"]
+        assert told.endswith("\\udce9/.milestones/backups/" + os.path.basename(backup))
+        store.migrate_storage_backend(end)
+    with open_store(directory, clock=clock, environ={}) as store:
+        assert store.get_current_storage_backend() == end
+        assert store.load_agent_state("scope/1", "planning-scope") == "emoji 🎉\n$(x)\\"
 
 
 @pytest.mark.parametrize("start, end", list(itertools.permutations(LOCAL, 2)))

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from ...base.driver import FOREIGN_KEY
 from ...base.errors import StorageError
-from ..sqlite.embedded import FOREIGN_KEY
 from .changes import Changes
 from .layout import Table, damaged, read_layout
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import sys
 import time
 
+from ...base import driver
 from ...base.driver import sqlite3
 from ...base.errors import Busy, StorageError, UsageError, closed
 from ...base.found import forget_database, note_database
@@ -24,14 +25,6 @@ STEP_SECONDS = 0.1  # how long SQLite asks for a lock by itself, less often each
 OLDEST_SQLITE = (3, 35, 0)
 STEPS = 10_000_000  # of SQLite's virtual machine, a part of a second
 MOST_STEPS = 500  # times so many, and a query is stopped: longer than any of a store that people can work with
-LOCKED = "database is locked"  # what the driver says of another's lock; of one's own it says something else
-FOREIGN_KEY = "FOREIGN KEY constraint failed"
-# How messages of SQLite begin; behind that may be the name of anything, which says nothing: a view may be called `busy`.
-_LOCKED = (LOCKED, "database table is locked", "database schema is locked")
-NO_DATABASE = ("file is not a database", "file is encrypted")
-_UNREADABLE = (*NO_DATABASE, "database disk image is malformed", "malformed database schema", "malformed: ")
-FULL = "database or disk is full"
-UNDECODABLE = "Could not decode"  # so begins what the driver says of text that is not UTF-8
 
 
 class EmbeddedStorage(Storage):
@@ -98,7 +91,7 @@ class EmbeddedStorage(Storage):
             try:
                 return action()
             except sqlite3.OperationalError as error:
-                if str(error) != LOCKED or time.monotonic() >= until:
+                if str(error) != driver.LOCKED or time.monotonic() >= until:
                     raise
             time.sleep(0.001 + time.monotonic_ns() % 1009 / 250_000)  # 1 to 5 ms, each time another
 
@@ -168,7 +161,7 @@ class EmbeddedStorage(Storage):
         except BaseException as error:
             self._cursor.close()  # else it would keep its lock
             self._renew_cursor()
-            if until == AT_ONCE or not isinstance(error, sqlite3.OperationalError) or str(error) != LOCKED:
+            if until == AT_ONCE or not isinstance(error, sqlite3.OperationalError) or str(error) != driver.LOCKED:
                 raise
         rows: list[sqlite3.Row] = self.patiently(lambda: self.fetch(sql, params, AT_ONCE), until)
         return rows
@@ -233,27 +226,27 @@ class EmbeddedStorage(Storage):
     def explain(self, error: sqlite3.Error, doing: str = "writing") -> Exception:
         """The driver's error as one of ours, with the path and what to do; `doing`: what another may be doing."""
         text, path = " ".join(str(error).split()), self.path  # a CHECK is told as it is written
-        if text.startswith(UNDECODABLE):
+        if text.startswith(driver.UNDECODABLE):
             return StorageError(f"{path}: {self._name_undecodable() or text}")
-        if text == FOREIGN_KEY:
+        if text == driver.FOREIGN_KEY:
             from ...base.invocation import way_called
 
             return StorageError(f"{path}: a row that this needs is missing; nothing was done: {way_called()} doctor "
                                 "tells which, doctor --fix makes it again")
         if isinstance(error, sqlite3.IntegrityError):
             return UsageError(f"refused by the database: {text}")
-        if text.startswith(_LOCKED):
+        if text.startswith(driver.LOCKED_ANYHOW):
             return busy(path, self.wait_seconds, doing)
-        if text.startswith("Cannot operate on a closed"):  # by another thread
+        if text.startswith(driver.CLOSED):  # by another thread
             return closed()
-        if text.startswith(("unable to open database", "attempt to write a readonly")):
+        if text.startswith(driver.NOT_WRITABLE):
             from ..remedies import how_to_make
 
             return StorageError(f"cannot write {path} ({text}): {how_to_make(path)}")
-        if text.startswith(_UNREADABLE):
+        if text.startswith(driver.UNREADABLE):
             wrong = f"{path} is not a readable database ({text})"
             return Damaged(wrong, self, self.backend) if self.is_own else StorageError(wrong + ": name another file")
-        if text.startswith((FULL, "disk I/O error")):
+        if text.startswith(driver.NO_ROOM):
             return self._explain_full(text)
         if text == "interrupted":
             from ...base.invocation import way_called
@@ -266,7 +259,7 @@ class EmbeddedStorage(Storage):
         """The error if there is no space: on the disk, or among the numbers of rows."""
         from ..remedies import make_room
 
-        spent = self._find_spent() if text.startswith(FULL) else ""
+        spent = self._find_spent() if text.startswith(driver.FULL) else ""
         return StorageError(f"{self.path}: {spent}; nothing was done" if spent else
                             f"cannot write {self.path} ({text}): {make_room(self.path)}, then try again")
 
@@ -316,4 +309,4 @@ def _decode(value: Any) -> Any:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        raise sqlite3.OperationalError(UNDECODABLE) from None
+        raise sqlite3.OperationalError(driver.UNDECODABLE) from None

@@ -5,12 +5,12 @@ import os
 import sqlite3
 import time
 
+from ...base.driver import FULL, NO_DATABASE
 from ...base.errors import StorageError, UsageError, newer
 from ...base.found import open_found
 from ...base.quoting import command
 from ...base.tables import APPLICATION_ID, SCHEMA_VERSION
 from ..parts import RESTS, NewFile
-from .embedded import FULL, NO_DATABASE
 
 OF_OTHERS = "not of this program"
 
