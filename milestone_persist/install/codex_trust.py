@@ -15,7 +15,7 @@ _DEFAULT_TIMEOUT, _LONGEST_END = 600, 3  # seconds: of a hook that says nothing,
 
 def trusts_folder(configuration: str, folder: str) -> bool:
     """Whether a configuration trusts a folder."""
-    names = "|".join(re.escape(quoted) for quoted in (_quote(folder), f"'{folder}'"))
+    names = "|".join(map(re.escape, _spellings(folder)))
     table = re.search(rf"^\[projects\.(?:{names})\][ \t\r]*\n((?:(?!\[).*\n?)*)", configuration, re.M)
     return bool(table and re.search(r'^[ \t]*trust_level[ \t]*=[ \t]*"trusted"', table[1], re.M))
 
@@ -32,9 +32,9 @@ def find_untrusted(configuration: str, path: str, hooks: dict[str, Any], word: s
             handlers = group.get("hooks") if isinstance(group, dict) else None
             for number, hook in enumerate(handlers if isinstance(handlers, list) else []):
                 if isinstance(hook, dict) and word in str(hook.get("command")):
-                    key = _quote(f"{os.path.realpath(path)}:{name}:{place}:{number}")
-                    trusted = f'[hooks.state.{key}]\ntrusted_hash = "{_digest(name, group, hook)}"'
-                    if trusted not in configuration.replace("\r\n", "\n"):
+                    keys = _spellings(f"{os.path.realpath(path)}:{name}:{place}:{number}")
+                    digest, text = _digest(name, group, hook), configuration.replace("\r\n", "\n")
+                    if not any(f'[hooks.state.{key}]\ntrusted_hash = "{digest}"' in text for key in keys):
                         yield event
 
 
@@ -51,5 +51,6 @@ def _digest(name: str, group: dict[str, Any], hook: dict[str, Any]) -> str:
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+def _spellings(key: str) -> tuple[str, str]:
+    """The key of a table as TOML may have it: the second where there is a quote or a backslash in it."""
+    return json.dumps(key, ensure_ascii=False), f"'{key}'"

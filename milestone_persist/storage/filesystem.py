@@ -24,9 +24,10 @@ def is_network(path: str) -> bool:
 def _mounts() -> list[tuple[str, str]]:
     """Mount points and their types, from /proc or, if there is none, from mount(8)."""
     try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
+        with open("/proc/self/mounts", "rb") as file:
             rows = [line.split() for line in file]
-        return [(row[1].replace("\\040", " "), row[2]) for row in rows if len(row) > 2]
+        return [(os.fsdecode(row[1].decode("unicode_escape").encode("latin-1")),  # a space is \040
+                 row[2].decode("ascii", "replace")) for row in rows if len(row) > 2]
     except OSError:
         return _mounts_by_command()
 
@@ -41,5 +42,6 @@ def _mounts_by_command() -> list[tuple[str, str]]:
     found = []
     for line in text.splitlines():  # "//host/share on /Volumes/share (smbfs, nodev)"
         head, _, kinds = line.rpartition(" (")
-        found.append((head.partition(" on ")[2], kinds.partition(",")[0].rstrip(")")))
+        parts = head.split(" on ")  # more than two where that stands in a name: one of the points is it
+        found += [(" on ".join(parts[at:]), kinds.partition(",")[0].rstrip(")")) for at in range(1, len(parts))]
     return found

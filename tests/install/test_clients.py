@@ -193,6 +193,18 @@ def digest(word, group):
 SEEN = "sha256:0408973db4c606ef0b942b13de03431201c09e7746a6fbf2d078370f1af83d68"  # of the hook below
 
 
+@pytest.mark.parametrize("path, key", [
+    ('/a "b"/hooks.json', '"/a \\"b\\"/hooks.json:session_end:0:0"'),
+    ('/a "b"/hooks.json', "'/a \"b\"/hooks.json:session_end:0:0'"),
+    ("/a\\b/hooks.json", "'/a\\b/hooks.json:session_end:0:0'"), ("/it's/ü", '"/it\'s/ü:session_end:0:0"'),
+])
+def test_a_path_may_be_quoted_in_either_way(path, key):
+    state, group = f'[hooks.state.{key}]\ntrusted_hash = "{SEEN}"\n', {"hooks": [
+        {"type": "command", "command": "true", "timeout": 10}]}
+    assert [*find_untrusted(state, path, {"SessionEnd": [group]}, "true")] == []
+    assert [*find_untrusted(state, path + "2", {"SessionEnd": [group]}, "true")] == ["SessionEnd"]
+
+
 def test_a_digest_is_that_which_codex_wrote():
     group = {"hooks": [{"type": "command", "command": "true", "timeout": 10}]}
     state = f'[hooks.state."/p/hooks.json:session_end:0:0"]\ntrusted_hash = "{SEEN}"\n'
@@ -285,7 +297,7 @@ def test_claude_code_trusts_a_linked_worktree_as_the_main_one(check, milestone, 
     milestone("install")
     assert "Claude Code does not trust" not in check().stdout
     path = tmp_path / "home" / ".claude.json"
-    path.write_text(path.read_text().replace(str(project), str(tree)))
+    path.write_text(path.read_text().replace(*(json.dumps(str(folder)) for folder in (project, tree))))
     assert f"Claude Code does not trust {project}, so claude -p" in check().stdout
 
 

@@ -207,9 +207,13 @@ def find_psql(variables: Mapping[str, str]) -> str:
             return path
         import glob
 
-        versions = sorted(glob.glob("/usr/lib/postgresql/*/bin/psql"), key=lambda name: float(name.split("/")[4]))
-        return (versions or [path])[-1]
+        return max(glob.glob("/usr/lib/postgresql/*/bin/psql"), key=_version_in, default=path)
     raise StorageError("psql is missing, and PostgreSQL is reached through it: install postgresql-client")
+
+
+def _version_in(path: str) -> list[int]:
+    """The version in the path of one of Debian's; what is not named after one comes before all."""
+    return [int(part) if part.isdecimal() else -1 for part in path.split("/")[4].split(".")]
 
 
 def _send(pid: int, number: int) -> None:
