@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, find_program
 from made_stores import MadeStores
-from memory import find_memory
+from memory import LETTERS, find_memory, invent_name
 from shared_schema import SharedSchema
 
 from milestone_persist import open_store
@@ -74,6 +74,8 @@ BACKENDS = {
 
 def pytest_configure(config):
     """Give every run a directory of its own for temporary files, in memory if it can be, and take it away again."""
+    os.umask(0o022)  # what is meant to be read by others is
+    tempfile._RandomNameSequence.characters = LETTERS
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="tests-", dir=find_memory())
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
@@ -94,7 +96,7 @@ def postgresql(need):
 @pytest.fixture
 def postgresql_environ(postgresql):
     """The environment that puts a store into a schema of its own on the server, which is not made yet."""
-    return {"MILESTONE_DATABASE_URL": postgresql.url, "MILESTONE_DATABASE_SCHEMA": f"test_{os.urandom(6).hex()}"}
+    return {"MILESTONE_DATABASE_URL": postgresql.url, "MILESTONE_DATABASE_SCHEMA": invent_name("test")}
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from memory import invent_name
+
 from milestone_persist import open_store
 from milestone_persist.storage.postgresql.psql import Failed, Lost, Psql
 
@@ -19,7 +21,7 @@ class SharedSchema:
     def lend(self):
         """The name of the schema, which holds an empty store."""
         if not self.name:
-            self._make(f"shared_{os.urandom(6).hex()}")
+            self._make(invent_name("shared"))
             self.fingerprint = self._empty()
         return self.name
 

@@ -7,6 +7,8 @@ import re
 import warnings
 from pathlib import Path
 
+from memory import invent_name
+
 from milestone_persist import MilestoneError, open_store
 from milestone_persist.base.tables import TABLES
 from milestone_persist.opening.place import begin_call, make_store
@@ -124,5 +126,5 @@ def make_sides(folder, clock, server=None, backends=("file", "hybrid", "database
     sides.append(Side(folder / "moving", "file", clock, moves=True))
     if server:
         sides.append(Side(folder / "postgresql", "postgresql", clock, MILESTONE_DATABASE_URL=server.url,
-                          MILESTONE_DATABASE_SCHEMA=f"alike_{os.urandom(6).hex()}"))
+                          MILESTONE_DATABASE_SCHEMA=invent_name("alike")))
     return sides

@@ -76,7 +76,7 @@ def test_traps_for_errors_do_not_fire(sh, tmp_path):
     trap = "trap 'echo failed; exit 9' " + ("ZERR" if sh.name == "zsh" else "ERR")
     more = "; set -E" if sh.name == "bash" else ""
     shim = make_executable(tmp_path / "shims" / "python3", "#!/bin/sh\nexit 9\n")
-    done = sh(f'{trap}{more}; PATH={shim.parent}\n. "$ADAPTER"{WORKS}', source=False)
+    done = sh(f"{trap}{more}; PATH='{shim.parent}'\n" + '. "$ADAPTER"' + WORKS, source=False)
     assert (done.status, done.text, done.err) == (0, "v", "")
 
 
@@ -185,14 +185,14 @@ def test_a_shim_is_asked_once(sh, tmp_path):
     shim = make_executable(tmp_path / "shims" / "python3",
                            f"#!/bin/sh\necho asked >>\"$HOME/asked\"\nexec {sys.executable} \"$@\"\n")
     for _ in range(2):
-        done = sh(f"PATH={shim.parent}\n" + '. "$ADAPTER"' + WORKS, source=False, MILESTONE_PYTHON=None,
+        done = sh(f"PATH='{shim.parent}'\n" + '. "$ADAPTER"' + WORKS, source=False, MILESTONE_PYTHON=None,
                   XDG_CACHE_HOME=None)
         assert (done.status, done.text, done.err) == (0, "v", "")
     assert (tmp_path / "asked").read_text() == "asked\n"
     memory = tmp_path / ".cache" / "milestone_persist" / "python"
     assert os.path.samefile(memory.read_text().strip(), sys.executable)
     memory.write_text("/nowhere/python3\n")  # gone since: the shim is asked again
-    done = sh(f"set -euC; PATH={shim.parent}\n" + '. "$ADAPTER"' + WORKS, source=False, MILESTONE_PYTHON=None)
+    done = sh(f"set -euC; PATH='{shim.parent}'\n" + '. "$ADAPTER"' + WORKS, source=False, MILESTONE_PYTHON=None)
     assert (done.status, done.text, done.err) == (0, "v", "")
     assert os.path.samefile(memory.read_text().strip(), sys.executable)
     assert (tmp_path / "asked").read_text() == "asked\nasked\n"

@@ -109,7 +109,7 @@ def test_claude_codes_shell_gets_the_functions(team, cli, tmp_path, run):
     file = tmp_path / "env"
     done = cli("hook", "SessionStart", stdin=b'{"session_id": "s-new"}', CLAUDE_ENV_FILE=str(file))
     assert "Open sessions" in done.text
-    assert run(["sh", "-c", f". {file}; command -v register_agent"]).text == "register_agent\n"
+    assert run(["sh", "-c", '. "$0"; command -v register_agent', file]).text == "register_agent\n"
     done = cli("hook", "SessionStart", stdin=b"{}", CLAUDE_ENV_FILE=str(tmp_path))  # is a folder
     assert (done.status, done.err.count("\n")) == (0, 1) and "Open sessions" in done.text
 

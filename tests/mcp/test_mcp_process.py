@@ -103,7 +103,7 @@ def test_nothing_but_the_protocol_is_on_its_output(start, tmp_path):
     server = start("--tools", "all", MILESTONE_SPAWN_DIRS=str(tmp_path / ".milestones"))
     for kind, agent in (("milestone-coordinator", "c"), ("design-phase", "d")):
         server.call("register_agent", agent_id=agent, agent_type=kind, milestone_id="m", session_id="execution-m-1")
-    server.call("set_storage_config", key="agent_spawn_command", value=f"cat; echo spawned; echo it >>{tmp_path}/ran")
+    server.call("set_storage_config", key="agent_spawn_command", value=f"cat; echo spawned; echo it >>'{tmp_path}/ran'")
     server.call("update_agent_status", agent_id="d", status="failed")
     resumed = server.call("resume_session_agents", session_id="execution-m-1")
     assert resumed["isError"] is False and (tmp_path / "ran").read_text() == "it\n"

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_restoring_where_the_database_is_damaged_or_gone(cli, connect, directory
 def test_the_error_names_the_newest_backup_and_its_command_works(cli, connect, directory, backup, run_shell, hurt):
     hurt(directory)
     done = cli("list-coordination-sessions")
-    assert done.status == 3 and f"restore_coordination {backup} brings back" in done.err
+    assert done.status == 3 and f"restore_coordination {shlex.quote(str(backup))} brings back" in done.err
     words = done.err[done.err.index("restore_coordination"):done.err.index(" brings back")]
     assert run_shell("bash", words, MILESTONE_DIR=str(directory), MILESTONE_BACKEND=None).status == 0
     assert_restored(connect)
@@ -127,7 +128,7 @@ def test_the_error_names_the_newest_backup_and_its_command_works(cli, connect, d
 def test_doctor_names_the_newest_backup_too(cli, directory, backup, hurt):
     hurt(directory)
     done = cli("doctor")
-    assert done.status == 3 and f"restore_coordination {backup} brings back" in done.err
+    assert done.status == 3 and f"restore_coordination {shlex.quote(str(backup))} brings back" in done.err
 
 
 @LOCAL
@@ -159,7 +160,7 @@ def damage_journal(directory):
 def test_restoring_where_files_are_damaged_or_gone(cli, connect, directory, backup, hurt):
     hurt(directory)
     done = cli("load-agent-state", "a", "k-1") if hurt is not damage_row else cli("agent-heartbeat", "a")
-    assert done.status == 3 and f"restore_coordination {backup} brings back" in done.err
+    assert done.status == 3 and f"restore_coordination {shlex.quote(str(backup))} brings back" in done.err
     done = cli("restore-coordination", backup)
     [place] = (directory / "backups").glob("*-damaged")
     assert done.status == 0 and str(place) in done.text and (place / "agent-state").is_dir()

@@ -10,6 +10,7 @@ import warnings
 
 import pytest
 from conftest import size
+from memory import invent_name
 
 from milestone_persist import MilestoneWarning, Refused, StorageError, UsageError, open_store
 from milestone_persist.base.tables import SCHEMA_VERSION
@@ -250,7 +251,7 @@ def test_a_failed_import_into_an_empty_store_leaves_it_empty(other_times, tmp_pa
     corrupt = (tmp_path / "e.jsonl").read_text().replace('"milestone_created"', '""')
     (tmp_path / "e.jsonl").write_text(corrupt)
     if backend == "postgresql":
-        environ = {**environ, "MILESTONE_DATABASE_SCHEMA": f"test_{os.urandom(6).hex()}"}
+        environ = {**environ, "MILESTONE_DATABASE_SCHEMA": invent_name("test")}
     with open_store(tmp_path / "other", clock=clock, environ=environ) as other:
         with pytest.raises(UsageError, match="events 1: refused by the database"):
             other.import_coordination(str(tmp_path / "e.jsonl"))

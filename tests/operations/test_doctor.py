@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 
@@ -153,7 +154,7 @@ def test_what_others_have_added_beside_it_is_sound(edit, find):
 
 @SQLITE
 def test_a_view_that_never_ends_is_named_before_it_is_asked(edit, find, cli, directory):
-    backup = cli("backup-coordination").text.split()[-1]
+    backup = shlex.split(cli("backup-coordination").text)[-1]
     edit("ALTER TABLE agent_messages RENAME TO hidden; CREATE VIEW agent_messages AS WITH RECURSIVE n(id) AS "
          "(SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT * FROM n")
     found = find(3)
@@ -165,7 +166,7 @@ def test_a_view_that_never_ends_is_named_before_it_is_asked(edit, find, cli, dir
 @SQLITE
 @pytest.mark.parametrize("trigger", ["", "CREATE TRIGGER t AFTER INSERT ON agent_state BEGIN DELETE FROM events; END"])
 def test_a_view_in_the_place_of_a_table_is_said_once_and_nothing_is_done(edit, find, cli, dump, directory, trigger):
-    backup = cli("backup-coordination").text.split()[-1]
+    backup = shlex.split(cli("backup-coordination").text)[-1]
     assert len(find(0, "--fix")) == 1
     edit("ALTER TABLE agent_health_log RENAME TO x_h; CREATE VIEW agent_health_log AS SELECT * FROM x_h;" + trigger)
     before, files = dump(), sorted(directory.rglob("*"))
@@ -190,7 +191,7 @@ def test_an_index_of_ours_on_a_table_of_others_comes_back(edit, find):
 
 @SQLITE
 def test_a_backup_with_a_trigger_of_others_is_not_restored(edit, cli, dump, tmp_path, directory):
-    backup = cli("backup-coordination").text.split()[-1]
+    backup = shlex.split(cli("backup-coordination").text)[-1]
     connection = sqlite3.connect(backup)
     connection.executescript("CREATE TRIGGER t AFTER INSERT ON agent_messages BEGIN DELETE FROM agent_messages; END")
     connection.close()
@@ -202,7 +203,7 @@ def test_a_backup_with_a_trigger_of_others_is_not_restored(edit, cli, dump, tmp_
 
 @SQLITE
 def test_a_store_with_a_trigger_of_others_is_restored_without_it(edit, cli, find, connect):
-    backup = cli("backup-coordination").text.split()[-1]
+    backup = shlex.split(cli("backup-coordination").text)[-1]
     edit("CREATE TRIGGER t AFTER INSERT ON agent_messages BEGIN DELETE FROM agent_messages; END")
     assert cli("restore-coordination", backup).status == 0 and len(find(0)) == 1
     assert len(connect().get_agent_messages("a")) == 1

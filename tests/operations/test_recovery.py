@@ -1,5 +1,6 @@
 """Recovery: what is detected, and what each operation puts back where ordinary operations find it."""
 import json
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -317,7 +318,7 @@ def test_abandoning_keeps_what_was_saved_and_never_touches_a_completed_session(p
 
 def test_the_spawn_command_gets_each_order_and_its_failures_are_told(planning, clock, cli, tmp_path):
     planning.set_storage_config("agent_spawn_command", f"""
-        cat > {tmp_path}/$AGENT_TYPE.json; echo "$AGENT_ID $SESSION_ID" >> {tmp_path}/ran
+        cat > "{tmp_path}/$AGENT_TYPE.json"; echo "$AGENT_ID $SESSION_ID" >> "{tmp_path}/ran"
         case $AGENT_TYPE in risk-*) echo no model >&2; exit 7;; esac""")
     clock.advance(3600)
     allowed = {"MILESTONE_SPAWN_DIRS": f"/elsewhere:{planning.directory}"}
@@ -336,11 +337,11 @@ def test_the_spawn_command_gets_each_order_and_its_failures_are_told(planning, c
 @pytest.mark.parametrize("allowed", ["", "/elsewhere", "/"])
 def test_a_spawn_command_is_run_only_where_the_environment_names_the_directory(planning, clock, cli, tmp_path, allowed):
     """It may have come with a cloned repository."""
-    planning.set_storage_config("agent_spawn_command", f"touch {tmp_path}/ran")
+    planning.set_storage_config("agent_spawn_command", f"touch '{tmp_path}/ran'")
     clock.advance(3600)
     done = cli("resume_planning_agents", SESSION, MILESTONE_SPAWN_DIRS=allowed)
     assert done.status == 0 and "Nothing was started: start these agents yourself." in done.text
-    assert f"export MILESTONE_SPAWN_DIRS={planning.directory}" in done.err and done.err.count("\n") == 1
+    assert f"export MILESTONE_SPAWN_DIRS={shlex.quote(planning.directory)}" in done.err and done.err.count("\n") == 1
     assert not (tmp_path / "ran").exists() and "spawning" not in statuses(planning).values()
 
 

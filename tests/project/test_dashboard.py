@@ -140,7 +140,7 @@ def test_a_browser_is_opened_without_showing_the_secret_to_other_users(team, ser
     (tmp_path / "browser").write_text(f'#!/bin/sh\nprintf %s "$1" > "{tmp_path}/shown.part"\n'
                                       f'mv "{tmp_path}/shown.part" "{tmp_path}/shown"\n')
     (tmp_path / "browser").chmod(0o755)
-    environ.update(BROWSER=f"{tmp_path}/browser %s", TMPDIR=str(tmp_path))
+    environ.update(BROWSER=f"'{tmp_path}/browser' %s", TMPDIR=str(tmp_path))
     served = serve("--open")
     wait_until((tmp_path / "shown").exists)
     shown = (tmp_path / "shown").read_text()

@@ -62,7 +62,7 @@ class Clone:
 
 
 def set_command(clone):
-    command = f"touch {clone.outside}/ran"
+    command = f'touch "{clone.outside}/ran"'
     if (clone.directory / "coordination.db").exists():
         clone.sql(f"UPDATE agent_coordination_config SET value = '{command}' WHERE key = 'agent_spawn_command'")
         return

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sqlite3
 
 import pytest
@@ -208,7 +209,7 @@ def test_sqlite_is_not_let_near_what_is_no_file_beside_its_own(cli, directory, m
 @pytest.mark.parametrize("backend", ["file", "hybrid", "database"], indirect=True)
 def test_what_is_no_file_in_the_place_of_the_store_is_called_so(cli, directory, make, backend):
     cli("save-agent-state", "a", "k", "v")
-    backup = cli("backup-coordination").text.split()[-1]
+    backup = shlex.split(cli("backup-coordination").text)[-1]
     path = head_of(directory)
     path.unlink()
     make(path)
@@ -225,7 +226,7 @@ def test_what_is_no_file_in_the_place_of_the_store_is_called_so(cli, directory, 
 @pytest.mark.parametrize("rest", ["-journal", "-wal", "-shm"])
 @RECORDS
 def test_a_backup_with_a_pipe_beside_it_is_not_waited_for(store, cli, rest):
-    backup = cli("backup-coordination").text.split()[-1]
+    backup = shlex.split(cli("backup-coordination").text)[-1]
     os.mkfifo(backup + rest)
     done = cli("restore-coordination", backup)
     assert done.status == 2 and f"{backup}{rest}: it is not a regular file" in done.err

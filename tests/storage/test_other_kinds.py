@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import stat
@@ -119,10 +120,10 @@ def test_nothing_waits_for_what_is_no_file(filled, soon, cli, directory, name, t
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 def test_what_is_no_file_is_not_called_the_newest_backup(filled, soon, cli, directory, kind):
-    backup = cli("backup-coordination").text.split()[-1]
+    backup = shlex.split(cli("backup-coordination").text)[-1]
     put(directory, "backups/20991231-000000-00000000.db", kind)
     (directory / "coordination.db").write_bytes(b"no database" * 1000)
-    assert f"restore_coordination {backup} brings back" in cli("doctor").err
+    assert f"restore_coordination {shlex.quote(backup)} brings back" in cli("doctor").err
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
