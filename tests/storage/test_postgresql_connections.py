@@ -194,6 +194,9 @@ def test_the_password_shows_nowhere(directory, environ, postgresql, need):
     (lambda url: url.replace(":" + ENCODED, ""), "no password supplied.*correct USER and PASSWORD"),
     (lambda url: url.replace("/postgres", "/nowhere"), '"nowhere" does not exist; make it with createdb'),
     (lambda url: url.replace("/postgres", "/role"), '"role" does not exist; make it with createdb'),
+    (lambda url: url.replace("/postgres", "/a%22role%22%20password%22"), "does not exist; make it with createdb"),
+    (lambda url: url.replace("/postgres", "/template0"), "not currently accepting.*is the server running"),
+    (lambda url: url.replace("tester:", "nobody%22%20database%22:"), "authentication failed.*correct USER"),
     (lambda url: url.replace("tester:", "too_many_URI:").replace(ENCODED, "wrong-secret"),
      "authentication failed.*correct USER"),
     (lambda url: re.sub(r":\d+/", ":1/", url), "refused.*is the server running"),
@@ -214,6 +217,14 @@ def test_what_is_wrong_with_the_url_is_told_without_the_password(cli, postgresql
     assert (result.status, result.out, result.err.count("\n")) == (3, b"", 1)
     assert re.search(message, result.err)
     assert "secret" not in result.err and ENCODED not in result.err and PASSWORD not in result.err
+
+
+def test_a_limit_of_connections_is_no_wrong_password(cli, postgresql, request):
+    postgresql.query("CREATE ROLE limited LOGIN CONNECTION LIMIT 0")
+    request.addfinalizer(lambda: postgresql.query("DROP ROLE limited"))
+    url = postgresql.url.replace("tester@", "limited@")
+    result = cli("register-agent", "a", "validation", "m", "s", MILESTONE_DATABASE_URL=url)
+    assert result.status == 3 and re.search("too many connections for role.*raise the server's max_conn", result.err)
 
 
 def test_what_the_url_leaves_out_comes_from_the_environment(directory, environ, postgresql):

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
 SCHEMA = "milestone_persist"
 
+# What to do where the reason begins so.
+_ADVICE = (
+    (r"(\S+ )?authentication |.*no password |role |(no )?pg_hba|permission denied for ",
+     "correct USER and PASSWORD in MILESTONE_DATABASE_URL, or set PGPASSWORD"),
+    ("database .*does not exist", "make it with createdb, or name another in MILESTONE_DATABASE_URL"),
+    ("(sorry, )?too many |remaining connection slots", "raise the server's max_connections, or try again"),
+    (r".*\bURI\b", "correct MILESTONE_DATABASE_URL"),
+)
+
 
 class DatabaseUrl:
     """`url` without the password, `variables` for psql's environment, `schema` of the store, `shown` for people.
@@ -53,15 +62,9 @@ class DatabaseUrl:
         """The error for a connection that could not be made, from what psql said of it."""
         reason = (said.splitlines() or ["psql ended"])[0].replace("psql: error: ", "").strip()
         fault = re.sub('"[^"]*"', "", reason)  # a name says nothing of what is wrong: a folder may be called "role"
-        advice = "is the server running, and does MILESTONE_DATABASE_URL name it?"
-        if any(word in fault for word in ("password", "authentication", "role", "pg_hba", "permission denied for")):
-            advice = "correct USER and PASSWORD in MILESTONE_DATABASE_URL, or set PGPASSWORD"
-        elif "database" in fault and "does not exist" in fault:
-            advice = "make it with createdb, or name another in MILESTONE_DATABASE_URL"
-        elif "too many" in fault or "remaining connection slots" in fault:
-            advice = "raise the server's max_connections, or try again"
-        elif "URI" in fault:
-            advice = "correct MILESTONE_DATABASE_URL"
+        fault = fault.partition("FATAL: ")[2].strip() or fault.rpartition(" failed: ")[2]  # nor does what it is said of
+        advice = next((advice for pattern, advice in _ADVICE if re.match(pattern, fault)),
+                      "is the server running, and does MILESTONE_DATABASE_URL name it?")
         return StorageError(f"cannot reach PostgreSQL at {self.shown}: {reason[:300]}; {advice}")
 
 
