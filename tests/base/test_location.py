@@ -98,7 +98,7 @@ def put_folder(path):
 
 NO_TOP = {"folder": Path.mkdir, "a folder without HEAD": put_folder, "file": Path.touch, "pipe": os.mkfifo,
           "text": lambda path: path.write_text("nonsense"), "no place": lambda path: path.write_text("gitdir: \n"),
-          "bytes": lambda path: path.write_bytes(b"gitdir: \xff"), "NUL": lambda path: path.write_text("gitdir: \0"),
+          "bytes": lambda path: path.write_bytes(b"\xff: x"), "NUL": lambda path: path.write_text("gitdir: \0"),
           "device": lambda path: path.symlink_to(os.devnull), "a link to nothing": lambda path: path.symlink_to("x")}
 
 
