@@ -30,12 +30,13 @@ def backend():
 def test_no_value_is_read_as_sql_or_as_a_command(store, value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = "".join(letter for letter in value if letter.isprintable())  # an id has no control characters
-    store.register_agent(name or "b", "validation", "ms-1", "validation-1")
+    agent = "b" + name.replace("  ", " ")  # two spaces stand in a line of a list, which is no id
+    store.register_agent(agent, "validation", "ms-1", "validation-1")
     for _ in range(3):  # as it is, when it is prepared, and after that
-        store.save_agent_state(name or "a", name or "k", value)
-        assert store.load_agent_state(name or "a", name or "k") == value
-        store.send_agent_message("a", name or "b", "error_report", {"text": value})
-        assert store.get_agent_messages(name or "b", True)[0]["payload"] == {"text": value}
+        store.save_agent_state(agent, name or "k", value)
+        assert store.load_agent_state(agent, name or "k") == value
+        store.send_agent_message("a", agent, "error_report", {"text": value})
+        assert store.get_agent_messages(agent, True)[0]["payload"] == {"text": value}
     assert not (tmp_path / "pwned").exists()
 
 

@@ -144,14 +144,14 @@ def test_the_page_asks_for_nothing_and_runs_only_what_is_its_own(afternoon):
 @pytest.mark.parametrize("text", NASTY)
 def test_nothing_stored_becomes_markup(store, text):
     session = "execution-" + text if text.isprintable() else "execution-1"
-    agent = text if text.isprintable() else "a"
+    agent = "a" + text if text.isprintable() else "a"  # what stands in angle brackets is no id
     store.register_agent(agent, "validation", "ms-1", session)
     store.register_agent("b", "x-" + text, "ms-1", session)
     before = Reader(page_of(store, session))
     store.create_milestone_record("ms-1", "title: " + json.dumps(text))
     store.update_agent_status(agent, task=text, error=text)
     store.update_agent_status("b", "failed", error=text)
-    store.send_agent_message(agent, text if text.isprintable() else "c", "x-" + text, {text: text})
+    store.send_agent_message(agent, "c" + text if text.isprintable() else "c", "x-" + text, {text: text})
     store.send_agent_message(agent, "b", "task_assignment", {text: text})
     store.save_agent_state(agent, "key", text)
     store.create_agent_checkpoint(agent)
