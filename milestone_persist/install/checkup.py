@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .manifest import Choice
 
 
+_MODES = ("default", "acceptEdits", "auto", "bypassPermissions", "dontAsk", "plan")  # that Claude Code 2.1.332 knows
+
+
 def find_problems(root: str, choice: Choice, before: Choice, environ: Mapping[str, str]) -> list[str]:
     """A line for each problem.
 
@@ -63,7 +66,23 @@ def _claude_code(root: str, home: str, environ: Mapping[str, str]) -> Iterator[s
     file = ".claude.json" if is_home(root) else ".mcp.json"
     if SERVER in (_section(projects, top).get("disabledMcpjsonServers") or ()):
         yield f"Claude Code: the MCP server {SERVER} of {file} was refused here: enable it with /mcp"
+    for settings in (".claude/settings.json", ".claude/settings.local.json"):
+        yield from _claude_settings(settings, _read_json(os.path.join(root, settings)))
     yield from _server(root, file, _section(_read_json(os.path.join(root, file)), "mcpServers").get(SERVER), environ)
+
+
+def _claude_settings(file: str, settings: dict[str, Any]) -> Iterator[str]:
+    """What in a file of settings takes away what ours give."""
+    permissions = _section(settings, "permissions")
+    denied = [name for name in ("Bash", f"mcp__{SERVER}") if name in (permissions.get("deny") or ())]
+    mode = permissions.get("defaultMode", _MODES[0])
+    if settings.get("disableAllHooks") is True:
+        yield f"Claude Code: disableAllHooks in {file} keeps the hooks from running: remove it"
+    if denied:
+        yield f"Claude Code: {file} denies {', '.join(denied)}, which wins over what is allowed: take it out of deny"
+    if mode not in _MODES:
+        yield (f"Claude Code: {file} has the defaultMode {mode!r}, which it does not know, so it ignores the whole "
+               f"file: use one of {', '.join(_MODES)}")
 
 
 def _codex(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]:

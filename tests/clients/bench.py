@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -101,18 +102,21 @@ class Bench:
         return {row["state_key"] for row in rows}
 
     def play(self, client, project, home, *steps, options=(), scripts=(), prompt="go", trusted=True, seconds=180,
-             **variables):
-        """Run a client in a project against a model that does these steps."""
+             goes_on=False, **variables):
+        """Run a client in a project against a model that does these steps; its standard input is closed.
+
+        goes_on: whether it goes on with an earlier conversation, behind whose turns the steps begin
+        """
         if trusted:
             client.trust(home, top_of(project))
         log = self._new(f"play-{client.name}")
         preparing = client.prepare(step.mcp for step in steps if step.mcp)
-        with Model({"main": [*preparing, *steps], **dict(scripts)}) as model:
+        with Model({"main": [*preparing, *steps], **dict(scripts)}, goes_on) as model:
             environ = {"PATH": PATH, "HOME": str(home), "TERM": "dumb", "LANG": "C.UTF-8", "USER": "root",
                        "SHELL": "/bin/bash", **client.environ(model.url), **variables}
-            words = ["timeout", "--kill-after=5", str(seconds), *client.words(model.url, prompt, list(options))]
-            done = subprocess.run(words, cwd=project, env=environ, stdin=subprocess.DEVNULL, capture_output=True,
-                                  check=False)
+            words = ["sh", "-c", 'exec "$@" <&-', "sh", "timeout", "--kill-after=5", str(seconds),
+                     *client.words(model.url, prompt, list(options))]
+            done = subprocess.run(words, cwd=project, env=environ, capture_output=True, check=False)
         played = Played(done.returncode, done.stdout.decode("utf-8", "replace"),
                         done.stderr.decode("utf-8", "replace"), model.exchanges, len(preparing))
         (log / "played.txt").write_text(str(played))
@@ -127,6 +131,16 @@ class Bench:
         said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", done.stdout.decode("utf-8", "replace"))
         (self._new(f"run-{client.name}") / "said.txt").write_text(f"{words}\nstatus {done.returncode}\n{said}")
         return done.returncode, said
+
+    def kill(self, home):
+        """Kill a client that runs in a home, and all it has started but our own program, as kill -9 does."""
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                is_meant = f"HOME={home}".encode() in (place / "environ").read_bytes().split(b"\0")
+                if is_meant and b"milestone_persist" not in (place / "cmdline").read_bytes():
+                    os.kill(int(place.name), signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError, PermissionError):  # it has ended, or is another's
+                continue
 
     def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)

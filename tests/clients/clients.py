@@ -1,8 +1,10 @@
 """The clients: how each is installed, called, kept from the network and from the user's own files, and trusted."""
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 from model import Step
@@ -38,6 +40,9 @@ class Client:
     def words(self, url, prompt, options):
         """Its command line for one prompt, without a person."""
         raise NotImplementedError
+
+    # What lets it go on with its latest conversation in a folder.
+    resuming: tuple[str, ...] = ("--continue",)
 
     def make_home(self, home):
         """Write into a new home what a first run asks a person."""
@@ -82,6 +87,7 @@ class Claude(Client):
 
 class Codex(Client):
     name, title, package, skills = "codex", "Codex", "@openai/codex", ".agents/skills"
+    resuming = ("resume", "--last")
 
     def environ(self, url):
         return {"OPENAI_API_KEY": "dummy", "FAKE_KEY": "dummy"}
@@ -92,8 +98,9 @@ class Codex(Client):
                     "model_providers.fake.env_key": "FAKE_KEY"}
         settings = [f"{key}={json.dumps(value)}" for key, value in provider.items()]
         settings += ["analytics.enabled=false", "check_for_update_on_startup=false"]
-        return ["codex", *(word for setting in settings for word in ("-c", setting)), "exec",
-                "--sandbox", "workspace-write", "--skip-git-repo-check", *options, prompt]
+        sandbox = [] if "--sandbox" in options else ["--sandbox", "workspace-write"]
+        return ["codex", *(word for setting in settings for word in ("-c", setting)), "exec", *sandbox,
+                "--skip-git-repo-check", *options, prompt]
 
     def make_home(self, home):
         (home / ".codex").mkdir()
@@ -104,9 +111,27 @@ class Codex(Client):
         if table not in text:
             path.write_text(f"{text}\n{table}trust_level = \"trusted\"\n")
 
+    def trust_hooks(self, home, project):
+        """Do what a person does who trusts all hooks of a project as they are now."""
+        file, state = project / ".codex" / "hooks.json", ""
+        for event, groups in json.loads(file.read_text())["hooks"].items():
+            name = re.sub("(?<=[a-z])(?=[A-Z])", "_", event).lower()
+            for place, group in enumerate(groups):
+                for number, hook in enumerate(group["hooks"]):
+                    seconds = min(hook.get("timeout", 600), 3 if name == "session_end" else 600)
+                    what = {"event_name": name, "hooks": [{"async": False, "timeout": seconds, **hook,
+                                                           **({"timeout": seconds} if "timeout" in hook else {})}]}
+                    text = json.dumps(what, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+                    state += (f"\n[hooks.state.{json.dumps(f'{file}:{name}:{place}:{number}')}]\ntrusted_hash = "
+                              f'"sha256:{hashlib.sha256(text.encode()).hexdigest()}"\n')
+        path = home / ".codex" / "config.toml"
+        before = path.read_text() if path.exists() else ""
+        path.write_text(re.sub(r"\n\[hooks\.state\.[^\n]*\n[^\n]*\n", "", before) + state)
+
 
 class Gemini(Client):
     name, title, package, skills = "gemini", "Gemini CLI", "@google/gemini-cli", ".agents/skills"
+    resuming = ("--resume", "latest")
 
     def environ(self, url):
         return {"GEMINI_API_KEY": "dummy", "GOOGLE_GEMINI_BASE_URL": url, "GEMINI_TELEMETRY_ENABLED": "false"}

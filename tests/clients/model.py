@@ -73,10 +73,12 @@ class Model(Serving):
     """The server that plays the model.
 
     scripts: lists of steps by name; the one named by the last [[SCRIPT:name]] of a conversation is played, else `main`
+    goes_on: whether the conversation has turns of another model, behind which `main` begins
     """
 
-    def __init__(self, scripts):
+    def __init__(self, scripts, goes_on=False):
         self.scripts, self.exchanges, self._lock, self._number = scripts, [], threading.Lock(), 0
+        self._before = None if goes_on else 0
         super().__init__(_Handler, model=self)
 
     def answer(self, api, body):
@@ -89,13 +91,16 @@ class Model(Serving):
             return number, [wire.aside(api, body)], []
         names = re.findall(r"\[\[SCRIPT:([\w-]+)\]\]", said.user)
         script = names[-1] if names else "main"
-        steps = self.scripts.get(script, [])
-        step = steps[said.turns] if said.turns < len(steps) else Step(text=f"the script {script} is over")
+        steps, turn = self.scripts.get(script, []), said.turns
+        if script == "main":
+            self._before = turn if self._before is None else self._before
+            turn -= self._before
+        step = steps[turn] if turn < len(steps) else Step(text=f"the script {script} is over")
         if step.before:
             step.before()
         calls = [call for each in (step, *step.beside) if (call := each.as_call(said.tools))]
         with self._lock:
-            self.exchanges.append(Exchange(script, said.turns, said.results, calls, body))
+            self.exchanges.append(Exchange(script, turn, said.results, calls, body))
         text = step.text if step.text or calls else f"(no tool for this step among {said.tools})"
         return number, [text] if text else [], calls
 

@@ -5,7 +5,8 @@ import sys
 
 BEGIN = "<!-- table of tests/clients: written by run.py --write -->"
 END = "<!-- table of tests/clients: end -->"
-WAYS = ("plain shell", "sandbox", "skill", "MCP", "hook", "sub-agents", "install", "vendored", "plugin")
+WAYS = ("plain shell", "sandbox", "skill", "MCP", "hook", "sub-agents", "crowded", "killed", "at once",
+        "install", "vendored", "plugin")
 
 
 class Report:

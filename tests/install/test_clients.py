@@ -252,6 +252,13 @@ PROBLEMS = {
                                  "Gemini CLI does not trust .*: run gemini there once and trust it"),
     "OpenCode's server is off": ("opencode.json", '"local",', '"local", "enabled": false,',
                                  'OpenCode: the MCP server milestone of opencode.json is not enabled: remove its'),
+    "Claude Code's hooks are off": (".claude/settings.json", '"permissions"', '"disableAllHooks": true, "permissions"',
+                                    r"Claude Code: disableAllHooks in \.claude/settings\.json keeps .*: remove it"),
+    "Claude Code may not": (".claude/settings.json", '"allow": [', '"deny": ["Read(.env)", "Bash"], "allow": [',
+                            r"Claude Code: \.claude/settings\.json denies Bash, which wins .*: take it out of deny"),
+    "Claude Code does not read it": (".claude/settings.json", '"allow": [', '"defaultMode": "allowEdits", "allow": [',
+                                     r"Claude Code: \.claude/settings\.json has the defaultMode 'allowEdits', which it "
+                                     "does not know, so it ignores the whole file: use one of "),
     "an older version": (".claude/shared/milestone/installed.json", f'"version": "{__version__}"', '"version": "0.0.1"',
                          f"version 0.0.1 was installed, and this is {__version__}: run .* install"),
 }

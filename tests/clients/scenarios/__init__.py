@@ -1,7 +1,21 @@
 """The scenarios: each plays some clients on projects of its own, and reports what was seen."""
-from . import hooks, mcp, parallel, plugins, removal, sandboxes, shell, together, vendored
+from . import (
+    at_once,
+    crowded,
+    hooks,
+    killed,
+    mcp,
+    parallel,
+    plugins,
+    removal,
+    sandboxes,
+    shell,
+    together,
+    trusting,
+    vendored,
+)
 
-OF_SEVERAL = ("together", "mcp-together")  # the rest see each client for itself
+OF_SEVERAL = ("together", "mcp-together", "at-once", "worktrees")  # the rest see each client for itself
 SCENARIOS = {
     "blocks": shell.blocks,
     "functions": shell.functions,
@@ -12,9 +26,15 @@ SCENARIOS = {
     "mcp-waiting": mcp.waiting,
     "mcp-together": together.by_mcp,
     "briefing": hooks.briefing,
+    "trusting": trusting.trusting,
     "unread": hooks.unread,
     "ends": hooks.ends,
     "parallel": parallel.sub_agents,
+    "crowded": crowded.beside,
+    "killed": killed.goes_on,
+    "at-once": at_once.in_one_folder,
+    "worktrees": at_once.in_a_worktree_each,
+    "read-only": at_once.read_only,
     "sandboxes": sandboxes.work,
     "uninstall": removal.uninstall,
     "vendored": vendored.all_ways,
