@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from ..base.errors import StorageError
-from ..base.location import NAME, is_top
+from ..base.location import NAME
 from ..storage.backends import IN_USE, JSONFILES, POSTGRES, SQLITE
 from ..storage.call import Call
 from ..storage.directory import create_directory, move_files, require_usable
@@ -47,7 +47,6 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     make: whether it is made if it is not there
     Damaged where the rows in use are gone or unreadable, StorageError where it cannot be used.
     """
-    _refuse_project(directory)
     require_usable(directory, environ)
     stamp = read_note_stamp(directory)
     used = backend_in_use(directory)
@@ -76,15 +75,6 @@ def open_storage(directory: str, clock: Clock, environ: Mapping[str, str], creat
     if create:
         note_made(directory)
     return storage
-
-
-def _refuse_project(directory: str) -> None:
-    """StorageError where the folder above a data directory was named: all in it would be hidden from git."""
-    if os.path.basename(directory) == NAME or os.path.lexists(os.path.join(directory, IN_USE)):
-        return
-    inner = os.path.join(directory, NAME)
-    if is_top(directory) or os.path.isdir(inner):
-        raise StorageError(f"{directory} is a project, not its data directory: name {inner}, or unset MILESTONE_DIR")
 
 
 def _refuse_shared_folder(directory: str, environ: Mapping[str, str]) -> None:

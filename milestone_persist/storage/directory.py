@@ -5,8 +5,9 @@ import os
 import stat
 
 from ..base.errors import StorageError
-from ..base.location import NAME, is_own, is_shared
+from ..base.location import NAME, is_own, is_shared, is_top
 from ..base.tables import TABLES
+from .backends import HYBRID, IN_USE
 from .files import hand_over, move_whole, sync_directory, write_whole
 
 TYPE_CHECKING = False
@@ -46,15 +47,17 @@ def require_usable(directory: str, environ: Mapping[str, str]) -> None:
     One that is not there is empty. One's own that others may write is made private, unless it is meant to be shared.
     """
     try:
-        status = os.stat(directory)
-        if not is_shared(directory, environ):
-            if not is_own(directory):
-                raise StorageError(f"{directory} belongs to another user (uid {status.st_uid}), who could read and "
-                                   "change all that is in it: if it is meant to be shared, set "
-                                   f"MILESTONE_SHARED_DIRS={directory}")
-            _make_private(directory, status)
+        status, is_open = os.stat(directory), is_shared(directory, environ)
+        if not is_open and not is_own(directory):
+            raise StorageError(f"{directory} belongs to another user (uid {status.st_uid}), who could read and "
+                               "change all that is in it: if it is meant to be shared, set "
+                               f"MILESTONE_SHARED_DIRS={directory}")
         with os.scandir(directory) as entries:
-            ours = [entry for entry in entries if is_ours(entry.name)]
+            found = list(entries)
+        _refuse_project(directory, [entry.name for entry in found])
+        if not is_open:
+            _make_private(directory, status)
+        ours = [entry for entry in found if is_ours(entry.name)]
         links = sorted(entry.path for entry in ours if entry.is_symlink())
         for path in [*links, *(os.path.join(directory, name) for name in INNER)]:
             refuse_link_out(path, directory)
@@ -68,6 +71,14 @@ def require_usable(directory: str, environ: Mapping[str, str]) -> None:
                       "name a directory in MILESTONE_DIR"
                       ) if isinstance(error, NotADirectoryError) else "make it a directory you can read"
             raise StorageError(f"cannot use the data directory {directory} ({error.strerror}): {advice}") from None
+
+
+def _refuse_project(directory: str, names: list[str]) -> None:
+    """StorageError where the folder above a data directory was named: all in it would be hidden from git."""
+    is_project = NAME in names or ".git" in names and is_top(directory)
+    if is_project and not any(os.path.lexists(os.path.join(directory, name)) for name in (IN_USE, HYBRID.head)):
+        raise StorageError(f"{directory} is a project, not its data directory: name {os.path.join(directory, NAME)}, "
+                           "or unset MILESTONE_DIR")
 
 
 def _is_of_another_kind(path: str) -> bool:

@@ -226,6 +226,7 @@ def test_a_project_is_no_data_directory(program, tmp_path, mark):
     project = tmp_path / "project"
     (project / mark).parent.mkdir(parents=True)
     (project / mark).write_text("hybrid")
+    (project / "config").mkdir(exist_ok=True)
     project.chmod(0o777)
     before = sorted(project.rglob("*"))
     for words in (["save-agent-state", "a", "k", "v"], ["get-session-status", "s"], ["initialize-agent-coordination"]):
