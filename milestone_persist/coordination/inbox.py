@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ..base.quoting import command_on
 from ..base.values import dump_json, read_stored
+from ..base.vocabulary import MOST_NAMED
 from ..storage.events import record_event
 from . import bounded
 from .bounded import Counts, count_some
@@ -81,6 +82,10 @@ def requeue_taken(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[in
                          "RETURNING id, session_id", given)
     for row in sorted(dead, key=_number):
         record_event(store, "message_dead_lettered", row["session_id"], agent_id, detail=str(row["id"]))
+    if dead:
+        numbers = ", ".join(str(number) for number in sorted(map(_number, dead))[:MOST_NAMED])
+        store.tell_done(f"requeued too often, and dead letters now: {numbers}{' …' * (len(dead) > MOST_NAMED)}; "
+                        f"{command_on('list_agent_messages', [agent_id], ['--state', 'dead'])} shows them")
     if back:
         _record_requeue(store, agent_id, back)
     return len(back), len(dead)

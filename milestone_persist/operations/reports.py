@@ -81,7 +81,7 @@ def _refuse_no_file(html: str, path: str) -> None:
     """UsageError where no file can be: no folder is made for it, and a page is not printed."""
     if html == "-":
         raise UsageError("--html cannot be - here: name a file (./- is that name)")
-    if os.path.isdir(path):
+    if os.path.isdir(path) or html.endswith("/"):
         raise UsageError(f"{path} is a folder: name a file, such as {os.path.join(path, 'report.html')}")
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):

@@ -553,3 +553,16 @@ def test_what_was_done_is_said_whatever_became_of_the_output(team, run, end, rea
     assert told.err == (f"milestone_persist: the answer could not be printed ({reason}); send_agent_message is done, "
                         "do not repeat it: 1\n")
     assert ids(team.get_agent_messages("w")) == [1]
+
+
+def test_a_message_that_becomes_a_dead_letter_is_told_of_with_the_command_that_shows_it(store, cli):
+    store.register_agent("a-1", "validation", "ms-1", "s-1")
+    number = store.send_agent_message("a-1", "a-1", "x-t", {})["id"]
+    for _ in range(3):
+        store.get_agent_messages("a-1", True)
+        assert cli("update-agent-status", "a-1", "failed").err == ""
+    store.get_agent_messages("a-1", True)
+    shows = "list_agent_messages a-1 --state dead"
+    assert cli("update-agent-status", "a-1", "failed").err == (
+        f"milestone_persist: requeued too often, and dead letters now: {number}; {shows} shows them\n")
+    assert f'"id":{number},' in cli(*shows.split()).text

@@ -99,6 +99,8 @@ def test_looking_changes_nothing(planning, dump, clock, cli):
 
 def test_an_unknown_session_is_refused_with_the_nearest(planning):
     with pytest.raises(Refused, match=f"did you mean {SESSION}"):
+        planning.recover_milestone_session(SESSION[1:])
+    with pytest.raises(Refused, match=f"there is {SESSION}"):  # another, by its number
         planning.recover_milestone_session(SESSION + "9")
 
 
