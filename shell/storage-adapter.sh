@@ -336,7 +336,7 @@ list_agent_messages() { \milestone_persist list_agent_messages "$@"; }
 
 # Checkpoints
 
-# Usage: create_agent_checkpoint AGENT_ID [CHECKPOINT_TYPE] [FILE…] [--key TEXT]
+# Usage: create_agent_checkpoint AGENT_ID [CHECKPOINT_TYPE] [FILE...] [--key TEXT]
 create_agent_checkpoint() { \milestone_persist create_agent_checkpoint "$@"; }
 
 # Usage: list_agent_checkpoints AGENT_ID

@@ -88,7 +88,8 @@ def _functions() -> Iterator[str]:
         if functions:
             yield f"\n# {group}\n"
         for op in functions:
-            yield f"\n# Usage: {op.name} {op.usage}".rstrip() + f"\n{_function(op.name)}"
+            usage = op.usage.replace("…", "...")  # a shell in the locale C may read ASCII only
+            yield f"\n# Usage: {op.name} {usage}".rstrip() + f"\n{_function(op.name)}"
 
 
 def _function(name: str) -> str:

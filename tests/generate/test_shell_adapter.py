@@ -36,6 +36,11 @@ def test_the_file_is_what_the_table_of_operations_makes():
     assert ADAPTER.read_text() == make_adapter(), "run: python3 -m milestone_persist generate"
 
 
+def test_the_file_is_ascii():
+    """So that every shell reads it in every locale: yash does not read on behind anything else under LC_ALL=C."""
+    assert ADAPTER.read_bytes().isascii()
+
+
 @pytest.mark.parametrize("dialect", ["sh", "dash", "bash", "ksh"])
 @pytest.mark.parametrize("path", [ADAPTER, PACKAGE / "generate" / TEMPLATE], ids=["made", "template"])
 def test_shellcheck_finds_nothing(need, dialect, path):
