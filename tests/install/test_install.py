@@ -21,7 +21,7 @@ def test_install_puts_the_files_into_their_places(milestone, project):
     done = milestone("install", "--functions-only")
     assert (done.status, done.err) == (0, "")
     assert files(project) == {*SOURCED, f"{SHARED}/installed.json"}
-    assert str(PROGRAM) in done.out and "in clones elsewhere, run install again" in done.out
+    assert str(PROGRAM) in done.out and "other clones need their own install" in done.out
 
 
 @pytest.mark.parametrize("name", NAMES)

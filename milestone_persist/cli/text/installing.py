@@ -49,9 +49,9 @@ def _grouped(data: Row) -> dict[str, list[str]]:
 
 def _program(data: Row) -> str:
     if data["relative"]:
-        return f"they find {plain(data['program'])} by its place beside them: in every clone that has it, too"
-    return (f"they run {plain(data['program'])}: in clones elsewhere, run install again, "
-            "or keep the package inside of the project")
+        return f"program: {plain(data['program'])}, by its relative path: works in every clone that contains it"
+    return (f"program: {plain(data['program'])}, by its absolute path: other clones need their own install, "
+            "or the program inside the project")
 
 
 def vendored(data: Row) -> str:
