@@ -19,6 +19,7 @@ HIGH, LOW, MANY = 32, 18, 30  # of a lane; from so many agents lanes are low
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
 ZOOMS = (1, 2, 4, 8, 16)
 LABELS = 10  # times on the axis, about, where nothing is enlarged
+AT_AN_END = .03  # of the axis: a time there stands beside its line, for half of it would be cut off
 UNITS = 100_000  # the width of what is drawn as one path
 SHAPES = {
     "crash": "M-5 -5L5 5M-5 5L5 -5", "recovery": "M4.5 -3A5.5 5.5 0 1 0 5.5 0M5.5 -6V-2H1.5",
@@ -97,8 +98,10 @@ class Timeline:
     def _draw_time(self, at: float, step: float, zoom: int) -> Markup:
         text, x = format_time(at), self._x(at)
         label = text[5:10] if step >= 86400 else text[11:16] if step >= 60 else text[11:19]
+        done = (at - self.begin) / (self.end - self.begin)
+        side = "begins" if done < AT_AN_END else "ends" if done > 1 - AT_AN_END else None
         return element("g", empty("line", x1=x, x2=x, y1=AXIS - 4, y2=self.height),
-                       element("text", label, x=x, y=14), _class=f"z{zoom}")
+                       element("text", label, x=x, y=14, _class=side), _class=f"z{zoom}")
 
     def _draw_progress(self) -> Markup:
         """Phases as bands, and over them the progress that was reported."""

@@ -29,3 +29,9 @@ def test_times_are_round_and_finer_ones_lie_evenly_between_them(begin, end, firs
         places = sorted(float(x) for zoom, x, _ in groups if int(zoom) <= most)
         gaps = {round(after - before, 1) for before, after in zip(places, places[1:])}
         assert max(gaps) - min(gaps) <= 0.11  # they are rounded
+
+
+def test_a_time_at_either_end_is_not_cut_off():
+    drawn = Timeline(session("2026-03-12 12:59:00.000", "2026-03-12 17:01:00.000")).draw()
+    sides = dict(re.findall(r'<text x="[0-9.]+%" y="14"(?: class="([a-z]+)")?>(\d\d:00)</text>', drawn))
+    assert sides == {"begins": "13:00", "": "16:00", "ends": "17:00"}
