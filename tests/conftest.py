@@ -24,7 +24,7 @@ from milestone_persist.cli.main import Console, main
 from milestone_persist.opening.place import open_for
 from milestone_persist.storage.call import Clock
 
-pytest_plugins = ["building", "example_scene", "install_project", "mcp_wire", "postgresql_store"]
+pytest_plugins = ["building", "example_scene", "file_store", "install_project", "mcp_wire", "postgresql_store"]
 ROOT = Path(__file__).resolve().parent.parent
 ADAPTER = ROOT / "shell" / "storage-adapter.sh"
 TABLES = ("milestones", "coordination_sessions", "agent_registry", "agent_messages", "agent_state",

@@ -83,10 +83,10 @@ MUTATIONS = [
            "def _carry_out(directory: str, contents: Contents, tag: str) -> None:\n",
            "def _carry_out(directory: str, contents: Contents, tag: str) -> None:\n"
            "    remove_if_there(os.path.join(directory, JOURNAL))\n",
-           "storage/test_crash.py", "storage/test_file_backend.py"),
+           "storage/test_crash.py", "storage/test_file_crashes.py"),
     break_("a journal may name any file", "storage/jsonfiles/journal.py",
            "not all(_is_ours(directory, *item) for item in contents.items())", "False",
-           "storage/test_hostile_directory.py", "storage/test_file_backend.py"),
+           "storage/test_hostile_directory.py", "storage/test_file_crashes.py"),
     break_("an exception does not undo the transaction", "storage/interface.py",
            "finally:\n                storage.rollback()", "finally:\n                storage.commit()",
            "operations/test_state.py", "storage/test_crash.py"),

@@ -8,25 +8,9 @@ import pytest
 
 from milestone_persist import StorageError
 from milestone_persist.base.found import open_found
-from milestone_persist.storage.call import Clock
 from milestone_persist.storage.jsonfiles import journal
-from milestone_persist.storage.jsonfiles.store import FileStorage
 
 pytestmark = pytest.mark.parametrize("backend", ["file"], indirect=True)
-
-
-@pytest.fixture
-def opened(directory):
-    """Opens the storage itself, as a process of its own would; all are closed at the end."""
-    storages = []
-
-    def opened():
-        storages.append(FileStorage(str(directory), Clock(), {}))
-        return storages[-1]
-
-    yield opened
-    for storage in storages:
-        storage.close()
 
 
 @pytest.fixture
