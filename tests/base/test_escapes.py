@@ -51,7 +51,7 @@ def test_no_id_holds_a_control_character(store, dump, environ, hostile):
 
 
 @pytest.mark.parametrize("variable", ["AGENT_ID", "SESSION_ID", "MILESTONE_ID"])
-def test_no_id_of_the_environment_holds_a_control_character(cli, directory, variable):
+def test_no_id_of_the_environment_holds_a_control_character(cli, variable):
     done = cli("save-agent-state", "a", "k", "v", **{variable: "a\x1b"})
     assert (done.status, done.text) == (2, "") and f"${variable} holds a control character" in done.err
 

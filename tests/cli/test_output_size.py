@@ -17,7 +17,7 @@ def backend():
 
 
 @pytest.fixture
-def team(store, clock):
+def team(store):
     """Three agents, one result, and one message that is not read."""
     for agent, kind in ((COORDINATOR, "milestone-coordinator"), (EXECUTOR, "milestone-executor"),
                         (DESIGNER, "design-phase")):

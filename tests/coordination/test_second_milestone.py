@@ -141,7 +141,7 @@ def test_a_newcomer_deletes_no_key_of_another_milestone(second, cli, dump):
     assert [row["state_key"] for row in second.list_agent_state("executor-1")] == ["notes"]
 
 
-def test_an_agent_keeps_its_keys_through_the_sessions_of_a_milestone(second, clock):
+def test_an_agent_keeps_its_keys_through_the_sessions_of_a_milestone(second):
     register(second, "A", 2)
     assert second.load_agent_state("executor-1", KEY) == "of A"
     second.save_agent_state("executor-1", KEY, "of A, newer")
@@ -191,7 +191,7 @@ def test_the_plan_of_a_milestone_is_read_where_that_is_executed(store):
     assert json.loads(store.load_agent_state("coordinator", "milestone-plan"))["title"] == "t"
 
 
-def test_an_assembled_plan_keeps_that_of_another_milestone(store, clock):
+def test_an_assembled_plan_keeps_that_of_another_milestone(store):
     store.register_agent("coordinator", "milestone-coordinator", "A", "planning-A-1")
     store.save_agent_state("coordinator", "milestone-plan", '"plan of A"')
     store.register_agent("coordinator", "milestone-coordinator", "B", "planning-B-1")
@@ -235,7 +235,7 @@ def test_two_that_live_under_one_id_each_finish_their_own_milestone(store, cli):
         "execution-A-1": "completed", "execution-B-1": "completed"}
 
 
-def test_recovery_finds_what_another_milestone_has_displaced(second, clock):
+def test_recovery_finds_what_another_milestone_has_displaced(second):
     before = second.recover_milestone_session("execution-A-1")
     for key in (KEY, "notes"):
         save(second, "", key)

@@ -27,7 +27,7 @@ while [ "$round" -lt "$rounds" ]; do
 done"""
 
 
-def test_many_shells_at_once(tmp_path, need):
+def test_many_shells_at_once(tmp_path):
     """Every one registers, then saves, sends and takes ROUNDS times; half share one inbox, half use their neighbour's.
 
     Nothing is lost, nothing is delivered twice, and no call fails or waits in vain for the database.

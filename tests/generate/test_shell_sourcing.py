@@ -252,7 +252,7 @@ def test_where_the_program_is_gone_the_functions_say_so(sh, tmp_path):
 
 @pytest.mark.parametrize("shell, print_functions", [("bash", "declare -f"), ("zsh", "typeset -f"),
                                                     ("ksh", "typeset -f"), ("mksh", "typeset -f")])
-def test_functions_alone_work_in_another_shell(need, run_shell, tmp_path, shell, print_functions):
+def test_functions_alone_work_in_another_shell(run_shell, tmp_path, shell, print_functions):
     """The snapshot a coding agent takes of its user's shell holds functions, but not the file they came from."""
     snapshot = run_shell(shell, print_functions)
     (tmp_path / "snapshot.sh").write_bytes(snapshot.out)

@@ -200,7 +200,7 @@ def test_who_said_what_it_is_stays_that(team, hook, said):
     assert status(team) == said
 
 
-def test_who_comes_back_is_at_work_again(team, hook, clock):
+def test_who_comes_back_is_at_work_again(team, hook):
     hook("SessionEnd", reason="other")
     text = context(hook("SessionStart", source="resume"))
     assert "agent a (validation, terminated)" in text

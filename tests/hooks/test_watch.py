@@ -137,7 +137,7 @@ def test_programs_read_json(watch, send):
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
-def test_who_watches_is_not_the_agent_and_gives_no_sign_of_its_life(watch, team, clock):
+def test_who_watches_is_not_the_agent_and_gives_no_sign_of_its_life(watch, team):
     before = team.update_agent_status("exec")["last_heartbeat"]
     watch(90, {}, AGENT_ID="exec")
     assert team.update_agent_status("exec")["last_heartbeat"] == before
@@ -163,7 +163,7 @@ def test_it_goes_on_for_an_agent_that_seems_dead(watch, send):
         assert len(watch(20, {5: lambda: send.other.update_agent_status("exec", "failed"), 10: send})) == 1
 
 
-def test_it_ends_with_its_store_and_makes_none(unmade, cli, clock, directory):
+def test_it_ends_with_its_store_and_makes_none(unmade, cli, directory):
     done = cli("watch", "--agent", "exec")
     assert (done.status, done.text, done.err.count("\n")) == (1, "", 1) and "no store" in done.err
     assert not directory.exists()

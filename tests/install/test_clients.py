@@ -77,7 +77,7 @@ def test_a_client_is_found_by(milestone, project, tmp_path, sign):
     assert done.stdout.splitlines()[-1].startswith("say to your agent: use the milestone skill; register as ")
 
 
-def test_what_is_installed_for_one_client_is_no_sign_of_another(milestone, project, tmp_path):
+def test_what_is_installed_for_one_client_is_no_sign_of_another(milestone, project):
     write(project / ".opencode" / "x")
     for _ in range(2):  # the section in AGENTS.md, which Codex reads, too, is ours
         assert milestone("install").returncode == 0

@@ -149,7 +149,7 @@ def test_copies_of_the_program_and_what_they_have_are_left_alone(project, instal
     assert find_places(str(project)) == []
 
 
-def test_a_user_s_own_prompts_count_at_home(project, tmp_path):
+def test_a_user_s_own_prompts_count_at_home(project):
     write(project / ".claude" / "agents" / "a.md", f'. "$HOME/x.md"; source "$(dirname "$0")/../{SKILLS}"')
     for file in ("work/a.md", ".claude/plugins/x/a.md", ".claude/agents/b.md"):
         write(project / file, ". b/storage-adapter.sh")

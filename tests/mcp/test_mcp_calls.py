@@ -413,7 +413,7 @@ def test_a_fault_of_the_program_is_one_line(wire, monkeypatch):
 
 
 @one_backend
-def test_what_is_to_be_run_next_and_is_no_tool_here_is_named(serve, store, clock):
+def test_what_is_to_be_run_next_and_is_no_tool_here_is_named(serve, store):
     store.register_agent("e", "milestone-executor", "ms-1", "execution-ms-1-1")
     store.update_agent_status("e", "failed")
     few, all_of_them = serve(tools="core"), serve()

@@ -175,7 +175,7 @@ def test_an_agent_does_not_mark_itself(store, cli, clock):
 # The storage in trouble during a check.
 
 @pytest.fixture
-def check_line(cli, directory):
+def check_line(cli):
     """Runs one check as the monitor does, and gives its line in the log or its error."""
     def check_line():
         done = cli("start-session-monitor", "--once")

@@ -140,7 +140,7 @@ def test_a_monitor_survives_a_corrupt_database_and_stops_nevertheless(background
 
 
 @on_one_backend
-def test_a_monitor_ends_with_its_data_directory(background, program, directory, tmp_path):
+def test_a_monitor_ends_with_its_data_directory(background, program, directory):
     program("start-session-monitor")
     wait_until(lambda: "checked: nothing to do" in log_of(directory), "a check")
     pid = find_monitor(str(directory))["pid"]
@@ -161,7 +161,7 @@ def is_alive(pid):
 @on_one_backend
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_monitor_starts_inside_a_command_substitution_and_holds_nothing_of_the_caller(
-        background, run, directory, need, shell, tmp_path):
+        background, run, directory, need, shell):
     script = f'set -eu; . "{ADAPTER}"; exec 9>held; said=$(start_session_monitor 300); printf "%s" "$said"'
     done = run([need(shell), "-c", script])
     assert done.status == 0 and done.text.startswith("started: session monitor")
@@ -185,7 +185,7 @@ def open_files(pid):
 
 
 @on_one_backend
-def test_a_monitor_outlives_the_terminal_of_its_caller(background, run, directory, tmp_path):
+def test_a_monitor_outlives_the_terminal_of_its_caller(background, run, tmp_path):
     terminal = ("import os, pty, signal, sys\n"
                 "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # which nohup has put aside
                 "pid, screen = pty.fork()\n"
@@ -319,7 +319,7 @@ def test_where_no_process_outlives_the_call_none_is_said_to_be_started(backgroun
 
 
 @on_one_backend
-def test_a_call_in_a_sandbox_finds_the_monitor_that_runs_outside(background, run, program, need, directory):
+def test_a_call_in_a_sandbox_finds_the_monitor_that_runs_outside(background, run, program, need):
     sandbox = pid_namespace(need)
     program("start-session-monitor")
     done = run([*sandbox, "sh", "-c", f'. "{ADAPTER}"; start_session_monitor'], MILESTONE_PYTHON=sys.executable)
@@ -327,7 +327,7 @@ def test_a_call_in_a_sandbox_finds_the_monitor_that_runs_outside(background, run
 
 
 @on_one_backend
-def test_in_a_container_whose_first_process_lives_on_a_monitor_is_started(background, run, need, tmp_path):
+def test_in_a_container_whose_first_process_lives_on_a_monitor_is_started(background, run, need):
     agent = ("import subprocess, sys\n"
              "call = lambda *words: subprocess.run(['sh', '-c', sys.argv[1] + '; ' + words[0]])\n"
              "call('start_session_monitor')\n"

@@ -110,7 +110,7 @@ def test_what_is_kept_too_long_because_a_clock_went_back_hinders_nothing(open_on
     assert len(open_on().list_agent_checkpoints("a")) == 1
 
 
-def test_a_long_lived_store_follows(open_on, clock):
+def test_a_long_lived_store_follows(open_on):
     long_lived = open_on(MILESTONE_BACKEND="file")
     long_lived.save_agent_state("a", "k", "before")
     open_on().migrate_storage_backend("hybrid")

@@ -188,7 +188,7 @@ def test_where_everybody_writes_no_store_is_made_by_the_way(tmp_path, cli, monke
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
-def test_an_agent_whose_store_was_removed_is_told_that_it_is_in_no_store(cli, directory, clock):
+def test_an_agent_whose_store_was_removed_is_told_that_it_is_in_no_store(cli, directory):
     cli("register-agent", "a", "validation", "ms-1", "s-1")
     shutil.rmtree(directory)
     looked = cli("get-agent-messages", "a", AGENT_ID="a", SESSION_ID="s-1")

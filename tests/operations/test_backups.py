@@ -21,7 +21,7 @@ from milestone_persist.storage.sqlite.embedded import EmbeddedStorage
 
 
 @pytest.fixture
-def filled(store, clock):
+def filled(store):
     store.register_agent("a", "scope-analyzer", "ms-1", "planning-1")
     store.register_agent("b", "validation", "ms-1", "planning-1")
     store.create_milestone_record("ms-1", "title: 'one'\n\n")
@@ -335,7 +335,7 @@ def test_an_export_that_is_not_whole_is_refused(filled, tmp_path, dump, cut):
     assert dump() == before
 
 
-def test_a_path_of_a_file_is_no_part_of_an_export(filled, tmp_path, dump):
+def test_a_path_of_a_file_is_no_part_of_an_export(filled, tmp_path):
     text = exported(filled, tmp_path, "e.jsonl").replace('"file_path":null', '"file_path":"../secret.yaml"')
     (tmp_path / "e.jsonl").write_text(text)
     with pytest.raises(UsageError, match="is not an export"):

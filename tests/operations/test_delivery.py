@@ -168,7 +168,7 @@ def test_options_of_a_take_that_make_no_sense_change_nothing(team, cli, dump, wo
     assert dump() == before
 
 
-def test_taken_shows_what_is_in_hand(team, clock):
+def test_taken_shows_what_is_in_hand(team):
     first, second, third = send(team), send(team), send(team)
     assert team.get_agent_messages("w", taken=True) == []
     take(team, limit=1)
@@ -302,7 +302,7 @@ def test_the_milestone_of_a_sender_is_that_for_which_it_acts_and_no_guess(team, 
     assert sent_for("second stranger") == "ms"
 
 
-def test_mail_of_which_nobody_knows_the_milestone_is_anybodys(team, directory, environ):
+def test_mail_of_which_nobody_knows_the_milestone_is_anybodys(team, environ):
     send(team)
     storage = team.storage()
     with storage.transaction("test"):
@@ -382,7 +382,7 @@ def test_a_restart_between_two_takes_gives_back_the_first(team, connect):
     assert take(team) == [number]
 
 
-def test_two_takers_in_one_name_are_told_what_the_other_acknowledged(team, connect, cli):
+def test_two_takers_in_one_name_are_told_what_the_other_acknowledged(team, cli):
     first, second = send(team), send(team)
     assert take(team, limit=1) == [first]
     told = cli("get-agent-messages", "w", "true", "1")
@@ -405,7 +405,7 @@ def test_every_promise_in_the_documents_names_a_test_that_there_is():
     assert len(named) > 15 and named <= set(re.findall(r"^def (test_\w+)", text, re.MULTILINE))
 
 
-def test_the_shell_functions_lease_list_and_send_once(sh, tmp_path):
+def test_the_shell_functions_lease_list_and_send_once(sh):
     told = sh("""
         initialize_agent_coordination >/dev/null
         register_agent c milestone-coordinator ms execution-1 >/dev/null

@@ -153,7 +153,7 @@ def test_what_others_have_added_beside_it_is_sound(edit, find):
 
 
 @SQLITE
-def test_a_view_that_never_ends_is_named_before_it_is_asked(edit, find, cli, directory):
+def test_a_view_that_never_ends_is_named_before_it_is_asked(edit, find, cli):
     backup = shlex.split(cli("backup-coordination").text)[-1]
     edit("ALTER TABLE agent_messages RENAME TO hidden; CREATE VIEW agent_messages AS WITH RECURSIVE n(id) AS "
          "(SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT * FROM n")
@@ -190,7 +190,7 @@ def test_an_index_of_ours_on_a_table_of_others_comes_back(edit, find):
 
 
 @SQLITE
-def test_a_backup_with_a_trigger_of_others_is_not_restored(edit, cli, dump, tmp_path, directory):
+def test_a_backup_with_a_trigger_of_others_is_not_restored(edit, cli, dump):
     backup = shlex.split(cli("backup-coordination").text)[-1]
     connection = sqlite3.connect(backup)
     connection.executescript("CREATE TRIGGER t AFTER INSERT ON agent_messages BEGIN DELETE FROM agent_messages; END")

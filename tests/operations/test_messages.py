@@ -39,7 +39,7 @@ def counts(store):
     return store.get_session_status("planning-1")["messages"]
 
 
-def test_a_message_has_the_documented_keys(team, clock):
+def test_a_message_has_the_documented_keys(team):
     number = team.send_agent_message("coord", "exec", "task_assignment", '{"phase": "design", "n": [1, null]}')["id"]
     [message] = team.get_agent_messages("exec")
     assert list(message) == ["id", "session_id", "from_agent", "to_agent", "message_type", "payload", "priority",

@@ -145,7 +145,7 @@ def test_it_is_short_for_a_reader_who_pays_per_token(store, cli, clock, number, 
 
 
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
-def test_it_never_has_more_than_40_lines(store, cli, clock):
+def test_it_never_has_more_than_40_lines(store, cli):
     store.set_storage_config("message_retry_limit", "0")
     for session in range(12):
         agents = [f"a-{session}-{place}" for place in range(12)]

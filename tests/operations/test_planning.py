@@ -115,7 +115,7 @@ artifacts:
     assert {agent["status"] for agent in told["agents"]} == {"completed"}
 
 
-def test_each_value_stands_once_in_the_record_of_an_assembled_plan(team, clock):
+def test_each_value_stands_once_in_the_record_of_an_assembled_plan(team):
     team.save_agent_state("scope", "planning-scope", '{"files": "once-1"}')
     team.save_agent_state("coord", "planning-scope", '{"files": "once-2"}')
     team.save_agent_state("coord", "planning-risks", "once-3")
@@ -127,7 +127,7 @@ def test_each_value_stands_once_in_the_record_of_an_assembled_plan(team, clock):
     assert text.count('\n    key: "planning-scope"') == 2, "who saved what is told of each"
 
 
-def test_what_was_saved_after_the_plan_was_assembled_is_in_the_record_too(team, clock):
+def test_what_was_saved_after_the_plan_was_assembled_is_in_the_record_too(team):
     team.save_agent_state("scope", "planning-scope", "old-scope")
     team.complete_planning_session(SESSION)
     team.save_agent_state("scope", "planning-scope", "new-scope")

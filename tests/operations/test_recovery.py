@@ -247,7 +247,7 @@ def test_a_milestone_is_made_once_and_not_over_a_record_of_other_origin(planning
     assert planning.read_milestone_record("ms-124") == "edited"
 
 
-def test_a_run_that_was_killed_after_writing_the_record_can_be_run_again(planning, clock):
+def test_a_run_that_was_killed_after_writing_the_record_can_be_run_again(planning):
     planning.save_agent_state("scope-analyzer", "planning-scope", "x")
     storage = planning.storage()
     with pytest.raises(KeyboardInterrupt), storage.transaction():
@@ -376,7 +376,7 @@ def test_failed_sessions_go_but_not_finished_work_and_not_messages_for_the_livin
 
 
 @pytest.mark.filterwarnings("ignore:.* unread message")
-def test_sessions_whose_agents_are_all_dead_are_failed_and_cleared(store, clock, cli):
+def test_sessions_whose_agents_are_all_dead_are_failed_and_cleared(store, clock):
     for name, agents in (("validation-dead", "ab"), ("execution-ended", "c"), ("planning-work", "d"),
                          ("validation-mixed", "ef"), ("cleanup-paused", "g")):
         for agent in agents:

@@ -96,7 +96,7 @@ NAMES = {
 }
 
 
-def test_only_exact_names_are_results_and_every_other_keeps_its_own_key(store, folder, leave, cli):
+def test_only_exact_names_are_results_and_every_other_keeps_its_own_key(store, folder, leave):
     assert len(NAMES) > 160
     store.register_agent("exec-1", "milestone-executor", "ms-1", EXECUTION)
     for name in NAMES:

@@ -281,7 +281,7 @@ def live(directory, environ, store):
     served.communicate(timeout=30)
 
 
-def test_a_write_by_another_process_is_seen_within_a_second(browser, live, store, program, directory):
+def test_a_write_by_another_process_is_seen_within_a_second(browser, live, store, program):
     browser.errors()
     browser.open(live.url)
     browser.wait_for("document.body.dataset.updates >= 1")  # it is connected

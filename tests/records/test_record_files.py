@@ -352,7 +352,7 @@ def refuse_events(store):
 @pytest.mark.parametrize("change, args", [
     ("update_milestone_record", ["first", "title: changed"]), ("delete_milestone_record", ["first"]),
     ("create_milestone_record", ["second", "title: new"])])
-def test_what_the_database_refuses_is_not_in_the_file_either(store, active, directory, change, args):
+def test_what_the_database_refuses_is_not_in_the_file_either(store, active, change, args):
     refuse_events(store)
     with pytest.raises(UsageError, match="refused by the database"):
         getattr(store, change)(*args)

@@ -62,7 +62,7 @@ def test_doctor_names_a_blob_and_what_to_do(write, cli):
 
 
 @pytest.mark.parametrize("value", [LATIN, f"CAST({LATIN} AS TEXT)"])
-def test_what_is_not_utf8_is_told_where_it_is_read_and_by_doctor(store, write, cli, dump, value):
+def test_what_is_not_utf8_is_told_where_it_is_read_and_by_doctor(store, write, cli, value):
     write(insert("planning-scope", value) + insert("good", "'v'"))
     told = "agent_state, row a/planning-scope: state_value is not UTF-8: write it again as text that is"
     for call in (lambda: store.load_agent_state("a", "planning-scope"), lambda: store.create_agent_checkpoint("a"),

@@ -31,7 +31,7 @@ def backend():
 
 
 @pytest.fixture
-def scene(store, directory):
+def scene(store):
     """Agents a and b, with state, a checkpoint, messages taken and pending; returns the checkpoint's id."""
     store.register_agent("a", "validation", "ms-1", "planning-1")
     store.register_agent("b", "validation", "ms-1", "planning-1")

@@ -136,7 +136,7 @@ def test_only_a_file_that_is_named_as_ours_is_to_be_moved_away(cli, tmp_path, na
 
 
 @LOCAL
-def test_a_data_directory_that_cannot_be_read_is_not_taken_for_an_empty_one(cli, store, directory, monkeypatch):
+def test_a_data_directory_that_cannot_be_read_is_not_taken_for_an_empty_one(cli, store, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", path)
 

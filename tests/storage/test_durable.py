@@ -56,7 +56,7 @@ def test_a_copy_that_is_kept_before_the_schema_changes_is_on_the_disk(tmp_path, 
 
 
 @pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
-def test_a_data_directory_that_is_made_and_written_to_is_on_the_disk(tmp_path, directory, unsynced, connect):
+def test_a_data_directory_that_is_made_and_written_to_is_on_the_disk(unsynced, connect):
     store = connect()
     store.save_agent_state("a", "k", "v")
     store.create_milestone_record("ms", "title: Mine")

@@ -119,7 +119,7 @@ def test_a_row_that_is_there_is_not_added_again(filled, opened):
 
 
 @pytest.mark.parametrize("session, refused", [("s", False), ("t", False), ("nowhere", True), (None, True)])
-def test_what_a_row_refers_to_must_be_there(filled, opened, directory, session, refused):
+def test_what_a_row_refers_to_must_be_there(filled, opened, session, refused):
     tries = ["INSERT INTO agent_registry (agent_id, agent_type, session_id) VALUES (:new, 'validation', :to)",
              ("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload) "
               "VALUES (:to, 'a', 'b', 'x-n', '{}')"),

@@ -81,7 +81,7 @@ RECORDS = pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
 
 
 @pytest.fixture
-def opened(monkeypatch, store, directory):
+def opened(monkeypatch, store):
     """The inodes of all files that are opened by hand from now on."""
     found, real = set(), os.open
 

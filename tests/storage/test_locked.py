@@ -188,7 +188,7 @@ def test_doctor_waits_for_a_stopped_writer_a_few_times_only(cli, held, monkeypat
 
 
 @pytest.fixture
-def closed(public, cli, clock, directory, monkeypatch):  # noqa: F811
+def closed(public, cli, clock, monkeypatch):  # noqa: F811
     """Takes the right to write from the store's owner, and gives the directory; root is nobody then."""
     place = public / "m"
     monkeypatch.setattr(embedded, "BUSY_SECONDS", 0.0)
@@ -223,7 +223,7 @@ def test_looking_goes_on_where_nothing_can_be_written(closed, what):
 
 
 @SQLITE
-def test_looking_goes_on_with_write_ahead_logging_where_nothing_can_be_written(closed, cli):
+def test_looking_goes_on_with_write_ahead_logging_where_nothing_can_be_written(closed):
     assert closed("", ["doctor"]).status == 0
     database = sqlite3.connect(closed.place / "coordination.db")
     assert database.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
@@ -238,7 +238,7 @@ def test_looking_goes_on_with_write_ahead_logging_where_nothing_can_be_written(c
 
 @LOCAL
 @pytest.mark.parametrize("what", ["all", "the directory", "logs"])
-def test_doctor_says_what_cannot_be_written(closed, what, cli):
+def test_doctor_says_what_cannot_be_written(closed, what):
     assert closed("", ["log-milestone-event", "x"]).status == 0
     done = closed(what, ["doctor"])
     assert done.status == 3

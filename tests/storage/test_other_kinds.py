@@ -98,7 +98,7 @@ def test_what_is_no_file_of_ours_among_the_watchers_is_passed_over_and_named(fil
 
 @pytest.mark.parametrize("backend, name", [(backend, name) for backend, names in PLACES.items() for name in names],
                          indirect=["backend"])
-def test_nothing_waits_for_what_is_no_file(filled, soon, cli, directory, name, tmp_path):
+def test_nothing_waits_for_what_is_no_file(filled, soon, cli, directory, name):
     """Each kind in each place that is read: a line and no trace, and doctor names it."""
     for kind in share(KINDS, len(name), 2):
         if kind == "folder" and name in FOLDERS:

@@ -101,7 +101,7 @@ def test_what_root_makes_in_a_users_project_is_the_users(cli, directory, is_ther
 
 
 @LOCAL
-def test_what_root_makes_elsewhere_stays_roots(cli, directory, home):
+def test_what_root_makes_elsewhere_stays_roots(cli, home):
     cli("save-agent-state", "a", "k", "v")
     folder = home / "user"
     folder.mkdir()

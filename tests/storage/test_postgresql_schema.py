@@ -73,7 +73,7 @@ def test_the_database_itself_holds_the_rules(store, storage, sql, hint):
         storage.execute(sql)
 
 
-def test_what_people_write_by_hand_moves_the_sessions_activity_too(store, storage, postgresql, schema, clock):
+def test_what_people_write_by_hand_moves_the_sessions_activity_too(store, storage, postgresql, schema):
     store.register_agent("a", "validation", "m", "s")
     postgresql.query(f"UPDATE {schema}.agent_registry SET last_heartbeat = '2026-02-01 00:00:00.000'")
     assert storage.execute("SELECT last_activity FROM coordination_sessions")[0]["last_activity"][:10] == "2026-02-01"
@@ -261,7 +261,7 @@ def test_a_query_that_goes_on_for_too_long_is_stopped_and_told(storage):
         storage.execute("SELECT pg_sleep(60)::text AS slept")
 
 
-def test_a_call_that_waits_for_a_message_runs_into_no_limit_of_queries(store, environ, clock, postgresql):
+def test_a_call_that_waits_for_a_message_runs_into_no_limit_of_queries(store, environ, postgresql):
     store.register_agent("b", "validation", "m", "s")
     storage = store.storage()
     storage.psql.ask("SET statement_timeout = '2s';")

@@ -387,7 +387,7 @@ def test_what_an_earlier_version_has_kept_can_be_restored_and_stays_as_it_is(
 
 
 @pytest.mark.parametrize("old", [1], indirect=True)
-def test_an_old_note_of_a_move_is_understood(old, cli, directory, tmp_path):
+def test_an_old_note_of_a_move_is_understood(old, cli, tmp_path):
     other = tmp_path / "elsewhere"
     old.run(NOTE.format(f"hybrid {other}") + ";")
     for words in (["save-agent-state", "a", "k", "v"], ["load-agent-state", "a", "json"]):
@@ -400,7 +400,7 @@ def test_an_old_note_of_a_move_is_understood(old, cli, directory, tmp_path):
 
 @pytest.mark.parametrize("old", [1], indirect=True)
 @pytest.mark.parametrize("backend", ["database"], indirect=True)
-def test_a_switch_that_an_earlier_version_has_begun_is_finished(old, connect, cli, environ, directory):
+def test_a_switch_that_an_earlier_version_has_begun_is_finished(old, cli, environ, directory):
     environ.pop("MILESTONE_BACKEND")
     data = old.directory.parent / "copy"
     copy = File(ROOT / "tests" / "data" / "version-1", data)

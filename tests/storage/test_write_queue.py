@@ -227,7 +227,7 @@ def write_queue_of(store):
     return contextlib.closing(SqliteStorage(store.directory, storage.clock, storage.environ))
 
 
-def test_a_link_in_the_place_of_the_queue_is_refused(store, directory, tmp_path):
+def test_a_link_in_the_place_of_the_queue_is_refused(store, tmp_path):
     with write_queue_of(store) as storage:
         os.symlink(tmp_path / "elsewhere", lock_file(store))
         with pytest.raises(StorageError, match="symbolic link"), storage.transaction():

@@ -342,7 +342,7 @@ def test_only_one_at_a_time(copy):
     assert (done.status, done.err.count("\n")) == (1, 1) and "try again" in done.err
 
 
-def test_a_place_that_cannot_be_written(tmp_path):
+def test_a_place_that_cannot_be_written():
     for place in ("/proc/nothing/copy", "/dev/null/copy"):
         for words in ([place], ["--zipapp", place]):
             done = vendor(*words)
