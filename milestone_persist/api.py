@@ -6,6 +6,7 @@ import sys
 import threading
 import warnings
 
+from .base.environment import live_environment
 from .base.errors import MilestoneWarning, StorageError, closed
 from .base.values import show
 from .opening.place import open_for
@@ -48,7 +49,8 @@ class Store(Operations):
     """
 
     def __init__(self, directory: str, clock: Clock | None, environ: Mapping[str, str] | None) -> None:
-        self.clock, self.environ = clock, os.environ if environ is None else environ
+        self._is_live = environ is None or environ is os.environ
+        self.clock, self.environ = clock, live_environment() if environ is None or self._is_live else environ
         self.connections: dict[tuple[int, int], Storage] = {}  # one connection for each process and thread
         self._calls: set[tuple[int, int]] = set()  # of those that are in a call; only its thread changes that
         self._closed = self._follows = False  # whether it follows rows that were moved, whatever is set
@@ -108,7 +110,7 @@ class Store(Operations):
     def __reduce__(self) -> tuple[Any, ...]:
         """Where it is, not its connections: another process opens it again, with its own os.environ if this one did."""
         self._refuse_closed()
-        return Store, (self.directory, self.clock, None if self.environ is os.environ else dict(self.environ))
+        return Store, (self.directory, self.clock, None if self._is_live else dict(self.environ))
 
     def __enter__(self) -> Store:
         return self
