@@ -30,17 +30,17 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
     is_repeated: whether a program calls it again and again, which is no sign that the agent in whose name it does lives
     """
     makes = op.makes_store(args, options)
-    usual = None if makes or op.writes(args, options) else LOOK_SECONDS
+    usual = None if makes or op.changes_existing(args, options) else LOOK_SECONDS
 
     def run(store: Storage) -> tuple[Storage, Any]:
         store.makes = makes
         if store.is_new:
             _tell_new(store, op)
-        timeout = CODEX_SECONDS if store.environ.get(CODEX) else usual
-        if timeout == store.lock_timeout:
+        before, store.lock_timeout = store.lock_timeout, CODEX_SECONDS if store.environ.get(CODEX) else usual
+        try:
             return store, _run(op, store, args, options, is_repeated)
-        with store.hurry(timeout):
-            return store, _run(op, store, args, options, is_repeated)
+        finally:
+            store.lock_timeout = before
 
     try:
         store, data = follow_moves(run, opened, release)

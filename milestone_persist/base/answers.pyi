@@ -79,7 +79,7 @@ class ActingAgent(AgentOf):
     session_id: str
     status: str
     last_heartbeat: str
-    life: int
+    life: int  # and milestone_id: where it was asked for
 
 class Registration(Agent, KeyCounts):
     messages_for_others: list[MailForOthers]

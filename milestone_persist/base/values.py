@@ -13,6 +13,8 @@ HOLDS_NUL = "holds a NUL byte: encode it first, e.g. with base64"
 DEEPEST_JSON = 200  # of input: jq stops at 256 levels, and output adds a few
 _loads: Any = None  # of json_text, loaded when first needed: many calls need no JSON
 _dumps: Any = None
+_checked: set[tuple[str, str]] = set()  # ids that were found good, and what they are ids of
+MOST_KEPT = 1000
 DEEPEST_STORED = 500  # of values accepted by an earlier version: SQLite's own parser stops at 1000
 
 
@@ -61,12 +63,17 @@ def check_id(value: str, what: str) -> str:
 
     UsageError on `what` for these, and for what stands for a name or has the form of something else.
     """
+    if (what, value) in _checked:
+        return value
     if not value:
         raise UsageError(f"{what} is empty: give it a name")
     if not (value.isascii() and value.isprintable()) and has_controls(check_text(value, what)):
         _refuse_controls(value, what)
     if value in NO_NAMES or " " in value or value[:2] == '{"' or what in value.upper().replace("-", "_"):
         _refuse_form(value, what)
+    if len(_checked) >= MOST_KEPT:
+        _checked.clear()
+    _checked.add((what, value))
     return value
 
 

@@ -67,17 +67,19 @@ def _looks_like_session(word: str) -> bool:
     return kind in OPERATION_TYPES and bool(rest)
 
 
+def is_message_type(word: str) -> bool:
+    """Whether a word is the type of a message, a known one or the caller's own."""
+    return word in MESSAGE_TYPES or is_own(word)
+
+
 def require_message_in_order(operation: str, words: Mapping[str, str]) -> None:
-    """UsageError where MESSAGE_TYPE is swapped with the id beside it or the payload.
+    """UsageError where MESSAGE_TYPE, which is none, is swapped with the id beside it or the payload.
 
     words: FROM_AGENT, TO_AGENT (where the operation has one), MESSAGE_TYPE, PAYLOAD
     """
-    given = words["MESSAGE_TYPE"]
-    if given in MESSAGE_TYPES or is_own(given):
-        return
     others = ("TO_AGENT", "PAYLOAD") if "TO_AGENT" in words else ("FROM_AGENT", "PAYLOAD")
     for name in others:
-        if words[name] in MESSAGE_TYPES and (name == "PAYLOAD") == given.startswith("{"):
+        if words[name] in MESSAGE_TYPES and (name == "PAYLOAD") == words["MESSAGE_TYPE"].startswith("{"):
             _refuse(operation, words, name, "MESSAGE_TYPE")
     kind = words["FROM_AGENT"]
     if "TO_AGENT" in words and kind in MESSAGE_TYPES:

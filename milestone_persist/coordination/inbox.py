@@ -46,14 +46,14 @@ def acknowledge_taken(store: Storage, agent_id: str) -> None:
                f"WHERE to_agent = :id AND {UNLEASED} AND {THIS_LIFE}", {"id": agent_id, "now": store.now()})
 
 
-def ask_held(store: Storage, agent_id: str) -> Statement:
+def ask_held(agent_id: str, now: str) -> Statement:
     """The question for what `settle_held` is about."""
-    return _ASK_HELD, {"id": agent_id, "now": store.now()}
+    return _ASK_HELD, {"id": agent_id, "now": now}
 
 
-def settle_held(store: Storage, agent_id: str) -> list[Row]:
+def settle_held(store: Storage, agent_id: str, now: str) -> list[Row]:
     """Requeue what was not acknowledged before its lease ran out; what this life of an agent has taken without one."""
-    rows = store.execute(*ask_held(store, agent_id))
+    rows = store.execute(*ask_held(agent_id, now))
     held = [row for row in rows if row["lease_until"] is None]
     if len(held) < len(rows):
         requeue_taken(store, agent_id, LAPSED)

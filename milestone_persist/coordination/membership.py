@@ -8,6 +8,8 @@ from ..base.vocabulary import AT_WORK, DIED, ENDED, OPEN_SESSION, any_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..base.answers import ActingAgent
     from ..base.rows import Agent
     from ..storage.interface import Statement, Storage
@@ -15,9 +17,7 @@ if TYPE_CHECKING:
 SILENT = "no heartbeat for "  # how the error of an agent begins that was marked failed for its silence
 CLIENT_ENDED = "its client ended"  # how that of one begins whose client ended before it said that it was done
 SECOND = len("2026-01-31 09:30:00")  # of a time: what an agent does writes a heartbeat once in it
-_ASK = "SELECT {} FROM agent_registry WHERE agent_id = :id"
-ACTING = _ASK.format("agent_type, milestone_id, session_id, status, last_heartbeat, life")  # of who acts
-WHOLE = _ASK.format("*")
+WHOLE = "SELECT * FROM agent_registry WHERE agent_id = :id"
 WAITS = "waits for its turn"  # how the error of a dead agent ends that is to be started later
 
 
@@ -107,20 +107,41 @@ def may_be_heard_again(agent: Agent) -> bool:
     return agent["status"] in DIED and (agent["error_info"] or "").startswith((SILENT, CLIENT_ENDED))
 
 
-def ask_acting(agent_id: str, sql: str = ACTING) -> Statement:
-    """The question for the row of an agent that acts: what is needed of it, or WHOLE."""
-    return sql, {"id": agent_id}
+def acting(columns: str = "", beside: str = "") -> str:
+    """The SQL that asks what is needed of each agent that acts, `a`, and at once for what else its call needs.
+
+    columns: which, each behind a comma
+    beside: what is joined for them
+    """
+    return (f"SELECT a.agent_type, a.session_id, a.status, a.last_heartbeat{columns} FROM agent_registry a{beside} "
+            "WHERE a.agent_id = :id")
 
 
-def note_heartbeat(store: Storage, agent_id: str, sql: str = ACTING) -> ActingAgent | None:
+ACTING = acting()
+
+
+def ask_acting(agent_id: str, sql: str = ACTING, **given: Any) -> Statement:
+    """The question for an agent that acts, made by `acting`, or for its WHOLE row."""
+    return sql, {"id": agent_id, **given}
+
+
+def _ask_again(store: Storage, agent_id: str, asked: Statement) -> ActingAgent:
+    row: ActingAgent = store.execute(*asked)[0]
+    row["agent_id"] = agent_id
+    return row
+
+
+def note_heartbeat(store: Storage, agent_id: str, asked: Statement | None = None) -> ActingAgent | None:
     """As renew_heartbeat, for what an agent does: where it was heard from in this second nothing is written.
 
-    sql: what is asked of its row, as `ask_acting` does
+    asked: what is asked of it, as `ask_acting` gives it
     """
-    rows: list[ActingAgent] = store.execute(sql, {"id": agent_id})
+    asked = asked or ask_acting(agent_id)
+    rows: list[ActingAgent] = store.execute(*asked)
     for row in rows:
         if row["status"] in DIED:
-            return renew_heartbeat(store, agent_id)
+            renew_heartbeat(store, agent_id)
+            return _ask_again(store, agent_id, asked)
         row["agent_id"], now = agent_id, store.now()
         if row["last_heartbeat"][:SECOND] != now[:SECOND]:
             store.post("UPDATE agent_registry SET last_heartbeat = :now WHERE agent_id = :id",
@@ -177,9 +198,13 @@ def note_caller(store: Storage) -> None:
             note_alive(store, given["id"])
 
 
-def admit_agent(store: Storage, agent_id: str, sql: str = ACTING) -> ActingAgent:
-    """The row of the agent that acts, its heartbeat renewed; an unregistered one is taken in, or refused if strict."""
-    row = note_heartbeat(store, agent_id, sql)
+def admit_agent(store: Storage, agent_id: str, asked: Statement | None = None) -> ActingAgent:
+    """The row of the agent that acts, its heartbeat renewed; an unregistered one is taken in, or refused if strict.
+
+    asked: what is asked of it, as `ask_acting` gives it
+    """
+    asked = asked or ask_acting(agent_id)
+    row = note_heartbeat(store, agent_id, asked)
     if row and row["agent_type"] != "unregistered":
         return row
     left = _session_left(store, row) if row else ""
@@ -187,15 +212,14 @@ def admit_agent(store: Storage, agent_id: str, sql: str = ACTING) -> ActingAgent
         return row
     store.lock_membership()
     row = renew_heartbeat(store, agent_id)
-    if row and not left:
-        return row
-    from .lives import take_in
-    from .sessions import session_for_newcomers
+    if not row or left:
+        from .lives import take_in
+        from .sessions import session_for_newcomers
 
-    if not row:
-        _refuse_if_strict(store, agent_id)
-    take_in(store, agent_id, left if row else session_for_newcomers(store))
-    return find_agent(store, agent_id)
+        if not row:
+            _refuse_if_strict(store, agent_id)
+        take_in(store, agent_id, left if row else session_for_newcomers(store))
+    return _ask_again(store, agent_id, asked)
 
 
 def _refuse_if_strict(store: Storage, agent_id: str) -> None:

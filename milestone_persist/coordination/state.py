@@ -7,6 +7,7 @@ from __future__ import annotations
 from ..base.quoting import command
 from ..base.tables import LIVE
 from ..base.vocabulary import OPEN_SESSION, any_of
+from .membership import acting, ask_acting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,17 +24,19 @@ _WRITE = (
     ":version) ON CONFLICT (agent_id, state_key) DO UPDATE SET saved_in = excluded.saved_in, "
     "state_value = excluded.state_value, state_type = excluded.state_type, updated_at = excluded.updated_at, "
     "expires_at = excluded.expires_at, is_json = excluded.is_json, version = excluded.version")
-_BEFORE = ("SELECT s.state_key, s.saved_in, s.expires_at, s.version, a.removed_version FROM agent_registry a "
-           "LEFT JOIN agent_state s ON s.agent_id = :agent{} WHERE a.agent_id = :agent")
-_KEY_BEFORE, _KEYS_BEFORE = _BEFORE.format(" AND s.state_key = :key"), _BEFORE.format("")
+_BEFORE = "s.saved_in, s.expires_at, s.version, a.removed_version"
+_THERE = "LEFT JOIN agent_state s ON s.agent_id = :id"
+_KEY_BEFORE = acting(f", {_BEFORE}", f" {_THERE} AND s.state_key = :key")
+_KEYS_BEFORE = f"SELECT s.state_key, {_BEFORE} FROM agent_registry a {_THERE} WHERE a.agent_id = :id"
 _VALUE = "s.state_value AS value"
 _REGISTERED_FOR = ("SELECT k.milestone_id FROM agent_registry a JOIN coordination_sessions k "
                    "ON k.session_id = a.session_id WHERE a.agent_id = :agent")
-_PLAIN = ("SELECT s.state_value AS value, k.milestone_id, o.milestone_id AS registered_for FROM agent_state s "
+_PLAIN = ("SELECT s.state_value AS value FROM agent_state s "
           "LEFT JOIN coordination_sessions k ON k.session_id = s.saved_in "
           "JOIN agent_registry a ON a.agent_id = s.agent_id "
           "JOIN coordination_sessions o ON o.session_id = a.session_id "
-          f"WHERE s.agent_id = :agent AND s.state_key = :key AND {LIVE}")
+          f"WHERE s.agent_id = :agent AND s.state_key = :key AND {LIVE} "
+          "AND coalesce(k.milestone_id = o.milestone_id, TRUE)")
 _COLUMNS = "s.agent_id, s.state_key, s.state_type, s.version, s.created_at, s.updated_at, s.expires_at"
 
 
@@ -66,8 +69,7 @@ def find_plain(store: Storage, agent_id: str, state_key: str) -> str | None:
     if store.environ.get("SESSION_ID") or store.environ.get("AGENT_ID") not in (None, "", agent_id):
         return None
     for row in store.execute(_PLAIN, {"agent": agent_id, "key": state_key, "now": store.now()}):
-        if row["registered_for"] in (None, row["milestone_id"]) or row["milestone_id"] is None:
-            return str(row["value"])
+        return str(row["value"])
     return None
 
 
@@ -138,16 +140,17 @@ def read_there(row: Row) -> str:
 
 
 def ask_before(given: Row) -> Statement:
-    """What `write_state` will ask: what is there under the key that is to be written."""
-    return _KEY_BEFORE, given
+    """The question for the agent that saves, and at once for what is there under the key that is to be written."""
+    return ask_acting(given["agent"], _KEY_BEFORE, key=given["key"])
 
 
-def write_state(store: Storage, given: Row) -> SavedState:
+def write_state(store: Storage, given: Row, before: Row | None = None) -> SavedState:
     """Write a value of a registered agent, within the caller's transaction; what another milestone has there is kept.
 
     given: agent, session (whose result it is), key, value, type, json, expires, now
+    before: the answer to `ask_before`, where the caller has it
     """
-    [before] = store.execute(*ask_before(given))
+    before = before or store.execute(*ask_before(given))[0]
     if (before["expires_at"] or LATER) <= given["now"]:
         _delete_expired(store, given)
         [before] = store.execute(*ask_before(given))
@@ -165,7 +168,7 @@ def write_states(store: Storage, given: list[Row]) -> dict[str, int]:
     if not given:
         return {}
     _delete_expired(store, given[0])
-    found = store.execute(_KEYS_BEFORE, {"agent": given[0]["agent"]})
+    found = store.execute(_KEYS_BEFORE, {"id": given[0]["agent"]})
     before, nothing = {row["state_key"]: row for row in found}, {**found[0], "version": None}
     versions = {row["key"]: _make_room(store, row, before.get(row["key"], nothing)) for row in given}
     store.execute_each(_WRITE, [{**row, "version": versions[row["key"]]} for row in given])

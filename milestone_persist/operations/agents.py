@@ -206,8 +206,9 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
     is_measured = {*measured.values()} != {None}
     if is_measured:
         _require_measures(measured)
-    with store.transaction("agent:" + agent_id, [ask_acting(agent_id, WHOLE)]):
-        row: Any = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id, WHOLE)
+    asked = ask_acting(agent_id, WHOLE)
+    with store.transaction("agent:" + agent_id, [asked]):
+        row: Any = find_agent(store, agent_id) if health == "unresponsive" else admit_agent(store, agent_id, asked)
         acting_session(store, row)
         if health is not None or is_measured:
             from ..coordination.liveness import log_health

@@ -41,9 +41,9 @@ def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str 
     """
     check_word(checkpoint_type, CHECKPOINT_TYPES, "checkpoint type")
     references = [_describe_file(store, path) for path in files]
-    with store.transaction(lock_of("agent:" + agent_id, key),
-                           [ask_acting(agent_id, WHOLE), *foresee_checkpoint(store, agent_id)]):
-        agent: Any = admit_agent(store, agent_id, WHOLE)
+    asked = ask_acting(agent_id, WHOLE)
+    with store.transaction(lock_of("agent:" + agent_id, key), [asked, *foresee_checkpoint(store, agent_id)]):
+        agent: Any = admit_agent(store, agent_id, asked)
         acting_session(store, agent)
         return do_once(store, key, agent_id, "create_agent_checkpoint", lambda: [checkpoint_type, *files],
                        lambda: store_checkpoint(store, agent_id, checkpoint_type, references, agent=agent))

@@ -5,9 +5,10 @@ from ..base.errors import Refused, UsageError
 from ..base.quoting import command
 from ..base.values import check_id, check_range, check_word, is_own, json_object, json_value, parse_json
 from ..base.vocabulary import AGENT_TYPES, AT_WORK, ENDED_AGENT, MESSAGE_TYPES, MOST_NAMED, any_of
-from ..coordination.argument_order import require_message_in_order
+from ..coordination.argument_order import is_message_type, require_message_in_order
 from ..coordination.idempotency import do_once, lock_of
 from ..coordination.membership import (
+    acting,
     acting_session,
     admit_agent,
     ask_acting,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..base.answers import ActingAgent, AgentOf, Broadcast, Sent, SentMessages
-    from ..storage.interface import Posted, Row, Storage
+    from ..storage.interface import Posted, Row, Statement, Storage
 
     Head = tuple[str, str, int]
 
@@ -36,7 +37,11 @@ LONG_PAYLOAD = 16 * 1024  # bytes
 INSERT = ("INSERT INTO agent_messages (session_id, from_agent, to_agent, message_type, payload, priority, created_at, "
           "sent_for, is_broadcast) VALUES (:session, :sender, :to_agent, :type, :payload, :priority, :now, :sent_for, "
           ":is_broadcast)")
-_READER = "SELECT agent_type, session_id, milestone_id, status FROM agent_registry WHERE agent_id = :id"
+_READER = ("r.status AS reader_status, CASE WHEN r.agent_type <> 'unregistered' THEN r.milestone_id END AS "
+           "reader_milestone")
+_READER_ALONE = f"SELECT {_READER} FROM agent_registry r WHERE r.agent_id = :reader"
+_WITH_READER = acting(f", a.milestone_id, {_READER}", " LEFT JOIN agent_registry r ON r.agent_id = :reader")
+_NOBODY: Row = {"reader_status": None}
 
 
 @operation(text="message_id", stdin="payload")
@@ -56,16 +61,18 @@ def send_agent_message(store: Storage, from_agent: str, to_agent: str, message_t
     if not to_agent:
         sent = broadcast_agent_message(store, from_agent, message_type, payload, priority, key=key)
         return {"ids": sent["ids"], "to_agents": sent["to_agents"]}
-    require_message_in_order("send_agent_message", {"FROM_AGENT": from_agent, "TO_AGENT": to_agent,
-                                                    "MESSAGE_TYPE": message_type, "PAYLOAD": _word(payload)})
+    if not is_message_type(message_type):
+        require_message_in_order("send_agent_message", {"FROM_AGENT": from_agent, "TO_AGENT": to_agent,
+                                                        "MESSAGE_TYPE": message_type, "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
-    with store.transaction(lock_of("inbox:" + to_agent, key),
-                           [ask_acting(from_agent), (_READER, {"id": to_agent})]):
-        sender = admit_agent(store, _sender(from_agent))
+    asked = _ask_sender(from_agent, to_agent)
+    with store.transaction(lock_of("inbox:" + to_agent, key), [asked]):
+        sender = _admit_sender(store, from_agent, asked)
 
         def send() -> Posted:
             session_id = acting_session(store, sender)
-            meant = _milestone_of(store, to_agent, from_agent) or _milestone_of_sender(store, sender, session_id)
+            meant = (_milestone_of_reader(store, sender, to_agent, from_agent) or
+                     _milestone_of_sender(store, sender, session_id))
             return _deliver(store, session_id, from_agent, to_agent, meant, message)
 
         if key is not None:
@@ -84,10 +91,14 @@ def _content(message: Row) -> list[Any]:
     return [message["type"], parse_json(message["payload"]), message["priority"]]
 
 
-def _sender(from_agent: str) -> str:
+def _ask_sender(from_agent: str, to_agent: str = "") -> Statement:
+    return ask_acting(from_agent, _WITH_READER, reader=to_agent)
+
+
+def _admit_sender(store: Storage, from_agent: str, asked: Statement | None = None) -> Any:
     if not from_agent:
         raise UsageError("FROM_AGENT is empty: give it a name")
-    return from_agent
+    return admit_agent(store, from_agent, asked or _ask_sender(from_agent))
 
 
 def _word(payload: str | Mapping[str, Any]) -> str:
@@ -114,15 +125,20 @@ def _check_payload(store: Storage, payload: str | Mapping[str, Any]) -> str:
     return text
 
 
-def _milestone_of(store: Storage, to_agent: str, from_agent: str) -> str | None:
-    """The milestone a recipient works on, None if it is not known; warns of one who will not read it, or refuses it."""
-    for row in store.execute(_READER, {"id": to_agent}):
-        if row["status"] in ENDED_AGENT:  # the next agent with that id may be registered for the sender's milestone
-            show = command(["list_session_agents", row["session_id"]])
-            store.warn(f"agent {to_agent!r} is {row['status']}: this message is not read unless {to_agent} is "
-                       f"registered again; {show} shows who else is there")
-            return None
-        return _registered_for(row)
+def _milestone_of_reader(store: Storage, found: Row, to_agent: str, from_agent: str) -> str | None:
+    """The milestone a recipient works on, None if it is not known; warns of one who will not read it, or refuses it.
+
+    found: the columns of _READER
+    """
+    status: str | None = found["reader_status"]
+    if status in ENDED_AGENT:  # the next agent with that id may be registered for the sender's milestone
+        show = command(["list_session_agents", find_agent(store, to_agent)["session_id"]])
+        store.warn(f"agent {to_agent!r} is {status}: this message is not read unless {to_agent} is "
+                   f"registered again; {show} shows who else is there")
+        return None
+    if status is not None:
+        milestone_id: str | None = found["reader_milestone"]
+        return milestone_id
     if is_strict(store):
         find_agent(store, to_agent)
     if to_agent.strip("*@ ").lower() in EVERYBODY:
@@ -186,10 +202,12 @@ def send_many(store: Storage, from_agent: str, messages: str | Sequence[Any]) ->
     heads: dict[Head, None] = {}
     checked = [_check_one(store, number, message, heads) for number, message in enumerate(given, 1)]
     with store.transaction("broadcast"):
-        sender = admit_agent(store, _sender(from_agent))
+        sender = _admit_sender(store, from_agent)
         session_id = acting_session(store, sender)
         own = _milestone_of_sender(store, sender, session_id)
-        meant = {to: _milestone_of(store, to, from_agent) or own for to in dict.fromkeys(to for to, _, _ in heads)}
+        readers = {to: [*store.execute(_READER_ALONE, {"reader": to}), _NOBODY][0]
+                   for to in dict.fromkeys(to for to, _, _ in heads)}
+        meant = {to: _milestone_of_reader(store, row, to, from_agent) or own for to, row in readers.items()}
         common = {"session": session_id, "sender": from_agent, "now": store.now(), "is_broadcast": 0}
         return {"ids": store.insert_each(INSERT, [
             {**common, **message, "sent_for": meant[message["to_agent"]]} for message in checked])}
@@ -232,11 +250,12 @@ def broadcast_agent_message(store: Storage, from_agent: str, message_type: str, 
 
     Example: broadcast_agent_message coord-ms-123 phase_transition '{"to": "spec"}'
     """
-    require_message_in_order("broadcast_agent_message", {"FROM_AGENT": from_agent, "MESSAGE_TYPE": message_type,
-                                                         "PAYLOAD": _word(payload)})
+    if not is_message_type(message_type):
+        require_message_in_order("broadcast_agent_message", {"FROM_AGENT": from_agent, "MESSAGE_TYPE": message_type,
+                                                             "PAYLOAD": _word(payload)})
     message = _check_message(store, message_type, payload, priority)
     with store.transaction("broadcast"):
-        sender = admit_agent(store, _sender(from_agent))
+        sender = _admit_sender(store, from_agent)
         return do_once(store, key, from_agent, "broadcast_agent_message", lambda: _content(message),
                        lambda: _broadcast(store, sender, message))
 

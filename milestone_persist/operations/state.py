@@ -15,7 +15,7 @@ from ..base.values import (
     json_value,
 )
 from ..base.vocabulary import STATE_TYPES
-from ..coordination.membership import acting_session, admit_agent, ask_acting, renew_if_own, suggest_agent, warn_of_slip
+from ..coordination.membership import acting_session, admit_agent, renew_if_own, suggest_agent, warn_of_slip
 from ..coordination.state import (
     LATER,
     LONGEST_TTL,
@@ -67,11 +67,13 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
     given: Row = {"agent": agent_id, "key": state_key, "value": value, "type": state_type, "now": store.now(),
              "json": int(is_json(value)),
              "expires": None if ttl_seconds is None else shift_time(store.now(), ttl_seconds)}
-    with store.transaction("agent:" + agent_id, [ask_acting(agent_id), ask_before(given)]):
-        session_id = given["session"] = acting_session(store, admit_agent(store, agent_id))
+    asked = ask_before(given)
+    with store.transaction("agent:" + agent_id, [asked]):
+        agent: Any = admit_agent(store, agent_id, asked)
+        session_id = given["session"] = acting_session(store, agent)
         if if_version is not None:
             _require_version(store, agent_id, state_key, session_id, if_version)
-        return write_state(store, given)
+        return write_state(store, given, agent)
 
 
 def _require_version(store: Storage, agent_id: str, state_key: str, session_id: str, wanted: int) -> None:

@@ -15,7 +15,15 @@ from ..coordination.inbox import (
     read_payloads,
     settle_held,
 )
-from ..coordination.membership import acting_session, admit_agent, ask_acting, is_own, note_alive, warn_of_slip
+from ..coordination.membership import (
+    acting,
+    acting_session,
+    admit_agent,
+    ask_acting,
+    is_own,
+    note_alive,
+    warn_of_slip,
+)
 from ..coordination.message_states import BACK, FOR_READER, LAPSED, TAKEN
 from ..coordination.message_states import PENDING as UNTAKEN
 from ..coordination.settings import read_count
@@ -36,8 +44,10 @@ LEAST_BYTES = 50  # of a message as it is printed
 NEEDED = ("id", "from_agent", "message_type", "payload")  # to act
 ALL = 2_000_000_000
 
+ACTING = acting(", a.life")
 PENDING = f"to_agent = :agent AND {UNTAKEN} AND {FOR_READER}"
 ORDER = "ORDER BY priority DESC, id"
+_ASK_PENDING = f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit"
 
 
 def requeue_undelivered(store: Storage, messages: list[Row], agent_id: str, *more: Any) -> str:
@@ -161,8 +171,7 @@ def _find_ready(store: Storage, agent_id: str, limit: int) -> list[InboxMessage]
 
 
 def _ask_pending(agent_id: str, limit: int) -> Statement:
-    return (f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LIMIT :limit",
-            {"agent": agent_id, "limit": limit})
+    return _ASK_PENDING, {"agent": agent_id, "limit": limit}
 
 
 def _in_order(rows: list[Row]) -> list[Row]:
@@ -185,18 +194,18 @@ def _list_taken(store: Storage, agent_id: str, limit: int | None) -> list[InboxM
 def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None, most: int | None,
           brief: bool) -> list[InboxMessage]:
     asked = limit or ALL if most is None else min(limit or ALL, most // LEAST_BYTES + 2)
-    pending = _ask_pending(agent_id, asked)
-    with store.transaction("inbox:" + agent_id, [ask_acting(agent_id), ask_held(store, agent_id), pending]):
-        agent = admit_agent(store, agent_id)
+    acts, pending = ask_acting(agent_id, ACTING), _ask_pending(agent_id, asked)
+    with store.transaction("inbox:" + agent_id, [acts, ask_held(agent_id, store.now()), pending]):
+        agent = admit_agent(store, agent_id, acts)
         if acting_session(store, agent) != agent["session_id"]:
             raise Refused(f"the inbox of {agent_id!r} is now that of the agent in session {agent['session_id']!r}; "
                           "nothing was taken or acknowledged: register_agent under an id of your own")
-        held = settle_held(store, agent_id)
+        now = store.now()
+        held = settle_held(store, agent_id, now)
         done = held if lease is None else []
         # One that cannot be read ends it: it is not taken.
         ready: list[InboxMessage] = read_payloads(store.execute(*pending))
         taken = ready if most is None else ready[:count_fitting(_shorten(ready, brief), most)]
-        now = store.now()
         move_on(store, [*done, *taken], {"now": now, "life": agent["life"],
                                          "until": None if lease is None else shift_time(now, lease)})
         rest = count_unread(store, agent_id).tell("messages_unread") if len(ready) > len(taken) else ""

@@ -126,7 +126,7 @@ class Operation:
 
     __slots__ = ("function", "name", "group", "text", "stdin", "stdout", "shell", "creates", "existing", "opens",
                  "in_use", "on_undelivered", "repair", "long", "fails_open", "follow", "screen", "parameters",
-                 "positionals")
+                 "positionals", "names")
 
     def __init__(self, function: Callable[..., Any], group: str, text: str, stdin: str, stdout: str, shell: bool,
                  creates: bool | str, existing: bool | str, in_use: bool,
@@ -140,6 +140,7 @@ class Operation:
         self.fails_open, self.follow, self.screen = fails_open, follow, screen
         self.parameters = tuple(_read_parameters(function))
         self.positionals = tuple(p for p in self.parameters if not p.option)
+        self.names = [p.name for p in self.positionals]
         self._let_environment_name()
 
     def _let_environment_name(self) -> None:
@@ -183,7 +184,11 @@ class Operation:
 
     def writes(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
         """Whether a call with these arguments is meant to change something."""
-        return self.makes_store(args, options) or self._is_so(self.existing, args, options)
+        return self.makes_store(args, options) or self.changes_existing(args, options)
+
+    def changes_existing(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
+        """Whether it is meant to change what is in a store that exists."""
+        return self._is_so(self.existing, args, options)
 
     def changes(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
         """Whether it may have changed something; a call that only checks, or a dry run, has not."""
@@ -192,8 +197,7 @@ class Operation:
     def _is_so(self, when: bool | str, args: Sequence[Any], options: dict[str, Any]) -> bool:
         if not isinstance(when, str):
             return when
-        given = dict(zip((p.name for p in self.positionals), args))
-        return bool({**given, **options}.get(when))
+        return bool(dict(zip(self.names, args), **options).get(when))
 
     def run(self, call: Call, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Call the function after checking every argument; raises what the operation raises.

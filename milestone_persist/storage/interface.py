@@ -158,12 +158,10 @@ class Brief:
         self.storage, self.before, self.seconds = storage, storage.lock_timeout, seconds
 
     def __enter__(self) -> None:
-        if self.seconds != self.before:
-            self.storage.set_lock_timeout(self.seconds)
+        self.storage.lock_timeout = self.seconds
 
     def __exit__(self, *exc: object) -> None:
-        if self.seconds != self.before:
-            self.storage.set_lock_timeout(self.before)
+        self.storage.lock_timeout = self.before
 
 
 class Snapshot(Transaction):
@@ -222,10 +220,6 @@ class Storage(Call):
     def hurry(self, seconds: float | None = BRIEF_SECONDS) -> Brief:
         """Scope in which waiting for another process times out after so many seconds; None: the default."""
         return Brief(self, seconds)
-
-    def set_lock_timeout(self, seconds: float | None) -> None:
-        """How long to wait for another process from now on; None: the default."""
-        self.lock_timeout = seconds
 
     def is_at_hand(self, table: str) -> bool:
         """Whether rows of a table can be counted without reading the whole table from files."""
