@@ -80,8 +80,8 @@ def test_an_option_is_no_id_where_the_environment_has_one(scene, cli, surface, w
 @pytest.mark.parametrize("surface", [[], ["--from-shell"]])
 def test_what_stands_where_the_id_is_missing_is_no_id(scene, cli, dump, surface, words, told, who):
     before = dump()
-    done = cli(*surface, *words, **who)
-    assert (done.status, done.text, done.err) == (2, "", f"milestone_persist: AGENT_ID is missing: {told}\n")
+    done, form = cli(*surface, *words, **who), told.replace("AGENT_ID", who.get("AGENT_ID", "AGENT_ID"))
+    assert (done.status, done.text, done.err) == (2, "", f"milestone_persist: AGENT_ID is missing: {form}\n")
     assert dump() == before
 
 
