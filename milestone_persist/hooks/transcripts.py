@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from typing import Any, BinaryIO
 
-NAME = "register_agent"
+NAME = "(?<![A-Za-z])register[_-]agent"  # and nothing that takes an agent out of a register
 COMMANDS = ("command", "cmd")  # what a tool that runs a shell calls its text
 GIVEN = ("input", "args", "arguments")  # what a call gives to its tool
 ANSWERS = ("result", "output", "response", "functionResponse", "toolUseResult", "structuredContent", "mcpMeta")
@@ -34,7 +34,7 @@ def find_registered(path: str, agent_ids: Collection[str]) -> set[str] | None:
     try:
         with open_found(path) as file:
             for line in _lines(file):
-                if NAME.encode() in line:
+                if b"register" in line:
                     found.update(_ids_in(line))
     except (OSError, ValueError, StorageError):  # or no path at all
         return None
@@ -83,7 +83,7 @@ def _ids_of_call(tool: str, given: Any) -> Iterator[str]:
             return
     if not isinstance(given, dict):
         return
-    if tool.endswith(NAME) and isinstance(given.get("agent_id"), str):
+    if re.search(NAME + "$", tool) and isinstance(given.get("agent_id"), str):
         yield given["agent_id"]
     for key in COMMANDS:
         text = given.get(key)

@@ -311,12 +311,15 @@ CALLS = [
     {"message": {"content": [{"type": "tool_use", "name": "mcp__milestone__register_agent",
                               "input": {"agent_id": "c"}}]}},
     {"payload": {"name": "shell", "arguments": '{"command": ["bash", "-lc", "register_agent c v m s"]}'}},
+    {"name": "Bash", "input": {"command": "python3 -m milestone_persist register-agent c v m s"}},
 ]
 FORGED = {"name": "register_agent", "arguments": {"agent_id": "c"}}
 NO_CALLS = [
     {"message": {"content": "run register_agent c validation ms-1 x"}},
     {"name": "Agent", "input": {"prompt": "register_agent c"}},
     {"name": "Bash", "input": {"command": "register_agent cc v m s; echo c"}},
+    {"name": "mcp__others__unregister_agent", "input": {"agent_id": "c"}},
+    {"name": "Bash", "input": {"command": "unregister_agent c now; deregister-agent c now"}},
     {"name": "Bash", "output": "register_agent c"}, ["register_agent c"], "c",
     {"name": "mcp__milestone__load_agent_state", "input": {"agent_id": "c", "x": "register_agent"}},
     # What others have written, and a tool was given or has answered.
