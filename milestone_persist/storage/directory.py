@@ -7,7 +7,7 @@ import stat
 from ..base.errors import StorageError
 from ..base.location import NAME, is_own, is_shared, is_top
 from ..base.tables import TABLES
-from .backends import HYBRID, IN_USE
+from .backends import FILE, HYBRID, IN_USE
 from .files import hand_over, move_whole, sync_directory, write_whole
 
 TYPE_CHECKING = False
@@ -76,7 +76,8 @@ def require_usable(directory: str, environ: Mapping[str, str]) -> None:
 def _refuse_project(directory: str, names: list[str]) -> None:
     """StorageError where the folder above a data directory was named: all in it would be hidden from git."""
     is_project = NAME in names or ".git" in names and is_top(directory)
-    if is_project and not any(os.path.lexists(os.path.join(directory, name)) for name in (IN_USE, HYBRID.head)):
+    if is_project and not (FILE.head in names or HYBRID.head in names
+                           or os.path.lexists(os.path.join(directory, IN_USE))):
         raise StorageError(f"{directory} is a project, not its data directory: name {os.path.join(directory, NAME)}, "
                            "or unset MILESTONE_DIR")
 

@@ -237,6 +237,16 @@ def test_a_project_is_no_data_directory(program, tmp_path, mark):
     assert sorted(project.rglob("*")) == before and project.stat().st_mode & 0o777 == 0o777
 
 
+@pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
+def test_a_store_that_lies_in_a_project_itself_is_opened(cli, directory):
+    cli("save-agent-state", "a", "k", "v")
+    (directory / ".git").mkdir()
+    (directory / ".git" / "HEAD").touch()
+    (directory / "config" / "backend-in-use.txt").unlink()  # as a store of an earlier version has none
+    project = directory.rename(directory.with_name("project"))
+    assert cli("load-agent-state", "a", "k", MILESTONE_DIR=str(project)).text == "v"
+
+
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 @pytest.mark.parametrize("words", [["get-session-status", "s-1"], ["update-agent-status", "a", "completed"],
                                    ["load-agent-state", "a", "k"], ["delete-agent-state", "a", "k"],
