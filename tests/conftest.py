@@ -122,6 +122,19 @@ def pytest_runtest_makereport(item):
     return report
 
 
+@pytest.fixture
+def soon():
+    """A call that hangs fails."""
+    def fail(*given):
+        raise TimeoutError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 class FakeClock(Clock):
     """Time moves only by hand, or by sleeping; `during_sleep` is called once, in the next sleep."""
 

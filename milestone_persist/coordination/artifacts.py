@@ -52,11 +52,9 @@ def _is_cut_off(text: str) -> bool:
     if text[:1] not in ("{", "[", '"'):
         return False
     string = r'"(?:[^"\\]|\\.)*'
-    tokens = re.compile(rf'{string}"|-?\d[\d.eE+-]*|true|false|null|[\s{{}}\[\]:,]', re.DOTALL)
+    match = re.compile(rf'{string}"|-?\d[\d.eE+-]*|true|false|null|[\s{{}}\[\]:,]', re.DOTALL).match
     end = depth = 0
-    for found in tokens.finditer(text):
-        if found.start() != end:
-            break
+    while found := match(text, end):  # and no search: behind an open string each quote would begin another
         end = found.end()
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
     rest = text[end:]

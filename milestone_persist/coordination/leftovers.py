@@ -9,13 +9,14 @@ from ..base.values import has_controls, is_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable
 
     from ..base.answers import SkippedFile
     from ..storage.interface import Row
 
 # What agents put behind a result's name: the seconds of the epoch, or a date with its time.
-TIME = r"[-_.](?:\d{6,}|\d{4}-\d\d-\d\d)(?:[-_T]\d\d[-:.]?\d\d[-:.]?\d\dZ?)?"
+DAY, CLOCK = r"[-_.](?:\d{6,}|\d{4}-\d\d-\d\d)", r"[-_T]\d\d[-:.]?\d\d[-:.]?\d\dZ?"
 
 
 def find_files(directory: str) -> tuple[list[Row], list[SkippedFile]]:
@@ -87,8 +88,19 @@ def key_of(name: str, results: Iterable[str], ids: Iterable[str] = ()) -> str:
     import re
 
     stem = os.path.splitext(name)[0]
-    known = "|".join(re.escape(known_id) for known_id in ids) or "(?!)"
+    marks = [re.compile(mark) for mark in (*("[-_.]" + re.escape(known_id) for known_id in ids), DAY, DAY + CLOCK)]
     for result in results:
-        if re.fullmatch(f"(?:milestone-)?{re.escape(result)}(?:[-_.](?:{known})|{TIME})*", stem):
-            return result
+        for begin in (result, "milestone-" + result):
+            if stem.startswith(begin) and _is_made_of(marks, stem, len(begin)):
+                return result
     return stem
+
+
+def _is_made_of(marks: list[re.Pattern[str]], text: str, begin: int) -> bool:
+    """Whether a text holds nothing but such marks from there on; however many ways there are, each place counts once.
+    """
+    reached = {begin}
+    for place in range(begin, len(text)):
+        if place in reached:
+            reached.update(found.end() for mark in marks if (found := mark.match(text, place)))
+    return len(text) in reached

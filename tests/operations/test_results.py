@@ -41,6 +41,13 @@ def test_a_plan_in_which_nothing_is_said_or_that_is_cut_off_is_none(planning, cl
     assert planning.load_agent_state("coord", "milestone-plan") == value
 
 
+@pytest.mark.parametrize("end, flaw", [('\\"', "cut off"), ('"\\', ""), ("x\"", "")], ids=["text", "no JSON", "words"])
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_a_long_plan_full_of_quotes_is_soon_seen_through(soon, planning, cli, end, flaw):
+    planning.save_agent_state("coord", "milestone-plan", '{"code": "' + end * 200_000)
+    assert (f"milestone-plan of coord is {flaw}" in cli("validate_planning_artifacts", PLANNING).text) == bool(flaw)
+
+
 @pytest.mark.parametrize("value", SOMETHING)
 @pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
 def test_what_says_something_is_a_plan(planning, value):

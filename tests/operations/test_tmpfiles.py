@@ -111,6 +111,15 @@ def test_only_exact_names_are_results_and_every_other_keeps_its_own_key(store, f
     assert len({(agent, key) for _, agent, key in told.values()}) == len(NAMES), "nothing was displaced"
 
 
+def test_a_name_that_may_be_read_in_many_ways_is_soon_seen_through(soon, store, folder, leave):
+    store.register_agent("exec-1", "milestone-executor", "a", "a-a")
+    names = {"milestone-plan" + "-a" * 110: "milestone-plan", "milestone-plan" + "-a" * 110 + "-b": ""}
+    for name in names:
+        leave(f"{name}.json", {"of": name})
+    told = whats(store.import_tmp_files(str(folder), session="a-a"))
+    assert {name: key for name, (_, _, key) in told.items()} == {f"{name}.json": names[name] or name for name in names}
+
+
 @pytest.mark.parametrize("backend", BACKENDS, indirect=True)
 def test_what_is_no_result_completes_nothing(store, folder, leave, cli):
     store.register_agent("exec-1", "milestone-executor", "ms-1", EXECUTION)

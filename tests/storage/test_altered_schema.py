@@ -145,6 +145,13 @@ def test_the_name_of_a_broken_view_says_nothing_of_what_is_wrong(edit, cli, dire
     assert done.status == 2 and "it is damaged or not whole; name another one" in done.err, done
 
 
+@pytest.mark.parametrize("term", ["1", "'x'", "null"])
+def test_an_index_with_a_condition_of_many_parts_is_soon_seen_through(soon, edit, cli, term):
+    edit(f"CREATE INDEX i ON agent_messages (id) WHERE {' = '.join([term] * 90)} + 1")
+    done = cli(*CALLS[0])
+    assert done.status == 3 and "index i on agent_messages is not of this program" in done.err, done
+
+
 def test_an_open_store_says_so_by_its_error(edit, filled, connect):
     edit(ALTERED["a trigger that deletes"][0])
     with pytest.raises(StorageError, match="trigger t on agent_messages"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import signal
 import socket
 import stat
 
@@ -47,19 +46,6 @@ KINDS = {"pipe": os.mkfifo, "socket": make_socket, "folder": os.mkdir,
          "link to itself": lambda path: path.symlink_to(path.name)}
 if os.geteuid() == 0:  # only root makes devices
     KINDS["device"] = lambda path: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))
-
-
-@pytest.fixture
-def soon():
-    """A call that hangs fails."""
-    def fail(*given):
-        raise TimeoutError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(120)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture
