@@ -16,6 +16,7 @@ def _become_newest():  # type: () -> None
     for minor in range(30, 8, -1):
         for folder in os.environ.get("PATH", "").split(os.pathsep):
             path = os.path.join(folder, "python3.%d" % minor)
-            if folder and not folder.endswith("shims") and os.access(path, os.X_OK):  # a shim may lead to nothing
+            # A shim may lead to nothing, and a folder that is not from the root into somebody's repository.
+            if os.path.isabs(folder) and not folder.endswith("shims") and os.access(path, os.X_OK):
                 os.environ["MILESTONE_HANDED_OVER"] = "1"
                 os.execv(path, [path, "-I", "-S", os.path.abspath(sys.argv[0])] + sys.argv[1:])

@@ -61,9 +61,17 @@ def _read_stored(text: str) -> float | None:
     return ((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + milliseconds) / 1000
 
 
+def read_time(text: str) -> float:
+    """A stored time as epoch seconds; StorageError if it is none: nobody has given it in this call."""
+    try:
+        return parse_time(text)
+    except UsageError as error:
+        raise StorageError(f"a stored time is corrupt ({error}): doctor tells where") from None
+
+
 def shift_time(text: str, seconds: float) -> str:
-    """The time `seconds` after (before, if negative) the time `text`."""
-    return format_time(parse_time(text) + seconds)
+    """The time `seconds` after (before, if negative) the stored time `text`."""
+    return format_time(read_time(text) + seconds)
 
 
 def since(earlier: str, later: str) -> str:
@@ -82,7 +90,4 @@ def tell_age(minutes: float) -> str:
 
 def minutes_between(earlier: str, later: str) -> float:
     """Minutes from one stored time to another, never below 0; StorageError if one is not a time."""
-    try:
-        return max(0.0, (parse_time(later) - parse_time(earlier)) / 60)
-    except UsageError as error:
-        raise StorageError(f"a stored time is corrupt ({error}): doctor tells where") from None
+    return max(0.0, (read_time(later) - read_time(earlier)) / 60)

@@ -1,7 +1,7 @@
 """Rows on their way from one storage to another: read in portions, written in order, compared by digest."""
 from __future__ import annotations
 
-from ..base.errors import UsageError
+from ..base.errors import StorageError, UsageError
 from ..base.tables import TABLES
 from ..base.values import dump_json
 from ..coordination.snapshots import HAS_LATER
@@ -109,10 +109,14 @@ def copy_rows(source: Storage, target: Storage, replace: bool = False) -> dict[s
     """Copy every row, within transactions on both; how many of each table.
 
     replace: what was in the target goes
+    StorageError names a row that the target refuses.
     """
     totals = count_rows(source)
-    return fill_store(target, lambda table: _report(source, table, totals[table], read_rows(source, table)),
-                      source.sequence_values(), replace)
+    try:
+        return fill_store(target, lambda table: _report(source, table, totals[table], read_rows(source, table)),
+                          source.sequence_values(), replace)
+    except UsageError as error:  # nobody has given that row in this call
+        raise StorageError(f"{error}; that row cannot be copied, and nothing was: doctor tells what to do") from None
 
 
 def _report(store: Storage, table: str, total: int, rows: Iterable[Row]) -> Iterator[Row]:

@@ -209,6 +209,9 @@ def cannot_write(path: str, error: OSError, advice: str = "") -> StorageError:
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StorageError(f"cannot write {path} ({error.strerror}): {make_room(path)}, then try again")
+    if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        return StorageError(f"cannot lock {path} ({error.strerror}): its file system has no locks, by which calls keep "
+                            "out of each other's way; mount it with locks, or move the project to one that has them")
     if error.errno == errno.ELOOP:
         return StorageError(f"cannot write {path}: it is a symbolic link, which may lead anywhere; remove it")
     if error.errno == errno.ENOENT and not advice:

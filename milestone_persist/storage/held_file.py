@@ -10,7 +10,7 @@ import os
 from ..base.errors import StorageError
 from ..base.found import cannot_read, open_found
 from ..base.values import dump_json, parse_json
-from .files import open_private
+from .files import cannot_write, open_private
 from .locks import AT_ONCE, close_locked, is_same_file, lock, unlock
 
 TYPE_CHECKING = False
@@ -51,8 +51,8 @@ def read_held(path: str) -> tuple[bool, Row] | None:
             return is_held, _read_about(file.read(10_000))
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise cannot_read(error.filename or path, error) from None
+    except OSError as error:  # of opening it, or else of its lock
+        raise (cannot_read if error.filename else cannot_write)(error.filename or path, error) from None
 
 
 def _read_about(data: bytes) -> Row:

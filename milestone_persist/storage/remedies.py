@@ -34,8 +34,11 @@ def _is_backup(name: str) -> bool:
     return name.endswith(".db") and [len(word) for word in words] == [8, 6, 8] and (words[0] + words[1]).isdigit()
 
 
-def make_room(path: str) -> str:
-    """What to do if a file cannot be created or grow: the limit that was reached can be determined."""
+def make_room(path: str, is_full: bool = True) -> str:
+    """What to do if a file cannot be created or grow: the limit that was reached can be determined.
+
+    is_full: whether the system reported a limit; else the disk may have failed
+    """
     import resource
 
     largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
@@ -47,6 +50,8 @@ def make_room(path: str) -> str:
         return "remove some files, for no inode is left on its file system"
     if largest != resource.RLIM_INFINITY and room.f_bavail:
         return f"let files be larger than {largest} bytes (ulimit -f)"
+    if not is_full and room.f_bavail:
+        return "see in the system's log why the disk or its file system fails, for there is room"
     return "free some space"
 
 

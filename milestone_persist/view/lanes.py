@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 
-from ..base.times import parse_time
+from ..base.times import read_time
 from ..base.vocabulary import AGENT_STATUSES, AT_WORK, ENDED_AGENT, PHASES
 from ..coordination.membership import SILENT
 from .reading import RECOVERIES, REQUEUES, REVIVALS
@@ -47,13 +47,13 @@ class Lane:
         self.spans: list[Span] = []
         self.marks: list[Mark] = []
         self._tell_life(end, silent_after)
-        self.marks += [Mark("checkpoint", parse_time(row["created_at"]), f"checkpoint ({row['checkpoint_type']})")
+        self.marks += [Mark("checkpoint", read_time(row["created_at"]), f"checkpoint ({row['checkpoint_type']})")
                        for row in checkpoints]
 
     def _tell_life(self, end: float, silent_after: float) -> None:
         status, begin = "", 0.0
         for row in self.events:
-            at, name = parse_time(row["timestamp"]), row["event"]
+            at, name = read_time(row["timestamp"]), row["event"]
             now = STATUS_OF.get(name)
             if now:
                 died = self._note_death(row, at) if now == "failed" else at
@@ -64,7 +64,7 @@ class Lane:
                 self.marks.append(Mark("recovery", at, f"{name} {row['detail']}".strip()))
             elif name in REQUEUES:
                 self.marks.append(Mark("requeue", at, f"{name} {row['detail']}".strip()))
-        self._end(status or self.agent["status"], begin or parse_time(self.agent["spawn_time"]), end, silent_after)
+        self._end(status or self.agent["status"], begin or read_time(self.agent["spawn_time"]), end, silent_after)
 
     def _note_death(self, row: Row, at: float) -> float:
         """When an agent that failed was last heard from, if that is known; and the mark of its crash."""
@@ -76,7 +76,7 @@ class Lane:
     def _end(self, status: str, begin: float, end: float, silent_after: float) -> None:
         """The last span, which still goes on; the registry knows its status best."""
         status, heard = self.agent["status"] if self.agent["status"] in ENDED_AGENT else status, 0.0
-        heard = parse_time(self.agent["last_heartbeat"])
+        heard = read_time(self.agent["last_heartbeat"])
         if status in AT_WORK and heard <= silent_after:
             self._add(status, begin, heard)
             self._add("silent", heard, end)
@@ -92,7 +92,7 @@ class Lane:
 
 def make_lanes(data: Row) -> list[Lane]:
     """A lane for each agent of a session."""
-    end, silent_after = parse_time(data["end"]), parse_time(data["silent_after"])
+    end, silent_after = read_time(data["end"]), read_time(data["silent_after"])
     events, checkpoints = _by_agent(data["events"]), _by_agent(data["checkpoints"])
     return [Lane(agent, events.get(agent["agent_id"], []), checkpoints.get(agent["agent_id"], []), end, silent_after)
             for agent in data["agents"]]
@@ -107,12 +107,12 @@ def _by_agent(rows: list[Row]) -> dict[str, list[Row]]:
 
 def read_progress(data: Row) -> list[tuple[float, float, str]]:
     """When how much was reported, in percent, and the phase from then on."""
-    steps, phase = [(parse_time(data["begin"]), 0.0, "")], ""
+    steps, phase = [(read_time(data["begin"]), 0.0, "")], ""
     for row in data["events"]:
         found = _PROGRESS.fullmatch(row["detail"])
         if found and row["event"] == "session_progress":
             phase = found[2] if found[2] in PHASES else phase
-            steps.append((parse_time(row["timestamp"]), min(100.0, float(found[1])), phase))
+            steps.append((read_time(row["timestamp"]), min(100.0, float(found[1])), phase))
     if data["session"]["status"] == "completed":
-        steps.append((parse_time(data["session"]["completed_at"] or data["end"]), 100.0, phase))
+        steps.append((read_time(data["session"]["completed_at"] or data["end"]), 100.0, phase))
     return steps

@@ -4,7 +4,7 @@ Everything stands at a percentage of the width, so that the page stretches it wi
 """
 from __future__ import annotations
 
-from ..base.times import format_time, parse_time, since
+from ..base.times import format_time, read_time, since
 from .lanes import Lane, Mark, make_lanes, read_progress
 from .markup import Markup, element, empty
 
@@ -32,7 +32,7 @@ class Timeline:
 
     def __init__(self, data: Row) -> None:
         self.data, self.lanes, self.progress = data, make_lanes(data), read_progress(data)
-        self.begin, self.end = parse_time(data["begin"]), parse_time(data["end"])
+        self.begin, self.end = read_time(data["begin"]), read_time(data["end"])
         self.rows = {lane.agent["agent_id"]: place for place, lane in enumerate(self.lanes)}
         self.has_others = any(row[name] not in self.rows for row in data["messages"]
                               for name in ("from_agent", "to_agent"))
@@ -122,7 +122,7 @@ class Timeline:
     def _draw_lanes(self) -> list[Markup]:
         beats: dict[str, list[float]] = {}
         for row in self.data["heartbeats"]:
-            beats.setdefault(row["agent_id"], []).append(parse_time(row["timestamp"]))
+            beats.setdefault(row["agent_id"], []).append(read_time(row["timestamp"]))
         return [self._draw_lane(lane, beats.get(lane.agent["agent_id"], [])) for lane in self.lanes]
 
     def _draw_lane(self, lane: Lane, beats: list[float]) -> Markup:
@@ -134,7 +134,7 @@ class Timeline:
                        data_text=f"{lane.agent['agent_id']}: {span.status} {_clock(span.begin)} to {_clock(span.end)}")
                  for span in lane.spans]
         ticks = element(
-            "svg", empty("path", d=self._ticks((parse_time(row["timestamp"]) for row in lane.events),
+            "svg", empty("path", d=self._ticks((read_time(row["timestamp"]) for row in lane.events),
                                                high / 2 - thick / 2 - 4, 3), _class="events"),
             empty("path", d=self._ticks(beats, high / 2 + thick / 2 + 1, 3), _class="beats"), x=0, y=middle - high / 2,
             width="100%", height=high, viewBox=f"0 0 {UNITS} {high}", preserveAspectRatio="none")
@@ -150,8 +150,8 @@ class Timeline:
         return element("g", [self._draw_message(row) for row in self.data["messages"]], _class="messages")
 
     def _draw_message(self, row: Row) -> Markup:
-        sent = parse_time(row["created_at"])
-        taken = parse_time(row["delivered_at"]) if row["delivered_at"] else sent
+        sent = read_time(row["created_at"])
+        taken = read_time(row["delivered_at"]) if row["delivered_at"] else sent
         kind = row["message_type"] if row["message_type"][:2] != "x-" else "own"
         return empty("line", x1=self._x(sent), y1=self._y(row["from_agent"]), x2=self._x(taken),
                      y2=self._y(row["to_agent"]), marker_end="url(#head)",

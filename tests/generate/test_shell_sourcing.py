@@ -216,6 +216,8 @@ def test_an_old_python_hands_over_to_a_newer_one(run_shell, tmp_path, version):
         named = tmp_path / "new" / f"python3.{sys.version_info[1]}"
         if not named.exists():
             make_executable(named, f"#!/bin/sh\nexec {sys.executable} \"$@\"\n")
+        done = run_shell("dash", text, source=False, MILESTONE_PYTHON=None, ONLY=f"{alone}:new")
+        assert done.status == 3, "a folder that is none from the root leads into whatever repository one has gone to"
         done = run_shell("dash", text, source=False, MILESTONE_PYTHON=None, ONLY=f"{alone}:{named.parent}")
         assert (done.status, done.text, done.err) == (0, value, "")
 

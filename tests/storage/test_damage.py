@@ -269,6 +269,18 @@ def test_a_corrupt_file_of_an_agent_stops_only_what_needs_it(store, directory, c
 
 
 @FILE
+@pytest.mark.parametrize("column", ["milestone_id", "session_id"])
+@pytest.mark.parametrize("value", [[], {}, [["m"]]], ids=repr)
+def test_a_reference_that_is_no_plain_value_is_corrupt(store, directory, cli, column, value):
+    store.register_agent("a", "validation", "m", "validation-1")
+    path = directory / "agent-registry" / "a.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), column: value}))
+    for words in ["load-agent-state", "a", "k"], ["get-agent-messages", "a"], ["doctor"], ["backup-coordination"]:
+        done = cli(*words)
+        assert done.status == 3 and str(path) in done.err + done.text and "internal" not in done.err, done
+
+
+@FILE
 def test_a_session_that_cannot_be_read_stops_only_its_own(store, directory, cli):
     for name in "12":
         store.register_agent("a" + name, "validation", "m", "validation-" + name)
@@ -308,6 +320,8 @@ CORRUPT_ROWS = [
     ("UPDATE milestones SET version = 'first'", "milestones"),
     ("UPDATE agent_checkpoints SET state_snapshot = '7', file_references = '{}'", "agent_checkpoints"),
     ("UPDATE agent_registry SET last_heartbeat = 12, spawn_time = 'x'", "agent_registry"),
+    ("UPDATE agent_messages SET created_at = ''", "agent_messages"),
+    ("UPDATE events SET timestamp = 'long ago'", "events"),
 ]
 
 
@@ -334,6 +348,10 @@ def test_no_corrupt_row_is_an_internal_error(store, damage, cli, sql, table):
                   ["update-agent-status", "a", "failed"], ["cleanup-stale-coordination", "1"]):
         done = cli(*words)
         assert done.status in (0, 1, 2, 3) and "internal" not in done.err, words
+    for words in ["report", "execution-1"], ["backup-coordination"], ["migrate-storage-backend", "file"]:
+        done = cli(*words, MILESTONE_BACKEND="")
+        assert done.status in (0, 3) and "internal" not in done.err, (words, done)  # 2 would blame the caller's words
+        assert not done.status or "doctor" in done.err or table in done.err, (words, done)
 
 
 @FILE
@@ -380,6 +398,14 @@ def test_too_little_memory_is_one_line(program, limited):
     done = limited("RLIMIT_AS", 150_000_000, "save-agent-state", "a", "k", "-", stdin=b"x" * 90_000_000)
     assert done.status == 3 and done.err.count("\n") == 1 and "not enough memory" in done.err
     assert program("load-agent-state", "a", "k").text == "v"
+
+
+@HYBRID
+def test_a_disk_that_fails_is_no_lack_of_space(store, monkeypatch):
+    said = str(store.storage().explain(sqlite3.OperationalError("disk I/O error")))
+    assert "fails" in said and "free some" not in said
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([4096, 4096, 100, 0, 0, 100, 9, 9, 0, 255]))
+    assert "free some space" in str(store.storage().explain(sqlite3.OperationalError("disk I/O error")))
 
 
 @LOCAL

@@ -123,7 +123,7 @@ def test_where_there_are_no_locks_nothing_is_done_without_one(locks, monkeypatch
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(StorageError, match=r"store\.lock \(Operation not supported\)"):
+    with pytest.raises(StorageError, match=r"store\.lock \(Operation not supported\): its file system has no locks"):
         locks[0].acquire(exclusive=True)
     assert not locks[0].is_held
 

@@ -305,6 +305,19 @@ def test_without_psql_an_error_tells_what_to_install(cli, tmp_path, content):
     assert result.status == 3 and "install postgresql-client" in result.err
 
 
+@pytest.mark.parametrize("entry", ["", ".", "bin"])
+def test_a_psql_that_lies_where_one_happens_to_be_is_not_run(cli, tmp_path, monkeypatch, entry):
+    """A folder of PATH that is none from the root leads into whatever repository one has gone to."""
+    for folder in (tmp_path, tmp_path / "bin"):
+        folder.mkdir(exist_ok=True)
+        (folder / "psql").write_text("#!/bin/sh\n: > ran\n")
+        (folder / "psql").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    result = cli("register-agent", "a", "validation", "m", "s", PATH=f"{entry}:/nowhere")
+    assert not (tmp_path / "ran").exists()
+    assert result.status == 3 and "install postgresql-client" in result.err
+
+
 @pytest.mark.parametrize("script, told", [
     ("exit 0", ""), ("echo 'psql: error: out of order' >&2; exit 1", "out of order"),
     ("cat >&2", "this psql is too old: install postgresql-client 11")])  # such a one leaves :SQLSTATE as it is

@@ -128,7 +128,8 @@ class Memory:
             except StorageError as error:
                 self._note_fault(table, file, error, wrong)
         for column, parent in table.refers if self.unloaded else ():
-            self.load_rows(self.named[parent], {(row.get(column),) for _, rows in files for row in rows})
+            keys = (row.get(column) for _, rows in files for row in rows)  # one that is no plain value, none can have
+            self.load_rows(self.named[parent], {(key,) for key in keys if not isinstance(key, (list, dict))})
         if files:
             self._add(table, files, wrong)
         if self.writing:

@@ -259,9 +259,10 @@ class EmbeddedStorage(Storage):
         """The error if there is no space: on the disk, or among the numbers of rows."""
         from ..remedies import make_room
 
-        spent = self._find_spent() if text.startswith(driver.FULL) else ""
+        is_full = text.startswith(driver.FULL)
+        spent = self._find_spent() if is_full else ""
         return StorageError(f"{self.path}: {spent}; nothing was done" if spent else
-                            f"cannot write {self.path} ({text}): {make_room(self.path)}, then try again")
+                            f"cannot write {self.path} ({text}): {make_room(self.path, is_full)}, then try again")
 
     def _name_undecodable(self) -> str:
         """The row with an unreadable value; "" if it cannot be determined."""

@@ -16,7 +16,7 @@ _NAME = r"(?:\w+|'\w+')"
 _NOW = r"(?:(?:datetime|date|time|julianday) \( 'now' \)|strftime \( '[^']*' , 'now' \))"
 _PART = rf"(?:(?:new|old) \. {_NAME}|-? ?\d[\d.]*|'(?:[^']|'')*'|null|current_(?:timestamp|date|time)|{_NOW})"
 _VALUE = rf"{_PART}(?: \|\| {_PART})*"
-_COLUMN_NAME = r"(?!\d|current_|(?:null|is|not|and|or)\b)\w+"  # what _PART matches too would double the ways at each term
+_COLUMN_NAME = r"(?!\d|current_|(?:null|is|not|and|or)\b)\w+"  # none that _PART matches too: each would double the ways
 _TERM = rf"(?:{_PART}|{_COLUMN_NAME})"
 _BETWEEN = r"(?:=|==|<>|!=|<|>|<=|>=|is not|is|and|or)"
 _INSERT = rf"insert (?:or ignore )?into (?P<to>{_NAME})(?: \( (?P<columns>{_NAME}(?: , {_NAME})*) \))? " \
