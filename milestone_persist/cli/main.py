@@ -186,11 +186,15 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
             text = _draw(op, data, console) if op.screen and console.stdout.isatty() and not call.json else (
                 _text_of(op, data, call, op.long if options.get("long") else ""))
         except Exception as error:
-            raise (blame(opened.get(), error) if op.opens else error) from None
+            why = blame(opened.get(), error) if op.opens else error
+            if _only_looked(op, args, options, data):
+                raise why from None
+            became = _tell_undelivered(op, data, args, _text_in_need(data), opened)
+            raise StorageError(f"the answer could not be made ({_reason(why)}); {became}") from None
         try:
             _print(console, text)
         except OSError as error:
-            only_looked = not op.changes(args, options) or op.stdout and data["file"] == "-"
+            only_looked = _only_looked(op, args, options, data)
             if only_looked and isinstance(error, BrokenPipeError):
                 raise
             became = "" if only_looked else "; " + _tell_undelivered(op, data, args, text, opened)
@@ -202,6 +206,10 @@ def _run(op: Operation, args: list[Any], options: dict[str, Any], call: CommandL
     return 0
 
 
+def _only_looked(op: Operation, args: list[Any], options: dict[str, Any], data: Any) -> bool:
+    return not op.changes(args, options) or bool(op.stdout) and data["file"] == "-"
+
+
 def _tell_undelivered(op: Operation, data: Any, args: list[Any], text: str, opened: _Opened) -> str:
     """What has become of what was done, where the answer could not be printed."""
     from ..running import follow_moves
@@ -211,6 +219,20 @@ def _tell_undelivered(op: Operation, data: Any, args: list[Any], text: str, open
         return f"{op.name} is done, do not repeat it: " + text.strip().partition("\n")[0]
     told: str = follow_moves(lambda store: on_undelivered(store, data, *args), opened.get, opened.release)
     return told
+
+
+def _text_in_need(data: Any) -> str:
+    """What an answer is, where its text cannot be made."""
+    try:
+        return repr(data)
+    except MemoryError:
+        return ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MilestoneError):
+        return str(error)
+    return "there is not enough memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
 
 
 def _text_of(op: Operation, data: Any, call: CommandLine, form: str = "") -> str:

@@ -114,7 +114,21 @@ class ToolCall:
             error = explain_failure(failure)
         finally:
             self._release()
-        return self._result(error)
+        try:
+            return self._result(error)
+        except Exception as failure:
+            if not self.is_done or not self.op.changes(self.args, self.options):
+                raise
+            return self._result(self._tell_unmade(failure))
+
+    def _tell_unmade(self, failure: Exception) -> str:
+        """What has become of what was done, where its result cannot be made; from then on there is none."""
+        became = f"{self.op.name} is done, do not repeat it"
+        if self.op.on_undelivered:
+            self.take_back()
+            became = "what was taken is in the inbox again"
+        self.is_done = False
+        return f"the answer could not be made ({type(failure).__name__}: {failure}); {became}"
 
     def take_back(self) -> None:
         """Undo what would be lost with its result, which nobody was there to read: messages are requeued."""

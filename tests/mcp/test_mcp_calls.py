@@ -413,6 +413,21 @@ def test_a_fault_of_the_program_is_one_line(wire, monkeypatch):
 
 
 @one_backend
+def test_what_was_done_is_said_where_the_answer_cannot_be_made(wire, store, monkeypatch):
+    def fail(form):
+        raise MemoryError
+
+    wire.call("register_agent", **AGENT)
+    with monkeypatch.context() as patched:
+        patched.setattr("milestone_persist.cli.text.find_renderer", fail)
+        sent = send(wire, {"n": 1})
+        taken = wire.call("get_agent_messages", agent_id="exec-ms-1-1", take=True)
+    assert sent["isError"] and "send_agent_message is done, do not repeat it" in said(sent)[-1]
+    assert taken["isError"] and "in the inbox again" in said(taken)[-1]
+    assert [message["payload"] for message in store.get_agent_messages("exec-ms-1-1")] == [{"n": 1}]
+
+
+@one_backend
 def test_what_is_to_be_run_next_and_is_no_tool_here_is_named(serve, store):
     store.register_agent("e", "milestone-executor", "ms-1", "execution-ms-1-1")
     store.update_agent_status("e", "failed")
