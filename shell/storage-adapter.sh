@@ -193,7 +193,7 @@ milestone_look_beside() { # the file $1, which may be a link; set milestone_prog
 }
 
 milestone_read_link() { # set milestone_link to where $1 leads
-  milestone_link=$(\command readlink "$1" 2>/dev/null) || milestone_link=$(\command -p readlink "$1" 2>/dev/null)
+  milestone_link=$(\command -p readlink "$1" 2>/dev/null) || milestone_link=$(\command readlink "$1" 2>/dev/null)
 }
 
 milestone_search_open_files() { # of this shell and those above it: one of them is the file being sourced
@@ -220,7 +220,7 @@ milestone_find_python() { # the first on PATH; a shim of pyenv, asdf or mise cos
     milestone_rest=${milestone_rest#*:}
     if [ -f "$milestone_folder/python3" ] && [ -x "$milestone_folder/python3" ]; then
       case $milestone_folder in
-        */shims) milestone_shim=${milestone_shim:-$milestone_folder/python3} ;;
+        /*/shims) milestone_shim=${milestone_shim:-$milestone_folder/python3} ;;
         /*) milestone_python=$milestone_folder/python3 ;;
       esac
     fi
@@ -236,7 +236,7 @@ milestone_ask_shim() { # once, where it leads, and remember that
     2>/dev/null)
   if [ -z "$milestone_python" ]; then
     milestone_python=$milestone_shim
-  elif { \command mkdir -p "${milestone_memory%/*}" || \command -p mkdir -p "${milestone_memory%/*}"; } 2>/dev/null; then
+  elif { \command -p mkdir -p "${milestone_memory%/*}" || \command mkdir -p "${milestone_memory%/*}"; } 2>/dev/null; then
     milestone_print "$milestone_python" 2>/dev/null >"$milestone_memory"
   fi
 }

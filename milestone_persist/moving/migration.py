@@ -15,7 +15,7 @@ from ..storage.events import Log
 from ..storage.interface import StorageMoved
 from ..storage.selection import FIXED, backend_in_use, backend_meant, fix_backend, name_store, read_word
 from .export_file import write_export
-from .transfer import copy_rows, count_rows, digest_rows, prepare_source, read_rows
+from .transfer import copy_own_rows, count_rows, digest_rows, prepare_source, read_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _copy_to(store: Storage, backend: Backend, when: str) -> dict[str, int]:
         with target.transaction():
             replace = _is_left_over(store, target)
             target.execute("DELETE FROM agent_coordination_config")
-            copied = copy_rows(store, target, replace)
+            copied = copy_own_rows(store, target, replace)
             write_copy_tombstone(target, store.backend, when)
         _require_equal(digest_rows(store), digest_rows(target), backend)
     finally:

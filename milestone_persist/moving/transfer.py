@@ -109,13 +109,17 @@ def copy_rows(source: Storage, target: Storage, replace: bool = False) -> dict[s
     """Copy every row, within transactions on both; how many of each table.
 
     replace: what was in the target goes
-    StorageError names a row that the target refuses.
     """
     totals = count_rows(source)
+    return fill_store(target, lambda table: _report(source, table, totals[table], read_rows(source, table)),
+                      source.sequence_values(), replace)
+
+
+def copy_own_rows(store: Storage, target: Storage, replace: bool = False) -> dict[str, int]:
+    """The same for rows that nobody has given in this call: StorageError names the one that the target refuses."""
     try:
-        return fill_store(target, lambda table: _report(source, table, totals[table], read_rows(source, table)),
-                          source.sequence_values(), replace)
-    except UsageError as error:  # nobody has given that row in this call
+        return copy_rows(store, target, replace)
+    except UsageError as error:
         raise StorageError(f"{error}; that row cannot be copied, and nothing was: doctor tells what to do") from None
 
 

@@ -15,7 +15,7 @@ from ..moving.export_file import (
     require_numbers,
     write_export,
 )
-from ..moving.transfer import copy_rows, count_rows, fill_store, prepare_source
+from ..moving.transfer import copy_own_rows, copy_rows, count_rows, fill_store, prepare_source
 from ..records.files import remove_parts
 from ..records.index import index_records
 from ..records.undo import stamp
@@ -64,7 +64,7 @@ def _fill_backup(store: Storage, path: str) -> dict[str, int]:
                 remove_parts(store)
             with target.transaction():
                 target.execute("DELETE FROM agent_coordination_config")
-                rows = copy_rows(store, target)
+                rows = copy_own_rows(store, target)
                 note_row_counts(target, rows)
         wrong = target.check()
         target.execute("PRAGMA journal_mode = DELETE")  # all in one file

@@ -55,6 +55,19 @@ def test_with_no_program_on_PATH(sh, copy, tmp_path):
     assert (done.status, done.err) == (0, "")
 
 
+@pytest.mark.parametrize("path", ["PATH=.:$PATH", "PATH=:$PATH", "unset PATH", "PATH=./shims"])
+def test_no_program_of_the_current_directory_is_run(sh, copy, tmp_path, path):
+    """It may be somebody's repository; where there is no PATH, some shells search it."""
+    link = tmp_path / "link.sh"
+    link.symlink_to(copy("folder"))
+    for name in ("readlink", "mkdir", "shims/python3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('#!/bin/sh\n: > "$HOME/ran"\n')
+        (tmp_path / name).chmod(0o755)
+    sh(f'cd "$HOME"; {path}; . "$ADAPTER"' + VERSION, source=False, ADAPTER=str(link), MILESTONE_PYTHON=None)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_without_a_PATH_the_usual_folders_are_searched(sh, need):
     if not os.access("/usr/bin/python3", os.X_OK) and not os.access("/bin/python3", os.X_OK):
         need("a python3 in /usr/bin")
