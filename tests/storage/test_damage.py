@@ -268,6 +268,15 @@ def test_a_corrupt_file_of_an_agent_stops_only_what_needs_it(store, directory, c
     assert path.read_text() == text and (directory / "agent-state" / "a=k.json").exists()
 
 
+@HYBRID
+def test_a_status_that_somebody_has_put_in_by_hand_is_printed_with_escapes(store, damage, cli):
+    store.register_agent("a", "validation", "m", "execution-1")
+    damage("UPDATE agent_registry SET status = 'x' || char(27) || '[2J'")
+    for words in ["get-session-recovery-status"], ["recover-milestone-session", "execution-1"], ["status"]:
+        done = cli(*words)
+        assert "\x1b" not in done.text + done.err, done
+
+
 @FILE
 @pytest.mark.parametrize("column", ["milestone_id", "session_id"])
 @pytest.mark.parametrize("value", [[], {}, [["m"]]], ids=repr)

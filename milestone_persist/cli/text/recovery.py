@@ -149,7 +149,7 @@ def milestone_recovered(data: Row) -> str:
 
 
 def recovery_status(data: Row) -> str:
-    lines = [f"{name}: " + ", ".join(f"{number} {word}" for word, number in counted(data, name).items())
+    lines = [f"{name}: " + ", ".join(f"{number} {plain(word)}" for word, number in counted(data, name).items())
              for name in ("sessions", "agents", "messages")]
     lines.append(f"checkpoints: {tell_count(data, 'checkpoints')}")
     lines.append(f"interrupted sessions: {len(data['interrupted'])}")
