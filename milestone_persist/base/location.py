@@ -47,6 +47,10 @@ def check_path(path: str, what: str) -> None:
     """UsageError for an impossible path, or one whose ~ no shell has expanded: a folder would get that name."""
     if "\0" in path:
         raise UsageError(f"{what} holds a NUL byte: name another")
+    try:
+        path.isascii() or os.fsencode(path)
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} holds half a character, which no name of a file can: name another") from None
     if path == "~" or path.startswith("~/"):
         raise UsageError(f"{what} begins with a ~ that the shell did not expand: write $HOME{path[1:]} "
                          f"(a folder of that name is ./{path})")

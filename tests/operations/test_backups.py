@@ -203,6 +203,13 @@ def files_of(directory):
             for path in (directory / folder).glob("*")}
 
 
+@pytest.mark.parametrize("backend", ["hybrid"], indirect=True)
+def test_a_path_with_half_a_character_is_none(store, tmp_path):
+    for call in (store.backup_coordination, store.export_coordination, store.import_tmp_files):
+        with pytest.raises(UsageError, match="half a character"):
+            call(f"{tmp_path}/\ud800")
+
+
 @WAYS
 def test_records_are_replaced_with_the_rows(other_times, directory, tmp_path, backend, by):
     if backend in ("file", "hybrid"):
