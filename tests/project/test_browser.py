@@ -250,7 +250,7 @@ def test_what_is_stored_stays_text(browser, store, tmp_path):
     store.create_milestone_record("ms-1", "title: " + json.dumps(NASTY))
     store.update_agent_status("a", task=NASTY, error=NASTY)
     for number in range(2):
-        store.send_agent_message("a", NASTY.rstrip("gnirts").rstrip("\u202e"), "x-" + NASTY, {NASTY: NASTY})
+        store.send_agent_message("a", "a" + NASTY.rstrip("gnirts").rstrip("\u202e"), "x-" + NASTY, {NASTY: NASTY})
         store.save_agent_state("a", "key", NASTY + str(number))
         store.create_agent_checkpoint("a")
     store.log_milestone_event(NASTY, "ms-1", NASTY)
