@@ -11,23 +11,22 @@ from .shell import DONE
 
 NUMBER, EACH = 4, 3  # sub-agents, and messages that each takes
 POOL = "pool-ms-6"
+BEGINNING = {**STARTING, "gemini": ("invoke_agent", {"agent_name": "generalist", "prompt": "[[SCRIPT:sub]] go"})}
 
 
 def sub_agents(bench, report, clients):
     """Four sub-agents at once take twelve messages from one inbox and send a result each: none lost, none twice."""
     for client in clients:
-        if client.name not in STARTING:
-            continue
         home, project = _prepare(bench, clients)
         for n in range(NUMBER * EACH):
             bench.program(project, home, "send-agent-message", "boss-ms-6-1", POOL, "task_assignment",
                           json.dumps({"task": f"task-{n:02}-end"}))
         names = [f"sub_{n}" for n in range(NUMBER)]
-        tool, given = STARTING[client.name]
+        tool, given = BEGINNING[client.name]
         first, *others = [Step(tool=tool, given=_renamed(given, name)) for name in names]
         first.beside = others
         pause = _call(client, f"get_session_status {SESSION}")
-        if client.name != "opencode":  # whose turn goes on when they have ended; elsewhere they run beside it
+        if client.name not in ("opencode", "gemini"):  # whose turns wait for them; elsewhere they run beside it
             pause.before = lambda: time.sleep(25)
         more = ["-c", "agents.max_threads=8"] if client.name == "codex" else []  # else three at once
         played = bench.play(client, project, home, first, pause, DONE, options=[*TRUST.get(client.name, ()), *more],
