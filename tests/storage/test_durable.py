@@ -9,6 +9,7 @@ import stat
 
 import pytest
 
+from milestone_persist import open_store
 from milestone_persist.storage.files import write_whole
 from milestone_persist.storage.sqlite.safe_copy import back_up
 
@@ -56,8 +57,8 @@ def test_a_copy_that_is_kept_before_the_schema_changes_is_on_the_disk(tmp_path, 
 
 
 @pytest.mark.parametrize("backend", ["file", "hybrid"], indirect=True)
-def test_a_data_directory_that_is_made_and_written_to_is_on_the_disk(unsynced, connect):
-    store = connect()
+def test_a_data_directory_that_is_made_and_written_to_is_on_the_disk(directory, unsynced, environ):
+    store = open_store(directory, environ=environ)  # the program makes it, and not a copy
     store.save_agent_state("a", "k", "v")
     store.create_milestone_record("ms", "title: Mine")
     store.send_agent_message("a", "a", "error_report", {})
