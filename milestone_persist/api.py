@@ -58,7 +58,7 @@ class Store(Operations):
         self.directory = self.storage().directory
 
     def storage(self) -> Storage:
-        """The connection of this thread, where SQL runs: what tests let fail."""
+        """This thread's connection, where SQL runs; tests make it fail."""
         if self._closed:  # and no lock is taken: one held by another thread would outlive a fork
             raise closed()
         key = os.getpid(), threading.get_ident()
@@ -77,11 +77,11 @@ class Store(Operations):
         return found
 
     def _is_moved(self) -> bool:
-        """Whether the rows are to be followed to where they were moved, whatever is set."""
+        """Whether to follow the rows to where they were moved, whatever the settings say."""
         return self._follows and bool(backend_in_use(self.directory))
 
     def _release(self) -> None:
-        """Close the connection of this thread; the next call opens what is in use then."""
+        """Close the connection of this thread; the next call opens the backend then in use."""
         self._follows = True
         self._close_connections(lambda thread: thread == threading.get_ident())
 
@@ -119,7 +119,7 @@ class Store(Operations):
         self.close()
 
     def close(self) -> None:
-        """Close the connections of every thread; closing again does nothing.
+        """Close the connections of all threads; closing it again does nothing.
 
         A call that another thread is in ends with its present transaction, and closes its connection then.
         """

@@ -125,9 +125,9 @@ class Operations:
         milestone_id: the milestone it works on
         session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
         capabilities: JSON array of strings
-        new: refuse (status 1) an id that was heard from within session_timeout, for it may be another agent's
+        new: refuse (status 1) an id that was heard from within session_timeout: it may be another agent's
 
-        What its former life had taken and not acknowledged is in its inbox again.
+        Messages that its former life had taken and not acknowledged are requeued.
         """
 
     def update_agent_status(self, agent_id: str, status: str | None = None, *, error: str | None =
@@ -140,7 +140,7 @@ class Operations:
         task: what it is working on, kept as current_task
         phase: design, spec, task or execute, kept as current_phase
 
-        Completing acknowledges the messages it has taken; failing puts them back into its inbox.
+        Completing acknowledges the messages it has taken; failing requeues them.
         """
 
     def agent_heartbeat(self, agent_id: str, health: str | None = None, *, cpu: float | None = None,
@@ -156,7 +156,7 @@ class Operations:
         errors: errors since the last heartbeat
         warnings: warnings since the last heartbeat
 
-        unresponsive is said about an agent, as the session monitor does: it is logged and renews no heartbeat.
+        unresponsive is set for an agent by others, as by the session monitor: it is logged and renews no heartbeat.
         """
 
     def list_session_agents(self, session_id: str) -> list[SessionAgent]:
@@ -174,8 +174,8 @@ class Operations:
         state_key: the key
         value: any text, JSON or not; - reads standard input
         state_type: checkpoint, progress, user_data, system_data or temp_data
-        ttl_seconds: seconds after which the key is gone; without it, it stays
-        if_version: save only if the key still has this version (0: only if it is not there), else status 1
+        ttl_seconds: seconds after which the key expires; without it, never
+        if_version: save only if the key still has this version (0: only if it does not exist), else status 1
         """
 
     def save_many(self, agent_id: str, values: str | Mapping[str, Any], state_type: str =
@@ -185,7 +185,7 @@ class Operations:
         agent_id: the agent; an unregistered one is registered
         values: a JSON object of keys and values, text as it is and other values as JSON; - reads standard input
         state_type: of all: checkpoint, progress, user_data, system_data or temp_data
-        ttl_seconds: seconds after which the keys are gone; without it, they stay
+        ttl_seconds: seconds after which the keys expire; without it, never
         """
 
     @overload
@@ -195,7 +195,7 @@ class Operations:
 
         agent_id: the agent that saved it
         state_key: the key
-        default: printed when there is no such key; without it that is status 1
+        default: printed if there is no such key; without it, that is status 1
         full: print a JSON object with value, version (0: it is the default), type, session and times instead
         session: what was saved in that session, even if another session has written the key since
 
@@ -209,7 +209,7 @@ class Operations:
 
         agent_id: the agent that saved it
         state_key: the key
-        default: printed when there is no such key; without it that is status 1
+        default: printed if there is no such key; without it, that is status 1
         full: print a JSON object with value, version (0: it is the default), type, session and times instead
         session: what was saved in that session, even if another session has written the key since
 
@@ -223,7 +223,7 @@ class Operations:
 
         agent_id: the agent that saved it
         state_key: the key
-        default: printed when there is no such key; without it that is status 1
+        default: printed if there is no such key; without it, that is status 1
         full: print a JSON object with value, version (0: it is the default), type, session and times instead
         session: what was saved in that session, even if another session has written the key since
 
@@ -235,7 +235,7 @@ class Operations:
 
         agent_id: the agent
 
-        What the same id has saved for another milestone comes last, with the commands that read it (`own` is false).
+        Keys that the same id saved for another milestone come last, with the commands that read them (`own` is false).
         """
 
     def delete_agent_state(self, agent_id: str, state_key: str, *, session: str | None = None) -> DeletedState:
@@ -243,7 +243,7 @@ class Operations:
 
         agent_id: the agent that saved it
         state_key: the key
-        session: only if it was saved in that session; what was saved for another milestone is not deleted without
+        session: only if it was saved in that session; needed to delete a value saved for another milestone
         """
 
     def send_agent_message(self, from_agent: str, to_agent: str, message_type: str, payload: str |
@@ -299,7 +299,7 @@ class Operations:
         """
 
     def requeue_agent_message(self, agent_id: str, message_id: int) -> Requeued:
-        """Requeue a taken, acknowledged or dead message in the inbox it was sent to; a pending one is there already.
+        """Requeue a taken, acknowledged or dead message in its recipient's inbox; a pending one is there already.
 
         agent_id: the recipient
         message_id: its id
@@ -322,11 +322,11 @@ class Operations:
 
     def create_agent_checkpoint(self, agent_id: str, checkpoint_type: str = 'manual', *files: str,
                                 key: str | None = None) -> MadeCheckpoint:
-        """Save an agent's present state, its registry row and its unacknowledged messages; prints the id.
+        """Save an agent's current state, its registry row and its unacknowledged messages; prints the id.
 
         agent_id: the agent
         checkpoint_type: automatic, manual, phase_completion or error_recovery
-        files: files whose size and SHA-256 are kept, to tell later which have changed
+        files: files whose size and SHA-256 are stored, to show later which have changed
         key: makes it once: with the same key the same call prints the first id again, another is refused (status 1)
         """
 
@@ -341,7 +341,7 @@ class Operations:
 
         checkpoint_id: as create_agent_checkpoint printed it
 
-        What the agent has saved in other sessions since then stays.
+        Values that the agent has saved in other sessions since then are kept.
         """
 
     def get_session_status(self, session_id: str) -> SessionStatus:
@@ -353,7 +353,7 @@ class Operations:
         """
 
     def update_session_progress(self, session_id: str, percent: float, phase: str | None = None) -> SessionProgress:
-        """Set how far a session is.
+        """Set a session's progress.
 
         session_id: the session
         percent: 0 to 100
@@ -443,7 +443,7 @@ class Operations:
         session_id: the execution session
         phase: design, spec, task or execute; without it, the first that has no results
 
-        Agents are marked and started as by resume_planning_agents; results that are there stay.
+        Agents are marked and started as by resume_planning_agents; existing results are kept.
         """
 
     def resume_session_agents(self, session_id: str) -> Resumption:
@@ -455,15 +455,15 @@ class Operations:
         """
 
     def restart_planning_with_artifacts(self, session_id: str) -> Resumption:
-        """End the agents of a planning session and print which agents to start again for what is missing; artifacts stay.
+        """End the agents of a planning session and print which to start again for missing artifacts; artifacts are kept.
 
         session_id: the planning session
 
-        Living agents are ended too.
+        Live agents are ended too.
         """
 
     def restart_incomplete_phases(self, session_id: str) -> Resumption:
-        """End the agents of phases without results and print which agents to start again; other agents and results stay.
+        """End the agents of phases without results and print which to start again; other agents and results are kept.
 
         session_id: the execution session
 
@@ -471,7 +471,7 @@ class Operations:
         """
 
     def restart_milestone_execution(self, session_id: str) -> Resumption:
-        """End all agents of an execution session and print which agents to start again; phases that have results are kept.
+        """End all agents of an execution session and print which to start again; phases with results are kept.
 
         session_id: the execution session
 
@@ -485,7 +485,7 @@ class Operations:
         """
 
     def complete_planning_session(self, session_id: str) -> FinishedPlanning:
-        """Complete a planning session; a missing milestone-plan is assembled from the planning artifacts there are.
+        """Complete a planning session; a missing milestone-plan is assembled from the existing planning artifacts.
 
         session_id: the planning session
 
@@ -527,7 +527,7 @@ class Operations:
 
         session_id: the session
 
-        Beside it lies the page of `report`, which it links to.
+        It links to the page of `report` next to it.
         """
 
     def report(self, session_id: str, *, html: str = '') -> str:
@@ -544,7 +544,7 @@ class Operations:
 
         minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
-        After cleanup_retention_days go: ended sessions, acknowledged messages, old checkpoints (not an agent's last),
+        Deleted after cleanup_retention_days: ended sessions, acknowledged messages, old checkpoints (not an agent's last),
         health log and events.
         """
 
@@ -577,7 +577,7 @@ class Operations:
         """Print whether the session monitor is running, since when, and the end of its log."""
 
     def create_milestone_record(self, milestone_id: str, text: str, *, key: str | None = None) -> WrittenRecord:
-        """Keep the record of a new milestone, byte for byte; status 1 if it has one already.
+        """Store the record of a new milestone, byte for byte; status 1 if it has one already.
 
         milestone_id: the milestone
         text: the record, usually YAML with title:, status: and priority: at the top level; - reads standard input
@@ -644,10 +644,10 @@ class Operations:
 
     def acquire_milestone_lock(self, milestone_id: str, *, owner: str = '', ttl: int = 300, wait:
                                float = 30) -> Lease:
-        """Take or renew the lease on a milestone; status 1 if another owner keeps it.
+        """Take or renew the lease on a milestone; status 1 if another owner holds it.
 
         milestone_id: the milestone
-        owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
+        owner: the holder; without it $AGENT_ID; without that a new token, which is printed and needed for releasing
         ttl: seconds after which the lease expires
         wait: seconds to wait for another owner
         """
@@ -656,19 +656,19 @@ class Operations:
         """Release the lease on a milestone; status 1 if it is not the owner's.
 
         milestone_id: the milestone
-        owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
+        owner: the holder, or the token that acquire_milestone_lock printed; without it $AGENT_ID
         """
 
     def backup_coordination(self, file: str | None = None) -> Backup:
-        """Write a consistent backup, records included, as a SQLite file, while others go on writing.
+        """Write a consistent backup, records included, as a SQLite file, while others keep writing.
 
         file: a new file; without it, one below backups/
         """
 
     def restore_coordination(self, file: str) -> Replacement:
-        """Replace everything in the store by a backup, records included; what was there is backed up first.
+        """Replace everything in the store with a backup, records included; the present contents are backed up first.
 
-        The files of a store that is damaged or gone are moved below backups/, and the backup takes their place.
+        The files of a damaged or missing store are moved below backups/, and the backup replaces them.
 
         file: a file that backup_coordination wrote
         """
@@ -680,18 +680,18 @@ class Operations:
         """
 
     def import_coordination(self, file: str, *, replace: bool = False) -> Replacement:
-        """Read what export_coordination wrote into an empty store, whole or not at all.
+        """Load a file written by export_coordination into an empty store, completely or not at all.
 
         file: a file that export_coordination wrote
-        replace: replace everything there is; it is backed up first
+        replace: replace everything in the store; it is backed up first
         """
 
     def import_tmp_files(self, dir: str = '/tmp', *, session: str = '', remove: bool = False,
                          dry_run: bool = False) -> ImportedFiles:
         """Import milestone-*.json, planning-*.json and the like from a directory into the state of agents and sessions.
 
-        dir: where to look; not in folders below it
-        session: the session they belong to; else one that a file's name holds, $SESSION_ID, or the active one
+        dir: where to look, without subfolders
+        session: the session they belong to; else one contained in a file's name, $SESSION_ID, or the active one
         remove: delete each file whose content was read back from the store
         dry_run: only tell what would be done
 
@@ -719,7 +719,7 @@ class Operations:
     def list_coordination_events(self, *, session: str = '', agent: str = '', milestone: str = '',
                                  event: str = '', after: int = 0, limit: int = 20, wait: float = 0,
                                  follow: bool = False) -> list[Event]:
-        """List the latest events, one a line, the newest last.
+        """List the latest events, one per line, the newest last.
 
         session: only those of this session
         agent: only those of this agent
@@ -732,10 +732,10 @@ class Operations:
         """
 
     def batch(self, operations: str | Sequence[Any], *, atomic: bool = False) -> list[BatchResult]:
-        """Do many operations in one call: lines of JSON in, a line of JSON with the result of each out.
+        """Run many operations in one call: lines of JSON in, a line of JSON with the result of each out.
 
         operations: a line each, ["save_agent_state", "a", "k", "v"] or {"name": …, "arguments": {…}}; - reads stdin
-        atomic: all in one transaction: where one fails, none is done
+        atomic: all in one transaction: if one fails, none is done
 
         Operations of agents, state, messages, checkpoints, sessions, milestones and the log. A line that is no such call
         is refused before anything is done (status 2). Without --atomic, what fails is told in its line, the rest is done,
@@ -746,13 +746,13 @@ class Operations:
                 False, gemini: bool = False, opencode: bool = False, functions_only: bool = False,
                 no_mcp: bool = False, no_hooks: bool = False, prompts: bool = False, bin: str | None
                 = None, check: bool = False, dry_run: bool = False) -> Installed:
-        """Make a project ready for the clients that are found: the functions, a skill, MCP server, hooks, permissions.
+        """Prepare a project for the detected clients: the functions, a skill, MCP server, hooks, permissions.
 
         directory: the project, or the home directory for all projects; the current one, if neither it nor --bin is given
-        claude_code: for Claude Code, found or not, and only for what is named so now or earlier
-        codex: for Codex, found or not
-        gemini: for the Gemini CLI, found or not
-        opencode: for OpenCode, found or not
+        claude_code: for Claude Code, detected or not, and only for clients named now or earlier
+        codex: for Codex, detected or not
+        gemini: for the Gemini CLI, detected or not
+        opencode: for OpenCode, detected or not
         functions_only: for no client, only the file that agents source
         no_mcp: without the MCP server
         no_hooks: without hooks
@@ -766,7 +766,7 @@ class Operations:
 
     def uninstall(self, directory: str | None = None, *, bin: str | None = None, dry_run: bool =
                   False) -> Installed:
-        """Remove from a project all that install added, and restore what it replaced.
+        """Remove from a project everything that install added, and restore what it replaced.
 
         directory: the project; the current directory, if neither it nor --bin is given
         bin: a folder of programs that install --bin made
@@ -776,7 +776,7 @@ class Operations:
         """
 
     def init(self, shell: str, *, env_file: str | None = None) -> str:
-        """Print the shell functions (18 KB) for eval; a store is made ready by initialize_agent_coordination instead.
+        """Print the shell functions (18 KB) for eval; to create a store, use initialize_agent_coordination instead.
 
         The paths of this program and this Python are written into them.
 
@@ -801,44 +801,44 @@ class Operations:
         It replaces an earlier copy in one step, and nothing else.
 
         directory: the folder; with --check, it may be a zipapp
-        check: only tell what in the copy was changed, is missing or extra, or is another version; status 1 if anything
+        check: only print what in the copy is changed, missing, extra or of another version; status 1 if anything is
         zipapp: write one executable file instead, with byte code for the Python that runs now
         """
 
     def briefing(self, agent_id: str = '') -> Briefing:
         """Print what an agent must know, in at most 2,400 bytes; its last line is the command to run next.
 
-        agent_id: the agent; without it $AGENT_ID; without that, what is known of the project
+        agent_id: the agent; without it $AGENT_ID; without that, the project is described
 
         Who it is, its session, messages taken and unread (never what they say), keys that others have saved since the last
         briefing, its last checkpoint, interrupted sessions.
         """
 
     def hook(self, event: str, payload: str = '-') -> HookAnswer:
-        """Answer a hook of Claude Code, Codex or Gemini CLI; status 0 whatever goes wrong, and it never makes a store.
+        """Answer a hook of Claude Code, Codex or Gemini CLI; status 0 whatever fails, and never creates a store.
 
         event: SessionStart, Stop, SubagentStop, SessionEnd, PreCompact; of Gemini CLI AfterAgent, PreCompress, BeforeAgent
         payload: the client's JSON; - reads standard input, as does leaving it out
 
-        SessionStart briefs the agent (and gives Claude Code's shell the functions), Stop sends it back once to mail that it
-        has not read, SubagentStop and SessionEnd end it, PreCompact makes a checkpoint.
+        SessionStart briefs the agent (and gives Claude Code's shell the functions), Stop sends it back once to unread
+        mail, SubagentStop and SessionEnd end it, PreCompact makes a checkpoint.
         """
 
     def watch(self, *, agent: str = '', all: bool = False, seconds: float | None = None) -> WatchEnd:
         """Print a line for each new message to an agent: type, sender, id and the command that reads it, never its text.
 
         agent: the agent; without it $AGENT_ID
-        all: also for broadcasts of the usual priority, 5 or less; without it only for direct and urgent messages
-        seconds: end after so many; without it, it goes on until it is ended
+        all: also for broadcasts with priority 5 or less; without it only for direct and urgent messages
+        seconds: end after so many; without it, run until it is ended
 
-        While messages are unread it calls again after 5, 15 and then every 60 minutes. It ends when the agent has
-        completed, its reader has gone, or on SIGINT and SIGTERM. doctor tells which watchers live and which have died.
+        While messages are unread it repeats the line after 5, 15 and then every 60 minutes. It ends when the agent has
+        completed, its reader has gone, or on SIGINT and SIGTERM. doctor lists live and dead watchers.
         """
 
     def status(self, session_id: str | None = None, *, watch: bool = False) -> Overview:
         """Show everything at a glance: what needs attention and the command for it, sessions, agents, inboxes, events.
 
-        session_id: only this session; else those that are open and the latest that have ended
+        session_id: only this session; without it, the open ones and the latest ended ones
         watch: show it live on a terminal until q is pressed
         """
 
@@ -846,10 +846,10 @@ class Operations:
         """Print which data directory is used, and why."""
 
     def whoami(self) -> Caller:
-        """Print what is known of the caller: agent, session, milestone and data directory, and where each comes from."""
+        """Print what is known about the caller: agent, session, milestone and data directory, and the source of each."""
 
     def doctor(self, *, fix: bool = False) -> list[Finding]:
-        """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none.
+        """Check that the storage is sound and writable; status 3 and what is wrong if not, 1 if there is none.
 
         fix: repair what can be repaired without loss; what is taken out or replaced is kept below backups/
 
@@ -862,11 +862,11 @@ class Operations:
         port: the port of 127.0.0.1; without it, a free one
         open: open the page in a browser
 
-        Only who has the address, which holds a secret, can see it; nothing can be changed there.
+        Only people with the address, which contains a secret, can see it; nothing can be changed there.
         """
 
     def generate(self, *files: str) -> list[GeneratedFile]:
-        """Make the generated files of this project again, or only tell which are stale; for its developers.
+        """Regenerate the generated files of this project; for its developers.
 
         files: some of them; without any, all
         """

@@ -1,4 +1,4 @@
-"""Finding the package's own modules: what Python does for any, in a few of its steps.
+"""Finds the package's own modules as Python does, in fewer steps.
 
 Byte code is taken only where Python would take it: kept by this Python, of the source as it stands. All else is left to
 Python, which compiles and keeps it. Only where the code is spoilt, as Python leaves it when the disk is full, Python
@@ -26,7 +26,7 @@ _OF_TIME, _OF_CONTENT = bytes(4), b"\3\0\0\0"  # byte code that tells time and s
 
 
 class Loader(SourceFileLoader):
-    """Python's loader of a source file, which was given the byte code."""
+    """Python's loader of a source file, given the byte code."""
 
     code: CodeType
 
@@ -44,7 +44,7 @@ class Finder:
         self.home, self.magic, self.hash_source = home, magic, hash_source
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
-        """Where a module is, and its byte code; None where Python is to look for it."""
+        """The location of a module, and its byte code; None if Python should look for it."""
         if not name.startswith(_PREFIX):
             return None
         inner = name[len(_PREFIX):].replace(".", "/")
@@ -82,7 +82,7 @@ class Finder:
         return spec
 
     def _is_of(self, source: str, kind: bytes, told: bytes) -> bool:
-        """Whether byte code is of the source as it stands, by what it tells of that."""
+        """Whether byte code matches the present source, by its header."""
         if kind == _OF_TIME:
             status = os.stat(source)
             return told == _as_kept(int(status.st_mtime)) + _as_kept(status.st_size)
@@ -91,7 +91,7 @@ class Finder:
 
 
 def _read(path: str) -> bytes:
-    """What a file holds; OSError also for one that is too long."""
+    """The contents of a file; OSError also for one that is too long."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         data = os.read(descriptor, _MOST)
@@ -103,7 +103,7 @@ def _read(path: str) -> bytes:
 
 
 def _code_in(data: bytes) -> CodeType | None:
-    """What follows the head of byte code; None if that is no code."""
+    """The code after the header of byte code; None if it is invalid."""
     try:
         code = loads(memoryview(data)[_HEAD:])
     except Exception:
@@ -112,7 +112,7 @@ def _code_in(data: bytes) -> CodeType | None:
 
 
 def _compile(loader: Loader, cached: str) -> CodeType:
-    """The code of the source, of which spoilt code is kept: that is taken away, and Python keeps it anew next time."""
+    """The code compiled from the source, if its byte code is corrupt: removes that, and Python writes it again."""
     _remove(cached)
     return loader.source_to_code(loader.get_data(loader.path), loader.path)
 
@@ -125,7 +125,7 @@ def _remove(cached: str) -> None:
 
 
 def drop_first_code() -> None:
-    """Take away the code of what Python itself loads before it can be found here: some of it is spoilt."""
+    """Remove the byte code of modules that Python loads before this finder, if some of it is corrupt."""
     for tail in ("__init__", "modules"):
         _remove(f"{_home()}/__pycache__/{tail}{_CACHED}")
 
@@ -135,7 +135,7 @@ def _home() -> str:
 
 
 def _load(spec: ModuleSpec) -> None:
-    """What an import statement does with a module that was found."""
+    """Load a found module as an import statement does."""
     module = sys.modules[spec.name] = ModuleType(spec.name)
     module.__dict__.update(__spec__=spec, __loader__=spec.loader, __package__=spec.parent, __file__=spec.origin,
                            __cached__=spec.cached)
@@ -156,7 +156,7 @@ def _as_kept(number: int) -> bytes:
 
 
 def find_quickly() -> None:
-    """Let the modules of the package be found in this way, if they are files and Python keeps such code.
+    """Install this finder for the modules of the package, if they are files and Python stores byte code.
 
     What calls from a shell need is loaded at once.
     """
@@ -177,7 +177,7 @@ def find_quickly() -> None:
 
 
 def put_first_place_last(is_ours: bool) -> None:
-    """Nothing in what comes first on the path, home of the package if it `is_ours`, hides the standard library.
+    """Keep the first path entry (the package's home if it `is_ours`) from hiding the standard library.
 
     After python -m the current directory comes first, and a json.py of the user's may lie in it.
     """

@@ -4,7 +4,7 @@ import sys
 
 
 def hand_over():  # type: () -> None
-    """Become the newest Python on PATH, with the same words; end with an error if there is none that will do."""
+    """Run the newest Python on PATH instead, with the same arguments; end with an error if none is new enough."""
     if not os.environ.get("MILESTONE_HANDED_OVER"):
         _become_newest()
     sys.stderr.write("milestone_persist: Python 3.9 or later is needed, this is %s: set MILESTONE_PYTHON to one\n"

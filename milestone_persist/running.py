@@ -1,4 +1,4 @@
-"""Running one operation: on an open storage, following it where the rows were moved, and moving up when it is time."""
+"""Runs one operation on an open storage: follows moved rows, and moves to a larger backend when necessary."""
 from __future__ import annotations
 
 from .base.errors import MilestoneError, StorageError
@@ -60,7 +60,7 @@ def run_operation(op: Operation, args: Sequence[Any], options: dict[str, Any], o
 
 
 def _run(op: Operation, store: Storage, args: Sequence[Any], options: dict[str, Any], is_repeated: bool) -> Any:
-    """What an operation gives on a store."""
+    """The result of an operation on a store."""
     if op.name not in INSPECT and op.repair is None:
         store.refuse_altered()
     if not is_repeated and not store.is_unmade and op.group != GROUP_WITHOUT_HEARTBEAT and op.name != BEGINS \
@@ -78,7 +78,7 @@ def _run(op: Operation, store: Storage, args: Sequence[Any], options: dict[str, 
 
 
 def _run_unmade(op: Operation, store: Storage, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """The same where the store is to be made first: it warns when it is done again there."""
+    """The same if the store has to be created first: warnings come from the second run, on the new store."""
     warn = store.warn
     held: list[str] = []
     store.warn = held.append
@@ -93,7 +93,7 @@ def _run_unmade(op: Operation, store: Storage, args: Sequence[Any], options: dic
 
 
 def blame(store: Storage, error: Exception) -> Exception:
-    """The error to raise for an unexpected one: where rows of the store are corrupt, it names them."""
+    """The error to raise for an unexpected one: if rows of the store are corrupt, it names them."""
     if isinstance(error, (MilestoneError, OSError, MemoryError, StorageMoved)):
         return error
     try:
@@ -109,7 +109,7 @@ def blame(store: Storage, error: Exception) -> Exception:
 
 
 def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage], release: Callable[[], None]) -> Any:
-    """What an action gives on the storage in use, which is opened again each time its rows were moved.
+    """The result of an action on the storage in use, which is reopened each time its rows were moved.
 
     Where something is to last in one that is not made yet, it is made first.
     StorageError where they are in no store that can be opened from here.
@@ -135,7 +135,7 @@ def follow_moves(action: Callable[[Storage], Any], opened: Callable[[], Storage]
 
 
 def look(call: Call, action: Callable[[Storage], Any], in_use: bool = False) -> Any:
-    """What an action gives on the storage of a call's directory, which is opened for it, but never made.
+    """The result of an action on the storage of a call's directory, which is opened for it, but never created.
 
     in_use: whether it is what is there, whatever is set
     """

@@ -1,4 +1,4 @@
-"""The arguments and options of a call, each of its type; what is wrong with them is told with the right form."""
+"""The typed arguments and options of a call; errors show the right form."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -36,7 +36,7 @@ def _decode(data: bytes) -> str:
 
 
 def bind(op: Operation, call: CommandLine, environ: Mapping[str, str]) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments and options of a call, each of its type; UsageError shows the right form. Notes --json and --help.
+    """The typed arguments and options of a call; UsageError shows the right form. Records --json and --help.
 
     An id that is all an operation still requires may come from the environment.
     """
@@ -65,13 +65,13 @@ def _convert(op: Operation, parameter: Parameter, word: str, args: list[str]) ->
 
 
 def _tell_split(args: list[str]) -> str:
-    """What to say where a shell has split JSON that stood in no quotes."""
+    """The hint for unquoted JSON that a shell has split."""
     is_split = any(word[:1] in ("{", "[") and word[-1:] not in ("}", "]") for word in args)
     return "; JSON belongs in single quotes, '{\"phase\": \"design\"}'" if is_split else ""
 
 
 def _missing_id(op: Operation, count: int, environ: Mapping[str, str]) -> list[str]:
-    """The id that is all an operation still requires after `count` arguments, if the environment has it."""
+    """The id that is the only missing argument after `count` arguments, if the environment has it."""
     variable = op.positionals[count].variable if count == op.required - 1 else ""
     return [environ[variable]] if environ.get(variable) else []
 
@@ -82,7 +82,7 @@ def _parameters(op: Operation, count: int) -> list[Parameter]:
 
 
 def form_of(op: Operation) -> str:
-    """How an operation is called; of what is not a shell function also what it is for."""
+    """How an operation is called and, if it is not a shell function, its purpose."""
     usage = f" {op.usage}" if op.parameters else " takes none"
     if op.shell:
         return op.name + usage
@@ -104,7 +104,7 @@ def _check_options(op: Operation, found: Sorted) -> None:
 
 
 def _no_option(op: Operation, flag: str) -> UsageError:
-    """The error for an option that there is not: what is given by its place is not suggested as another option."""
+    """The error for an unknown option: a positional parameter is not suggested as another option."""
     from ..base.suggestions import suggest_typed
 
     placed = named_place(op, flag)
@@ -119,7 +119,7 @@ def _no_option(op: Operation, flag: str) -> UsageError:
 
 
 def _check_who_is_meant(op: Operation, args: list[str], environ: Mapping[str, str]) -> None:
-    """UsageError if the id that the environment may have was left out, and what belongs behind it stands in its place.
+    """UsageError if the id that the environment may have was omitted, and the next argument is in its position.
 
     An agent may have the name of an option or of a status: then what belongs behind it is there, too.
     """
@@ -147,7 +147,7 @@ def _swapped(op: Operation, args: list[str]) -> UsageError:
 
 
 def _check_number(op: Operation, args: list[str]) -> None:
-    """UsageError if a number stands before the id behind which it belongs, and the id in its place."""
+    """UsageError if a number and the id before it are swapped."""
     if len(args) > 1 and op.required > 1 and op.positionals[1].type in ("int", "float") and (
             is_number(args[0]) and not is_number(args[1])):
         raise _swapped(op, args)
@@ -179,7 +179,7 @@ def _check_too_many(op: Operation, args: list[str]) -> None:
 
 
 def read_value(op: Operation, args: list[Any], stdin: BinaryIO) -> list[Any]:
-    """Replace `-` in the place of the operation's long value by what standard input holds."""
+    """Replace `-` as the operation's long value with standard input."""
     position = [p.name for p in op.positionals].index(op.stdin)
     if len(args) == position and op.positionals[position].default == "-":
         args = [*args, "-"]

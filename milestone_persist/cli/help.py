@@ -1,4 +1,4 @@
-"""Help made from the table of operations: the overview, a page for each topic and for each operation."""
+"""Help generated from the table of operations: the overview, and a page for each topic and each operation."""
 from __future__ import annotations
 
 from ..base import __version__
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..registry import Operation
 
 def overview() -> str:
-    """What `--help` prints: how every operation is called, under its group; what it does is a topic's to say."""
+    """What `--help` prints: how every operation is called, by group; topics describe what they do."""
     lines = [f"milestone_persist {__version__}: coordination of coding agents that work on one milestone.", "",
              f"Usage: {PROGRAM} [--dir DIR] [--json] OPERATION [ARGUMENT…]",
              f"       {PROGRAM} help OPERATION   all about one",
@@ -25,7 +25,7 @@ def overview() -> str:
 
 
 def topics() -> list[str]:
-    """The words that `help` takes beside the names of operations: the groups."""
+    """The words that `help` accepts besides names of operations: the groups."""
     return [group.lower() for group in operations_by_group()]
 
 

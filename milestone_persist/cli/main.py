@@ -1,4 +1,4 @@
-"""The command line: words in, one operation called, its text or JSON out."""
+"""The command line: parses the words, calls one operation, prints its text or JSON."""
 from __future__ import annotations
 
 from ..base import __version__
@@ -28,7 +28,7 @@ def one_line(text: str) -> str:
 
 
 def shorten_line(text: str) -> str:
-    """A text as one line, which shows of what is long only the ends: what to do stands behind it."""
+    """A text as one line; only the ends of a long one are shown, so that the advice after it stays visible."""
     line = show(text)
     if len(line) > LONGEST_LINE:
         line = " ".join(_shorten(word, LONGEST_WORD) for word in line.split(" "))
@@ -40,7 +40,7 @@ def _shorten(text: str, most: int) -> str:
 
 
 class Console:
-    """The streams and surroundings of one command."""
+    """The streams and environment of one command."""
 
     def __init__(self, stdin: BinaryIO, stdout: BinaryIO, stderr: BinaryIO, environ: Mapping[str, str],
                  clock: Clock | None = None) -> None:
@@ -67,7 +67,7 @@ class Console:
         self.stderr.flush()
 
     def is_heard(self) -> bool:
-        """Whether whoever reads the output has not gone."""
+        """Whether the reader of the output is still there."""
         import select
 
         try:
@@ -79,7 +79,7 @@ class Console:
         return not poll.poll(0)
 
     def listen(self, call: Call) -> None:
-        """Show what is said in a call."""
+        """Print the warnings and reports of a call."""
         call.warn, call.tell, call.is_heard = self.warn, self.complain, self.is_heard
         if self.stderr.isatty():
             call.report = self.draw_progress
@@ -121,7 +121,7 @@ def _call(found: Operation, call: CommandLine, console: Console) -> int:
 
 
 def _fail_open(op: Operation, error: Exception, console: Console) -> int:
-    """One line for what went wrong where that must hold up nobody; 0."""
+    """Print one line about an error that must not fail the caller; returns 0."""
     try:
         console.complain(f"{op.name} did nothing: {error or type(error).__name__}")
     except OSError:  # nobody listens
@@ -143,7 +143,7 @@ def _unknown(name: str) -> UsageError:
 
 
 class _Opened:
-    """The storage of one call: opened when it is first asked for, and again after it was released."""
+    """The storage of one call: opened when first used, and again after it was released."""
 
     def __init__(self, op: Operation, creates: bool, call: CommandLine, console: Console) -> None:
         self.op, self.creates, self.call, self.console = op, creates, call, console
@@ -211,7 +211,7 @@ def _only_looked(op: Operation, args: list[Any], options: dict[str, Any], data: 
 
 
 def _tell_undelivered(op: Operation, data: Any, args: list[Any], text: str, opened: _Opened) -> str:
-    """What has become of what was done, where the answer could not be printed."""
+    """What was done by a call whose answer could not be printed."""
     from ..running import follow_moves
 
     on_undelivered = op.on_undelivered

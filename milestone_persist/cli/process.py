@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run() -> None:
-    """Run the command line of this process and end it; nothing but one line ever tells of a failure."""
+    """Run the command line of this process and end it; a failure is always a single line."""
     base.is_program, status = True, 3
     os.environ.pop("MILESTONE_HANDED_OVER", None)
     try:
@@ -35,7 +35,7 @@ def run() -> None:
 
 
 def explain_failure(error: Exception) -> str:
-    """What to say of an error that no operation has foreseen; with MILESTONE_DEBUG its traceback is printed, too."""
+    """The line for an unforeseen error; with MILESTONE_DEBUG its traceback is printed too."""
     if isinstance(error, OSError):
         return _reason(error)
     if isinstance(error, MemoryError):
@@ -48,7 +48,7 @@ def explain_failure(error: Exception) -> str:
 
 
 class _Closed(io.FileIO):
-    """Stands for a stream that the caller has closed: who needs it is told. It keeps its number from other files."""
+    """Replaces a stream that the caller has closed: using it is an error. Keeps its descriptor from other files."""
 
     def __init__(self, what: str, number: int | None) -> None:
         super().__init__(os.devnull, "r+")

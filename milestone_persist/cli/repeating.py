@@ -1,4 +1,4 @@
-"""Calling one operation again and again: printing what is new as it comes."""
+"""Calls one operation repeatedly, and prints new rows as they come."""
 from __future__ import annotations
 
 from ..running import run_operation
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Storage
 
     class Opened(Protocol):
-        """The storage of a call, opened when it is asked for and again after it was released."""
+        """The storage of a call, opened when it is used and again after it was released."""
 
         def get(self) -> Storage: ...
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def follow(op: Operation, args: list[Any], options: dict[str, Any], as_json: bool, opened: Opened,
            write: Callable[[str], object]) -> NoReturn:
-    """Print each row an operation gives, a line each, until a signal or a reader who has gone ends the process."""
+    """Print each row of an operation on a line, until a signal, or the end of the reader, ends the process."""
     options = {**options, "follow": False}
     is_repeated = False
     while True:
@@ -35,7 +35,7 @@ def follow(op: Operation, args: list[Any], options: dict[str, Any], as_json: boo
 
 
 def call_again(op: Operation, args: list[Any], options: dict[str, Any], opened: Opened, is_repeated: bool) -> Any:
-    """What the operation gives now; a store that is not there yet is looked for again the next time."""
+    """The operation's present result; a store that does not exist yet is looked for again next time."""
     data = run_operation(op, args, options, opened.get, opened.release, is_repeated)
     if not opened.get().describe()["exists"]:
         opened.release()

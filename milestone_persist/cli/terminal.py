@@ -1,4 +1,4 @@
-"""The terminal that a command line's output goes to: its size, whether it is coloured, and what it shows."""
+"""The terminal that a command line prints to: its size, its colours, and what it shows."""
 from __future__ import annotations
 
 import os
@@ -22,7 +22,7 @@ class Terminal:
         self.is_coloured = not self.environ.get("NO_COLOR") and self.environ.get("TERM") != "dumb"
 
     def size(self) -> tuple[int, int]:
-        """Columns and lines, as they are now; $COLUMNS counts where the terminal does not tell."""
+        """The current columns and lines; $COLUMNS is used if the terminal does not say."""
         try:
             found = os.get_terminal_size(self.console.stdout.fileno())
         except (OSError, ValueError):

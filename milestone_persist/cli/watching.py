@@ -1,4 +1,4 @@
-"""An operation shown live on a terminal: drawn over and over in place, until a key or a signal ends it."""
+"""Shows an operation live on a terminal: redrawn in place until a key or a signal ends it."""
 from __future__ import annotations
 
 import os

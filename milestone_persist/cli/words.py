@@ -1,4 +1,4 @@
-"""The words of a command line, sorted: what stands before the operation, its name, its arguments and its options.
+"""Sorts the words of a command line: what precedes the operation, its name, its arguments and its options.
 
 None is refused here: the line may still be being typed.
 """
@@ -48,7 +48,7 @@ class Sorted:
 
 
 def scan_call(words: Sequence[str]) -> CommandLine:
-    """What stands before the operation, its name, and the words behind it; nothing is refused here."""
+    """The words before the operation, its name, and the words after it; nothing is refused here."""
     call, rest = CommandLine(), list(words)
     while rest and rest[0].startswith("-"):
         word = rest.pop(0)
@@ -68,7 +68,7 @@ def scan_call(words: Sequence[str]) -> CommandLine:
 
 
 def scan_words(op: Operation, words: Sequence[str], from_shell: bool, environ: Mapping[str, str] = {}) -> Sorted:
-    """Sort the words behind an operation's name; nothing is refused here.
+    """Sort the words after an operation's name; nothing is refused here.
 
     from_shell: the shell functions hand over values that may look like options: there, required arguments but for
         paths and chosen words are taken as they come, and free text that may be left out unless it is a known option;
@@ -117,7 +117,7 @@ def find_option(op: Operation, word: str) -> Parameter | None:
 
 
 def named_place(op: Operation, word: str) -> str:
-    """The parameter that is given by its place, but that an option names, perhaps in part; "" if none is."""
+    """The positional parameter that an option names, perhaps in part; "" if there is none."""
     name = word.partition("=")[0][2:].replace("-", "_")
     return next((p.name.upper() for p in op.positionals if name and name in (p.name, *p.name.split("_"))), "")
 

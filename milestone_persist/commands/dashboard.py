@@ -1,4 +1,4 @@
-"""Looking: a live page of the sessions, served to the browsers of this machine."""
+"""A live page of the sessions, served to the browsers of this machine."""
 from __future__ import annotations
 
 import os
@@ -36,7 +36,7 @@ def dashboard(call: Call, *, port: int = 0, open: bool = False) -> Row:
     port: the port of 127.0.0.1; without it, a free one
     open: open the page in a browser
 
-    Only who has the address, which holds a secret, can see it; nothing can be changed there.
+    Only people with the address, which contains a secret, can see it; nothing can be changed there.
     Example: dashboard --port 8142
     """
     from ..view.server import Server
@@ -60,7 +60,7 @@ def dashboard(call: Call, *, port: int = 0, open: bool = False) -> Row:
 
 
 def _open_browser(url: str) -> str:
-    """Open the page by way of a private file, whose path it returns: all users can see how a program was started."""
+    """Open the page through a private file, whose path it returns: all users can see a program's command line."""
     import tempfile
     import webbrowser
 
@@ -105,7 +105,7 @@ def _read(call: Call, session_id: str) -> tuple[Row | None, list[Row]]:
 
 
 def _watch(call: Call, source: Source) -> None:
-    """Tell the source of every change, wherever the store is by then."""
+    """Notify the source of every change, wherever the store is by then."""
     watched = Watched(source)
     while not source.is_over:
         try:
@@ -123,7 +123,7 @@ class Watched:
         self.seen: object = None
 
     def watch(self, store: Storage) -> None:
-        """Look at the store for a while, and see at once when another process has committed something."""
+        """Watch the store for a while, and notice immediately when another process has committed something."""
         store.refuse_altered()
         until, changes, stamp = store.clock.monotonic() + REOPEN_SECONDS, Changes(store), store.change_stamp()
         self.note(store.execute(FINGERPRINT))

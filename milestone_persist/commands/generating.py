@@ -1,4 +1,4 @@
-"""Making the generated files of this project again."""
+"""Regenerates the generated files of this project."""
 from __future__ import annotations
 
 from ..registry import operation
@@ -14,7 +14,7 @@ GROUP = "Looking"
 
 @operation(text="generated", shell=False)
 def generate(call: Call, *files: str) -> list[GeneratedFile]:
-    """Make the generated files of this project again, or only tell which are stale; for its developers.
+    """Regenerate the generated files of this project; for its developers.
 
     files: some of them; without any, all
 

@@ -1,4 +1,4 @@
-"""Hooks: what clients of agents call by themselves, when a conversation begins, stops, ends or is cut."""
+"""Hooks: called by agents' clients when a conversation starts, stops, ends or is compacted."""
 from __future__ import annotations
 
 from ..base.errors import MilestoneError, UsageError
@@ -16,13 +16,13 @@ GROUP = "Hooks"
 
 @operation(text="hook_answer", stdin="payload", shell=False, existing=True, fails_open=True)
 def hook(call: Call, event: str, payload: str = "-") -> HookAnswer:
-    """Answer a hook of Claude Code, Codex or Gemini CLI; status 0 whatever goes wrong, and it never makes a store.
+    """Answer a hook of Claude Code, Codex or Gemini CLI; status 0 whatever fails, and never creates a store.
 
     event: SessionStart, Stop, SubagentStop, SessionEnd, PreCompact; of Gemini CLI AfterAgent, PreCompress, BeforeAgent
     payload: the client's JSON; - reads standard input, as does leaving it out
 
-    SessionStart briefs the agent (and gives Claude Code's shell the functions), Stop sends it back once to mail that it
-    has not read, SubagentStop and SessionEnd end it, PreCompact makes a checkpoint.
+    SessionStart briefs the agent (and gives Claude Code's shell the functions), Stop sends it back once to unread
+    mail, SubagentStop and SessionEnd end it, PreCompact makes a checkpoint.
     Example: hook SessionStart '{"session_id": "s-1", "source": "startup"}'
     """
     from ..hooks.occasion import BEGIN, read_occasion
@@ -36,7 +36,7 @@ def hook(call: Call, event: str, payload: str = "-") -> HookAnswer:
 
 
 def _give_functions(call: Call) -> str:
-    """Write the shell functions into the file that Claude Code runs before each shell command; what went wrong."""
+    """Write the shell functions into the file that Claude Code runs before each shell command; returns any error."""
     path = call.environ.get("CLAUDE_ENV_FILE")
     if not path:
         return ""
@@ -69,11 +69,11 @@ def watch(call: Call, *, agent: str = "", all: bool = False, seconds: float | No
     """Print a line for each new message to an agent: type, sender, id and the command that reads it, never its text.
 
     agent: the agent; without it $AGENT_ID
-    all: also for broadcasts of the usual priority, 5 or less; without it only for direct and urgent messages
-    seconds: end after so many; without it, it goes on until it is ended
+    all: also for broadcasts with priority 5 or less; without it only for direct and urgent messages
+    seconds: end after so many; without it, run until it is ended
 
-    While messages are unread it calls again after 5, 15 and then every 60 minutes. It ends when the agent has
-    completed, its reader has gone, or on SIGINT and SIGTERM. doctor tells which watchers live and which have died.
+    While messages are unread it repeats the line after 5, 15 and then every 60 minutes. It ends when the agent has
+    completed, its reader has gone, or on SIGINT and SIGTERM. doctor lists live and dead watchers.
     Example: watch --agent exec-ms-123 --seconds 0
     """
     from ..hooks.watching import Watch

@@ -1,4 +1,4 @@
-"""Installing: what agents source is put into their project, or their shells are given the functions without it."""
+"""Installing: puts the functions file into a project, or gives shells the functions without it."""
 from __future__ import annotations
 
 import os
@@ -25,13 +25,13 @@ def install(call: Call, directory: str | None = None, *, claude_code: bool = Fal
             gemini: bool = False, opencode: bool = False, functions_only: bool = False, no_mcp: bool = False,
             no_hooks: bool = False, prompts: bool = False, bin: str | None = None, check: bool = False,
             dry_run: bool = False) -> Installed:
-    """Make a project ready for the clients that are found: the functions, a skill, MCP server, hooks, permissions.
+    """Prepare a project for the detected clients: the functions, a skill, MCP server, hooks, permissions.
 
     directory: the project, or the home directory for all projects; the current one, if neither it nor --bin is given
-    claude_code: for Claude Code, found or not, and only for what is named so now or earlier
-    codex: for Codex, found or not
-    gemini: for the Gemini CLI, found or not
-    opencode: for OpenCode, found or not
+    claude_code: for Claude Code, detected or not, and only for clients named now or earlier
+    codex: for Codex, detected or not
+    gemini: for the Gemini CLI, detected or not
+    opencode: for OpenCode, detected or not
     functions_only: for no client, only the file that agents source
     no_mcp: without the MCP server
     no_hooks: without hooks
@@ -116,7 +116,7 @@ def _install_project(installation: Installation, folder: str, choice: Choice,
 
 @operation(text="installed", shell=False, existing=True)
 def uninstall(call: Call, directory: str | None = None, *, bin: str | None = None, dry_run: bool = False) -> Installed:
-    """Remove from a project all that install added, and restore what it replaced.
+    """Remove from a project everything that install added, and restore what it replaced.
 
     directory: the project; the current directory, if neither it nor --bin is given
     bin: a folder of programs that install --bin made
@@ -133,7 +133,7 @@ def uninstall(call: Call, directory: str | None = None, *, bin: str | None = Non
 
 @operation(text="functions", shell=False)
 def init(call: Call, shell: str, *, env_file: str | None = None) -> str:
-    """Print the shell functions (18 KB) for eval; a store is made ready by initialize_agent_coordination instead.
+    """Print the shell functions (18 KB) for eval; to create a store, use initialize_agent_coordination instead.
 
     The paths of this program and this Python are written into them.
 
@@ -171,7 +171,7 @@ _BEGIN, _END = ": milestone_persist begins\n", ": milestone_persist ends\n"
 
 
 def _replace_block(path: str, text: str) -> None:
-    """Write our block into a file that others write into, too."""
+    """Write our block into a file that others also write."""
     from ..install.file_changes import FileChanges
 
     if not path:
@@ -204,7 +204,7 @@ def _folders(directory: str | None, bin: str | None, has_tools: bool) -> list[tu
 
 
 def _programs_in(folder: str) -> list[str]:
-    """The folders of a project, not behind a link out of it, into which install --bin has put programs."""
+    """The folders of a project, not behind a link out of it, that contain programs from install --bin."""
     import glob
 
     top, name = os.path.realpath(folder), _PROGRAMS_MANIFEST

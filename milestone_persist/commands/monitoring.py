@@ -1,4 +1,4 @@
-"""Recovery: the session monitor, which marks silent agents failed and requeues their messages, and no more."""
+"""Recovery: the session monitor, which only marks silent agents failed and requeues their messages."""
 from __future__ import annotations
 
 import os
@@ -85,7 +85,7 @@ def get_session_monitor_status(call: Call) -> Row:
 
 
 def _shown(call: Call, about: Row) -> Row:
-    """What people and programs are told of a monitor: all but the word that ends it."""
+    """What is shown of a monitor: everything except the token that ends it."""
     from ..monitor.files import LOG
 
     return {**{key: value for key, value in about.items() if key != "token"},
@@ -99,7 +99,7 @@ def _cannot_live(sandbox: str) -> str:
 
 
 def _tell(line: str) -> None:
-    """A line of the log for who watches the foreground."""
+    """A line of the log, printed in the foreground."""
     try:
         os.write(1, (line + "\n").encode("utf-8", "backslashreplace"))
     except OSError:  # there is no reader
@@ -128,7 +128,7 @@ def _check_for_log(call: Call) -> str:
 
 
 def check_sessions(call: Call) -> Row:
-    """One check of a storage that is opened for it: what it marked failed, noted as unresponsive and requeued.
+    """One check of a storage opened for it: what it marked failed, noted as unresponsive and requeued.
 
     Gives found (whether there is a storage), failed (as mark_stale_agents), unresponsive (agent ids), interrupted
     (session ids).

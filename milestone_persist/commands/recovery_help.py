@@ -1,4 +1,4 @@
-"""Recovery: what there is for it."""
+"""Recovery: its functions."""
 from __future__ import annotations
 
 from ..registry import all_operations, operation

@@ -1,4 +1,4 @@
-"""Serving: the operations as tools of a client that starts this program for them."""
+"""Serving: the operations as tools of a client that starts this program."""
 from __future__ import annotations
 
 from ..registry import operation

@@ -1,4 +1,4 @@
-"""Completion of command lines: the scripts of bash and zsh, and what may stand in the place of the last word.
+"""Completion of command lines: the scripts for bash and zsh, and the candidates for the last word.
 
 The scripts ask the program at each TAB.
 """
@@ -134,7 +134,7 @@ def _names(word: str) -> list[str]:
 
 
 def _complete_operation(call: Call, op: Operation, given: list[str], word: str, from_shell: bool) -> Iterable[str]:
-    """What may follow an operation's words."""
+    """The candidates after an operation's words."""
     found = scan_words(op, given, from_shell)
     if word.startswith("-") and not found.awaited and not found.literal:
         options = [] if from_shell and len(found.args) < op.required else [p.flag for p in op.options] + ["--json"]

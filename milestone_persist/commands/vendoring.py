@@ -22,7 +22,7 @@ def vendor(call: Call, directory: str = "", *, check: bool = False, zipapp: str 
     It replaces an earlier copy in one step, and nothing else.
 
     directory: the folder; with --check, it may be a zipapp
-    check: only tell what in the copy was changed, is missing or extra, or is another version; status 1 if anything
+    check: only print what in the copy is changed, missing, extra or of another version; status 1 if anything is
     zipapp: write one executable file instead, with byte code for the Python that runs now
 
     Example: vendor tools/milestone_persist

@@ -1,4 +1,4 @@
-"""Advice: the options for a session, each as a command that works as it stands."""
+"""Advice: the options for a session, each as a command that works as printed."""
 from __future__ import annotations
 
 from ..base.quoting import quote
@@ -15,7 +15,7 @@ SAY_DEAD = "update_agent_status"
 
 
 def list_options(view: Survey) -> list[Option]:
-    """The options for a surveyed session, the most advisable first: label, and command as a list of words."""
+    """The options for a session, the best first: label, and command as a list of words."""
     kind = view["operation_type"]
     lists = {"planning": _planning, "execution": _execution}
     chosen = _ended(view) if view["status"] == "completed" else lists.get(kind, _plain)(view)
@@ -29,7 +29,7 @@ def _ended(view: Survey) -> list[tuple[str, ...]]:
 
 
 def _create(view: Survey) -> list[tuple[str, ...]]:
-    """Making the milestone: not again, and under another id where its own has a record of other origin."""
+    """Creating the milestone: not twice, and under another id if its own has a foreign record."""
     if not view["can_become"]:
         return []
     more = () if view["can_become"] == view["milestone_id"] else (view["can_become"],)
@@ -37,7 +37,7 @@ def _create(view: Survey) -> list[tuple[str, ...]]:
 
 
 def has_saved(view: Survey) -> bool:
-    """Whether anything of what the session is to yield is there."""
+    """Whether any deliverable of the session exists."""
     return any(item["saved"] for item in view["deliverables"]) or bool(view["artifacts"])
 
 
@@ -78,7 +78,7 @@ def _execution(view: Survey) -> list[tuple[str, ...]]:
 
 
 def _plain(view: Survey) -> list[tuple[str, ...]]:
-    """For a session that has to yield nothing in particular."""
+    """Options for a session without deliverables."""
     resume = [(f"Resume {view['operation_type']} agents", "resume_session_agents")]
     finish = [(f"Complete {view['operation_type']} session", "complete_coordination_session")]
     if is_at_work(view):
@@ -94,7 +94,7 @@ def _all_done(view: Survey) -> bool:
 
 
 def is_at_work(view: Survey) -> bool:
-    """Whether living agents get on with an active session: then it is to be left alone."""
+    """Whether live agents are working on an active session: then leave it alone."""
     return view["status"] == "active" and not view["interrupted"] and view["counts"]["alive"] > 0
 
 
@@ -103,7 +103,7 @@ def _wait() -> list[tuple[str, ...]]:
 
 
 def _say_dead(view: Survey) -> list[tuple[str, ...]]:
-    """For those of the living that were silent longest: only who looks at them knows that one is dead.
+    """Options for the live agents that were silent longest: only a person can tell that one is dead.
 
     Its error is that of silence: one that is heard from after all is active again.
     """
@@ -117,7 +117,7 @@ def _abandon(view: Survey) -> list[tuple[str, ...]]:
 
 
 def _doubt(quiet: QuietAgents) -> str:
-    """What can be done where some of the living may be dead: while others are heard from, it is not known yet."""
+    """Options if some live agents may be dead, which is not known yet while others are heard from."""
     if not quiet["agents"]:
         return ""
     names = ", ".join(quote(name) for name in quiet["agents"])

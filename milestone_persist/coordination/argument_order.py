@@ -1,4 +1,4 @@
-"""Swapped arguments of a call: refused only where each is plainly what the other should be."""
+"""Detects swapped arguments: refused only if each is clearly what the other should be."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -22,7 +22,7 @@ def _refuse(operation: str, words: Mapping[str, str], first: str, second: str) -
 
 def require_registration_in_order(store: Storage, agent_id: str, agent_type: str, milestone_id: str,
                                   session_id: str) -> None:
-    """UsageError where id and type, or milestone and session, are swapped."""
+    """UsageError if id and type, or milestone and session, are swapped."""
     words = {"AGENT_ID": agent_id, "AGENT_TYPE": agent_type, "MILESTONE_ID": milestone_id, "SESSION_ID": session_id}
     if agent_id in AGENT_TYPES and not _is_type(agent_type):
         _refuse("register_agent", words, "AGENT_ID", "AGENT_TYPE")
@@ -44,7 +44,7 @@ def _is_type(word: str) -> bool:
 
 
 def _are_swapped(store: Storage, milestone_id: str, session_id: str) -> bool:
-    """Whether the milestone is named as a session is, the session is not, and one of them says that it is the other.
+    """Whether the milestone is named like a session, the session is not, and one of them exists as the other kind.
 
     A milestone may be called `planning-tool`, and a session anything: such ids alone say nothing.
     """

@@ -1,4 +1,4 @@
-"""Planning artifacts: which a session has saved, and what is made of them."""
+"""Planning artifacts: which a session has saved, and what is created from them."""
 from __future__ import annotations
 
 from ..base.tables import LIVE
@@ -25,7 +25,7 @@ def expected_artifacts(store: Storage) -> list[str]:
 
 
 def flaw_of(text: str) -> str:
-    """Why a value is no result: it is `empty` (nothing is said in it) or `cut off` (JSON without its end); else ""."""
+    """Why a value is not a result: it is `empty` (has no content) or `cut off` (truncated JSON); else ""."""
     text = text.strip()
     try:
         return "empty" if not text or _says_nothing(parse_json(text)) else ""
@@ -34,7 +34,7 @@ def flaw_of(text: str) -> str:
 
 
 def _says_nothing(value: Any) -> bool:
-    """Whether a JSON value holds nothing but null, blank texts, and lists and objects of these."""
+    """Whether a JSON value contains only null, blank texts, and lists and objects of these."""
     left = [value]
     while left:
         value = left.pop()
@@ -46,7 +46,7 @@ def _says_nothing(value: Any) -> bool:
 
 
 def _is_cut_off(text: str) -> bool:
-    """Whether a text that is not JSON is the beginning of some: nothing else is in it, and something stays open."""
+    """Whether a text that is not JSON is truncated JSON: nothing else is in it, and something is not closed."""
     import re
 
     if text[:1] not in ("{", "[", '"'):
@@ -65,7 +65,7 @@ def _is_cut_off(text: str) -> bool:
 
 def find_artifacts(store: Storage, session_id: str, columns: str = "s.state_value, s.version, s.updated_at",
                    flawed: bool = False) -> list[Any]:
-    """The planning artifacts saved in a session, oldest first: the expected keys and all planning-*.
+    """The planning artifacts saved in a session, oldest first: the expected keys and all planning-* keys.
 
     columns: which there are beside agent_id, agent_type and state_key
     flawed: those that are no results, instead of the others; each with its flaw
@@ -96,18 +96,18 @@ def artifact_keys(store: Storage, session_id: str) -> list[str]:
 
 
 def artifact_value(row: Row) -> Any:
-    """An artifact's value: parsed where it is JSON, else its text."""
+    """An artifact's value: parsed if it is JSON, else its text."""
     return parse_json(row["state_value"]) if is_json(row["state_value"]) else row["state_value"]
 
 
 def milestones_of(session: Configured) -> list[str]:
-    """The ids of the milestones that were made of a planning session."""
+    """The ids of the milestones created from a planning session."""
     made = read_stored(session["configuration"], "the configuration").get("milestones")
     return made if isinstance(made, list) else []
 
 
 def free_milestone_id(store: Storage, milestone_id: str, session_id: str) -> str:
-    """An id under which a session's milestone can be made: this one, or if it has a record, with a number."""
+    """An id under which a session's milestone can be created: this one or, if it has a record, with a number."""
     wanted, number = milestone_id, 1
     while has_other_record(store, wanted, session_id):
         number += 1
@@ -116,7 +116,7 @@ def free_milestone_id(store: Storage, milestone_id: str, session_id: str) -> str
 
 
 def has_other_record(store: Storage, milestone_id: str, session_id: str) -> bool:
-    """Whether a milestone has a record other than one that a run for this session, killed half-way, has left."""
+    """Whether a milestone has a record other than one left by a killed run for this session."""
     from ..records.record import find_record
 
     text = find_record(store, milestone_id)

@@ -1,4 +1,4 @@
-"""Counts that stop: of what may be a long history no more than MOST_COUNTED are counted, and that is said."""
+"""Bounded counts: of a long history at most MOST_COUNTED rows are counted, and the answer says so."""
 from __future__ import annotations
 
 from ..base.values import tell_count
@@ -13,24 +13,24 @@ MOST_COUNTED = 1000
 
 
 class Counts(dict[str, int]):
-    """Numbers by name; `at_least` are the names of those that were not counted to the end."""
+    """Numbers by name; `at_least` are the names of those whose counting was stopped."""
 
     def __init__(self, numbers: Mapping[str, int] = {}) -> None:
         super().__init__(numbers)
         self.at_least: list[str] = []
 
     def add(self, name: str, number: int, is_all: bool = True) -> None:
-        """Add a number that was counted as far as one beyond MOST_COUNTED, or is not that of all."""
+        """Add a number that was counted up to MOST_COUNTED + 1, or is incomplete."""
         self[name] = min(number, MOST_COUNTED)
         if number > MOST_COUNTED or not is_all:
             self.at_least.append(name)
 
     def tell(self, name: str) -> str:
-        """A number as it is said: `7`, or `1000+`."""
+        """A number as it is printed: `7`, or `1000+`."""
         return tell_count({**self, "at_least": self.at_least}, name)
 
     def sum_up(self) -> None:
-        """Put the sum of all before them."""
+        """Insert the sum of all numbers before them."""
         numbers = {"total": sum(self.values()), **self}
         self.clear()
         self.update(numbers)
@@ -39,7 +39,7 @@ class Counts(dict[str, int]):
 
 
 def count_some(store: Storage, which: str, given: Params = {}, beside: int | None = 0) -> int:
-    """How many rows there are `which` (a table, perhaps WHERE), counted as far as one beyond MOST_COUNTED.
+    """The number of rows of `which` (a table, perhaps WHERE), counted up to MOST_COUNTED + 1.
 
     beside: how many more of them do not count for that; None: count all
     """

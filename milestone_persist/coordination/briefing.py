@@ -1,4 +1,4 @@
-"""Briefing: what an agent must know to begin or to go on, in a few rows; never what its messages say."""
+"""Briefing: what an agent must know to start or continue, in a few rows; never the content of its messages."""
 from __future__ import annotations
 
 from ..base.errors import MilestoneError
@@ -24,7 +24,7 @@ _HELD = f"to_agent = :agent AND {TAKEN} AND (lease_until IS NULL OR lease_until 
 
 
 def brief_agents(store: Storage, agents: Sequence[Agent], continues: bool = False) -> Briefing:
-    """What agents of one client are told, the first of them in detail; of the project alone where there are none.
+    """The briefing of one client's agents, the first of them in detail; only of the project if there are none.
 
     continues: whether their client goes on with a conversation of which part was cut
     """
@@ -42,7 +42,7 @@ def brief_agents(store: Storage, agents: Sequence[Agent], continues: bool = Fals
 
 
 def note_briefed(store: Storage, agents: Sequence[Agent]) -> None:
-    """Note when agents were told what is new, where that can be done without waiting for others."""
+    """Record when agents were briefed, if that is possible without waiting for others."""
     try:
         for agent in agents:
             with store.hurry(), store.transaction("agent:" + agent["agent_id"]):
@@ -53,7 +53,7 @@ def note_briefed(store: Storage, agents: Sequence[Agent]) -> None:
 
 
 def find_agents(store: Storage, agent_ids: Sequence[str]) -> list[Agent]:
-    """The rows of those agents that are registered."""
+    """The rows of those of the agents that are registered."""
     return [row for agent_id in agent_ids for row in
             store.execute("SELECT * FROM agent_registry WHERE agent_id = :id", {"id": agent_id})]
 
@@ -90,7 +90,7 @@ def _list_taken(store: Storage, agent_id: str) -> list[Notice]:
 
 
 def _list_changed(store: Storage, agent: Agent) -> list[StateHead]:
-    """The keys that others have saved in an agent's session since it was briefed last, the latest first."""
+    """The keys saved by others in an agent's session since its last briefing, the latest first."""
     return store.execute(
         f"SELECT agent_id, state_key, updated_at FROM agent_state WHERE saved_in = :session AND agent_id <> :id "
         f"AND updated_at >= :since AND {LIVE} ORDER BY updated_at DESC, agent_id, state_key",
@@ -99,7 +99,7 @@ def _list_changed(store: Storage, agent: Agent) -> list[StateHead]:
 
 
 def _list_open(store: Storage) -> list[OpenSession]:
-    """The sessions that go on, those with the latest activity: one more than is told of, if there are more."""
+    """The open sessions with the latest activity: one more than are listed, if there are more."""
     rows: list[OpenSession] = []
     for status in OPEN_SESSION:  # each in the order of an index
         rows += store.execute(
@@ -111,14 +111,14 @@ def _list_open(store: Storage) -> list[OpenSession]:
 
 
 def _next_in_project(briefing: Briefing) -> str:
-    """The command that shows more of a project; "" where there is nothing to see."""
+    """The command that shows more of a project; "" if there is nothing to show."""
     if briefing["interrupted"]:
         return command_on("recover_milestone_session", [briefing["interrupted"][0]])
     return "list_coordination_sessions active" if briefing["open_sessions"] else ""
 
 
 def _next_for(briefing: Briefing, agent: Agent) -> str:
-    """The command that an agent runs now."""
+    """The command that an agent should run next."""
     agent_id, session_id = agent["agent_id"], agent["session_id"]
     has_ended = agent["status"] in ENDED_AGENT and not may_be_heard_again(agent)
     if has_ended and agent["status"] in DIED and agent["milestone_id"] and agent["agent_type"] != "unregistered":

@@ -1,4 +1,4 @@
-"""The lines of a batch: each a call of an operation, checked before the first is made."""
+"""The lines of a batch: each a call of an operation, checked before the first one runs."""
 from __future__ import annotations
 
 from ..base.errors import MilestoneError, UsageError
@@ -26,7 +26,7 @@ class Line:
         self.number, self.op, self.args, self.options = number, op, args, options
 
     def run(self, store: Storage) -> Any:
-        """Make the call; what it warns and tells names the line."""
+        """Run the call; its warnings and reports name the line."""
         warn, tell = store.warn, store.tell
         store.warn, store.tell = self._named(warn), self._named(tell)
         try:
@@ -39,7 +39,7 @@ class Line:
 
 
 def read_lines(given: str | Sequence[Any]) -> list[Line]:
-    """The calls of a batch; UsageError names the line of the first that is none."""
+    """The calls of a batch; UsageError names the first invalid line."""
     lines = []
     for number, call in _parse(given):
         try:
@@ -126,7 +126,7 @@ def _read_arguments(op: Operation, given: Any) -> tuple[list[Any], dict[str, Any
 
 
 def _as_value(parameter: Parameter, value: Any) -> Any:
-    """A JSON value as the parameter takes it: a word as on the command line, and for text any other value as JSON."""
+    """A JSON value for a parameter: a string as on the command line; for text, any other value as JSON."""
     if isinstance(value, str):
         return parameter.convert(value)
     if parameter.types == ["str"] and value is not None and not parameter.repeated:

@@ -1,4 +1,4 @@
-"""Counts of sessions, agents and messages, none carried on beyond MOST_COUNTED."""
+"""Counts of sessions, agents and messages, each up to MOST_COUNTED."""
 from __future__ import annotations
 
 from ..base.vocabulary import AT_WORK, MESSAGE_STATES, SESSION_STATUSES, any_of
@@ -31,7 +31,7 @@ def count_everything(store: Storage) -> CountedStore:
 
 
 def count_messages(store: Storage, session_id: str) -> CountedMessages:
-    """The messages of a session, counted as count_mail says; at_least names those of which there are more."""
+    """The messages of a session, counted as described in count_mail; at_least names incomplete numbers."""
     counts = count_mail(store, session_id)
     return {"messages": counts, "at_least": [f"messages.{name}" for name in counts.at_least]}
 
@@ -57,7 +57,7 @@ def count_mail(store: Storage, session_id: str | None = None, every_one: bool = 
 
 
 def _count_acknowledged(store: Storage, session_id: str | None, rest: int | None, every_one: bool) -> tuple[int, bool]:
-    """How many messages sent in a session were acknowledged, and whether these are all.
+    """How many messages sent in a session were acknowledged, and whether the number is complete.
 
     rest: how many others were sent in it, if that is known: then they are what is left, and only an index is read
     """
@@ -79,7 +79,7 @@ def _count_sessions(store: Storage) -> Counts:
 
 
 def _count_agents(store: Storage) -> Counts:
-    """Of many, those at work and those that failed are found by an index, the others only seen among the first."""
+    """Of many agents, working and failed ones are found by an index, others only among the first ones."""
     found = _count_statuses(store)
     is_all = all_work = sum(found.values()) <= bounded.MOST_COUNTED
     if not is_all:
@@ -95,7 +95,7 @@ def _count_agents(store: Storage) -> Counts:
 
 
 def _count_statuses(store: Storage, where: str = "") -> dict[str, int]:
-    """How many agents are of each status among the first that are found, one more than MOST_COUNTED."""
+    """How many agents have each status, among the first MOST_COUNTED + 1."""
     rows = store.execute(f"SELECT status, count(*) AS n FROM (SELECT status FROM agent_registry {where} "
                          f"LIMIT {bounded.MOST_COUNTED + 1}) AS first GROUP BY status")
     return {row["status"]: row["n"] for row in rows}

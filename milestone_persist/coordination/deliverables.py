@@ -1,4 +1,4 @@
-"""Deliverables: what a session is to yield (planning artifacts, execution phases), what there is, who makes it."""
+"""Deliverables: what a session has to produce (planning artifacts, execution phases), what exists, and from whom."""
 from __future__ import annotations
 
 from ..base.quoting import command
@@ -28,7 +28,7 @@ ANY_PLANNER = "milestone-planner"  # makes artifacts that no other type is known
 
 
 def list_deliverables(store: Storage, session: SessionHead) -> list[Deliverable]:
-    """What a session is to yield, in the order of the work: name, weight in percent, agent_type, saved, empty, near.
+    """A session's deliverables, in the order of the work: name, weight in percent, agent_type, saved, empty, near.
 
     A planning session yields its expected artifacts, an execution session its phases, any other nothing in particular.
     `saved` lists the keys saved in the session, by whom and when, `empty` those that are no results and why (flaw),
@@ -59,7 +59,7 @@ def _counts_as(state_key: str, name: str) -> bool:
 
 
 def _sort_out(rows: Iterable[Row]) -> Results:
-    """The results of a piece of work, and what is none, with its flaw."""
+    """The results of a deliverable, and invalid ones, with what is wrong."""
     found: Results = {"saved": [], "empty": []}
     for row in rows:
         flaw = flaw_of(row["brief"])
@@ -81,7 +81,7 @@ def _find_near(rows: list[Row], name: str) -> list[NearKey]:
 
 
 def _near_key(state_key: str, name: str) -> str:
-    """The key of a deliverable that is meant by one which differs in spelling, or in a slip; else ""."""
+    """The deliverable's key meant by one that differs in spelling, or by a typing error; else ""."""
     import difflib
     import re
 
@@ -123,7 +123,7 @@ def results_of(phase: str) -> str:
 
 
 def made_by(agent: AgentHead, deliverables: list[Deliverable]) -> str | None:
-    """The deliverable an agent is there for: by its type or id or, where its type tells nothing, by what it saved."""
+    """The deliverable of an agent: by its type or id or, if these do not say, by what it saved."""
     for item in deliverables:
         if (agent["agent_type"] == item["agent_type"] != ANY_PLANNER
                 or agent["agent_id"] == maker_id(item, agent["session_id"])):
@@ -137,22 +137,22 @@ def made_by(agent: AgentHead, deliverables: list[Deliverable]) -> str | None:
 
 
 def maker_id(item: Piece, session_id: str) -> str:
-    """The id of the agent that makes a deliverable where there is none yet."""
+    """The id for the agent of a deliverable that has none yet."""
     return f"{item['name'] if item['agent_type'] == ANY_PLANNER else item['agent_type']}-{session_id}"
 
 
 def missing_names(deliverables: list[Deliverable]) -> list[str]:
-    """The names of those that are not saved yet."""
+    """The names of the missing deliverables."""
     return [item["name"] for item in deliverables if not item["saved"]]
 
 
 def estimate_progress(deliverables: list[Deliverable]) -> float:
-    """Percent done, by the weights of what is there."""
+    """Percent done, by the weights of the existing deliverables."""
     return round(float(sum(item["weight"] for item in deliverables if item["saved"])), 1)
 
 
 def tell_near(row: NearKey) -> str:
-    """What is said of a key that may be meant, with the command that saves it under the right one."""
+    """The line about a key that almost matches, with the command that saves it under the right one."""
     load = command(["load_agent_state", row["agent_id"], row["state_key"]])
     save = command(["save_agent_state", row["agent_id"], row["save_as"], "-"])
     return (f"{show(row['state_key'])} of {show(row['agent_id'])} does not count; if it is {row['save_as']}: "
@@ -160,12 +160,12 @@ def tell_near(row: NearKey) -> str:
 
 
 def tell_flaw(row: Flawed) -> str:
-    """What is said of a value under a result's key that is none."""
+    """The line about a value under a result's key that is not a result."""
     return f"{show(row['state_key'])} of {show(row['agent_id'])} is {row['flaw']}"
 
 
 def next_names(deliverables: list[Deliverable]) -> list[str]:
-    """What can be worked on now: the first missing phase; of a plan all its missing parts, and then itself."""
+    """What can be worked on now: the first missing phase; for a plan, all its missing parts, then the plan itself."""
     missing = missing_names(deliverables)
     if missing and missing[0] in WEIGHTS:
         return missing[:1]

@@ -1,4 +1,4 @@
-"""What doctor finds in the rows: invalid and future times, mail without a reader, invalid settings."""
+"""doctor's findings in the rows: invalid and future times, messages without a reader, invalid settings."""
 from __future__ import annotations
 
 from ..base.quoting import command_on
@@ -26,7 +26,7 @@ def inspect_rows(store: Storage) -> list[Finding]:
 
 
 def _find_times(store: Storage) -> Iterator[Finding]:
-    """Columns that hold what is not a time, or does not compare with the others, or is still to come."""
+    """Columns with invalid times, with times that do not compare with others, or with times in the future."""
     limit = shift_time(store.now(), TOLERANCE)
     for table, columns in read_columns().items():
         for column in sorted(columns & TIMES):

@@ -1,4 +1,4 @@
-"""Times beyond now, from a clock that was ahead: they count as now, so that they keep nothing alive for longer."""
+"""Times in the future, from a clock that was ahead: they count as now, so that they keep nothing alive."""
 from __future__ import annotations
 
 from ..base.errors import MilestoneError
@@ -21,7 +21,7 @@ SPANS = (("agent_registry", "last_heartbeat", "", f"status IN {any_of(AT_WORK)}"
 
 
 def count_from_now(store: Storage, lease: str = "") -> None:
-    """Let what has begun in the future begin now, and last as long as it was to last; within the caller's transaction.
+    """Move what starts in the future to now, keeping its duration; within the caller's transaction.
 
     lease: only that on this milestone
     """
@@ -32,7 +32,7 @@ def count_from_now(store: Storage, lease: str = "") -> None:
 
 
 def look_from_now(store: Storage) -> None:
-    """Do that before the living are looked at, where it can be done without waiting for others."""
+    """Do that before liveness is checked, if it is possible without waiting for others."""
     if not store.depth and any(_find_future(store, *span) for span in SPANS[:2]):
         try:
             with store.hurry(), store.transaction("agents"):

@@ -1,4 +1,4 @@
-"""Keys that make a call idempotent: with the same key and content it does nothing and gives the first result again."""
+"""Idempotency keys: a call with the same key and content does nothing and returns the first result again."""
 from __future__ import annotations
 
 from ..base.errors import Refused, UsageError
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def lock_of(narrow: str, key: str | None) -> str:
-    """The lock of a transaction in which `do_once` is called: with a key no other call may be in the same place."""
+    """The lock key of a transaction that calls `do_once`: with an idempotency key, such calls exclude each other."""
     return narrow if key is None else "idempotency"
 
 
 def do_once(store: Storage, key: str | None, caller: str, operation: str, content: Callable[[], list[Any]],
             action: Callable[[], Answer]) -> Answer:
-    """What the action gives, or gave when the caller used this key first; within a transaction under `lock_of`.
+    """The action's result, or that of the caller's first call with this key; within a transaction under `lock_of`.
 
     content: what makes a call the same as another
     Refused if the content was another then, UsageError for an empty key. None is no key: the action is done.
@@ -49,7 +49,7 @@ def do_once(store: Storage, key: str | None, caller: str, operation: str, conten
 
 
 def name_result(result: Any) -> str:
-    """What a call has made, by its id."""
+    """The object that a call has created, by its id."""
     if "ids" in result:
         return "messages " + ", ".join(str(number) for number in result["ids"])
     for name, what in (("id", "message"), ("checkpoint_id", "checkpoint"), ("milestone_id", "milestone")):

@@ -1,4 +1,4 @@
-"""An inbox: what becomes of the messages an agent has taken, or has still to read."""
+"""An inbox: what happens to the messages that an agent has taken, or has not read yet."""
 from __future__ import annotations
 
 from ..base.quoting import command_on
@@ -41,18 +41,18 @@ _MOVE_ONE_ON = f"{_MOVE_ON} WHERE id = :id"
 
 
 def acknowledge_taken(store: Storage, agent_id: str) -> None:
-    """Acknowledge what this life of an agent has taken without a lease."""
+    """Acknowledge the messages that this life of an agent has taken without a lease."""
     store.post("UPDATE agent_messages SET acknowledged_at = :now, processed_at = :now "
                f"WHERE to_agent = :id AND {UNLEASED} AND {THIS_LIFE}", {"id": agent_id, "now": store.now()})
 
 
 def ask_held(agent_id: str, now: str) -> Statement:
-    """The question for what `settle_held` is about."""
+    """The query for `settle_held`."""
     return _ASK_HELD, {"id": agent_id, "now": now}
 
 
 def settle_held(store: Storage, agent_id: str, now: str) -> list[Row]:
-    """Requeue what was not acknowledged before its lease ran out; what this life of an agent has taken without one."""
+    """Requeue messages whose lease has expired; those that this life of an agent has taken without one."""
     rows = store.execute(*ask_held(agent_id, now))
     held = [row for row in rows if row["lease_until"] is None]
     if len(held) < len(rows):
@@ -61,7 +61,7 @@ def settle_held(store: Storage, agent_id: str, now: str) -> list[Row]:
 
 
 def move_on(store: Storage, rows: list[Any], given: Row) -> None:
-    """Note that messages which this transaction has read are taken if they were pending, and acknowledged if taken.
+    """Mark messages that this transaction has read: pending ones as taken, taken ones as acknowledged.
 
     SQLite changes a row by its id, read before, for half of what RETURNING costs.
     given: now, and for those that were pending: life, until
@@ -73,7 +73,7 @@ def move_on(store: Storage, rows: list[Any], given: Row) -> None:
 
 
 def requeue_taken(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[int, int]:
-    """Requeue what an agent took and did not acknowledge: (requeued, dead letters: tried too often)."""
+    """Requeue an agent's taken, unacknowledged messages: (requeued, dead letters after too many retries)."""
     given = {"id": agent_id, "now": store.now(), "limit": read_count(store, "message_retry_limit")}
     taken = f"WHERE to_agent = :id AND {which} "
     dead = store.execute("UPDATE agent_messages SET dead_lettered_at = :now " + taken +
@@ -92,14 +92,14 @@ def requeue_taken(store: Storage, agent_id: str, which: str = TAKEN) -> tuple[in
 
 
 def requeue_lapsed(store: Storage, agent_id: str) -> None:
-    """Requeue what was not acknowledged before its lease ran out; done before any work on an inbox."""
+    """Requeue messages whose lease has expired; done before any work on an inbox."""
     if store.execute(f"SELECT 1 AS over FROM agent_messages WHERE to_agent = :id AND {LAPSED} LIMIT 1",
                      {"id": agent_id, "now": store.now()}):
         requeue_taken(store, agent_id, LAPSED)
 
 
 def requeue_former_life(store: Storage, agent_id: str) -> int:
-    """Requeue what the former life of an agent took and did not acknowledge, which is no retry; how many."""
+    """Requeue the former life's taken, unacknowledged messages, without counting a retry; returns how many."""
     requeue_lapsed(store, agent_id)
     rows = store.execute(f"UPDATE agent_messages SET {BACK} WHERE to_agent = :id AND {TAKEN} "
                          "RETURNING id, session_id", {"id": agent_id})
@@ -109,7 +109,7 @@ def requeue_former_life(store: Storage, agent_id: str) -> int:
 
 
 def count_unread(store: Storage, agent_id: str) -> Counts:
-    """How many messages lie in an agent's inbox for it (`messages_unread`), once lapsed leases are back."""
+    """How many messages are in an agent's inbox (`messages_unread`), after requeuing expired leases."""
     counts = Counts()
     counts.add("messages_unread", count_some(
         store, f"agent_messages WHERE to_agent = :id AND {PENDING} AND {FOR_READER}", {"id": agent_id}))
@@ -118,7 +118,7 @@ def count_unread(store: Storage, agent_id: str) -> Counts:
 
 def list_unread(store: Storage, agent_id: str, most: int, which: str = "1 = 1",
                 newest_first: bool = False) -> list[Notice]:
-    """What an agent would be handed, in that order, without its text; what has a lease that ran out is there again.
+    """The messages that an agent would get, in that order, without payloads; includes those with expired leases.
 
     which: a condition
     """
@@ -127,7 +127,7 @@ def list_unread(store: Storage, agent_id: str, most: int, which: str = "1 = 1",
 
 
 def sum_unread(store: Storage, agent_id: str, which: str = "1 = 1") -> Unread:
-    """How many of those messages there are, and since when."""
+    """The number of those messages, and the age of the oldest."""
     rows = _ask_unread(store, agent_id, which, "id, created_at", "",
                        "SELECT count(*) AS number, min(created_at) AS since FROM (")
     found: Unread = rows[0]
@@ -143,7 +143,7 @@ def _ask_unread(store: Storage, agent_id: str, which: str, columns: str, order: 
 
 
 def count_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:
-    """The mail under an agent's id that was sent for other milestones than its own: sent_for and number of each.
+    """The messages under an agent's id that are for milestones other than its own: sent_for and number of each.
 
     It is looked for among the first messages of the inbox, MOST_COUNTED of them.
     """
@@ -154,7 +154,7 @@ def count_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:
 
 
 def warn_of_unread(store: Storage, what: str, agent_id: str | None = None, session_id: str | None = None) -> None:
-    """Warn of the unread messages of an agent or of a session that ends, and of what is leased and not acknowledged.
+    """Warn of unread messages of an ending agent or session, and of leased, unacknowledged ones.
 
     what: who ends how, as the line begins
     """
@@ -178,7 +178,7 @@ def warn_of_unread(store: Storage, what: str, agent_id: str | None = None, sessi
 
 
 def ring_again(store: Storage, agent_id: str) -> None:
-    """Let hooks call an agent again for what is back in its inbox, though they have before."""
+    """Let hooks send an agent back again for requeued messages."""
     store.execute("UPDATE agent_registry SET rung_message = 0 WHERE agent_id = :id AND rung_message > 0",
                   {"id": agent_id})
 
@@ -197,7 +197,7 @@ def _number(message: Row) -> int:
 
 
 def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:
-    """The messages of a session that were requeued too often, the first MOST_COUNTED of them."""
+    """The dead letters of a session, at most MOST_COUNTED."""
     rows = store.execute(
         "SELECT id, from_agent, to_agent, message_type, payload, retry_count, created_at, dead_lettered_at "
         f"FROM agent_messages WHERE session_id = :id AND {DEAD} ORDER BY dead_lettered_at "
@@ -207,14 +207,14 @@ def list_dead_letters(store: Storage, session_id: str) -> list[DeadLetter]:
 
 
 def read_payloads(rows: list[Any]) -> list[Any]:
-    """Messages with the values of their payloads in place of their texts."""
+    """Messages with parsed payloads."""
     for row in rows:
         row["payload"] = read_stored(row["payload"], f"the payload of message {row['id']}")
     return rows
 
 
 def count_fitting(rows: Sequence[InboxMessage | ListedMessage], most: int) -> int:
-    """How many messages, as they are printed, have so many bytes at most; one at least."""
+    """How many messages, as printed, fit into so many bytes; at least one."""
     count, size = 0, 0
     for row in rows:
         size += len(dump_json(row).encode()) + 1

@@ -1,4 +1,4 @@
-"""Leases on milestones: whose they are, and until when. Who gives no name gets a token to be named by."""
+"""Leases on milestones: their holders, and until when. A caller without a name gets a token as its name."""
 from __future__ import annotations
 
 import os
@@ -18,7 +18,7 @@ TOKEN = "lock-"  # so begins the owner of who gave none; no other caller is told
 
 
 def name_owner(store: Storage, owner: str) -> str:
-    """Who asks: the owner given, else the agent of the environment; "" if it is not known.
+    """The caller: the given owner, else the agent of the environment; "" if unknown.
 
     The line that acquire_milestone_lock has printed stands for the token that ends it.
     """
@@ -26,12 +26,12 @@ def name_owner(store: Storage, owner: str) -> str:
 
 
 def make_token() -> str:
-    """A name that is not in use."""
+    """An unused name."""
     return TOKEN + os.urandom(6).hex()
 
 
 def take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> TakenLease:
-    """Take the lease if it is free, run out, or the owner's own; else the lease as it is."""
+    """Take the lease if it is free, expired, or the owner's own; else return the existing lease."""
     given = {"id": milestone_id, "owner": owner, "now": store.now(), "until": shift_time(store.now(), ttl)}
     with store.transaction("milestone:" + milestone_id):
         count_from_now(store, milestone_id)
@@ -46,7 +46,7 @@ def take_lease(store: Storage, milestone_id: str, owner: str, ttl: int) -> Taken
 
 
 def give_back(store: Storage, milestone_id: str, owner: str) -> None:
-    """Give back the owner's lease; Refused if it is not theirs."""
+    """Release the owner's lease; Refused if another holds it."""
     with store.transaction("milestone:" + milestone_id):
         rows = _read_lease(store, milestone_id)
         if not rows:
@@ -59,7 +59,7 @@ def give_back(store: Storage, milestone_id: str, owner: str) -> None:
 
 
 def refuse_locked(store: Storage, milestone_id: str, owner: str) -> None:
-    """Refused while another than `owner` holds the lease on a milestone."""
+    """Refused while someone other than `owner` holds the lease on a milestone."""
     for lease in _read_lease(store, milestone_id):
         if lease["expires_at"] > store.now() and lease["owner"] != owner:
             raise Refused(f"{describe_lease(lease)}: nothing was changed; wait, or give the --owner with which it was "
@@ -67,12 +67,12 @@ def refuse_locked(store: Storage, milestone_id: str, owner: str) -> None:
 
 
 def describe_lease(lease: MilestoneLock | TakenLease) -> str:
-    """What a lease keeps others from, as an error begins."""
+    """What a lease prevents, as the beginning of an error."""
     return f"milestone {lease['milestone_id']!r} is locked by {_name_holder(lease)} until {lease['expires_at']}"
 
 
 def _name_holder(lease: MilestoneLock | TakenLease) -> str:
-    """Who holds a lease, for others: a token is its holder's secret."""
+    """The holder of a lease as shown to others: a token is its holder's secret."""
     return "an unnamed caller" if lease["owner"].startswith(TOKEN) else repr(lease["owner"])
 
 

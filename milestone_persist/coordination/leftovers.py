@@ -1,4 +1,4 @@
-"""Files that agents leave in a directory all users share: which they are, what they hold, which key they stand for."""
+"""Files that agents leave in a directory shared by all users: which, their contents, and their state keys."""
 from __future__ import annotations
 
 import os
@@ -43,7 +43,7 @@ def find_files(directory: str) -> tuple[list[Row], list[SkippedFile]]:
 
 
 def _read(directory: str, name: str) -> Row:
-    """One file; Refused if it is not ours to take. The directory is shared: no link is followed, no pipe waited for."""
+    """One file; Refused if it is not ours. The directory is shared: no link is followed, no pipe waited for."""
     import stat
 
     path = os.path.join(directory, name)
@@ -79,7 +79,7 @@ def _is_ours(name: str) -> bool:
 
 
 def key_of(name: str, results: Iterable[str], ids: Iterable[str] = ()) -> str:
-    """The state key that a file's name stands for: a result only by its exact name, else the whole name.
+    """The state key of a file's name: a result's key only if the name matches exactly, else the whole name.
 
     Before a result's name may stand `milestone-`, behind it one of the ids, or a time, or both.
 

@@ -1,4 +1,4 @@
-"""Interruption: which agents have fallen silent and which sessions need recovery; liveness is by heartbeat alone."""
+"""Liveness, judged only by heartbeats: which agents are silent, and which sessions need recovery."""
 from __future__ import annotations
 
 from ..base.times import minutes_between, shift_time
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def heard_before(store: Storage, seconds: float) -> str:
-    """The time `seconds` ago: who was last heard from then or earlier has been silent for so long."""
+    """The time `seconds` ago: an agent last heard from then or earlier has been silent for so long."""
     return shift_time(store.now(), -seconds)
 
 
 def is_stale(agent: AgentLife, limit: str) -> bool:
-    """Whether an agent should be at work and was last heard from at `limit` or earlier."""
+    """Whether an agent should be working and was last heard from at `limit` or earlier."""
     return agent["status"] in AT_WORK and agent["last_heartbeat"] <= limit
 
 
@@ -35,13 +35,13 @@ def is_quiet(store: Storage, session: SessionLife) -> bool:
 
 
 def silence_limit(store: Storage, session: SessionLife) -> int:
-    """Seconds of silence after which recovery takes an agent for dead: fewer where the whole session is silent."""
+    """Seconds of silence after which recovery considers an agent dead: fewer if the whole session is silent."""
     limit = read_count(store, "session_timeout")
     return min(limit, read_count(store, "interrupted_after")) if is_quiet(store, session) else limit
 
 
 def mark_dead_agents(store: Storage, session: Session) -> list[SilentAgent]:
-    """Before a session is resumed or ends: mark its silent agents failed, so that what they had taken is not lost.
+    """Before a session is resumed or ended: mark its silent agents failed, so that their taken messages are not lost.
 
     session: as it was before the call; the caller ($AGENT_ID) is alive
     """
@@ -82,7 +82,7 @@ def _end_silent(store: Storage, agent: Row) -> SilentAgent:
 
 
 def sum_up(ended: Sequence[Returned]) -> EndedAgents:
-    """What became of the agents that mark_stale_agents gives: marked_failed (ids), returned, dead_lettered."""
+    """The outcome for the agents returned by mark_stale_agents: marked_failed (ids), returned, dead_lettered."""
     return {"marked_failed": [row["agent_id"] for row in ended if row.get("marked")],
             "returned": sum(row["returned"] for row in ended),
             "dead_lettered": sum(row["dead_lettered"] for row in ended)}

@@ -16,14 +16,14 @@ CLIENT_SESSIONS = (CLIENT_SESSION, "CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID") 
 
 
 def take_in(store: Storage, agent_id: str, session_id: str) -> None:
-    """Enter an agent that has not registered into a session, which is made if it is new."""
+    """Add an unregistered agent to a session, which is created if it is new."""
     session = ensure_session(store, session_id, store.environ.get("MILESTONE_ID") or None)
     enter_agent(store, agent_id, "unregistered", session, begins_life=False)
 
 
 def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Session, capabilities: str | None = None,
                 milestone_id: str | None = None, begins_life: bool = True) -> int:
-    """Enter an agent into a session, new or once more; what it saved and when it was first spawned stay.
+    """Add an agent to a session, for the first time or again; its state and first spawn time are kept.
 
     milestone_id: what it works on; None: what the session does
     begins_life: whether it is another process, for which what was taken before is requeued
@@ -61,12 +61,12 @@ def enter_agent(store: Storage, agent_id: str, agent_type: str, session: Session
 
 
 def _client_session(store: Storage) -> str | None:
-    """The session or thread of the client in which the caller runs, if that tells it."""
+    """The session or thread of the caller's client, if the client provides it."""
     return next((store.environ[name] for name in CLIENT_SESSIONS if store.environ.get(name)), None)
 
 
 def _begin_again(store: Storage, agent: Agent, session_id: str) -> int:
-    """Before an agent is entered again: what it took when it died is requeued (how many), what it saved is kept."""
+    """Before an agent is registered again: requeue its taken messages (returns how many), keep its state."""
     from .inbox import requeue_taken
     from .settings import read_count
     from .snapshots import store_checkpoint
@@ -90,7 +90,7 @@ def _has_unkept_state(store: Storage, agent: Agent) -> bool:
 
 
 def set_agent_status(store: Storage, agent_id: str, status: str, error: str | None = None) -> tuple[int, int]:
-    """Set a status, and what follows for the messages taken: (requeued, dead letters), both 0 unless it failed."""
+    """Set a status and requeue taken messages accordingly: (requeued, dead letters), both 0 unless it failed."""
     from .inbox import acknowledge_taken, requeue_taken
 
     row = store.execute(
@@ -108,7 +108,7 @@ def set_agent_status(store: Storage, agent_id: str, status: str, error: str | No
 
 
 def complete_session(store: Storage, session_id: str) -> Session:
-    """Mark a session completed with all its agents that had not ended; completing it again changes nothing."""
+    """Mark a session and all its agents that have not ended completed; doing so again changes nothing."""
     from .inbox import warn_of_unread
 
     session = find_session(store, session_id)

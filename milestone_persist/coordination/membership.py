@@ -39,7 +39,7 @@ def tell_no_agent(store: Storage, agent_id: str) -> str:
 
 
 def tell_other_kind(store: Storage, agent_id: str) -> str:
-    """What an id is that no agent has, where that is known: a session or a milestone, and what names agents."""
+    """What an id without an agent is, if known: a session or a milestone, and the command that lists agents."""
     given = {"id": agent_id}
     if store.execute("SELECT 1 AS there FROM coordination_sessions WHERE session_id = :id", given):
         return f"that is a session, whose agents {command(['list_session_agents', agent_id])} shows"
@@ -52,7 +52,7 @@ def tell_other_kind(store: Storage, agent_id: str) -> str:
 
 
 def known_agents(store: Storage) -> list[str]:
-    """The ids of the agents at work that were heard from last, and of others, for suggestions: no more than 1,000."""
+    """The ids of the working agents heard from last, and of others, for suggestions: at most 1,000."""
     rows = store.execute(f"SELECT agent_id FROM agent_registry WHERE status IN {any_of(AT_WORK)} "
                          "ORDER BY last_heartbeat DESC LIMIT 1000")
     if len(rows) < 1000:
@@ -62,7 +62,7 @@ def known_agents(store: Storage) -> list[str]:
 
 
 def suggest_agent(store: Storage, agent_id: str) -> str:
-    """The end of a line about what an agent does not have: who else may be meant, where no agent has that id."""
+    """The end of a line about something that an agent does not have: who else may be meant, if no agent has that id."""
     if store.execute("SELECT 1 AS known FROM agent_registry WHERE agent_id = :id", {"id": agent_id}):
         return ""
     from ..storage.suggestions import NO_STORE, offer_near
@@ -74,7 +74,7 @@ def suggest_agent(store: Storage, agent_id: str) -> str:
 
 
 def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
-    """Warn where no agent has an id, but one at work has an id that differs by a typing mistake.
+    """Warn if no agent has an id, but a working one has an id that differs by a typing error.
 
     Ids with other numbers in them are other agents. done: what is done all the same
     """
@@ -90,7 +90,7 @@ def warn_of_slip(store: Storage, agent_id: str, done: str) -> None:
 
 
 def renew_heartbeat(store: Storage, agent_id: str) -> Agent | None:
-    """Note that an agent is alive; its row, or None for one that is not registered.
+    """Renew an agent's heartbeat; returns its row, or None for one that is not registered.
 
     One that was ended for its silence or with its client, and perhaps put off, is active again, if its session is.
     """
@@ -103,7 +103,7 @@ def renew_heartbeat(store: Storage, agent_id: str) -> Agent | None:
 
 
 def may_be_heard_again(agent: Agent) -> bool:
-    """Whether an agent was ended by others, who had not heard from it or saw its client end: it may be alive."""
+    """Whether others ended an agent because it was silent or its client ended: it may be alive."""
     return agent["status"] in DIED and (agent["error_info"] or "").startswith((SILENT, CLIENT_ENDED))
 
 
@@ -132,7 +132,7 @@ def _ask_again(store: Storage, agent_id: str, asked: Statement) -> ActingAgent:
 
 
 def note_heartbeat(store: Storage, agent_id: str, asked: Statement | None = None) -> ActingAgent | None:
-    """As renew_heartbeat, for what an agent does: where it was heard from in this second nothing is written.
+    """Like renew_heartbeat, for operations by an agent: writes nothing if the agent was heard from in this second.
 
     asked: what is asked of it, as `ask_acting` gives it
     """
@@ -166,18 +166,18 @@ def _revive(store: Storage, agent: Agent) -> Agent:
 
 
 def renew_if_own(store: Storage, agent_id: str) -> None:
-    """Renew the heartbeat of an agent whose rows are changed, unless $AGENT_ID says that another does that."""
+    """Renew the heartbeat of an agent whose rows are changed, unless $AGENT_ID says that another agent does it."""
     if is_own(store, agent_id):
         note_heartbeat(store, agent_id)
 
 
 def is_own(store: Storage, agent_id: str) -> bool:
-    """Whether it is the agent itself that acts, and no other that $AGENT_ID names."""
+    """Whether the agent itself acts, and not another one named by $AGENT_ID."""
     return (store.environ.get("AGENT_ID") or agent_id) == agent_id
 
 
 def note_alive(store: Storage, agent_id: str) -> None:
-    """Renew the heartbeat of an agent that only looks, where that can be done without waiting for others."""
+    """Renew the heartbeat of an agent that only reads, if that is possible without waiting for others."""
     try:
         with store.hurry(), store.transaction("agent:" + agent_id, [ask_acting(agent_id)]):
             note_heartbeat(store, agent_id)
@@ -186,7 +186,7 @@ def note_alive(store: Storage, agent_id: str) -> None:
 
 
 def note_caller(store: Storage) -> None:
-    """Renew the heartbeat of the agent that $AGENT_ID names, if it is registered and its interval is over.
+    """Renew the heartbeat of the agent named by $AGENT_ID, if it is registered and its interval is over.
 
     So a call that only looks writes at most once in an interval; where it cannot, it looks all the same.
     """
@@ -223,7 +223,7 @@ def admit_agent(store: Storage, agent_id: str, asked: Statement | None = None) -
 
 
 def _refuse_if_strict(store: Storage, agent_id: str) -> None:
-    """Refused for an agent that is not registered, if none is taken in; else a warning where another may be meant.
+    """Refused for an unregistered agent, if none may be added; else a warning if another may be meant.
 
     One that only has the name of a session is not taken in either.
     """
@@ -237,7 +237,7 @@ def _refuse_if_strict(store: Storage, agent_id: str) -> None:
 
 
 def acting_session(store: Storage, agent: ActingAgent) -> str:
-    """The session for which counts what a registered agent does; $SESSION_ID that names another is warned of.
+    """The session in which a registered agent acts; warns if $SESSION_ID names another.
 
     That other one wins where the agent was registered in it too and it goes on: another agent has since registered
     under the same id elsewhere. One that has ended is only left over: nothing counts for it.
@@ -252,7 +252,7 @@ def acting_session(store: Storage, agent: ActingAgent) -> str:
 
 
 def contradicting_session(store: Storage, agent: ActingAgent) -> str:
-    """The session that counts where $SESSION_ID contradicts an agent's registration; "" where it does not."""
+    """The session to use if $SESSION_ID contradicts an agent's registration; "" if it does not."""
     wanted = store.environ.get("SESSION_ID", "")
     if not wanted or wanted == agent["session_id"] or not is_own(store, agent["agent_id"]):
         return ""
@@ -266,7 +266,7 @@ def contradicting_session(store: Storage, agent: ActingAgent) -> str:
 
 
 def _session_left(store: Storage, row: ActingAgent) -> str:
-    """Where an unregistered agent acts now, if not in its session: $SESSION_ID, or elsewhere if that has ended."""
+    """Where an unregistered agent acts now, if not in its session: $SESSION_ID, or another if that has ended."""
     from .sessions import find_session, latest_session
 
     wanted = store.environ.get("SESSION_ID", "")

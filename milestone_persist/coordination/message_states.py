@@ -1,4 +1,4 @@
-"""States of a message, told by its times: one condition in SQL for each, the word for it, and whose it is."""
+"""The states of a message, derived from its times: the SQL condition and the word for each, and its owner."""
 from __future__ import annotations
 
 PENDING = "delivered_at IS NULL AND dead_lettered_at IS NULL"

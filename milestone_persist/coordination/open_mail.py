@@ -1,4 +1,4 @@
-"""Open mail: what is pending, taken and dead, in groups; of each no more than MOST_COUNTED messages are read."""
+"""Open mail: pending, taken and dead messages, in groups; at most MOST_COUNTED messages of each are read."""
 from __future__ import annotations
 
 from . import bounded
@@ -20,7 +20,7 @@ COLUMNS = ("id, session_id, from_agent, to_agent, message_type, priority, create
 
 def group_open(store: Storage, columns: str, session_id: str | None = None, agent_id: str | None = None,
                parts: Iterable[str] = PARTS, totals: str = "", every_one: bool = False) -> tuple[list[Row], set[str]]:
-    """The number `n` of open messages for each part and each value of columns, and the parts of which there are more.
+    """The number `n` of open messages for each part and each value of columns, and the incomplete parts.
 
     columns: of the messages, and `state`, whether they are `mine` (count in the session) and `sent` in it
     agent_id: only those in this inbox, the most urgent first
@@ -45,12 +45,12 @@ def group_open(store: Storage, columns: str, session_id: str | None = None, agen
 
 
 def states_beyond(cut: Iterable[str]) -> set[str]:
-    """The states of which there may be more, where those parts were not read to the end."""
+    """The states with incomplete numbers, if those parts were not read to the end."""
     return {state for part in cut for state in STATES_IN[part]}
 
 
 def list_readers(store: Storage, part: str) -> Iterator[str]:
-    """The ids in whose inboxes there is mail of a part."""
+    """The ids whose inboxes contain messages of a part."""
     last: str | None = ""
     while last is not None:
         last = store.execute(f"SELECT min(to_agent) AS id FROM agent_messages WHERE {PARTS[part]} AND to_agent > :last",
@@ -67,7 +67,7 @@ def _walk(part: str, session_id: str | None, agent_id: str | None) -> str:
 
 
 def _tell(walks: dict[str, str], session_id: str | None) -> str:
-    """The messages of those walks, with what they do not say themselves."""
+    """The messages of those walks, with the values that they lack."""
     sent = "1 = 1" if session_id is None else "session_id = :id"
     mine = {"dead": "1 = 1"} if session_id is not None else dict.fromkeys(walks, "1 = 1")
     return " UNION ALL ".join(

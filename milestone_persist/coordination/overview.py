@@ -1,4 +1,4 @@
-"""Overview: what is going on in a store at one instant, and what of it needs somebody's attention."""
+"""Overview: what is going on in a store at one instant, and what needs attention."""
 from __future__ import annotations
 
 from ..base.quoting import command_on
@@ -28,7 +28,7 @@ WORDS = {"pending": "waiting", "taken": "taken", "dead": "dead"}
 
 
 def list_sessions(store: Storage, session_id: str | None) -> list[OverviewSession]:
-    """One session, or those that are open and the latest that have ended; the latest activity first."""
+    """One session, or the open ones and the latest ended ones; the latest activity first."""
     if session_id:
         find_session(store, session_id)
     columns = ("SELECT s.session_id, s.milestone_id, s.operation_type, s.phase, s.status, s.progress, s.last_activity, "
@@ -45,7 +45,7 @@ def list_sessions(store: Storage, session_id: str | None) -> list[OverviewSessio
 
 
 def list_agents(store: Storage, session_id: str | None) -> list[OverviewAgent]:
-    """The agents of one session, or of all that are open, in the order of their sessions and of their beginning.
+    """The agents of one session, or of all open ones, ordered by session and start.
 
     watched: whether a watcher calls each to its mail; false: it has died; None: there is none
     """
@@ -64,7 +64,7 @@ def list_agents(store: Storage, session_id: str | None) -> list[OverviewAgent]:
 
 
 def list_inboxes(store: Storage, session_id: str | None) -> list[Inbox]:
-    """How many messages are waiting, taken and dead in each inbox where there are any, and since when one is urgent.
+    """How many messages are waiting, taken and dead in each non-empty inbox, and the age of the oldest urgent one.
 
     session_id: only inboxes of agents of that session, and of those who read mail of it
 
@@ -81,7 +81,7 @@ def list_inboxes(store: Storage, session_id: str | None) -> list[Inbox]:
 
 
 def _read_inboxes(store: Storage) -> tuple[list[Row], dict[str, set[str]]]:
-    """The open mail in groups, and for each inbox the parts of it of which there is more."""
+    """The open mail in groups, and the incomplete parts of each inbox."""
     columns = "to_agent, session_id, state"
     urgent = f"min(CASE WHEN priority >= {URGENT} THEN created_at END) AS urgent"
     rows, cut = group_open(store, columns, totals=urgent)
@@ -107,7 +107,7 @@ def _sum_up(agent_id: str, rows: list[Row], cut: set[str]) -> Inbox:
 
 def list_attention(store: Storage, sessions: list[OverviewSession], agents: list[OverviewAgent],
                    inboxes: list[Inbox]) -> list[Attention]:
-    """What needs attention, the most urgent first: what it is, and the command that shows it or does something."""
+    """What needs attention, the most urgent first: what it is, and the command that shows or handles it."""
     shown = {row["session_id"] for row in sessions}
     interrupted = [row for row in find_interrupted_sessions(store) if row["session_id"] in shown]
     told = {row["session_id"] for row in interrupted}
@@ -132,7 +132,7 @@ def _tell_session(session: InterruptedSession, agents: list[OverviewAgent]) -> A
 
 
 def _tell_silent(session: OverviewSession, agents: list[OverviewAgent]) -> list[Attention]:
-    """Of a session that goes on: those of its agents that have fallen silent, though not for so long as to be dead."""
+    """The agents of an open session that are silent, but not long enough to count as dead."""
     names = _name_silent([agent for agent in agents if agent["session_id"] == session["session_id"]])
     return [{"what": f"{session['session_id']}: {names}",
              "command": ["recover_milestone_session", session["session_id"]]}] if names else []
@@ -153,7 +153,7 @@ def _name(what: str, names: list[str]) -> str:
 
 
 def _tell_inbox(store: Storage, inbox: Inbox, late: str, told: set[str]) -> list[Attention]:
-    """What is wrong with an inbox; of an agent that failed, recovery tells, if its session is `told` of already."""
+    """What is wrong with an inbox; recovery reports failed agents, if their session is already `told`."""
     agent_id, found = inbox["agent_id"], []
     if inbox["dead"]:
         found.append((f"{tell_count(inbox, 'dead')} dead letters for {agent_id}", "dead"))

@@ -1,4 +1,4 @@
-"""Survey: everything that is known of one session when it is to be recovered, read at one instant."""
+"""Session view: everything known about one session that may be recovered, read at one instant."""
 from __future__ import annotations
 
 from ..base.times import minutes_between
@@ -41,7 +41,7 @@ RECOVERABLE = ("silent", "stale", "failed", "stopped")
 
 
 def put_off(error: str | None) -> str:
-    """The error of a dead agent whose turn comes later; why it is dead stays in it, and revives it or does not."""
+    """The error text of a dead agent whose turn comes later; it keeps the reason, which decides whether it revives."""
     return str(error) if is_put_off(error) else f"{error}; {WAITS}" if error else WAITS
 
 
@@ -72,7 +72,7 @@ def survey_session(store: Storage, session_id: str) -> Survey:
 
 
 def _survey_plan(store: Storage, session: Session) -> PlanSurvey:
-    """Every planning artifact there is, `more` than expected, and the id under which they can still become one."""
+    """Every planning artifact, those `more` than expected, and the id under which they can still become a milestone."""
     if session["operation_type"] != "planning":
         return {"artifacts": [], "more": [], "can_become": None}
     rows, made = find_artifacts(store, session["session_id"], "s.updated_at"), milestones_of(session)
@@ -85,7 +85,7 @@ def _survey_plan(store: Storage, session: Session) -> PlanSurvey:
 
 
 def milestone_id_for(session: SessionHead) -> str:
-    """The milestone of a session; where it has none, what is left of its id without operation type and time."""
+    """The milestone of a session; if it has none, its id without operation type and time."""
     words = session["session_id"].split("-")
     middle = words[1 if words[0] == session["operation_type"] else 0:]
     if len(middle) > 1 and middle[-1].isdigit() and len(middle[-1]) > 8:
@@ -126,12 +126,12 @@ def _condition(agent: SurveyedAgent, stale: str, silent: str) -> str:
 
 
 def _may_go_on(error: str | None) -> bool:
-    """Whether an agent was terminated before its work was done, by recovery or with its client."""
+    """Whether an agent was terminated before its work was done, by recovery or by its client's end."""
     return error in STOPPED or is_put_off(error) or (error or "").startswith(CLIENT_ENDED)
 
 
 def _list_quiet(store: Storage, agents: list[SurveyedAgent]) -> QuietAgents:
-    """Agents that count as alive, though nothing was heard from them for as long as makes a session interrupted.
+    """Agents that count as alive, although silent for as long as makes a session interrupted.
 
     longest: those that were silent longest, if only for more than heartbeat_interval
     """

@@ -1,4 +1,4 @@
-"""Sessions: finding them, making them, opening them again; and which one a newcomer joins."""
+"""Sessions: finding, creating and reopening them; and which one a new agent joins."""
 from __future__ import annotations
 
 from ..base.errors import Refused
@@ -15,7 +15,7 @@ COUNTED_EACH_TIME = 1000  # agents of a session, up to which each registering co
 
 
 def warn_of_session_slip(store: Storage, session_id: str) -> None:
-    """Warn where a session that is not known yet differs in a slip of the fingers from one that goes on."""
+    """Warn if a new session's id differs by a typing error from that of an open one."""
     from ..storage.suggestions import find_slip
 
     near = find_slip(session_id, store.execute(
@@ -46,7 +46,7 @@ def find_session(store: Storage, session_id: str) -> Session:
 
 
 def require_session_type(store: Storage, session_id: str, kind: str) -> Session:
-    """The row of a session of that operation type; Refused if it is of another, or not known."""
+    """The row of a session of that operation type; Refused if it has another, or is unknown."""
     session = find_session(store, session_id)
     if session["operation_type"] != kind:
         raise Refused(f"session {session_id!r} is of type {session['operation_type']}, not {kind}: "
@@ -60,7 +60,7 @@ def tell_no_session(store: Storage, session_id: str) -> str:
 
 
 def _suggest_session(store: Storage, word: str) -> str:
-    """The end of a line on a session that is not there: an agent's id, a milestone's or a similar one may be there."""
+    """The end of a "no session …" line: whether the id is an agent's or a milestone's, or is similar to another."""
     from ..storage.suggestions import suggest
 
     meant = store.execute("SELECT session_id FROM agent_registry WHERE agent_id = :word", {"word": word})
@@ -75,7 +75,7 @@ def _suggest_session(store: Storage, word: str) -> str:
 
 
 def ensure_milestone(store: Storage, milestone_id: str | None) -> None:
-    """Make the milestone's row if it is new."""
+    """Create the milestone's row if it is new."""
     if milestone_id:
         added = store.execute(
             "INSERT INTO milestones (id, title, created_at, updated_at) VALUES (:id, :id, :now, :now) "
@@ -84,7 +84,7 @@ def ensure_milestone(store: Storage, milestone_id: str | None) -> None:
 
 
 def ensure_session(store: Storage, session_id: str, milestone_id: str | None, kind: str = "") -> Session:
-    """The session, made if it is new and opened again (with a warning) if it had ended; counts as activity.
+    """The session, created if it is new and reopened (with a warning) if it had ended; counts as activity.
 
     kind: the operation type of a new one; without it, what its id says
     """
@@ -111,13 +111,13 @@ def ensure_session(store: Storage, session_id: str, milestone_id: str | None, ki
 
 
 def operation_type_of(session_id: str) -> str:
-    """What a session does, from its id's first word."""
+    """The operation type of a session, from its id's first word."""
     word = session_id.partition("-")[0]
     return word if word in OPERATION_TYPES else "execution"
 
 
 def count_agents(store: Storage, session_id: str, more: int) -> None:
-    """Bring a session's agent_count up to date, after so many `more` have come (-1: one has gone).
+    """Update a session's agent_count, after so many `more` agents have joined (-1: one has left).
 
     Few are counted in the registry, where others may have written too; many are not counted each time, nor are those
     that would have to be read for it.
@@ -144,7 +144,7 @@ def latest_session(store: Storage) -> str:
 
 
 def reopen_session(store: Storage, session_id: str) -> None:
-    """Make a session active, whatever it was; counts as activity."""
+    """Make a session active, whatever its status; counts as activity."""
     before = find_session(store, session_id)["status"]
     if before != "active":
         record_event(store, "session_resumed", session_id, detail=before)

@@ -34,7 +34,7 @@ _FLAGS = {"true": "true", "1": "true", "yes": "true", "on": "true",
 
 
 def check_setting(key: str, value: str) -> str:
-    """The value as it is to be stored; UsageError for an unknown key or a value not of its kind."""
+    """The value to store; UsageError for an unknown key or a value of the wrong kind."""
     if key in ("backend", "storage_backend"):
         from ..base.quoting import command
 
@@ -59,7 +59,7 @@ def check_setting(key: str, value: str) -> str:
 
 
 def read_settings(store: Storage) -> dict[str, str]:
-    """Every setting in force."""
+    """Every effective setting."""
     settings, wrong = _sort_out(store, SETTINGS)
     for text in wrong:
         store.warn(f"setting ignored: {text}")
@@ -67,7 +67,7 @@ def read_settings(store: Storage) -> dict[str, str]:
 
 
 def read_setting(store: Storage, key: str) -> str:
-    """One setting in force; the default where the stored one is missing or was corrupted by hand."""
+    """One effective setting; the default if the stored one is missing or was corrupted by hand."""
     settings, wrong = _sort_out(store, [key])
     for text in wrong:
         store.warn(f"setting ignored: {text}")
@@ -75,7 +75,7 @@ def read_setting(store: Storage, key: str) -> str:
 
 
 def find_corrupt_settings(store: Storage) -> list[str]:
-    """A line for each stored setting that is unknown or does not go with another."""
+    """A line for each stored setting that is unknown or conflicts with another."""
     settings, wrong = _sort_out(store, SETTINGS)
     disorder = _find_disorder("hybrid_from", settings)
     return wrong + ([disorder] if disorder else [])
@@ -94,12 +94,12 @@ def drop_corrupt_settings(store: Storage) -> list[str]:
 
 
 def ask_setting(key: str) -> Statement:
-    """The question for one setting."""
+    """The query for one setting."""
     return "SELECT key, value FROM agent_coordination_config WHERE key = :key", {"key": key}
 
 
 def _sort_out(store: Storage, keys: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """What is in force of some settings, and a line for each that was corrupted by hand."""
+    """The effective values of some settings, and a line for each that was corrupted by hand."""
     settings, wrong = {key: SETTINGS[key][1] for key in keys}, []
     for row in store.execute(*ask_setting([*settings][0]) if len(settings) == 1 else (_ALL, {})):
         key = row["key"]
@@ -112,7 +112,7 @@ def _sort_out(store: Storage, keys: Iterable[str]) -> tuple[dict[str, str], list
 
 
 def _find_disorder(key: str, settings: Mapping[str, str]) -> str:
-    """What is wrong with a setting beside the others; "" if nothing is."""
+    """How a setting conflicts with others; "" if it does not."""
     if key not in ("hybrid_from", "database_from") or int(settings["hybrid_from"]) < int(settings["database_from"]):
         return ""
     what, other = ("less", "database_from") if key == "hybrid_from" else ("more", "hybrid_from")
@@ -130,7 +130,7 @@ def is_strict(store: Storage) -> bool:
 
 
 def store_setting(store: Storage, key: str, value: str) -> None:
-    """Keep a checked value; UsageError if it does not go with another setting."""
+    """Store a checked value; UsageError if it conflicts with another setting."""
     wrong = _find_disorder(key, {**_sort_out(store, SETTINGS)[0], key: value})
     if wrong:
         raise UsageError(wrong)

@@ -1,4 +1,4 @@
-"""Silent agents, found by the calls of others: what a session monitor does, where none runs."""
+"""Silent agents, found by the calls of others: what a session monitor does, if none is running."""
 from __future__ import annotations
 
 from ..base.times import shift_time
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def end_silent_agents(store: Storage, caller: str) -> None:
-    """What a session monitor does, by the ordinary calls of agents: mark those failed that are silent, and say so.
+    """Do the monitor's work in ordinary calls of agents: mark silent agents failed, and say so.
 
     The first call that finds a silence only notes it in the health log; it is marked by a call at least
     `health_check_interval` later. So when the machine has slept, agents have that long to be heard from.
@@ -42,7 +42,7 @@ def end_silent_agents(store: Storage, caller: str) -> None:
 
 
 def _find_unheard(store: Storage, seconds: int, caller: str) -> list[Row]:
-    """Agents that should be at work and were not heard from for so long; when a call has noted this silence."""
+    """Agents that should be working but have been silent for so long; and when a call has noted this silence."""
     return store.execute(
         "SELECT agent_id, (SELECT min(h.timestamp) FROM agent_health_log h WHERE h.agent_id = a.agent_id "
         "AND h.health_status = 'unresponsive' AND h.timestamp > a.last_heartbeat) AS noted_at FROM agent_registry a "

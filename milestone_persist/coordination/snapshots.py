@@ -1,4 +1,4 @@
-"""Snapshots: which state there is at one instant, and keeping it as a checkpoint."""
+"""Snapshots: the state at one instant, and keeping it as a checkpoint."""
 from __future__ import annotations
 
 import os
@@ -30,12 +30,12 @@ UNACKNOWLEDGED = f"{_INBOX} {PENDING} UNION ALL {_INBOX} {TAKEN} ORDER BY id"
 
 
 def keep_until(store: Storage) -> str:
-    """Until when a checkpoint made or used now is kept at least."""
+    """How long a checkpoint made or used now is kept at least."""
     return format_time(store.clock.time() + 86400 * read_count(store, "cleanup_retention_days"))
 
 
 def foresee_checkpoint(store: Storage, agent_id: str) -> list[Statement]:
-    """What `store_checkpoint` will ask."""
+    """The reads of `store_checkpoint`."""
     given = {"agent": agent_id, "now": store.now(), "saved_in": None}
     return [(_STATE, given), (UNACKNOWLEDGED, given), ask_setting("cleanup_retention_days")]
 
@@ -74,7 +74,7 @@ def store_checkpoint(store: Storage, agent_id: str, checkpoint_type: str, refere
 
 
 def find_last_checkpoint(store: Storage, column: str, value: str) -> LastCheckpoint | None:
-    """The latest checkpoint of what a column (agent_id, session_id) names, and how long ago it was made."""
+    """The latest checkpoint of an agent or a session (the column), and its age."""
     rows: list[LastCheckpoint] = store.execute(
         f"SELECT checkpoint_id, agent_id, checkpoint_type, created_at FROM agent_checkpoints WHERE {column} = :value "
         "ORDER BY created_at DESC, checkpoint_id DESC LIMIT 1", {"value": value})
@@ -84,7 +84,7 @@ def find_last_checkpoint(store: Storage, column: str, value: str) -> LastCheckpo
 
 
 def read_snapshot(row: Snapshot) -> Row:
-    """What a checkpoint holds; StorageError if it holds no keys."""
+    """The contents of a checkpoint; StorageError if it has no keys."""
     snapshot: Row = read_stored(row["state_snapshot"], f"checkpoint {row['checkpoint_id']}")
     state = snapshot.get("state")
     if isinstance(state, list) and all(isinstance(item, dict) and _is_key(item) for item in state):
@@ -114,7 +114,7 @@ def find_kept(store: Storage, agent_id: str, state_key: str, session_id: str) ->
 
 
 def list_displaced(store: Storage, session_id: str | None = None, milestone_id: str | None = None) -> list[Row]:
-    """What was saved in a session, or for a milestone, and then displaced by what the same id saved for another one.
+    """Values saved in a session, or for a milestone, and then replaced by those that the same id saved for another one.
 
     Of each key of an agent the last value; what has been saved there again is not among them, nor what has expired.
     """
@@ -143,7 +143,7 @@ def _as_row(item: Row, agent_id: str) -> Row:
 
 
 def _read_keys(store: Storage, checkpoint_id: str) -> Row:
-    """What a checkpoint holds; nothing if it is corrupt."""
+    """The contents of a checkpoint; nothing if it is corrupt."""
     try:
         return read_snapshot(store.execute("SELECT checkpoint_id, state_snapshot FROM agent_checkpoints "
                                            "WHERE checkpoint_id = :id", {"id": checkpoint_id})[0])

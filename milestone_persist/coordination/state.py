@@ -1,4 +1,4 @@
-"""State: for which milestone a key was saved, who is handed it, and writing it.
+"""State: for which milestone a key was saved, who may load it, and writing it.
 
 An id that works on a second milestone finds its own keys there; those of the first stay that milestone's.
 """
@@ -41,7 +41,7 @@ _COLUMNS = "s.agent_id, s.state_key, s.state_type, s.version, s.created_at, s.up
 
 
 def milestone_read(store: Storage, agent_id: str) -> str | None:
-    """The milestone whose keys the caller is handed under an agent's id: the caller's if the agent worked on it too.
+    """The milestone whose keys the caller gets under an agent's id: the caller's if the agent worked on it too.
 
     Else that of the session in which the agent is registered.
     """
@@ -65,7 +65,7 @@ def _registered_for(store: Storage, agent_id: str) -> list[Row]:
 
 
 def find_plain(store: Storage, agent_id: str, state_key: str) -> str | None:
-    """The value of a key, in one statement, where no other milestone comes into question; None: ask `find_own`."""
+    """The value of a key, in one statement, if no other milestone is involved; None: use `find_own`."""
     if store.environ.get("SESSION_ID") or store.environ.get("AGENT_ID") not in (None, "", agent_id):
         return None
     for row in store.execute(_PLAIN, {"agent": agent_id, "key": state_key, "now": store.now()}):
@@ -75,7 +75,7 @@ def find_plain(store: Storage, agent_id: str, state_key: str) -> str | None:
 
 def list_keys(store: Storage, agent_id: str, milestone_id: str | None, state_key: str | None = None,
               columns: str = "length(s.state_value) AS characters, s.is_json") -> list[Any]:
-    """An agent's keys, or one of them; `own` is whether it is given out where the milestone is worked on.
+    """An agent's keys, or one of them; `own`: whether it is visible for the caller's milestone.
 
     columns: which there are beside type, version, times, session_id and milestone_id
     """
@@ -93,12 +93,12 @@ def _ask_keys(store: Storage, agent_id: str, state_key: str | None, columns: str
 
 
 def foresee_key(store: Storage, agent_id: str, state_key: str) -> list[Statement]:
-    """What a snapshot that looks for one key of an agent will ask."""
+    """The reads of a snapshot that looks for one key of an agent."""
     return [(_REGISTERED_FOR, {"agent": agent_id}), _ask_keys(store, agent_id, state_key, _VALUE)]
 
 
 def _is_of(row: Row, configuration: str | None, milestone_id: str | None) -> bool:
-    """Whether a key is of a milestone: its session works on that, or has planned it, or nothing is known of either."""
+    """Whether a key belongs to a milestone: its session works on it, or planned it, or nothing is known of either."""
     if milestone_id in (None, row["milestone_id"]) or row["milestone_id"] is None:
         return True
     from .artifacts import milestones_of
@@ -107,7 +107,7 @@ def _is_of(row: Row, configuration: str | None, milestone_id: str | None) -> boo
 
 
 def find_own(store: Storage, agent_id: str, state_key: str, milestone_id: str | None) -> tuple[Row | None, Row | None]:
-    """The key an agent saved for a milestone, if need be from where it is kept; and what others see under that key."""
+    """The key that an agent saved for a milestone, perhaps from a checkpoint; and what others see under that key."""
     rows = list_keys(store, agent_id, milestone_id, state_key, _VALUE)
     if not rows or rows[0]["own"]:
         return (rows[0] if rows else None), None
@@ -119,7 +119,7 @@ def find_own(store: Storage, agent_id: str, state_key: str, milestone_id: str | 
 
 
 def find_in_session(store: Storage, agent_id: str, state_key: str, session_id: str) -> Row | None:
-    """The key an agent saved in a session, wherever it is by now: in the state, else in the latest checkpoint."""
+    """The key that an agent saved in a session, wherever it is now: in the state, else in the latest checkpoint."""
     rows: list[Row] = list_keys(store, agent_id, None, state_key, _VALUE)
     if rows and rows[0]["session_id"] == session_id:
         return rows[0]
@@ -129,7 +129,7 @@ def find_in_session(store: Storage, agent_id: str, state_key: str, session_id: s
 
 
 def tell_whose(row: Row, milestone_id: str | None) -> str:
-    """How a line begins that tells of a key that was saved for another milestone than the one worked on."""
+    """The beginning of a line about a key that was saved for a different milestone."""
     return (f"{row['state_key']!r} of {row['agent_id']!r} was saved for milestone {row['milestone_id']}, "
             f"not for {milestone_id}")
 
@@ -145,7 +145,7 @@ def ask_before(given: Row) -> Statement:
 
 
 def write_state(store: Storage, given: Row, before: Row | None = None) -> SavedState:
-    """Write a value of a registered agent, within the caller's transaction; what another milestone has there is kept.
+    """Write a value of a registered agent, within the caller's transaction; another milestone's value is kept.
 
     given: agent, session (whose result it is), key, value, type, json, expires, now
     before: the answer to `ask_before`, where the caller has it
@@ -161,7 +161,7 @@ def write_state(store: Storage, given: Row, before: Row | None = None) -> SavedS
 
 
 def write_states(store: Storage, given: list[Row]) -> dict[str, int]:
-    """Write several keys of one agent, each as write_state does; the version of each.
+    """Write several keys of one agent, like write_state; returns the version of each.
 
     given: as that of write_state, alike in agent, session and now
     """
@@ -176,12 +176,12 @@ def write_states(store: Storage, given: list[Row]) -> dict[str, int]:
 
 
 def _delete_expired(store: Storage, given: Row) -> None:
-    """Delete the keys of an agent that have expired; what is saved there goes on from their versions."""
+    """Delete the expired keys of an agent; later saves continue from their versions."""
     store.execute("DELETE FROM agent_state WHERE agent_id = :agent AND expires_at <= :now", given)
 
 
 def _make_room(store: Storage, given: Row, before: Row) -> int:
-    """Keep what another milestone has under a key that is to be written; the version that is to be written.
+    """Keep another milestone's value of a key to be written; returns the version to write.
 
     before: what is there; its version is None for nothing
     """
@@ -193,7 +193,7 @@ def _make_room(store: Storage, given: Row, before: Row) -> int:
 
 
 def keep_others(store: Storage, given: Row) -> None:
-    """Before a key is written: keep what is saved there for another milestone, in a checkpoint of its session.
+    """Before a key is written: keep its value for another milestone, in a checkpoint of that session.
 
     given: agent, key, session (for which it is written)
     """

@@ -1,4 +1,4 @@
-"""Files that agents left in /tmp: whose they are, and keeping them as state."""
+"""Files that agents left in /tmp: to whom they belong, and storing them as state."""
 from __future__ import annotations
 
 import os
@@ -26,7 +26,7 @@ MAKERS = {**PLANNERS, **{results_of(phase): f"{phase}-phase" for phase in PHASES
 
 
 def keep_session_files(store: Storage, session_id: str) -> None:
-    """Keep the files in /tmp whose names hold the session's id, in the caller's transaction.
+    """Store the files in /tmp whose names contain the session's id, within the caller's transaction.
 
     Not those that name its milestone: another project may have one of the same id.
     """
@@ -42,7 +42,7 @@ def keep_session_files(store: Storage, session_id: str) -> None:
 
 
 def _id_in(name: str, known: list[str]) -> str:
-    """The longest of the ids that stands in a file's name as whole words."""
+    """The longest of the ids contained in a file's name as whole words."""
     stem = f"-{os.path.splitext(name)[0]}-"
     return max((known_id for known_id in known if any(f"{before}{known_id}{after}" in stem for before in "-_."
                                                       for after in "-_.")), key=len, default="")
@@ -55,7 +55,7 @@ def _ids(store: Storage) -> tuple[list[str], list[str]]:
 
 
 def session_named(store: Storage, name: str) -> str:
-    """The session whose id a file's name holds, else the latest of the milestone whose id it holds, else ""."""
+    """The session whose id is in a file's name, else the latest of the milestone whose id is in it, else ""."""
     sessions, milestones = _ids(store)
     found = _id_in(name, sessions)
     if found:
@@ -66,7 +66,7 @@ def session_named(store: Storage, name: str) -> str:
 
 
 def plan_files(store: Storage, found: list[Row]) -> None:
-    """Give each file its agent, its key and what becomes of it: saved, older or unchanged. `found`: oldest first."""
+    """Give each file its agent, its key and its outcome: saved, older or unchanged. `found`: oldest first."""
     newest: dict[tuple[str, str], Row] = {}
     results = {**MAKERS, **{key: PLANNERS.get(key, ANY_PLANNER) for key in expected_artifacts(store)}}
     for file in found:
@@ -99,7 +99,7 @@ def _time_of(store: Storage, file: Row) -> str:
 
 
 def _older_key(key: str, time: str, text: str) -> str:
-    """The key of a value that is not the newest: none that counts as an artifact, and the same for the same value."""
+    """The key of a value that is not the newest: not that of an artifact, and the same for the same value."""
     import hashlib
 
     stamp = time[:19].replace("-", "").replace(":", "").replace(" ", "-")
@@ -107,7 +107,7 @@ def _older_key(key: str, time: str, text: str) -> str:
 
 
 def _agent_for(store: Storage, session_id: str, key: str, agent_type: str) -> str:
-    """The agent of a session that has saved the key, else the last of the type that makes it, else a new one."""
+    """The agent of a session that has saved the key, else the last of the type for it, else a new one."""
     rows = store.execute(
         "SELECT a.agent_id FROM agent_registry a LEFT JOIN agent_state s ON s.agent_id = a.agent_id "
         "AND s.state_key = :key WHERE a.session_id = :session "
@@ -134,7 +134,7 @@ def find_stored(store: Storage, agent_id: str, key: str) -> Row | None:
 
 
 def keep_files(store: Storage, found: list[Row]) -> None:
-    """Save what plan_files has found to be new, as of the time each file was written."""
+    """Save the new files found by plan_files, with the time at which each was written."""
     for file in found:
         if file["what"] == "unchanged":
             continue
@@ -153,7 +153,7 @@ def _write(store: Storage, file: Row, key: str, text: str, time: str) -> None:
 
 
 def _ensure_agent(store: Storage, file: Row) -> None:
-    """Enter the agent that is missing, as one that has done its work; this renews no heartbeat."""
+    """Add the missing agent, as one that has done its work; this renews no heartbeat."""
     if store.execute("SELECT 1 AS n FROM agent_registry WHERE agent_id = :id", {"id": file["agent_id"]}):
         return
     rows = store.execute("SELECT * FROM coordination_sessions WHERE session_id = :id", {"id": file["session_id"]})

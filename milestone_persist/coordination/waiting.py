@@ -1,4 +1,4 @@
-"""Waiting for another process: woken soon after its commit, without reading rows meanwhile."""
+"""Waiting for another process: wakes soon after its commit, without reading rows meanwhile."""
 from __future__ import annotations
 
 from ..base.errors import Busy
@@ -13,7 +13,7 @@ RECHECK_SECONDS = 1.0  # after which rows are read again though nothing was comm
 
 
 class Changes:
-    """Tells one who waits when it is time to look at a store again.
+    """Tells a waiting caller when to read a store again.
 
     poll_seconds: how long it may take to see that; never less than the store's own
     recheck_seconds: after which it is time though nothing was committed
@@ -39,7 +39,7 @@ class Changes:
                 return
 
     def _has_changed(self) -> bool:
-        """Whether the store is another than at the last call; one that another process holds is asked again."""
+        """Whether the store has changed since the last call; if another process holds it, asks again."""
         try:
             stamp = self._store.change_stamp()
         except Busy:

@@ -1,4 +1,4 @@
-"""Watchers: processes that call an agent when it has mail; each holds a file in watchers/ as long as it lives."""
+"""Watchers: processes that notify an agent of messages; each holds a file in watchers/ as long as it lives."""
 from __future__ import annotations
 
 import os
@@ -24,7 +24,7 @@ TRIES = 10  # who asks whether a watcher lives holds its file for an instant
 
 
 def list_watchers(directory: str) -> list[Watcher]:
-    """The watchers there are, and those that died without saying so, which are not `alive`."""
+    """The watchers, including dead ones, which are not `alive`."""
     found = []
     for path in _files(directory):
         try:
@@ -39,7 +39,7 @@ def list_watchers(directory: str) -> list[Watcher]:
 
 
 def _files(directory: str) -> list[str]:
-    """The regular files there: what else somebody has put there is none of ours."""
+    """The regular files there: anything else is not ours."""
     try:
         with os.scandir(os.path.join(directory, FOLDER)) as entries:
             return sorted(entry.path for entry in entries if entry.is_file(follow_symlinks=False))
@@ -48,7 +48,7 @@ def _files(directory: str) -> list[str]:
 
 
 def enter_watcher(call: Call, agent_id: str) -> tuple[int, str] | None:
-    """Become the watcher of an agent: the descriptor and the path of its file; None where there is one that lives.
+    """Become the watcher of an agent: the descriptor and the path of its file; None if one is already alive.
 
     StorageError or OSError where such a file cannot be made.
     """
@@ -65,7 +65,7 @@ def enter_watcher(call: Call, agent_id: str) -> tuple[int, str] | None:
 
 
 def leave_watcher(held: tuple[int, str]) -> None:
-    """Say that a watcher has ended."""
+    """Report that a watcher has ended."""
     remove_held(*held)
 
 
@@ -80,7 +80,7 @@ def describe_watcher(watcher: Watcher) -> str:
 
 
 def inspect_watchers(store: Storage) -> list[Finding]:
-    """Which agents are watched, and which would be if their watcher had not died."""
+    """Which agents are watched, and which have a dead watcher."""
     return list(_inspect(store))
 
 
@@ -98,7 +98,7 @@ def _inspect(store: Storage) -> Iterator[Finding]:
 
 
 def remove_dead(store: Storage) -> list[Finding]:
-    """Remove what watchers have left that died; what was done."""
+    """Remove the files of dead watchers; returns what was done."""
     from ..storage.findings import FIXED
 
     done = []

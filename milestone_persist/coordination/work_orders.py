@@ -1,4 +1,4 @@
-"""Work orders: which agents of a session are to be started, and the command that may start them."""
+"""Work orders: which agents of a session to start, and the command that may start them."""
 from __future__ import annotations
 
 import os
@@ -27,7 +27,7 @@ RELEASED = "not needed any more: "
 
 
 def make_orders(store: Storage, session_id: str, wanted: Sequence[str] | None = None) -> list[Order]:
-    """Decide which agents are to be started, within the caller's transaction; those not needed any more are released.
+    """Decide which agents to start, within the caller's transaction; those no longer needed are released.
 
     wanted: names of the deliverables to work on now; None: whatever comes next
     Returns for each which agent to start, why, what it makes and what it finds.
@@ -52,7 +52,7 @@ def make_orders(store: Storage, session_id: str, wanted: Sequence[str] | None = 
 
 
 def _dismiss(store: Storage, agent: SurveyedAgent, piece: Deliverable | None, is_covered: bool) -> None:
-    """End an agent that is not to be started now; it may be later if its work is still to come."""
+    """End an agent that should not be started now; it may be started later if its work is still to come."""
     if piece and not piece["saved"] and not is_covered:
         why = put_off(agent["error_info"])
     else:
@@ -63,7 +63,7 @@ def _dismiss(store: Storage, agent: SurveyedAgent, piece: Deliverable | None, is
 
 
 def _newcomer(view: Survey, piece: Deliverable) -> AgentToStart:
-    """The agent that is to make what no agent makes: the last of its type in the session, else a new one."""
+    """The agent for a deliverable without an agent: the last of its type in the session, else a new one."""
     before = [agent for agent in view["agents"] if made_by(agent, view["deliverables"]) == piece["name"]]
     return before[-1] if before else {"agent_id": maker_id(piece, view["session_id"]), "condition": "new",
                                       "agent_type": piece["agent_type"], "unread_messages": 0, "at_least": [],
@@ -99,7 +99,7 @@ def _why(agent: AgentToStart, piece: str | None) -> str:
 
 
 def spawn_command(store: Storage) -> str:
-    """The setting agent_spawn_command, where $MILESTONE_SPAWN_DIRS names the data directory; else "".
+    """The setting agent_spawn_command, if $MILESTONE_SPAWN_DIRS names the data directory; else "".
 
     The setting alone is not enough: it may have come with a cloned repository, or from others who share the database.
     """
@@ -129,7 +129,7 @@ def run_orders(store: Storage, orders: list[Order], command: str) -> None:
 
 
 def _claim(store: Storage, order: Order) -> str:
-    """Enter the agent as spawning before its start, so that no other process starts it; why it cannot be, or ""."""
+    """Record the agent as spawning before its start, so that no other process starts it; why not, or ""."""
     with store.transaction("session:" + order["session_id"]):
         session = find_session(store, order["session_id"])
         if session["status"] != "active":
@@ -143,7 +143,7 @@ def _claim(store: Storage, order: Order) -> str:
 
 
 def run_command(store: Storage, command: str, order: Order) -> tuple[str, bool]:
-    """Run the command with the order on its standard input: (what came of it, whether it failed)."""
+    """Run the command with the order on its standard input: (the result, whether it failed)."""
     import signal
     import subprocess
     import tempfile

@@ -1,1 +1,1 @@
-"""The files that are made from the table of operations."""
+"""The files generated from the table of operations."""

@@ -48,7 +48,7 @@ def make_executable(command: str, program: str = "", beside: str = "") -> str:
 
 
 def read_parts() -> dict[str, str]:
-    """The parts of the template by their names: what stands behind each line `#: name`."""
+    """The parts of the template by name: the text after each line `#: name`."""
     import re
 
     _, *found = re.split("^#: (.+)\n", read_packaged("generate", TEMPLATE), flags=re.MULTILINE)
@@ -71,7 +71,7 @@ def _fill(text: str, program: str, python: str, beside: str, command: str, sourc
 
 
 def _names() -> str:
-    """The names of all functions, in lines; in quotes, where no global alias of zsh gets at them."""
+    """The names of all functions, in lines; in quotes, so that zsh's global aliases do not apply."""
     import textwrap
 
     names = ["milestone_persist", *(op.name for op in all_operations() if op.shell)]

@@ -1,4 +1,4 @@
-"""Documents made from the table of operations: docs/functions.md, the manual page and llms.txt."""
+"""Documents generated from the table of operations: docs/functions.md, the manual page and llms.txt."""
 from __future__ import annotations
 
 from ..base import vocabulary
@@ -40,7 +40,7 @@ def _name(op: Operation) -> str:
 
 
 def make_reference() -> str:
-    """docs/functions.md: every operation with its parameters, the words values are checked against, the settings."""
+    """docs/functions.md: every operation with its parameters, the vocabularies, the settings."""
     lines = [f"# Functions\n\n{_BEGIN}",
              "Each is a subcommand of `python3 -m milestone_persist` (with `-` for `_`), a method of the Python",
              "`Store`, and, if it is listed without that program, a shell function. The subcommands also take",
@@ -66,7 +66,7 @@ def _words() -> str:
 
 
 def _settings() -> str:
-    """The settings with their defaults, as the schema itself describes them."""
+    """The settings with their defaults and the schema's descriptions."""
     import sqlite3
 
     connection = sqlite3.connect(":memory:")

@@ -1,4 +1,4 @@
-"""The files of the project that are made from the operations and the schema; each says so."""
+"""The files of the project generated from the operations and the schema; each says so."""
 from __future__ import annotations
 
 import os
@@ -38,7 +38,7 @@ FILES: dict[str, Callable[[], str]] = {
 
 def write_generated(names: Sequence[str], files: Mapping[str, Callable[[], str]], executables: Sequence[str],
                     links: Mapping[str, str]) -> list[GeneratedFile]:
-    """Make generated files of a checkout again: all, or those named; each file's name and whether it had been stale.
+    """Regenerate files of a checkout: all, or those named; returns each file's name and whether it was stale.
 
     files: what makes the text of each
     executables: those of them that are programs
@@ -67,7 +67,7 @@ def _write(path: str, text: str, is_program: bool) -> bool:
 
 
 def _write_links(root: str, links: Mapping[str, str]) -> Iterator[GeneratedFile]:
-    """Make the links, and remove others that lie in their folders."""
+    """Create the links, and remove others in their folders."""
     for folder in sorted({os.path.dirname(name) for name in links}):
         os.makedirs(os.path.join(root, folder), exist_ok=True)
         there = {os.path.join(folder, name) for name in os.listdir(os.path.join(root, folder))}

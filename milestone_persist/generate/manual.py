@@ -1,4 +1,4 @@
-"""Texts made from the table of operations and the documents: the manual page, and llms.txt for models."""
+"""Texts generated from the table of operations and the documents: the manual page, and llms.txt for models."""
 from __future__ import annotations
 
 import os
@@ -41,7 +41,7 @@ def make_manual() -> str:
 
 
 def _commands_only() -> str:
-    """The operations that are no shell functions."""
+    """The operations that are not shell functions."""
     *names, last = [op.command for op in all_operations() if not op.shell]
     return f"{', '.join(names)} and {last}"
 
@@ -57,13 +57,13 @@ def _entry(op: Operation) -> Iterator[str]:
 
 
 def _roff(text: str) -> str:
-    """Text in which nothing is markup of man, and no line begins with a request."""
+    """Text escaped for man, in which no line begins with a request."""
     text = " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-").replace("\u2026", "...")
     return "\\&" + text if text[:1] in (".", "'") else text
 
 
 def make_llms() -> str:
-    """docs/llms.txt: what a model that works with this should read, and every function in a line."""
+    """docs/llms.txt: what a model that uses this program should read, and every function in a line."""
     lines = ["# milestone_persist", "", f"> {ABOUT[0].upper()}{ABOUT[1:]}: registry, messages, state, checkpoints, "
              "sessions, recovery. Shell functions, MCP tools and a Python API over one SQLite database; no dependency.",
              "", f"Made by `{GENERATE}`: do not edit.", "", "## Documents", ""]
@@ -75,7 +75,7 @@ def make_llms() -> str:
 
 
 def _documents() -> list[tuple[str, str, str]]:
-    """Name, title and first sentence of each document of docs/, those that a model needs first in front."""
+    """Name, title and first sentence of each document in docs/, those that a model needs first at the top."""
     folder = os.path.join(os.path.dirname(PACKAGE), "docs")
     names = sorted(name[:-3] for name in os.listdir(folder) if name.endswith(".md"))
     found = []

@@ -1,4 +1,4 @@
-"""The part of the PostgreSQL schema that is made from the canonical one: tables, indexes, settings, version."""
+"""The part of the PostgreSQL schema generated from the canonical one: tables, indexes, settings, version."""
 from __future__ import annotations
 
 import re
@@ -44,7 +44,7 @@ def make_postgresql_schema() -> str:
 
 
 def translate(statement: str) -> str:
-    """A statement of the canonical schema as PostgreSQL takes it; its comments stay in their place."""
+    """A statement of the canonical schema for PostgreSQL; its comments are kept."""
     for pattern, replacement in _TRANSLATIONS:
         statement = re.sub(pattern, replacement, statement)
     return statement

@@ -1,4 +1,4 @@
-"""Which modules nearly every call from a shell loads, and in which order: as Python tells of one that does it."""
+"""Which modules nearly every shell call loads, and in which order, as observed in real calls."""
 from __future__ import annotations
 
 import os
@@ -14,7 +14,7 @@ _CALLS = (["agent_heartbeat", "a"], ["load_agent_state", "a", "k", ""], ["get_ag
 
 
 def make_preloaded() -> str:
-    """The text of preloaded.py: the paths of what all of some calls load, in the order in which that is complete."""
+    """The text of preloaded.py: the modules that all of some calls load, in the order in which they are complete."""
     with tempfile.TemporaryDirectory() as folder:
         loaded = [_loaded_by([folder, *words]) for words in (["agent_heartbeat", "a"], *_CALLS)][1:]
     names = [name for name in loaded[0] if all(name in others for others in loaded)]

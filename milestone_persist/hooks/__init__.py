@@ -1,1 +1,1 @@
-"""Hooks: what a client of agents calls when a conversation begins, stops, ends or is cut."""
+"""Hooks: called by an agent's client when a conversation starts, stops, ends or is compacted."""

@@ -1,4 +1,4 @@
-"""What is done on each occasion, and what the client is answered, in the form that it reads."""
+"""What is done for each hook event, and the answer in the form that the client reads."""
 from __future__ import annotations
 
 from ..base.quoting import command_on
@@ -29,13 +29,13 @@ HURRY_SECONDS = 2.0  # how long a hook waits for another process: its client wai
 
 
 def answer(store: Storage, occasion: Occasion) -> HookAnswer:
-    """Do what the occasion asks for."""
+    """Handle the event."""
     with store.hurry(HURRY_SECONDS):
         return ACTIONS[occasion.kind](store, occasion)
 
 
 def _begin(store: Storage, occasion: Occasion) -> HookAnswer:
-    """Brief the agents of the conversation; a new one on the project, if anything goes on there."""
+    """Brief the agents of the conversation; a new conversation on the project, if there is any activity."""
     agents = find_own_agents(store, occasion) or find_agents(store, [store.environ.get("AGENT_ID", "")])
     told = brief_agents(store, agents, occasion.continues)
     if not agents and not told["open_sessions"]:
@@ -45,7 +45,7 @@ def _begin(store: Storage, occasion: Occasion) -> HookAnswer:
 
 
 def _stop(store: Storage, occasion: Occasion) -> HookAnswer:
-    """Send the agents of the conversation back to the mail that they have not read, once for each."""
+    """Send the agents of the conversation back to unread messages, once for each message."""
     if occasion.is_repeated:
         return {}
     reasons = [_call_back(store, agent) for agent in _at_work(store, occasion)]
@@ -63,7 +63,7 @@ def _at_work(store: Storage, occasion: Occasion) -> list[Agent]:
 
 
 def _call_back(store: Storage, agent: Agent) -> str:
-    """What to say to an agent that has mail it was not sent back for; "" if there is none. It is noted."""
+    """The line for an agent with messages for which it was not sent back yet, and record it; "" if there are none."""
     agent_id = agent["agent_id"]
     newest = max((message["id"] for message in list_unread(store, agent_id, 1, RINGS, newest_first=True)), default=0)
     if newest <= agent["rung_message"]:
@@ -81,12 +81,12 @@ def _call_back(store: Storage, agent: Agent) -> str:
 
 
 def _leave(store: Storage, occasion: Occasion) -> HookAnswer:
-    """A sub-agent stops: it is sent back to its mail, or ended; one that the client does not name is not known."""
+    """A sub-agent stops: send it back to its messages, or end it; one that the client does not name is unknown."""
     return (_stop(store, occasion) or _end(store, occasion)) if occasion.sub else {}
 
 
 def _end(store: Storage, occasion: Occasion) -> HookAnswer:
-    """End the agents that are still at work: what they have taken is requeued. Who said what it is stays that.
+    """End the agents that are still working and requeue their taken messages. A status set by the agent is kept.
 
     With a sub-agent only those that registered end: from any other inbox those beside it may take, too.
     """
@@ -99,7 +99,7 @@ def _end(store: Storage, occasion: Occasion) -> HookAnswer:
 
 
 def _cut(store: Storage, occasion: Occasion) -> HookAnswer:
-    """Make a checkpoint of each agent; where the client only may be about to cut, if that is due."""
+    """Make a checkpoint of each agent; if the client may not really compact, only when one is due."""
     for agent in _at_work(store, occasion):
         with store.transaction("agent:" + agent["agent_id"]):
             if not occasion.is_vague or _is_due(store, agent):
@@ -108,7 +108,7 @@ def _cut(store: Storage, occasion: Occasion) -> HookAnswer:
 
 
 def _is_due(store: Storage, agent: Agent) -> bool:
-    """Whether an agent was heard from since its last checkpoint, and that is not of a moment ago."""
+    """Whether an agent was heard from since its last checkpoint, and that is not too recent."""
     given = {"id": agent["agent_id"]}
     last = store.execute("SELECT max(created_at) AS at FROM agent_checkpoints WHERE agent_id = :id", given)[0]["at"]
     if last is None:

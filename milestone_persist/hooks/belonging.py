@@ -1,4 +1,4 @@
-"""Whose agents are meant: those that the client's conversation runs, as far as that is certain.
+"""Which agents belong to the client's conversation, as far as that is certain.
 
 An agent's row names the session or thread of the client that was in the environment when it registered. Sub-agents of
 Codex have a thread of their own; those of Claude Code share the session of their parent; Gemini CLI tells a shell no
@@ -27,7 +27,7 @@ ORDER = "ORDER BY agent_type = 'unregistered', last_heartbeat DESC, agent_id"  #
 
 
 def find_own_agents(store: Storage, occasion: Occasion) -> list[Agent]:
-    """The agents that belong to the conversation and may go on, the one heard from last first."""
+    """The agents that belong to the conversation and may continue, the one heard from last first."""
     if not occasion.session:
         return []
     if occasion.sub:
@@ -45,14 +45,14 @@ def _of_client(store: Storage, session: str) -> list[Agent]:
 
 
 def _of_no_client(store: Storage, occasion: Occasion) -> list[Agent]:
-    """The agents that no client's session is known of; those that ended with their client only for one that goes on."""
+    """The agents without a known client session; those ended with their client only for a resumed one."""
     which = MAY_GO_ON if occasion.continues else f"status IN {any_of(AT_WORK)}"
     return store.execute(f"SELECT * FROM agent_registry WHERE client_session IS NULL AND {which} "
                          f"ORDER BY last_heartbeat DESC LIMIT {MOST_HEARD}", {"left": CLIENT_ENDED + "%"})
 
 
 def _registered_in(occasion: Occasion, agents: list[Agent]) -> list[Agent]:
-    """Those of the agents that the conversation has registered."""
+    """The agents that the conversation has registered."""
     if not agents or not occasion.transcript or not _is_its_own(occasion):
         return []
     found = find_registered(occasion.transcript, {agent["agent_id"] for agent in agents})
@@ -60,7 +60,7 @@ def _registered_in(occasion: Occasion, agents: list[Agent]) -> list[Agent]:
 
 
 def _is_its_own(occasion: Occasion) -> bool:
-    """Whether a conversation's file holds no other: Codex begins that of a sub-agent with a copy of its parent's."""
+    """Whether a transcript has only its own conversation: Codex starts a sub-agent's with a copy of its parent's."""
     return not occasion.sub or os.path.basename(os.path.dirname(occasion.transcript)) == SUB_AGENTS
 
 

@@ -1,4 +1,4 @@
-"""The occasion on which a client calls: what it says of its conversation, as JSON."""
+"""A hook event: what the client says about its conversation, as JSON."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -16,7 +16,7 @@ GOES_ON = ("resume", "compact")  # sources of a SessionStart that continue a con
 
 
 class Occasion:
-    """What happens in a conversation of a client with its agent.
+    """One event in a client's conversation with its agent.
 
     event: its name, as the client has it; kind: one of BEGIN, STOP, LEAVE (a sub-agent stops), END, CUT
     session: the client's session or thread; sub: the id of the sub-agent that it happens to; "" if it is the main one
@@ -48,7 +48,7 @@ def _text(told: dict[str, Any], name: str) -> str:
 
 
 def read_occasion(event: str, payload: str) -> Occasion:
-    """An event and the client's JSON ("" or "-": it says nothing); UsageError for what is none."""
+    """An event from its name and the client's JSON ("" or "-": none); UsageError if invalid."""
     try:
         told = parse_json(payload) if payload.strip() not in ("", "-") else {}
     except ValueError as error:

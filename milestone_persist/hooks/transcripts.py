@@ -1,4 +1,4 @@
-"""Transcripts: which agents were registered in a conversation, by the file in which its client keeps it.
+"""Transcripts: which agents were registered in a conversation, according to the client's file of it.
 
 Each line is a JSON value, as Claude Code, Codex and Gemini CLI write it. Only calls of tools count, and not what
 anybody says: a prompt may name an agent that somebody else is to be. Nor what a tool was given or has answered: that
@@ -29,7 +29,7 @@ _IN_CODE = re.compile(NAME + rf"""\(\s*\{{[^}}]{{0,500}}?agent_id\\?["']?\s*:\s*
 
 
 def find_registered(path: str, agent_ids: Collection[str]) -> set[str] | None:
-    """Which of the agents a conversation has registered; None where its file cannot be read."""
+    """Which of the agents a conversation has registered; None if its file cannot be read."""
     found: set[str] = set()
     try:
         with open_found(path) as file:
@@ -42,7 +42,7 @@ def find_registered(path: str, agent_ids: Collection[str]) -> set[str] | None:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file but for those that are too long; of these no more is kept at once than is allowed."""
+    """The lines of a file except those that are too long, of which only a limited part is held in memory."""
     is_begin = True
     while line := file.readline(LONGEST_LINE):
         is_end = line.endswith(b"\n") or len(line) < LONGEST_LINE
@@ -59,7 +59,7 @@ def _ids_in(line: bytes) -> Iterator[str]:
 
 
 def _ids_of(value: Any) -> Iterator[str]:
-    """The ids in all calls of tools that a value holds."""
+    """The ids in all tool calls within a value."""
     if isinstance(value, list):
         for inner in value:
             yield from _ids_of(inner)
@@ -73,7 +73,7 @@ def _ids_of(value: Any) -> Iterator[str]:
 
 
 def _ids_of_call(tool: str, given: Any) -> Iterator[str]:
-    """The ids that one call of a tool registers."""
+    """The ids that one tool call registers."""
     if isinstance(given, str):
         try:
             given = json.loads(given)  # Codex keeps arguments as text

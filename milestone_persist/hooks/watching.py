@@ -1,4 +1,4 @@
-"""Watching an inbox: a line for each new message, and again at long intervals while it is not read."""
+"""Watches an inbox: a line for each new message, repeated at long intervals while it is unread."""
 from __future__ import annotations
 
 from ..base.errors import Busy, Refused, StorageError
@@ -31,7 +31,7 @@ NEVER = float("inf")
 
 
 class Watch:
-    """Calls one agent to its mail: `run` goes on until something ends it, and says what.
+    """Notifies one agent of messages: `run` continues until something ends it, and returns what.
 
     calls_for_all: whether it calls for broadcasts of the usual priority too
     seconds: how long; None: until it is ended
@@ -46,7 +46,7 @@ class Watch:
         self._due, self._times = NEVER, 0  # when to call again for what is unread, and how often that was done
 
     def run(self) -> str:
-        """Watch until it ends; why. Refused if another process watches for that agent."""
+        """Watch until it ends; returns why. Refused if another process watches for that agent."""
         if not look(self.call, lambda store: store.describe()["exists"], in_use=True):
             raise Refused(f"no store at {self.call.directory}: there is nothing to watch")
         before, held = note_signals(self._end_on), None
@@ -77,7 +77,7 @@ class Watch:
         return held
 
     def _watch(self, store: Storage) -> str:
-        """Watch one opening of the store; "" if it is to be opened again."""
+        """Watch one open store; "" if it has to be reopened."""
         changes = Changes(store, POLL_SECONDS, RECHECK_SECONDS)
         until = min(self.until, self.clock.monotonic() + REOPEN_SECONDS)
         warn_of_slip(store, self.agent_id, "there may never be mail for it")
@@ -103,7 +103,7 @@ class Watch:
         return "the agent has completed" if rows else ""
 
     def _look(self, store: Storage) -> None:
-        """Call for what is new; for what is unread, if that is due."""
+        """Report new messages, and unread ones when due."""
         unread = list_unread(store, self.agent_id, MOST_KNOWN, self.which, newest_first=True)[::-1]
         new = [message for message in unread if message["id"] not in self._told]
         # What is read is forgotten, for it may come back; not what is only too old to be among the newest.

@@ -1,4 +1,4 @@
-"""What AGENTS.md and GEMINI.md tell an agent: how to have the functions, and the main ones."""
+"""The section for AGENTS.md and GEMINI.md: how to load the functions, and the main ones."""
 from __future__ import annotations
 
 from ..registry import all_operations

@@ -1,4 +1,4 @@
-"""What keeps clients from using what is installed for them, each with its remedy."""
+"""Problems that prevent clients from using their installation, each with its remedy."""
 from __future__ import annotations
 
 import os
@@ -49,7 +49,7 @@ def _version(before: Choice) -> Iterator[str]:
 
 
 def _adapter(root: str) -> Iterator[str]:
-    """What the functions run may have been moved or removed, or be on another machine."""
+    """The program that the functions run may have been moved or removed, or be on another machine."""
     match = re.search(r"^ *milestone_program='([^\n]+)'$", _read(os.path.join(root, ADAPTER)), re.M)
     program = match[1].replace("'\\''", "'") if match else ""
     if program and not os.path.exists(program):
@@ -126,7 +126,7 @@ def _opencode(root: str, home: str, environ: Mapping[str, str]) -> Iterator[str]
 
 
 def _server(root: str, file: str, server: Any, environ: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with the command of an MCP server; what is missing altogether is told as such elsewhere."""
+    """What is wrong with the command of an MCP server; a missing one is reported elsewhere."""
     import shutil
 
     if not isinstance(server, dict):
@@ -169,7 +169,7 @@ def _section(data: Any, key: str) -> dict[str, Any]:
 
 
 def _read_json(path: str) -> dict[str, Any]:
-    """A JSON file as data; nothing where it cannot be read, which the client itself tells."""
+    """A JSON file as data; nothing if it cannot be read, which the client itself reports."""
     try:
         return json_entries.parse(_read(path), path)
     except UsageError:

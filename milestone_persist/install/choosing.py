@@ -1,4 +1,4 @@
-"""For which clients to install, and what goes into their files in a folder."""
+"""Chooses the clients to install for, and the entries for their files in a folder."""
 from __future__ import annotations
 
 from . import client_files
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def choose_clients(root: str, environ: Mapping[str, str], asked: Sequence[str], before: Choice) -> Choice:
-    """The clients that were asked for by name, with those of earlier calls; else those that there are.
+    """The clients requested by name, with those of earlier calls; else the detected ones.
 
     before: what earlier calls chose
     """
@@ -28,13 +28,13 @@ def choose_clients(root: str, environ: Mapping[str, str], asked: Sequence[str], 
 
 
 def choice_of_entries(shared: Sequence[str]) -> Choice:
-    """What was chosen by calls of version 0.1, which wrote down only the files they had edited."""
+    """The clients chosen by calls of version 0.1, which recorded only the files that they had edited."""
     signs = {"claude_code": ".claude/settings.json", "codex": "AGENTS.md", "gemini": "GEMINI.md"}
     return {"clients": [name for name, file in signs.items() if file in shared], "named": True}
 
 
 def find_entries(root: str, choice: Choice) -> dict[str, Any]:
-    """What goes into files of others in the folder `root`, by their paths in it."""
+    """The entries for files of others in the folder `root`, by their paths in it."""
     home = is_home(root)
     launch = Launch("" if home else beside(root), home)
     found: dict[str, Any] = {}
@@ -48,7 +48,7 @@ def find_entries(root: str, choice: Choice) -> dict[str, Any]:
 
 
 def _without(wanted: Any, choice: Choice) -> Any:
-    """Entries but for those that are not wanted."""
+    """The entries without the unwanted ones."""
     if isinstance(wanted, str):
         return "" if choice.get("no_mcp") and wanted.startswith("[mcp_servers") else wanted
     without_mcp = choice.get("no_mcp", False)

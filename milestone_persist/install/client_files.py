@@ -1,4 +1,4 @@
-"""What the clients of agents read of ours, as data: `install` merges it into a project; plugins are made of it."""
+"""Our entries in clients' files, as data: `install` merges them into a project; plugins are made from them."""
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -60,7 +60,7 @@ SHARED_FILES = (".mcp.json", ".claude.json", ".claude/settings.json", ".codex/co
 
 
 def entries(client: str, launch: Launch, is_home: bool = False) -> dict[str, Entries]:
-    """What goes into JSON files of a client, by their paths in a project, or in the home directory."""
+    """The entries for JSON files of a client, by their paths in a project, or in the home directory."""
     if client == "claude_code":
         server = server_entry(launch)
         allowed = [f"mcp__{SERVER}", *(f"Bash({pattern})" for pattern in PERMITTED)]
@@ -80,7 +80,7 @@ def entries(client: str, launch: Launch, is_home: bool = False) -> dict[str, Ent
 
 
 def server_entry(launch: Launch, is_found: bool = False) -> dict[str, Any]:
-    """What a JSON file says of the MCP server."""
+    """The MCP server's entry in a JSON file."""
     program, *words = launch.server(is_found)
     return {"command": program, "args": words}
 
@@ -99,7 +99,7 @@ def hooks(client: str, launch: Launch) -> Entries:
 
 
 def codex_configuration(launch: Launch) -> str:
-    """What goes into Codex' config.toml."""
+    """The entry for Codex' config.toml."""
     import json
 
     program, *words = (json.dumps(word, ensure_ascii=False) for word in launch.server())  # strings of TOML, too

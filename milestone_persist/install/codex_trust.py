@@ -1,4 +1,4 @@
-"""What Codex trusts, as its config.toml says: folders, and each hook as it was when somebody trusted it."""
+"""What Codex trusts, according to its config.toml: folders, and each hook in the form that was trusted."""
 from __future__ import annotations
 
 import json
@@ -21,7 +21,7 @@ def trusts_folder(configuration: str, folder: str) -> bool:
 
 
 def find_untrusted(configuration: str, path: str, hooks: dict[str, Any], word: str) -> Iterator[str]:
-    """The events at which a hook runs that nobody has trusted as it is now.
+    """The events of hooks that are not trusted in their present form.
 
     path: of hooks.json; hooks: what is in it
     word: what the commands of the hooks that count have in them

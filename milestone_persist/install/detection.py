@@ -1,4 +1,4 @@
-"""Which clients of coding agents there are: by their folders in a project and at home, and their programs on PATH."""
+"""Detects clients: by their folders in a project and in the home directory, and their programs on PATH."""
 from __future__ import annotations
 
 import os
@@ -16,7 +16,7 @@ _OWN = ["shared"]  # all that is below .claude if we have made it though there i
 
 
 def find_clients(root: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The clients that are used in a project or on this machine, and what says so."""
+    """The clients used in a project or on this machine, and the evidence."""
     found = {name: _find_client(client, root, environ) for name, client in CLIENTS.items()}
     return {name: sign for name, sign in found.items() if sign}
 
@@ -27,7 +27,7 @@ def _find_client(client: Client, root: str, environ: Mapping[str, str]) -> str:
 
 
 def is_on_this_machine(client: Client, environ: Mapping[str, str]) -> str:
-    """What says that a client is used on this machine at all: its folder in the home directory, or its program."""
+    """The evidence that a client is used on this machine: its folder in the home directory, or its program."""
     import shutil
 
     home = environ.get("HOME", "")
@@ -37,7 +37,7 @@ def is_on_this_machine(client: Client, environ: Mapping[str, str]) -> str:
 
 
 def _is_of_others(path: str) -> bool:
-    """Whether a file or folder is there that is more than what `install` may have made."""
+    """Whether a file or folder exists that `install` cannot have made."""
     if not os.path.isdir(path):
         return os.path.lexists(path) and not (path.endswith(".md") and _is_our_section(path))
     try:

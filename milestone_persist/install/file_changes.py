@@ -1,4 +1,4 @@
-"""Changes to files of a project that belong together: each whole, by a rename, and a failure takes back those before.
+"""A set of changes to files of a project: each atomic, by a rename; a failure undoes the earlier ones.
 
 They keep the modes that are there. A kill leaves some done: the manifest, written first, tells the next run which. So
 does a power cut: the bytes of a file are durable before it has its name, and each change before the next one.
@@ -21,7 +21,7 @@ _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.
 
 
 class FileChanges:
-    """A context in which files are changed: all of it, or after an error (raised as StorageError) nothing of it.
+    """A context in which files are changed: all of them or, after an error (raised as StorageError), none.
 
     dry_run: nothing is changed at all
     """
@@ -44,7 +44,7 @@ class FileChanges:
             raise StorageError(f"cannot write {path} ({error.strerror}): {done}") from None
 
     def take_back(self) -> list[str]:
-        """Undo all that was done, the last first; what could not be undone."""
+        """Undo everything, the last change first; returns what could not be undone."""
         left = []
         for undo in reversed(self._undo):
             try:
@@ -54,14 +54,14 @@ class FileChanges:
         return left
 
     def write(self, path: str, data: bytes, mode: int = 0o644, is_kept: bool = False) -> None:
-        """Put a file in its place, with the mode of the one that is there, unless that is kept."""
+        """Put a file in place, with the mode of the existing one, unless that is kept."""
         if self.dry_run:
             return
         _make_temporary(path, data, mode, keeps_mode=not is_kept)
         self._put(path, is_kept)
 
     def link(self, path: str, target: str, is_kept: bool = False) -> None:
-        """Put a symbolic link in its place."""
+        """Put a symbolic link in place."""
         if self.dry_run:
             return
         remove_if_there(path + NEW)
@@ -69,7 +69,7 @@ class FileChanges:
         self._put(path, is_kept)
 
     def make_directory(self, path: str) -> None:
-        """Make a folder and those above it, where they are not there."""
+        """Create a folder and missing parents."""
         if not self.dry_run and not os.path.isdir(path):
             self.make_directory(os.path.dirname(path))
             os.mkdir(path, 0o755)
@@ -89,7 +89,7 @@ class FileChanges:
         sync_directory(os.path.dirname(name))
 
     def bring_back(self, name: str, path: str) -> None:
-        """Rename what was kept to the place in which it was, whatever is there."""
+        """Rename a kept file back to its old name, replacing whatever is there."""
         if not self.dry_run:
             restore = _restorer(path)
             os.replace(name, path)
@@ -105,7 +105,7 @@ class FileChanges:
             sync_directory(os.path.dirname(path))
 
     def remove_left(self, path: str) -> None:
-        """Remove what a killed process was about to put in the place of a file."""
+        """Remove what a killed process has written to replace a file."""
         if not self.dry_run:
             remove_if_there(path + NEW)
 
@@ -135,7 +135,7 @@ class FileChanges:
 
 
 def _make_temporary(path: str, data: bytes, mode: int, keeps_mode: bool) -> None:
-    """Write what is to become the file `path`, beside it, durably; perhaps with the mode of the file that is there."""
+    """Write the new contents of `path` next to it, durably; perhaps with the mode of the existing file."""
     remove_if_there(path + NEW)
     descriptor = os.open(path + NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -159,7 +159,7 @@ def _bring_back(name: str, path: str) -> None:
 
 
 def _restorer(path: str) -> Callable[[], None]:
-    """What puts the file `path` back to what it is now."""
+    """The action that restores the file `path` to its present state."""
     if os.path.islink(path):
         target = os.readlink(path)
 

@@ -1,4 +1,4 @@
-"""Installing into a folder and taking out again: only what is not as wanted is changed, and what was there is kept."""
+"""Installs into a folder and uninstalls: changes only what differs, and keeps what was there."""
 from __future__ import annotations
 
 import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Installation:
-    """What was installed in a folder. Each method tells what it changed: rows of file, change and perhaps kept.
+    """The installation in a folder. Each method returns what it changed: rows of file, change and perhaps kept.
 
     change: missing (it was not there), stale (it was ours), foreign (it was not; kept says where it is now),
         removed, restored, edited (left as it is, because it is not what was installed)
@@ -36,7 +36,7 @@ class Installation:
 
     @property
     def choice(self) -> Choice:
-        """What was asked for when it was installed; an empty one if nothing was."""
+        """What was requested when it was installed; empty if nothing is installed."""
         refuse_links_out(self.root, [], [self._place])
         old = Manifest.load(self.root, self._place)
         return old.choice or choice_of_entries([*old.shared]) if old else {}
@@ -99,7 +99,7 @@ class Installation:
         return self._rows
 
     def _remove_left(self, changes: FileChanges, old: Manifest, wanted: list[str]) -> None:
-        """Remove what a killed call was about to put in its places."""
+        """Remove what a killed call has written but not put in place."""
         for path in {*wanted, *old.files, *_shared_files(old), *old.kept.values()}:
             changes.remove_left(self._full(path))
             if path in SHARED_FILES:
@@ -125,7 +125,7 @@ class Installation:
         self._rows.append(row)
 
     def _plan(self, wanted: dict[str, Item], old: Manifest, new: Manifest) -> list[tuple[str, str]]:
-        """Which files to write, their paths and where to keep what is there; noted in the new manifest."""
+        """Which files to write, their paths and where to keep existing ones; recorded in the new manifest."""
         steps = []
         new.kept = {path: kept for path, kept in old.kept.items() if path in wanted or path in old.shared}
         for path, item in wanted.items():
@@ -142,7 +142,7 @@ class Installation:
         return steps
 
     def _needed_directories(self, paths: list[str], old: Manifest) -> Iterator[str]:
-        """The folders on the way to these paths that we have made or are about to make."""
+        """The folders on the way to these paths that we have created or will create."""
         seen = set()
         for path in paths:
             parts = path.split("/")[:-1]
@@ -152,7 +152,7 @@ class Installation:
                     yield _require_no_file(self._full(folder), folder)
 
     def _name_to_keep(self, path: str, old: Manifest) -> str:
-        """Under which name to keep what is there; the one under which a killed call has kept it, if one has."""
+        """The name under which to keep an existing file; the one that a killed call has already used, if any."""
         name, count = old.kept.get(path, ""), 1
         if name and digest_of(self._full(name)) == digest_of(os.path.realpath(self._full(path))):
             return name
@@ -172,7 +172,7 @@ class Installation:
             changes.write(full, item.data, item.mode, is_kept=bool(kept))
 
     def _remove(self, changes: FileChanges, path: str, old: Manifest) -> None:
-        """Remove a file that is ours and bring back what was there."""
+        """Remove a file of ours and restore what was there."""
         full, kept = self._full(path), old.kept.get(path, "")
         found = digest_of(full)
         if found is not None and found not in old.files[path]:
@@ -197,7 +197,7 @@ class Installation:
     # Files of others: of each, only our entries are ours.
 
     def _plan_entries(self, entries: dict[str, Any], old: Manifest, new: Manifest) -> list[tuple[str, str]]:
-        """Which files of others to write, and their texts; what is added to them is noted in the new manifest."""
+        """Which files of others to write, and their texts; additions are recorded in the new manifest."""
         edits = []
         for path, wanted in entries.items():
             text, recorded = self._read(path), old.shared.get(path, {})
@@ -237,7 +237,7 @@ class Installation:
         return self._texts[real]
 
     def _write_text(self, changes: FileChanges, path: str, text: str) -> None:
-        """Write a file of others, where it really is; its text is kept first if it could not be made again."""
+        """Write a file of others, at its real path; its text is kept first if it could not be reproduced."""
         real, kept = os.path.realpath(self._full(path)), [row["kept"] for row in self._rows
                                                           if row["file"] == path and "kept" in row]
         changes.make_directory(os.path.dirname(real))
@@ -283,7 +283,7 @@ def _shared_files(manifest: Manifest) -> set[str]:
 
 
 def _format(path: str) -> Any:
-    """What knows how our entries are put into a file of others and taken out."""
+    """The module that adds our entries to a file of others and removes them."""
     return {".json": json_entries, ".toml": toml_section}.get(os.path.splitext(path)[1], sections)
 
 

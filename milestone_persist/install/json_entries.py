@@ -1,4 +1,4 @@
-"""Our entries in a JSON file of others: added to its lists, set as its values, and taken out again without a trace."""
+"""Our entries in a JSON file of others: added to its lists, set as its values, and removed without a trace."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -45,7 +45,7 @@ def put_in(text: str | None, recorded: Row, file: str, wanted: Entries) -> tuple
 
 
 def take_out(text: str, recorded: Row, file: str) -> str | None:
-    """The text without what `put_in` added; None if nothing is left of a file that it made."""
+    """The text without what `put_in` added; None if nothing is left of a file that it created."""
     data, ours = parse(text, file), _read_record(recorded)
     for keys, items in _lists_of(ours):
         _drop(_look(data, keys), items)
@@ -83,7 +83,7 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> Json:
 
 
 def _read_record(recorded: Row) -> Json:
-    """What earlier calls added; those of version 0.1 wrote it down in another form."""
+    """What earlier calls added; version 0.1 recorded it in another form."""
     lists = dict(recorded.get("lists", {}))
     if recorded.get("allow"):
         lists["permissions.allow"] = recorded["allow"]
@@ -105,14 +105,14 @@ def _values_of(ours: Json) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def _look(data: Any, keys: tuple[str, ...]) -> Any:
-    """What is at the end of the keys; None if there is nothing."""
+    """The value at the end of the keys; None if there is none."""
     for key in keys:
         data = data.get(key) if isinstance(data, dict) else None
     return data
 
 
 def _find_parent(data: Json, keys: tuple[str, ...], made: list[str], file: str) -> Json:
-    """The object that holds the last of the keys, made if it is not there."""
+    """The object that contains the last key, created if necessary."""
     for count, key in enumerate(keys[:-1], 1):
         if key not in data:
             data[key] = {}
@@ -144,7 +144,7 @@ def _extend(parent: Json, keys: tuple[str, ...], items: list[Any], ours: list[An
 
 
 def _set(parent: Json, keys: tuple[str, ...], value: Any, ours: Any, file: str) -> bool:
-    """Set a value; whether it is ours. One that we set and somebody has edited since stays."""
+    """Set a value; returns whether it is ours. A value of ours that was edited since is kept."""
     there = parent.get(keys[-1])
     if there is not None and there != ours:
         if there != value and ours is None:
@@ -186,7 +186,7 @@ def _drop(there: Any, items: list[Any]) -> int | None:
 
 
 def _take_hooks(group: Any, hooks: set[str]) -> bool:
-    """Take hooks out of a group; whether that has left none."""
+    """Remove hooks from a group; returns whether none is left."""
     there = _hooks(group)
     left = [hook for hook in there if dump_json(hook, sort_keys=True) not in hooks]
     has_changed, there[:] = len(left) < len(there), left
@@ -194,7 +194,7 @@ def _take_hooks(group: Any, hooks: set[str]) -> bool:
 
 
 def _drop_empty(data: Json, made: list[str]) -> None:
-    """Remove the objects and lists that were made and are empty, the innermost first."""
+    """Remove the objects and lists that we created and that are empty, the innermost first."""
     for keys in sorted((tuple(name.split(".")) for name in made), key=len, reverse=True):
         if _look(data, keys) in ([], {}):
             del _look(data, keys[:-1])[keys[-1]]

@@ -1,4 +1,4 @@
-"""How the files of clients start this program: in a project that has it by its place there, else by its path."""
+"""How clients' files start this program: by its relative path if the project contains it, else by its path."""
 from __future__ import annotations
 
 import sys
@@ -18,7 +18,7 @@ _SERVE = ('d=$PWD; until [ -r "$d/$0" ] || [ "$d" = / ]; do d=$(dirname "$d"); d
 
 
 class Launch:
-    """The words that run the program.
+    """The command that runs the program.
 
     beside: where the program lies as seen from the top of the project; "" if it is not in it
     is_home: whether the files are those in the home directory, for all projects
@@ -30,7 +30,7 @@ class Launch:
         self.program = beside or find_program()
 
     def server(self, is_found: bool = False) -> list[str]:
-        """The words that run the MCP server; is_found: whether the client finds the program by its path as it is."""
+        """The command that runs the MCP server; is_found: whether the client finds the program by its given path."""
         if self.beside and not is_found:
             return ["sh", "-c", _SERVE, self.beside]
         return [self.python, "-I", "-S", self.program, "mcp"]

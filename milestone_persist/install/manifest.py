@@ -1,4 +1,4 @@
-"""What `install` has put into a folder, written down there: so that it changes and removes nothing else."""
+"""The manifest of what `install` has put into a folder, so that it changes and removes nothing else."""
 from __future__ import annotations
 
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..storage.interface import Row
 
     class Choice(TypedDict, total=False):
-        """What was asked for: the clients, whether by name, and what else."""
+        """What was requested: the clients, whether by name, and the options."""
 
         clients: list[str]
         named: bool
@@ -40,7 +40,7 @@ _LONGEST = 1024 * 1024  # bytes of a manifest
 
 
 class Item:
-    """One file to be installed: its content, or as a link its target."""
+    """One file to install: its content or, for a link, its target."""
 
     def __init__(self, data: bytes = b"", mode: int = 0o644, target: str = "") -> None:
         self.data, self.mode, self.target = data, mode, target
@@ -52,7 +52,7 @@ class Item:
 
 
 class Manifest:
-    """The files that were installed, and what to do when they go; all paths are relative to the folder.
+    """The installed files, and what to do on removal; all paths are relative to the folder.
 
     files: for each the digests that are known as ours, the latest first
     kept: where the file is that was in its place before
@@ -114,7 +114,7 @@ class Manifest:
 
 
     def _leave_out_others(self, place: str) -> None:
-        """Forget what is of no file that was installed, and folders that are not on the way to one.
+        """Forget entries that belong to no installed file, and folders that are not on the way to one.
 
         place: the path of the manifest
         """
@@ -128,14 +128,14 @@ class Manifest:
 
 
 def _check_file(path: str, known: list[str]) -> None:
-    """ValueError for a file that no call of `install` has made: it would be removed."""
+    """ValueError for a file that `install` cannot have made: it would be removed."""
     is_program = {*known} == {Item(target="milestone_persist").digest}
     if not isinstance(known, list) or not (is_program or _OURS.fullmatch(path)):
         raise ValueError(path)
 
 
 def _without_others(record: Row) -> Row:
-    """What is noted of a file of others, without what no call of `install` puts there: it would be taken out."""
+    """The record of a file of others, without entries that `install` never makes: they would be removed."""
     import json
 
     lists = {name: items for name, items in record.get("lists", {}).items()
@@ -148,7 +148,7 @@ def _without_others(record: Row) -> Row:
 
 
 def _check_record(record: Row) -> None:
-    """ValueError for a value of another kind than we write."""
+    """ValueError for a value of a kind that we never write."""
     for key, value in record.items():
         if not isinstance(value, _KINDS.get(key, ())):
             raise ValueError(key)
@@ -162,7 +162,7 @@ def _check_record(record: Row) -> None:
 
 
 def digest_of(path: str) -> str | None:
-    """What is in a place, as Item.digest says it; None if there is nothing. UsageError for a folder or a device."""
+    """What is at a path, in the form of Item.digest; None if there is nothing. UsageError for a folder or a device."""
     if os.path.islink(path):
         return f"link to {os.readlink(path)}"
     if not os.path.lexists(path):
@@ -173,7 +173,7 @@ def digest_of(path: str) -> str | None:
 
 
 def read_file(path: str) -> bytes:
-    """What is in a file of a project; UsageError for one that is too large to be one of those that are edited."""
+    """The contents of a file of a project; UsageError for one that is too large to be edited."""
     with open(path, "rb") as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:

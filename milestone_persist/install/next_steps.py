@@ -1,4 +1,4 @@
-"""What is left to do when a project is installed: by the user in each client, and what to say to an agent."""
+"""The next steps after installing: for the user in each client, and what to tell an agent."""
 from __future__ import annotations
 
 import os
@@ -27,7 +27,7 @@ _SAY = ("register as executor-ms-123-1, type milestone-executor, for milestone m
 
 
 def list_next_steps(root: str, choice: Choice, environ: Mapping[str, str]) -> Iterator[str]:
-    """A line for each, the last of which is what to say to one's agent."""
+    """A line for each step; the last one is what to tell an agent."""
     clients = choice.get("clients", [])
     place, trust = ("", "") if is_home(root) else (" in this folder", ", and trust it")
     yield from (_STEPS[name].format(place=place, trust=trust) for name in clients)
@@ -41,7 +41,7 @@ def list_next_steps(root: str, choice: Choice, environ: Mapping[str, str]) -> It
 
 
 def _sandbox_lines(root: str, clients: list[str], environ: Mapping[str, str]) -> Iterator[str]:
-    """What opens the sandboxes to data that lie outside the project."""
+    """The settings that allow sandboxes to write data outside the project."""
     import json
 
     data = find_data_directory(root, environ)[0]

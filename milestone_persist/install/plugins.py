@@ -1,4 +1,4 @@
-"""The plugins of the clients, as they stand in the repository: made of what `install` writes into projects.
+"""The clients' plugins in the repository, generated from what `install` writes into projects.
 
 Codex and Gemini CLI take the whole repository for the plugin, and so have the program in it. Claude Code would read the
 hooks of Gemini CLI there: it gets a folder of its own, with links to the program, which it follows when it installs it.
@@ -39,7 +39,7 @@ class PluginLaunch(Launch):
         super().__init__(f"{root}/{folder}{_PROGRAM}")
 
     def hook_command(self, client: str, event: str) -> str:
-        """The command for sh that handles an event; whatever goes wrong, it ends with 0."""
+        """The command for sh that handles an event; it always ends with 0."""
         return f'python3 -I -S "{self.program}" hook {event} || :'
 
 

@@ -1,4 +1,4 @@
-"""What is installed: the files that agents source, the executables, and how all of them find the program."""
+"""The installed files: those that agents source, the executables, and how they find the program."""
 from __future__ import annotations
 
 import os
@@ -72,13 +72,13 @@ def prompts(root: str, paths: Iterable[str] = PROMPTS) -> dict[str, Item]:
 
 
 def _read_item(root: str, name: str) -> Item:
-    """A prompt or the skill; in the home directory it names the functions by a path that holds everywhere."""
+    """A prompt or the skill; in the home directory it names the functions by a path that is valid everywhere."""
     text = read_packaged("agents", name)
     return Item((text.replace(f". {ADAPTER}", f". ~/{ADAPTER}") if is_home(root) else text).encode())
 
 
 def executables(folder: str) -> dict[str, Item]:
-    """A program for /bin/sh, and a link to it for each function: it does what its name says."""
+    """A program for /bin/sh, and a link to it for each function, which its name selects."""
     found = beside(*os.path.split(folder))
     text = make_executable(f"{COMMAND} --bin", "" if found else find_program(), found)
     links = {op.name: Item(target="milestone_persist") for op in all_operations() if op.shell}

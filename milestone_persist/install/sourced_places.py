@@ -43,7 +43,7 @@ _FOLDER_SIGN, _TOP_SIGN = "\1", "\2"
 
 
 def is_place(path: str) -> bool:
-    """Whether something of ours may be at a path below a folder: in none of git's own, and one that can be told of."""
+    """Whether we may put something at a path below a folder: not in git's own, and with a printable name."""
     parts = path.lower().split("/")
     try:
         path.encode()
@@ -105,7 +105,7 @@ def _places_in(text: str, root: str, folder: str) -> Iterator[str]:
 
 
 def _unquote(words: Iterable[str]) -> Iterator[str]:
-    """Words of shell without their quotes, but with what the shell replaces in them; not those of absurd length."""
+    """Shell words without quotes, with expansions still in them; extremely long ones are skipped."""
     kept = (word for word in dict.fromkeys(words) if len(word) <= _LONGEST)
     for word in itertools.islice(kept, _MOST_WORDS):
         yield _QUOTED.sub(lambda found: found[2] or (found[1] or "").replace('"', ""), word)
@@ -124,7 +124,7 @@ def _ways_through(path: str, root: str) -> Iterator[str]:
 
 
 def _expand(word: str, values: dict[str, list[str]]) -> Iterator[str]:
-    """What a word of shell without quotes may stand for; nothing where only a run could tell."""
+    """What an unquoted shell word may expand to; nothing if only running it could tell."""
     words = [word]
     for word in itertools.islice(words, _MOST_STEPS):  # those that are found on the way too
         word = _ENTERED.sub(r"\1", _TOP.sub(_TOP_SIGN, _HERE.sub(_FOLDER_SIGN, word)))
@@ -144,7 +144,7 @@ def _expand(word: str, values: dict[str, list[str]]) -> Iterator[str]:
 
 
 def _place(path: str, root: str) -> str:
-    """A path as it is below `root`, the links on its way followed; "" if it leads out, or is not one of the names."""
+    """A path relative to `root`, with links followed; "" if it leads out, or is not one of the names."""
     if os.path.basename(path) not in NAMES:
         return ""
     path = os.path.expanduser(path) if path.startswith("~/") else path

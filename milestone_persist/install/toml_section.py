@@ -54,7 +54,7 @@ def _name_of(wanted: str) -> str:
 
 
 def _find(text: str, name: str, recorded: Row) -> tuple[int, int] | None:
-    """Where our table stands: from the comment above it to its last value; without the comment if known as ours."""
+    """The position of our table: from the comment above it to its last value; without the comment if known as ours."""
     lines = re.findall("[^\n]*\n|[^\n]+", text)
     for place, line in enumerate(lines):
         is_marked = place > 0 and lines[place - 1].strip() == _MARK
@@ -67,7 +67,7 @@ def _find(text: str, name: str, recorded: Row) -> tuple[int, int] | None:
 
 
 def _find_next(lines: list[str], place: int) -> int:
-    """The line in which the next table begins, or behind the last one."""
+    """The line in which the next table begins, or the end."""
     end = place + 1
     while end < len(lines) and not lines[end].lstrip().startswith("["):
         end += 1
@@ -75,7 +75,7 @@ def _find_next(lines: list[str], place: int) -> int:
 
 
 def _without_below(text: str, name: str) -> str:
-    """The text without the tables below ours, which clients put there; blank lines above the next table stay."""
+    """The text without the tables below ours, added by clients; blank lines above the next table are kept."""
     lines = re.findall("[^\n]*\n|[^\n]+", text)
     kept, place = [], 0
     while place < len(lines):
@@ -91,14 +91,14 @@ def _without_below(text: str, name: str) -> str:
 
 
 def _replace(text: str, span: tuple[int, int], section: str) -> str:
-    """The text with our table as it should be; one to which somebody has only added stays as it is."""
+    """The text with our table as it should be; a table with only additions by others is kept."""
     if {*section.splitlines()} <= {*text[span[0]:span[1]].splitlines()}:
         return text
     return text[:span[0]] + section + text[span[1]:]
 
 
 def _refuse_same_table(text: str, name: str, is_ours: bool, file: str) -> None:
-    """UsageError for the table of others; what is below ours is its own."""
+    """UsageError for a foreign table with our name; tables below ours belong to it."""
     outer, _, inner = name.partition(".")
     below = "]=" if is_ours else "].="
     text = re.sub("[ \t\r]+", "", text)
@@ -112,7 +112,7 @@ def _refuse_same_table(text: str, name: str, is_ours: bool, file: str) -> None:
 
 
 def _refuse_invalid(text: str, file: str, what: str) -> None:
-    """Python reads TOML from 3.11 on; before, a file is taken for valid."""
+    """Python can parse TOML from 3.11 on; before that, a file is assumed to be valid."""
     if sys.version_info >= (3, 11):
         import tomllib
 

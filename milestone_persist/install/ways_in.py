@@ -1,4 +1,4 @@
-"""The folders on the way to what is installed: which there are, and that none of them leads out of the project."""
+"""The folders on the way to installed files: which exist, and that none leads out of the project."""
 from __future__ import annotations
 
 import os
@@ -25,7 +25,7 @@ def refuse_links_out(root: str, replaced: list[str], edited: list[str]) -> None:
 
 
 def _refuse_link_into_git(path: str, top: str) -> None:
-    """StorageError for a link that leads into the folder in which git keeps what it does."""
+    """StorageError for a link that leads into git's own folder."""
     inside = os.path.relpath(os.path.realpath(path), os.path.realpath(top))
     if ".git" in inside.lower().split("/"):
         raise StorageError(f"cannot use {path}: it is a symbolic link that leads into {os.path.join(top, '.git')}; "
@@ -33,7 +33,7 @@ def _refuse_link_into_git(path: str, top: str) -> None:
 
 
 def nearest_folder(path: str) -> str:
-    """The folder itself, or the nearest above it that is there."""
+    """The folder itself, or its nearest existing parent."""
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     return path

@@ -1,4 +1,4 @@
-"""The arguments of a tool call as those of its operation: JSON values by name become what the function takes."""
+"""Converts the arguments of a tool call, JSON values by name, to those of its operation."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -30,7 +30,7 @@ def bind_arguments(op: Operation, given: Mapping[str, Any],
 
 
 def bound_wait(op: Operation, options: dict[str, Any], longest: float) -> str:
-    """Let a call wait no longer than clients do; what to say of that, "" if it asked for no more."""
+    """Limit a call's wait to the clients' time limit; returns the note about that, "" if it asked for less."""
     asked = waits(op, options)
     if asked <= longest:
         return ""
@@ -39,7 +39,7 @@ def bound_wait(op: Operation, options: dict[str, Any], longest: float) -> str:
 
 
 def waits(op: Operation, options: Mapping[str, Any]) -> float:
-    """How many seconds a call may wait for something; 0 if it never does."""
+    """How many seconds a call may wait; 0 if it never waits."""
     defaults = [p.default for p in op.options if p.name == "wait"]
     return float(options.get("wait", *defaults)) if defaults else 0
 
@@ -65,7 +65,7 @@ def _find_in_environment(op: Operation, parameter: Parameter, environ: Mapping[s
 
 
 def _in_order(op: Operation, values: Mapping[str, Any]) -> list[Any]:
-    """The arguments up to the last that was given; those left out between them have their defaults."""
+    """The arguments up to the last given one; omitted ones have their defaults."""
     args: list[Any] = []
     last = max((at for at, p in enumerate(op.positionals) if p.name in values), default=-1)
     for parameter in op.positionals[:last + 1]:
@@ -75,7 +75,7 @@ def _in_order(op: Operation, values: Mapping[str, Any]) -> list[Any]:
 
 
 def _fit(op: Operation, parameter: Parameter, value: Any) -> Any:
-    """A JSON value as its parameter takes it; one that does not fit is left to the operation's own check."""
+    """A JSON value for its parameter; an unsuitable one is left to the operation's own check."""
     if parameter.repeated:
         return _fit_list(parameter, value)
     if isinstance(value, str):
@@ -97,13 +97,13 @@ def _fit_list(parameter: Parameter, value: Any) -> list[str]:
 
 
 def _takes_value(parameter: Parameter, value: Any) -> bool:
-    """Whether a parameter takes an object or an array as it is, beside JSON text."""
+    """Whether a parameter accepts an object or an array, besides JSON text."""
     kind = "Mapping[" if isinstance(value, dict) else "Sequence[" if isinstance(value, list) else None
     return kind is not None and any(name.startswith(kind) for name in parameter.types)
 
 
 def _as_text(op: Operation, parameter: Parameter, value: Any) -> str:
-    """A value for a text: what a model saves may be JSON as it stands; an id may be a number."""
+    """A value for a text parameter: a model may pass JSON directly; an id may be a number."""
     if parameter.name in (op.stdin, "default") or isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             return dump_json(value)

@@ -1,4 +1,4 @@
-"""One tool call: the operation run on the store that is found now, and what it gave as the result of a tool.
+"""One tool call: runs the operation on the store found now, and returns a tool result.
 
 Nothing is kept from one call to the next: each opens the store, as a shell call does.
 """
@@ -34,11 +34,11 @@ SAVED_FORMS = ("state",)  # what agents have written themselves
 
 
 class Cancelled(BaseException):
-    """The client has withdrawn a request, or has gone: no `except Exception` on the way keeps it."""
+    """The client has cancelled a request, or has gone: no `except Exception` on the way catches this."""
 
 
 class RequestClock(Clock):
-    """The clock of one request, in which no sleep outlasts its cancellation."""
+    """The clock of one request; cancelling the request ends any sleep."""
 
     def __init__(self, clock: Clock, is_over: Callable[[], bool]) -> None:
         self.clock, self.is_over = clock, is_over
@@ -58,7 +58,7 @@ class RequestClock(Clock):
 
 
 class Surroundings:
-    """What every call of a server has in common: where its data is, the environment, the clock.
+    """What all calls of a server share: the location of the data, the environment, the clock.
 
     directory: the data directory; "" finds it for each call, as the shell functions do
     structured: whether every result has the data as structuredContent, for clients that are programs
@@ -71,7 +71,7 @@ class Surroundings:
         self.longest_wait = longest_wait
 
     def in_thread(self, meta: Any) -> Surroundings:
-        """The same for a call in a conversation that the client names in the `_meta` of a request, as Codex does."""
+        """The same for a call in a conversation named in the request's `_meta`, as Codex does."""
         thread = meta.get("threadId") if isinstance(meta, dict) else None
         if not isinstance(thread, str) or not thread or not thread.isprintable():
             return self
@@ -80,7 +80,7 @@ class Surroundings:
 
 
 class ToolCall:
-    """A call of an operation: run it, and `take_back` if nobody was there for its result. Nothing is open after each.
+    """A call of an operation: run it, and `take_back` if its result was not delivered. Nothing stays open after each.
 
     offered: the names of the tools that the caller can use
     """
@@ -96,7 +96,7 @@ class ToolCall:
         self._in_use = op.in_use
 
     def run(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The result of the tool: what the function prints, the data, and what it has to say beside them."""
+        """The result of the tool: what the function prints, the data, and its notes."""
         error = ""
         try:
             self.args, self.options = bind_arguments(self.op, arguments, self.surroundings.environ)
@@ -131,7 +131,7 @@ class ToolCall:
         return f"the answer could not be made ({type(failure).__name__}: {failure}); {became}"
 
     def take_back(self) -> None:
-        """Undo what would be lost with its result, which nobody was there to read: messages are requeued."""
+        """Undo what would be lost with an undelivered result: messages are requeued."""
         undo = self.op.on_undelivered
         if not self.is_done or undo is None or not self.op.changes(self.args, self.options):
             return
@@ -184,7 +184,7 @@ class ToolCall:
         return result
 
     def _name_missing(self, text: str, notes: list[str]) -> list[str]:
-        """A note on the functions that are advised, in lines of a text or anywhere in notes, and are no tools here."""
+        """A note about functions that a text or a note suggests but that are not tools here."""
         import re
 
         named = dict.fromkeys(re.findall(r"^ +([a-z]+(?:_[a-z]+)+)\b", text, re.MULTILINE)
@@ -195,7 +195,7 @@ class ToolCall:
         return [f"no tools here, but commands ({way_called()} NAME …): {', '.join(missing)}"] if missing else []
 
     def _text(self) -> tuple[str, bool]:
-        """What the function prints, and whether that is all of it."""
+        """What the function prints, and whether it is complete."""
         from ..cli.text import find_renderer
 
         text = find_renderer(self.op.long if self.options.get("long") and self.op.long else self.op.text)(self.data)
@@ -209,7 +209,7 @@ def cut(text: str, most: int = LONGEST_RESULT) -> str:
 
 
 def start_thread(action: Callable[[], None]) -> threading.Thread:
-    """Do something in a thread that holds no end of the process up."""
+    """Run something in a thread that does not delay the end of the process."""
     thread = threading.Thread(target=action, daemon=True)
     thread.start()
     return thread

@@ -1,4 +1,4 @@
-"""What the server tells a model of itself before it calls anything: 2 KB at most, which is what clients show."""
+"""The server's instructions to a model before its first call: at most 2 KB, which is what clients show."""
 from __future__ import annotations
 
 INSTRUCTIONS = """\

@@ -1,4 +1,4 @@
-"""The methods of the protocol: what a request of each is answered with."""
+"""The methods of the protocol, and the answer to each."""
 from __future__ import annotations
 
 from ..base import __version__
@@ -54,12 +54,12 @@ def initialize(server: Server, request: Request) -> dict[str, Any]:
 
 
 def ping(server: Server, request: Request) -> dict[str, Any]:
-    """Say that the server is there."""
+    """Answer a ping."""
     return {}
 
 
 def discover(server: Server, request: Request) -> dict[str, Any]:
-    """What the server is, for clients that send no initialize."""
+    """The server's description, for clients that send no initialize."""
     return _complete({"supportedVersions": [*MODERN], "capabilities": CAPABILITIES, "instructions": INSTRUCTIONS}, HOUR)
 
 
@@ -88,7 +88,7 @@ def listen(server: Server, request: Request) -> None:
 
 
 def end_subscription(request: Request) -> dict[str, Any]:
-    """What a stream of notifications is answered with at the end."""
+    """The final answer to a stream of notifications."""
     return _complete({"_meta": {SUBSCRIPTION: request.id}})
 
 
@@ -132,7 +132,7 @@ def _in_era(request: Request, result: dict[str, Any], caching: dict[str, Any] = 
 
 
 def _complete(result: dict[str, Any], caching: dict[str, Any] = {}) -> dict[str, Any]:
-    """A result as the revisions without initialize have it."""
+    """A result in the form of the revisions without initialize."""
     meta = {SERVER_INFO: SERVER, **result.get("_meta", {})}
     return {"resultType": "complete", **result, **caching, "_meta": meta}
 
@@ -143,7 +143,7 @@ def _refuse_cursor(request: Request) -> None:
 
 
 def _how_to_have(name: Any, offered: Mapping[str, Operation]) -> str:
-    """For a tool that the client was not offered: which is meant, or how it is to be had."""
+    """For a tool that the client was not offered: which one is meant, or how to enable it."""
     from re import sub
 
     name = sub("(?<=[a-z])(?=[A-Z])", "_", name.rpartition("__")[2]).lower() if isinstance(name, str) else ""

@@ -1,4 +1,4 @@
-"""JSON-RPC and the revisions of MCP: what a line from the client says, by which revision it is answered, the errors.
+"""JSON-RPC and the revisions of MCP: parsing the client's lines, the revision to answer with, the errors.
 
 Up to 2025-11-25 `initialize` chooses the revision for the process. From 2026-07-28 on each request names it in `_meta`.
 """
@@ -26,14 +26,14 @@ LONGEST_LINE = 64 * 1024 * 1024  # bytes of one message
 
 
 class ProtocolError(Exception):
-    """What a request is answered with that cannot be carried out: code, text and data of the error."""
+    """The error answer to a request: code, text and data."""
 
     def __init__(self, code: int, text: str, data: Any = None) -> None:
         super().__init__(text)
         self.code, self.data = code, data
 
     def as_message(self, request_id: Any) -> dict[str, Any]:
-        """The error as an answer; without an id where none could be read."""
+        """The error as an answer; without an id if none could be read."""
         error = {"code": self.code, "message": shorten_line(str(self))}
         if self.data is not None:
             error["data"] = self.data
@@ -41,7 +41,7 @@ class ProtocolError(Exception):
 
 
 def read_line(line: bytes) -> Any:
-    """The value of one line; ProtocolError if it is no JSON."""
+    """The value of one line; ProtocolError if it is not JSON."""
     import json
 
     try:
@@ -56,7 +56,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def dump_message(message: Any) -> bytes:
-    """A message as one line. Half a character, which JSON can name and UTF-8 cannot hold, stays an escape."""
+    """A message as one line. A half character, which JSON can express and UTF-8 cannot, stays an escape."""
     import json
 
     text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -64,13 +64,13 @@ def dump_message(message: Any) -> bytes:
 
 
 def read_id(message: Any) -> Any:
-    """The id of a request, if it is one that may be answered: a text or a whole number; else None."""
+    """The id of a request, if it is valid: a text or a whole number; else None."""
     found = message.get("id") if isinstance(message, dict) else None
     return found if isinstance(found, (str, int)) and not isinstance(found, bool) else None
 
 
 def check_message(message: Any) -> bool:
-    """Whether a message is a request or a notification, not an answer; ProtocolError if it is none of these."""
+    """Whether a message is a request or a notification, rather than an answer; ProtocolError if it is neither."""
     if not isinstance(message, dict):
         raise ProtocolError(INVALID_REQUEST, f"a message is a JSON object, not {type(message).__name__}")
     if message.get("jsonrpc") != "2.0":
@@ -87,7 +87,7 @@ def check_message(message: Any) -> bool:
 
 
 def is_modern(method: str, params: dict[str, Any], legacy: str) -> bool:
-    """Whether a request is of a revision without `initialize`; ProtocolError if it is of none that is known here.
+    """Whether a request is of a revision without `initialize`; ProtocolError for an unknown revision.
 
     legacy: the revision that `initialize` has chosen before; "" if there was none
     """

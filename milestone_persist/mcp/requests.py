@@ -1,4 +1,4 @@
-"""Requests under way: each is answered once, or never if the client withdrew it; a batch is answered as one."""
+"""Pending requests: each is answered once, or never if the client cancelled it; a batch has one answer."""
 from __future__ import annotations
 
 import threading
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """The stream to the client: a message at a time, each a whole line. `on_broken` is called when nobody reads it."""
+    """The stream to the client: one message at a time, each a whole line. Calls `on_broken` if the client has gone."""
 
     def __init__(self, stream: BinaryIO, on_broken: Callable[[], None]) -> None:
         self.stream, self.on_broken = stream, on_broken
@@ -20,7 +20,7 @@ class Output:
         self._lock = threading.Lock()
 
     def send(self, message: Any) -> bool:
-        """Write a message; whether it could be."""
+        """Write a message; returns whether that succeeded."""
         line = dump_message(message)
         with self._lock:
             if self.is_broken:
@@ -37,7 +37,7 @@ class Output:
 
 
 class Batch:
-    """The answers to requests that came together; sent as one message when the last of them is known."""
+    """The answers to a batch of requests, sent as one message when all are known."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
@@ -46,12 +46,12 @@ class Batch:
         self._lock = threading.Lock()
 
     def add_one(self) -> None:
-        """One more answer is to come."""
+        """Expect one more answer."""
         with self._lock:
             self.open += 1
 
     def send(self, message: Any) -> bool:
-        """An answer, or None where there is none; whether it was taken."""
+        """Add an answer, or None; returns whether it was accepted."""
         with self._lock:
             self.answers += [] if message is None else [message]
             self.open -= 1
@@ -61,7 +61,7 @@ class Batch:
 
 
 class Request:
-    """One request: its id, its method and params, its era, and where its answer goes."""
+    """One request: its id, method and params, its era, and where to send its answer."""
 
     __slots__ = ("id", "method", "params", "is_modern", "channel", "is_cancelled", "is_answered")
 
@@ -71,14 +71,14 @@ class Request:
 
 
 class Requests:
-    """Those under way, by id."""
+    """The pending requests, by id."""
 
     def __init__(self) -> None:
         self._open: dict[Any, Request] = {}
         self._lock = threading.Lock()
 
     def begin(self, request: Request) -> bool:
-        """Note a request; False if one of that id is under way."""
+        """Add a request; False if one with that id is pending."""
         with self._lock:
             if _key(request.id) in self._open:
                 return False
@@ -88,7 +88,7 @@ class Requests:
         return True
 
     def cancel(self, request_id: Any) -> None:
-        """Let a request end without an answer, if it is under way; what is no id names none."""
+        """End a pending request without an answer; an invalid id matches none."""
         if not isinstance(request_id, (str, int)):
             return
         with self._lock:
@@ -100,7 +100,7 @@ class Requests:
             request.channel.send(None)
 
     def answer(self, request: Request, result: dict[str, Any] | ProtocolError) -> bool:
-        """Answer a request; whether the answer went out: not if it was withdrawn, or nobody reads."""
+        """Answer a request; returns whether the answer was sent: not if it was cancelled, or the client has gone."""
         with self._lock:
             if request.is_cancelled:
                 return False
@@ -111,7 +111,7 @@ class Requests:
         return request.channel.send(message)
 
     def of_method(self, method: str) -> list[Request]:
-        """The requests of a method that are under way."""
+        """The pending requests of a method."""
         with self._lock:
             return [request for request in self._open.values() if request.method == method]
 

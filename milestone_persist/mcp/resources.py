@@ -1,4 +1,4 @@
-"""What a client can read without a tool: the sessions, the status of each, and its report."""
+"""The resources that a client can read without a tool: the sessions, the status of each, and its report."""
 from __future__ import annotations
 
 from ..base.errors import MilestoneError, Refused, UsageError
@@ -32,7 +32,7 @@ TEMPLATES = [
 
 
 def list_resources(surroundings: Surroundings, clock: Clock) -> list[dict[str, Any]]:
-    """The resources that there are: the list of sessions, and two for each of the latest."""
+    """The existing resources: the list of sessions, and two for each of the latest."""
     from urllib.parse import quote
 
     found: list[dict[str, Any]] = [{
@@ -46,7 +46,7 @@ def list_resources(surroundings: Surroundings, clock: Clock) -> list[dict[str, A
 
 
 def read_resource(uri: str, surroundings: Surroundings, clock: Clock, not_found: int) -> dict[str, Any]:
-    """What a resource holds now; ProtocolError with the code `not_found` if there is none of that URI."""
+    """The current contents of a resource; ProtocolError with the code `not_found` for an unknown URI."""
     from urllib.parse import unquote
 
     if uri == SESSIONS:

@@ -57,7 +57,7 @@ class Server:
         self._is_stopping = self._is_closing = False
 
     def serve(self) -> None:
-        """Serve until the client closes the stream, or `stop` is called; what came before is answered."""
+        """Serve until the client closes the stream, or `stop` is called; earlier requests are answered."""
         start_thread(self._read)
         worker = start_thread(self._work)
         self._ended.get()
@@ -69,13 +69,13 @@ class Server:
             self.requests.answer(request, end_subscription(request))
 
     def stop(self) -> None:
-        """End soon: what is running is finished, what waits is not begun. Signal handlers may call it."""
+        """End soon: finish running requests, start no waiting ones. Signal handlers may call it."""
         self._is_stopping = True
         self._jobs.put(None)
         self._ended.put(None)
 
     def _read(self) -> None:
-        """Read lines until there are no more; what needs no store is answered here."""
+        """Read lines until the end; answers requests that need no store."""
         try:
             while not self._is_stopping:
                 line = self.source.readline(LONGEST_LINE + 1)
@@ -157,7 +157,7 @@ class Server:
                 self.requests.answer(request, result)
 
     def _work(self) -> None:
-        """Carry out what needs a store, in the order in which it came."""
+        """Handle requests that need a store, in the order of arrival."""
         while True:
             request = self._jobs.get()
             if request is None or self._is_stopping:

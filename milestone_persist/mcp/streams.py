@@ -1,4 +1,4 @@
-"""The standard streams of a process that is an MCP server: its messages have them alone."""
+"""The standard streams of an MCP server process, reserved for its messages."""
 from __future__ import annotations
 
 import io
@@ -16,7 +16,7 @@ SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
 
 @contextmanager
 def own_streams() -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """The streams from and to the client. Meanwhile what else reads finds nothing, and what else prints goes to stderr.
+    """The streams from and to the client. Meanwhile other readers get nothing, and other output goes to stderr.
 
     OSError if one of them is closed.
     """

@@ -1,4 +1,4 @@
-"""The operations as tools: which there are, and what each says of itself to a client."""
+"""The operations as tools: which are offered, and each one's description for a client."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -49,7 +49,7 @@ _READS_STDIN = ("; - reads standard input", "; - reads stdin")
 
 
 def is_tool(op: Operation) -> bool:
-    """Whether an operation can be offered: what a caller elsewhere may ask for, and gets an answer to."""
+    """Whether an operation can be offered: a remote caller may call it, and gets an answer."""
     return op.opens or op.name in COMMANDS
 
 
@@ -80,12 +80,12 @@ def describe_tool(op: Operation, environ: Any) -> dict[str, Any]:
 
 
 def describe(op: Operation) -> str:
-    """What an operation does: the sentences of its documentation."""
+    """What an operation does: the sentences of its docstring."""
     return " ".join([op.summary, *remarks_of(op)])
 
 
 def annotate(op: Operation) -> dict[str, bool]:
-    """What a client may be told of a tool, so that it asks its user where that is wanted."""
+    """A tool's annotations, by which a client may ask its user for approval."""
     changes = bool(op.creates or op.existing)
     hints = {"readOnlyHint": not changes, "openWorldHint": False}
     if changes:
@@ -99,7 +99,7 @@ def parameters_of(op: Operation) -> list[Parameter]:
 
 
 def make_schema(op: Operation, environ: Any) -> dict[str, Any]:
-    """The JSON Schema of a tool's arguments. An id that the environment has may be left out."""
+    """The JSON Schema of a tool's arguments. An id that the environment provides may be omitted."""
     helps = parameter_help(op)
     required = [p.name for p in parameters_of(op) if p.required and not environ.get(p.variable)]
     properties = {p.name: _describe_parameter(op, p, helps[p.name]) for p in parameters_of(op)}

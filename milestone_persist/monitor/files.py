@@ -1,4 +1,4 @@
-"""The session monitor's files in the data directory: its lock, what it says of itself, its log.
+"""The session monitor's files in the data directory: its lock, its description of itself, its log.
 
 The one instance is the process that holds the lock on session-monitor.lock. It is asked to end by a file that names it,
 which works across containers as well; session-monitor.pid is for people to read and nothing here acts on it.
@@ -22,13 +22,13 @@ LOG_BYTES = 1_000_000
 
 
 def find_monitor(directory: str) -> Row | None:
-    """What the running monitor wrote of itself (token, pid, host, seconds, started_at); None when none runs."""
+    """The running monitor's description (token, pid, host, seconds, started_at); None if none is running."""
     is_held, about = read_held(os.path.join(directory, LOCK)) or (False, {})
     return {key: about.get(key) for key in ("token", "pid", "host", "seconds", "started_at")} if is_held else None
 
 
 def append_log(directory: str, line: str, limit: int = LOG_BYTES) -> None:
-    """Append a line to the log; one that would outgrow `limit` bytes is put aside first, in place of the last such."""
+    """Append a line to the log; a log that would exceed `limit` bytes is rotated first."""
     path, data = os.path.join(directory, LOG), (line + "\n").encode("utf-8", "backslashreplace")
     try:
         os.mkdir(os.path.dirname(path), 0o700)  # not makedirs: a data directory that was deleted stays so
@@ -48,7 +48,7 @@ def append_log(directory: str, line: str, limit: int = LOG_BYTES) -> None:
 
 
 def last_line(directory: str) -> str | None:
-    """The end of the log; None where there is none."""
+    """The end of the log; None if there is none."""
     try:
         with open_found(os.path.join(directory, LOG), alone=True) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))

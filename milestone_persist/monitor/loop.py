@@ -28,7 +28,7 @@ MAX_CLOCK_JUMP = 60  # a clock that runs ahead by more was set, or the machine s
 
 
 def in_thread(action: Callable[[], None]) -> Thread:
-    """Begin a check beside the loop, which so can end even while the check waits for a busy database."""
+    """Start a check in parallel to the loop, which can then end even while the check waits for a busy database."""
     import threading
 
     thread = threading.Thread(target=action, daemon=True)
@@ -37,7 +37,7 @@ def in_thread(action: Callable[[], None]) -> Thread:
 
 
 class Monitor:
-    """A monitor: `enter` takes the lock, `run` checks every so many seconds until it is to end, `leave` gives it back.
+    """A monitor: `enter` takes the lock, `run` checks every so many seconds until it is stopped, `leave` releases it.
 
     check: does one check and returns the words for the log
     echo: is given each line of the log too
@@ -60,7 +60,7 @@ class Monitor:
         return os.path.join(self.directory, name)
 
     def _lead(self) -> float:
-        """How far the clock of the day is ahead of the one that only grows."""
+        """The difference between wall clock and monotonic clock."""
         return self.clock.time() - self.clock.monotonic()
 
     def enter(self) -> bool:
@@ -81,7 +81,7 @@ class Monitor:
         write_whole(self._path(PID), f"{self.about['pid']}\n".encode(), makes_folder=False)
 
     def run(self) -> str:
-        """Check at once and then every so many seconds; returns why it ended."""
+        """Check immediately and then every so many seconds; returns why it ended."""
         due, work = self.clock.monotonic(), None
         while not (reason := self._reason_to_end()):
             if self.clock.monotonic() >= due and not (work and work.is_alive()):
@@ -118,7 +118,7 @@ class Monitor:
             return ""
 
     def _still_holds(self) -> bool:
-        """Whether the lock is still ours; a lock file that was removed is made and locked again."""
+        """Whether the lock is still ours; a removed lock file is created and locked again."""
         if self.descriptor is not None and is_same_file(self.descriptor, self._path(LOCK)):
             self.is_missed = False
             return True
@@ -134,7 +134,7 @@ class Monitor:
         return True
 
     def leave(self, reason: str) -> None:
-        """Say that it ends, take its files away and give the lock back."""
+        """Report the end, remove the files and release the lock."""
         self.write(f"ended: {reason}")
         if self.descriptor is not None and is_same_file(self.descriptor, self._path(LOCK)):
             for name in (PID, STOP):
@@ -150,7 +150,7 @@ class Monitor:
         self.descriptor = None
 
     def write(self, text: str) -> None:
-        """A line in the log; where that cannot be written, the monitor goes on without."""
+        """Write a line to the log; if that fails, the monitor continues without it."""
         line = self._line(text)
         self.echo(line)
         try:
@@ -162,7 +162,7 @@ class Monitor:
         return f"{format_time(self.clock.time())} {plain(text)}"
 
     def install_signal_handlers(self) -> list[tuple[int, Any]]:
-        """End in good order on SIGTERM, SIGINT and SIGHUP; returns what was done on them before."""
+        """Shut down cleanly on SIGTERM, SIGINT and SIGHUP; returns the previous handlers."""
         def note(name: str) -> None:
             self.signal = name
 

@@ -1,4 +1,4 @@
-"""The processes of the session monitor: one in the foreground, one in the background, and how it is asked to end."""
+"""The processes of the session monitor: in the foreground, in the background, and stopping it."""
 from __future__ import annotations
 
 import os
@@ -99,7 +99,7 @@ def serve_in_background(monitor: Monitor) -> None:
 
 
 def _answer(told: Row) -> bool:
-    """Tell the starter and let go of its pipe; whether it is still there."""
+    """Answer the starter and close its pipe; returns whether it was still there."""
     try:
         os.write(1, dump_json(told).encode())
     except BrokenPipeError:
@@ -118,13 +118,13 @@ def _refusal(directory: str, error: OSError | StorageError) -> StorageError:
 
 
 def describe_running(about: Row) -> str:
-    """The words for a monitor that runs."""
+    """The text about a running monitor."""
     return (f"a session monitor is running: pid {about.get('pid')} on {plain(about.get('host'))}, "
             f"every {about.get('seconds')} s since {about.get('started_at')}")
 
 
 def stop_monitor(directory: str) -> Row:
-    """Ask the running monitor to end and wait until it has; what it had said of itself. Refused if none runs."""
+    """Ask the running monitor to end and wait until it has; returns its description. Refused if none is running."""
     found = find_monitor(directory)
     if found is None:
         raise Refused(f"no session monitor is running for {directory}: nothing to stop")
@@ -144,7 +144,7 @@ def stop_monitor(directory: str) -> Row:
 
 
 def _withdraw_request(directory: str, token: str | None) -> None:
-    """Take away what a monitor that ended by itself has left."""
+    """Remove the files of a monitor that has died."""
     path = os.path.join(directory, STOP)
     try:
         if token and read_found(path) == token.encode():

@@ -1,4 +1,4 @@
-"""Whether this call is a sandbox of its own: a pid namespace that ends, with every process in it, with the call."""
+"""Whether this call has its own sandbox: a pid namespace that ends together with the call, with all its processes."""
 from __future__ import annotations
 
 import os
@@ -9,7 +9,7 @@ _LAUNCHERS = ("bwrap", "codex-linux", "unshare", "firejail", "nsjail", "apply-se
 
 
 def find_sandbox_of_call() -> str:
-    """The name of the process with which this call's pid namespace ends; "" where others than this call live in it.
+    """The name of the process whose end ends this call's pid namespace; "" if other processes live in it.
 
     It is the one of a single call if nothing but shells and launchers of sandboxes stands between that process, which
     is number 1 there, and this one: the program of an agent, or an `exec` into a container, lives on.

@@ -1,4 +1,4 @@
-"""What tells that a backup is whole."""
+"""The check that a backup is complete."""
 from __future__ import annotations
 
 from ..base.errors import StorageError, UsageError
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def note_row_counts(backup: Storage, rows: Mapping[str, int]) -> None:
-    """Note in a backup how many rows it has: the last step of filling it, within the caller's transaction."""
+    """Store the number of rows in a backup: the last step of filling it, within the caller's transaction."""
     backup.execute("INSERT INTO agent_coordination_config (key, value, updated_at) VALUES (:key, :rows, :now)",
                    {"key": ROW_COUNTS, "rows": dump_json(rows, sort_keys=True), "now": backup.now()})
 
 
 def require_whole(backup: Storage, file: str) -> None:
-    """UsageError unless a backup holds all that was to be in it.
+    """UsageError unless a backup is complete.
 
     One of an earlier version has no such note. It got its rows in one transaction: killed, it holds only settings.
     """

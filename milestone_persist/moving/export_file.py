@@ -1,4 +1,4 @@
-"""The file of an export: a line that names the format, each row as a line of JSON, and a line that counts them."""
+"""An export file: a line that names the format, each row as a line of JSON, and a line with their number."""
 from __future__ import annotations
 
 import os
@@ -29,7 +29,7 @@ FORMAT = "milestone_persist"
 
 
 def new_file(store: Storage, path: str) -> NewFile:
-    """A new private file, which has its name when it is whole; UsageError if there is one of that name."""
+    """A new private file, which gets its name when it is complete; UsageError if that name exists."""
     path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     inside = is_inside(path, store.directory)
     if inside:
@@ -58,7 +58,7 @@ def require_file(call: Call, files: tuple[str, ...], file: str, what: str) -> st
 
 
 def _tell_file(call: Call, file: str, what: str) -> str:
-    """What to give in the place of a file that is not there."""
+    """What to give instead of a missing file."""
     from ..base.printed import file_printed
     from ..storage.remedies import find_newest_backup
 
@@ -70,7 +70,7 @@ def _tell_file(call: Call, file: str, what: str) -> str:
 
 
 def _tell_kind(path: str, file: str) -> str:
-    """What a file is that is no export, and what to do with it; "" if that is not known."""
+    """What a file that is not an export is, and what to do with it; "" if unknown."""
     from ..base.printed import file_printed
 
     with open_found(path) as given:
@@ -106,7 +106,7 @@ def export_lines(store: Storage) -> Iterator[str]:
 
 
 def require_numbers(store: Storage) -> None:
-    """StorageError where there is a number that no import takes: who writes into the database by hand may leave it."""
+    """StorageError if there is a number that no import accepts, written into the database by hand."""
     for table, last in store.sequence_values().items():
         [ids] = store.execute(f"SELECT coalesce(min(id), 1) AS least, coalesce(max(id), 1) AS most FROM {table}")
         for number, least in ((last, 0), (ids["least"], 1), (ids["most"], 1)):
@@ -116,7 +116,7 @@ def require_numbers(store: Storage) -> None:
 
 
 def read_export(store: Storage, file: str) -> tuple[dict[str, list[Row]], dict[str, int]]:
-    """The rows of an export by table, and the last numbers; UsageError names the line that is none of an export."""
+    """The rows of an export by table, and the last numbers; UsageError names an invalid line."""
     rows: dict[str, list[Row]] = {table: [] for table in TABLES}
     import io
 
@@ -158,7 +158,7 @@ def _is_head(item: Any, file: str) -> bool:
 
 
 def _is_end(item: Any, rows: dict[str, list[Row]]) -> bool:
-    """Whether a parsed line is the last of an export; ValueError where it counts other rows than there are."""
+    """Whether a parsed line is the last of an export; ValueError if its number of rows is wrong."""
     if not isinstance(item, dict) or set(item) != {"last_numbers", "rows"}:
         return False
     counts = {table: len(found) for table, found in rows.items()}
@@ -173,7 +173,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_row(item: Any, columns: dict[str, dict[str, str]]) -> bool:
-    """Whether a parsed line is a row of a table, with columns that it has and values that every backend can hold."""
+    """Whether a parsed line is a row of a table, with its columns and with values that every backend can store."""
     if not isinstance(item, dict) or str(item.get("table")) not in columns or not isinstance(item.get("row"), dict):
         return False
     table, row = item["table"], item["row"]
@@ -192,7 +192,7 @@ def _require_time(column: str, value: Any) -> None:
 
 
 def _fits(value: Any, kind: str) -> bool:
-    """Whether a column of that type takes a value, on every backend."""
+    """Whether a column of that type accepts a value, on every backend."""
     if kind == "TEXT":
         return value is None or isinstance(value, str) and check_text(value, "it") == value
     return value is None or type(value) is int and abs(value) < 2 ** 63 or (

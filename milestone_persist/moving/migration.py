@@ -1,4 +1,4 @@
-"""Moving all rows to another backend: whole or not at all, with the old store kept as a backup."""
+"""Moves all rows to another backend: completely or not at all, with the old store kept as a backup."""
 from __future__ import annotations
 
 import os
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 
 class Unfinished(StorageError):
-    """The rows are in the new store, but that could be neither noted nor taken back: the next call notes it."""
+    """The rows are in the new store, but that could be neither noted nor undone: the next call notes it."""
 
 
 def target_backend(store: Storage, word: str) -> Backend:
-    """What a word of people means here; UsageError where it means none."""
+    """The backend that a user's word means here; UsageError if it means none."""
     check_word(word, BACKENDS, "backend")
     return backend_meant(word, store.environ)
 
 
 def migrate(store: Storage, word: str, dry_run: bool = False, fixed: str | None = None) -> Migration:
-    """Move everything to a backend; on any failure the old one goes on. StorageError tells what failed.
+    """Move everything to a backend; on any failure the old one stays in use. StorageError says what failed.
 
     fixed: the backend that is fixed from then on; "": none is; None: leave that setting alone
     Killed before the old store is marked as retired, nothing has happened; killed after it, the next call that
@@ -63,7 +63,7 @@ def migrate(store: Storage, word: str, dry_run: bool = False, fixed: str | None 
 
 
 def _scan_records(store: Storage, backend: Backend) -> dict[str, str]:
-    """The record files there are, where what is written by hand would be out of sight after the move."""
+    """The existing record files, if files written by hand would be out of sight after the move."""
     return list_stamps(store) if store.backend.records_are_files and not backend.records_are_files else {}
 
 
@@ -78,7 +78,7 @@ def _fill_new_store(store: Storage, backend: Backend, when: str) -> dict[str, in
 
 
 def _set_records_aside(store: Storage, name: str) -> None:
-    """What lies in the folders of records where none are kept is older than the rows, or was put there by hand."""
+    """Files in the folders of records, if records are rows: older than the rows, or put there by hand."""
     for folder in FOLDERS:
         path = os.path.join(store.directory, folder)
         try:
@@ -92,7 +92,7 @@ def _set_records_aside(store: Storage, name: str) -> None:
 
 
 def _copy_to(store: Storage, backend: Backend, when: str) -> dict[str, int]:
-    """Fill the new store and compare it with the old one; what an attempt before this left there is set aside."""
+    """Fill the new store and compare it with the old one; leftovers of an earlier attempt are set aside."""
     target = store.open_other(backend, aside=os.path.join(store.directory, "backups", when + "-unfinished"))
     target.warn = store.warn
     try:
@@ -108,7 +108,7 @@ def _copy_to(store: Storage, backend: Backend, when: str) -> dict[str, int]:
 
 
 def _is_left_over(store: Storage, target: Storage) -> bool:
-    """Whether a store holds what this directory has left there; Refused if it holds the rows of others."""
+    """Whether a store holds what this directory left there; Refused if it holds foreign rows."""
     tombstone = read_tombstone(target)
     if tombstone and tombstone.store != name_store(tombstone.backend, store.directory):
         raise Refused(f"the {target.backend.name} store holds what belongs to {tombstone.directory}: nothing was "
@@ -120,7 +120,7 @@ def _is_left_over(store: Storage, target: Storage) -> bool:
 
 
 def move_records(store: Storage, old: Backend, new: Backend) -> dict[str, int]:
-    """Between two backends of one engine: the records go into their rows, or out of them into files."""
+    """Between two backends of one engine: move the records into their rows, or out of them into files."""
     backend, store.backend = store.backend, old
     try:
         before = digest_rows(store)
@@ -147,7 +147,7 @@ def _require_equal(old: dict[str, tuple[int, str]], new: dict[str, tuple[int, st
 # The switch
 
 def _switch(store: Storage, backend: Backend) -> None:
-    """Note that the new store is in use; where that fails, the old one counts again. Unfinished if that fails too."""
+    """Note that the new store is in use; if that fails, make the old one valid again. Unfinished if that fails too."""
     word = read_word(store.directory, FIXED)
     try:
         finish_switch(store)
@@ -162,7 +162,7 @@ def _switch(store: Storage, backend: Backend) -> None:
 
 
 def take_back(store: Storage, backend: Backend, fixed: str) -> bool:
-    """Let the old store count again, with what was fixed; whether another process finished the switch instead."""
+    """Make the old store valid again, with its fixed backend; whether another process finished the switch instead."""
     with store.transaction():
         if backend_in_use(store.directory) is backend:
             return True
@@ -175,7 +175,7 @@ def take_back(store: Storage, backend: Backend, fixed: str) -> bool:
 
 
 def finish_move(store: Storage, backend: Backend, when: str, fixed: str | None) -> None:
-    """What is to be done after the switch; the rows are safe whatever of it fails."""
+    """The steps after the switch; the rows are safe even if these fail."""
     def fix() -> None:
         if fixed is not None:
             fix_backend(store.directory, fixed)
@@ -195,7 +195,7 @@ def finish_move(store: Storage, backend: Backend, when: str, fixed: str | None) 
 
 
 def open_up(store: Storage, backend: Backend) -> None:
-    """Let the new store count for other machines too."""
+    """Make the new store valid for other machines too."""
     if backend.has_rows_of(store.backend):
         return
     target = store.open_other(backend)
@@ -207,7 +207,7 @@ def open_up(store: Storage, backend: Backend) -> None:
 
 
 def set_old_store_aside(store: Storage, backend: Backend, when: str) -> None:
-    """Move the files that hold nothing current any more below backups/."""
+    """Move obsolete files below backups/."""
     aside = os.path.join(store.directory, "backups", when)
     if not backend.has_rows_of(store.backend):
         store.set_aside(aside)
@@ -216,7 +216,7 @@ def set_old_store_aside(store: Storage, backend: Backend, when: str) -> None:
 
 
 def log_move(store: Storage, told: Migration) -> None:
-    """Note the move in the log; a warning tells where that could not be done."""
+    """Record the move in the log; only a warning if that fails."""
     try:
         with Log(store, "storage-events.jsonl") as log:
             log.append({"timestamp": store.now(), "event": "backend_migrated", "milestone_id": "",

@@ -1,4 +1,4 @@
-"""A backup in the place of a damaged store: its files are all kept, the new one is whole before it counts."""
+"""Replaces a damaged store with a backup: keeps all its files; the new store is complete before it becomes valid."""
 from __future__ import annotations
 
 import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def rebuild_store(damage: Damaged, file: str) -> Row:
-    """Move the files of a damaged store below backups/ and let a backup be the store; where its files are kept.
+    """Move the files of a damaged store below backups/ and put a backup in their place; returns where they are kept.
 
     Killed on the way, the store is still damaged or gone, and the next call begins again. The records of milestones are
     in its rows at first, where the restoring that comes next finds them.
@@ -66,7 +66,7 @@ def _move(call: Call, backend: Backend, aside: str) -> None:
 
 
 def _fill_files(backup: Storage, call: Call, aside: str) -> None:
-    """Let files of rows be the store, made beside the old ones; the one by which they are known comes last."""
+    """Make row files, written next to the old ones, the store; the head file comes last."""
     import shutil
 
     beside = aside + "-unfinished"
@@ -86,7 +86,7 @@ def _fill_files(backup: Storage, call: Call, aside: str) -> None:
 
 
 def refuse_damaged(store: Storage) -> None:
-    """Damaged where the files of a store hold what is not sound."""
+    """Damaged if the files of a store are not sound."""
     wrong = store.check() if store.FILES else []
     if wrong:
         raise Damaged(f"{store.directory} is damaged: {wrong[0]}", store, store.backend)

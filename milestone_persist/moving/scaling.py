@@ -1,4 +1,4 @@
-"""Which backend, and when: because it was asked for, or by the number of milestones."""
+"""When to move, and to which backend: on request, or by the number of milestones."""
 from __future__ import annotations
 
 from ..base.errors import MilestoneError, UsageError
@@ -22,7 +22,7 @@ OTHER_WORDS = {"postgresql": _ON_A_SERVER, "postgres": _ON_A_SERVER, "pg": _ON_A
 
 
 def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Migration:
-    """Migrate on request: the backend is fixed from then on; `auto` lets it follow the milestones."""
+    """Migrate on request: fixes the backend from then on; `auto` lets it follow the number of milestones."""
     automatic = backend == "auto"
     if backend.lower() in OTHER_WORDS:
         raise UsageError(f"unknown backend {backend!r}: {OTHER_WORDS[backend.lower()]}")
@@ -41,7 +41,7 @@ def choose_backend(store: Storage, backend: str, dry_run: bool = False) -> Migra
 
 
 def _suiting_backend(store: Storage) -> str:
-    """What is opened when nothing is fixed: PostgreSQL where a URL is set, else what suits the number of milestones."""
+    """The backend if none is fixed: PostgreSQL if a URL is set, else the one that suits the number of milestones."""
     if database_url(store.environ) and store.environ.get("MILESTONE_BACKEND", "") in ("", POSTGRESQL.word):
         return POSTGRESQL.word
     return optimal_backend(store)

@@ -1,4 +1,4 @@
-"""Rows on their way from one storage to another: read in portions, written in order, compared by digest."""
+"""Copies rows from one storage to another: read in chunks, written in order, compared by digest."""
 from __future__ import annotations
 
 from ..base.errors import StorageError, UsageError
@@ -20,7 +20,7 @@ PORTION = 500
 
 
 def read_rows(store: Storage, table: str) -> Iterator[Row]:
-    """Every row of a table in the order of its key; milestones with their record, wherever that is kept."""
+    """Every row of a table ordered by its key; milestones with their record, wherever it is stored."""
     keys = TABLES[table]
     order, after = ", ".join(keys), ""
     last: Row = {}
@@ -34,21 +34,21 @@ def read_rows(store: Storage, table: str) -> Iterator[Row]:
 
 
 def _rows_of(table: str) -> str:
-    """The table without the row counts of a backup, which is no row to be moved."""
+    """The table without a backup's row counts, which are not rows to move."""
     if table != "agent_coordination_config":
         return table
     return f"(SELECT * FROM {table} WHERE key <> '{ROW_COUNTS}') kept"
 
 
 def _plain_row(store: Storage, table: str, row: Row) -> Row:
-    """A row as every backend gives it: the record's text in place of the path of its file."""
+    """A row in the same form on every backend: the record's text in place of its file's path."""
     if table != "milestones":
         return row
     return {**row, "data": read_record(store, row), "file_path": None, "file_stamp": None}
 
 
 def prepare_source(store: Storage) -> None:
-    """Bring the index of the records up to date and drop what has expired, within the caller's transaction.
+    """Update the index of the records and delete what has expired, within the caller's transaction.
 
     StorageError names a file that cannot be read and would be lost.
     """
@@ -84,14 +84,14 @@ def fill_store(store: Storage, rows_of: Callable[[str], Iterable[Row]], numbers:
 
 
 def _clear_rows(store: Storage) -> None:
-    """Delete every row but the settings."""
+    """Delete every row except the settings."""
     for table in reversed(TABLES):
         if table != "agent_coordination_config":
             store.execute(f"DELETE FROM {table}")
 
 
 def _insert_rows(store: Storage, table: str, rows: Iterable[Row]) -> int:
-    """Insert rows with the ids they have; how many. UsageError names the row that does not fit."""
+    """Insert rows with their ids; returns how many. UsageError names an invalid row."""
     keys, number = TABLES[table], 0
     for number, row in enumerate(rows, 1):  # noqa: B007
         names = list(row)

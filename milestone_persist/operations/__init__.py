@@ -1,1 +1,1 @@
-"""The operations on an open store, a module for each group; the declarations are in the functions."""
+"""The operations on an open store, one module for each group; each function is its own declaration."""

@@ -39,9 +39,9 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
     milestone_id: the milestone it works on
     session_id: the session it works in; its first word (planning-, execution-, …) says what is done there
     capabilities: JSON array of strings
-    new: refuse (status 1) an id that was heard from within session_timeout, for it may be another agent's
+    new: refuse (status 1) an id that was heard from within session_timeout: it may be another agent's
 
-    What its former life had taken and not acknowledged is in its inbox again.
+    Messages that its former life had taken and not acknowledged are requeued.
     Example: register_agent coord-ms-123 milestone-coordinator ms-123 planning-ms-123-1 '["planning"]'
     """
     from ..coordination.argument_order import require_registration_in_order
@@ -73,7 +73,7 @@ def register_agent(store: Storage, agent_id: str, agent_type: str, milestone_id:
 
 
 def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[MailForOthers]:
-    """Say what lies under this id for another milestone: it is kept for who registers there. Sent_for and number."""
+    """Report messages under this id for other milestones, kept for agents that register there: sent_for, number."""
     from ..coordination.inbox import count_for_others
 
     found = count_for_others(store, agent_id)
@@ -85,7 +85,7 @@ def _tell_of_mail_for_others(store: Storage, agent_id: str) -> list[MailForOther
 
 
 def _tell_if_in_use(store: Storage, before: list[Agent], new: bool) -> None:
-    """Say of an agent that was registered and heard from a moment ago that the id may be another's; Refused if new."""
+    """Warn that an id that was heard from a moment ago may be another agent's; Refused if `new`."""
     from ..coordination.settings import read_count
 
     limit = shift_time(store.now(), -read_count(store, "session_timeout"))
@@ -101,7 +101,7 @@ def _tell_if_in_use(store: Storage, before: list[Agent], new: bool) -> None:
 
 
 def _count_keys(store: Storage, agent_id: str, milestone_id: str | None) -> KeyCounts:
-    """How many keys an agent finds, and how many there are that it saved for other milestones."""
+    """How many keys an agent can load, and how many it saved for other milestones."""
     from ..coordination.state import list_keys
 
     own = [row["own"] for row in list_keys(store, agent_id, milestone_id)]
@@ -134,7 +134,7 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
     task: what it is working on, kept as current_task
     phase: design, spec, task or execute, kept as current_phase
 
-    Completing acknowledges the messages it has taken; failing puts them back into its inbox.
+    Completing acknowledges the messages it has taken; failing requeues them.
     Example: update_agent_status exec-ms-123 completed
     """
     if status is None and (error, task, phase) == (None, None, None):
@@ -168,7 +168,7 @@ def update_agent_status(store: Storage, agent_id: str, status: str | None = None
 
 
 def _refuse_anothers(store: Storage, agent: Agent) -> None:
-    """Refused where the caller was registered under an id that is another agent's now: that one has not completed."""
+    """Refused if the caller's id now belongs to another agent: that one has not completed."""
     if contradicting_session(store, agent) not in ("", agent["session_id"]):
         raise Refused(f"{agent['agent_id']!r} is now the agent in session {agent['session_id']!r}, registered there "
                       "under the same id; nothing was changed: register_agent under an id of your own")
@@ -197,7 +197,7 @@ def agent_heartbeat(store: Storage, agent_id: str, health: str | None = None, *,
     errors: errors since the last heartbeat
     warnings: warnings since the last heartbeat
 
-    unresponsive is said about an agent, as the session monitor does: it is logged and renews no heartbeat.
+    unresponsive is set for an agent by others, as by the session monitor: it is logged and renews no heartbeat.
     Example: agent_heartbeat exec-ms-123 degraded --cpu 97
     """
     if health is not None:
@@ -241,7 +241,7 @@ def list_session_agents(store: Storage, session_id: str) -> list[SessionAgent]:
 
 
 def read_agents(store: Storage, session_id: str) -> list[SessionAgent]:
-    """The agents of a session, in the order of their beginning."""
+    """The agents of a session, ordered by spawn time."""
     rows: list[SessionAgent] = store.execute(
         "SELECT agent_id, agent_type, status, current_task, current_phase, capabilities, spawn_time, "
         "last_heartbeat, completion_time, error_info FROM agent_registry WHERE session_id = :id "

@@ -40,7 +40,7 @@ def _default_path(store: Storage, ending: str) -> str:
 
 @operation(text="backup", existing=True)
 def backup_coordination(store: Storage, file: str | None = None) -> Backup:
-    """Write a consistent backup, records included, as a SQLite file, while others go on writing.
+    """Write a consistent backup, records included, as a SQLite file, while others keep writing.
 
     file: a new file; without it, one below backups/
 
@@ -83,9 +83,9 @@ def _rebuild(damage: Damaged, file: str) -> Row:
 
 @operation(text="restored_backup", repair=_rebuild)
 def restore_coordination(store: Storage, file: str) -> Replacement:
-    """Replace everything in the store by a backup, records included; what was there is backed up first.
+    """Replace everything in the store with a backup, records included; the present contents are backed up first.
 
-    The files of a store that is damaged or gone are moved below backups/, and the backup takes their place.
+    The files of a damaged or missing store are moved below backups/, and the backup replaces them.
 
     file: a file that backup_coordination wrote
 
@@ -110,7 +110,7 @@ def restore_coordination(store: Storage, file: str) -> Replacement:
 
 def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str, int]],
              only_if_empty: bool = False) -> Replacement:
-    """Back up what there is and fill the store again, in one transaction; an error names the backup that is kept."""
+    """Back up the present rows and refill the store, in one transaction; an error names the backup."""
     kept = None
     try:
         with store.transaction():
@@ -139,7 +139,7 @@ def _replace(store: Storage, file: str, event: str, fill: Callable[[], dict[str,
 
 
 def _keep_own_commands(store: Storage, own: dict[str, str]) -> None:
-    """Put the settings that are run back to what they were here: the file may be foreign."""
+    """Keep this store's values of settings that are run as commands: the file may be foreign."""
     for key, value in own.items():
         brought = read_setting(store, key)
         if brought != value:
@@ -175,10 +175,10 @@ def export_coordination(store: Storage, file: str | None = None) -> Export:
 
 @operation(text="restored_backup")
 def import_coordination(store: Storage, file: str, *, replace: bool = False) -> Replacement:
-    """Read what export_coordination wrote into an empty store, whole or not at all.
+    """Load a file written by export_coordination into an empty store, completely or not at all.
 
     file: a file that export_coordination wrote
-    replace: replace everything there is; it is backed up first
+    replace: replace everything in the store; it is backed up first
 
     Example: import_coordination export.jsonl --replace
     """

@@ -1,4 +1,4 @@
-"""Several calls as one: operations as lines of JSON."""
+"""Several operations in one call, as lines of JSON."""
 from __future__ import annotations
 
 from ..base.errors import Incomplete, MilestoneError, StorageError
@@ -19,10 +19,10 @@ GROUP = "Batches"
 
 @operation(text="json_lines", stdin="operations")
 def batch(store: Storage, operations: str | Sequence[Any], *, atomic: bool = False) -> list[BatchResult]:
-    """Do many operations in one call: lines of JSON in, a line of JSON with the result of each out.
+    """Run many operations in one call: lines of JSON in, a line of JSON with the result of each out.
 
     operations: a line each, ["save_agent_state", "a", "k", "v"] or {"name": …, "arguments": {…}}; - reads stdin
-    atomic: all in one transaction: where one fails, none is done
+    atomic: all in one transaction: if one fails, none is done
 
     Operations of agents, state, messages, checkpoints, sessions, milestones and the log. A line that is no such call
     is refused before anything is done (status 2). Without --atomic, what fails is told in its line, the rest is done,

@@ -1,4 +1,4 @@
-"""Hooks: what an agent is told when it begins or goes on."""
+"""Hooks: what an agent is told when it starts or continues."""
 from __future__ import annotations
 
 from ..coordination.briefing import brief_agents, find_agents, note_briefed
@@ -17,7 +17,7 @@ GROUP = "Hooks"
 def briefing(store: Storage, agent_id: str = "") -> Briefing:
     """Print what an agent must know, in at most 2,400 bytes; its last line is the command to run next.
 
-    agent_id: the agent; without it $AGENT_ID; without that, what is known of the project
+    agent_id: the agent; without it $AGENT_ID; without that, the project is described
 
     Who it is, its session, messages taken and unread (never what they say), keys that others have saved since the last
     briefing, its last checkpoint, interrupted sessions.

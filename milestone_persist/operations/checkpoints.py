@@ -1,4 +1,4 @@
-"""Checkpoints: all of an agent's state at one instant, with the digests of the files it names."""
+"""Checkpoints: all of an agent's state at one instant, with digests of the files that it names."""
 from __future__ import annotations
 
 import os
@@ -30,11 +30,11 @@ GROUP = "Checkpoints"
 @operation(text="checkpoint_id")
 def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str = "manual", *files: str,
                             key: str | None = None) -> MadeCheckpoint:
-    """Save an agent's present state, its registry row and its unacknowledged messages; prints the id.
+    """Save an agent's current state, its registry row and its unacknowledged messages; prints the id.
 
     agent_id: the agent
     checkpoint_type: automatic, manual, phase_completion or error_recovery
-    files: files whose size and SHA-256 are kept, to tell later which have changed
+    files: files whose size and SHA-256 are stored, to show later which have changed
     key: makes it once: with the same key the same call prints the first id again, another is refused (status 1)
 
     Example: create_agent_checkpoint exec-ms-123 phase_completion src/main.py
@@ -50,7 +50,7 @@ def create_agent_checkpoint(store: Storage, agent_id: str, checkpoint_type: str 
 
 
 def _describe_file(store: Storage, path: str) -> FileReference:
-    """Path, size and SHA-256 of a file; the path is relative to the project where it lies inside."""
+    """Path, size and SHA-256 of a file; the path is relative to the project if the file is inside."""
     full = os.path.abspath(path)
     if is_one_of(full, store.directory, store.FILES):
         raise UsageError(f"{path!r} is a file of the store, which backup_coordination keeps: no checkpoint was made")
@@ -101,7 +101,7 @@ def restore_agent_checkpoint(store: Storage, checkpoint_id: str) -> Restoration:
 
     checkpoint_id: as create_agent_checkpoint printed it
 
-    What the agent has saved in other sessions since then stays.
+    Values that the agent has saved in other sessions since then are kept.
 
     Example: restore_agent_checkpoint cp-20260131093000000-1a2b3c4d
     """
@@ -139,9 +139,9 @@ def _name_others(store: Storage, checkpoint_id: str) -> str:
 
 
 def _replace_state(store: Storage, agent_id: str, session_id: str, state: list[Row]) -> list[str]:
-    """Make an agent's keys in a session those of a snapshot, each with a version above any there was; those put back.
+    """Replace an agent's keys in a session with those of a snapshot, with higher versions; returns the restored keys.
 
-    What the snapshot holds of other sessions is put back where it is missing.
+    Keys of other sessions in the snapshot are restored where they are missing.
     """
     now, given = store.now(), {"agent": agent_id, "session": session_id}
     for item in state:
@@ -168,7 +168,7 @@ def _replace_state(store: Storage, agent_id: str, session_id: str, state: list[R
 
 
 def _compare_file(store: Storage, reference: FileReference) -> ComparedFile:
-    """A file reference with what has become of the file: same, changed, missing; unknown if it has no digest."""
+    """A file reference with the state of the file: same, changed, missing; unknown if it has no digest."""
     path = os.path.join(os.path.dirname(store.directory), reference["path"])
     _, digest = _measure_file(path)
     known = reference["sha256"]

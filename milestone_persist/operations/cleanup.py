@@ -1,4 +1,4 @@
-"""Cleaning up: stale agents, and rows that are not needed any more; never an active session, never finished work."""
+"""Cleaning up: stale agents, and rows that are no longer needed; never an active session or finished work."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -39,7 +39,7 @@ def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> StaleClea
 
     minutes: how long without a heartbeat; less than the setting heartbeat_interval is refused
 
-    After cleanup_retention_days go: ended sessions, acknowledged messages, old checkpoints (not an agent's last),
+    Deleted after cleanup_retention_days: ended sessions, acknowledged messages, old checkpoints (not an agent's last),
     health log and events.
     Example: cleanup_stale_coordination 30
     """
@@ -50,7 +50,7 @@ def cleanup_stale_coordination(store: Storage, minutes: float = 30) -> StaleClea
 
 
 def _refuse_too_short(store: Storage, minutes: float) -> None:
-    """UsageError for so few minutes that agents at work would be marked failed."""
+    """UsageError for so few minutes that working agents would be marked failed."""
     least = read_count(store, "heartbeat_interval")
     if minutes * 60 < least:
         raise UsageError(f"MINUTES must be at least {least / 60:g} (heartbeat_interval is {least} s), not {minutes:g}: "
@@ -58,7 +58,7 @@ def _refuse_too_short(store: Storage, minutes: float) -> None:
 
 
 def apply_retention(store: Storage) -> dict[str, int]:
-    """Remove what is older than its keeping time, within the caller's transaction; how many rows of each kind."""
+    """Delete what is past its retention time, within the caller's transaction; returns the rows of each kind."""
     if is_swapped_out(store):  # by an event it is known whether that was finished
         index_records(store)
     given = {"now": store.now(), "old": shift_time(store.now(), -86400 * read_count(store, "cleanup_retention_days"))}
@@ -80,14 +80,14 @@ def apply_retention(store: Storage) -> dict[str, int]:
 
 
 def _list_ended(store: Storage, statuses: tuple[str, ...], old: str) -> list[Session]:
-    """The sessions that have ended in one of these ways, at that time or before."""
+    """The sessions that ended with one of these statuses, at that time or before."""
     return store.execute(f"SELECT * FROM coordination_sessions WHERE status IN {any_of(statuses)} AND coalesce("
                          "completed_at, last_activity) <= :old AND last_activity <= :old ORDER BY session_id",
                          {"old": old})
 
 
 def _holds_unmade_plan(store: Storage, session: Session) -> bool:
-    """Whether a completed planning session has artifacts of which no milestone has been made yet."""
+    """Whether a completed planning session has artifacts from which no milestone has been created yet."""
     return bool(session["status"] == "completed" and session["operation_type"] == "planning"
                 and not milestones_of(session) and artifact_keys(store, session["session_id"]))
 
@@ -117,7 +117,7 @@ def cleanup_failed_sessions(store: Storage, hours: float = 24) -> SessionCleanup
 
 
 def _fail_dead_sessions(store: Storage, hours: float) -> list[Session]:
-    """Mark the active sessions failed whose agents have all ended or were silent for so long; their rows."""
+    """Mark active sessions failed if all their agents have ended or been silent for so long; returns their rows."""
     old = shift_time(store.now(), -max(3600 * hours, read_count(store, "session_timeout")))
     rows = store.execute(
         "SELECT session_id FROM coordination_sessions s WHERE status = 'active' AND last_activity <= :old "
@@ -139,17 +139,17 @@ def _fail_session(store: Storage, session_id: str) -> Session:
 
 
 def _holds_work(store: Storage, session: Session) -> bool:
-    """Whether anything a session was to yield is there, if only the beginning of it."""
+    """Whether any deliverable of a session exists, even an incomplete one."""
     flaws = [row["flaw"] for item in list_deliverables(store, session) for row in item["empty"]]
     return ("cut off" in flaws or any(item["saved"] for item in list_deliverables(store, session))
             or session["operation_type"] == "planning" and bool(artifact_keys(store, session["session_id"])))
 
 
 def _remove_session(store: Storage, session: Session) -> int:
-    """Remove a session with all that belongs to it; how many pending messages were deleted with it.
+    """Delete a session with everything that belongs to it; returns how many pending messages were deleted with it.
 
-    What belongs to agents that have moved to another session goes there: messages still to be read, checkpoints, and
-    what they have saved, unless they work on another milestone.
+    Data of agents that have moved to another session moves with them: unread messages, checkpoints, and their state,
+    unless they work on another milestone.
     """
     given = {"id": session["session_id"], "milestone": session["milestone_id"], "until": keep_until(store)}
     store.execute("DELETE FROM agent_state WHERE saved_in = :id AND EXISTS (SELECT 1 FROM agent_registry a JOIN "
@@ -174,7 +174,7 @@ def _remove_session(store: Storage, session: Session) -> int:
 
 
 def _return_agents_to_previous_session(store: Storage, session_id: str) -> None:
-    """Let the agents of a session that goes return to the one where they have left results or checkpoints, ended."""
+    """Move the agents of a deleted session, as ended, to the session where they left results or checkpoints."""
     given = {"id": session_id}
     theirs = "agent_id IN (SELECT agent_id FROM agent_registry WHERE session_id = :id)"
     store.execute(f"DELETE FROM agent_state WHERE saved_in = :id AND {theirs}", given)

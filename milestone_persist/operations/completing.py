@@ -1,4 +1,4 @@
-"""Finishing sessions: completing, making the milestone, finalizing, abandoning."""
+"""Finishing sessions: completing, creating the milestone, finalizing, abandoning."""
 from __future__ import annotations
 
 from ..base.errors import Incomplete, Refused
@@ -52,7 +52,7 @@ def validate_planning_artifacts(store: Storage, session_id: str) -> Validation:
 
 
 def _who_makes(view: Survey, item: Deliverable) -> str:
-    """What is missing, and the living agent that makes it, else the type of agent that could."""
+    """What is missing, and the live agent responsible for it, else the type of agent for it."""
     at_work = [agent["agent_id"] for agent in view["agents"] if agent["condition"] == "alive"
                and made_by(agent, view["deliverables"]) == item["name"]]
     who = f"{at_work[-1]!r} is at work" if at_work else f"agents of type {item['agent_type']} make it"
@@ -60,7 +60,7 @@ def _who_makes(view: Survey, item: Deliverable) -> str:
 
 
 def _goes_on(view: Survey) -> str:
-    """The command that goes on: agents are only to be started where some are dead, or none is at work."""
+    """The next command: agents have to be started only if some are dead, or none is working."""
     session_id = quote(view["session_id"])
     if view["status"] == "completed":
         return f"recover_milestone_session {session_id} goes on there"
@@ -73,7 +73,7 @@ def _goes_on(view: Survey) -> str:
 
 @operation(text="finished", existing=True)
 def complete_planning_session(store: Storage, session_id: str) -> FinishedPlanning:
-    """Complete a planning session; a missing milestone-plan is assembled from the planning artifacts there are.
+    """Complete a planning session; a missing milestone-plan is assembled from the existing planning artifacts.
 
     session_id: the planning session
 
@@ -105,7 +105,7 @@ def create_milestone_from_recovered_planning(store: Storage, session_id: str,
 
 
 def _assemble_plan(store: Storage, session: Session) -> list[str]:
-    """Save a milestone-plan made of the artifacts where there is none, marked as assembled; the keys it was made of."""
+    """If there is no milestone-plan, assemble one from the artifacts and mark it so; returns the keys used."""
     rows = find_artifacts(store, session["session_id"])
     if not rows:
         flaws = [tell_flaw(row) for row in find_artifacts(store, session["session_id"], flawed=True)]
@@ -132,7 +132,7 @@ def _assemble_plan(store: Storage, session: Session) -> list[str]:
 
 
 def _values_by_key(rows: list[Row]) -> Row:
-    """The artifacts' values; where several agents saved a key, the latest stands under it, the others name whose."""
+    """The artifacts' values; if several agents saved a key, the latest has it, the others' keys name the agent."""
     latest = {row["state_key"]: row["agent_id"] for row in rows}
     return {key if latest[key] == row["agent_id"] else f"{key} of {row['agent_id']}": artifact_value(row)
             for row in rows for key in [row["state_key"]]}

@@ -1,4 +1,4 @@
-"""Whether all is well with a store, and repairing what can be repaired without loss."""
+"""Checks a store, and repairs what can be repaired without loss."""
 from __future__ import annotations
 
 import os
@@ -30,7 +30,7 @@ SHOWN = 5  # findings that the error names; all are in the answer
 
 @operation(text="doctor", shell=False, existing="fix")
 def doctor(store: Storage, *, fix: bool = False) -> list[Finding]:
-    """Check that the storage is sound and can be written; status 3 and what is wrong if not, 1 if there is none.
+    """Check that the storage is sound and writable; status 3 and what is wrong if not, 1 if there is none.
 
     fix: repair what can be repaired without loss; what is taken out or replaced is kept below backups/
 
@@ -93,7 +93,7 @@ def _at_one_instant(store: Storage, inspect: Callable[[Storage], list[Finding]])
 
 
 def _ask(store: Storage, inspect: Callable[[], list[Finding]]) -> list[Finding]:
-    """What an inspection finds; that it cannot be made is a finding too. Busy where others keep it from being made."""
+    """The findings of an inspection, or one finding if it is not possible. Busy if other processes prevent it."""
     try:
         return inspect()
     except Busy:
@@ -103,7 +103,7 @@ def _ask(store: Storage, inspect: Callable[[], list[Finding]]) -> list[Finding]:
 
 
 def _find_obstacles(store: Storage) -> list[str]:
-    """Why this caller cannot write, a line each: the folders it may not write, then what became of an attempt."""
+    """Why this caller cannot write, one line each: folders without permission, then the result of an attempt."""
     closed = [folder for folder, _, _ in os.walk(store.directory) if not can_write(folder)]
     if closed:
         return [f"{closed[0]} is not writable: {how_to_write(closed[0])}"]
@@ -115,7 +115,7 @@ def _find_obstacles(store: Storage) -> list[str]:
 
 
 def _fix(store: Storage) -> list[Finding]:
-    """Repair what can be; what was done."""
+    """Repair what can be repaired; returns what was done."""
     done = fix_rights(store)
     folder = os.path.join(store.directory, "backups", stamp(store) + "-doctor")
     done += store.fix(folder) + remove_dead(store)

@@ -1,4 +1,4 @@
-"""Looking: where the data is, who the caller is."""
+"""Inspection: where the data is, and who the caller is."""
 from __future__ import annotations
 
 import os
@@ -36,7 +36,7 @@ def _locate(store: Storage) -> Location:
 
 @operation(text="whoami", shell=False, creates=False)
 def whoami(store: Storage) -> Caller:
-    """Print what is known of the caller: agent, session, milestone and data directory, and where each comes from.
+    """Print what is known about the caller: agent, session, milestone and data directory, and the source of each.
 
     Example: whoami
     """

@@ -18,10 +18,10 @@ GROUP = "Milestones"
 @operation(text="lock")
 def acquire_milestone_lock(store: Storage, milestone_id: str, *, owner: str = "", ttl: int = 300,
                            wait: float = 30) -> Lease:
-    """Take or renew the lease on a milestone; status 1 if another owner keeps it.
+    """Take or renew the lease on a milestone; status 1 if another owner holds it.
 
     milestone_id: the milestone
-    owner: who holds it; without it $AGENT_ID; without that a new token, which is printed, and releasing needs
+    owner: the holder; without it $AGENT_ID; without that a new token, which is printed and needed for releasing
     ttl: seconds after which the lease expires
     wait: seconds to wait for another owner
 
@@ -45,7 +45,7 @@ def release_milestone_lock(store: Storage, milestone_id: str, *, owner: str = ""
     """Release the lease on a milestone; status 1 if it is not the owner's.
 
     milestone_id: the milestone
-    owner: who holds it, or the token that acquire_milestone_lock printed; without it $AGENT_ID
+    owner: the holder, or the token that acquire_milestone_lock printed; without it $AGENT_ID
 
     Example: release_milestone_lock ms-123 --owner exec-ms-123
     """

@@ -1,4 +1,4 @@
-"""Log: what happened, as rows of the events table and as JSON lines under logs/."""
+"""Log: events, as rows of the events table and as JSON lines under logs/."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -71,7 +71,7 @@ def log_storage_event(store: Storage, event: str, milestone: str, backend: str,
 
 
 def follow_events(events: list[Event], options: dict[str, Any]) -> dict[str, Any]:
-    """The options under which what happens after these events is listed, once something does."""
+    """The options that list the events after these, waiting for one."""
     return {**options, "after": events[-1]["id"] if events else options.get("after", 0), "wait": FOLLOW_SECONDS}
 
 
@@ -79,7 +79,7 @@ def follow_events(events: list[Event], options: dict[str, Any]) -> dict[str, Any
 def list_coordination_events(store: Storage, *, session: str = "", agent: str = "", milestone: str = "",
                              event: str = "", after: int = 0, limit: int = 20, wait: float = 0,
                              follow: bool = False) -> list[Event]:
-    """List the latest events, one a line, the newest last.
+    """List the latest events, one per line, the newest last.
 
     session: only those of this session
     agent: only those of this agent

@@ -1,4 +1,4 @@
-"""Messages: each by its id, and lists of them."""
+"""Messages: single ones by id, and lists."""
 from __future__ import annotations
 
 from ..base.errors import Refused
@@ -49,7 +49,7 @@ def _no_message(store: Storage, agent_id: str, message_id: int, undone: str) -> 
 
 @operation(text="requeued", existing=True)
 def requeue_agent_message(store: Storage, agent_id: str, message_id: int) -> Requeued:
-    """Requeue a taken, acknowledged or dead message in the inbox it was sent to; a pending one is there already.
+    """Requeue a taken, acknowledged or dead message in its recipient's inbox; a pending one is there already.
 
     agent_id: the recipient
     message_id: its id

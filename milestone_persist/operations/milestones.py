@@ -1,4 +1,4 @@
-"""Milestones: their records, and what is known of them."""
+"""Milestones: their records, lists, and counts."""
 from __future__ import annotations
 
 from ..base.errors import Refused, StorageError, UsageError
@@ -28,7 +28,7 @@ GROUP = "Milestones"
 
 @operation(text="record_written", stdin="text")
 def create_milestone_record(store: Storage, milestone_id: str, text: str, *, key: str | None = None) -> WrittenRecord:
-    """Keep the record of a new milestone, byte for byte; status 1 if it has one already.
+    """Store the record of a new milestone, byte for byte; status 1 if it has one already.
 
     milestone_id: the milestone
     text: the record, usually YAML with title:, status: and priority: at the top level; - reads standard input

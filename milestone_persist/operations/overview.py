@@ -1,4 +1,4 @@
-"""Looking: everything at a glance, what needs attention first."""
+"""Overview: everything at a glance, what needs attention first."""
 from __future__ import annotations
 
 from ..base.errors import UsageError
@@ -20,7 +20,7 @@ EVENTS = 8  # the latest, that are shown
 def status(store: Storage, session_id: str | None = None, *, watch: bool = False) -> Overview:
     """Show everything at a glance: what needs attention and the command for it, sessions, agents, inboxes, events.
 
-    session_id: only this session; else those that are open and the latest that have ended
+    session_id: only this session; without it, the open ones and the latest ended ones
     watch: show it live on a terminal until q is pressed
 
     Example: status

@@ -83,7 +83,7 @@ def _ensure_planning(store: Storage, session_id: str) -> bool:
 
 
 def _count_as_planning(store: Storage, session_id: str) -> None:
-    """Let a session be one of planning whose id names no operation, and that has no results of an execution."""
+    """Make a session a planning session if its id names no operation type and it has no execution results."""
     session = find_session(store, session_id)
     if session["operation_type"] == "execution" and session_id.partition("-")[0] not in OPERATION_TYPES and not any(
             item["saved"] for item in list_deliverables(store, session)):

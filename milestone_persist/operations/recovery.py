@@ -1,4 +1,4 @@
-"""Recovery: which sessions were interrupted, and what can be done about each; looking changes nothing."""
+"""Recovery: which sessions were interrupted, and what can be done about each; inspecting changes nothing."""
 from __future__ import annotations
 
 from ..base.errors import Refused

@@ -1,4 +1,4 @@
-"""Reports: a session told in Markdown, or shown as a page, for people."""
+"""Reports: a session as Markdown, or as a page, for people."""
 from __future__ import annotations
 
 import os
@@ -35,7 +35,7 @@ def generate_milestone_report(store: Storage, session_id: str) -> str:
 
     session_id: the session
 
-    Beside it lies the page of `report`, which it links to. Example: generate_milestone_report execution-ms-123-1
+    It links to the page of `report` next to it. Example: generate_milestone_report execution-ms-123-1
     """
     path = _report_path(store, session_id, ".md")
     with store.snapshot():
@@ -78,7 +78,7 @@ def report(store: Storage, session_id: str, *, html: str = "") -> str:
 
 
 def _refuse_no_file(html: str, path: str) -> None:
-    """UsageError where no file can be: no folder is made for it, and a page is not printed."""
+    """UsageError for an impossible path: no folder is created for it, and a page is not printed."""
     if html == "-":
         raise UsageError("--html cannot be - here: name a file (./- is that name)")
     if os.path.isdir(path) or html.endswith("/"):
@@ -89,7 +89,7 @@ def _refuse_no_file(html: str, path: str) -> None:
 
 
 def _refuse_foreign(path: str) -> None:
-    """UsageError where something is that is no page of HTML: it is not to be lost."""
+    """UsageError if a file exists that is not an HTML page, so that it is not lost."""
     begin = read_found(path, len(DOCTYPE))
     if begin is not None and begin.lower() != DOCTYPE:
         raise UsageError(f"{path} is there already and is no page of HTML: name another file")
@@ -157,6 +157,6 @@ def _section(title: str, heads: Sequence[str], rows: list[tuple[object, ...]]) -
 
 
 def _cell(value: object) -> str:
-    """A value inside a line of Markdown: what would break out of a table's cell or be read as markup is escaped."""
+    """A value inside a line of Markdown: characters that would end a table cell or be read as markup are escaped."""
     text = show("-" if value is None else str(value))
     return "".join("\\" + c if c in "\\|`*<[]_" else c for c in text)

@@ -1,4 +1,4 @@
-"""Resuming and restarting sessions: dead agents are marked, their messages requeued, and work orders made."""
+"""Resuming and restarting sessions: marks dead agents, requeues their messages, and makes work orders."""
 from __future__ import annotations
 
 from ..base.errors import Incomplete, Refused
@@ -43,7 +43,7 @@ def resume_execution_from_phase(store: Storage, session_id: str, phase: str | No
     session_id: the execution session
     phase: design, spec, task or execute; without it, the first that has no results
 
-    Agents are marked and started as by resume_planning_agents; results that are there stay.
+    Agents are marked and started as by resume_planning_agents; existing results are kept.
     Example: resume_execution_from_phase execution-ms-123-1 task
     """
     if phase is not None:
@@ -65,18 +65,18 @@ def resume_session_agents(store: Storage, session_id: str) -> Resumption:
 
 @operation(text="work_orders", existing=True)
 def restart_planning_with_artifacts(store: Storage, session_id: str) -> Resumption:
-    """End the agents of a planning session and print which agents to start again for what is missing; artifacts stay.
+    """End the agents of a planning session and print which to start again for missing artifacts; artifacts are kept.
 
     session_id: the planning session
 
-    Living agents are ended too. Example: restart_planning_with_artifacts planning-ms-123-1
+    Live agents are ended too. Example: restart_planning_with_artifacts planning-ms-123-1
     """
     return _resume(store, session_id, "planning", ends="all")
 
 
 @operation(text="work_orders", existing=True)
 def restart_incomplete_phases(store: Storage, session_id: str) -> Resumption:
-    """End the agents of phases without results and print which agents to start again; other agents and results stay.
+    """End the agents of phases without results and print which to start again; other agents and results are kept.
 
     session_id: the execution session
 
@@ -87,7 +87,7 @@ def restart_incomplete_phases(store: Storage, session_id: str) -> Resumption:
 
 @operation(text="work_orders", existing=True)
 def restart_milestone_execution(store: Storage, session_id: str) -> Resumption:
-    """End all agents of an execution session and print which agents to start again; phases that have results are kept.
+    """End all agents of an execution session and print which to start again; phases with results are kept.
 
     session_id: the execution session
 
@@ -97,7 +97,7 @@ def restart_milestone_execution(store: Storage, session_id: str) -> Resumption:
 
 
 def _resume(store: Storage, session_id: str, kind: str = "", phase: str | None = None, ends: str = "") -> Resumption:
-    """Reopen a session and order what is to be done next.
+    """Reopen a session and make work orders for the next steps.
 
     kind: the operation type it must have
     ends: which agents are ended first: "all", those of "incomplete" deliverables, or (as "") only the dead
@@ -121,7 +121,7 @@ def _resume(store: Storage, session_id: str, kind: str = "", phase: str | None =
 
 
 def _end_dead_agents(store: Storage, session: Session, deliverables: list[Deliverable], ends: str) -> DeadAgents:
-    """End the session's agents that are dead, or to be ended."""
+    """End the session's agents that are dead or selected."""
     dead = mark_dead_agents(store, session)
     ended = _end_agents(store, session["session_id"], deliverables, ends) if ends else []
     return {**sum_up([*dead, *ended]), "ended": [row["agent_id"] for row in ended]}
@@ -145,7 +145,7 @@ def _end_agents(store: Storage, session_id: str, deliverables: list[Deliverable]
 
 def _set_stage(store: Storage, session: Session, deliverables: list[Deliverable], phase: str | None,
                restarted: bool) -> None:
-    """Set phase and progress to what is really there; a progress reported beyond that stays unless it is a restart."""
+    """Set phase and progress from the existing results; a higher reported progress is kept except in a restart."""
     if session["operation_type"] not in ("planning", "execution"):
         return
     estimate = estimate_progress(deliverables)

@@ -1,4 +1,4 @@
-"""Messages: sending, to one agent or to all of a session; one row a recipient."""
+"""Messages: sending, to one agent or to all of a session; one row for each recipient."""
 from __future__ import annotations
 
 from ..base.errors import Refused, UsageError
@@ -87,7 +87,7 @@ def _sent(posted: Posted, to_agent: str) -> Sent:
 
 
 def _content(message: Row) -> list[Any]:
-    """What makes a message the same as another."""
+    """The content by which a repeated message is recognized."""
     return [message["type"], parse_json(message["payload"]), message["priority"]]
 
 
@@ -102,7 +102,7 @@ def _admit_sender(store: Storage, from_agent: str, asked: Statement | None = Non
 
 
 def _word(payload: str | Mapping[str, Any]) -> str:
-    """A payload as a word of a call that an error may show."""
+    """A payload as a command-line word for an error."""
     return payload if isinstance(payload, str) and len(payload) <= 200 else "PAYLOAD"
 
 
@@ -151,7 +151,7 @@ def _milestone_of_reader(store: Storage, found: Row, to_agent: str, from_agent: 
 
 
 def _whom_else(store: Storage, to_agent: str, from_agent: str) -> str:
-    """The end of a line about a recipient that is no agent: what it is instead, or which agent may be meant."""
+    """The end of a line about a recipient that is not an agent: what it is instead, or which agent may be meant."""
     other = tell_other_kind(store, to_agent)
     if other:
         return f"; {other}"
@@ -174,7 +174,7 @@ def _registered_for(agent: AgentOf) -> str | None:
 
 
 def _milestone_of_sender(store: Storage, sender: ActingAgent, session_id: str) -> str | None:
-    """The milestone for which a sender acts, None where that would be a guess."""
+    """The milestone for which a sender acts, None if that would be a guess."""
     if session_id != sender["session_id"]:
         from ..coordination.sessions import find_session
 
@@ -214,7 +214,7 @@ def send_many(store: Storage, from_agent: str, messages: str | Sequence[Any]) ->
 
 
 def _check_one(store: Storage, number: int, given: Any, heads: dict[Head, None]) -> Row:
-    """One of many messages as it is written; UsageError says which it is that cannot be sent.
+    """One of many messages in the form to insert; UsageError says which one cannot be sent.
 
     heads: recipient, type and priority of those before, which are checked
     """

@@ -1,4 +1,4 @@
-"""Sessions: how far they are, who is in them, what lies in their inboxes."""
+"""Sessions: their progress, agents and inboxes."""
 from __future__ import annotations
 
 from ..base.errors import Refused
@@ -44,7 +44,7 @@ def get_session_status(store: Storage, session_id: str) -> SessionStatus:
 @operation(existing=True)
 def update_session_progress(store: Storage, session_id: str, percent: float,
                             phase: str | None = None) -> SessionProgress:
-    """Set how far a session is.
+    """Set a session's progress.
 
     session_id: the session
     percent: 0 to 100

@@ -1,4 +1,4 @@
-"""Set-up: making the storage ready, and its settings."""
+"""Set-up: initializing the storage, and its settings."""
 from __future__ import annotations
 
 from ..coordination.settings import SETTINGS, check_setting, optimal_backend, read_setting, read_settings, store_setting

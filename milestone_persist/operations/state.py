@@ -1,4 +1,4 @@
-"""State: keys and values that outlive the agent that saved them, readable by every other."""
+"""State: keys and values that outlive the agent that saved them; every other agent can read them."""
 from __future__ import annotations
 
 from ..base.errors import Refused, UsageError
@@ -53,8 +53,8 @@ def save_agent_state(store: Storage, agent_id: str, state_key: str, value: str, 
     state_key: the key
     value: any text, JSON or not; - reads standard input
     state_type: checkpoint, progress, user_data, system_data or temp_data
-    ttl_seconds: seconds after which the key is gone; without it, it stays
-    if_version: save only if the key still has this version (0: only if it is not there), else status 1
+    ttl_seconds: seconds after which the key expires; without it, never
+    if_version: save only if the key still has this version (0: only if it does not exist), else status 1
 
     Example: save_agent_state scope-ms-123 planning-scope '{"files": 12}'
     """
@@ -94,7 +94,7 @@ def save_many(store: Storage, agent_id: str, values: str | Mapping[str, Any], st
     agent_id: the agent; an unregistered one is registered
     values: a JSON object of keys and values, text as it is and other values as JSON; - reads standard input
     state_type: of all: checkpoint, progress, user_data, system_data or temp_data
-    ttl_seconds: seconds after which the keys are gone; without it, they stay
+    ttl_seconds: seconds after which the keys expire; without it, never
 
     Example: save_many scope-ms-123 '{"planning-scope": {"files": 12}, "note": "as agreed"}'
     """
@@ -113,7 +113,7 @@ def save_many(store: Storage, agent_id: str, values: str | Mapping[str, Any], st
 
 
 def _as_text(key: Any, value: Any) -> tuple[str, str, bool]:
-    """A key, its value as text, and whether that is JSON; UsageError says which key is not one that can be kept."""
+    """A key, its value as text, and whether that is JSON; UsageError says which key cannot be stored."""
     if not isinstance(key, str):
         raise UsageError(f"a key must be text, not {type(key).__name__}")
     check_id(key, "a key of VALUES")
@@ -132,7 +132,7 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
 
     agent_id: the agent that saved it
     state_key: the key
-    default: printed when there is no such key; without it that is status 1
+    default: printed if there is no such key; without it, that is status 1
     full: print a JSON object with value, version (0: it is the default), type, session and times instead
     session: what was saved in that session, even if another session has written the key since
 
@@ -166,7 +166,7 @@ def load_agent_state(store: Storage, agent_id: str, state_key: str, default: str
 
 
 def _tell_all(row: Row) -> LoadedState:
-    """All that is known of a key; of the default there are no times, no type and no session."""
+    """Everything known about a key; the default has no times, type or session."""
     return {"agent_id": row["agent_id"], "state_key": row["state_key"], "value": row["value"],
             "state_type": row.get("state_type"), "version": row["version"], "created_at": row.get("created_at"),
             "updated_at": row.get("updated_at"), "expires_at": row.get("expires_at"),
@@ -196,7 +196,7 @@ def list_agent_state(store: Storage, agent_id: str) -> list[StateKey]:
 
     agent_id: the agent
 
-    What the same id has saved for another milestone comes last, with the commands that read it (`own` is false).
+    Keys that the same id saved for another milestone come last, with the commands that read them (`own` is false).
     Example: list_agent_state scope-ms-123
     """
     with store.snapshot():
@@ -212,7 +212,7 @@ def delete_agent_state(store: Storage, agent_id: str, state_key: str, *, session
 
     agent_id: the agent that saved it
     state_key: the key
-    session: only if it was saved in that session; what was saved for another milestone is not deleted without
+    session: only if it was saved in that session; needed to delete a value saved for another milestone
 
     Example: delete_agent_state scope-ms-123 planning-scope
     """

@@ -1,4 +1,4 @@
-"""Messages: an agent's inbox; each message is handed to exactly one taker, and kept until it is acknowledged."""
+"""Messages: an agent's inbox; each message goes to exactly one taker, and is kept until it is acknowledged."""
 from __future__ import annotations
 
 from ..base.errors import Refused, UsageError
@@ -51,7 +51,7 @@ _ASK_PENDING = f"SELECT {COLUMNS} FROM agent_messages WHERE {PENDING} {ORDER} LI
 
 
 def requeue_undelivered(store: Storage, messages: list[Row], agent_id: str, *more: Any) -> str:
-    """Requeue what was taken for a reader that had gone: pending as before, and no retry; what became of it."""
+    """Requeue messages taken for a reader that has gone: pending as before, no retry counted; returns the outcome."""
     with store.transaction("inbox:" + agent_id):
         for message in messages:
             store.execute(f"UPDATE agent_messages SET {BACK} WHERE id = :id AND to_agent = :agent AND {TAKEN}",
@@ -114,7 +114,7 @@ def _check_taking(take: bool, limit: int | None, wait: float, lease: float | Non
 
 
 def _shorten(rows: list[InboxMessage], brief: bool) -> list[InboxMessage]:
-    """Messages with all their columns, or only with what is needed to act."""
+    """Messages with all their columns, or only with those needed to act."""
     if not brief:
         return rows
     short: list[Any] = [{name: value for name, value in row.items()
@@ -123,7 +123,7 @@ def _shorten(rows: list[InboxMessage], brief: bool) -> list[InboxMessage]:
 
 
 def _wait_for_message(store: Storage, agent_id: str, until: float) -> bool:
-    """Wait until a message lies in the inbox, renewing the heartbeat meanwhile; False when the time is over."""
+    """Wait until a message is in the inbox, renewing the heartbeat meanwhile; False when the time is over."""
     if store.clock.monotonic() >= until:
         return False
     from ..coordination.waiting import Changes
@@ -159,7 +159,7 @@ def _look(store: Storage, agent_id: str, limit: int | None, most: int | None, br
 
 
 def _find_ready(store: Storage, agent_id: str, limit: int) -> list[InboxMessage]:
-    """What a take would hand out, in its order; a message whose lease has run out is there again."""
+    """The messages that a take would return, in order, including those with expired leases."""
     rows = store.execute(*_ask_pending(agent_id, limit))
     lapsed = store.execute(f"SELECT {COLUMNS} FROM agent_messages WHERE to_agent = :agent AND {LAPSED} "
                            f"AND {FOR_READER}", {"agent": agent_id, "now": store.now()})
@@ -179,7 +179,7 @@ def _in_order(rows: list[Row]) -> list[Row]:
 
 
 def _list_taken(store: Storage, agent_id: str, limit: int | None) -> list[InboxMessage]:
-    """What is taken and not acknowledged, with the end of its lease if it has one."""
+    """Taken, unacknowledged messages, with the end of their leases, if any."""
     with store.snapshot():
         rows = store.execute(
             f"SELECT {COLUMNS}, lease_until FROM agent_messages WHERE to_agent = :agent AND {TAKEN} "
@@ -220,7 +220,7 @@ def _take(store: Storage, agent_id: str, limit: int | None, lease: float | None,
 
 
 def _tell_acknowledged(store: Storage, agent_id: str, acknowledged: list[Row]) -> None:
-    """Say what a take has acknowledged, for it may have been taken and never seen."""
+    """Report what a take has acknowledged, because it may have been taken without being seen."""
     if not acknowledged or store.tell is tell_nobody:
         return
     shown = ", ".join(f"{row['id']} {row['message_type']}" for row in acknowledged[:MOST_NAMED])

@@ -1,4 +1,4 @@
-"""Files that agents left in /tmp before there was a store: found, read with care, and kept as state."""
+"""Files that agents left in /tmp before there was a store: finds, reads and stores them as state."""
 from __future__ import annotations
 
 import os
@@ -20,8 +20,8 @@ def import_tmp_files(store: Storage, dir: str = TMP, *, session: str = "", remov
                      dry_run: bool = False) -> ImportedFiles:
     """Import milestone-*.json, planning-*.json and the like from a directory into the state of agents and sessions.
 
-    dir: where to look; not in folders below it
-    session: the session they belong to; else one that a file's name holds, $SESSION_ID, or the active one
+    dir: where to look, without subfolders
+    session: the session they belong to; else one contained in a file's name, $SESSION_ID, or the active one
     remove: delete each file whose content was read back from the store
     dry_run: only tell what would be done
 
@@ -53,7 +53,7 @@ def _tell(file: Row) -> ImportedFile:
 
 
 def _remove(store: Storage, directory: str, file: Row) -> bool:
-    """Delete a file if the store gives back what was read from it, and it is still the same file."""
+    """Delete a file if the store returns what was read from it, and it is still the same file."""
     path = os.path.join(directory, file["file"])
     stored = find_stored(store, file["agent_id"], file["state_key"])
     try:

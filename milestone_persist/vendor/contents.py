@@ -20,7 +20,7 @@ _LICENSES = (f"{NAME}-{__version__}.dist-info/licenses/{LICENSE}", LICENSE)  # o
 
 
 def read_own_files() -> dict[str, bytes]:
-    """Every file of the program by its path in a checkout, in order; Refused if the licence is not there."""
+    """Every file of the program by its path in a checkout, in order; Refused if the licence is missing."""
     archive = getattr(__loader__, "archive", "")
     found = _in_zip(archive) if archive else _in_folders(os.path.dirname(PACKAGE))
     if LICENSE not in found:
@@ -42,7 +42,7 @@ def _in_folders(home: str) -> dict[str, bytes]:
 
 
 def walk(home: str, folder: str) -> Iterator[str]:
-    """The paths of all files in a folder of `home`, from `home`, but for byte code that Python keeps."""
+    """The paths, relative to `home`, of all files in one of its folders, except byte code caches."""
     path = os.path.join(home, folder)
     for name in sorted(os.listdir(path)) if os.path.isdir(path) else ():
         inner = f"{folder}/{name}" if folder else name
@@ -60,7 +60,7 @@ def read(path: str) -> bytes:
 
 
 def _paths(names: Iterable[str]) -> dict[str, str]:
-    """The path in a checkout of each name that is a file of the program."""
+    """The path in a checkout of each name that belongs to the program."""
     names = sorted(names)
     inside = {folder for folder in FOLDERS if any(name.startswith(f"{NAME}/{folder}/") for name in names)}
     found = {}

@@ -1,4 +1,4 @@
-"""Copies of the program for places where nothing can be installed: a folder, or one file (a zipapp)."""
+"""Copies of the program for projects where nothing can be installed: a folder, or one file (a zipapp)."""
 from __future__ import annotations
 
 import hashlib
@@ -61,7 +61,7 @@ def write_zipapp(path: str) -> Copy:
 
 
 def check_copy(path: str) -> Copy:
-    """Compare a copy, folder or zipapp, with its own list of digests and with this program; Refused if it is none."""
+    """Compare a copy, folder or zipapp, with its own list of digests and this program; Refused if it is not one."""
     files = _read_copy(path)
     if not files:
         raise Refused(f"{path} is not a copy of {NAME}: make one with {way_called()} vendor")
@@ -129,7 +129,7 @@ def _read_digests(files: dict[str, bytes]) -> dict[str, str]:
 
 
 def _read_copy(path: str) -> dict[str, bytes]:
-    """The files of a copy by name, {} if it is none; what is not a regular file counts as empty."""
+    """The files of a copy by name, {} if it is not a copy; anything but a regular file counts as empty."""
     files = {}
     if os.path.isfile(os.path.join(path, DIGESTS)):
         wholes = {name: os.path.join(path, name) for name in walk(path, "")}

@@ -1,4 +1,4 @@
-"""Putting a new file or folder of the program into the place of an old one, so that a kill leaves one of them whole.
+"""Replaces a file or folder of the program, so that a kill leaves either the old or the new one complete.
 
 It gets the modes of any new file, and a power cut may leave neither: it can be made again.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def replace_folder(path: str, files: dict[str, bytes]) -> None:
-    """Make `path` a folder of just these files, given by their paths in it; StorageError if that cannot be written."""
+    """Make `path` a folder with exactly these files, by their paths in it; StorageError if it cannot be written."""
     with _staging(path) as (new, old):
         for name, data in files.items():
             path_inside = os.path.join(new, name)
@@ -40,14 +40,14 @@ def replace_file(path: str, data: bytes, mode: int = 0o666) -> None:
 
 
 def remove_leftovers(path: str) -> None:
-    """Remove what a process killed while replacing `path` has left beside it."""
+    """Remove what a process killed while replacing `path` has left next to it."""
     with _staging(path):
         pass
 
 
 @contextlib.contextmanager
 def _staging(path: str) -> Iterator[tuple[str, str]]:
-    """Two free names beside `path`, for what will be and what was there; what lies there in the end is removed."""
+    """Two free names next to `path`, for the new and the old contents; both are removed in the end."""
     home, name = os.path.split(path)
     new, old = (os.path.join(home, f".{name}.{part}") for part in ("new", "old"))
     try:
@@ -76,7 +76,7 @@ def _remove(*paths: str) -> None:
 
 
 def _swap(new: str, path: str, old: str) -> None:
-    """Put one folder into the place of another: in one step where the system can, else in two."""
+    """Replace one folder with another: in one step if the system can, else in two."""
     if not exchange(new, path):
         os.rename(path, old)
         try:
@@ -87,7 +87,7 @@ def _swap(new: str, path: str, old: str) -> None:
 
 
 def exchange(one: str, other: str) -> bool:
-    """Exchange two paths in one step; whether it was done."""
+    """Exchange two paths atomically; returns whether it was done."""
     try:
         import ctypes
 

@@ -1,4 +1,4 @@
-"""What a timeline shows of each agent: spans of status, and marks where something happened to it."""
+"""The lanes of a timeline: each agent's spans of status, and marks for events."""
 from __future__ import annotations
 
 import re
@@ -67,14 +67,14 @@ class Lane:
         self._end(status or self.agent["status"], begin or read_time(self.agent["spawn_time"]), end, silent_after)
 
     def _note_death(self, row: Row, at: float) -> float:
-        """When an agent that failed was last heard from, if that is known; and the mark of its crash."""
+        """When a failed agent was last heard from, if known; and the mark of its crash."""
         silent = re.match(re.escape(SILENT) + r"(\d+) min", row["detail"])
         died = at - 60 * int(silent[1]) if silent else at
         self.marks.append(Mark("crash", died, f"failed: {row['detail']}" if row["detail"] else "failed"))
         return died
 
     def _end(self, status: str, begin: float, end: float, silent_after: float) -> None:
-        """The last span, which still goes on; the registry knows its status best."""
+        """The last span, still open, with the status from the registry."""
         status, heard = self.agent["status"] if self.agent["status"] in ENDED_AGENT else status, 0.0
         heard = read_time(self.agent["last_heartbeat"])
         if status in AT_WORK and heard <= silent_after:
@@ -106,7 +106,7 @@ def _by_agent(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def read_progress(data: Row) -> list[tuple[float, float, str]]:
-    """When how much was reported, in percent, and the phase from then on."""
+    """Reported progress: the time, the percentage, and the phase from then on."""
     steps, phase = [(read_time(data["begin"]), 0.0, "")], ""
     for row in data["events"]:
         found = _PROGRESS.fullmatch(row["detail"])

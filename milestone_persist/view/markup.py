@@ -1,4 +1,4 @@
-"""Elements of HTML and SVG as text in which everything that is not markup is escaped."""
+"""HTML and SVG elements as text; everything that is not markup is escaped."""
 from __future__ import annotations
 
 import html
@@ -20,12 +20,12 @@ def element(tag: str, /, *children: object, **attributes: object) -> Markup:
 
 
 def empty(tag: str, /, **attributes: object) -> Markup:
-    """An element that has no end of its own."""
+    """An element without an end tag."""
     return Markup(element(tag, **attributes)[:-len(tag) - 4] + "/>")
 
 
 def join(children: object) -> Markup:
-    """Several children as one: lists are spread, markup is left as it is, other text is escaped."""
+    """Several children as one: lists are flattened, markup is unchanged, other text is escaped."""
     if isinstance(children, Markup):
         return children
     if isinstance(children, (list, tuple)):
@@ -34,7 +34,7 @@ def join(children: object) -> Markup:
 
 
 def escape(value: object) -> str:
-    """A value as text inside markup or an attribute; what is markup already is neither escaped nor cut."""
+    """A value as text inside markup or an attribute; existing markup is neither escaped nor truncated."""
     if isinstance(value, Markup):
         return value
     return html.escape(f"{value:g}" if isinstance(value, float) else shown(value))

@@ -1,4 +1,4 @@
-"""A session as one page of HTML that needs nothing else: head, timeline, agents, and tables that can be searched."""
+"""A session as one self-contained HTML page: head, timeline, agents, and searchable tables."""
 from __future__ import annotations
 
 import base64
@@ -44,13 +44,13 @@ def make_page(data: Row, sessions: list[Row] | None = None) -> str:
 
 
 def policy(is_live: bool) -> str:
-    """What the page may do: run its own script and style, nothing else; a live one asks its own server."""
+    """The page's content security policy: its own script and style only; a live page also contacts its own server."""
     return (f"default-src 'none'; style-src '{_digest('page.css')}'; script-src '{_digest('page.js')}'; "
             f"connect-src {chr(39)}{'self' if is_live else 'none'}{chr(39)}; base-uri 'none'; form-action 'none'")
 
 
 def make_tables(data: Row) -> Row:
-    """What the page makes tables of: for each its rows, as lists in the order of its columns."""
+    """The data of the page's tables: for each its rows, as lists in the order of its columns."""
     values: dict[str, int] = {}  # what checkpoints hold is kept once
     points = [[row["checkpoint_id"], row["created_at"], row["agent_id"], row["checkpoint_type"],
                [[shown(item["state_key"]), item["version"], values.setdefault(shown(item["state_value"]), len(values))]
@@ -72,12 +72,12 @@ def _cell(row: Row, name: str) -> object:
 
 
 def style_of_page() -> str:
-    """The style of the page, for another one that has no more than a sentence."""
+    """The page's style, for a page with only a sentence."""
     return _read("page.css")
 
 
 def _as_data(tables: Row) -> str:
-    """JSON inside a script element, which nothing in it can end."""
+    """JSON that cannot end the script element around it."""
     return dump_json(tables).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

@@ -21,7 +21,7 @@ MARKS = (("span s-active", "at work"), ("span s-silent", "silent"), ("span s-pau
 
 
 def make_parts(data: Row) -> dict[str, Markup]:
-    """What is markup in the page and changes with the session: head, timeline and agents."""
+    """The parts of the page that change with the session: head, timeline and agents."""
     return {"head": _head(data), "timeline": _figure(data), "agents": _agents(data)}
 
 
@@ -87,7 +87,7 @@ def _figure(data: Row) -> Markup:
 
 
 def _sum_inboxes(data: Row, words: Sequence[str]) -> str:
-    """How many messages of those states there are in all inboxes, with + where there are more."""
+    """How many messages of those states are in all inboxes, with + if there are more."""
     number = sum(inbox[word] for inbox in data["inboxes"].values() for word in words)
     return f"{number}{'+' * any(word in inbox['at_least'] for inbox in data['inboxes'].values() for word in words)}"
 

@@ -6,22 +6,22 @@ from .page import style_of_page
 
 
 def make_link(url: str) -> str:
-    """A page that leads to an address at once."""
+    """A page that redirects to an address."""
     return _plain("Live page", "It opens at once.", refresh=f"0; url={url}")
 
 
 def nothing_yet() -> str:
-    """A page where there is no session, which looks again."""
+    """A page for a store without sessions, which reloads."""
     return _plain("No sessions yet", "The first agent that registers makes one.", refresh=2)
 
 
 def tell_error(text: str) -> str:
-    """A page that tells why another cannot be shown, which tries again."""
+    """A page that says why another cannot be shown, and retries."""
     return _plain("This cannot be shown", text, refresh=5)
 
 
 def _plain(title: str, text: str, refresh: int | str) -> str:
-    """A page with a sentence, which is asked for again after some seconds, or leads elsewhere."""
+    """A page with a sentence, which reloads after some seconds, or redirects."""
     head = element("head", empty("meta", charset="utf-8"), empty("meta", http_equiv="refresh", content=refresh),
                    empty("meta", name="viewport", content="width=device-width, initial-scale=1"),
                    element("title", title), element("style", Markup(style_of_page())))

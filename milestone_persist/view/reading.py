@@ -98,7 +98,7 @@ def _count(store: Storage, name: str, found: int, given: dict[str, Any]) -> int:
 
 
 def _add_snapshots(checkpoints: list[Row], snapshots: list[Snapshot]) -> None:
-    """Add to each checkpoint the `state` it holds; None where that is not read, or is corrupt."""
+    """Add its `state` to each checkpoint; None if it is not read, or is corrupt."""
     held = {row["checkpoint_id"]: row for row in snapshots}
     for row in checkpoints:
         try:
@@ -108,7 +108,7 @@ def _add_snapshots(checkpoints: list[Row], snapshots: list[Snapshot]) -> None:
 
 
 def _end(session: Row, rows: dict[str, list[Row]], begin: str, now: str) -> str:
-    """Where the time axis ends: now, while somebody is heard from; else not long after the last sign of life."""
+    """The end of the time axis: now, while any agent is heard from; else shortly after the last heartbeat."""
     last: str = max([session["last_activity"], session["completed_at"] or "",
                 *(row["timestamp"] for row in rows["events"][-1:])])
     if session["completed_at"]:

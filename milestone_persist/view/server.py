@@ -1,4 +1,4 @@
-"""The live page's server: for this machine only, for who knows the token, and for looking only."""
+"""The live page's server: only for this machine, only with the token, and read-only."""
 from __future__ import annotations
 
 import hmac
@@ -35,7 +35,7 @@ HEADERS = {
 
 
 class Server(ThreadingHTTPServer):
-    """Serves the pages of a source at `url` until it is shut down. OSError where the port cannot be had."""
+    """Serves the pages of a source at `url` until it is shut down. OSError if the port is not available."""
 
     daemon_threads, block_on_close = True, False
 
@@ -48,7 +48,7 @@ class Server(ThreadingHTTPServer):
         self.url = f"http://{HOST}:{self.port}/{self.token}/"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread; whoever is one too many is not."""
+        """Answer in a thread; a connection over the limit is refused."""
         if not self._connections.acquire(blocking=False):
             self.shutdown_request(request)
             return
@@ -69,14 +69,14 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request: whoever asks from another site, under another name or without the token gets nothing."""
+    """One request: from another site, under another host name or without the token it gets nothing."""
 
     server: Server
     timeout = READ_SECONDS
     server_version, sys_version = "milestone_persist", ""
 
     def setup(self) -> None:
-        """A request has to come in by and by: each byte of it starts `timeout` again, but not this."""
+        """A request has to arrive within a time limit: each byte of it restarts `timeout`, but not this limit."""
         super().setup()
         self._deadline = threading.Timer(READ_SECONDS, self._give_up)
         self._deadline.daemon = True
@@ -93,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the parser refuses is refused as everything else: nothing of the request is repeated."""
+        """Errors of the parser are answered like any other: nothing of the request is repeated."""
         self.request_version = self.protocol_version  # else one that could not be read gets no headers
         self._refuse(HTTPStatus(code))
 
@@ -116,14 +116,14 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _is_local(self) -> bool:
-        """Whether a page of ours asks, or a person: no other site, even one whose name leads here."""
+        """Whether our page or a person asks: not another site, even one whose name resolves to this machine."""
         names = [f"{name}:{self.server.port}" for name in NAMES]
         origin = self.headers.get("Origin")
         return (self.headers.get("Host") in names and (origin is None or origin in [f"http://{name}" for name in names])
                 and (self.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin") or self._is_visit()))
 
     def _is_visit(self) -> bool:
-        """Whether a person follows a link to the page, which then stands alone: the other site sees nothing of it."""
+        """Whether a person follows a link to the page as a top-level page: the other site sees nothing of it."""
         return (self.headers.get("Sec-Fetch-Mode"), self.headers.get("Sec-Fetch-Dest")) == ("navigate", "document")
 
     def _refuse(self, status: HTTPStatus) -> None:
@@ -160,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(body, "application/json")
 
     def _answer_changes(self, session_id: str) -> None:
-        """A line each time something has changed: the page then asks for the data."""
+        """Send a line for each change: the page then requests the data."""
         if not self.server.streams.acquire(blocking=False):
             return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
         try:
@@ -186,4 +186,4 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The token is in every line that there would be."""
+        """Log nothing: every line would contain the token."""

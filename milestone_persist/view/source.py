@@ -1,4 +1,4 @@
-"""What the live page shows, and whether it has changed."""
+"""The data of the live page, and whether it has changed."""
 from __future__ import annotations
 
 import threading
@@ -19,7 +19,7 @@ KEPT_SECONDS = 5  # how long an update is good for other readers, though nothing
 
 
 class Source:
-    """What the pages show: `read` gives a session and those that there are, `version` grows with each change.
+    """The data of the pages: `read` returns a session and the list of sessions, `version` grows with each change.
 
     read: gives the data of a session, of the latest one for "", and all sessions; None where there is none
     """
@@ -31,19 +31,19 @@ class Source:
         self.version, self.cost, self.is_over = 0, 0.0, False
 
     def note_change(self) -> None:
-        """Wake those who wait: the store is another."""
+        """Wake the waiters: the store has changed."""
         with self._changed:
             self.version += 1
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Let all streams end."""
+        """End all streams."""
         with self._changed:
             self.is_over = True
             self._changed.notify_all()
 
     def wait(self, version: int, seconds: float) -> int:
-        """The version once it is another than this, or after so many seconds."""
+        """The version as soon as it differs from this one, or after so many seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self.is_over or self.version != version, seconds)
             return self.version
@@ -54,7 +54,7 @@ class Source:
         return make_page(data, sessions) if data else nothing_yet()
 
     def update(self, session_id: str) -> bytes:
-        """What a page that is open needs to be as it would be if it were opened now, as JSON."""
+        """The JSON that an open page needs to update itself."""
         with self._lock:
             (kept, known, made, body), version, begin = self._kept, self.version, time.monotonic()
             if (kept, known) != (session_id, version) or begin > made + KEPT_SECONDS:

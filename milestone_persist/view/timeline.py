@@ -1,4 +1,4 @@
-"""The timeline of a session as inline SVG: agents as lanes, what they were, said and saved, phases and progress.
+"""The timeline of a session as inline SVG: agents as lanes, their status, messages and state, phases and progress.
 
 Everything stands at a percentage of the width, so that the page stretches it without stretching text and arrows.
 """
@@ -28,7 +28,7 @@ SHAPES = {
 
 
 class Timeline:
-    """One drawing, and how much is on it."""
+    """One drawing, and its extent."""
 
     def __init__(self, data: Row) -> None:
         self.data, self.lanes, self.progress = data, make_lanes(data), read_progress(data)
@@ -41,7 +41,7 @@ class Timeline:
         self.height = self.top + self.row_height * (len(self.lanes) + self.has_others) + 4
 
     def draw(self) -> Markup:
-        """The whole figure: names at the left, the drawing beside them in a part that scrolls."""
+        """The whole figure: names on the left, the drawing next to them in a scrolling part."""
         names = [element("li", element("button", element("bdi", lane.agent["agent_id"]), type="button",
                                        data_agent=lane.agent["agent_id"], title=self._describe(lane)))
                  for lane in self.lanes]
@@ -70,7 +70,7 @@ class Timeline:
         return f"{100 * max(end - begin, 0) / (self.end - self.begin):.3f}%"
 
     def _y(self, agent_id: str) -> float:
-        """The middle of an agent's lane; of what no lane is for, that of the others."""
+        """The middle of an agent's lane; for ids without a lane, that of the others."""
         return self.top + self.row_height * (self.rows.get(agent_id, len(self.lanes)) + 0.5)
 
     def _definitions(self) -> Markup:
@@ -104,7 +104,7 @@ class Timeline:
                        element("text", label, x=x, y=14, _class=side), _class=f"z{zoom}")
 
     def _draw_progress(self) -> Markup:
-        """Phases as bands, and over them the progress that was reported."""
+        """Phases as bands, and the reported progress over them."""
         bottom, parts, steps = AXIS + PROGRESS, [], [*self.progress, (self.end, self.progress[-1][1], "")]
         for begin, end, phase in _phases(self.progress, self.end):
             x = self._x(begin)

@@ -517,7 +517,7 @@ def test_the_list_says_what_a_client_needs_to_know(wire):
     assert "completed" in status["enum"]
     assert listed["get_agent_messages"]["inputSchema"]["properties"]["wait"]["maximum"] == LONGEST_WAIT
     assert listed["create_agent_checkpoint"]["inputSchema"]["properties"]["files"] == {
-        "type": "array", "items": {"type": "string"}, "description": "files whose size and SHA-256 are kept, to tell "
+        "type": "array", "items": {"type": "string"}, "description": "files whose size and SHA-256 are stored, to show "
         "later which have changed"}
     assert listed["whoami"]["inputSchema"] == {"type": "object", "properties": {}}
 

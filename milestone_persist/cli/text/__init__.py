@@ -1,4 +1,4 @@
-"""What data looks like when it is printed: which form an operation has, by its name."""
+"""The printed form of data: each operation's renderer, by its name."""
 from __future__ import annotations
 
 TYPE_CHECKING = False
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def find_renderer(name: str) -> Callable[[Any], str]:
-    """The function that makes an operation's text, in one of the modules beside this."""
+    """The function that renders an operation's text, in one of the sibling modules."""
     from . import single
 
     if name in vars(single):

@@ -15,7 +15,7 @@ MOST_NAMED = 5
 
 
 def briefing(data: Briefing) -> str:
-    """The lines that fit, the most important first; the last one always."""
+    """The lines that fit, the most important first; always including the last one."""
     lines, last = _lines(data), _last(data)
     room = BUDGET - _size(last)
     kept = []
@@ -98,12 +98,12 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _list(parts: Sequence[str], number: int) -> str:
-    """Parts in a row; how many there are beside those shown."""
+    """A list of parts; how many there are besides those shown."""
     shown = parts[:MOST_NAMED]
     return ", ".join(shown) + (f" and {number - len(shown)} more" if number > len(shown) else "")
 
 
 def _name(name: str) -> str:
-    """A name that somebody has chosen, on one line and not too long."""
+    """A user-chosen name, on one line and not too long."""
     text = plain(name)
     return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME // 2]}…{text[1 - LONGEST_NAME // 2:]}"

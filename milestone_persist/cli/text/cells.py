@@ -48,7 +48,7 @@ def fill(text: str, width: int, right: bool = False) -> str:
 
 
 def compose(line: Line, width: int, is_coloured: bool) -> str:
-    """A line in at most so many cells, without blanks at its end."""
+    """A line in at most so many cells, without trailing blanks."""
     shown, left = [], width
     while line and not line[-1][1].strip():
         line = line[:-1]

@@ -1,4 +1,4 @@
-"""Lines and tables: what most operations' data looks like as text, one small function for each form."""
+"""Lines and tables: the text of most operations' data, one small function for each form."""
 from __future__ import annotations
 
 from ...base.quoting import command, quote
@@ -15,7 +15,7 @@ LONGEST_DETAIL = 200  # characters of an event's detail in a line
 
 
 def plain(value: object) -> str:
-    """A value inside a line: control characters are shown, so that it stays one line."""
+    """A value inside a line: control characters are escaped, so that it stays one line."""
     return show("-" if value is None else f"{value:g}" if isinstance(value, float) else str(value))
 
 
@@ -39,7 +39,7 @@ def count(number: int, what: str) -> str:
 
 
 def counted(data: Row, group: str) -> dict[str, str]:
-    """The counts of a group; one of which there are more, as `1000+`."""
+    """The counts of a group; an incomplete one as `1000+`."""
     more = [name.partition(".")[2] for name in data["at_least"] if name.startswith(group + ".")]
     return {name: f"{number}{'+' * (name in more)}" for name, number in data[group].items()}
 
@@ -207,7 +207,7 @@ def event_line(row: Row) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """The beginning of a text that is longer."""
+    """A text, truncated if it is long."""
     return text if len(text) <= most else text[:most - 1] + "…"
 
 

@@ -1,4 +1,4 @@
-"""What installing looks like as text: a line for each folder and kind of change."""
+"""The text of installing: a line for each folder and kind of change."""
 from __future__ import annotations
 
 from ...base.quoting import command

@@ -27,7 +27,7 @@ def check_line(data: Row) -> str:
 
 
 def _some(what: str, names: list[str], most: int = 20) -> str:
-    """The names after what they are, as far as a line can hold them."""
+    """The names after their label, as many as a line can hold."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{what}: {', '.join(names[:most])}{more}" if names else ""
 

@@ -75,7 +75,7 @@ def _agent(agent: Row, mail: dict[str, Row]) -> str:
 
 
 def _others(agents: Iterable[Row]) -> str:
-    """Those of whom there is nothing to say but their status, in one line."""
+    """The agents with nothing but a status to report, in one line."""
     groups: dict[str, list[str]] = {}
     for agent in agents:
         groups.setdefault(plain(agent["status"]), []).append(plain(agent["agent_id"]))

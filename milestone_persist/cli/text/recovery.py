@@ -1,4 +1,4 @@
-"""The text of the recovery operations. What an operation says last is what to run next."""
+"""The text of the recovery operations. The last line is what to run next."""
 from __future__ import annotations
 
 from ...base.quoting import command
@@ -61,7 +61,7 @@ def recovery(data: Row) -> str:
 
 
 def _agent_counts(counts: Row) -> str:
-    """How many agents there are, and of each condition that there is."""
+    """How many agents there are, in total and in each condition."""
     shown = [f"{count} {word}" for word, count in counts.items() if count and word not in ("agents", "recoverable")]
     return f"Agents: {', '.join(shown) or 'none'}; {counts['recoverable']} recoverable"
 

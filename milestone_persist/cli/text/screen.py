@@ -1,4 +1,4 @@
-"""`status` as it is drawn on a terminal, into the width and the height there are."""
+"""`status` drawn on a terminal, in the available width and height."""
 from __future__ import annotations
 
 from ...base.invocation import call_of
@@ -26,7 +26,7 @@ ROOMY, WIDE = 60, 84  # columns from which there is room for inboxes, and for wh
 
 
 def overview_screen(data: Row, width: int, height: int | None = None) -> list[Line]:
-    """The lines; at most `height`, where what is least urgent is left out."""
+    """The lines; at most `height`, omitting the least urgent."""
     if not data["exists"]:
         return [[("bold", plain(data["directory"])), ("dim", "  not made yet")]]
     top = [*_head(data, width), BLANK, *_attention(data, width), BLANK, *_sessions(data, width), BLANK]
@@ -118,7 +118,7 @@ def _mail(inbox: Row | None) -> Line:
 
 
 def _shorten(agents: list[Line], data: Row, room: int) -> list[Line]:
-    """The agents in so many lines: those that have ended are counted, then those at the end are."""
+    """The agents in so many lines: ended ones are only counted, then the last ones."""
     if len(agents) <= room or not agents:
         return agents
     going = [(line, row) for line, row in zip(agents[1:], data["agents"]) if row["status"] not in ENDED]
@@ -131,7 +131,7 @@ def _shorten(agents: list[Line], data: Row, room: int) -> list[Line]:
 
 
 def _other_inboxes(data: Row) -> list[Line]:
-    """Inboxes of those who are no agents of the sessions that are shown."""
+    """Inboxes of ids that are not agents of the sessions shown."""
     known = {agent["agent_id"] for agent in data["agents"]}
     return [[("dim", "  inbox of "), ("", f"{plain(inbox['agent_id'])}: {tell_mail(inbox)}")]
             for inbox in data["inboxes"] if inbox["agent_id"] not in known][:4]

@@ -1,4 +1,4 @@
-"""Answers that programs read: a value, an id, JSON; and what every answer may be made into."""
+"""Answers for programs: a value, an id, JSON; and the JSON form of every answer."""
 from __future__ import annotations
 
 from ...base.values import dump_json
@@ -21,7 +21,7 @@ def json_lines(data: list[Any]) -> str:
 
 
 def echo_safe(text: str) -> str:
-    """JSON in which no backslash means anything to a shell's echo: only \\uXXXX is left, which dash passes on."""
+    """JSON without backslashes that a shell's echo interprets: only \\uXXXX is left, which dash passes through."""
     out: list[str] = []
     position = 0
     codes = {"n": "000a", "r": "000d", "t": "0009", "b": "0008", "f": "000c", '"': "0022", "\\": "005c", "/": "002f"}
