@@ -54,7 +54,7 @@ def scene(store):
     ("milestone-persist save-agent-state --he", ["--help"]),
     ("milestone-persist save-a", ["save-agent-state"]),
     ("milestone_persist save_a", ["save_agent_state"]),
-    ("milestone_persist --json --dir . list-agent-state ''", []),
+    ("milestone_persist --json --dir nowhere list-agent-state ''", []),
     ("milestone_persist --js", ["--json"]),
     ("milestone_persist help mess", ["messages"]),
     ("milestone_persist no-such-operation ''", []),
