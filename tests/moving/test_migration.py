@@ -142,7 +142,7 @@ def test_a_failure_in_the_middle_leaves_the_old_backend_working(open_on, clock, 
 
 @pytest.mark.parametrize("harm", ["DELETE FROM agent_state", "UPDATE agent_state SET state_value = 'other'"])
 def test_a_copy_that_is_not_as_the_original_is_not_moved_to(open_on, monkeypatch, harm):
-    store, copy_rows = open_on(MILESTONE_BACKEND="hybrid"), migration.copy_rows
+    store, copy_rows = open_on(MILESTONE_BACKEND="hybrid"), migration.copy_own_rows
     store.save_agent_state("a", "k", "v")
     store = open_on()
 
@@ -151,7 +151,7 @@ def test_a_copy_that_is_not_as_the_original_is_not_moved_to(open_on, monkeypatch
         target.execute(harm)
         return copied
 
-    monkeypatch.setattr(migration, "copy_rows", copy_badly)
+    monkeypatch.setattr(migration, "copy_own_rows", copy_badly)
     with pytest.raises(StorageError, match="the copy on the file backend differs from the original: nothing was moved"):
         store.migrate_storage_backend("file")
     assert open_on().get_current_storage_backend() == "hybrid" and store.load_agent_state("a", "k") == "v"

@@ -16,7 +16,7 @@ LOCAL = ("file", "hybrid", "database")
 DIRECTIONS = [*itertools.permutations(LOCAL, 2), ("hybrid", "postgresql"), ("file", "postgresql"),
               ("postgresql", "hybrid"), ("postgresql", "file")]
 # (where a name is looked up, the name, which of its calls does not come about)
-STEPS = [(migration, "write_export", 1), (migration, "copy_rows", 1), (migration, "write_record_file", 2),
+STEPS = [(migration, "write_export", 1), (migration, "copy_own_rows", 1), (migration, "write_record_file", 2),
          (migration, "write_copy_tombstone", 1), (migration, "digest_rows", 1), (migration, "digest_rows", 2),
          (migration, "write_tombstone", 1), (migration, "finish_switch", 1), (switching, "fix_backend", 1),
          (switching, "write_word", 1), (migration, "fix_backend", 1), (migration, "open_up", 1),
