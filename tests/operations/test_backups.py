@@ -112,7 +112,7 @@ def test_a_backup_that_fails_leaves_no_file(filled, tmp_path, monkeypatch):
     with pytest.raises(StorageError, match="e.jsonl .No space left on device.: free some space"):
         filled.export_coordination(str(tmp_path / "e.jsonl"))
     monkeypatch.undo()
-    monkeypatch.setattr(backups, "copy_rows", lambda *given: fill_disk(0))
+    monkeypatch.setattr(backups, "copy_own_rows", lambda *given: fill_disk(0))
     with pytest.raises(OSError, match="No space"):
         filled.backup_coordination(str(tmp_path / "b.db"))
     assert not {"e.jsonl", "b.db"} & {*os.listdir(tmp_path)}
