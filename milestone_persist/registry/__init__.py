@@ -29,7 +29,7 @@ MODULES = ("operations.setup", "operations.agents", "operations.state", "operati
 
 GENERATE = "python3 -m milestone_persist generate"  # writes the files generated from the table
 
-_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 # Where an id comes from if it is the only missing required argument.
 _VARIABLES = {"agent_id": "AGENT_ID", "session_id": "SESSION_ID", "milestone_id": "MILESTONE_ID"}
 PATHS = ("file", "directory", "dir", "html", "zipapp", "bin", "env_file")  # need not be UTF-8
@@ -81,9 +81,9 @@ class Parameter:
     def convert(self, word: str) -> Any:
         """A command-line word as this parameter's type; UsageError says what was expected.
 
-        An empty word for a number that may be left out is none: what "${5:-}" gives.
+        An empty word for an argument that may be left out is none: what "${5:-}" gives.
         """
-        if not word and self.type in ("int", "float") and not (self.required or self.option):
+        if not word and self.type in ("int", "float", "bool") and not (self.required or self.option):
             return self.default
         if self.type == "bool":
             if word.lower() not in _TRUE + _FALSE:

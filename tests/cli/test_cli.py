@@ -46,6 +46,7 @@ BAD = [  # status, what the line says, the words
     (2, "PRIORITY must be from 1 to 10", ["send-agent-message", "known", "known", "error_report", "{}", "11"]),
     (2, "did you mean error_report?", ["send-agent-message", "known", "known", "error_reprt", "{}"]),
     (2, "TAKE must be true or false", ["get-agent-messages", "known", "maybe"]),
+    (2, "--sent must be true or false, not ''", ["list-agent-messages", "known", "--sent="]),
     (2, "LIMIT must be from 1", ["get-agent-messages", "known", "true", "0"]),
     (2, "--wait must be a number", ["get-agent-messages", "known", "--wait", "nan"]),
     (2, "--wait must be a number, not ''", ["get-agent-messages", "known", "--wait", ""]),
