@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def run(command, cwd, stdin=None, **variables):
     """What a command prints, as bytes; it must succeed and complain of nothing."""
-    environ = {"PATH": os.environ["PATH"], "HOME": str(cwd), "PYTHONWARNINGS": "error", **variables}
+    environ = {"PATH": os.environ["PATH"], "HOME": str(Path(cwd).parent), "PYTHONWARNINGS": "error", **variables}
     done = subprocess.run([str(word) for word in command], cwd=cwd, env=environ, input=stdin, capture_output=True,
                           timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, b""), f"{command}\n{done.stdout.decode()}\n{done.stderr.decode()}"

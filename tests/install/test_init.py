@@ -119,7 +119,7 @@ def test_init_without_a_shell_says_what_it_is_for(milestone):
     for words in (["init"], ["init", "ms-1"]):
         done = milestone(*words)
         assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
-        assert done.err.count("a store is made ready by initialize_agent_coordination") == 1
+        assert done.err.count("initialize_agent_coordination instead") == 1
 
 
 def test_init_of_another_shell_is_refused(milestone):
