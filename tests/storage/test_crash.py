@@ -87,7 +87,8 @@ def test_a_database_whose_making_was_killed_is_made_by_the_next_call(cli, direct
     for number in range(1, 1000, size(9, 3)):
         status = run_until(number, lambda: cli("save-agent-state", "a", "k", "v").status)
         with open_store(directory) as store:
-            assert store.load_agent_state("a", "k", "none") == ("v" if status == 0 else "none")
+            seen = store.load_agent_state("a", "k", "none")
+        assert seen == "v" or status and seen == "none"  # or killed behind the commit, before it could say so
         if status == 0:
             break
         shutil.rmtree(directory, ignore_errors=True)  # it need not be there yet
