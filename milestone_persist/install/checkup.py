@@ -64,7 +64,7 @@ def _claude_code(root: str, home: str, environ: Mapping[str, str]) -> Iterator[s
         yield (f"Claude Code does not trust {top}, so claude -p ignores its permissions and hooks: run claude there "
                f"once and accept, or {way_called()} install ~ for all projects")
     file = ".claude.json" if is_home(root) else ".mcp.json"
-    if SERVER in (_section(projects, top).get("disabledMcpjsonServers") or ()):
+    if SERVER in _list(_section(projects, top), "disabledMcpjsonServers"):
         yield f"Claude Code: the MCP server {SERVER} of {file} was refused here: enable it with /mcp"
     for settings in (".claude/settings.json", ".claude/settings.local.json"):
         yield from _claude_settings(settings, _read_json(os.path.join(root, settings)))
@@ -74,7 +74,7 @@ def _claude_code(root: str, home: str, environ: Mapping[str, str]) -> Iterator[s
 def _claude_settings(file: str, settings: dict[str, Any]) -> Iterator[str]:
     """What in a file of settings takes away what ours give."""
     permissions = _section(settings, "permissions")
-    denied = [name for name in ("Bash", f"mcp__{SERVER}") if name in (permissions.get("deny") or ())]
+    denied = [name for name in ("Bash", f"mcp__{SERVER}") if name in _list(permissions, "deny")]
     mode = permissions.get("defaultMode", _MODES[0])
     if settings.get("disableAllHooks") is True:
         yield f"Claude Code: disableAllHooks in {file} keeps the hooks from running: remove it"
@@ -131,7 +131,7 @@ def _server(root: str, file: str, server: Any, environ: Mapping[str, str]) -> It
 
     if not isinstance(server, dict):
         return
-    command, arguments = str(server.get("command", "")), [str(word) for word in server.get("args") or []]
+    command, arguments = str(server.get("command", "")), list(map(str, _list(server, "args")))
     if not shutil.which(command, path=environ.get("PATH", "")):
         yield f"{file} runs {command}, which is not there: {_again()}"
     for word in arguments:
@@ -166,6 +166,11 @@ def _read_table(text: str) -> dict[str, Any]:
 def _section(data: Any, key: str) -> dict[str, Any]:
     found = data.get(key) if isinstance(data, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def _list(data: dict[str, Any], key: str) -> list[Any]:
+    found = data.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _read_json(path: str) -> dict[str, Any]:

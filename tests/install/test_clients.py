@@ -264,6 +264,19 @@ PROBLEMS = {
 }
 
 
+@pytest.mark.parametrize("wrong", ["5", "true", "null", "{}", "[5, null]", '"Bash"'])
+def test_settings_of_another_kind_are_left_to_the_client(check, project, tmp_path, wrong):
+    top, home = json.dumps(str(project)), tmp_path / "home"
+    for path, text in ((project / ".claude" / "settings.local.json", '{"permissions": {"deny": WRONG}}'),
+                       (project / ".claude" / "settings.local.json", '{"permissions": {"defaultMode": WRONG}}'),
+                       (home / ".claude.json", f'{{"projects": {{{top}: {{"disabledMcpjsonServers": WRONG}}}}}}'),
+                       (project / "opencode.json", '{"mcp": {"milestone": {"command": WRONG}}}'),
+                       (project / ".gemini" / "settings.json", '{"mcpServers": {"milestone": {"args": WRONG}}}')):
+        path.write_text(text.replace("WRONG", wrong))
+        done = check()
+        assert done.returncode in (0, 1) and "internal error" not in done.stderr
+
+
 @pytest.mark.parametrize("file, old, new, problem", PROBLEMS.values(), ids=PROBLEMS)
 def test_what_keeps_a_client_from_using_it_is_told_with_its_remedy(check, project, tmp_path, file, old, new, problem):
     path = tmp_path / "home" / file[2:] if file[0] == "~" else project / file
