@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import io
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -162,11 +162,8 @@ def test_threads_share_an_inbox_without_loss_or_double(team):
                 return
             got.extend(taken)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        [ended.result() for ended in [pool.submit(work) for _ in range(4)]]
     assert sorted(got) == sent
 
 

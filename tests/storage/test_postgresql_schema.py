@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -81,20 +81,10 @@ def test_what_people_write_by_hand_moves_the_sessions_activity_too(store, storag
 
 
 def test_processes_that_open_a_new_store_at_once_make_it_once(unmade, directory, environ):
-    errors = []
-
-    def open_it():
-        try:
-            open_for(str(directory), environ, make=True).close()
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=open_it) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    with ThreadPoolExecutor(4) as pool:
+        opened = [pool.submit(open_for, str(directory), environ, make=True) for _ in range(4)]
+    for each in opened:
+        each.result().close()
 
 
 def test_a_schema_that_another_has_made_meanwhile_is_used(unmade, postgresql, directory, environ, monkeypatch):

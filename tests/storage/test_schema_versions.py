@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import ROOT, size
@@ -318,20 +318,10 @@ def test_a_step_of_the_schema_killed_anywhere_is_done_or_not_begun(old, backend,
 
 
 def test_of_several_that_open_an_earlier_store_at_once_one_brings_it_forward(old, directory, environ):
-    rows, errors = old.rows(), []
-
-    def open_it():
-        try:
-            assert read_all(directory, environ) == expected(rows)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=open_it) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == [] and old.version() == SCHEMA_VERSION
+    rows = old.rows()
+    with ThreadPoolExecutor(4) as pool:
+        read = [pool.submit(read_all, directory, environ) for _ in range(4)]
+    assert all(each.result() == expected(rows) for each in read) and old.version() == SCHEMA_VERSION
 
 
 CALLS = ("save-agent-state a k v", "load-agent-state a json", "doctor", "initialize-agent-coordination",
